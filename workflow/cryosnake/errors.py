@@ -1,0 +1,8 @@
+"""The one exception that a user is meant to read."""
+
+
+class CryosnakeError(Exception):
+    """Bad input or a state that the user must mend.
+
+    The message names the file, the job or column, and what to do; it is shown without a traceback.
+    """

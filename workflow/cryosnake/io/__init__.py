@@ -1,0 +1,1 @@
+"""File formats (STAR, MRC, movies, gain, defects). No science."""

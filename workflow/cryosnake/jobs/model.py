@@ -1,0 +1,165 @@
+"""What a job type is: the one place from which rules, job.star, help, schema, docs and clean-up derive.
+
+Standard library only: every SLURM job parses the Snakefile again and imports this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """A kind of file that flows between jobs: RELION 3.1's integer and the label of RELION 4/5."""
+
+    name: str
+    relion3: int
+    label: str
+
+
+MOVIES = NodeType("movies", 0, "MicrographMovieGroupMetadata.star.relion")
+MICROGRAPHS = NodeType("micrographs", 1, "MicrographGroupMetadata.star.relion")
+COORDINATES = NodeType("coordinates", 2, "MicrographCoordsGroup.star.relion")
+PARTICLES = NodeType("particles", 3, "ParticleGroupMetadata.star.relion")
+REFERENCES_2D = NodeType("references_2d", 5, "Image2DGroupMetadata.star.relion")
+MAP = NodeType("map", 6, "DensityMap.mrc")
+MASK = NodeType("mask", 7, "Mask3D.mrc")
+MODEL = NodeType("model", 8, "")
+OPTIMISER = NodeType("optimiser", 9, "OptimiserData.star.relion")
+HALF_MAP = NodeType("half_map", 10, "DensityMap.mrc.halfmap")
+FINAL_MAP = NodeType("final_map", 11, "DensityMap.mrc.relion.postprocess")
+LOCAL_RESOLUTION = NodeType("local_resolution", 12, "Image3D.mrc.localresmap")
+LOG = NodeType("log", 13, "LogFile.pdf.relion")
+POSTPROCESS = NodeType("postprocess", 14, "ProcessData.star.relion.postprocess")
+POLISH_PARAMETERS = NodeType("polish_parameters", 15, "ParamsData.txt.relion.polish")
+
+NODE_TYPES = (MOVIES, MICROGRAPHS, COORDINATES, PARTICLES, REFERENCES_2D, MAP, MASK, MODEL, OPTIMISER, HALF_MAP,
+              FINAL_MAP, LOCAL_RESOLUTION, LOG, POSTPROCESS, POLISH_PARAMETERS)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One option of a job type.
+
+    `kind` is bool, int, float, str, or `list[int]`, `list[float]`, `list[str]` (with `length` when it is fixed).
+    A default of None means "not set". `relion` is the variable in RELION's job.star; where RELION's value differs in
+    form, `relion_values` maps ours to RELION's text. `section` names the key of the config's `microscope:` block
+    that supplies the default. `identity=False` marks options that change speed only: they make no new job.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    length: int = 0
+    required: bool = False
+    advanced: bool = False
+    identity: bool = True
+    microscope: str = ""
+    relion: str = ""
+    relion_values: dict[Any, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An input of a job type. `relion` is the variable in job.star that holds the file name."""
+
+    name: str
+    types: tuple[NodeType, ...]
+    help: str
+    required: bool = True
+    relion: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that a job makes and that other jobs may take: its name below the job directory and its node type.
+
+    `name` is what a config writes after the dot (`refine.map`). `when` names a parameter (or input slot) that must be
+    set, and not false, for the file to be made. In a file name, `{parameter}` is replaced by the parameter's value
+    (`{iterations:03d}` formats).
+    """
+
+    name: str
+    file: str
+    node: NodeType
+    label: str = ""  # appended to the node type's RELION 4/5 label, with a dot
+    when: str = ""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one attempt asks from Snakemake; memory and time grow in proportion to the attempt."""
+
+    threads: int = 1
+    mem_mb: int = 2000
+    runtime: int = 60  # minutes
+    gpu: bool = False  # the program can use one; the `device` parameter decides
+
+
+@dataclass(frozen=True)
+class CleanUp:
+    """Glob patterns below the job directory that RELION's gentle and harsh clean-up remove, and intermediates."""
+
+    gentle: tuple[str, ...] = ()
+    harsh: tuple[str, ...] = ()
+    intermediate: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class JobType:
+    """One job type. See docs/adding-a-job-type.md.
+
+    For a per-micrograph type, `products` are the files that each micrograph leaves behind: `{root}` stands for the
+    job directory joined with the micrograph's path after the upstream job directory, without extension
+    (`Movies/a.tif` of Import becomes `MotionCorr/job002/Movies/a`). A micrograph counts as finished when all of them
+    exist, were made from the present input and by these parameters.
+    """
+
+    name: str
+    folder: str
+    relion3: int
+    label: str
+    title: str
+    description: str
+    inputs: tuple[Slot, ...]
+    outputs: tuple[Output, ...]
+    parameters: tuple[Parameter, ...]
+    program: str  # "module:function" that does the work
+    per_micrograph: bool = False
+    products: tuple[str, ...] = ()
+    resources: Resources = Resources()
+    clean: CleanUp = CleanUp()
+    deterministic: bool = True
+    panels: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+    def parameter(self, name: str) -> Parameter:
+        """Return the parameter of this name; KeyError if there is none."""
+        return _named(self.parameters, name)
+
+    def slot(self, name: str) -> Slot:
+        """Return the input slot of this name; KeyError if there is none."""
+        return _named(self.inputs, name)
+
+    def output(self, name: str) -> Output:
+        """Return the output of this name; KeyError if there is none."""
+        return _named(self.outputs, name)
+
+
+def _named(items: tuple[Any, ...], name: str) -> Any:
+    for item in items:
+        if item.name == name:
+            return item
+    raise KeyError(name)
+
+
+DEVICE = Parameter("device", str, "auto", "Where the numerics run; auto takes a GPU when one is there.",
+                   choices=("auto", "cpu", "gpu"), identity=False, advanced=True)
+MAX_FAILED = Parameter("max_failed", float, 0.5, "The job fails when more than this fraction of its micrographs failed.",
+                       minimum=0.0, maximum=1.0, advanced=True, identity=False)

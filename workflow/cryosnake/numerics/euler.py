@@ -1,0 +1,42 @@
+"""Euler angles, RELION's convention: ZYZ (rot, tilt, psi) in degrees; the rows of the matrix are the image's axes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def euler_to_matrix(rot: np.ndarray, tilt: np.ndarray, psi: np.ndarray) -> np.ndarray:
+    """Return rotation matrices (..., 3, 3) for angles in degrees.
+
+    The projection of a map V for these angles has, at its Fourier pixel (kx, ky), the map's value at
+    kx · A[0] + ky · A[1] (components x, y, z). Method: Heymann, Chagoyen & Belnap 2005, J. Struct. Biol. 151.
+    """
+    rot, tilt, psi = (np.radians(np.asarray(angle, np.float64)) for angle in (rot, tilt, psi))
+    ca, sa, cb, sb, cg, sg = np.cos(rot), np.sin(rot), np.cos(tilt), np.sin(tilt), np.cos(psi), np.sin(psi)
+    rows = (
+        (cg * cb * ca - sg * sa, cg * cb * sa + sg * ca, -cg * sb),
+        (-sg * cb * ca - cg * sa, -sg * cb * sa + cg * ca, sg * sb),
+        (sb * ca, sb * sa, cb * np.ones_like(cg)),
+    )
+    return np.stack([np.stack(row, -1) for row in rows], -2)
+
+
+def matrix_to_euler(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (rot, tilt, psi) in degrees, tilt in [0, 180], of matrices (..., 3, 3); the inverse of `euler_to_matrix`.
+
+    Where tilt is 0 or 180 only one angle in the plane is defined: rot is 0 there.
+    """
+    matrix = np.asarray(matrix, np.float64)
+    sin_tilt = np.hypot(matrix[..., 2, 0], matrix[..., 2, 1])
+    tilt = np.arctan2(sin_tilt, matrix[..., 2, 2])
+    polar = sin_tilt < 1e-8
+    rot = np.where(polar, 0.0, np.arctan2(matrix[..., 2, 1], matrix[..., 2, 0]))
+    psi_polar = np.arctan2(-matrix[..., 1, 0], matrix[..., 1, 1])
+    psi = np.where(polar, psi_polar, np.arctan2(matrix[..., 1, 2], -matrix[..., 0, 2]))
+    return np.degrees(rot), np.degrees(tilt), np.degrees(psi)
+
+
+def angular_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the rotation angle in degrees between matrices (..., 3, 3)."""
+    trace = np.einsum("...ij,...ij->...", first, second)
+    return np.degrees(np.arccos(np.clip((trace - 1.0) / 2.0, -1.0, 1.0)))

@@ -1,0 +1,1 @@
+"""The algorithm drivers: they read files, call `numerics`, write files, report progress."""

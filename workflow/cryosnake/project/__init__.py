@@ -1,0 +1,1 @@
+"""A project on disk: config, plan, batches, job directories, and the adapter to RELION's pipeline."""

@@ -1,0 +1,1 @@
+"""Pictures: flowcharts, panels, HTML."""
