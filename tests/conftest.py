@@ -1,0 +1,66 @@
+"""Fixtures that every test may use, and the rule about what must not be skipped.
+
+CRYOSNAKE_REQUIRE is a comma-separated list of `data`, `relion`, `gpu`, or `all` (data and relion): what is required
+fails where it is absent, everything else is skipped with its reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIRED = set(filter(None, os.environ.get("CRYOSNAKE_REQUIRE", "").split(",")))
+if "all" in REQUIRED:
+    REQUIRED |= {"data", "relion"}
+
+# Kernels of parallel test workers must not fight for cores.
+os.environ.setdefault("RELION_SHELL", "bash")
+
+
+def _absent(what: str, reason: str) -> None:
+    if what in REQUIRED:
+        pytest.fail(f"CRYOSNAKE_REQUIRE asks for {what}, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's own folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real data sets: CRYOSNAKE_DATA, or shared/data beside the project."""
+    folder = Path(os.environ.get("CRYOSNAKE_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "README.md").exists():
+        _absent("data", f"the real data are not at {folder} (set CRYOSNAKE_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def relion() -> Path:
+    """Folder of RELION's programs."""
+    program = shutil.which("relion_refine")
+    if program is None:
+        _absent("relion", "relion_refine is not on the PATH (Debian: apt-get install relion)")
+    return Path(str(program)).parent
+
+
+@pytest.fixture(scope="session")
+def gpu() -> object:
+    """The cupy module, where a CUDA device is there."""
+    try:
+        import cupy
+
+        if cupy.cuda.runtime.getDeviceCount() < 1:
+            raise RuntimeError("no CUDA device")
+    except Exception as error:  # no package, no driver and no device raise different types
+        if "gpu" in REQUIRED:
+            pytest.fail(f"CRYOSNAKE_REQUIRE asks for gpu: {error}")
+        pytest.skip(f"no GPU: {error}")
+    return cupy
