@@ -1,0 +1,54 @@
+"""Names of products follow RELION's rule and stay inside the project."""
+
+from pathlib import Path
+
+import pytest
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.paths import micrograph_root, post_name, relative_to_project
+
+
+@pytest.mark.parametrize(
+    ("job", "name", "root"),
+    [
+        ("MotionCorr/job002", "Movies/a.tiff", "MotionCorr/job002/Movies/a"),
+        ("MotionCorr/job002/", "Movies/a.tiff", "MotionCorr/job002/Movies/a"),
+        ("CtfFind/job003/", "MotionCorr/job002/Movies/a.mrc", "CtfFind/job003/Movies/a"),
+        ("CtfFind/job1003/", "MotionCorr/job1002/Movies/a.b.mrc", "CtfFind/job1003/Movies/a.b"),
+        ("Extract/job005", "a.mrcs", "Extract/job005/a"),
+        # a folder of the user that only looks like a job is not one
+        ("Extract/job005", "MotionCorr/job002/jobs/a.mrc", "Extract/job005/jobs/a"),
+        ("Extract/job005", "myjob001/a.mrc", "Extract/job005/myjob001/a"),
+    ],
+)
+def test_root_of_a_micrograph(job: str, name: str, root: str) -> None:
+    assert micrograph_root(job, name) == Path(root)
+
+
+def test_post_name_keeps_the_extension() -> None:
+    assert post_name("Import/job001/movies.star") == "movies.star"
+    assert post_name("Movies/a.tif") == "Movies/a.tif"
+
+
+@pytest.mark.parametrize("name", ["/data/a.tif", "../Movies/a.tif", "Movies/../../a.tif", "MotionCorr/job002/"])
+def test_products_never_leave_the_job_directory(name: str) -> None:
+    with pytest.raises(CryosnakeError, match="project folder"):
+        micrograph_root("MotionCorr/job002", name)
+
+
+def test_relative_path_of_a_linked_folder(tmp_path: Path) -> None:
+    project, store = tmp_path / "project", tmp_path / "store"
+    project.mkdir()
+    store.mkdir()
+    (project / "Movies").symlink_to(store)
+    assert relative_to_project(project / "Movies" / "a.tif", project) == "Movies/a.tif"
+    assert relative_to_project("Movies//a.tif", project) == "Movies/a.tif"
+    with pytest.raises(CryosnakeError, match="outside the project"):
+        relative_to_project(store / "a.tif", project)
+
+
+def test_default_project_is_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert relative_to_project(tmp_path / "a" / "b.mrc") == "a/b.mrc"
+    with pytest.raises(CryosnakeError, match="outside"):
+        relative_to_project("../b.mrc")

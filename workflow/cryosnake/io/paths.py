@@ -1,0 +1,75 @@
+"""Names of files below a RELION project. Standard library only.
+
+A project moves as a whole, so every path in a STAR file is relative to the project folder, and the products of a
+micrograph are named after the part of its path that no job directory owns (RELION calls it the "post" name).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+
+from cryosnake.errors import CryosnakeError
+
+# RELION takes any path component that starts with "job" and three digits for a job directory.
+_JOB_PREFIX = re.compile(r"^(?:.*/)?job\d{3,}/+")
+
+
+def post_name(name: str | os.PathLike[str]) -> str:
+    """Return what follows the job directory in a path, the whole path when there is none.
+
+    >>> post_name("MotionCorr/job002/Movies/a.mrc")
+    'Movies/a.mrc'
+    """
+    return _JOB_PREFIX.sub("", os.fspath(name))
+
+
+def micrograph_root(job_dir: str | os.PathLike[str], name: str | os.PathLike[str]) -> Path:
+    """Return the path, without extension, below which a job puts its products of one micrograph.
+
+    The leading `<Type>/jobNNN/` of `name` is dropped, its extension too, and the rest is joined to `job_dir`.
+
+    >>> micrograph_root("MotionCorr/job002", "Movies/a.tiff").as_posix()
+    'MotionCorr/job002/Movies/a'
+    >>> micrograph_root("CtfFind/job003/", "MotionCorr/job002/Movies/a.mrc").as_posix()
+    'CtfFind/job003/Movies/a'
+
+    Raises
+    ------
+    CryosnakeError
+        When the name is absolute or climbs out of the project, so that the products would not lie in `job_dir`.
+    """
+    post = PurePosixPath(post_name(name))
+    if post.is_absolute() or ".." in post.parts or not post.name:
+        raise CryosnakeError(
+            f"{os.fspath(name)!r} does not lie below the project folder: link its folder into the project "
+            "(ln -s /where/the/movies/are Movies) and import it by the relative path."
+        )
+    return Path(job_dir) / post.with_suffix("")
+
+
+def relative_to_project(path: str | os.PathLike[str], project: str | os.PathLike[str] = ".") -> str:
+    """Return `path` relative to the project folder, with forward slashes, links left as they are.
+
+    Parameters
+    ----------
+    path
+        Absolute, or relative to the project folder.
+    project
+        The project folder; the working directory by default, as for every program of RELION.
+
+    Raises
+    ------
+    CryosnakeError
+        When the path lies outside the project.
+    """
+    top = os.path.abspath(project)
+    # abspath, not realpath: a folder of movies linked into the project is inside it.
+    full = os.path.abspath(os.path.join(top, path))
+    relative = os.path.relpath(full, top)
+    if relative == os.pardir or relative.startswith(os.pardir + os.sep):
+        raise CryosnakeError(
+            f"{os.fspath(path)} is outside the project {top}: link its folder into the project and use that path."
+        )
+    return relative.replace(os.sep, "/")
