@@ -44,8 +44,10 @@ class Parameter:
 
     `kind` is bool, int, float, str, or `list[int]`, `list[float]`, `list[str]` (with `length` when it is fixed).
     A default of None means "not set". `relion` is the variable in RELION's job.star; where RELION's value differs in
-    form, `relion_values` maps ours to RELION's text. `section` names the key of the config's `microscope:` block
-    that supplies the default. `identity=False` marks options that change speed only: they make no new job.
+    form, `relion_values` maps ours to RELION's text; a list writes one variable per item when `relion` holds names
+    separated by commas ("patch_x,patch_y"); `relion_switch` is a variable that is Yes when the value is set (and not
+    false) and No otherwise. `microscope` names the key of the config's `microscope:` block that supplies the default.
+    `identity=False` marks options that change speed only: they make no new job.
     """
 
     name: str
@@ -63,17 +65,24 @@ class Parameter:
     microscope: str = ""
     relion: str = ""
     relion_values: dict[Any, str] = field(default_factory=dict)
+    relion_switch: str = ""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """An input of a job type. `relion` is the variable in job.star that holds the file name."""
+    """An input of a job type.
+
+    `relion` is the variable in job.star that holds the file name; where RELION wants another output of the job that
+    fills the slot, `relion_output` names it. `relion_switch` is Yes when the slot is filled.
+    """
 
     name: str
     types: tuple[NodeType, ...]
     help: str
     required: bool = True
     relion: str = ""
+    relion_output: str = ""
+    relion_switch: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,8 @@ class JobType:
     For a per-micrograph type, `products` are the files that each micrograph leaves behind: `{root}` stands for the
     job directory joined with the micrograph's path after the upstream job directory, without extension
     (`Movies/a.tif` of Import becomes `MotionCorr/job002/Movies/a`). A micrograph counts as finished when all of them
-    exist, were made from the present input and by these parameters.
+    exist, were made from the present input and by these parameters. `table` is the block of its output STAR.
+    `relion_options` are constant values of RELION's job.star (do_raw: Yes).
     """
 
     name: str
@@ -133,6 +143,8 @@ class JobType:
     program: str  # "module:function" that does the work
     per_micrograph: bool = False
     products: tuple[str, ...] = ()
+    table: str = "micrographs"
+    relion_options: dict[str, str] = field(default_factory=dict)
     resources: Resources = Resources()
     clean: CleanUp = CleanUp()
     deterministic: bool = True

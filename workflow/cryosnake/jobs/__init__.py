@@ -1,0 +1,1 @@
+"""One file per job type: its definition. Standard library only."""

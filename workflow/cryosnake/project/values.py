@@ -1,0 +1,57 @@
+"""Checks of single config values, and help for misspelt names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any, get_args, get_origin
+
+NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Return "; did you mean …?" for the nearest of the allowed names, or nothing."""
+    close = difflib.get_close_matches(name, list(allowed), 1, 0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def check_value(key: str, kind: Any, value: Any, error: Callable[[str, str], Exception], minimum: float | None = None,
+                maximum: float | None = None, choices: tuple[str, ...] = (), length: int = 0) -> Any:
+    """Return `value` as `kind` (bool, int, float, str or a list of one of them).
+
+    Raises
+    ------
+    Exception
+        what `error(key, message)` makes, when the value has another type or is out of range
+    """
+    if get_origin(kind) is list:
+        return _check_list(key, get_args(kind)[0], value, error, minimum, maximum, choices, length)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is float and isinstance(value, str):  # YAML reads 1e3 as a text
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise error(key, f"must be {NAMES[kind]}, not {value!r}")
+    if choices and value not in choices:
+        raise error(key, f"must be one of {', '.join(choices)}, not {value!r}{nearest(str(value), choices)}")
+    if kind in (int, float) and ((minimum is not None and value < minimum)
+                                 or (maximum is not None and value > maximum) or value != value):
+        raise error(key, f"must be {_range(minimum, maximum)}, not {value}")
+    return value
+
+
+def _check_list(key: str, kind: Any, value: Any, error: Callable[[str, str], Exception], minimum: float | None,
+                maximum: float | None, choices: tuple[str, ...], length: int) -> list[Any]:
+    if not isinstance(value, list) or (length and len(value) != length):
+        count = f"{length} values" if length else "values"
+        raise error(key, f"must be a list of {count}, as in [1, 2], not {value!r}")
+    return [check_value(f"{key}[{i}]", kind, item, error, minimum, maximum, choices) for i, item in enumerate(value)]
+
+
+def _range(minimum: float | None, maximum: float | None) -> str:
+    if minimum is not None and maximum is not None:
+        return f"between {minimum:g} and {maximum:g}"
+    return f"at least {minimum:g}" if minimum is not None else f"at most {maximum:g}"
