@@ -1,0 +1,89 @@
+"""Shells and isotropic filters of a cubic map in Fourier space (half transform, origin in the corner)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from cryosnake.numerics.backend import Array, fft_of, namespace
+
+
+def frequency_radius(box: int, like: Array) -> Array:
+    """Return |k| in Fourier pixels, float32 (box, box, box // 2 + 1), on the device of `like`."""
+    xp = namespace(like)
+    full = xp.fft.fftfreq(box, 1.0 / box)
+    half = xp.arange(box // 2 + 1, dtype=full.dtype)
+    squared = full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
+    return xp.sqrt(squared).astype(xp.float32)
+
+
+def shell_index(box: int, like: Array) -> Array:
+    """Return the shell of each Fourier pixel, |k| rounded, int32 (box, box, box // 2 + 1)."""
+    xp = namespace(like)
+    return xp.rint(frequency_radius(box, like)).astype(xp.int32)
+
+
+def hermitian_weight(box: int, like: Array) -> Array:
+    """Return how often each column of the half transform stands in the full one, float32 (box // 2 + 1,)."""
+    xp = namespace(like)
+    weight = xp.full(box // 2 + 1, 2.0, dtype=xp.float32)
+    weight[0] = 1.0
+    if box % 2 == 0:
+        weight[-1] = 1.0
+    return weight
+
+
+def shell_sum(values: Array, shells: Array) -> Array:
+    """Return sums over whole shells, float64 (box // 2 + 1,), of real values on the half transform.
+
+    Friedel mates count, so a shell's sum is that of the full transform.
+    """
+    xp = namespace(values)
+    box = values.shape[0]
+    weighted = (values * hermitian_weight(box, values)).ravel()
+    return xp.bincount(shells.ravel(), weighted, minlength=box // 2 + 1)[: box // 2 + 1]
+
+
+def shell_mean(values: Array, shells: Array) -> Array:
+    """Return means over whole shells, float64 (box // 2 + 1,); arguments as in `shell_sum`."""
+    xp = namespace(values)
+    return shell_sum(values, shells) / shell_sum(xp.ones_like(values), shells)
+
+
+def cosine_edge(radius: Array, centre: float, width: float) -> Array:
+    """Return a fall from 1 to 0 by a raised cosine of this width, ½ at `centre`; a step for width 0."""
+    xp = namespace(radius)
+    if width <= 0:
+        return (radius <= centre).astype(xp.float32)
+    position = xp.clip((radius - (centre - 0.5 * width)) / width, 0.0, 1.0)
+    return (0.5 + 0.5 * xp.cos(math.pi * position)).astype(xp.float32)
+
+
+def apply_filter(volume: Array, transfer: Callable[[Array], Array]) -> Array:
+    """Return the map (box, box, box) times `transfer`, a function of |k| in Fourier pixels."""
+    fft = fft_of(volume)
+    box = volume.shape[0]
+    transform = fft.rfftn(volume)
+    transform *= transfer(frequency_radius(box, volume))
+    return fft.irfftn(transform, s=volume.shape).astype(volume.dtype)
+
+
+def low_pass(volume: Array, resolution: float, pixel_size: float, edge_width: float = 2.0) -> Array:
+    """Return the map low-passed at `resolution` (Å); the raised cosine is `edge_width` Fourier pixels wide.
+
+    The cut lies on the nearest whole shell, as RELION's does, so that one threshold gives both the same mask. A
+    resolution at or beyond Nyquist (2 × pixel size) leaves the map as it is.
+    """
+    if resolution <= 2.0 * pixel_size:
+        return volume
+    centre = math.ceil(volume.shape[0] * pixel_size / resolution - 0.5)
+    return apply_filter(volume, lambda radius: cosine_edge(radius, centre, edge_width))
+
+
+def interpolate_shells(curve: Array, radius: Array) -> Array:
+    """Return a curve given per shell, (shells,), at |k| = `radius` (any shape), linearly; beyond its end the last value."""
+    xp = namespace(radius)
+    last = curve.shape[0] - 1
+    lower = xp.clip(xp.floor(radius), 0, last - 1).astype(xp.int32)
+    fraction = xp.clip(radius - lower, 0.0, 1.0)
+    return curve[lower] * (1.0 - fraction) + curve[lower + 1] * fraction
