@@ -1,4 +1,4 @@
-"""Shells and isotropic filters of a cubic map in Fourier space (half transform, origin in the corner)."""
+"""Isotropic filters of a cubic map in Fourier space (half transform, origin in the corner)."""
 
 from __future__ import annotations
 
@@ -15,39 +15,6 @@ def frequency_radius(box: int, like: Array) -> Array:
     half = xp.arange(box // 2 + 1, dtype=full.dtype)
     squared = full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
     return xp.sqrt(squared).astype(xp.float32)
-
-
-def shell_index(box: int, like: Array) -> Array:
-    """Return the shell of each Fourier pixel, |k| rounded, int32 (box, box, box // 2 + 1)."""
-    xp = namespace(like)
-    return xp.rint(frequency_radius(box, like)).astype(xp.int32)
-
-
-def hermitian_weight(box: int, like: Array) -> Array:
-    """Return how often each column of the half transform stands in the full one, float32 (box // 2 + 1,)."""
-    xp = namespace(like)
-    weight = xp.full(box // 2 + 1, 2.0, dtype=xp.float32)
-    weight[0] = 1.0
-    if box % 2 == 0:
-        weight[-1] = 1.0
-    return weight
-
-
-def shell_sum(values: Array, shells: Array) -> Array:
-    """Return sums over whole shells, float64 (box // 2 + 1,), of real values on the half transform.
-
-    Friedel mates count, so a shell's sum is that of the full transform.
-    """
-    xp = namespace(values)
-    box = values.shape[0]
-    weighted = (values * hermitian_weight(box, values)).ravel()
-    return xp.bincount(shells.ravel(), weighted, minlength=box // 2 + 1)[: box // 2 + 1]
-
-
-def shell_mean(values: Array, shells: Array) -> Array:
-    """Return means over whole shells, float64 (box // 2 + 1,); arguments as in `shell_sum`."""
-    xp = namespace(values)
-    return shell_sum(values, shells) / shell_sum(xp.ones_like(values), shells)
 
 
 def cosine_edge(radius: Array, centre: float, width: float) -> Array:
