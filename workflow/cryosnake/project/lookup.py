@@ -1,0 +1,79 @@
+"""The look-ups that the Snakemake rules share: inputs, outputs, arguments and resources of a planned job."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from cryosnake.project.batches import batch_number, batch_star
+from cryosnake.project.plan import PER_MICROGRAPH, Plan, PlannedJob, Source
+
+
+def targets(plan: Plan) -> list[str]:
+    """Return every file that the config asks for: the outputs of all jobs that do not wait for more data."""
+    return [job.file(output) for job in plan.jobs.values() if not job.held for output in job.outputs()]
+
+
+def batch_inputs(plan: Plan, path: str, key: str) -> list[str]:
+    """Return the input files of one batch of a per-micrograph job."""
+    job = plan.at(path)
+    return [batch_input(plan, job, slot, key) for slot in job.inputs]
+
+
+def batch_input(plan: Plan, job: PlannedJob, slot: str, key: str) -> str:
+    """Return the file that fills one slot for one batch: the upstream batch's STAR where the job is streamed."""
+    source = job.inputs[slot]
+    if not job.stream or not source.job:
+        return source.path
+    upstream = plan.at(source.job)
+    if upstream.stream != job.stream or not any(t in PER_MICROGRAPH for t in job.config.type.slot(slot).types):
+        return source.path
+    return batch_star(upstream.path, upstream.batches[batch_number(key)])
+
+
+def batch_stars(plan: Plan, path: str) -> list[str]:
+    """Return the STAR files of all batches of a per-micrograph job, which are joined into its output."""
+    job = plan.at(path)
+    return [batch_star(path, key) for _, key in sorted(job.batches.items())]
+
+
+def job_inputs(plan: Plan, path: str) -> list[str]:
+    """Return the input files of a job that is not per micrograph."""
+    return [source.path for source in plan.at(path).inputs.values()] + _companions(plan.at(path))
+
+
+def _companions(job: PlannedJob) -> list[str]:
+    """Return the second half map where the first is an input (RELION names only half 1)."""
+    return [source.path.replace("half1", "half2") for source in job.inputs.values() if "_half1_" in source.path]
+
+
+def arguments(plan: Plan, path: str, key: str = "") -> str:
+    """Return the command line of a job's program without program and threads: --out, inputs, parameters.
+
+    Only what the user stated is written, so that a command can be read; `--help` prints the defaults.
+    """
+    job = plan.at(path)
+    words = ["--out", path]
+    if key:
+        words += ["--batch", key]
+    for slot, source in job.inputs.items():
+        words += [f"--{slot}", batch_input(plan, job, slot, key) if key else source.path]
+    for name, value in job.config.stated.items():
+        words += [f"--{name}", *_words(value)]
+    return shlex.join(words)
+
+
+def _words(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return [str(value).lower() if isinstance(value, bool) else str(value)]
+
+
+def memory(plan: Plan, path: str, attempt: int) -> int:
+    """Return the memory in MB that an attempt asks for."""
+    return plan.at(path).config.type.resources.mem_mb * attempt
+
+
+def source_job(plan: Plan, source: Source) -> PlannedJob | None:
+    """Return the planned job that makes a source, None for a file from outside."""
+    return plan.at(source.job) if source.job else None

@@ -1,0 +1,67 @@
+"""Which files have arrived: those that match the pattern, are complete and have settled."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.completeness import check_movie_complete
+
+TEMPORARY_SUFFIXES = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".temp", "~")
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Files that are ready, in the order of their names, and those that are not, with the reason."""
+
+    ready: tuple[str, ...]
+    waiting: tuple[tuple[str, str], ...]
+
+
+def stamp(path: str) -> str:
+    """Return "size:mtime_ns" of a file, or "" when it is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def matching_files(pattern: str) -> Iterator[str]:
+    """Yield the files that match a pattern relative to the project, sorted by name."""
+    if os.path.isabs(pattern) or ".." in pattern.split("/"):
+        raise CryosnakeError(f"import pattern {pattern!r} leaves the project folder; link the movies into it "
+                             "(ln -s /where/the/movies/are Movies) and use Movies/*.tiff, so that the project can move")
+    for name in sorted(glob.glob(pattern, recursive=True)):
+        base = os.path.basename(name)
+        if not base.startswith(".") and not name.endswith(TEMPORARY_SUFFIXES) and os.path.isfile(name):
+            yield name
+
+
+def new_arrivals(pattern: str, known: Collection[str], settling_time: float, now: float | None = None) -> Arrivals:
+    """Return the files matching `pattern` that are not known yet.
+
+    A file is ready when it has been unchanged for `settling_time` seconds, is as large as its header implies, and
+    its header can be read.
+    """
+    now = time.time() if now is None else now
+    ready, waiting = [], []
+    for name in matching_files(pattern):
+        if name in known:
+            continue
+        try:
+            age = now - os.stat(name).st_mtime
+        except OSError as error:
+            waiting.append((name, str(error)))
+            continue
+        # a clock that runs behind the file server's must not keep files waiting for ever
+        reason = f"changed {age:.0f} s ago" if 0 <= age < settling_time else check_movie_complete(name)
+        if reason:
+            waiting.append((name, reason))
+        else:
+            ready.append(name)
+    return Arrivals(tuple(ready), tuple(waiting))

@@ -1,0 +1,192 @@
+"""The plan: which job of the config is which job directory, and which batches it has.
+
+Planning is pure: it reads the config, the pipeline file, the records and one directory scan per job, and writes
+nothing, so that `snakemake -n` tells the truth. All paths are relative to the project, which is the working directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output
+from cryosnake.jobs.registry import job_types
+from cryosnake.project.batches import form_batches, read_manifest
+from cryosnake.project.config import Config, Connection, JobConfig, fitting_output, is_made
+from cryosnake.project.disk import job_directories, job_number, job_path
+from cryosnake.project.movies import Arrivals, new_arrivals
+from cryosnake.project.pipeline_counter import next_job_number
+from cryosnake.project.record import JobRecord, same_job
+from cryosnake.project.unfinished import batch_keys
+from cryosnake.project.waiting import particle_count
+
+PER_MICROGRAPH = (MOVIES, MICROGRAPHS, COORDINATES)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What fills a slot: a file, and the planned job and output that make it (none for a file from outside)."""
+
+    path: str
+    job: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job of the config with its directory. `batches` maps batch numbers to keys such as "0007.r2".
+
+    A streamed job works batch by batch, with the batches of the import job it descends from; a per-micrograph job
+    that is not streamed takes a whole STAR file as its one batch.
+    """
+
+    config: JobConfig
+    path: str
+    new: bool
+    inputs: Mapping[str, Source]
+    stream: str = ""  # name of the import job
+    batches: Mapping[int, str] = field(default_factory=dict)
+    movies: Mapping[int, list[str]] = field(default_factory=dict)  # import jobs only
+    held: str = ""  # why it waits
+
+    @property
+    def name(self) -> str:
+        """The name in the config, which is the RELION alias."""
+        return self.config.name
+
+    def file(self, output: Output) -> str:
+        """Return the path of one of the job's outputs."""
+        return f"{self.path}/{output.file.format(**self.config.parameters())}"
+
+    def outputs(self) -> list[Output]:
+        """Return the outputs that a job with these parameters makes."""
+        return [output for output in self.config.type.outputs if is_made(self.config, output)]
+
+    def identity_inputs(self) -> dict[str, str]:
+        """Return the inputs as they stand in the job's record."""
+        return {slot: f"{source.job}:{source.output}" if source.job else source.path
+                for slot, source in self.inputs.items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The planned jobs by name, and files that are not yet complete (path, reason)."""
+
+    jobs: Mapping[str, PlannedJob]
+    waiting: tuple[tuple[str, str], ...] = ()
+
+    def at(self, path: str) -> PlannedJob:
+        """Return the job in a directory such as "MotionCorr/job002".
+
+        Raises
+        ------
+        CryosnakeError
+            when the directory belongs to no job of the config
+        """
+        for job in self.jobs.values():
+            if job.path == path:
+                return job
+        raise CryosnakeError(f"{path} is not a job of this config.yaml; `cryosnake status` lists the jobs")
+
+
+def make_plan(config: Config) -> Plan:
+    """Return the plan for the project in the working directory.
+
+    Raises
+    ------
+    CryosnakeError
+        for damaged records, two jobs that are the same, patterns that match nothing
+    """
+    records = job_directories(sorted({t.folder for t in job_types().values()}))
+    counter = next_job_number(records)
+    jobs: dict[str, PlannedJob] = {}
+    taken: dict[str, str] = {}
+    waiting: list[tuple[str, str]] = []
+    for job_config in config.jobs.values():
+        inputs = {slot: _source(job_config, slot, connection, jobs)
+                  for slot, connection in job_config.connections.items()}
+        job = PlannedJob(job_config, "", True, inputs)
+        known = _known_directory(job, records)
+        if known in taken:
+            raise CryosnakeError(f"config.yaml: jobs {taken[known]!r} and {job.name!r} are the same job (type, "
+                                 "parameters and inputs agree); delete one, or give one another parameter")
+        if known:
+            job = replace(job, path=known, new=False)
+        else:
+            job = replace(job, path=job_path(job_config.type.folder, counter))
+            counter += 1
+        taken[job.path] = job.name
+        job = replace(job, stream=_stream(job, jobs), held=_held(job, jobs))
+        jobs[job.name], arrivals = _with_batches(job, jobs, config.batch_size)
+        waiting += arrivals.waiting
+    return Plan(jobs, tuple(waiting))
+
+
+def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str, PlannedJob]) -> Source:
+    if not connection.job:
+        return Source(connection.path)
+    upstream = jobs[connection.job]
+    output = fitting_output(upstream.config, job.type.slot(slot), connection.output)
+    assert output is not None  # the config was checked
+    return Source(upstream.file(output), upstream.path, output.name)
+
+
+def _known_directory(job: PlannedJob, records: Mapping[str, JobRecord | None]) -> str:
+    """Return the directory of the recorded job that this one is; of several the newest; "" when there is none."""
+    job_type = job.config.type
+    inputs = job.identity_inputs()
+    matches = [path for path, record in records.items() if record and path.startswith(f"{job_type.folder}/")
+               and same_job(record, job_type, job.config.stated, inputs)]
+    return max(matches, key=job_number, default="")
+
+
+def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
+    """Return the import job whose batches this job follows, "" when its input is one whole file."""
+    job_type = job.config.type
+    if not job_type.per_micrograph:
+        return ""
+    if not job_type.inputs:
+        return job.name
+    streams = set()
+    for slot, source in job.inputs.items():
+        if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types):
+            streams.add(next((other.stream for other in jobs.values() if other.path == source.job), ""))
+    return streams.pop() if len(streams) == 1 else ""
+
+
+def _held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
+    for source in job.inputs.values():
+        for other in jobs.values():
+            if other.path == source.job and other.held:
+                return f"waits for {other.name}"
+    wanted = job.config.at_least
+    if not wanted:
+        return ""
+    counts = [particle_count(source.path) for source in job.inputs.values() if source.path.endswith(".star")]
+    found = max(counts, default=0)
+    return "" if found >= wanted else f"waits for {wanted:,} particles; {found:,} so far"
+
+
+def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], size: int) -> tuple[PlannedJob, Arrivals]:
+    job_type = job.config.type
+    if not job_type.per_micrograph:
+        return job, Arrivals((), ())
+    if job.stream != job.name:
+        numbers = jobs[job.stream].batches if job.stream else {1: ""}
+        return replace(job, batches=batch_keys(job.path, job_type, numbers, fresh=job.new)), Arrivals((), ())
+    parameters = job.config.parameters()
+    pattern = parameters.get("movies") or parameters.get("micrographs")
+    if not pattern:
+        raise CryosnakeError(f"config.yaml: job {job.name}: import needs `movies:` or `micrographs:`, a pattern such as "
+                             "Movies/*.tiff")
+    existing = {} if job.new else read_manifest(job.path)
+    known = {name for names in existing.values() for name in names}
+    arrivals = new_arrivals(pattern, known, parameters["settling_time"])
+    movies = form_batches(existing, arrivals.ready, size)
+    if not movies:
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in arrivals.waiting[:10])
+        raise CryosnakeError(f"config.yaml: job {job.name}: no complete file matches {pattern!r} in this project; "
+                             f"check the pattern, or wait for the files to arrive{reasons}")
+    keys = batch_keys(job.path, job_type, movies, fresh=job.new)
+    return replace(job, batches=keys, movies=movies), arrivals

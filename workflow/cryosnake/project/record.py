@@ -1,0 +1,75 @@
+"""What a job was when it got its number: its type, parameters and inputs, in `cryosnake.json` of its directory.
+
+A job is its type, its parameters and its inputs: the record decides whether a job of the config is one that already
+has a number (then its results stand) or a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.model import JobType
+
+FILE = "cryosnake.json"
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job as it was made. `inputs` maps slots to "MotionCorr/job002:micrographs" or to a file's path."""
+
+    type: str
+    name: str
+    stated: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    version: str
+    created: float
+
+
+def read_record(job_dir: Path) -> JobRecord | None:
+    """Return the record of a job directory; None where there is none (a job that RELION made)."""
+    try:
+        text = (job_dir / FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        raw = json.loads(text)
+        return JobRecord(**{key: raw[key] for key in JobRecord.__dataclass_fields__})
+    except (ValueError, KeyError, TypeError) as error:
+        raise CryosnakeError(f"{job_dir / FILE} is damaged ({error}); restore it from a backup, or move {job_dir} away "
+                             "and run again: the job is then made anew under the next number") from error
+
+
+def write_record(job_dir: Path, record: JobRecord) -> None:
+    """Write the record of a job directory, complete or not at all."""
+    temporary = job_dir / f".{FILE}.tmp"
+    temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
+    os.replace(temporary, job_dir / FILE)
+
+
+def same_job(record: JobRecord, job_type: JobType, stated: Mapping[str, Any], inputs: Mapping[str, str]) -> bool:
+    """Whether a job of the config is the recorded one.
+
+    A parameter that neither the config nor the record states does not count, so that an upgrade of cryosnake with
+    another default makes no finished job stale; options that change speed only never count.
+    """
+    if record.type != job_type.name or dict(record.inputs) != dict(inputs):
+        return False
+    for parameter in job_type.parameters:
+        if not parameter.identity:
+            continue
+        now = parameter.name in stated
+        then = parameter.name in record.stated
+        if not now and not then:
+            continue
+        new = stated[parameter.name] if now else parameter.default
+        old = record.parameters.get(parameter.name, parameter.default)
+        if new != old:
+            return False
+    return True

@@ -1,0 +1,43 @@
+"""Which revision each batch of a job is at: the next one when a product of it is missing or a movie was replaced."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+
+from cryosnake.jobs.model import JobType
+from cryosnake.project.batches import Finished, batch_key, read_done, replaced, revisions
+from cryosnake.project.disk import files_below
+
+_JOB_PREFIX = re.compile(r"^[^/]+/job\d{3,}/")
+
+
+def batch_keys(job: str, job_type: JobType, numbers: Iterable[int], *, fresh: bool) -> dict[int, str]:
+    """Return the key under which each batch is planned; `fresh` says that nothing of the job is on disk."""
+    newest = {} if fresh else revisions(job)
+    present = files_below(job) if newest and job_type.products else set()
+    keys = {}
+    for number in numbers:
+        revision = newest.get(number, 0)
+        if revision and _incomplete(job, job_type, read_done(job, number), present):
+            revision += 1
+        keys[number] = batch_key(number, max(revision, 1))
+    return keys
+
+
+def _incomplete(job: str, job_type: JobType, done: Mapping[str, Finished], present: set[str]) -> bool:
+    if not job_type.inputs:
+        return replaced(done.values())
+    return any(product not in present for item in done.values() if item.state == "ok"
+               for product in product_files(job, job_type.products, item.name))
+
+
+def product_files(job: str, products: Iterable[str], name: str) -> list[str]:
+    """Return the files that a micrograph leaves in a job directory; `name` is the path in the input STAR.
+
+    The same naming rule as `io.paths.micrograph_root`, without its checks: this runs for every micrograph of every
+    plan.
+    """
+    root = f"{job}/{os.path.splitext(_JOB_PREFIX.sub('', name))[0]}"
+    return [product.replace("{root}", root) for product in products]

@@ -1,0 +1,1 @@
+"""The frame that every script runs in: arguments, threads, log, lock, exit files, status."""

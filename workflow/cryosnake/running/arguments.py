@@ -1,0 +1,90 @@
+"""Command-line arguments of a job type, made from its definition."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_args, get_origin
+
+from cryosnake.jobs.model import JobType, Parameter
+from cryosnake.project.values import check_value
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a script was asked to do. `options` has one attribute per parameter of the definition."""
+
+    out: str
+    batch: str
+    threads: int
+    options: SimpleNamespace
+    inputs: dict[str, Path]
+    command: str
+
+
+def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
+    """Return the parsed and checked arguments; prints help and exits as argparse does."""
+    parser = make_parser(job_type)
+    parsed = vars(parser.parse_args(list(words)))
+
+    def refuse(name: str, message: str) -> Exception:
+        parser.error(f"--{name} {message}")
+
+    options = {p.name: _value(p, parsed[p.name], refuse) for p in job_type.parameters}
+    inputs = {slot.name: Path(parsed[slot.name]) for slot in job_type.inputs if parsed[slot.name]}
+    command = " ".join([parser.prog, *words])
+    return Arguments(parsed["out"].rstrip("/"), parsed["batch"], parsed["threads"], SimpleNamespace(**options), inputs,
+                     command)
+
+
+def make_parser(job_type: JobType) -> argparse.ArgumentParser:
+    """Return the argument parser of a job type; also the source of its docs page."""
+    parser = argparse.ArgumentParser(description=f"{job_type.title}. {job_type.description}",
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True, metavar="DIR", help=f"job directory, such as {job_type.folder}/job002")
+    parser.add_argument("--threads", type=int, default=1, help="threads for BLAS, FFT and kernels (default 1)")
+    batch_help = "batch, such as 0001" if job_type.per_micrograph else argparse.SUPPRESS
+    parser.add_argument("--batch", default="0001" if job_type.per_micrograph else "", help=batch_help)
+    inputs = parser.add_argument_group("inputs")
+    for slot in job_type.inputs:
+        kinds = " or ".join(node.name for node in slot.types)
+        inputs.add_argument(f"--{slot.name}", required=slot.required, metavar="FILE", help=f"{slot.help} ({kinds})")
+    parameters = parser.add_argument_group("parameters")
+    for parameter in job_type.parameters:
+        parameters.add_argument(f"--{parameter.name}", **_form(parameter), help=_help(parameter))
+    return parser
+
+
+def _form(parameter: Parameter) -> dict[str, Any]:
+    form: dict[str, Any] = {"default": parameter.default, "required": parameter.required}
+    kind = parameter.kind
+    if get_origin(kind) is list:
+        form["nargs"], kind = parameter.length or "+", get_args(kind)[0]
+    form["type"] = _truth if kind is bool else kind
+    form["metavar"] = {bool: "true|false", int: "N", float: "X", str: "TEXT"}[kind]
+    if parameter.choices:
+        form["choices"], form["metavar"] = parameter.choices, "|".join(parameter.choices)
+    return form
+
+
+def _help(parameter: Parameter) -> str:
+    unit = f" [{parameter.unit}]" if parameter.unit else ""
+    default = "" if parameter.default is None or parameter.required else f" (default {parameter.default})"
+    return re.sub("%", "%%", f"{parameter.help}{unit}{default}")
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false", "yes", "no"):
+        raise argparse.ArgumentTypeError(f"true or false, not {text!r}")
+    return text.lower() in ("true", "yes")
+
+
+def _value(parameter: Parameter, value: Any, refuse: Callable[[str, str], Exception]) -> Any:
+    if value is None or value == parameter.default:
+        return value
+    return check_value(parameter.name, parameter.kind, value, refuse, parameter.minimum, parameter.maximum,
+                       parameter.choices, parameter.length)

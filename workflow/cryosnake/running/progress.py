@@ -1,0 +1,54 @@
+"""Progress of long work: a bar for a person at a terminal, nothing otherwise; and the place where a job is aborted."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cryosnake.pipeline.markers import abort_requested
+
+Progress = Callable[[int, int, str], None]
+
+
+class Aborted(Exception):
+    """RELION_JOB_ABORT_NOW was found in the job directory."""
+
+
+class JobProgress:
+    """Called by programs as progress(done, total, message); raises Aborted within a second of the request."""
+
+    def __init__(self, out: Path, title: str) -> None:
+        self._out, self._title = out, title
+        self._last_look = 0.0
+        self._bar = _bar()
+        self._task = None if self._bar is None else self._bar.add_task(title, total=None)
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        now = time.monotonic()
+        if now - self._last_look > 0.5:
+            self._last_look = now
+            if abort_requested(self._out):
+                raise Aborted
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total, description=f"{self._title} {message}".strip())
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _bar():  # type: ignore[no-untyped-def]
+    """Return a started progress bar, or None: not a terminal, or one of many jobs of a workflow."""
+    if not sys.stderr.isatty() or os.environ.get("CRYOSNAKE_WORKFLOW"):
+        return None
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                   console=Console(stderr=True), transient=True)
+    bar.start()
+    return bar
