@@ -1,0 +1,164 @@
+"""default_pipeline.star: read in any dialect (RELION 2, 3.1, 4, 5, hybrid), always written hybrid.
+
+RELION 3.1 drops the label columns when it rewrites the file, 5.x the integer columns; what is missing is derived
+again from the tables of `types`, so that either program can go on with the project.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.edit import tidy
+from cryosnake.pipeline.model import STATUS_OF_LABEL, Edge, Node, Pipeline, Process, Status
+from cryosnake.pipeline.star_text import Block, listing, loop, read_blocks, write_blocks
+from cryosnake.pipeline.types import modern_node_label, node_id_of, node_label_of, process_id_of, process_label_of
+
+PIPELINE_FILE = "default_pipeline.star"
+CHANGED_FILE = ".pipeline_has_changed"
+P = "rlnPipeLine"
+
+
+def read_pipeline(path: str | os.PathLike[str], warnings: list[str] | None = None) -> Pipeline:
+    """Read a pipeline file.
+
+    Parameters
+    ----------
+    path
+        A default_pipeline.star, job_pipeline.star or deleted_pipeline.star.
+    warnings
+        Gets one line for each edge that was dropped because an end of it is unknown.
+
+    Raises
+    ------
+    CryosnakeError
+        If the file is absent, is no pipeline, or holds a status that no RELION writes.
+    """
+    if not os.path.exists(path):
+        raise CryosnakeError(f"{path}: there is no such file; `cryosnake rebuild-pipeline` makes it from the job "
+                             "directories")
+    blocks = read_blocks(path)
+    if not any(name.startswith("pipeline_") for name in blocks):
+        raise CryosnakeError(f"{path}: holds no pipeline block; restore it from a copy in a job directory, or run "
+                             "`cryosnake rebuild-pipeline`")
+    processes = _processes(blocks.get("pipeline_processes"), path)
+    nodes = parse_nodes(blocks.get("pipeline_nodes"), path)
+    general = blocks.get("pipeline_general")
+    counter = _integer(general.value(P + "JobCounter") if general else None, path, "rlnPipeLineJobCounter", 0)
+    highest = max((process.number for process in processes), default=0)
+    pipeline, dropped = tidy(Pipeline(
+        max(counter, highest + 1),
+        {process.name: process for process in processes},
+        {node.name: node for node in nodes},
+        _edges(blocks.get("pipeline_input_edges"), P + "EdgeFromNode", P + "EdgeProcess", path),
+        _edges(blocks.get("pipeline_output_edges"), P + "EdgeProcess", P + "EdgeToNode", path),
+    ))
+    if warnings is not None:
+        warnings.extend(f"{path}: {line}" for line in dropped)
+    return pipeline
+
+
+def write_pipeline(path: str | os.PathLike[str], pipeline: Pipeline) -> None:
+    """Write a pipeline file in both dialects at once, and touch `.pipeline_has_changed` for RELION's window.
+
+    Whole or not at all: temporary name, fsync, rename. The caller holds the lock (`lock.update_pipeline`).
+    """
+    write_blocks(path, pipeline_blocks(pipeline))
+    (Path(path).parent / CHANGED_FILE).touch()
+
+
+def pipeline_blocks(pipeline: Pipeline) -> dict[str, Block]:
+    """Return the STAR tables of a pipeline, integer and label columns together."""
+    return {
+        "pipeline_general": listing({P + "JobCounter": str(pipeline.counter)}),
+        "pipeline_processes": loop(
+            [P + "ProcessName", P + "ProcessAlias", P + "ProcessType", P + "ProcessStatus", P + "ProcessTypeLabel",
+             P + "ProcessStatusLabel"],
+            ((p.name, p.alias or "None", str(p.type_id), str(int(p.status)), p.type_label, p.status.label)
+             for p in pipeline.processes.values())),
+        "pipeline_nodes": node_block(pipeline.nodes.values()),
+        "pipeline_input_edges": loop([P + "EdgeFromNode", P + "EdgeProcess"], pipeline.input_edges),
+        "pipeline_output_edges": loop([P + "EdgeProcess", P + "EdgeToNode"], pipeline.output_edges),
+    }
+
+
+def node_block(nodes: Iterable[Node]) -> Block:
+    """Return the table of nodes in both dialects."""
+    return loop([P + "NodeName", P + "NodeType", P + "NodeTypeLabel", P + "NodeTypeLabelDepth"],
+                ((node.name, str(node.type_id), node.type_label, str(node.depth)) for node in nodes))
+
+
+def parse_nodes(block: Block | None, path: str | os.PathLike[str]) -> list[Node]:
+    """Return the nodes of a table in any dialect; the missing half of a type is derived from the other."""
+    if block is None:
+        return []
+    names = _column(block, P + "NodeName", path)
+    ids = block.column(P + "NodeType")
+    labels = block.column(P + "NodeTypeLabel")
+    depths = block.column(P + "NodeTypeLabelDepth")
+    if ids is None and labels is None:
+        raise CryosnakeError(f"{path}: the nodes have neither {P}NodeType nor {P}NodeTypeLabel")
+    nodes = []
+    for index, name in enumerate(names):
+        label = labels[index] if labels else ""
+        if block.version < 50001:
+            label = modern_node_label(label)
+        type_id = _integer(ids[index], path, P + "NodeType") if ids else node_id_of(label)
+        depth = _integer(depths[index], path, P + "NodeTypeLabelDepth") if depths else 1
+        nodes.append(Node(name, label or node_label_of(type_id), type_id, depth))
+    return nodes
+
+
+def _processes(block: Block | None, path: str | os.PathLike[str]) -> list[Process]:
+    if block is None:
+        return []
+    names = _column(block, P + "ProcessName", path)
+    aliases = block.column(P + "ProcessAlias") or [""] * len(names)
+    ids = block.column(P + "ProcessType")
+    labels = block.column(P + "ProcessTypeLabel")
+    states = block.column(P + "ProcessStatus")
+    state_labels = block.column(P + "ProcessStatusLabel")
+    if (ids is None and labels is None) or (states is None and state_labels is None):
+        raise CryosnakeError(f"{path}: the processes have no type or no status column (neither number nor label)")
+    processes = []
+    for index, name in enumerate(names):
+        label = labels[index] if labels else ""
+        type_id = _integer(ids[index], path, P + "ProcessType") if ids else process_id_of(label, name.partition("/")[0])
+        status = _status(states[index] if states else state_labels[index] if state_labels else "", path, name)
+        alias = "" if aliases[index] == "None" else aliases[index]
+        processes.append(Process(name, alias, label or process_label_of(type_id), type_id, status))
+    return processes
+
+
+def _status(text: str, path: str | os.PathLike[str], name: str) -> Status:
+    try:
+        return STATUS_OF_LABEL[text] if text in STATUS_OF_LABEL else Status(int(text))
+    except ValueError:
+        words = ", ".join(f"{int(status)} or {status.label}" for status in Status)
+        raise CryosnakeError(f"{path}: {name} has the status {text!r}; RELION knows {words}") from None
+
+
+def _edges(block: Block | None, first: str, second: str, path: str | os.PathLike[str]) -> tuple[Edge, ...]:
+    if block is None:
+        return ()
+    pairs = zip(_column(block, first, path), _column(block, second, path), strict=True)
+    return tuple(dict.fromkeys(pairs))
+
+
+def _column(block: Block, label: str, path: str | os.PathLike[str]) -> list[str]:
+    column = block.column(label)
+    if column is None:
+        raise CryosnakeError(f"{path}: column {label} is missing; restore the file from a copy in a job directory, or "
+                             "run `cryosnake rebuild-pipeline`")
+    return column
+
+
+def _integer(text: str | None, path: str | os.PathLike[str], label: str, default: int | None = None) -> int:
+    if text is None and default is not None:
+        return default
+    try:
+        return int(text or "")
+    except ValueError:
+        raise CryosnakeError(f"{path}: {label} is {text!r}, which is no whole number") from None

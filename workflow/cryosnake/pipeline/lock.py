@@ -1,0 +1,223 @@
+"""RELION's project lock, so that RELION, Snakemake's jobs and `cryosnake` never write the pipeline at once.
+
+The mutex is RELION's: who manages to make the directory `.relion_lock` has it. Inside stands one file, which RELION
+expects under the name `lock_default_pipeline.star`; we write into it who we are, so that a lock whose owner was killed
+can be told from one in use. RELION writes no owner, hence its locks are never broken, only explained.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline, write_pipeline
+from cryosnake.pipeline.model import Pipeline, job_number
+
+LOCK_DIRECTORY = ".relion_lock"
+LOCK_FILE = "lock_default_pipeline.star"
+DEFAULT_TIMEOUT = 60.0  # seconds; RELION itself waits 60 to 120
+_OWN = "cryosnake"
+_LONGEST_PAUSE = 0.25  # seconds between attempts; RELION tries every 3
+
+
+def update_pipeline(project: str | os.PathLike[str], function: Callable[[Pipeline], Pipeline],
+                    timeout: float = DEFAULT_TIMEOUT) -> Pipeline:
+    """Lock, read, apply a function, write. The file is left alone when the function returns what it was given.
+
+    Parameters
+    ----------
+    project
+        The project directory. A project without default_pipeline.star gets one, unless it has job directories.
+    function
+        Takes the present pipeline and returns the new one; keep it short, others wait.
+    timeout
+        Seconds to wait for the lock.
+
+    Returns
+    -------
+    Pipeline
+        What now stands on disk.
+
+    Raises
+    ------
+    CryosnakeError
+        If the lock cannot be had or the file cannot be read or written. The file then is as it was.
+    """
+    path = Path(project, PIPELINE_FILE)
+    with pipeline_lock(project, timeout):
+        exists = path.exists()
+        before = read_pipeline(path) if exists else _first_pipeline(project)
+        after = function(before)
+        if after is not before or not exists:
+            write_pipeline(path, after)
+    return after
+
+
+@contextmanager
+def pipeline_lock(project: str | os.PathLike[str], timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
+    """Hold RELION's lock of a project.
+
+    Parameters
+    ----------
+    project
+        The project directory.
+    timeout
+        Seconds after which to give up.
+
+    Raises
+    ------
+    CryosnakeError
+        If the lock is still held after `timeout` (the message says by whom and what to do), or the folder cannot be
+        written.
+    """
+    lock = Path(project, LOCK_DIRECTORY)
+    deadline = time.monotonic() + timeout
+    pause = 0.005
+    while not _acquire(lock):
+        if _break_if_stale(lock):
+            continue
+        if time.monotonic() >= deadline:
+            raise CryosnakeError(_explanation(lock, timeout))
+        time.sleep(pause * (0.5 + os.urandom(1)[0] / 256))  # jitter: writers that wait must not march in step
+        pause = min(2 * pause, _LONGEST_PAUSE)
+    try:
+        yield
+    finally:
+        _release(lock)
+
+
+def _acquire(lock: Path) -> bool:
+    try:
+        os.mkdir(lock, 0o700)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise CryosnakeError(f"{lock.parent}: the project cannot be locked for writing: {error.strerror}; check that "
+                             "the folder exists, is writable and has space") from error
+    try:
+        (lock / LOCK_FILE).write_text(_own_identity(), encoding="utf-8")
+    except BaseException:
+        _release(lock)
+        raise
+    return True
+
+
+def _release(lock: Path) -> None:
+    # One rename frees the lock at once, whole: a kill in the middle leaves a harmless directory, not a lock.
+    aside = lock.with_name(f"{LOCK_DIRECTORY}.released.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        os.rename(lock, aside)
+    except FileNotFoundError:  # somebody removed it by hand; nothing is left to free
+        return
+    (aside / LOCK_FILE).unlink(missing_ok=True)
+    os.rmdir(aside)
+
+
+def _break_if_stale(lock: Path) -> bool:
+    """Free a lock whose owner is a cryosnake process of this machine that is gone; say whether it was freed.
+
+    The flock makes sure that of several who see the same stale lock one frees it, and never a lock taken anew.
+    """
+    path = lock / LOCK_FILE
+    try:
+        with open(path, "r+", encoding="utf-8", errors="replace") as file:
+            if not _is_gone(_fields(file.read())):
+                return False
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_ino != os.stat(path).st_ino:
+                return False
+            _release(lock)
+            return True
+    except OSError:  # freed meanwhile, or being freed by another
+        return False
+
+
+def _own_identity() -> str:
+    identity = {"program": _OWN, "command": Path(sys.argv[0]).name or "python", "pid": str(os.getpid()), **_machine(),
+                "started": _start_time(os.getpid()), "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
+    return " ".join(f"{key}={value.replace(' ', '_')}" for key, value in identity.items()) + "\n"
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in text.split() if "=" in pair)
+
+
+def _is_gone(owner: dict[str, str]) -> bool:
+    """Say whether the owner certainly no longer runs; in doubt, False."""
+    here = _machine()
+    if owner.get("program") != _OWN or not owner.get("pid", "").isdigit():
+        return False
+    if owner.get("host") != here["host"] or owner.get("machine") != here["machine"]:
+        return False
+    if owner.get("boot") != here["boot"]:  # the machine was started again since
+        return bool(here["machine"] and here["boot"] and owner.get("boot"))
+    if owner.get("namespace") != here["namespace"]:  # another container: its process numbers mean nothing here
+        return False
+    pid = int(owner["pid"])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    now, then = _start_time(pid), owner.get("started", "")
+    return bool(now and then and now != then)  # the number now belongs to another process
+
+
+def _machine() -> dict[str, str]:
+    return {"host": os.uname().nodename, "machine": _text("/etc/machine-id")[:8],
+            "boot": _text("/proc/sys/kernel/random/boot_id")[:8], "namespace": _pid_namespace()}
+
+
+def _pid_namespace() -> str:
+    try:
+        return str(os.stat("/proc/self/ns/pid").st_ino)
+    except OSError:
+        return ""
+
+
+def _start_time(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot; empty where /proc is absent."""
+    # The command name, in brackets, may hold blanks and brackets: count fields after the last one.
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 else ""
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _explanation(lock: Path, timeout: float) -> str:
+    owner = _fields(_text(str(lock / LOCK_FILE)))
+    waited = f"{lock}: the project has been locked for the {timeout:g} s that this program waited"
+    remove = f"rm -r {lock}"
+    if owner.get("program") == _OWN:
+        who = f"{_OWN} ({owner.get('command')}, process {owner.get('pid')} on {owner.get('host')}, since "
+        return (f"{waited}, by {who}{owner.get('time')}). Wait for it; if that process no longer runs, remove the lock "
+                f"with `{remove}`")
+    try:
+        age = f", made {time.time() - lock.stat().st_mtime:.0f} s ago"
+    except OSError:
+        age = ""
+    return (f"{waited}, by RELION or another program that leaves no name{age}. RELION needs it for an instant, so an "
+            f"old one was left by a crash: if no RELION program is at work in this project, remove it with `{remove}`")
+
+
+def _first_pipeline(project: str | os.PathLike[str]) -> Pipeline:
+    for folder in os.scandir(project):
+        if folder.name[:1].isupper() and folder.name != "Trash" and folder.is_dir():
+            jobs = [entry.name for entry in os.scandir(folder.path) if job_number(entry.name)]
+            if jobs:
+                raise CryosnakeError(f"{Path(project, PIPELINE_FILE)}: is missing, though {folder.name}/{jobs[0]} "
+                                     "exists; `cryosnake rebuild-pipeline` derives it from the job directories")
+    return Pipeline()

@@ -1,0 +1,167 @@
+"""The small files that tell RELION about a job: exit files, node markers, alias links, note.txt, backups."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.files import PIPELINE_FILE
+from cryosnake.pipeline.model import Node, Pipeline, Process, Status
+from cryosnake.pipeline.star_text import write_atomically
+
+ABORT_REQUEST = "RELION_JOB_ABORT_NOW"
+EXIT_FILES = {
+    Status.SUCCEEDED: "RELION_JOB_EXIT_SUCCESS",
+    Status.FAILED: "RELION_JOB_EXIT_FAILURE",
+    Status.ABORTED: "RELION_JOB_EXIT_ABORTED",
+}
+NODES_DIRECTORY = ".Nodes"
+BACKUP_FILE = PIPELINE_FILE
+
+
+def set_exit(job_dir: str | os.PathLike[str], kind: Status) -> None:
+    """Record how a job ended: its exit file appears, the other two and an abort request go.
+
+    Parameters
+    ----------
+    job_dir
+        The job directory.
+    kind
+        SUCCEEDED, FAILED or ABORTED.
+    """
+    clear_exit(job_dir, keep=EXIT_FILES[kind])
+    Path(job_dir, EXIT_FILES[kind]).touch()
+
+
+def clear_exit(job_dir: str | os.PathLike[str], keep: str = "") -> None:
+    """Remove exit files and abort request, as RELION does before it starts a job."""
+    for name in (*EXIT_FILES.values(), ABORT_REQUEST):
+        if name != keep:
+            Path(job_dir, name).unlink(missing_ok=True)
+
+
+def exit_of(job_dir: str | os.PathLike[str]) -> Status | None:
+    """Return how a job ended, None if it has not; RELION's order: success before failure before abort."""
+    return next((kind for kind, name in EXIT_FILES.items() if os.path.exists(os.path.join(job_dir, name))), None)
+
+
+def abort_requested(job_dir: str | os.PathLike[str]) -> bool:
+    """Say whether somebody asked the job to stop."""
+    return os.path.exists(os.path.join(job_dir, ABORT_REQUEST))
+
+
+def write_node_markers(project: str | os.PathLike[str], pipeline: Pipeline, names: Iterable[str] | None = None) -> None:
+    """Make the empty files below `.Nodes` from which RELION's file browser offers inputs, in both dialects.
+
+    A node is marked when its file exists, or when the job that will make it is scheduled. 3.1 looks under the type's
+    integer, 4 and 5 under the first field of its label. Markers of jobs with an alias stand under the alias.
+
+    Parameters
+    ----------
+    project
+        The project directory.
+    pipeline
+        Its pipeline.
+    names
+        The nodes to mark; all when None, and then markers of nodes that are no more are removed.
+    """
+    base = Path(project, NODES_DIRECTORY)
+    wanted: set[Path] = set()
+    for name in pipeline.nodes if names is None else names:
+        producer = pipeline.processes.get(pipeline.producers.get(name, ""))
+        scheduled = producer is not None and producer.status == Status.SCHEDULED
+        if scheduled or Path(project, name).exists():
+            wanted.update(base / path for path in marker_paths(pipeline.nodes[name], producer))
+    for marker in wanted:
+        if not marker.exists():
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+    if names is None:
+        _remove_other_markers(base, wanted)
+
+
+def marker_paths(node: Node, producer: Process | None) -> list[str]:
+    """Return the paths below `.Nodes` that mark a node."""
+    shown = node.name
+    if producer is not None and producer.alias and shown.startswith(producer.name):
+        shown = producer.alias + shown.removeprefix(producer.name)
+    fields = node.type_label.split(".")
+    folders = [str(node.type_id), fields[0], ".".join(fields[:node.depth])]
+    return [f"{folder}/{shown}" for folder in dict.fromkeys(folders) if folder]
+
+
+def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
+    """Point `<type>/<alias>` to the job directory, as RELION does; a link that points elsewhere is moved.
+
+    Raises
+    ------
+    CryosnakeError
+        If a file or folder that is no link has this name.
+    """
+    if not process.alias:
+        return
+    link = Path(project, process.alias.rstrip("/"))
+    target = f"../{process.name}"
+    if link.is_symlink():
+        if os.readlink(link) == target:
+            return
+    elif link.exists():
+        raise CryosnakeError(f"{link}: stands where the alias link of {process.name} belongs; rename it, or take "
+                             "another alias")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    os.symlink(target, temporary)
+    os.replace(temporary, link)
+
+
+def remove_alias_link(project: str | os.PathLike[str], alias: str) -> None:
+    """Remove the link of an alias (`MotionCorr/motion/`), if there is one."""
+    link = Path(project, alias.rstrip("/"))
+    if link.is_symlink():
+        link.unlink()
+
+
+def append_note(job_dir: str | os.PathLike[str], command: str, when: float | None = None) -> None:
+    """Append a start of the job to note.txt in RELION's form.
+
+    Parameters
+    ----------
+    job_dir
+        The job directory.
+    command
+        The command line, or several joined by line breaks.
+    when
+        Seconds since the epoch; now when None.
+    """
+    text = (f"\n ++++ Executing new job on {time.ctime(when)}\n ++++ with the following command(s): \n{command}\n"
+            " ++++ \n")
+    with open(Path(job_dir, "note.txt"), "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def back_up(project: str | os.PathLike[str], job_dir: str | os.PathLike[str]) -> None:
+    """Copy default_pipeline.star into a job directory, as RELION does after it added or started the job.
+
+    Parameters
+    ----------
+    project
+        The project directory.
+    job_dir
+        The job directory, below the project (`MotionCorr/job002/`) or absolute.
+    """
+    text = Path(project, PIPELINE_FILE).read_text(encoding="utf-8", errors="surrogateescape")
+    write_atomically(Path(project, job_dir, BACKUP_FILE), text)
+
+
+def _remove_other_markers(base: Path, wanted: set[Path]) -> None:
+    for folder, _, files in os.walk(base, topdown=False):
+        for name in files:
+            marker = Path(folder, name)
+            if marker not in wanted:
+                marker.unlink()
+        if Path(folder) != base and not os.listdir(folder):
+            os.rmdir(folder)

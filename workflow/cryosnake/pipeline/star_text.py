@@ -1,0 +1,199 @@
+"""A small STAR reader and writer for pipeline and job files. Standard library only.
+
+Data tables (particles, micrographs) go through `cryosnake.io.star`; this module exists because every parse of the
+Snakefile reads pipeline files, and must not pay for importing pandas.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+
+# STAR closes a quoted value only at a quote that a blank or the end of the line follows.
+_TOKEN = re.compile(r"""\s*(?:'(.*?)'(?=\s|$)|"(.*?)"(?=\s|$)|(\#.*)|(\S+))""")
+_NEEDS_QUOTES = re.compile(r"""^$|\s|^["'#_;]|^(?:data_|loop_|save_|global_|stop_)""", re.IGNORECASE)
+_BLANK_AFTER = {quote: re.compile(re.escape(quote) + r"\s") for quote in "\"'"}
+_VERSION = re.compile(r"#\s*version\s+(\d+)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One table of a STAR file.
+
+    `labels` carry no leading underscore. A list block (`_label value` lines) has exactly one row. `version` is the
+    number in the comment before the table, 0 where there is none.
+    """
+
+    labels: tuple[str, ...]
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    is_list: bool = False
+    version: int = 0
+
+    def column(self, label: str) -> list[str] | None:
+        """Return the values of one column, None if the block has no such column."""
+        if label not in self.labels:
+            return None
+        index = self.labels.index(label)
+        return [row[index] for row in self.rows]
+
+    def value(self, label: str) -> str | None:
+        """Return the first value of one column, None if there is none."""
+        column = self.column(label)
+        return column[0] if column else None
+
+
+def read_blocks(path: str | os.PathLike[str]) -> dict[str, Block]:
+    """Read all tables of a STAR file.
+
+    Parameters
+    ----------
+    path
+        The file; its name also goes into error messages.
+
+    Returns
+    -------
+    dict
+        Block name without `data_` to its table. Of two blocks with one name the first counts, as in RELION.
+
+    Raises
+    ------
+    CryosnakeError
+        If the file cannot be read or a row does not fit its labels.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise CryosnakeError(f"{path}: cannot be read: {error.strerror}") from error
+    return parse_blocks(text, str(path))
+
+
+def parse_blocks(text: str, source: str = "STAR text") -> dict[str, Block]:
+    """Parse the text of a STAR file; see `read_blocks`."""
+    blocks: dict[str, Block] = {}
+    labels: list[str] = []
+    rows: list[tuple[str, ...]] = []
+    values: list[str] = []
+    name: str | None = None
+    version = 0
+    in_loop = False
+
+    def finish() -> None:
+        if name is not None and labels:
+            table = rows if not values else [tuple(values)]
+            blocks.setdefault(name, Block(tuple(labels), table, bool(values), block_version))
+
+    block_version = 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        tokens = _tokens(line)
+        if not tokens:
+            match = _VERSION.match(line.strip())
+            version = int(match.group(1)) if match else version
+            continue
+        first = tokens[0]
+        is_keyword = line.lstrip()[0] not in "\"'"
+        if is_keyword and first.startswith("data_"):
+            finish()
+            name, labels, rows, values, in_loop = first[5:], [], [], [], False
+            block_version, version = version, 0
+        elif name is None:
+            raise CryosnakeError(f"{source}, line {number}: text before the first data_ block; this is no STAR file")
+        elif is_keyword and first == "loop_":
+            in_loop = True
+        elif is_keyword and first.startswith("_") and not rows:
+            labels.append(first[1:])
+            if not in_loop:
+                if len(tokens) != 2:
+                    raise CryosnakeError(f"{source}, line {number}: {first} needs exactly one value")
+                values.append(tokens[1])
+        else:
+            if len(tokens) != len(labels):
+                raise CryosnakeError(f"{source}, line {number}: {len(tokens)} values in a row of block data_{name}, "
+                                     f"which has {len(labels)} columns; mend or restore the file")
+            rows.append(tuple(tokens))
+    finish()
+    return blocks
+
+
+def _tokens(line: str) -> list[str]:
+    if '"' not in line and "'" not in line and "#" not in line:
+        return line.split()
+    tokens = []
+    for match in _TOKEN.finditer(line):
+        if match.group(3) is not None:  # a comment runs to the end of the line
+            break
+        tokens.append(next(group for group in match.groups() if group is not None))
+    return tokens
+
+
+def format_blocks(blocks: Mapping[str, Block], version: int = 30001) -> str:
+    """Return the text of a STAR file in RELION's layout; tables without rows are left out, as RELION does."""
+    return "".join(_format_block(name, block, version) for name, block in blocks.items() if block.rows)
+
+
+def _format_block(name: str, block: Block, version: int) -> str:
+    head = f"\n# version {version}\n\ndata_{name}\n\n"
+    if block.is_list:
+        lines = [f"_{label:<40} {quote(value)}\n" for label, value in zip(block.labels, block.rows[0], strict=True)]
+        return head + "".join(lines) + " \n"
+    header = "".join(f"_{label} #{index} \n" for index, label in enumerate(block.labels, start=1))
+    rows = "".join(" ".join(map(quote, row)) + " \n" for row in block.rows)
+    return f"{head}loop_ \n{header}{rows} \n"
+
+
+def quote(value: str) -> str:
+    """Return a value as it must stand in a STAR file.
+
+    Raises
+    ------
+    CryosnakeError
+        If no STAR file that RELION reads can hold it (line breaks; both kinds of quotes, each before a blank).
+    """
+    if not _NEEDS_QUOTES.search(value):
+        return value
+    if not re.search(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", value):
+        for mark, closing in _BLANK_AFTER.items():
+            if not closing.search(value):
+                return f"{mark}{value}{mark}"
+    raise CryosnakeError(f"{value!r} cannot stand in a STAR file; leave out line breaks and mixed quotes")
+
+
+def write_blocks(path: str | os.PathLike[str], blocks: Mapping[str, Block], version: int = 30001) -> None:
+    """Write a STAR file atomically (temporary name in the same folder, fsync, rename)."""
+    write_atomically(path, format_blocks(blocks, version))
+
+
+def write_atomically(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file so that a reader sees the old or the new content, whatever happens in between."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        _quietly(temporary.unlink)
+        raise CryosnakeError(f"{target}: cannot be written: {error.strerror}; check space and permissions") from error
+
+
+def _quietly(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except OSError:
+        pass
+
+
+def loop(labels: Iterable[str], rows: Iterable[Iterable[str]]) -> Block:
+    """Return a loop block of these rows."""
+    return Block(tuple(labels), [tuple(row) for row in rows])
+
+
+def listing(values: Mapping[str, str]) -> Block:
+    """Return a list block of these label: value pairs."""
+    return Block(tuple(values), [tuple(values.values())], is_list=True)
