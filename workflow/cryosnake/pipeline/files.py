@@ -39,7 +39,12 @@ def read_pipeline(path: str | os.PathLike[str], warnings: list[str] | None = Non
     if not os.path.exists(path):
         raise CryosnakeError(f"{path}: there is no such file; `cryosnake rebuild-pipeline` makes it from the job "
                              "directories")
-    blocks = read_blocks(path)
+    return parse_pipeline(read_blocks(path), path, warnings)
+
+
+def parse_pipeline(blocks: dict[str, Block], path: str | os.PathLike[str],
+                   warnings: list[str] | None = None) -> Pipeline:
+    """Return the pipeline that the tables of a file describe; see `read_pipeline`."""
     if not any(name.startswith("pipeline_") for name in blocks):
         raise CryosnakeError(f"{path}: holds no pipeline block; restore it from a copy in a job directory, or run "
                              "`cryosnake rebuild-pipeline`")
@@ -58,6 +63,21 @@ def read_pipeline(path: str | os.PathLike[str], warnings: list[str] | None = Non
     if warnings is not None:
         warnings.extend(f"{path}: {line}" for line in dropped)
     return pipeline
+
+
+def is_hybrid(blocks: dict[str, Block]) -> bool:
+    """Say whether both RELION 3.1 and RELION 4/5 can read a file of these tables without loss."""
+    wanted = {"pipeline_general": ["JobCounter"],
+              "pipeline_processes": ["ProcessType", "ProcessStatus", "ProcessTypeLabel", "ProcessStatusLabel"],
+              "pipeline_nodes": ["NodeType", "NodeTypeLabel"]}
+    return "pipeline_general" in blocks and all(
+        P + label in blocks[name].labels for name, labels in wanted.items() if name in blocks for label in labels)
+
+
+def labels_missing(blocks: dict[str, Block]) -> bool:
+    """Say whether RELION 2 or 3.1 wrote the tables: integers only."""
+    pairs = (("pipeline_processes", "ProcessTypeLabel"), ("pipeline_nodes", "NodeTypeLabel"))
+    return any(name in blocks and P + label not in blocks[name].labels for name, label in pairs)
 
 
 def write_pipeline(path: str | os.PathLike[str], pipeline: Pipeline) -> None:

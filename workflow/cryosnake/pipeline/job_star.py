@@ -60,7 +60,7 @@ def read_job_star(path: str | os.PathLike[str]) -> JobOptions:
     CryosnakeError
         If it names no job type.
     """
-    blocks = read_blocks(path)
+    blocks = read_blocks(path, ("job", "joboptions_values"))
     job = blocks.get("job")
     type_text = job.value("rlnJobType") if job else None
     label = (job.value("rlnJobTypeLabel") if job else None) or ""

@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline, write_pipeline
+from cryosnake.pipeline.files import PIPELINE_FILE, is_hybrid, labels_missing, parse_pipeline, write_pipeline
 from cryosnake.pipeline.model import Pipeline, job_number
+from cryosnake.pipeline.rebuild import rebuild, restore_labels
+from cryosnake.pipeline.star_text import read_blocks
 
 LOCK_DIRECTORY = ".relion_lock"
 LOCK_FILE = "lock_default_pipeline.star"
@@ -28,7 +30,10 @@ _LONGEST_PAUSE = 0.25  # seconds between attempts; RELION tries every 3
 
 def update_pipeline(project: str | os.PathLike[str], function: Callable[[Pipeline], Pipeline],
                     timeout: float = DEFAULT_TIMEOUT) -> Pipeline:
-    """Lock, read, apply a function, write. The file is left alone when the function returns what it was given.
+    """Lock, read, apply a function, write.
+
+    A hybrid file is left alone when the function returns the very pipeline that it was given; one that RELION
+    stripped of a dialect is made hybrid again in any case.
 
     Parameters
     ----------
@@ -52,11 +57,23 @@ def update_pipeline(project: str | os.PathLike[str], function: Callable[[Pipelin
     path = Path(project, PIPELINE_FILE)
     with pipeline_lock(project, timeout):
         exists = path.exists()
-        before = read_pipeline(path) if exists else _first_pipeline(project)
+        blocks = read_blocks(path) if exists else {}
+        before = parse_pipeline(blocks, path) if exists else _first_pipeline(project)
+        if exists and labels_missing(blocks):
+            before = restore_labels(project, before)
         after = function(before)
-        if after is not before or not exists:
+        if after is not before or not is_hybrid(blocks):
             write_pipeline(path, after)
     return after
+
+
+def rebuild_pipeline(project: str | os.PathLike[str], warnings: list[str] | None = None,
+                     timeout: float = DEFAULT_TIMEOUT) -> Pipeline:
+    """Replace default_pipeline.star by what the job directories say; see `rebuild.rebuild`."""
+    with pipeline_lock(project, timeout):
+        pipeline = rebuild(project, warnings)
+        write_pipeline(Path(project, PIPELINE_FILE), pipeline)
+    return pipeline
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,8 @@ _TOKEN = re.compile(r"""\s*(?:'(.*?)'(?=\s|$)|"(.*?)"(?=\s|$)|(\#.*)|(\S+))""")
 _NEEDS_QUOTES = re.compile(r"""^$|\s|^["'#_;]|^(?:data_|loop_|save_|global_|stop_)""", re.IGNORECASE)
 _BLANK_AFTER = {quote: re.compile(re.escape(quote) + r"\s") for quote in "\"'"}
 _VERSION = re.compile(r"#\s*version\s+(\d+)")
+
+_Lines = list[tuple[int, str]]  # line number, text
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,16 @@ class Block:
         return column[0] if column else None
 
 
-def read_blocks(path: str | os.PathLike[str]) -> dict[str, Block]:
-    """Read all tables of a STAR file.
+def read_blocks(path: str | os.PathLike[str], names: Collection[str] | None = None) -> dict[str, Block]:
+    """Read tables of a STAR file.
 
     Parameters
     ----------
     path
         The file; its name also goes into error messages.
+    names
+        The blocks to read, without `data_`; all when None. RELION 3.1 writes a block into job.star that it could not
+        read itself (a tab in a value), so that skipping is more than a matter of speed.
 
     Returns
     -------
@@ -69,54 +74,58 @@ def read_blocks(path: str | os.PathLike[str]) -> dict[str, Block]:
         text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise CryosnakeError(f"{path}: cannot be read: {error.strerror}") from error
-    return parse_blocks(text, str(path))
+    return parse_blocks(text, str(path), names)
 
 
-def parse_blocks(text: str, source: str = "STAR text") -> dict[str, Block]:
+def parse_blocks(text: str, source: str = "STAR text", names: Collection[str] | None = None) -> dict[str, Block]:
     """Parse the text of a STAR file; see `read_blocks`."""
     blocks: dict[str, Block] = {}
-    labels: list[str] = []
-    rows: list[tuple[str, ...]] = []
-    values: list[str] = []
-    name: str | None = None
-    version = 0
-    in_loop = False
-
-    def finish() -> None:
-        if name is not None and labels:
-            table = rows if not values else [tuple(values)]
-            blocks.setdefault(name, Block(tuple(labels), table, bool(values), block_version))
-
-    block_version = 0
-    for number, line in enumerate(text.split("\n"), start=1):
-        tokens = _tokens(line)
-        if not tokens:
-            match = _VERSION.match(line.strip())
-            version = int(match.group(1)) if match else version
-            continue
-        first = tokens[0]
-        is_keyword = line.lstrip()[0] not in "\"'"
-        if is_keyword and first.startswith("data_"):
-            finish()
-            name, labels, rows, values, in_loop = first[5:], [], [], [], False
-            block_version, version = version, 0
-        elif name is None:
-            raise CryosnakeError(f"{source}, line {number}: text before the first data_ block; this is no STAR file")
-        elif is_keyword and first == "loop_":
-            in_loop = True
-        elif is_keyword and first.startswith("_") and not rows:
-            labels.append(first[1:])
-            if not in_loop:
-                if len(tokens) != 2:
-                    raise CryosnakeError(f"{source}, line {number}: {first} needs exactly one value")
-                values.append(tokens[1])
-        else:
-            if len(tokens) != len(labels):
-                raise CryosnakeError(f"{source}, line {number}: {len(tokens)} values in a row of block data_{name}, "
-                                     f"which has {len(labels)} columns; mend or restore the file")
-            rows.append(tuple(tokens))
-    finish()
+    for name, version, lines in _split(text, source):
+        if name not in blocks and (names is None or name in names):
+            blocks[name] = _parse_block(name, version, lines, source)
     return blocks
+
+
+def _split(text: str, source: str) -> list[tuple[str, int, _Lines]]:
+    """Cut a file into (block name, version in the comment before it, its numbered lines without comments)."""
+    parts: list[tuple[str, int, _Lines]] = []
+    version = 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        content = line.strip()
+        if content.startswith("data_"):
+            parts.append((content.split()[0][5:], version, []))
+            version = 0
+        elif content.startswith("#"):
+            match = _VERSION.match(content)
+            version = int(match.group(1)) if match else version
+        elif content:
+            if not parts:
+                raise CryosnakeError(f"{source}, line {number}: text before the first data_ block; no STAR file")
+            parts[-1][2].append((number, content))
+    return parts
+
+
+def _parse_block(name: str, version: int, lines: _Lines, source: str) -> Block:
+    labels: list[str] = []
+    values: list[str] = []
+    rows: list[tuple[str, ...]] = []
+    is_loop = False
+    for number, content in lines:
+        tokens = _tokens(content)
+        if content.startswith("_") and not rows:
+            labels.append(tokens[0][1:])
+            if not is_loop:
+                if len(tokens) != 2:
+                    raise CryosnakeError(f"{source}, line {number}: {tokens[0]} needs exactly one value")
+                values.append(tokens[1])
+        elif tokens[0] == "loop_" and not labels:
+            is_loop = True
+        elif len(tokens) != len(labels) or not is_loop:
+            raise CryosnakeError(f"{source}, line {number}: {len(tokens)} values in a row of block data_{name}, which "
+                                 f"has {len(labels)} columns; mend or restore the file")
+        else:
+            rows.append(tuple(tokens))
+    return Block(tuple(labels), rows if is_loop else [tuple(values)], not is_loop, version)
 
 
 def _tokens(line: str) -> list[str]:

@@ -1,0 +1,163 @@
+"""Derive default_pipeline.star again from the job directories, and the labels that RELION 3.1 took from it.
+
+Every job directory says by itself what it is: job_pipeline.star (type, nodes, edges), job.star (type), exit file
+(status), RELION_OUTPUT_NODES.star (nodes found while running), and the links beside it (alias).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.edit import tidy
+from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.job_star import (
+    JOB_FILE,
+    JOB_PIPELINE_FILE,
+    OUTPUT_NODES_FILE,
+    read_job_star,
+    read_output_nodes,
+)
+from cryosnake.pipeline.markers import exit_of
+from cryosnake.pipeline.model import Edge, Node, Pipeline, Process, Status, job_number
+from cryosnake.pipeline.types import process_id_of, process_label_of
+
+TRASH = "Trash"
+
+
+def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) -> Pipeline:
+    """Derive the pipeline of a project from its job directories; nothing is written.
+
+    Parameters
+    ----------
+    project
+        The project directory.
+    warnings
+        Gets one line for each job whose own files are missing or damaged, and for each edge that had to be dropped.
+
+    Returns
+    -------
+    Pipeline
+        Processes in the order of their numbers. The counter is one more than the highest number of any job,
+        deleted ones in `Trash` included.
+    """
+    notes: list[str] = [] if warnings is None else warnings
+    names = sorted(_job_directories(project), key=lambda name: (job_number(name) or 0, name))
+    aliases = _alias_links(project)
+    processes: dict[str, Process] = {}
+    nodes: dict[str, Node] = {}
+    inputs: list[Edge] = []
+    outputs: list[Edge] = []
+    for name in names:
+        part = _job_part(project, name, notes)
+        process = part.processes[name]
+        processes[name] = replace(process, alias=aliases.get(name, ""),
+                                  status=exit_of(Path(project, name)) or process.status)
+        made = {node for _, node in part.output_edges}
+        for node in part.nodes.values():
+            if node.name in made or node.name not in nodes:  # the job that makes a node knows its type best
+                nodes[node.name] = node
+        inputs.extend(part.input_edges)
+        outputs.extend(part.output_edges)
+        outputs.extend(_foreign_outputs(part, processes))
+    highest = max((job_number(name) or 0 for name in (*names, *_job_directories(Path(project, TRASH)))), default=0)
+    pipeline, dropped = tidy(Pipeline(highest + 1, processes, nodes, tuple(dict.fromkeys(inputs)),
+                                      tuple(dict.fromkeys(outputs))))
+    notes.extend(dropped)
+    return pipeline
+
+
+def restore_labels(project: str | os.PathLike[str], pipeline: Pipeline) -> Pipeline:
+    """Give back the deeper labels (`relion.motioncorr.own`) that RELION 3.1 dropped when it rewrote the pipeline.
+
+    They are taken from each job's own job_pipeline.star, where its integer type agrees; a job that RELION 3.1 itself
+    made has none, and keeps the label that its integer gives.
+    """
+    processes, nodes = dict(pipeline.processes), dict(pipeline.nodes)
+    for name, process in pipeline.processes.items():
+        try:
+            part = read_pipeline(Path(project, name, JOB_PIPELINE_FILE))
+        except CryosnakeError:
+            continue
+        own = part.processes.get(name)
+        if own is not None and own.type_id == process.type_id:
+            processes[name] = replace(process, type_label=own.type_label)
+        for node in pipeline.outputs[name]:
+            known = part.nodes.get(node)
+            if known is not None and known.type_id == nodes[node].type_id:
+                nodes[node] = known
+    return replace(pipeline, processes=processes, nodes=nodes)
+
+
+def _job_directories(project: str | os.PathLike[str]) -> Iterator[str]:
+    for folder in _subfolders(project):
+        for entry in os.scandir(folder.path):
+            if entry.name.startswith("job") and job_number(entry.name) and entry.is_dir(follow_symlinks=False):
+                yield f"{folder.name}/{entry.name}/"
+
+
+def _alias_links(project: str | os.PathLike[str]) -> dict[str, str]:
+    """Return process name -> full alias, from the links in the type folders."""
+    aliases: dict[str, str] = {}
+    for folder in _subfolders(project):
+        for entry in sorted(os.scandir(folder.path), key=lambda entry: entry.name):
+            if entry.is_symlink():
+                target = os.path.normpath(os.path.join(folder.name, os.readlink(entry.path)))
+                if job_number(target) and os.path.dirname(target) == folder.name:
+                    aliases.setdefault(f"{target}/", f"{folder.name}/{entry.name}/")
+    return aliases
+
+
+def _subfolders(project: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
+    if not os.path.isdir(project):
+        return []
+    return [entry for entry in os.scandir(project)
+            if entry.name[0] != "." and entry.name != TRASH and entry.is_dir(follow_symlinks=False)]
+
+
+def _job_part(project: str | os.PathLike[str], name: str, notes: list[str]) -> Pipeline:
+    """Return what one job directory says: its process, nodes and edges."""
+    directory = Path(project, name)
+    part = Pipeline(1, {name: _process_from_job_star(directory, name, notes)})
+    try:
+        own = read_pipeline(directory / JOB_PIPELINE_FILE)
+        part = replace(own, processes={name: _better_label(own.processes[name], part.processes[name])})
+    except (CryosnakeError, KeyError) as error:
+        notes.append(f"{name}: {JOB_PIPELINE_FILE} is missing or damaged ({error}); its connections are not known")
+    if exit_of(directory) == Status.SUCCEEDED:
+        extra = {node.name: node for node in read_output_nodes(directory / OUTPUT_NODES_FILE)}
+        edges = dict.fromkeys((*part.output_edges, *((name, node) for node in extra)))
+        part = replace(part, nodes={**extra, **part.nodes}, output_edges=tuple(edges))
+    return part
+
+
+def _process_from_job_star(directory: Path, name: str, notes: list[str]) -> Process:
+    folder = name.partition("/")[0]
+    try:
+        job = read_job_star(directory / JOB_FILE)
+    except CryosnakeError as error:
+        notes.append(f"{error}; the type of {name} is taken from its folder")
+        type_id = process_id_of("", folder)
+        return Process(name, "", process_label_of(type_id), type_id)
+    return Process(name, "", job.type_label, job.type_id)
+
+
+def _better_label(process: Process, other: Process) -> Process:
+    """Return the process with the deeper of two labels for the same type."""
+    if other.type_label.startswith(f"{process.type_label}."):
+        return replace(process, type_label=other.type_label)
+    return process
+
+
+def _foreign_outputs(part: Pipeline, processes: dict[str, Process]) -> Iterator[Edge]:
+    """Yield edges for inputs that an earlier job made without declaring them, such as an intermediate iteration."""
+    for node, reader in part.input_edges:
+        head, _, _ = node.removeprefix("./").rpartition("/")
+        while head:
+            if f"{head}/" in processes and f"{head}/" != reader:
+                yield f"{head}/", node
+                break
+            head = head.rpartition("/")[0]
