@@ -82,3 +82,26 @@ def central_slices(
     imaginary = np.empty_like(real)
     _slices(transform, np.ascontiguousarray(matrices, np.float32), kx, ky, padding, real, imaginary)
     return real, imaginary
+
+
+def band_limited_transform(volume: np.ndarray, radius: int, padding: int = 2) -> np.ndarray:
+    """Return the part of `padded_transform` that slices with |k| ≤ radius need, complex64, centred.
+
+    Shape (2m + 1, 2m + 1, m + 1) with m = padding · radius + 2: it holds one voxel more than the slices touch, so that
+    `radius` may be the Nyquist frequency, box // 2, and it stays in the cache at low resolution.
+    """
+    return crop_centred(padded_transform(volume, padding), padding * radius + 2)
+
+
+def crop_centred(transform: np.ndarray, reach: int) -> np.ndarray:
+    """Return the frequencies −reach … reach (0 … reach on the last axis) of a centred half transform, 0 beyond it.
+
+    All axes but the last are centred on n // 2; the array may have any number of them.
+    """
+    middle = transform.shape[0] // 2
+    inside = min(reach, middle - 1, transform.shape[-1] - 1)
+    result = np.zeros((2 * reach + 1,) * (transform.ndim - 1) + (reach + 1,), transform.dtype)
+    target = (slice(reach - inside, reach + inside + 1),) * (transform.ndim - 1) + (slice(0, inside + 1),)
+    source = (slice(middle - inside, middle + inside + 1),) * (transform.ndim - 1) + (slice(0, inside + 1),)
+    result[target] = transform[source]
+    return result

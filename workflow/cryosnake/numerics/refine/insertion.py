@@ -1,0 +1,119 @@
+"""Back-projection: slices and their weights into a Fourier volume, symmetry applied to the sums.
+
+A volume of sums is (2m + 1, 2m + 1, m + 1, 3) float32: real and imaginary part of the data and the weight, axes
+z, y, x, origin at (m, m, 0), m = padding · radius + 2. Only x ≥ 0 is stored; the rest follows from Friedel's law.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+
+
+def empty_sums(radius: int, padding: int = 2) -> np.ndarray:
+    """Return sums of zeros for slices with |k| ≤ radius."""
+    reach = padding * radius + 2
+    return np.zeros((2 * reach + 1, 2 * reach + 1, reach + 1, 3), np.float32)
+
+
+@nb.njit(parallel=True, fastmath=True, cache=True)
+def _insert(sums, matrices, kx, ky, padding, real, imaginary, weight):  # type: ignore[no-untyped-def]
+    threads, centre, n = sums.shape[0], sums.shape[1] // 2, matrices.shape[0]
+    for thread in nb.prange(threads):
+        volume = sums[thread]
+        for j in range(thread * n // threads, (thread + 1) * n // threads):
+            a = matrices[j]
+            for p in range(kx.size):
+                x = (a[0, 0] * kx[p] + a[1, 0] * ky[p]) * padding
+                y = (a[0, 1] * kx[p] + a[1, 1] * ky[p]) * padding
+                z = (a[0, 2] * kx[p] + a[1, 2] * ky[p]) * padding
+                re, im, w = real[j, p], imaginary[j, p], weight[j, p]
+                if x < 0:
+                    x, y, z, im = -x, -y, -z, -im
+                x0, y0, z0 = int(x), math.floor(y), math.floor(z)
+                fx, fy, fz = np.float32(x - x0), np.float32(y - y0), np.float32(z - z0)
+                for d in range(2):
+                    gz = fz if d else 1 - fz
+                    for e in range(2):
+                        g = gz * (fy if e else 1 - fy)
+                        cell = volume[z0 + centre + d, y0 + centre + e]
+                        g1 = g * fx
+                        g0 = g - g1
+                        cell[x0, 0] += g0 * re
+                        cell[x0, 1] += g0 * im
+                        cell[x0, 2] += g0 * w
+                        cell[x0 + 1, 0] += g1 * re
+                        cell[x0 + 1, 1] += g1 * im
+                        cell[x0 + 1, 2] += g1 * w
+
+
+def insert_slices(sums: np.ndarray, matrices: np.ndarray, kx: np.ndarray, ky: np.ndarray, real: np.ndarray,
+                  imaginary: np.ndarray, weight: np.ndarray, padding: int = 2) -> None:
+    """Add slices to volumes of sums, in place: the transpose of `projection.central_slices`.
+
+    Parameters
+    ----------
+    sums : (threads, 2m + 1, 2m + 1, m + 1, 3) float32
+        One volume per thread; add them up at the end.
+    matrices : (n, 3, 3)
+        Orientations, as for `central_slices`.
+    kx, ky : (pixels,) float32
+    real, imaginary, weight : (n, pixels) float32
+        CTF-weighted image and squared CTF, both over the noise power.
+    """
+    _insert(sums, np.ascontiguousarray(matrices, np.float32), kx, ky, padding, real, imaginary, weight)
+
+
+def complete_plane(sums: np.ndarray) -> None:
+    """Give the plane (or line) x = 0 the Friedel mates that fell on its other half, in place."""
+    plane = sums[..., 0, :]
+    mates = plane[(slice(None, None, -1),) * (plane.ndim - 1)].copy()
+    mates[..., 1] *= -1.0
+    plane += mates
+
+
+@nb.njit(parallel=True, fastmath=True, cache=True)
+def _symmetrise(sums, operators, limit, result):  # type: ignore[no-untyped-def]
+    n, half = sums.shape[0], sums.shape[2]
+    centre = n // 2
+    for i in nb.prange(n):
+        z = i - centre
+        for k in range(n):
+            y = k - centre
+            for x in range(half):
+                if x * x + y * y + z * z > limit * limit:
+                    continue
+                for g in range(operators.shape[0]):
+                    r = operators[g]
+                    u = r[0, 0] * x + r[0, 1] * y + r[0, 2] * z
+                    v = r[1, 0] * x + r[1, 1] * y + r[1, 2] * z
+                    w = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z
+                    sign = np.float32(1.0)
+                    if u < 0:
+                        u, v, w, sign = -u, -v, -w, np.float32(-1.0)
+                    u0, v0, w0 = int(u), math.floor(v), math.floor(w)
+                    fu, fv, fw = np.float32(u - u0), np.float32(v - v0), np.float32(w - w0)
+                    for d in range(2):
+                        gw = fw if d else 1 - fw
+                        for e in range(2):
+                            for f in range(2):
+                                weight = gw * (fv if e else 1 - fv) * (fu if f else 1 - fu)
+                                if weight > 0:
+                                    cell = sums[w0 + centre + d, v0 + centre + e, u0 + f]
+                                    result[i, k, x, 0] += weight * cell[0]
+                                    result[i, k, x, 1] += weight * cell[1] * sign
+                                    result[i, k, x, 2] += weight * cell[2]
+
+
+def symmetrise(sums: np.ndarray, operators: np.ndarray) -> np.ndarray:
+    """Return the sums added up over a point group, Σ_R S(R k); exact where R maps the grid onto itself.
+
+    `operators` (g, 3, 3) as from `symmetry.operators`; the plane x = 0 must be complete (`complete_plane`).
+    """
+    if len(operators) == 1:
+        return sums
+    result = np.zeros_like(sums)
+    _symmetrise(sums, np.ascontiguousarray(operators, np.float64), sums.shape[2] - 2, result)
+    return result

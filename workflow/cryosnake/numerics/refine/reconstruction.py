@@ -1,0 +1,125 @@
+"""Sums of back-projected slices to maps: division by the weights, regularised or not, and the FSC before that."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+
+from cryosnake.numerics.fsc import fsc_of_transforms
+
+
+def radii(shape: tuple[int, ...], padding: int = 2) -> np.ndarray:
+    """Return |k| in unpadded Fourier pixels, float32, of a volume or plane of sums (shape without its last axis)."""
+    centre = shape[0] // 2
+    squared = (np.arange(shape[-1]) / padding).astype(np.float32) ** 2
+    for _ in range(len(shape) - 1):
+        axis = ((np.arange(shape[0]) - centre) / padding).astype(np.float32) ** 2
+        squared = axis.reshape(-1, *(1,) * squared.ndim) + squared
+    return np.sqrt(squared)
+
+
+def shell_means(values: np.ndarray, shells: np.ndarray, count: int) -> np.ndarray:
+    """Return the mean (count,) float64 of `values` in each shell; 0 in an empty one."""
+    total = np.bincount(shells.ravel(), values.ravel(), minlength=count)[:count]
+    number = np.bincount(shells.ravel(), minlength=count)[:count]
+    return total / np.maximum(number, 1)
+
+
+def mean_weight(sums: np.ndarray, radius: int, padding: int = 2) -> np.ndarray:
+    """Return the mean weight of shells 0 … radius: the inverse noise power of the map's Fourier voxels."""
+    shells = np.rint(radii(sums.shape[:-1], padding)).astype(np.int64)
+    return shell_means(sums[..., 2], shells, radius + 1)
+
+
+def divide(sums: np.ndarray, radius: int, ssnr: np.ndarray | None, padding: int = 2,
+           unregularised: int = 5) -> np.ndarray:
+    """Return the Fourier coefficients, complex64, 0 beyond `radius`: data / (weight + mean weight / SSNR).
+
+    Parameters
+    ----------
+    sums : (2m + 1, …, m + 1, 3) float32
+        Volume or plane of sums.
+    ssnr : (> radius,) float64 or None
+        Spectral signal-to-noise ratio of the map by shell; None divides by the weights alone.
+    unregularised : int
+        Shells below this one are divided by the weights alone.
+
+    Notes
+    -----
+    Wiener filter of Scheres 2012, J. Mol. Biol. 415, eq. 8: the prior's inverse variance 1/τ² is written as
+    weight/SSNR, for SSNR = τ² · mean weight. Weights below a thousandth of their shell's mean count as that.
+    """
+    radial = radii(sums.shape[:-1], padding)
+    shells = np.minimum(np.rint(radial).astype(np.int64), radius + 1)
+    mean = np.append(shell_means(sums[..., 2], shells, radius + 1), 0.0)
+    prior = np.zeros(radius + 2)
+    if ssnr is not None:
+        prior[: radius + 1] = mean[: radius + 1] / np.maximum(ssnr[: radius + 1], 1e-3)
+        prior[:unregularised] = 0.0
+    weight = np.maximum(sums[..., 2] + prior[shells].astype(np.float32), (1e-3 * mean)[shells].astype(np.float32))
+    inside = (radial <= radius) & (weight > 0)
+    scale = np.divide(1.0, weight, out=np.zeros_like(weight), where=inside)
+    return (sums[..., 0] + 1j * sums[..., 1]) * scale
+
+
+def to_real_space(coefficients: np.ndarray, box: int, padding: int = 2) -> np.ndarray:
+    """Return the map (or image) of `box` pixels, float32, of centred coefficients in RELION's scale (1 / box²).
+
+    The map is divided by the transform of the trilinear kernel that spread the slices (gridding correction).
+    """
+    size, reach, dimensions = box * padding, coefficients.shape[-1] - 1, coefficients.ndim
+    inside = min(reach, size // 2)
+    full = np.zeros((size,) * (dimensions - 1) + (size // 2 + 1,), np.complex64)
+    axis = np.arange(-inside, inside + 1) if 2 * inside < size else np.arange(-inside, inside)
+    target = np.ix_(*(axis % size,) * (dimensions - 1), np.arange(inside + 1))
+    source = np.ix_(*(axis + reach,) * (dimensions - 1), np.arange(inside + 1))
+    full[target] = coefficients[source]
+    real = scipy.fft.fftshift(scipy.fft.irfftn(full, s=(size,) * dimensions))
+    start = size // 2 - box // 2
+    cropped = real[(slice(start, start + box),) * dimensions]
+    kernel = np.sinc((np.arange(box) - box // 2) / size) ** 2
+    correction = kernel
+    for _ in range(dimensions - 1):
+        correction = kernel.reshape(-1, *(1,) * correction.ndim) * correction
+    return (cropped * (box * box / correction)).astype(np.float32)
+
+
+def coarse_sums(sums: np.ndarray) -> np.ndarray:
+    """Return sums of padding 2 gathered on the unpadded grid, (2 radius + 3, …, radius + 2, 3).
+
+    Every second voxel and half of each of its neighbours. The coefficients data / weight of this grid serve the FSC:
+    cheap, and without the correlation that padding brings between neighbours.
+    """
+    gathered = sums
+    for axis in range(sums.ndim - 2):
+        moved = np.moveaxis(gathered, axis, 0)
+        result = moved[::2].copy()
+        result[1:] += 0.5 * moved[1::2]
+        result[:-1] += 0.5 * moved[1::2]
+        gathered = np.moveaxis(result, 0, axis)
+    across = gathered[..., 1::2, :]  # x = 1, 3, …
+    result = gathered[..., ::2, :].copy()
+    result[..., 1:, :] += 0.5 * across
+    result[..., : across.shape[-2], :] += 0.5 * across
+    mates = 0.5 * across[..., 0, :][(slice(None, None, -1),) * (sums.ndim - 2)]
+    mates[..., 1] *= -1.0
+    result[..., 0, :] += mates
+    return result
+
+
+def fsc_of_sums(first: np.ndarray, second: np.ndarray, radius: int, count: int) -> np.ndarray:
+    """Return the FSC (count,) of two volumes of sums, before any regularisation; 0 beyond `radius`.
+
+    The gold-standard criterion of Scheres & Chen 2012, Nat. Methods 9, 853: two halves that never met.
+    """
+    halves = [coarse_sums(sums) for sums in (first, second)]
+    maps = []
+    for half in halves:
+        weight = half[..., 2]
+        data = half[..., 0] + 1j * half[..., 1]
+        maps.append(np.divide(data, weight, out=np.zeros_like(data), where=weight > 0))
+    shells = np.rint(radii(halves[0].shape[:-1], 1)).astype(np.int64)
+    twice = np.where(np.arange(shells.shape[-1]) == 0, 1.0, 2.0)
+    curve = np.zeros(count)
+    curve[: radius + 1] = fsc_of_transforms(maps[0], maps[1], shells, radius + 1, twice)
+    return curve
