@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.paths import micrograph_root, post_name, relative_to_project
 
@@ -18,6 +17,7 @@ from cryosnake.io.paths import micrograph_root, post_name, relative_to_project
         ("Extract/job005", "a.mrcs", "Extract/job005/a"),
         # a folder of the user that only looks like a job is not one
         ("Extract/job005", "MotionCorr/job002/jobs/a.mrc", "Extract/job005/jobs/a"),
+        ("Extract/job005", "MotionCorr/job002/Movies/job123/a.mrc", "Extract/job005/Movies/job123/a"),
         ("Extract/job005", "myjob001/a.mrc", "Extract/job005/myjob001/a"),
     ],
 )

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from cryosnake.errors import CryosnakeError
 
-# RELION takes any path component that starts with "job" and three digits for a job directory.
-_JOB_PREFIX = re.compile(r"^(?:.*/)?job\d{3,}/+")
+# RELION takes the first path component below a folder that starts with "job" and three digits for a job directory.
+_JOB_PREFIX = re.compile(r"^.*?/job\d{3,}/+")
 
 
 def post_name(name: str | os.PathLike[str]) -> str:

@@ -1,0 +1,236 @@
+"""STAR files come back as they were written, keep what they do not understand, and refuse what is broken."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.star import optics_of, read_star, read_table, write_star
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+TEXT = st.text(
+    st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp"), blacklist_characters="'"), max_size=20
+)
+REAL = st.floats(min_value=-1e30, max_value=1e30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.tuples(TEXT, REAL, st.integers(0, 2**64 - 1)), min_size=1, max_size=8))
+def test_what_was_written_is_read(rows: list[tuple[str, float, int]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("star") / "a.star"
+    names, numbers, uids = (list(column) for column in zip(*rows, strict=True))
+    table = pd.DataFrame({"rlnMicrographName": names, "rlnDefocusU": numbers, "csUid": np.array(uids, np.uint64)})
+    write_star(path, {"particles": table})
+    back = read_star(path)["particles"]
+    assert back["rlnMicrographName"].tolist() == names
+    assert back["csUid"].tolist() == uids
+    # six decimals between 0.001 and 100,000, else seven significant digits
+    np.testing.assert_allclose(back["rlnDefocusU"], numbers, rtol=5.1e-7, atol=5.1e-7)
+
+
+def read_text(path: Path, text: str) -> dict[str, pd.DataFrame]:
+    path.write_text(text)
+    return read_star(path)
+
+
+LOOSE = """# a comment before everything
+
+data_optics # of two groups
+loop_
+_rlnOpticsGroup #1
+_rlnOpticsGroupName
+1 one
+2\t"the second"
+
+data_particles
+# a comment
+loop_
+# another
+_rlnImageName #1
+_rlnDefocusU #2
+_rlnAngleRot #3
+_rlnClassNumber #4
+_rlnCommentLike #5
+000001@a.mrcs 10000 nan 1 5'-end
+  # between rows
+000002@data_b.mrcs -1e4 inf 2 'a "b" c'   # after the row
+
+000003@c#1.mrcs 3 1 3 ""
+data_general
+_rlnNothing ""
+_rlnMicrographMovieName "my movie.tif" # with a blank
+_rlnImageSizeX 3838
+"""
+
+
+def test_what_others_write_is_read(tmp_path: Path) -> None:
+    tables = read_text(tmp_path / "a.star", LOOSE)
+    assert list(tables) == ["optics", "particles", "general"]
+    assert tables["optics"]["rlnOpticsGroupName"].tolist() == ["one", "the second"]
+    particles = tables["particles"]
+    assert particles["rlnImageName"].tolist() == ["000001@a.mrcs", "000002@data_b.mrcs", "000003@c#1.mrcs"]
+    assert particles["rlnDefocusU"].tolist() == [10000.0, -10000.0, 3.0]
+    assert particles["rlnDefocusU"].dtype == np.float64
+    assert np.isnan(particles["rlnAngleRot"][0]) and particles["rlnAngleRot"][1] == np.inf
+    assert particles["rlnClassNumber"].dtype == np.int64
+    assert particles["rlnCommentLike"].tolist() == ["5'-end", 'a "b" c', ""]
+    assert tables["general"].to_dict("records") == [
+        {"rlnNothing": "", "rlnMicrographMovieName": "my movie.tif", "rlnImageSizeX": 3838}
+    ]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_line_ends(tmp_path: Path, newline: str) -> None:
+    path = tmp_path / "a.star"
+    path.write_bytes(LOOSE.replace("\n", newline).encode())
+    assert len(read_star(path)["particles"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("label", "values", "expected"),
+    [
+        ("rlnOpticsGroupName", ["1", "2"], ["1", "2"]),  # RELION's text labels stay text
+        ("rlnGroupName", ["NA", "None"], ["NA", "None"]),
+        ("rlnDefocusU", ["1", "2"], [1.0, 2.0]),  # and its reals are reals
+        ("rlnClassNumber", ["1.000000", "2.000000"], [1.0, 2.0]),
+        ("rlnDefocusU", ["1.5", "None"], ["1.5", "None"]),
+        ("csUid", ["9223372036854775807", "-1"], [9223372036854775807, -1]),
+        ("csUid", ["18446744073709551615", "0"], [18446744073709551615, 0]),
+        ("csUid", ["18446744073709551616", "1"], ["18446744073709551616", "1"]),
+        ("mySession", ["20170629_00021", "20170629_00022"], ["20170629_00021", "20170629_00022"]),
+        ("myGrid", ["001", "002"], ["001", "002"]),
+        ("myWord", ["nan", "nan"], ["nan", "nan"]),
+        ("myScore", ["nan", "1.5"], [None, 1.5]),
+        ("myMixed", ["1", "a"], ["1", "a"]),
+    ],
+)
+def test_types_of_columns(tmp_path: Path, label: str, values: list[str], expected: list[object]) -> None:
+    text = f"data_\nloop_\n_{label}\n" + "\n".join(values) + "\n"
+    column = read_text(tmp_path / "a.star", text)[""][label]
+    got = [None if isinstance(value, float) and np.isnan(value) else value for value in column.tolist()]
+    assert got == expected
+    assert [type(value) for value in got] == [type(value) for value in expected]
+
+
+def test_one_column_of_many_rows_turns_to_text(tmp_path: Path) -> None:
+    """The reader converts 65,536 rows at a time; a word in a later part makes text of the whole column."""
+    rows = ["1"] * 70000 + ["None"]
+    column = read_text(tmp_path / "a.star", "data_\nloop_\n_rlnClassNumber\n" + "\n".join(rows))[""]["rlnClassNumber"]
+    assert column.tolist() == rows
+
+
+def test_layout_and_number_formats_are_relions(tmp_path: Path) -> None:
+    table = pd.DataFrame({
+        "rlnImageName": ["1@a b.mrcs", "", "m.mrc"], "rlnDefocusU": [12345.678901, -0.0005, 123456.789],
+        "rlnClassNumber": [1.0, 2.0, 3.0], "rlnVoltage": [300, 200, 100], "rlnIsFlip": [True, False, True],
+    })
+    path = tmp_path / "a.star"
+    write_star(path, {"optics": {"rlnOpticsGroup": 1, "rlnMtfFileName": "", "rlnVoltage": 300}, "particles": table})
+    assert path.read_text() == (
+        "\n# version 30001\n\ndata_optics\n\n"
+        "_rlnOpticsGroup                                      1\n"
+        '_rlnMtfFileName                                     ""\n'
+        "_rlnVoltage                                 300.000000\n"
+        " \n"
+        "\n# version 30001\n\ndata_particles\n\nloop_ \n"
+        "_rlnImageName #1 \n_rlnDefocusU #2 \n_rlnClassNumber #3 \n_rlnVoltage #4 \n_rlnIsFlip #5 \n"
+        '"1@a b.mrcs" 12345.678901            1   300.000000            1 \n'
+        '        "" -5.000000e-04            2   200.000000            0 \n'
+        "     m.mrc 1.234568e+05            3   100.000000            1 \n"
+        " \n"
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["", "a b", "#1", "_a", "data_x", "loop_", ";", '"', "'", '"a b"', "a\tb", "x'y z", "é"]
+)
+def test_awkward_text(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "a.star"
+    write_star(path, {"p": pd.DataFrame({"rlnImageName": [value, "x"]}), "q": {"rlnImageName": value}})
+    tables = read_star(path)
+    assert tables["p"]["rlnImageName"].tolist() == [value, "x"]
+    assert tables["q"]["rlnImageName"].tolist() == [value]
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a 'b' \"c\""])
+def test_text_that_star_cannot_hold(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "a.star"
+    path.write_text("what was there")
+    with pytest.raises(CryosnakeError, match=r"a\.star.*rlnImageName.*cannot hold"):
+        write_star(path, {"particles": {"rlnImageName": value}})
+    assert path.read_text() == "what was there"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.star"]
+
+
+def test_missing_text_and_empty_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.star"
+    write_star(path, {"p": pd.DataFrame({"rlnGroupName": ["a", None]}), "q": pd.DataFrame({"rlnImageName": []})})
+    tables = read_star(path)
+    assert tables["p"]["rlnGroupName"].tolist() == ["a", "None"]
+    assert list(tables["q"].columns) == ["rlnImageName"] and len(tables["q"]) == 0
+
+
+GOOD = "data_optics\nloop_\n_rlnOpticsGroup\n_rlnVoltage\n1 300\n2 200\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "does not exist"),
+        ("", "no data block"),
+        ("\0\1\2", "no data block"),
+        (GOOD[:-5], r"line 6, in data_optics: the row has 1 fields for 2 labels.*cut off"),
+        (GOOD + "3 1 2\n", r"line 7.*3 fields for 2"),
+        (GOOD + "data_optics\n_a 1\n", "stands twice"),
+        ("data_optics\nloop_\n_a\n_a\n1 2\n", "one label twice"),
+        ("data_optics\n_rlnVoltage\n", "line 2.*has no value"),
+        ("data_optics\n_rlnVoltage 1 2\n", "line 2.*more than one value"),
+        ("data_optics\n300 1\n", "line 2.*where loop_ or a label is due"),
+        ("data_optics\n_rlnVoltage 1\nloop_\n", "line 3.*where a label is due"),
+    ],
+)
+def test_broken_files_name_file_and_place(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "bad.star"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(CryosnakeError, match=r"(?s)bad\.star.*" + message):
+        read_table(path, "optics")
+
+
+def test_binary_is_no_star_file(tmp_path: Path) -> None:
+    (tmp_path / "a.star").write_bytes(b"data_\xff\xfe\n")
+    with pytest.raises(CryosnakeError, match="not a STAR file"):
+        read_star(tmp_path / "a.star")
+
+
+def test_what_a_table_must_have(tmp_path: Path) -> None:
+    path = tmp_path / "a.star"
+    path.write_text(GOOD)
+    assert read_table(path, "micrographs", ["rlnVoltage"])["rlnVoltage"].tolist() == [300.0, 200.0]
+    with pytest.raises(CryosnakeError, match=r"a\.star: data_optics lacks .* rlnSphericalAberration; it has rln"):
+        read_table(path, "optics", ["rlnVoltage", "rlnSphericalAberration"])
+    path.write_text(GOOD + "data_particles\nloop_\n_rlnImageName\n")
+    with pytest.raises(CryosnakeError, match="no block data_micrographs, only data_optics, data_particles"):
+        read_table(path, "micrographs")
+    with pytest.raises(CryosnakeError, match="data_particles has no rows"):
+        read_table(path, "particles")
+
+
+def test_optics_rows(tmp_path: Path) -> None:
+    tables = read_text(tmp_path / "a.star", GOOD)
+    assert optics_of(tables) == {
+        1: {"rlnOpticsGroup": 1, "rlnVoltage": 300.0},
+        2: {"rlnOpticsGroup": 2, "rlnVoltage": 200.0},
+    }
+    assert optics_of({}) == {}
+    with pytest.raises(CryosnakeError, match="twice"):
+        optics_of(read_text(tmp_path / "b.star", GOOD + "2 100\n"))
+    with pytest.raises(CryosnakeError, match="lacks the column rlnOpticsGroup"):
+        optics_of(read_text(tmp_path / "c.star", "data_optics\n_rlnVoltage 300\n"))
+
+
+def test_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CryosnakeError, match="cannot be written"):
+        write_star(tmp_path / "none" / "a.star", {"a": {"b": 1}})

@@ -1,0 +1,116 @@
+"""The types of RELION's labels, so that a name made of digits stays a name and a whole defocus stays a float.
+
+Printed by `relion_refine --print_metadata_labels` of RELION 3.1.3, with the text labels that 4 and 5 added. Labels that
+are in none of the sets are typed by their values.
+"""
+
+TEXT = frozenset(
+    """
+    rlnAreaName rlnBodyMaskName rlnBodyReferenceName rlnBodyStarFile rlnComment rlnCtfImage rlnCtfPowerSpectrum
+    rlnExperimentalDataStarFile rlnExtReconsDataImag rlnExtReconsDataReal rlnExtReconsResult
+    rlnExtReconsResultStarfile rlnExtReconsWeight rlnFourierMask rlnGroupName rlnImageName rlnImageNameEven
+    rlnImageOriginalName rlnJobOptionDefaultValue rlnJobOptionDirectoryDefault rlnJobOptionFilePattern
+    rlnJobOptionGUILabel rlnJobOptionHelpText rlnJobOptionMenuOptions rlnJobOptionValue rlnJobOptionVariable
+    rlnJobTypeLabel rlnJobTypeName rlnLocalSymmetryFile rlnMaskName rlnMicrographCoordinates rlnMicrographDefectFile
+    rlnMicrographGainName rlnMicrographMetadata rlnMicrographMovieName rlnMicrographName rlnMicrographNameEven
+    rlnMicrographNameNoDW rlnMicrographNameOdd rlnModelStarFile rlnModelStarFile2 rlnMtfFileName rlnOpticsGroupName
+    rlnOpticsStarFile rlnOrientSamplingStarFile rlnOriginalParticleName rlnOutputRootName rlnParticleName
+    rlnPipeLineEdgeFromNode rlnPipeLineEdgeProcess rlnPipeLineEdgeToNode rlnPipeLineNodeName
+    rlnPipeLineNodeTypeLabel rlnPipeLineProcessAlias rlnPipeLineProcessName rlnPipeLineProcessStatusLabel
+    rlnPipeLineProcessTypeLabel rlnReconstructImageName rlnReferenceImage rlnSGDGradientImage
+    rlnScheduleBooleanVariableName rlnScheduleCurrentNodeName rlnScheduleEdgeBooleanVariable
+    rlnScheduleEdgeInputNodeName rlnScheduleEdgeOutputNodeName rlnScheduleEdgeOutputNodeNameIfTrue
+    rlnScheduleEmailAddress rlnScheduleFloatVariableName rlnScheduleJobMode rlnScheduleJobName
+    rlnScheduleJobNameOriginal rlnScheduleName rlnScheduleOperatorInput1 rlnScheduleOperatorInput2
+    rlnScheduleOperatorName rlnScheduleOperatorOutput rlnScheduleOperatorType rlnScheduleOriginalStartNodeName
+    rlnScheduleStringVariableName rlnScheduleStringVariableResetValue rlnScheduleStringVariableValue
+    rlnSolventMask2Name rlnSolventMaskName rlnStarFileMovieParticles rlnSymmetryGroup rlnTauSpectrumName rlnTomoName
+    rlnUnfilteredMapHalf1 rlnUnfilteredMapHalf2 rlnUnknownLabel
+    """.split()
+)
+
+WHOLE = frozenset(
+    """
+    rlnAdaptiveOversampleOrder rlnAnglePsiFlip rlnAreaId rlnAutoLocalSearchesHealpixOrder rlnAverageNrOfFrames
+    rlnBeamTiltClass rlnBodyKeepFixed rlnBodyRotateRelativeTo rlnClassNumber rlnCoarseImageSize
+    rlnCtfDataAreCtfPremultiplied rlnCtfDataArePhaseFlipped rlnCurrentImageSize rlnCurrentIteration
+    rlnDataDimensionality rlnDataType rlnDoAutoRefine rlnDoCorrectCtf rlnDoCorrectMagnification rlnDoCorrectNorm
+    rlnDoCorrectScale rlnDoExternalReconstruct rlnDoFastSubsetOptimisation rlnDoHelicalRefine
+    rlnDoIgnoreCtfUntilFirstPeak rlnDoMapEstimation rlnDoOnlyFlipCtfPhases rlnDoRealignMovies rlnDoSkipAlign
+    rlnDoSkipRotate rlnDoSolventFlattening rlnDoSolventFscCorrection rlnDoSplitRandomHalves rlnDoStochasticEM
+    rlnDoStochasticGradientDescent rlnDoZeroMask rlnEERGrouping rlnEERUpsampling rlnEnabled
+    rlnFixSigmaNoiseEstimates rlnFixSigmaOffsetEstimates rlnFixTauEstimates rlnFourierSpaceInterpolator
+    rlnGroupNrParticles rlnGroupNumber rlnHasConverged rlnHasHighFscAtResolLimit
+    rlnHasLargeSizeIncreaseIterationsAgo rlnHealpixOrder rlnHealpixOrderOriginal rlnHelicalKeepTiltPriorFixed
+    rlnHelicalSymmetryLocalRefinement rlnHelicalTubeID rlnIgnoreHelicalSymmetry rlnImageDimensionality rlnImageId
+    rlnImageSize rlnImageSizeX rlnImageSizeY rlnImageSizeZ rlnIncrementImageSize rlnIs3DSampling
+    rlnIs3DTranslationalSampling rlnIsFlip rlnIsHelix rlnJobIsContinue rlnJobType rlnJoboptionType
+    rlnMaxNumberOfPooledParticles rlnMaximumCoarseImageSize rlnMicrographEndFrame rlnMicrographFrameNumber
+    rlnMicrographId rlnMicrographStartFrame rlnMinRadiusNnInterpolation rlnMotionModelCoeffsIdx
+    rlnMotionModelVersion rlnMovieFrameNumber rlnMovieFramesRunningAverage rlnNrBodies rlnNrClasses rlnNrGroups
+    rlnNrHelicalAsymUnits rlnNrHelicalNStart rlnNrOfFrames rlnNrOfSignificantSamples
+    rlnNumberOfIterWithoutChangingAssignments rlnNumberOfIterWithoutResolutionGain rlnNumberOfIterations
+    rlnOpticsGroup rlnOrientationalPriorMode rlnOrientationsID rlnOriginalImageSize rlnParticleId rlnParticleNumber
+    rlnPipeLineJobCounter rlnPipeLineNodeType rlnPipeLineProcessStatus rlnPipeLineProcessType rlnRadiusMaskExpImages
+    rlnRadiusMaskMap rlnRandomSeed rlnRandomSubset rlnReferenceDimensionality rlnRefsAreCtfCorrected
+    rlnScheduleBooleanVariableResetValue rlnScheduleBooleanVariableValue rlnScheduleEdgeIsFork rlnScheduleEdgeNumber
+    rlnScheduleJobHasStarted rlnSelected rlnSgdFinalIterations rlnSgdFinalSubsetSize rlnSgdInBetweenIterations
+    rlnSgdInitialIterations rlnSgdInitialSubsetSize rlnSgdMaxSubsets rlnSgdSigma2FudgeHalflife rlnSgdSkipAnneal
+    rlnSgdSubsetSize rlnSgdWriteEverySubset rlnSmallestChangesClasses rlnSortedIndex rlnSpectralIndex
+    rlnUseTooCoarseSampling rlnWidthMaskEdge
+    """.split()
+)
+
+REAL = frozenset(
+    """
+    rlnAccumMotionEarly rlnAccumMotionLate rlnAccumMotionTotal rlnAccuracyRotations rlnAccuracyTranslations
+    rlnAccuracyTranslationsAngst rlnAdaptiveOversampleFraction rlnAmplitudeContrast
+    rlnAmplitudeCorrelationMaskedMaps rlnAmplitudeCorrelationUnmaskedMaps rlnAnglePsi rlnAnglePsiFlipRatio
+    rlnAnglePsiPrior rlnAngleRot rlnAngleRotFlipRatio rlnAngleRotPrior rlnAngleTilt rlnAngleTiltPrior
+    rlnAngstromResolution rlnAutopickFigureOfMerit rlnAvailableMemory rlnAveragePmax rlnAverageValue rlnBeamTiltX
+    rlnBeamTiltY rlnBestResolutionThusFar rlnBfactorUsedForSharpening rlnBodyRotateDirectionX
+    rlnBodyRotateDirectionY rlnBodyRotateDirectionZ rlnBodySigmaAngles rlnBodySigmaOffset rlnBodySigmaOffsetAngst
+    rlnBodySigmaPsi rlnBodySigmaRot rlnBodySigmaTilt rlnChangesOptimalClasses rlnChangesOptimalOffsets
+    rlnChangesOptimalOrientations rlnChromaticAberration rlnClassDistribution rlnClassPriorOffsetX
+    rlnClassPriorOffsetY rlnConvergenceCone rlnCoordinateX rlnCoordinateY rlnCoordinateZ
+    rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps rlnCorrelationFitGuinierPlot rlnCtfAstigmatism
+    rlnCtfBfactor rlnCtfFigureOfMerit rlnCtfMaxResolution rlnCtfScalefactor rlnCtfValidationScore rlnCtfValue
+    rlnCurrentResolution rlnDefocusAngle rlnDefocusU rlnDefocusV rlnDetectorPixelSize rlnDiff2RandomHalves
+    rlnDifferentialPhaseResidualMaskedMaps rlnDifferentialPhaseResidualUnmaskedMaps rlnEnergyLoss
+    rlnEstimatedResolution rlnFinalResolution rlnFittedInterceptGuinierPlot rlnFittedSlopeGuinierPlot
+    rlnFourierCompleteness rlnFourierShellCorrelation rlnFourierShellCorrelationCorrected
+    rlnFourierShellCorrelationMaskedMaps rlnFourierShellCorrelationParticleMaskFraction
+    rlnFourierShellCorrelationParticleMolWeight rlnFourierShellCorrelationUnmaskedMaps rlnGoldStandardFsc
+    rlnGroupScaleCorrection rlnHelicalCentralProportion rlnHelicalMaskTubeInnerDiameter
+    rlnHelicalMaskTubeOuterDiameter rlnHelicalOffsetStep rlnHelicalRise rlnHelicalRiseInitial
+    rlnHelicalRiseInitialStep rlnHelicalRiseMax rlnHelicalRiseMin rlnHelicalSigmaDistance rlnHelicalTrackLength
+    rlnHelicalTrackLengthAngst rlnHelicalTubePitch rlnHelicalTwist rlnHelicalTwistInitial rlnHelicalTwistInitialStep
+    rlnHelicalTwistMax rlnHelicalTwistMin rlnHighresLimitExpectation rlnHighresLimitSGD rlnImagePixelSize
+    rlnImageWeight rlnJobOptionSliderMax rlnJobOptionSliderMin rlnJobOptionSliderStep
+    rlnJoinHalvesUntilThisResolution rlnKullbackLeiblerDivergence rlnKurtosisExcessValue rlnLensStability
+    rlnLogAmplitudesIntercept rlnLogAmplitudesMTFCorrected rlnLogAmplitudesOriginal rlnLogAmplitudesSharpened
+    rlnLogAmplitudesWeighted rlnLogLikeliContribution rlnLogLikelihood rlnLongitudinalDisplacement
+    rlnLowresLimitExpectation rlnMagMat00 rlnMagMat01 rlnMagMat10 rlnMagMat11 rlnMagnification
+    rlnMagnificationCorrection rlnMagnificationSearchRange rlnMagnificationSearchStep rlnMatrix_1_1 rlnMatrix_1_2
+    rlnMatrix_1_3 rlnMatrix_2_1 rlnMatrix_2_2 rlnMatrix_2_3 rlnMatrix_3_1 rlnMatrix_3_2 rlnMatrix_3_3
+    rlnMaxValueProbDistribution rlnMaximumValue rlnMicrographBinning rlnMicrographDoseRate
+    rlnMicrographOriginalPixelSize rlnMicrographPixelSize rlnMicrographPreExposure rlnMicrographShiftX
+    rlnMicrographShiftY rlnMicrographTiltAngle rlnMicrographTiltAxisDirection rlnMicrographTiltAxisOutOfPlane
+    rlnMinimumValue rlnMolecularWeight rlnMotionModelCoeff rlnMtfValue rlnNormCorrection rlnNormCorrectionAverage
+    rlnOffsetRange rlnOffsetRangeOriginal rlnOffsetStep rlnOffsetStepOriginal rlnOrientationDistribution rlnOriginX
+    rlnOriginXAngst rlnOriginXPrior rlnOriginXPriorAngst rlnOriginY rlnOriginYAngst rlnOriginYPrior
+    rlnOriginYPriorAngst rlnOriginZ rlnOriginZAngst rlnOriginZPrior rlnOriginZPriorAngst rlnOverallAccuracyRotations
+    rlnOverallAccuracyTranslations rlnOverallAccuracyTranslationsAngst rlnOverallFourierCompleteness
+    rlnPaddingFactor rlnParticleBoxFractionMolecularWeight rlnParticleBoxFractionSolventMask rlnParticleDiameter
+    rlnParticleFigureOfMerit rlnParticleSelectZScore rlnPerFrameCumulativeWeight rlnPerFrameRelativeWeight
+    rlnPhaseShift rlnPixelSize rlnPsiStep rlnPsiStepOriginal rlnRandomiseFrom rlnReferenceSigma2
+    rlnReferenceSpectralPower rlnReferenceTau2 rlnResolution rlnResolutionInversePixel rlnResolutionSquared
+    rlnSamplingPerturbFactor rlnSamplingPerturbInstance rlnSamplingRate rlnSamplingRateX rlnSamplingRateY
+    rlnSamplingRateZ rlnScheduleFloatVariableResetValue rlnScheduleFloatVariableValue rlnSgdFinalResolution
+    rlnSgdInitialResolution rlnSgdMuFactor rlnSgdSigma2FudgeInitial rlnSgdStepsize rlnSigma2Noise rlnSigmaOffsets
+    rlnSigmaOffsetsAngst rlnSigmaPriorPsiAngle rlnSigmaPriorRotAngle rlnSigmaPriorTiltAngle rlnSignalToNoiseRatio
+    rlnSkewnessValue rlnSmallestChangesOffsets rlnSmallestChangesOrientations rlnSpectralOrientabilityContribution
+    rlnSphericalAberration rlnSsnrMap rlnStandardDeviationValue rlnTau2FudgeFactor rlnTiltAngleLimit
+    rlnTransversalDisplacement rlnVoltage
+    """.split()
+)

@@ -1,0 +1,300 @@
+"""STAR files, read into tables and written in RELION's layout.
+
+The reader checks the number of fields of every row, so that a file that was cut off is an error, and knows RELION's
+types (`labels.py`): text stays text, also when it is made of digits. A column that is not RELION's is typed by its
+values, and stays text where a number would not give the text back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.labels import REAL, TEXT, WHOLE
+from cryosnake.io.star_writer import write_star
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["optics_of", "read_star", "read_table", "write_star"]
+
+StarPath = str | os.PathLike[str]
+
+_BLOCK = re.compile(r"^data_(\S*)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+# A quote closes where a blank follows it, so that  5'-end  and  "a"b"  are read as STAR has it.
+_TOKEN = re.compile(r"""(?:^|(?<=\s))(?:"(.*?)"|'(.*?)')(?=\s|$)|(\S+)""")
+_ROWS_AT_ONCE = 1 << 16  # bounds the memory taken by text that is not a number yet
+
+
+def read_star(path: StarPath) -> dict[str, pd.DataFrame]:
+    """Read every block of a STAR file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        Block name without `data_` to its table, in the order of the file; a list block is a table of one row.
+        Columns have no leading underscore. Text is `str` and never missing, numbers are int64, uint64 or float64.
+
+    Raises
+    ------
+    CryosnakeError
+        When the file is missing, empty, cut off or no STAR file; the message names file, block and line.
+    """
+    text = _text_of(path)
+    starts = list(_BLOCK.finditer(text))
+    if not starts:
+        raise CryosnakeError(f"{path} holds no data block: it is empty or no STAR file. Make it again or remove it.")
+    tables: dict[str, pd.DataFrame] = {}
+    ends = [match.start() for match in starts[1:]] + [len(text)]
+    for match, end in zip(starts, ends, strict=True):
+        name = match[1]
+        if name in tables:
+            raise CryosnakeError(f"{path}: the block data_{name} stands twice; keep one of them.")
+        place = _Place(path, name, text.count("\n", 0, match.end()))
+        tables[name] = _read_block(text[match.end() : end].split("\n"), place)
+    return tables
+
+
+def read_table(path: StarPath, block: str, require: Sequence[str] = ()) -> pd.DataFrame:
+    """Read one block that must be there, with rows and with the columns that are needed.
+
+    When the file has one block only, that one is taken whatever its name (files of older programs have `data_`).
+
+    Raises
+    ------
+    CryosnakeError
+        When the file cannot be read, the block or a column of `require` is missing, or the table has no rows.
+    """
+    tables = read_star(path)
+    if block in tables:
+        table = tables[block]
+    elif len(tables) == 1:
+        table = next(iter(tables.values()))
+    else:
+        raise CryosnakeError(f"{path} has no block data_{block}, only {_listed(f'data_{name}' for name in tables)}. "
+                             "Was the right file given?")
+    missing = [column for column in require if column not in table.columns]
+    if missing:
+        raise CryosnakeError(f"{path}: data_{block} lacks the column(s) {_listed(missing)}; it has "
+                             f"{_listed(table.columns)}. Give the STAR file of the job that makes them.")
+    if len(table) == 0:
+        raise CryosnakeError(f"{path}: data_{block} has no rows. Look at the job that wrote it: nothing was left over.")
+    return table
+
+
+def optics_of(tables: Mapping[str, pd.DataFrame]) -> dict[int, dict[str, Any]]:
+    """Return the rows of the optics table by rlnOpticsGroup, empty when there is no such table.
+
+    Raises
+    ------
+    CryosnakeError
+        When the table has no rlnOpticsGroup, or one number twice.
+    """
+    table = tables.get("optics")
+    if table is None:
+        return {}
+    if "rlnOpticsGroup" not in table.columns:
+        raise CryosnakeError("data_optics lacks the column rlnOpticsGroup: number its rows from 1.")
+    groups = {int(row["rlnOpticsGroup"]): row for row in table.to_dict("records")}
+    if len(groups) != len(table):
+        raise CryosnakeError("data_optics: rlnOpticsGroup holds a number twice; each row needs its own.")
+    return {number: {str(label): value for label, value in row.items()} for number, row in groups.items()}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in which file we are: for messages."""
+
+    path: StarPath
+    block: str
+    line: int  # lines of the file before the first one of the block
+
+    def error(self, index: int, what: str) -> CryosnakeError:
+        return CryosnakeError(f"{self.path}, line {self.line + index + 1}, in data_{self.block}: {what}")
+
+
+def _text_of(path: StarPath) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CryosnakeError(f"{path} does not exist. Has the job that makes it run?") from None
+    except (IsADirectoryError, UnicodeDecodeError):
+        raise CryosnakeError(f"{path} is not a STAR file (it is a folder or holds no text).") from None
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "nothing"
+
+
+def _read_block(lines: list[str], place: _Place) -> pd.DataFrame:
+    """Read the lines after `data_name`: a loop, or label-value pairs."""
+    for index, line in enumerate(lines):
+        word = line.split(maxsplit=1)[:1]
+        if word == ["loop_"]:
+            return _read_loop(lines, index + 1, place)
+        if word and word[0].startswith("_"):
+            return _read_list(lines, index, place)
+        if word and not word[0].startswith("#"):
+            raise place.error(index, f"{word[0]!r} stands where loop_ or a label is due.")
+    return _typed_table({})
+
+
+def _read_list(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
+    values: dict[str, list[str]] = {}
+    for index, line in enumerate(lines[first:], first):
+        fields = _fields(line)
+        if not fields or fields[0].startswith("#"):
+            continue
+        if not fields[0].startswith("_"):
+            raise place.error(index, f"{fields[0]!r} stands where a label is due.")
+        if len(fields) > 2 and not fields[2].startswith("#"):
+            raise place.error(index, f"{fields[0]} has more than one value; put a text with blanks into quotes.")
+        if len(fields) < 2:
+            raise place.error(index, f'{fields[0]} has no value (an empty text is ""): the file was cut off or edited.')
+        label = fields[0][1:]
+        values[label] = _known_type(label, [fields[1]])
+    return _typed_table(values)
+
+
+def _read_loop(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
+    labels: list[str] = []
+    for index, line in enumerate(lines[first:], first):
+        word = line.split(maxsplit=1)[:1]
+        if word and word[0].startswith("_"):
+            labels.append(word[0][1:])
+        elif word and not word[0].startswith("#"):
+            first = index
+            break
+    else:
+        first = len(lines)
+    if not labels or len(set(labels)) != len(labels):
+        raise place.error(first - 1, "the loop has no labels, or one label twice.")
+    parts: dict[str, list[Any]] = {label: [] for label in labels}
+    for columns in _columns(lines, first, len(labels), place):
+        for label, column in zip(labels, columns, strict=True):
+            parts[label].append(_known_type(label, column))
+    return _typed_table({label: _joined(chunks) for label, chunks in parts.items()})
+
+
+def _columns(lines: list[str], first: int, width: int, place: _Place) -> Iterator[list[list[str]]]:
+    """Yield the text of the columns, a bounded number of rows at a time."""
+    for start in range(first, len(lines), _ROWS_AT_ONCE):
+        chunk = lines[start : start + _ROWS_AT_ONCE]
+        text = "\n".join(chunk)
+        if '"' in text or "'" in text or "#" in text:
+            rows = [_row(line, width) for line in chunk]
+            counts = list(map(len, rows))
+            fields = [field for row in rows for field in row]
+        else:
+            counts = list(map(len, map(str.split, chunk)))
+            fields = text.split()
+        if not set(counts) <= {0, width}:
+            index = next(i for i, count in enumerate(counts) if count not in (0, width))
+            raise place.error(start + index, f"the row has {counts[index]} fields for {width} labels: the file was "
+                                             "cut off or edited. Remove the row or make the file again.")
+        yield [fields[column::width] for column in range(width)]
+
+
+def _row(line: str, width: int) -> list[str]:
+    """Return the fields of a row that may hold quotes and comments."""
+    fields = _fields(line)
+    if fields and line.lstrip().startswith("#"):
+        return []
+    if len(fields) > width and fields[width].startswith("#"):
+        return fields[:width]
+    return fields
+
+
+def _fields(line: str) -> list[str]:
+    if '"' not in line and "'" not in line:
+        return line.split()
+    return [double or single or bare for double, single, bare in _TOKEN.findall(line)]
+
+
+def _known_type(label: str, column: list[str]) -> Any:
+    """Return a numeric column of RELION as an array, everything else, and what is no number after all, as it is."""
+    import numpy as np
+
+    kind = float if label in REAL else int if label in WHOLE else None
+    if kind is None or "_" in "".join(column):  # Python reads 1_0 as ten
+        return column
+    try:
+        return np.array(list(map(kind, column)), dtype=np.float64 if kind is float else np.int64)
+    except (ValueError, OverflowError):
+        return column
+
+
+def _joined(chunks: list[Any]) -> Any:
+    import numpy as np
+
+    if all(isinstance(chunk, np.ndarray) for chunk in chunks):
+        return np.concatenate(chunks) if chunks else []
+    # A number was text further down: back to text. Only a file that breaks RELION's types comes here.
+    return [text for chunk in chunks for text in (chunk if isinstance(chunk, list) else map(repr, chunk.tolist()))]
+
+
+def _typed_table(columns: Mapping[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({label: _typed(label, column) for label, column in columns.items()}, copy=False)
+
+
+def _typed(label: str, column: Any) -> Any:
+    """Give a column its type: RELION's when it is known, else the one that its values have."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(column, np.ndarray):
+        return column
+    if not column:
+        kind: Any = np.float64 if label in REAL else np.int64 if label in WHOLE else str
+        return pd.Series([], dtype=kind)
+    # Python reads 1_0 as ten; RELION and people mean a name.
+    if label not in TEXT and "_" not in "".join(column):
+        for convert in (_whole_numbers, _real_numbers):
+            try:
+                return convert(column)
+            except (ValueError, OverflowError):
+                pass
+    return pd.Series(column, dtype=str)
+
+
+def _whole_numbers(column: list[str]) -> Any:
+    """Convert to int64 or uint64; ValueError when that would not give the text back (001, 10^20)."""
+    import numpy as np
+
+    numbers = list(map(int, column))
+    if any(map(_leading_zero, column)):
+        raise ValueError("leading zeros")
+    low, high = min(numbers), max(numbers)
+    if low >= -(2**63) and high < 2**63:
+        return np.array(numbers, dtype=np.int64)
+    if low >= 0 and high < 2**64:
+        return np.array(numbers, dtype=np.uint64)
+    raise ValueError("more than 64 bits")
+
+
+def _real_numbers(column: list[str]) -> Any:
+    """Convert to float64; ValueError for text, a lone nan, and where digits would be lost (001, 10^20)."""
+    import numpy as np
+
+    numbers = np.array(list(map(float, column)), dtype=np.float64)
+    if any(map(_leading_zero, column)) or any(text.isdigit() and len(text) > 15 for text in column):
+        raise ValueError("a float would lose digits")
+    if not np.isfinite(numbers).any():
+        raise ValueError("words only")
+    return numbers
+
+
+def _leading_zero(text: str) -> bool:
+    return text[:1] == "0" and text[1:2].isdigit()
