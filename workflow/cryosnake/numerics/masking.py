@@ -93,19 +93,31 @@ def _otsu(values: np.ndarray, bins: int = 1024) -> float:
     return float(edges[1 + int(np.nanargmax(np.where(np.isfinite(between), between, -1.0)))])
 
 
-def largest_component(binary: Array) -> tuple[Array, int]:
-    """Return the largest connected part (26 neighbours) of a binary map and the number of parts."""
+def drop_small_parts(binary: Array, fraction: float) -> tuple[Array, int]:
+    """Return the binary map without the connected parts (26 neighbours) smaller than `fraction` of the largest one.
+
+    1 keeps the largest part alone, 0 everything. The second value is the number of parts left out.
+    """
+    if fraction <= 0:
+        return binary, 0
     ndimage, xp = _ndimage(binary), namespace(binary)
     labels, count = ndimage.label(binary, structure=xp.ones((3, 3, 3)))
     if int(count) <= 1:
-        return binary, int(count)
+        return binary, 0
     sizes = xp.bincount(labels.ravel())
     sizes[0] = 0
-    return labels == int(sizes.argmax()), int(count)
+    keep = sizes >= fraction * sizes.max()
+    if fraction >= 1:
+        keep = xp.arange(sizes.shape[0]) == sizes.argmax()
+    keep[0] = False
+    return keep[labels], int(count) - int(keep.sum())
 
 
 def extend(binary: Array, distance: float) -> Array:
-    """Return the binary map grown to every voxel nearer than `distance` voxels; a negative distance shrinks it."""
+    """Return the binary map grown to every voxel nearer than `distance` voxels; a negative distance shrinks it.
+
+    When it shrinks, voxels as near as that to the outside are gone (the rule at the limit is RELION's in both).
+    """
     if distance == 0:
         return binary
     distances = _ndimage(binary).distance_transform_edt(~binary if distance > 0 else binary)
@@ -129,6 +141,8 @@ def solvent_mask(binary: Array, extension: float, edge_width: float) -> Array:
     """
     xp = namespace(binary)
     result = xp.zeros(binary.shape, dtype=xp.float32)
+    if not bool(binary.any()):
+        return result
     window = _reach(binary, math.ceil(max(extension, 0.0) + max(edge_width, 0.0)) + 1)
     result[window] = soft_edge(extend(binary[window], extension), edge_width)
     return result

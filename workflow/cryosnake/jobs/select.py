@@ -1,0 +1,63 @@
+"""Select: a part of the particles or micrographs."""
+
+from cryosnake.jobs.model import (
+    MICROGRAPHS,
+    MODEL,
+    PARTICLES,
+    REFERENCES_2D,
+    JobType,
+    Output,
+    Parameter,
+    Resources,
+    Slot,
+)
+
+JOB = JobType(
+    name="select",
+    folder="Select",
+    relion3=7,
+    label="relion.select",
+    title="Selection",
+    description="Keeps particles or micrographs by class, by the value of a column, by image statistics, without "
+    "duplicates, or splits them. What is set is done, in this order.",
+    inputs=(
+        Slot("particles", (PARTICLES,), "Particles to choose from; give particles or micrographs.", required=False,
+             relion="fn_data"),
+        Slot("micrographs", (MICROGRAPHS,), "Micrographs to choose from.", required=False, relion="fn_mic"),
+        Slot("model", (MODEL,), "model.star of the classification, for the averages of the chosen classes.",
+             required=False, relion="fn_model"),
+    ),
+    outputs=(
+        Output("particles", "particles.star", PARTICLES, when="particles"),
+        Output("micrographs", "micrographs.star", MICROGRAPHS, when="micrographs"),
+        Output("class_averages", "class_averages.star", REFERENCES_2D, when="model"),
+        Output("split1", "particles_split1.star", PARTICLES, when="split_count"),
+        Output("split2", "particles_split2.star", PARTICLES, when="split_count"),
+    ),
+    parameters=(
+        Parameter("classes", list[int], None, "Numbers of the classes to keep, from 1.", minimum=1),
+        Parameter("minimal_class_size", int, None, "Keep only classes with at least so many particles.", minimum=1),
+        Parameter("label", str, None, "Column to choose by, such as rlnCtfMaxResolution.", relion="select_label",
+                  relion_switch="do_select_values"),
+        Parameter("minimum", float, None, "Smallest value of that column to keep.", relion="select_minval"),
+        Parameter("maximum", float, None, "Largest value of that column to keep.", relion="select_maxval"),
+        Parameter("discard_sigma", float, None, "Leave out images whose mean or standard deviation is further than so "
+                  "many σ from that of all.", minimum=0.1, relion="discard_sigma", relion_switch="do_discard"),
+        Parameter("discard_label", str, None, "Column with the images for discard_sigma. Not set: rlnImageName or "
+                  "rlnMicrographName.", advanced=True, relion="discard_label"),
+        Parameter("duplicate_distance", float, None, "Of particles of one micrograph that are nearer than this only the "
+                  "last is kept; alignment origins count.", unit="Å", minimum=0, relion="duplicate_threshold",
+                  relion_switch="do_remove_duplicates"),
+        Parameter("pixel_size", float, None, "Pixel size of the micrographs that the coordinates count in. Not set: "
+                  "from the optics table.", unit="Å", minimum=0.01, advanced=True, relion="image_angpix"),
+        Parameter("split_count", int, None, "Split particles into so many parts.", minimum=2, relion="nr_split",
+                  relion_switch="do_split"),
+        Parameter("split_size", int, None, "Split into parts of so many rows; with split_count, so many parts at most.",
+                  minimum=1, relion="split_size"),
+        Parameter("random_order", bool, False, "Shuffle before the split.", relion="do_random"),
+        Parameter("random_seed", int, 0, "Seed of the shuffle.", minimum=0, advanced=True),
+    ),
+    program="cryosnake.programs.select",
+    resources=Resources(threads=1, mem_mb=2000, runtime=30),
+    panels=("particles",),
+)
