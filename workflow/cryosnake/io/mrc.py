@@ -1,0 +1,120 @@
+"""MRC images, maps and stacks, as RELION reads and writes them.
+
+An array has shape (section, row, column); the first row of the file is the row of index 0, and nothing is flipped.
+Mode 6 is unsigned here, as the standard has it; RELION 3.1 takes it for signed, and goes wrong above 32,767. Mode 0 is
+signed, but for files of IMOD that say they are not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.mrc_header import MrcHeader, check_complete, read_header
+from cryosnake.io.mrc_writer import DTYPES, StackWriter, check_finite, write_mrc
+
+__all__ = ["MrcHeader", "StackWriter", "check_complete", "check_finite", "open_stack", "read_header", "read_images",
+           "read_mrc", "write_mrc"]
+
+MrcPath = str | os.PathLike[str]
+
+def read_mrc(path: MrcPath) -> tuple[np.ndarray, float]:
+    """Read a whole image, map or stack.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    array
+        float32, shape (rows, columns) for one section, else (sections, rows, columns); a file named `.mrcs` is a
+        stack, also of one image.
+    pixel_size
+        Å, 0.0 when the file does not say.
+
+    Raises
+    ------
+    CryosnakeError
+        When the file is missing, cut off, or of a mode that is not 0, 1, 2, 6 or 12.
+    """
+    sections = open_stack(path)
+    array = np.array(sections, dtype=np.float32)
+    single = len(array) == 1 and not os.fspath(path).endswith(".mrcs")
+    return (array[0] if single else array), read_header(path).pixel_size
+
+
+def open_stack(path: MrcPath) -> np.memmap:
+    """Map the sections of a file into memory, read-only, in the type of the file: shape (n, rows, columns).
+
+    Raises
+    ------
+    CryosnakeError
+        As `read_mrc`.
+    """
+    header = check_complete(path)
+    if header.mode not in DTYPES:
+        raise CryosnakeError(f"{path} is an MRC file of mode {header.mode}; modes 0, 1, 2, 6 and 12 are known. "
+                             "Convert it, for example with newstack -mode 2 of IMOD.")
+    code = "u1" if header.unsigned_bytes and header.mode == 0 else DTYPES[header.mode]
+    dtype = np.dtype(header.byte_order + code)
+    return np.memmap(path, dtype, "r", header.offset, (header.nz, header.ny, header.nx))
+
+
+def read_images(names: Sequence[str]) -> np.ndarray:
+    """Read images by RELION's names, each stack once.
+
+    Parameters
+    ----------
+    names
+        `000001@stack.mrcs`, counted from 1; a name without `@` is a file of one image. Relative to the working
+        directory, which is the project.
+
+    Returns
+    -------
+    np.ndarray
+        float32, shape (n, rows, columns), in the order of the names.
+
+    Raises
+    ------
+    CryosnakeError
+        When a stack cannot be read or has no such image, or images differ in size.
+    """
+    wanted: dict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for position, name in enumerate(names):
+        positions, sections = wanted[name.partition("@")[2] or name]
+        positions.append(position)
+        sections.append(_section(name))
+    images = np.empty((0, 0, 0), np.float32)
+    first = ""
+    for path, (positions, sections) in wanted.items():
+        stack = open_stack(path)
+        if not first:
+            first = path
+            images = np.empty((len(names), *stack.shape[1:]), np.float32)
+        if stack.shape[1:] != images.shape[1:]:
+            raise CryosnakeError(f"{path} has images of {_size(stack)} pixels, {first} of {_size(images)}. Extract "
+                                 "both with one box size, or refine them apart.")
+        if max(sections) >= len(stack):
+            raise CryosnakeError(f"{path} has {len(stack)} images; image {max(sections) + 1} was asked for. The STAR "
+                                 "file is not of this stack: extract again.")
+        images[positions] = stack[sections]
+    return images
+
+
+def _section(name: str) -> int:
+    number, at, _ = name.partition("@")
+    if not at:
+        return 0
+    if not number.isdecimal() or int(number) < 1:
+        raise CryosnakeError(f"rlnImageName {name!r} does not start with a number from 1: mend the STAR file.")
+    return int(number) - 1
+
+
+def _size(images: np.ndarray) -> str:
+    return f"{images.shape[-1]} x {images.shape[-2]}"

@@ -1,0 +1,109 @@
+"""The header of an MRC file and the size it implies. Standard library only.
+
+Cheng et al. 2015, J. Struct. Biol. 192, 146 (MRC2014); mode 12 (float16) by CCP-EM; mode 0 and its sign by IMOD.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+
+from cryosnake.errors import CryosnakeError
+
+HEADER_BYTES = 1024
+MODE_BITS = {0: 8, 1: 16, 2: 32, 3: 32, 4: 64, 6: 16, 12: 16, 101: 4}
+_MOST_PIXELS = 1 << 20  # more along one side is the other byte order
+_IMOD_STAMP = 1146047817
+
+
+@dataclass(frozen=True)
+class MrcHeader:
+    """What a header says.
+
+    `pixel_size` is in Å along x, 0.0 when the file does not say; `extended` is the size of the extended header in
+    bytes; `byte_order` is "<" or ">"; `unsigned_bytes` holds for mode 0 files of IMOD that say so.
+    """
+
+    nx: int
+    ny: int
+    nz: int
+    mode: int
+    pixel_size: float
+    extended: int
+    byte_order: str
+    unsigned_bytes: bool = False
+
+    @property
+    def offset(self) -> int:
+        """Bytes before the first pixel."""
+        return HEADER_BYTES + self.extended
+
+    @property
+    def implied_size(self) -> int:
+        """Size in bytes that a complete file has at least."""
+        row_bytes = (self.nx * MODE_BITS[self.mode] + 7) // 8
+        return self.offset + self.nz * self.ny * row_bytes
+
+
+def parse_header(data: bytes) -> MrcHeader:
+    """Read the first 1024 bytes of a file.
+
+    Raises
+    ------
+    ValueError
+        With the reason, when these are not the start of an MRC file.
+    """
+    if len(data) < HEADER_BYTES:
+        raise ValueError(f"it has {len(data)} bytes where the header alone has {HEADER_BYTES}")
+    for order in "<>":
+        nx, ny, nz, mode = struct.unpack_from(f"{order}4i", data)
+        if mode in MODE_BITS and 0 < nx < _MOST_PIXELS and 0 < ny < _MOST_PIXELS and nz > 0:
+            break
+    else:
+        nx, ny, nz, mode = struct.unpack_from("<4i", data)
+        raise ValueError(f"its header makes no sense (size {nx} x {ny} x {nz}, mode {mode})")
+    (sampling,) = struct.unpack_from(f"{order}i", data, 28)
+    (cell,) = struct.unpack_from(f"{order}f", data, 40)
+    (extended,) = struct.unpack_from(f"{order}i", data, 92)
+    stamp, flags = struct.unpack_from(f"{order}2i", data, 152)
+    if extended < 0:
+        raise ValueError(f"its extended header has {extended} bytes")
+    # A NaN cell compares false and counts as unknown, too.
+    pixel_size = cell / sampling if sampling > 0 and 0 < cell < float("inf") else 0.0
+    return MrcHeader(nx, ny, nz, mode, pixel_size, extended, order, stamp == _IMOD_STAMP and not flags & 1)
+
+
+def read_header(path: str | os.PathLike[str]) -> MrcHeader:
+    """Read the header of an MRC file.
+
+    Raises
+    ------
+    CryosnakeError
+        When the file is missing or is no MRC file.
+    """
+    try:
+        with open(path, "rb") as file:
+            return parse_header(file.read(HEADER_BYTES))
+    except OSError as error:
+        raise CryosnakeError(f"{path} cannot be read: {error.strerror}. Has the job that makes it run?") from None
+    except ValueError as error:
+        raise CryosnakeError(f"{path} is not a complete MRC file: {error}. Copy or make it again.") from None
+
+
+def check_complete(path: str | os.PathLike[str]) -> MrcHeader:
+    """Return the header of a file that is as large as it must be.
+
+    Raises
+    ------
+    CryosnakeError
+        When the file is smaller than its header implies; also as `read_header`.
+    """
+    header = read_header(path)
+    size = os.path.getsize(path)
+    if size < header.implied_size:
+        raise CryosnakeError(
+            f"{path} is cut off: {size} bytes where its header ({header.nx} x {header.ny} x {header.nz}, mode "
+            f"{header.mode}) implies {header.implied_size}. Copy or make it again."
+        )
+    return header
