@@ -6,3 +6,7 @@ class CryosnakeError(Exception):
 
     The message names the file, the job or column, and what to do; it is shown without a traceback.
     """
+
+
+class Rejected(CryosnakeError):
+    """A micrograph that was processed well and is not good enough (quality gate); the message says why."""

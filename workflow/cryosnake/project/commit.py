@@ -5,7 +5,6 @@ Planning writes nothing; this does, once per real run (Snakemake's `onstart`), u
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -86,10 +85,7 @@ def _complete_directory(plan: Plan, job: PlannedJob, pipeline: Pipeline) -> None
     directory = Path(job.path)
     if job.movies and job.movies != read_manifest(job.path):
         write_manifest(job.path, job.movies)
-    alias = pipeline.processes[f"{job.path}/"].alias
-    link = Path(alias.rstrip("/"))
-    if alias and not (link.is_symlink() and os.path.samefile(link, directory)):
-        make_alias_link(PROJECT, f"{job.path}/", alias)
+    make_alias_link(PROJECT, pipeline.processes[f"{job.path}/"])
     if not (directory / "job.star").exists():
         job_type = job.config.type
         write_job_star(directory / "job.star", job_type.relion3, job_type.label, False, relion_options(plan, job))

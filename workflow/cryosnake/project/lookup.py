@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import Any
 
 from cryosnake.project.batches import batch_number, batch_star
-from cryosnake.project.plan import PER_MICROGRAPH, Plan, PlannedJob, Source
+from cryosnake.project.plan import PER_MICROGRAPH, Plan, PlannedJob
 
 
 def targets(plan: Plan) -> list[str]:
@@ -69,11 +70,7 @@ def _words(value: Any) -> list[str]:
     return [str(value).lower() if isinstance(value, bool) else str(value)]
 
 
-def memory(plan: Plan, path: str, attempt: int) -> int:
-    """Return the memory in MB that an attempt asks for."""
-    return plan.at(path).config.type.resources.mem_mb * attempt
-
-
-def source_job(plan: Plan, source: Source) -> PlannedJob | None:
-    """Return the planned job that makes a source, None for a file from outside."""
-    return plan.at(source.job) if source.job else None
+def gpus(job: PlannedJob) -> int:
+    """Return how many GPUs the rule asks for: one for `device: gpu`, and for `auto` on a machine that has one."""
+    device = job.config.parameters().get("device", "cpu")
+    return int(device == "gpu" or (device == "auto" and os.path.exists("/dev/nvidia0")))

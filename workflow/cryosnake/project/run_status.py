@@ -11,8 +11,6 @@ from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Pipeline, Status
 
-EXIT = {Status.SUCCEEDED: "SUCCESS", Status.FAILED: "FAILURE", Status.ABORTED: "ABORTED"}
-
 
 def status_of(path: str) -> Status | None:
     """Return the status of a job ("MotionCorr/job002"), None when the project does not list it."""
@@ -44,5 +42,5 @@ def close_run(paths: Iterable[str]) -> list[str]:
     if open_jobs:
         update_pipeline(Path(), close)
     for path in open_jobs:
-        set_exit(Path(path), EXIT[Status.FAILED])
+        set_exit(path, Status.FAILED)
     return open_jobs

@@ -20,6 +20,7 @@ class Arguments:
 
     out: str
     batch: str
+    join: bool
     threads: int
     options: SimpleNamespace
     inputs: dict[str, Path]
@@ -37,7 +38,7 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
     options = {p.name: _value(p, parsed[p.name], refuse) for p in job_type.parameters}
     inputs = {slot.name: Path(parsed[slot.name]) for slot in job_type.inputs if parsed[slot.name]}
     command = " ".join([parser.prog, *words])
-    return Arguments(parsed["out"].rstrip("/"), parsed["batch"], parsed["threads"], SimpleNamespace(**options), inputs,
+    return Arguments(parsed["out"].rstrip("/"), parsed["batch"], parsed["join"], parsed["threads"], SimpleNamespace(**options), inputs,
                      command)
 
 
@@ -47,8 +48,10 @@ def make_parser(job_type: JobType) -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, metavar="DIR", help=f"job directory, such as {job_type.folder}/job002")
     parser.add_argument("--threads", type=int, default=1, help="threads for BLAS, FFT and kernels (default 1)")
-    batch_help = "batch, such as 0001" if job_type.per_micrograph else argparse.SUPPRESS
-    parser.add_argument("--batch", default="0001" if job_type.per_micrograph else "", help=batch_help)
+    hidden = None if job_type.per_micrograph else argparse.SUPPRESS
+    parser.add_argument("--batch", default="0001" if job_type.per_micrograph else "", metavar="NNNN",
+                        help=hidden or "batch to work on (default 0001)")
+    parser.add_argument("--join", action="store_true", help=hidden or "join the finished batches into the output STAR")
     inputs = parser.add_argument_group("inputs")
     for slot in job_type.inputs:
         kinds = " or ".join(node.name for node in slot.types)

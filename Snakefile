@@ -1,0 +1,52 @@
+# cryosnake: single-particle cryo-EM from movies to a sharpened map.
+#
+#     snakemake --cores 4                 run the project in this folder (its config.yaml)
+#     snakemake --cores 4 -d my_project   run another one
+#     snakemake -n                        say what would run, and why; changes nothing
+#
+# The rules are made from the project's jobs, so that graphs and messages show the names of the config.
+
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, f"{workflow.basedir}/workflow")
+
+from cryosnake.project import lookup, session
+
+
+if "jobs" not in config:
+
+    configfile: "config.yaml"
+
+
+plan = session.open_project(workflow, config)
+
+
+onstart:
+    session.start(plan)
+
+
+onsuccess:
+    session.succeed(plan)
+
+
+onerror:
+    session.fail(plan)
+
+
+include: "rules/common.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        lookup.targets(plan),
+
+
+include: "rules/per_micrograph.smk"
+include: "rules/whole.smk"

@@ -1,0 +1,33 @@
+# The look-ups that the rules share. Each returns what Snakemake asks for one job of the plan.
+
+import re
+
+SCRIPTS = f"{workflow.basedir}/scripts"
+
+shell.prefix(session.environment(workflow))
+
+
+def rule_name(job, suffix=""):
+    """The job's name in the config, as an identifier that no rule of the Snakefile has."""
+    name = re.sub(r"\W", "_", job.name) + suffix
+    return f"{name}_" if name == "all" or name[0].isdigit() else name
+
+
+def batch_inputs(job):
+    return lambda wildcards: lookup.batch_inputs(plan, job.path, wildcards.batch)
+
+
+def batch_arguments(job):
+    return lambda wildcards: lookup.arguments(plan, job.path, wildcards.batch)
+
+
+def memory(job):
+    return lambda wildcards, attempt: job.config.type.resources.mem_mb * attempt
+
+
+def runtime(job):
+    return lambda wildcards, attempt: job.config.type.resources.runtime * attempt
+
+
+def by_kind(per_micrograph):
+    return [job for job in plan.jobs.values() if job.config.type.per_micrograph == per_micrograph]

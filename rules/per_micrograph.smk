@@ -1,0 +1,50 @@
+# Jobs that work batch by batch: one Snakemake job per batch, whose output is the batch's STAR, and one that joins
+# the batches into the job's own STAR. A later step starts on batch 1 while an earlier one is at batch 3.
+
+for job in by_kind(per_micrograph=True):
+
+    rule:
+        name:
+            rule_name(job)
+        input:
+            batch_inputs(job),
+        output:
+            f"{job.path}/batches/{{batch}}.star",
+        log:
+            f"{job.path}/batches/{{batch}}.log",
+        params:
+            script=f"{SCRIPTS}/run_{job.config.type.name}.py",
+            arguments=batch_arguments(job),
+        wildcard_constraints:
+            batch=r"\d\d\d\d+(\.r\d+)?",
+        threads: job.config.type.resources.threads
+        resources:
+            mem_mb=memory(job),
+            runtime=runtime(job),
+            gpu=lookup.gpus(job),
+        message:
+            f"{job.name} ({job.path}), batch {{wildcards.batch}}"
+        conda:
+            "../envs/cpu.yaml"
+        shell:
+            "python {params.script} {params.arguments} --threads {threads} 2>&1 | tee {log}"
+
+    rule:
+        name:
+            rule_name(job, "_join")
+        input:
+            lookup.batch_stars(plan, job.path),
+        output:
+            [job.file(output) for output in job.outputs()],
+        log:
+            f"{job.path}/join.log",
+        params:
+            script=f"{SCRIPTS}/run_{job.config.type.name}.py",
+            arguments=lookup.arguments(plan, job.path),
+        localrule: True
+        message:
+            f"{job.name} ({job.path}), all batches"
+        conda:
+            "../envs/cpu.yaml"
+        shell:
+            "python {params.script} --join {params.arguments} 2>&1 | tee {log}"

@@ -1,0 +1,27 @@
+# Jobs that take their whole input at once: classification, refinement, masks, maps.
+
+for job in by_kind(per_micrograph=False):
+
+    rule:
+        name:
+            rule_name(job)
+        input:
+            lookup.job_inputs(plan, job.path),
+        output:
+            [job.file(output) for output in job.outputs()],
+        log:
+            f"{job.path}/snakemake.log",
+        params:
+            script=f"{SCRIPTS}/run_{job.config.type.name}.py",
+            arguments=lookup.arguments(plan, job.path),
+        threads: job.config.type.resources.threads
+        resources:
+            mem_mb=memory(job),
+            runtime=runtime(job),
+            gpu=lookup.gpus(job),
+        message:
+            f"{job.name} ({job.path})"
+        conda:
+            "../envs/cpu.yaml"
+        shell:
+            "python {params.script} {params.arguments} --threads {threads} 2>&1 | tee {log}"

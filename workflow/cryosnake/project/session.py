@@ -1,0 +1,103 @@
+"""One `snakemake` call: the plan at its start, and the project's files at start, success and failure."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.project.config import ConfigError, parse_config
+from cryosnake.project.plan import Plan, make_plan
+
+
+def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
+    """Return the plan of the project in the working directory, checked.
+
+    A real run also claims the project, so that a lock that a killed run left behind can be told from one in use.
+
+    Raises
+    ------
+    snakemake.exceptions.WorkflowError
+        for every mistake of the user, with the line of the config where there is one
+    """
+    try:
+        plan = make_plan(parse_config(config))
+        if workflow.is_main_process and not workflow.output_settings.dryrun:
+            _claim()
+    except CryosnakeError as error:
+        from snakemake.exceptions import WorkflowError
+
+        raise WorkflowError(_located(workflow, error)) from None
+    for path, reason in plan.waiting if workflow.is_main_process else ():
+        print(f"not yet imported: {path}: {reason}", file=sys.stderr)
+    for job in plan.jobs.values() if workflow.is_main_process else ():
+        if job.held:
+            print(f"{job.name} {job.held}", file=sys.stderr)
+    return plan
+
+
+def start(plan: Plan) -> None:
+    """Before the first job: numbers, directories, pipeline, batches. Snakemake holds its lock here."""
+    from cryosnake.project.commit import commit
+    from cryosnake.project.snakemake_lock import claim_run
+
+    claim_run(insist=True)
+    _or_stop(commit, plan)
+
+
+def succeed(plan: Plan) -> None:
+    """After a run in which every job succeeded: markers and backup copies are brought up to date."""
+    from cryosnake.project.closing import close_success
+
+    close_success(plan)
+
+
+def fail(plan: Plan) -> None:
+    """After a run in which a job failed: nothing is left as running."""
+    from cryosnake.project.run_status import close_run
+
+    for path in close_run(job.path for job in plan.jobs.values()):
+        print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
+
+
+def environment(workflow: Any) -> str:
+    """Return the shell commands that every rule starts with: this package, and this Python.
+
+    With conda the environment brings its own Python.
+    """
+    packages = filter(None, [f"{workflow.basedir}/workflow", os.environ.get("PYTHONPATH")])
+    variables = [f"PYTHONPATH={shlex.quote(':'.join(packages))}", "CRYOSNAKE_WORKFLOW=1"]
+    if not workflow.deployment_settings.deployment_method:
+        variables.append(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH")
+    return f"set -euo pipefail; export {' '.join(variables)}; "
+
+
+def _claim() -> None:
+    from cryosnake.project.snakemake_lock import claim_run
+
+    message = claim_run()
+    if message:
+        print(message, file=sys.stderr)
+
+
+def _or_stop(function: Any, plan: Plan) -> None:
+    try:
+        function(plan)
+    except CryosnakeError as error:
+        from snakemake.exceptions import WorkflowError
+
+        raise WorkflowError(str(error)) from None
+
+
+def _located(workflow: Any, error: CryosnakeError) -> str:
+    """Return the message, with file and line for a mistake in the config."""
+    if not isinstance(error, ConfigError):
+        return str(error)
+    from cryosnake.project.config_lines import line_of
+
+    files = [str(path) for path in workflow.config_settings.configfiles] or ["config.yaml"]
+    where = next((f"{file}, line {line}: " for file in files if (line := line_of(file, error.key))), "")
+    return f"{where}{error}"

@@ -1,0 +1,209 @@
+"""One batch of a per-micrograph job: only unfinished micrographs, failures recorded, the batch's STAR at the end.
+
+A micrograph is finished when its products exist and the stamp of what they were made from is the present one. Each
+is recorded as it is finished, so that a killed batch resumes where it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from cryosnake.errors import CryosnakeError, Rejected
+from cryosnake.io.paths import micrograph_root
+from cryosnake.jobs.model import JobType
+from cryosnake.project.batches import Finished, batch_number, done_file, read_done
+from cryosnake.project.disk import BATCHES
+from cryosnake.project.unfinished import product_files
+from cryosnake.running.arguments import Arguments
+from cryosnake.running.batch_tables import BatchInput, read_input, write_output
+from cryosnake.running.progress import Progress
+from cryosnake.running.stamps import stamper
+
+FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+@dataclass
+class Tally:
+    """How the micrographs of a batch ended in this run."""
+
+    done: int = 0
+    kept: int = 0
+    failed: int = 0
+    rejected: int = 0
+
+
+def run_batch(job_type: JobType, program: ModuleType, arguments: Arguments, progress: Progress) -> None:
+    """Process the unfinished micrographs of one batch and write `batches/<key>.star`.
+
+    Raises
+    ------
+    CryosnakeError
+        when every micrograph of the batch failed (of three or more), or the disk is full
+    """
+    out, number = Path(arguments.out), batch_number(arguments.batch)
+    start = time.monotonic()
+    batch = read_input(job_type, program, arguments)
+    stamp = stamper(job_type, arguments.inputs)
+    earlier = read_done(str(out), number)
+    rows = _read_rows(out, number)
+    states = _States(program, arguments.options, arguments.inputs)
+    tally = Tally()
+    with _Records(out, number) as records:
+        for index, (name, row) in enumerate(batch.rows.items()):
+            progress(index, len(batch.rows), name)
+            made_from = stamp(name)
+            if _is_finished(job_type, out, earlier.get(name), made_from, name in rows):
+                tally.kept += 1
+                continue
+            result = _one(program, row, batch.optics[row["rlnOpticsGroup"]], states, out, name)
+            _count(tally, result)
+            if result.rows is not None:
+                rows[name] = result.rows
+                records.add_rows(name, result.rows)
+            records.add(Finished(name, made_from, result.state, result.reason))
+    progress(len(batch.rows), len(batch.rows), "")
+    _report(job_type, arguments, tally, time.monotonic() - start)
+    good = {name for name, item in read_done(str(out), number).items() if item.state == "ok"}
+    _refuse_total_failure(out, number, batch, good, tally)
+    write_output(job_type, program, arguments, batch, {name: rows[name] for name in batch.rows if name in good})
+
+
+@dataclass(frozen=True)
+class _Result:
+    state: str
+    reason: str = ""
+    rows: list[dict[str, Any]] | None = None
+
+
+class _States:
+    """What `prepare` returns, once per optics group and only when a micrograph of it is to be done."""
+
+    def __init__(self, program: ModuleType, options: SimpleNamespace, inputs: Mapping[str, Path]) -> None:
+        self._program, self._options, self._inputs = program, options, inputs
+        self._states: dict[Any, Any] = {}
+
+    def of(self, optics: Mapping[str, Any]) -> Any:
+        group = optics["rlnOpticsGroup"]
+        if group not in self._states:
+            self._states[group] = self._program.prepare(self._options, optics, self._inputs)
+        return self._states[group]
+
+
+def _one(program: ModuleType, row: dict[str, Any], optics: dict[str, Any], states: _States, out: Path,
+         name: str) -> _Result:
+    state = states.of(optics)  # outside the try: a wrong gain or reference is the job's fault, not the micrograph's
+    root = micrograph_root(out, name)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        rows = program.process(row, optics, state, root)
+    except Rejected as error:
+        return _Result("rejected", _one_line(error))
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except OSError as error:
+        if error.errno in FATAL:
+            raise
+        return _Result("failed", _one_line(error))
+    except CryosnakeError as error:
+        return _Result("failed", _one_line(error))
+    except Exception as error:
+        traceback.print_exc()
+        return _Result("failed", f"unexpected {type(error).__name__}: {_one_line(error)}")
+    return _Result("ok", "", [rows] if isinstance(rows, dict) else list(rows))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _is_finished(job_type: JobType, out: Path, item: Finished | None, made_from: str, has_rows: bool) -> bool:
+    if item is None or item.stamp != made_from:
+        return False
+    if item.state != "ok":
+        return True  # failed or rejected from the same input: not again until `cryosnake retry`
+    return has_rows and all(os.path.exists(file) for file in product_files(str(out), job_type.products, item.name))
+
+
+class _Records:
+    """Appends to `batches/NNNN.done` and `.rows`, each line on disk before the next micrograph begins."""
+
+    def __init__(self, out: Path, number: int) -> None:
+        self._done, self._rows = open(done_file(str(out), number), "ab"), open(_rows_file(out, number), "ab")
+        for file in (self._done, self._rows):
+            if file.tell() and not _ends_with_newline(file.name):
+                file.write(b"\n")  # the torn last line of a killed program
+
+    def __enter__(self) -> _Records:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.close()
+        self._rows.close()
+
+    def add(self, item: Finished) -> None:
+        self._done.write("\t".join((item.name, item.stamp, item.state, item.reason)).encode() + b"\n")
+        self._done.flush()
+
+    def add_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
+        self._rows.write(json.dumps([name, rows], default=_plain).encode() + b"\n")
+        self._rows.flush()
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _ends_with_newline(path: str) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _rows_file(out: Path, number: int) -> Path:
+    return out / BATCHES / f"{number:04d}.rows"
+
+
+def _read_rows(out: Path, number: int) -> dict[str, list[dict[str, Any]]]:
+    rows: dict[str, list[dict[str, Any]]] = {}
+    try:
+        text = _rows_file(out, number).read_text()
+    except FileNotFoundError:
+        return rows
+    for line in text.splitlines():
+        try:
+            name, found = json.loads(line)
+        except ValueError:
+            continue  # a torn line: its micrograph has no line in the .done file either
+        rows[name] = found
+    return rows
+
+
+def _count(tally: Tally, result: _Result) -> None:
+    tally.done += result.state == "ok"
+    tally.failed += result.state == "failed"
+    tally.rejected += result.state == "rejected"
+
+
+def _report(job_type: JobType, arguments: Arguments, tally: Tally, seconds: float) -> None:
+    parts = [f"{tally.done} done"] + [f"{count} {what}" for count, what in (
+        (tally.kept, "finished before"), (tally.failed, "failed"), (tally.rejected, "rejected")) if count]
+    print(f"{job_type.title} {arguments.out} batch {arguments.batch}: {', '.join(parts)} ({seconds:.1f} s)")
+
+
+def _refuse_total_failure(out: Path, number: int, batch: BatchInput, good: set[str], tally: Tally) -> None:
+    if good or len(batch.rows) < 3:
+        return
+    failed = [item for item in read_done(str(out), number).values() if item.state == "failed"]
+    if len(failed) == len(batch.rows):
+        raise CryosnakeError(f"all {len(failed)} micrographs of batch {number:04d} failed; the first: {failed[0].name}: "
+                             f"{failed[0].reason}. Mend the cause; a changed parameter makes a new job, else "
+                             f"`cryosnake retry {out}` asks for them again")

@@ -1,0 +1,88 @@
+"""The STAR files around a batch: input rows by micrograph, output rows and optics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.star import optics_of, read_star, write_star
+from cryosnake.jobs.model import JobType
+from cryosnake.project.batches import batch_number, batch_star, read_manifest
+from cryosnake.project.plan import PER_MICROGRAPH
+from cryosnake.running.arguments import Arguments
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BatchInput:
+    """The rows of a batch by micrograph, in order, and the optics groups by number."""
+
+    rows: dict[str, Row]
+    optics: dict[int, Row]
+
+
+def read_input(job_type: JobType, program: ModuleType, arguments: Arguments) -> BatchInput:
+    """Return what a batch has to work on: its movies (import), or the joined rows of its input STAR files.
+
+    Raises
+    ------
+    CryosnakeError
+        for a STAR file without the columns that name micrographs, or with an optics group that is not described
+    """
+    if not job_type.inputs:
+        names = read_manifest(arguments.out).get(batch_number(arguments.batch), [])
+        return BatchInput(program.rows(arguments.options, names), program.optics(arguments.options))
+    tables = [read_star(path) for slot, path in arguments.inputs.items()
+              if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types)]
+    paths = [path for slot, path in arguments.inputs.items()
+             if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types)]
+    rows = _by_name(tables[0], paths[0])
+    for extra, path in zip(tables[1:], paths[1:], strict=True):
+        others = _by_name(extra, path)
+        rows = {name: {**row, **others[name]} for name, row in rows.items() if name in others}
+    optics = optics_of(tables[0])
+    _check_optics(rows, optics, paths[0])
+    return BatchInput(rows, optics)
+
+
+def _by_name(tables: Mapping[str, pd.DataFrame], path: Path) -> dict[str, Row]:
+    data = {block: table for block, table in tables.items() if block != "optics"}
+    if not data:
+        return {}  # RELION writes no empty tables: a batch of which nothing passed
+    table = next(iter(data.values()))
+    for label in ("rlnMicrographMovieName", "rlnMicrographName"):
+        if label in table:
+            return {str(row[label]): row for row in table.to_dict("records")}  # type: ignore[misc]
+    raise CryosnakeError(f"{path}: no column rlnMicrographMovieName or rlnMicrographName (found "
+                         f"{', '.join(map(str, table.columns))}); connect a job or file that lists micrographs")
+
+
+def _check_optics(rows: Mapping[str, Row], optics: Mapping[int, Row], path: Path) -> None:
+    for name, row in rows.items():
+        if row.get("rlnOpticsGroup") not in optics:
+            raise CryosnakeError(f"{path}: {name} is in optics group {row.get('rlnOpticsGroup')}, which block "
+                                 "data_optics does not describe; import the movies again with their optics")
+
+
+def write_output(job_type: JobType, program: ModuleType, arguments: Arguments, batch: BatchInput,
+                 rows: Mapping[str, list[Row]]) -> None:
+    """Write the STAR file of a batch; the optics table gains what the program adds to it."""
+    update = getattr(program, "update_optics", None)
+    optics = [update(dict(group), arguments.options) if update else group for group in batch.optics.values()]
+    block = table_name(job_type, program, arguments)
+    tables: dict[str, Any] = {} if block == "coordinate_files" else {"optics": pd.DataFrame(optics)}
+    tables[block] = pd.DataFrame([row for found in rows.values() for row in found])
+    write_star(batch_star(arguments.out, arguments.batch), tables)
+
+
+def table_name(job_type: JobType, program: ModuleType, arguments: Arguments) -> str:
+    """Return the block of the output STAR; a program may decide it by its options (import: movies, micrographs)."""
+    decide = getattr(program, "table", None)
+    return str(decide(arguments.options)) if decide else job_type.table

@@ -1,0 +1,99 @@
+"""What surrounds a program: the directory's lock, run.out and run.err, threads, status and exit files."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.model import JobType
+from cryosnake.pipeline.markers import append_note, clear_exit, set_exit
+from cryosnake.pipeline.model import Status
+from cryosnake.project.disk import BATCHES
+from cryosnake.project.run_status import set_job_status
+from cryosnake.running.arguments import Arguments
+from cryosnake.running.logs import copied_to_logs
+from cryosnake.running.progress import Aborted, JobProgress
+from cryosnake.running.threads import thread_limit
+
+
+@contextmanager
+def job_frame(job_type: JobType, arguments: Arguments) -> Iterator[JobProgress]:
+    """Run the body as a job: marks it running, and failed or aborted when the body raises.
+
+    Raises
+    ------
+    CryosnakeError
+        whatever went wrong, with the job's directory; unexpected errors leave their traceback in run.err
+    Aborted
+        when RELION_JOB_ABORT_NOW was found
+    """
+    out = Path(arguments.out)
+    _make_directory(out, job_type)
+    with _directory_lock(out, arguments.batch), copied_to_logs(out), thread_limit(arguments.threads):
+        _start(out, arguments)
+        progress = JobProgress(out, f"{job_type.title} {arguments.batch}".strip())
+        try:
+            yield progress
+        except (Aborted, KeyboardInterrupt):
+            _end(out, Status.ABORTED)
+            raise Aborted from None
+        except (CryosnakeError, OSError, MemoryError) as error:
+            _end(out, Status.FAILED)
+            raise CryosnakeError(_message(error)) from error
+        except Exception as error:
+            traceback.print_exc()
+            _end(out, Status.FAILED)
+            raise CryosnakeError(f"unexpected {type(error).__name__}: {error}; this is a fault of cryosnake, please "
+                                 f"report it with {out}/run.err") from error
+        finally:
+            progress.close()
+
+
+def finish(out: Path) -> None:
+    """Record that a job is complete."""
+    _end(out, Status.SUCCEEDED)
+
+
+def _start(out: Path, arguments: Arguments) -> None:
+    clear_exit(out)
+    if set_job_status(str(out), Status.RUNNING) or not (out / "note.txt").exists():
+        append_note(out, arguments.command)
+
+
+def _end(out: Path, status: Status) -> None:
+    set_exit(out, status)
+    set_job_status(str(out), status)
+
+
+def _make_directory(out: Path, job_type: JobType) -> None:
+    try:
+        (out / BATCHES if job_type.per_micrograph else out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CryosnakeError(f"{error.filename}: the job directory can't be made ({error.strerror}); mend the "
+                             "permissions or free space on the disk, and run again") from error
+
+
+@contextmanager
+def _directory_lock(out: Path, batch: str) -> Iterator[None]:
+    """Wait for a program that still works here: a killed Snakemake leaves its programs running to their end."""
+    path = out / BATCHES / f"{batch.partition('.')[0]}.lock" if batch else out / ".cryosnake.lock"
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{out} {batch}: a program of an earlier run still works here; waiting for it", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error}); give the job more memory (resources: mem_mb) or use a smaller box"
+    if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT
+        return f"{error.filename or 'the disk'}: {error.strerror}; free space and run the same command: nothing is lost"
+    return str(error)

@@ -1,0 +1,35 @@
+"""The nodes that a finished job declares in RELION_OUTPUT_NODES.star."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.model import JobType, Output
+from cryosnake.pipeline.job_star import OUTPUT_NODES_FILE, write_output_nodes
+from cryosnake.pipeline.model import Node
+from cryosnake.running.arguments import Arguments
+
+
+def made_outputs(job_type: JobType, arguments: Arguments) -> list[tuple[str, Output]]:
+    """Return the path and definition of each output that a job with these arguments makes."""
+    values = vars(arguments.options)
+    return [(f"{arguments.out}/{output.file.format(**values)}", output) for output in job_type.outputs
+            if not output.when or values.get(output.when) or output.when in arguments.inputs]
+
+
+def check_outputs(job_type: JobType, arguments: Arguments) -> None:
+    """Raise CryosnakeError when the program left out a file that its definition promises."""
+    missing = [path for path, _ in made_outputs(job_type, arguments) if not Path(path).exists()]
+    if missing:
+        raise CryosnakeError(f"the program ended without {', '.join(missing)}, which its definition "
+                             f"(jobs/{job_type.name}) promises; this is a fault of the program")
+
+
+def declare_outputs(job_type: JobType, arguments: Arguments) -> None:
+    """Write RELION_OUTPUT_NODES.star."""
+    nodes = []
+    for path, output in made_outputs(job_type, arguments):
+        label = output.node.label + (f".{output.label}" if output.label else "")
+        nodes.append(Node(path, label, output.node.relion3, 1))
+    write_output_nodes(Path(arguments.out, OUTPUT_NODES_FILE), nodes)

@@ -1,0 +1,56 @@
+"""Run one job from its script.
+
+What happens around the program is the same for all types:
+
+    arguments -> directory and its lock -> note.txt, run.out, run.err -> running -> program -> exit file, status
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.model import JobType
+from cryosnake.running.arguments import Arguments, parse_arguments
+from cryosnake.running.frame import finish, job_frame
+from cryosnake.running.nodes import check_outputs, declare_outputs
+from cryosnake.running.progress import Aborted, Progress
+
+
+def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
+    """Run a job, or one batch of a per-micrograph job, from command-line arguments; return the exit code.
+
+    0 success, 1 failure (a message on stderr names file, job and remedy), 2 aborted on request.
+    """
+    arguments = parse_arguments(job_type, sys.argv[1:] if words is None else words)
+    try:
+        with job_frame(job_type, arguments) as progress:
+            _work(job_type, arguments, progress)
+    except Aborted:
+        print(f"{job_type.title} {arguments.out}: aborted on request", file=sys.stderr)
+        return 2
+    except CryosnakeError as error:
+        print(f"{job_type.title} {arguments.out}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _work(job_type: JobType, arguments: Arguments, progress: Progress) -> None:
+    program = import_module(job_type.program)
+    out = Path(arguments.out)
+    if job_type.per_micrograph:
+        from cryosnake.running.batch import run_batch
+        from cryosnake.running.join import join_batches
+
+        if arguments.join:
+            join_batches(job_type, program, arguments)
+        else:
+            run_batch(job_type, program, arguments, progress)
+        return
+    program.run(arguments.options, arguments.inputs, out, progress)
+    check_outputs(job_type, arguments)
+    declare_outputs(job_type, arguments)
+    finish(out)

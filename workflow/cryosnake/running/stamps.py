@@ -1,0 +1,47 @@
+"""From what a micrograph's products are made: sizes and times of the upstream products, as one line of text.
+
+When a product upstream is made again, its stamp changes, and what was made from it is made again, it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cryosnake.jobs.model import JobType
+from cryosnake.jobs.registry import by_folder
+from cryosnake.project.movies import stamp
+from cryosnake.project.plan import PER_MICROGRAPH
+from cryosnake.project.unfinished import product_files
+
+Stamper = Callable[[str], str]
+
+
+def stamper(job_type: JobType, inputs: Mapping[str, Path]) -> Stamper:
+    """Return a function from a micrograph's name in the input STAR to the stamp of everything it is made from."""
+    upstream: list[tuple[str, tuple[str, ...]]] = []
+    whole: list[str] = []
+    for slot, path in inputs.items():
+        products = _products_of(path)
+        if any(t in PER_MICROGRAPH for t in job_type.slot(slot).types) and products:
+            upstream.append(products)
+        elif not any(t in PER_MICROGRAPH for t in job_type.slot(slot).types):
+            whole.append(stamp(str(path)))
+
+    def stamp_of(name: str) -> str:
+        files = [file for job, patterns in upstream for file in product_files(job, patterns, name)]
+        return " ".join([*(stamp(file) for file in files or [name]), *whole])
+
+    return stamp_of
+
+
+def _products_of(path: Path) -> tuple[str, tuple[str, ...]] | None:
+    """Return the job directory and product patterns behind "CtfFind/job003/batches/0001.star", None if unknown."""
+    parts = path.parts
+    if len(parts) < 3:
+        return None
+    try:
+        job_type = by_folder(parts[0])
+    except KeyError:
+        return None
+    return ("/".join(parts[:2]), job_type.products) if job_type.products else None
