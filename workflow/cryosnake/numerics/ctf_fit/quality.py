@@ -22,14 +22,16 @@ def phase_at(frequency_squared: np.ndarray, cosine: np.ndarray | float, sine: np
     mean, along, across, phase_shift = defocus.vector()
     local = mean + along * cosine + across * sine
     offset = math.asin(microscope.amplitude_contrast) + phase_shift
-    return (math.pi * microscope.wavelength * local - microscope.spherical * frequency_squared) * frequency_squared + offset
+    slope = math.pi * microscope.wavelength * local - microscope.spherical * frequency_squared
+    return slope * frequency_squared + offset
 
 
 def figure_of_merit(rings: Rings, defocus: Defocus, microscope: Microscope) -> float:
     """Return Σ A |CTF| / √(Σ A² Σ CTF²) over the pixels, A the amplitudes free of background.
 
-    Method: the score of CTFFIND4 (Rohou & Grigorieff 2015, J. Struct. Biol. 192, eq. 6), here on amplitudes in
-    units of the background, which gives every frequency the same weight.
+    Method: the score of CTFFIND4 (Rohou & Grigorieff 2015, J. Struct. Biol. 192, 216), here on amplitudes in units of
+    the background, which gives every frequency the same weight, and with a background that takes the broad peak below
+    the first zero with it: values are about half of CTFFIND's for the same spectrum.
     """
     background = Background(rings.frequency, rings.count)
     amplitude = rings.value - background.fit(rings.mean())[rings.ring]
@@ -44,7 +46,7 @@ def equiphase_average(
     """Average the spectrum along lines of equal phase instead of circles; return it (rings,) and its weights.
 
     Every pixel counts at the frequency where a CTF of the mean defocus has the pixel's phase, so that astigmatism
-    does not wash out the rings (Zhang 2016, J. Struct. Biol. 193, section 2.5). Linear interpolation between rings.
+    does not wash out the rings (Zhang 2016, J. Struct. Biol. 193, 1). Linear interpolation between rings.
     """
     wavelength, spherical = math.pi * microscope.wavelength * defocus.mean, microscope.spherical
     phase = phase_at(rings.frequency_squared, rings.cosine, rings.sine, defocus, microscope)
@@ -65,11 +67,16 @@ def local_correlation(
     observed: np.ndarray, weight: np.ndarray, frequency: np.ndarray, step: float, defocus: Defocus,
     microscope: Microscope
 ) -> np.ndarray:
-    """Return (rings,): the correlation of an equi-phase average with -cos 2χ in a window of two rings about each frequency."""
+    """Return (rings,): the correlation of an equi-phase average with -cos 2χ, in a window of two rings.
+
+    The window about each frequency is a Gaussian whose width follows the spacing of the Thon rings there. Beyond the
+    frequency where rings are too close for the sampling of the spectrum the correlation is 0.
+    """
     phase = phase_at(frequency**2, 0.0, 0.0, Defocus(defocus.mean, defocus.mean, 0.0, defocus.phase_shift), microscope)
     background = Background(frequency, weight)
     flat, template = observed - background.fit(observed), -np.cos(2.0 * phase)
-    slope = 2.0 * (math.pi * microscope.wavelength * defocus.mean - 2.0 * microscope.spherical * frequency**2) * frequency
+    defocus_term, spherical_term = math.pi * microscope.wavelength * defocus.mean, microscope.spherical * frequency**2
+    slope = 2.0 * (defocus_term - 2.0 * spherical_term) * frequency
     spacing = np.clip(math.pi / np.maximum(abs(slope), 1e-9), 3.0 * step, 0.25 * frequency[-1])
     window = np.exp(-0.5 * ((frequency - frequency[:, None]) / (0.6 * spacing[:, None])) ** 2) * weight
     window /= window.sum(axis=1, keepdims=True)
@@ -105,7 +112,7 @@ def ice_ring_density(
     bands = [(frequency >= low) & (frequency <= high) for low, high in (ICE_SIDES[0], ICE_BAND, ICE_SIDES[1])]
     if min(int(band.sum()) for band in bands) < 3 or frequency[-1] < ICE_SIDES[1][1]:
         return math.nan
-    power = np.bincount(ring, spectrum.astype(np.float64).ravel() ** 2)[:frequency.size] / np.bincount(ring)[:frequency.size]
+    power = (np.bincount(ring, spectrum.astype(np.float64).ravel() ** 2) / np.bincount(ring))[:frequency.size]
     sides = bands[0] | bands[2]
     line = np.polynomial.Polynomial.fit(frequency[sides], power[sides], 1)
     return float(np.mean(power[bands[1]] / line(frequency[bands[1]])) - 1.0)

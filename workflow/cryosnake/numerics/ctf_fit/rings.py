@@ -65,6 +65,8 @@ def flatten_spectrum(
     ValueError
         if the spectrum is empty, not finite, or too small for `resolution_low`
     """
+    if spectrum.ndim != 2 or spectrum.shape[0] != spectrum.shape[1]:
+        raise ValueError(f"a power spectrum must be square, this one has shape {spectrum.shape}")
     if not np.isfinite(spectrum).all():
         raise ValueError("the power spectrum contains NaN or infinite values")
     size = spectrum.shape[0]

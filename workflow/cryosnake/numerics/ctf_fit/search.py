@@ -19,8 +19,8 @@ def resolved(defocus: float | np.ndarray, frequency: np.ndarray, wavelength: flo
     Neighbouring rings are 1/(2 λ Δf k) apart and the spectrum of a tile of `length` Å cannot tell apart what is
     closer than 2/length: beyond it rings are aliased, and a fit that counts them goes astray.
     """
-    lag = 2.0 * wavelength * abs(defocus) * frequency / length
-    return np.where(lag < 0.5, np.cos(np.pi * np.minimum(lag, 0.5)) ** 2, 0.0)
+    lag = np.asarray(2.0 * wavelength * np.abs(defocus) * frequency / length)
+    return np.cos(np.pi * np.minimum(lag, 0.5)) ** 2
 
 
 def search_defocus(
@@ -30,9 +30,9 @@ def search_defocus(
 
     The score of a candidate is the correlation of the averaged spectrum, freed of a smooth background, with -cos 2χ
     under the best of a few decays; the template too is freed of what the background can follow, but normalised by
-    all of it, so that a candidate which looks like background cannot win (semi-partial correlation). One matrix product for
-    all candidates; after Rohou & Grigorieff 2015, J. Struct. Biol. 192, section 2.4, with the background made part
-    of the model.
+    all of it, so that a candidate which looks like background cannot win (semi-partial correlation). One matrix
+    product for all candidates; the exhaustive search of Rohou & Grigorieff 2015, J. Struct. Biol. 192, 216, with
+    the background made part of the model.
 
     Returns
     -------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.fft
@@ -27,8 +28,8 @@ def amplitude_spectrum(
 ) -> tuple[np.ndarray, float]:
     """Return the (box, box) amplitude spectrum, zero frequency at the centre, and its sampling in Å.
 
-    Method: root of the mean power of tiles that overlap by half, each under a Hann window (Welch 1967, IEEE Trans. Audio
-    Electroacoust. 15, 70). A tile is larger than the box by sampling / pixel_size and its transform is cut down
+    Method: root of the mean power of tiles that overlap by half, each under a Hann window (Welch 1967, IEEE Trans.
+    Audio Electroacoust. 15, 70). A tile is larger than the box by sampling / pixel_size and its transform is cut down
     to the box, which keeps the Thon rings of a large defocus apart. Tiles are brought to the same variance, so that
     one full of contamination does not rule the average; tiles without variance are left out. A micrograph smaller
     than a tile gives a smaller box.
@@ -39,7 +40,7 @@ def amplitude_spectrum(
         if the micrograph is not two-dimensional, too small, blank or not finite
     """
     if micrograph.ndim != 2:
-        raise ValueError(f"a micrograph must have two dimensions, this one has {micrograph.ndim}: shape {micrograph.shape}")
+        raise ValueError(f"a micrograph must have two dimensions, this one has shape {micrograph.shape}")
     xp = namespace(micrograph)
     if not bool(xp.isfinite(micrograph).all()):
         raise ValueError("the micrograph contains NaN or infinite values: repeat its motion correction")
@@ -86,7 +87,7 @@ def _hann(tile: int) -> np.ndarray:
     return (line[:, None] * line / (0.375 * tile)).astype(np.float32)
 
 
-def _batches(micrograph: Array, tile: int) -> list[Array]:
+def _batches(micrograph: Array, tile: int) -> Iterator[Array]:
     """Yield stacks of tiles (n, tile, tile) that cover the micrograph evenly and overlap by at least half."""
     xp = namespace(micrograph)
     rows, columns = (_starts(side, tile) for side in micrograph.shape)
