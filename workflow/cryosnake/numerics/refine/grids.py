@@ -1,0 +1,198 @@
+"""What is searched: orientations and shifts, coarse, and the oversampled ones within each coarse one.
+
+Method: adaptive oversampling (Scheres 2012, J. Struct. Biol. 180, section 2.4): each coarse sample has children at half
+the step, 4 directions × 2 in-plane angles (2 in 2D) and 2 × 2 shifts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from cryosnake.numerics import healpix
+from cryosnake.numerics.euler import euler_to_matrix
+from cryosnake.numerics.symmetry import asymmetric_unit
+
+
+@dataclass(frozen=True)
+class SphereGrid:
+    """Orientations of a map: HEALPix directions × in-plane angles, turned as a whole by a random perturbation.
+
+    An orientation's number is `direction index · psi_count + psi index`.
+
+    Attributes
+    ----------
+    order : int
+        HEALPix order of the coarse grid.
+    pixels : (d,) int64
+        Nested pixel numbers of the directions in use.
+    perturbation : float
+        In units of the angular step, −0.5 … 0.5.
+    """
+
+    order: int
+    pixels: np.ndarray
+    perturbation: float
+
+    @property
+    def step(self) -> float:
+        """Angular step in degrees."""
+        return healpix.angular_step(self.order)
+
+    @property
+    def psi_count(self) -> int:
+        """Number of in-plane angles."""
+        return 6 << self.order
+
+    @property
+    def size(self) -> int:
+        """Number of coarse orientations."""
+        return len(self.pixels) * self.psi_count
+
+    @property
+    def children(self) -> int:
+        """Number of oversampled orientations of each coarse one."""
+        return 8
+
+    @cached_property
+    def _turn(self) -> np.ndarray:
+        angle = self.perturbation * self.step
+        return euler_to_matrix(np.array(angle), np.array(angle), np.array(angle))
+
+    def direction_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the direction index of orientations."""
+        return numbers // self.psi_count
+
+    def matrices(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the rotation matrices (n, 3, 3) of coarse orientations."""
+        rot, tilt = healpix.pixel_angles(self.order, self.pixels[self.direction_of(numbers)])
+        return euler_to_matrix(rot, tilt, (numbers % self.psi_count) * self.step) @ self._turn
+
+    def child_matrices(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the rotation matrices (n, 8, 3, 3) of the oversampled orientations."""
+        pixels = healpix.children(self.pixels[self.direction_of(numbers)])  # (n, 4)
+        rot, tilt = (angle.reshape(pixels.shape)[:, :, None] for angle in
+                     healpix.pixel_angles(self.order + 1, pixels.ravel()))
+        psi = ((numbers % self.psi_count)[:, None] + np.array([-0.25, 0.25])) * self.step  # (n, 2)
+        shape = (len(numbers), 4, 2)
+        angles = (np.broadcast_to(angle, shape).reshape(len(numbers), 8) for angle in (rot, tilt, psi[:, None, :]))
+        return euler_to_matrix(*angles) @ self._turn
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(healpix.directions(*healpix.pixel_angles(self.order, self.pixels)))
+
+    def near(self, poses: np.ndarray, sigma: float, width: float = 3.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the coarse orientations near given ones, with a Gaussian prior on direction and in-plane angle.
+
+        Parameters
+        ----------
+        poses : (n, 3, 3)
+            Centres of the prior.
+        sigma : float
+            Standard deviation of both angles, degrees.
+        width : float
+            Orientations further away than this many sigma are left out.
+
+        Returns
+        -------
+        particle, orientation : (samples,) int64
+            Pairs in order of the particle; at least the nearest orientation of each.
+        log_prior : (samples,) float32
+        """
+        bare = np.asarray(poses, np.float64) @ self._turn.T  # in the frame of the unperturbed grid
+        reach = 2.0 * np.sin(np.radians(min(width * sigma, 180.0)) / 2.0)
+        found = self._tree.query_ball_point(bare[:, 2], reach)
+        nearest = np.asarray(self._tree.query(bare[:, 2])[1])
+        lists = [np.asarray(f if f else [n], np.int64) for f, n in zip(found, nearest, strict=True)]
+        particle = np.repeat(np.arange(len(bare)), [len(f) for f in lists])
+        direction = np.concatenate(lists) if lists else np.zeros(0, np.int64)
+        return self._with_psi(bare, particle, direction, sigma, width)
+
+    def _with_psi(self, bare: np.ndarray, particle: np.ndarray, direction: np.ndarray, sigma: float, width: float,
+                  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rot, tilt = healpix.pixel_angles(self.order, self.pixels[direction])
+        frame = euler_to_matrix(rot, tilt, np.zeros_like(rot))
+        relative = np.einsum("nij,nkj->nik", bare[particle], frame)
+        away = np.degrees(np.arccos(np.clip(relative[:, 2, 2], -1.0, 1.0)))
+        psi = np.degrees(np.arctan2(relative[:, 0, 1] - relative[:, 1, 0], relative[:, 0, 0] + relative[:, 1, 1]))
+        reach = max(int(np.floor(width * sigma / self.step + 0.5)), 0)
+        index = np.rint(psi / self.step).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
+        off = index * self.step - psi[:, None]
+        keep = (np.abs(off) <= width * sigma) | (index == index[:, reach : reach + 1])
+        row, column = np.nonzero(keep)
+        log_prior = -0.5 * (away[row] ** 2 + off[row, column] ** 2) / sigma**2
+        number = direction[row] * self.psi_count + index[row, column] % self.psi_count
+        return particle[row], number, log_prior.astype(np.float32)
+
+
+def sphere_grid(order: int, symmetry: str, perturbation: float = 0.0, whole: bool = False) -> SphereGrid:
+    """Return the grid over one asymmetric unit of the group, or over the whole sphere (for local searches)."""
+    pixels = np.arange(healpix.pixel_count(order))
+    if not whole:
+        pixels = pixels[asymmetric_unit(healpix.directions(*healpix.pixel_angles(order)), symmetry)]
+    return SphereGrid(order, pixels, perturbation)
+
+
+@dataclass(frozen=True)
+class PlaneGrid:
+    """In-plane orientations of class averages: number = class · psi_count + psi index."""
+
+    classes: int
+    psi_count: int
+    perturbation: float
+
+    @property
+    def step(self) -> float:
+        """Angular step in degrees."""
+        return 360.0 / self.psi_count
+
+    @property
+    def size(self) -> int:
+        """Number of coarse orientations of all classes."""
+        return self.classes * self.psi_count
+
+    @property
+    def children(self) -> int:
+        """Number of oversampled orientations of each coarse one."""
+        return 2
+
+    def direction_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the class (counted from 0)."""
+        return numbers // self.psi_count
+
+    def angles(self, numbers: np.ndarray) -> np.ndarray:
+        """Return psi (n,) in degrees of coarse orientations."""
+        return (numbers % self.psi_count + self.perturbation) * self.step
+
+    def child_angles(self, numbers: np.ndarray) -> np.ndarray:
+        """Return psi (n, 2) in degrees of the oversampled orientations."""
+        return self.angles(numbers)[:, None] + np.array([-0.25, 0.25]) * self.step
+
+
+@dataclass(frozen=True)
+class ShiftGrid:
+    """Shifts in pixels: coarse (t, 2), oversampled (f, 2), and the oversampled ones of each coarse one, sub (t, 4)."""
+
+    coarse: np.ndarray
+    fine: np.ndarray
+    sub: np.ndarray
+
+
+def shift_grid(reach: float, step: float, perturbation: float = 0.0) -> ShiftGrid:
+    """Return the shifts on a square grid of `step` pixels within a circle of `reach` pixels.
+
+    >>> shift_grid(5.0, 2.0).coarse.shape, shift_grid(5.0, 2.0).fine.shape
+    ((21, 2), (84, 2))
+    """
+    n = int(reach / step + 1e-6)
+    y, x = np.mgrid[-n : n + 1, -n : n + 1] * step
+    inside = x**2 + y**2 <= reach**2 + 1e-3
+    coarse = np.stack([x[inside], y[inside]], -1)
+    quarter = step / 4.0 * np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)])
+    coarse = coarse + perturbation * step
+    fine = coarse[:, None, :] + quarter
+    return ShiftGrid(coarse, fine.reshape(-1, 2), np.arange(4 * len(coarse)).reshape(-1, 4))

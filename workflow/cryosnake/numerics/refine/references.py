@@ -1,0 +1,159 @@
+"""References as sources of slices and sinks of back-projections: one map (3D), or class averages (2D)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numba as nb
+import numpy as np
+
+from cryosnake.numerics.projection import band_limited_transform, central_slices, crop_centred
+from cryosnake.numerics.refine.bands import Band
+from cryosnake.numerics.refine.grids import PlaneGrid, SphereGrid
+from cryosnake.numerics.refine.insertion import insert_slices
+
+Slices = tuple[np.ndarray, np.ndarray]
+
+
+class Reference(Protocol):
+    """What the expectation step needs to know about a reference."""
+
+    @property
+    def grid(self) -> SphereGrid | PlaneGrid:
+        """The orientations that are searched."""
+
+    def coarse(self, numbers: np.ndarray, band: Band) -> Slices:
+        """Return real and imaginary parts (n, pixels) of the slices at coarse orientations."""
+
+    def fine(self, numbers: np.ndarray, band: Band) -> Slices:
+        """Return those at the oversampled orientations, (n · children, pixels)."""
+
+    def insert(self, sums: np.ndarray, numbers: np.ndarray, rows: np.ndarray, slices: Slices, weight: np.ndarray,
+               band: Band) -> None:
+        """Back-project `rows` of slices (n · children, pixels) into sums (threads, …)."""
+
+
+@dataclass(frozen=True)
+class MapReference:
+    """A map: centred band-limited transform in RELION's scale, see `map_reference`."""
+
+    transform: np.ndarray
+    grid: SphereGrid
+
+    def coarse(self, numbers: np.ndarray, band: Band) -> Slices:
+        """See `Reference`."""
+        return central_slices(self.transform, self.grid.matrices(numbers), band.kx, band.ky)
+
+    def fine(self, numbers: np.ndarray, band: Band) -> Slices:
+        """See `Reference`."""
+        return central_slices(self.transform, self.grid.child_matrices(numbers).reshape(-1, 3, 3), band.kx, band.ky)
+
+    def insert(self, sums: np.ndarray, numbers: np.ndarray, rows: np.ndarray, slices: Slices, weight: np.ndarray,
+               band: Band) -> None:
+        """See `Reference`."""
+        matrices = self.grid.child_matrices(numbers).reshape(-1, 3, 3)[rows]
+        insert_slices(sums, matrices, band.kx, band.ky, slices[0][rows], slices[1][rows], weight[rows])
+
+
+def map_reference(volume: np.ndarray, size: int, grid: SphereGrid) -> MapReference:
+    """Return the reference of a map (box, box, box) for images of `size` ≤ box Fourier pixels."""
+    box = volume.shape[0]
+    return MapReference(band_limited_transform(volume, size // 2) / np.float32(box * box), grid)
+
+
+@dataclass(frozen=True)
+class ClassReferences:
+    """Class averages: centred band-limited transforms (classes, 2m + 1, m + 1), see `class_references`."""
+
+    transforms: np.ndarray
+    grid: PlaneGrid
+
+    def coarse(self, numbers: np.ndarray, band: Band) -> Slices:
+        """See `Reference`."""
+        return self._slices(self.grid.direction_of(numbers), self.grid.angles(numbers), band)
+
+    def fine(self, numbers: np.ndarray, band: Band) -> Slices:
+        """See `Reference`."""
+        classes = np.repeat(self.grid.direction_of(numbers), self.grid.children)
+        return self._slices(classes, self.grid.child_angles(numbers).ravel(), band)
+
+    def _slices(self, classes: np.ndarray, psi: np.ndarray, band: Band) -> Slices:
+        real = np.empty((len(psi), band.kx.size), np.float32)
+        imaginary = np.empty_like(real)
+        _lines(self.transforms, classes, np.radians(psi), band.kx, band.ky, 2, real, imaginary)
+        return real, imaginary
+
+    def insert(self, sums: np.ndarray, numbers: np.ndarray, rows: np.ndarray, slices: Slices, weight: np.ndarray,
+               band: Band) -> None:
+        """See `Reference`."""
+        classes = np.repeat(self.grid.direction_of(numbers), self.grid.children)[rows]
+        psi = np.radians(self.grid.child_angles(numbers).ravel()[rows])
+        _insert_lines(sums, classes, psi, band.kx, band.ky, 2, slices[0][rows], slices[1][rows], weight[rows])
+
+
+def class_references(averages: np.ndarray, size: int, grid: PlaneGrid) -> ClassReferences:
+    """Return the references of class averages (classes, box, box) for images of `size` ≤ box Fourier pixels."""
+    import scipy.fft
+
+    box = averages.shape[1]
+    padded_size = 2 * box
+    kernel = np.sinc((np.arange(box) - box // 2) / padded_size) ** 2
+    padded = np.zeros((len(averages), padded_size, padded_size), np.float32)
+    start = padded_size // 2 - box // 2
+    padded[:, start : start + box, start : start + box] = averages / (kernel[:, None] * kernel * box * box)
+    transforms = scipy.fft.rfft2(scipy.fft.ifftshift(padded, axes=(1, 2)))
+    centred = scipy.fft.fftshift(transforms, axes=1).astype(np.complex64)
+    return ClassReferences(np.stack([crop_centred(t, 2 * (size // 2) + 2) for t in centred]), grid)
+
+
+def empty_class_sums(classes: int, radius: int) -> np.ndarray:
+    """Return sums of zeros (classes, 2m + 1, m + 1, 3) for images with |k| ≤ radius."""
+    reach = 2 * radius + 2
+    return np.zeros((classes, 2 * reach + 1, reach + 1, 3), np.float32)
+
+
+@nb.njit(parallel=True, fastmath=True, cache=True)
+def _lines(transforms, classes, psi, kx, ky, padding, real, imaginary):  # type: ignore[no-untyped-def]
+    centre = transforms.shape[1] // 2
+    for j in nb.prange(psi.size):
+        plane = transforms[classes[j]]
+        c, s = math.cos(psi[j]), math.sin(psi[j])
+        for p in range(kx.size):
+            x = (c * kx[p] - s * ky[p]) * padding
+            y = (s * kx[p] + c * ky[p]) * padding
+            sign = np.float32(1.0)
+            if x < 0:
+                x, y, sign = -x, -y, np.float32(-1.0)
+            x0, y0 = int(x), math.floor(y)
+            fx, fy = np.float32(x - x0), np.float32(y - y0)
+            k = y0 + centre
+            value = (plane[k, x0] * (1 - fx) + plane[k, x0 + 1] * fx) * (1 - fy) + (
+                plane[k + 1, x0] * (1 - fx) + plane[k + 1, x0 + 1] * fx) * fy
+            real[j, p] = value.real
+            imaginary[j, p] = value.imag * sign
+
+
+@nb.njit(parallel=True, fastmath=True, cache=True)
+def _insert_lines(sums, classes, psi, kx, ky, padding, real, imaginary, weight):  # type: ignore[no-untyped-def]
+    threads, centre, n = sums.shape[0], sums.shape[2] // 2, psi.size
+    for thread in nb.prange(threads):
+        for j in range(thread * n // threads, (thread + 1) * n // threads):
+            plane = sums[thread, classes[j]]
+            c, s = math.cos(psi[j]), math.sin(psi[j])
+            for p in range(kx.size):
+                x = (c * kx[p] - s * ky[p]) * padding
+                y = (s * kx[p] + c * ky[p]) * padding
+                re, im, w = real[j, p], imaginary[j, p], weight[j, p]
+                if x < 0:
+                    x, y, im = -x, -y, -im
+                x0, y0 = int(x), math.floor(y)
+                fx, fy = np.float32(x - x0), np.float32(y - y0)
+                for e in range(2):
+                    for f in range(2):
+                        g = (fy if e else 1 - fy) * (fx if f else 1 - fx)
+                        cell = plane[y0 + centre + e, x0 + f]
+                        cell[0] += g * re
+                        cell[1] += g * im
+                        cell[2] += g * w

@@ -1,0 +1,100 @@
+"""When auto-refinement samples finer, and when it has converged.
+
+Behaviour of relion_refine --auto_refine (Scheres 2012, J. Struct. Biol. 180, section 2.5): the sampling becomes finer
+when neither the resolution nor the assignments improve any more, until it is finer than the estimated accuracy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from cryosnake.numerics.healpix import angular_step
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Angles by HEALPix order of the coarse grid; shifts in pixels (coarse step); sigma of the local prior in degrees."""
+
+    order: int
+    offset_range: float
+    offset_step: float
+    sigma: float = 0.0  # 0: global search
+
+    @property
+    def fine_step(self) -> float:
+        """Angular step of the oversampled grid, degrees."""
+        return angular_step(self.order + 1)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What decides about sampling and convergence; changes are mean ones since the last iteration."""
+
+    best_shell: int = 0
+    without_gain: int = 0
+    without_change: int = 0
+    smallest_rotation: float = math.inf  # degrees
+    smallest_offset: float = math.inf  # Å
+    fine_enough: bool = False
+
+    @property
+    def stalled(self) -> bool:
+        """Whether neither the resolution nor the assignments improved in the last iteration."""
+        return self.without_gain >= 1 and self.without_change >= 1
+
+    @property
+    def converged(self) -> bool:
+        """Whether only the last iteration, with all data, is left."""
+        return self.fine_enough and self.stalled
+
+
+def after_iteration(progress: Progress, shell: int, rotation: float, offset: float) -> Progress:
+    """Count an iteration that reached a resolution shell and changed orientations and offsets by so much."""
+    steady = 1.03 * rotation >= progress.smallest_rotation and 1.03 * offset >= progress.smallest_offset
+    return replace(
+        progress,
+        best_shell=max(shell, progress.best_shell),
+        without_gain=progress.without_gain + 1 if shell <= progress.best_shell else 0,
+        without_change=progress.without_change + 1 if steady else 0,
+        smallest_rotation=min(rotation, progress.smallest_rotation),
+        smallest_offset=min(offset, progress.smallest_offset),
+    )
+
+
+def next_sampling(sampling: Sampling, progress: Progress, *, accuracy_rotation: float, accuracy_offset: float,
+                  offset_change: float, local_order: int) -> tuple[Sampling, Progress]:
+    """Return the sampling of the next iteration.
+
+    Parameters
+    ----------
+    accuracy_rotation : float
+        Degrees.
+    accuracy_offset, offset_change : float
+        Pixels; the change is the mean one of the last iteration.
+    local_order : int
+        HEALPix order from which on searches are local.
+    """
+    if progress.fine_enough or not progress.stalled:
+        return sampling, progress
+    if sampling.fine_step < 0.75 * accuracy_rotation:
+        return sampling, replace(progress, fine_enough=True)
+    step = min(sampling.offset_step, 2.0 * min(1.5, 0.75 * accuracy_offset))
+    reach = max(1.5 * step, min(1.3 * sampling.offset_range, 5.0 * offset_change))
+    if reach > 4.0 * step:
+        reach /= 2.0
+    step = max(step, reach / 4.0)
+    order = sampling.order + 1
+    sigma = 2.0 * angular_step(order + 1) if order >= local_order else 0.0
+    fresh = replace(progress, without_gain=0, without_change=0)
+    return Sampling(order, reach, step, sigma), fresh
+
+
+def coarse_size(step: float, diameter: float, pixel_size: float, box: int, size: int, two_dimensional: bool) -> int:
+    """Return the number of Fourier pixels of the coarse pass that a search in steps of `step` degrees can use.
+
+    A turn by one step moves the particle's edge by π · diameter · step / 360; finer detail would not match anyway.
+    """
+    moved = math.pi * diameter * step / 360.0
+    wanted = 2 * math.ceil(box * pixel_size / (moved / (1.5 if two_dimensional else 1.2)))
+    return min(wanted, size)
