@@ -17,8 +17,8 @@ from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.files import PIPELINE_FILE, is_hybrid, labels_missing, parse_pipeline, write_pipeline
-from cryosnake.pipeline.model import Pipeline, job_number
-from cryosnake.pipeline.rebuild import rebuild, restore_labels
+from cryosnake.pipeline.model import Pipeline
+from cryosnake.pipeline.rebuild import job_directories, rebuild, restore_labels
 from cryosnake.pipeline.star_text import read_blocks
 
 LOCK_DIRECTORY = ".relion_lock"
@@ -231,10 +231,7 @@ def _explanation(lock: Path, timeout: float) -> str:
 
 
 def _first_pipeline(project: str | os.PathLike[str]) -> Pipeline:
-    for folder in os.scandir(project):
-        if folder.name[:1].isupper() and folder.name != "Trash" and folder.is_dir():
-            jobs = [entry.name for entry in os.scandir(folder.path) if job_number(entry.name)]
-            if jobs:
-                raise CryosnakeError(f"{Path(project, PIPELINE_FILE)}: is missing, though {folder.name}/{jobs[0]} "
-                                     "exists; `cryosnake rebuild-pipeline` derives it from the job directories")
+    for name in job_directories(project):
+        raise CryosnakeError(f"{Path(project, PIPELINE_FILE)}: is missing, though {name} exists; `cryosnake "
+                             "rebuild-pipeline` derives it from the job directories")
     return Pipeline()

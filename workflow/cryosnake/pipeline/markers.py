@@ -32,8 +32,8 @@ def set_exit(job_dir: str | os.PathLike[str], kind: Status) -> None:
     kind
         SUCCEEDED, FAILED or ABORTED.
     """
-    clear_exit(job_dir, keep=EXIT_FILES[kind])
     Path(job_dir, EXIT_FILES[kind]).touch()
+    clear_exit(job_dir, keep=EXIT_FILES[kind])
 
 
 def clear_exit(job_dir: str | os.PathLike[str], keep: str = "") -> None:

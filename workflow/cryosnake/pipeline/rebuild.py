@@ -45,7 +45,7 @@ def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) 
         deleted ones in `Trash` included.
     """
     notes: list[str] = [] if warnings is None else warnings
-    names = sorted(_job_directories(project), key=lambda name: (job_number(name) or 0, name))
+    names = job_directories(project)
     aliases = _alias_links(project)
     processes: dict[str, Process] = {}
     nodes: dict[str, Node] = {}
@@ -63,7 +63,7 @@ def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) 
         inputs.extend(part.input_edges)
         outputs.extend(part.output_edges)
         outputs.extend(_foreign_outputs(part, processes))
-    highest = max((job_number(name) or 0 for name in (*names, *_job_directories(Path(project, TRASH)))), default=0)
+    highest = max((job_number(name) or 0 for name in (*names, *job_directories(Path(project, TRASH)))), default=0)
     pipeline, dropped = tidy(Pipeline(highest + 1, processes, nodes, tuple(dict.fromkeys(inputs)),
                                       tuple(dict.fromkeys(outputs))))
     notes.extend(dropped)
@@ -92,18 +92,18 @@ def restore_labels(project: str | os.PathLike[str], pipeline: Pipeline) -> Pipel
     return replace(pipeline, processes=processes, nodes=nodes)
 
 
-def _job_directories(project: str | os.PathLike[str]) -> Iterator[str]:
-    for folder in _subfolders(project):
-        for entry in os.scandir(folder.path):
-            if entry.name.startswith("job") and job_number(entry.name) and entry.is_dir(follow_symlinks=False):
-                yield f"{folder.name}/{entry.name}/"
+def job_directories(project: str | os.PathLike[str]) -> list[str]:
+    """Return the names (`CtfFind/job007/`) of all job directories of a project, in the order of their numbers."""
+    names = [f"{folder.name}/{entry.name}/" for folder in _entries(project) if _is_type_folder(folder)
+             for entry in _entries(folder.path) if job_number(entry.name) and entry.is_dir(follow_symlinks=False)]
+    return sorted(names, key=lambda name: (job_number(name) or 0, name))
 
 
 def _alias_links(project: str | os.PathLike[str]) -> dict[str, str]:
     """Return process name -> full alias, from the links in the type folders."""
     aliases: dict[str, str] = {}
-    for folder in _subfolders(project):
-        for entry in sorted(os.scandir(folder.path), key=lambda entry: entry.name):
+    for folder in filter(_is_type_folder, _entries(project)):
+        for entry in _entries(folder.path):
             if entry.is_symlink():
                 target = os.path.normpath(os.path.join(folder.name, os.readlink(entry.path)))
                 if job_number(target) and os.path.dirname(target) == folder.name:
@@ -111,11 +111,15 @@ def _alias_links(project: str | os.PathLike[str]) -> dict[str, str]:
     return aliases
 
 
-def _subfolders(project: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
-    if not os.path.isdir(project):
+def _is_type_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.name[0] != "." and entry.name != TRASH and entry.is_dir(follow_symlinks=False)
+
+
+def _entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
+    if not os.path.isdir(folder):
         return []
-    return [entry for entry in os.scandir(project)
-            if entry.name[0] != "." and entry.name != TRASH and entry.is_dir(follow_symlinks=False)]
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
 
 
 def _job_part(project: str | os.PathLike[str], name: str, notes: list[str]) -> Pipeline:

@@ -15,7 +15,8 @@ from pathlib import Path
 from cryosnake.errors import CryosnakeError
 
 # STAR closes a quoted value only at a quote that a blank or the end of the line follows.
-_TOKEN = re.compile(r"""\s*(?:'(.*?)'(?=\s|$)|"(.*?)"(?=\s|$)|(\#.*)|(\S+))""")
+_TOKEN = re.compile(r"""\s*(?:'(.*?)'(?=\s|$)|"(.*?)"(?=\s|$)|(\#.*)|(\S+))""", re.ASCII)
+_BLANKS = " \t\r\f\v"  # RELION reads bytes: a no-break space is part of a name
 _NEEDS_QUOTES = re.compile(r"""^$|\s|^["'#_;]|^(?:data_|loop_|save_|global_|stop_)""", re.IGNORECASE)
 _BLANK_AFTER = {quote: re.compile(re.escape(quote) + r"\s") for quote in "\"'"}
 _VERSION = re.compile(r"#\s*version\s+(\d+)")
@@ -91,7 +92,7 @@ def _split(text: str, source: str) -> list[tuple[str, int, _Lines]]:
     parts: list[tuple[str, int, _Lines]] = []
     version = 0
     for number, line in enumerate(text.split("\n"), start=1):
-        content = line.strip()
+        content = line.strip(_BLANKS)
         if content.startswith("data_"):
             parts.append((content.split()[0][5:], version, []))
             version = 0
@@ -129,7 +130,7 @@ def _parse_block(name: str, version: int, lines: _Lines, source: str) -> Block:
 
 
 def _tokens(line: str) -> list[str]:
-    if '"' not in line and "'" not in line and "#" not in line:
+    if line.isascii() and '"' not in line and "'" not in line and "#" not in line:
         return line.split()
     tokens = []
     for match in _TOKEN.finditer(line):
