@@ -1,0 +1,102 @@
+"""Which rows of a particle or micrograph table to keep: Boolean arrays of its rows."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cryosnake.errors import CryosnakeError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def column_of(rows: pd.DataFrame, label: str, path: str) -> np.ndarray:
+    """Return a column as numbers, float64.
+
+    Raises
+    ------
+    CryosnakeError
+        when it is not there or holds text
+    """
+    if label not in rows.columns:
+        raise CryosnakeError(f"{path} has no column {label}; its columns are {', '.join(rows.columns)}")
+    if rows[label].dtype.kind not in "iuf":
+        raise CryosnakeError(f"{path}: the column {label} holds text, such as {rows[label].iloc[0]!r}; choose a column "
+                             "of numbers")
+    return rows[label].to_numpy(np.float64)
+
+
+def keep_by_value(rows: pd.DataFrame, label: str, minimum: float | None, maximum: float | None,
+                  path: str) -> np.ndarray:
+    """Return which rows lie in [minimum, maximum]; a limit that is None is open, and NaN is never kept."""
+    if minimum is None and maximum is None:
+        raise CryosnakeError(f"to select by {label}, set minimum, maximum, or both")
+    values = column_of(rows, label, path)
+    return (values >= (-math.inf if minimum is None else minimum)) & (values <= (math.inf if maximum is None else maximum))
+
+
+def keep_by_class(rows: pd.DataFrame, classes: list[int], path: str) -> np.ndarray:
+    """Return which rows have one of these rlnClassNumber."""
+    return np.isin(column_of(rows, "rlnClassNumber", path), classes)
+
+
+def keep_without_duplicates(rows: pd.DataFrame, optics: pd.DataFrame | None, distance: float,
+                            pixel_size: float | None, path: str) -> np.ndarray:
+    """Return which particles have no later one of their micrograph within `distance` (Å): RELION's rule.
+
+    A particle lies at its coordinate minus its alignment origin (rlnOriginXAngst, rlnOriginYAngst). Of a chain of
+    near neighbours only the last one stays. Neighbours are found in a k-d tree of all micrographs at once.
+    """
+    from scipy.spatial import cKDTree
+
+    scale = _coordinate_pixel_size(rows, optics, pixel_size, path)
+    place = np.empty((len(rows), 3))
+    for axis, (coordinate, origin) in enumerate((("rlnCoordinateX", "rlnOriginXAngst"),
+                                                 ("rlnCoordinateY", "rlnOriginYAngst"))):
+        place[:, axis] = column_of(rows, coordinate, path) * scale
+        if origin in rows.columns:
+            place[:, axis] -= column_of(rows, origin, path)
+    if "rlnMicrographName" not in rows.columns:
+        raise CryosnakeError(f"{path} has no column rlnMicrographName, without which duplicates cannot be found")
+    _, micrograph = np.unique(rows["rlnMicrographName"].to_numpy(str), return_inverse=True)
+    place[:, 2] = micrograph * (2.0 * distance + 1.0)  # micrographs are apart from each other
+    pairs = cKDTree(place).query_pairs(distance, output_type="ndarray")
+    keep = np.ones(len(rows), bool)
+    keep[pairs[:, 0]] = False  # the first of a pair is the earlier row
+    return keep
+
+
+def _coordinate_pixel_size(rows: pd.DataFrame, optics: pd.DataFrame | None, pixel_size: float | None,
+                           path: str) -> np.ndarray | float:
+    """Return Å per pixel of rlnCoordinateX and rlnCoordinateY, for each row where optics groups differ."""
+    if pixel_size is not None:
+        return pixel_size
+    labels = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnImagePixelSize")
+    label = next((name for name in labels if optics is not None and name in optics.columns), None)
+    if optics is None or label is None or "rlnOpticsGroup" not in rows.columns:
+        raise CryosnakeError(f"{path} does not say the pixel size of its micrographs (no {labels[0]} in data_optics); "
+                             "set pixel_size (in Å)")
+    sizes = dict(zip(optics["rlnOpticsGroup"].tolist(), optics[label].tolist(), strict=True))
+    missing = set(rows["rlnOpticsGroup"].unique().tolist()) - set(sizes)
+    if missing:
+        raise CryosnakeError(f"{path}: rlnOpticsGroup {sorted(missing)[0]} is not in data_optics; mend the file")
+    print(f"coordinates count in pixels of {', '.join(f'{size:g}' for size in sorted(set(sizes.values())))} Å ({label})")
+    return rows["rlnOpticsGroup"].map(sizes).to_numpy(np.float64)
+
+
+def parts_of(rows: pd.DataFrame, count: int | None, size: int | None, seed: int | None) -> list[pd.DataFrame]:
+    """Return consecutive parts of the rows, first shuffled when a seed is given.
+
+    With `count` alone the parts are ⌈rows / count⌉ long and the last one may be shorter, as RELION's; with `size`
+    they have that length, and with both there are at most `count` parts and the rest is left out.
+    """
+    if seed is not None:
+        rows = rows.iloc[np.random.default_rng(seed).permutation(len(rows))].reset_index(drop=True)
+    length = size if size is not None else math.ceil(len(rows) / (count or 1))
+    starts = range(0, len(rows), length)
+    if count is not None:
+        starts = starts[:count]
+    return [rows.iloc[start : start + length].reset_index(drop=True) for start in starts]
