@@ -2,7 +2,8 @@
 
 Both go through a non-uniform FFT: atoms are spread with a Gaussian onto a grid finer than asked for, transformed, the
 Gaussian is divided out, the transform is cut at the Nyquist frequency of the wanted pixel size and multiplied by the
-atoms' shape (Greengard & Lee 2004, SIAM Rev. 46, 443-454). No interpolation, no aliasing; relative error below 1e-3 at Nyquist.
+atoms' shape (Greengard & Lee 2004, SIAM Rev. 46, 443-454). No interpolation, no
+aliasing; relative error below 1e-3 at Nyquist.
 
 Unit of the density: f(0) in Å per Å³. Times 47.88 V Å² it is the electrostatic potential in volts.
 """
@@ -66,8 +67,8 @@ def project_atoms(
     """Return transforms (n, box, box // 2 + 1) complex64 of the projections, origin of the image in its corner.
 
     The projection is the integral of the density along the beam, in f(0) per Å² (Å⁻¹): image x and y are
-    `matrices[:, 0] · r` and `matrices[:, 1] · r`, in which RELION's Euler angles are defined, so that it equals the central
-    slice of `density_from_atoms`. `shifts` move the particle; 0 puts it on pixel (0, 0).
+    `matrices[:, 0] · r` and `matrices[:, 1] · r`, as RELION's Euler angles have it, so that it is the central slice of
+    `density_from_atoms`. `shifts` move the particle; 0 puts it on pixel (0, 0).
     """
     fine, width = _fine_grid(box)
     scale = fine / (box * pixel_size)
@@ -135,7 +136,7 @@ def _cropped_2d(transforms: np.ndarray, box: int) -> np.ndarray:
 @nb.njit(inline="always")
 def _stencil(weights, pixels, centre, size, width):  # type: ignore[no-untyped-def]
     """Fill weights exp(-(p - centre)² / width) and wrapped pixels p of one axis, with two exponentials in all."""
-    nearest = int(round(centre))
+    nearest = round(centre)
     away = centre - nearest
     # exp(-(j - d)²/w) = exp(-d²/w) · exp(2d/w)^j · exp(-j²/w); the last factor comes in as `weights`
     factor = math.exp(2.0 * away / width)

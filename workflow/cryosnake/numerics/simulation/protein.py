@@ -21,9 +21,9 @@ def pseudo_protein(symmetry: str = "D2", residues: int = 1020, seed: int = 1) ->
     """Return the atoms of an invented, protein-like complex.
 
     A chain of CA atoms grows segment by segment (loop, then α-helix or β-strand) as a self-avoiding walk that also
-    avoids its symmetry mates; each domain of about 200 residues is kept in a sphere. Backbone and side-chain atoms are put on
-    afterwards. Bond lengths, helix (3.6 residues, 5.4 Å rise, right-handed) and strand (3.3 Å per residue) are those
-    of proteins (Pauling, Corey & Branson 1951); so are density and solvent-excluded volume. Nothing else is.
+    avoids its symmetry mates; each domain of about 200 residues is kept in a sphere. Backbone and side-chain atoms
+    are put on afterwards. Bond lengths, helix (3.6 residues and 5.4 Å per turn, right-handed) and strand (3.3 Å per
+    residue) are those of proteins (Pauling, Corey & Branson 1951); so is the density. Nothing else is.
 
     Parameters
     ----------
@@ -124,7 +124,8 @@ def _admissible(trial: np.ndarray, placed: np.ndarray, group: np.ndarray) -> np.
     """Return which trial segments (k, n, 3) clash neither with the chain, nor its mates, nor their own mates."""
     count, length = trial.shape[:2]
     mates = np.einsum("gij,nj->gni", group, placed).reshape(-1, 3)
-    distance = cKDTree(mates).query(trial.reshape(-1, 3), distance_upper_bound=8.0)[0].reshape(count, length)
+    nearest = np.asarray(cKDTree(mates).query(trial.reshape(-1, 3), distance_upper_bound=8.0)[0])
+    distance = nearest.reshape(count, length)
     free = (distance[:, 0] > 3.6) & (distance[:, 1] > 4.5) & (distance[:, 2:].min(1) > 4.7)
     for operator in group[1:]:  # a segment across an axis would run into its own mate
         if not free.any():
@@ -184,7 +185,8 @@ def _all_atoms(rng: np.random.Generator, trace: np.ndarray) -> tuple[np.ndarray,
                                                              "O" * len(start)]
     atom = root
     for depth in range(int(sizes.max())):
-        direction = _unit(side + (0.0 if depth == 0 else 0.7) * _unit(rng.standard_normal(side.shape)))
+        bend = 0.7 if depth else 0.0
+        direction = _unit(side + bend * _unit(rng.standard_normal(side.shape)))
         atom = atom + 1.52 * direction
         has = sizes > depth
         positions.append(atom[has])
