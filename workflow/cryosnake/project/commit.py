@@ -16,7 +16,7 @@ from cryosnake.pipeline.job_star import write_job_pipeline, write_job_star
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import back_up, make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, Status
-from cryosnake.pipeline.rebuild import rebuild
+from cryosnake.pipeline.rebuild import rebuild, restore_labels
 from cryosnake.project.adapter import relion_options, with_job
 from cryosnake.project.batches import read_manifest, write_manifest
 from cryosnake.project.disk import BATCHES
@@ -53,6 +53,7 @@ def ensure_pipeline() -> None:
 
 def _adder(plan: Plan) -> Callable[[Pipeline], Pipeline]:
     def add(pipeline: Pipeline) -> Pipeline:
+        pipeline = restore_labels(PROJECT, pipeline)  # RELION 3.1 drops them on its own writes
         for job in plan.jobs.values():
             process = pipeline.processes.get(f"{job.path}/")
             if job.new:

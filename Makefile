@@ -1,0 +1,38 @@
+# Two commands do everything on a machine with Python 3.11 or newer:
+#   make demo    a simulated data set through the whole chain, from movies to a sharpened map
+#   make test    every check and test
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+JOBS   ?= 2
+
+.PHONY: demo test check tests docs venv clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/python scripts/demo.py --cores $(JOBS)
+
+test: check tests
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check -l 120 Snakefile rules
+	$(BIN)/python docs/generate.py --check
+
+tests: $(VENV)/.installed
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/generate.py
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache

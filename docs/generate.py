@@ -1,0 +1,133 @@
+"""Generate what derives from the job definitions: docs/jobs/*.md and docs/config.schema.json.
+
+`python docs/generate.py` writes the files, `--check` fails when one is out of date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from cryosnake.jobs.model import JobType, Parameter
+from cryosnake.jobs.registry import job_types
+from cryosnake.project.config import JOB_KEYS, MICROSCOPE_KEYS
+
+DOCS = Path(__file__).resolve().parent
+JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def main() -> int:
+    """Write or check the generated files; the exit code says whether they were in date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a file is out of date")
+    check = parser.parse_args().check
+    stale = [path for path, text in generated().items() if not path.exists() or path.read_text() != text]
+    known = set(generated())
+    stale += [path for path in (DOCS / "jobs").glob("*.md") if path not in known]
+    if check:
+        for path in stale:
+            print(f"{path.relative_to(DOCS.parent)} is out of date: run `make docs`", file=sys.stderr)
+        return int(bool(stale))
+    (DOCS / "jobs").mkdir(exist_ok=True)
+    for path, text in generated().items():
+        path.write_text(text)
+    for path in set(stale) - known:
+        path.unlink()
+    return 0
+
+
+def generated() -> dict[Path, str]:
+    """Return the text of every generated file by its path."""
+    files = {DOCS / "jobs" / f"{name}.md": job_page(job_type) for name, job_type in job_types().items()}
+    files[DOCS / "jobs" / "README.md"] = index_page()
+    files[DOCS / "config.schema.json"] = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    return files
+
+
+def index_page() -> str:
+    """Return the list of job types."""
+    lines = ["# Job types", "", "Generated from `workflow/cryosnake/jobs`. Do not edit.", "",
+             "| type | RELION folder | what it does |", "|---|---|---|"]
+    lines += [f"| [{name}]({name}.md) | {t.folder} | {t.description} |" for name, t in job_types().items()]
+    return "\n".join(lines) + "\n"
+
+
+def job_page(job_type: JobType) -> str:
+    """Return the page of one job type."""
+    lines = [f"# {job_type.title} (`{job_type.name}`)", "", "Generated from its definition. Do not edit.", "",
+             job_type.description, "",
+             f"RELION: folder `{job_type.folder}`, type {job_type.relion3} (3.1), `{job_type.label}` (4 and 5). "
+             + ("Works batch by batch." if job_type.per_micrograph else "Takes its whole input at once."), ""]
+    if job_type.inputs:
+        lines += ["## Inputs", "", "| slot | takes | |", "|---|---|---|"]
+        lines += [f"| `{s.name}`{'' if s.required else ' (optional)'} | {' or '.join(t.name for t in s.types)} | "
+                  f"{s.help} |" for s in job_type.inputs] + [""]
+    lines += ["## Outputs", "", "| output | file | node |", "|---|---|---|"]
+    lines += [f"| `{o.name}` | `{o.file}` | {o.node.name}{f', when `{o.when}` is set' if o.when else ''} |"
+              for o in job_type.outputs]
+    lines += ["", "## Parameters", "", "| parameter | default | unit | |", "|---|---|---|---|"]
+    lines += [_row(p) for p in sorted(job_type.parameters, key=lambda p: p.advanced)]
+    if job_type.references:
+        lines += ["", "## References", "", *(f"- {reference}" for reference in job_type.references)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(parameter: Parameter) -> str:
+    default = "required" if parameter.required else "" if parameter.default is None else f"`{parameter.default}`"
+    choices = f" One of {', '.join(parameter.choices)}." if parameter.choices else ""
+    relion = f" RELION: `{parameter.relion}`." if parameter.relion else ""
+    note = "" if parameter.identity else " Changes speed only."
+    return f"| `{parameter.name}` | {default} | {parameter.unit} | {parameter.help}{choices}{relion}{note} |"
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of config.yaml, for editors; the program checks more than it can say."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "cryosnake config.yaml",
+        "type": "object",
+        "required": ["jobs"],
+        "additionalProperties": False,
+        "properties": {
+            "title": {"type": "string"},
+            "microscope": {"type": "object", "additionalProperties": False,
+                           "properties": {key: {} for key in MICROSCOPE_KEYS}},
+            "batch_size": {"type": "integer", "minimum": 1, "default": 50},
+            "jobs": {"type": "object", "additionalProperties": {
+                "oneOf": [_job_schema(job_type) for job_type in job_types().values()]}},
+        },
+    }
+
+
+def _job_schema(job_type: JobType) -> dict[str, Any]:
+    properties: dict[str, Any] = {"type": {"const": job_type.name}, "at_least": {"type": "integer", "minimum": 0}}
+    assert set(properties) == set(JOB_KEYS)
+    properties |= {slot.name: {"type": "string", "description": slot.help} for slot in job_type.inputs}
+    properties |= {p.name: _value_schema(p) for p in job_type.parameters}
+    return {"type": "object", "title": job_type.title, "additionalProperties": False, "properties": properties,
+            "required": ["type", *(slot.name for slot in job_type.inputs if slot.required)]}
+
+
+def _value_schema(parameter: Parameter) -> dict[str, Any]:
+    unit = f" [{parameter.unit}]" if parameter.unit else ""
+    found: dict[str, Any] = {"description": parameter.help + unit}
+    if get_origin(parameter.kind) is list:
+        items = JSON_TYPES[get_args(parameter.kind)[0]]
+        found |= {"type": "array", "items": {"type": items}}
+        if parameter.length:
+            found |= {"minItems": parameter.length, "maxItems": parameter.length}
+    else:
+        found["type"] = JSON_TYPES[parameter.kind]
+    for key, value in (("minimum", parameter.minimum), ("maximum", parameter.maximum), ("default", parameter.default)):
+        if value is not None and "items" not in found or (key == "default" and value is not None):
+            found[key] = value
+    if parameter.choices:
+        found["enum"] = list(parameter.choices)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""What every registered job type must fulfil."""
+
+from __future__ import annotations
+
+import inspect
+import string
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import get_args, get_origin
+
+import pytest
+
+from cryosnake.jobs.model import NODE_TYPES, JobType
+from cryosnake.jobs.registry import job_types
+from cryosnake.pipeline.types import PROCESS_TYPES
+from cryosnake.project.config import JOB_KEYS, MICROSCOPE_KEYS, ConfigError
+from cryosnake.project.values import check_value
+from cryosnake.running.arguments import make_parser
+
+TYPES = list(job_types().values())
+every_type = pytest.mark.parametrize("job_type", TYPES, ids=lambda t: t.name)
+
+
+@every_type
+def test_relion_knows_it_under_the_same_number_folder_and_label(job_type: JobType) -> None:
+    known = {kind.folder: kind for kind in PROCESS_TYPES}[job_type.folder]
+    assert (known.id, known.folder) == (job_type.relion3, job_type.folder)
+    assert job_type.label == known.label or job_type.label.startswith(known.label + ".")
+
+
+@every_type
+def test_names_are_unique_and_no_reserved_words(job_type: JobType) -> None:
+    names = [s.name for s in job_type.inputs] + [p.name for p in job_type.parameters]
+    assert len(names) == len(set(names))
+    assert not set(names) & {*JOB_KEYS, "out", "threads", "batch", "join"}
+    assert all(name.isidentifier() and name.islower() for name in names)
+    outputs = [o.name for o in job_type.outputs]
+    assert len(outputs) == len(set(outputs))
+
+
+@every_type
+def test_every_default_is_a_valid_value(job_type: JobType) -> None:
+    for p in job_type.parameters:
+        assert p.kind in (bool, int, float, str) or get_origin(p.kind) is list and get_args(p.kind)
+        assert p.help and p.help[0].isupper() and p.help.rstrip().endswith((".", ")")), p.name
+        if p.default is not None:
+            check_value(p.name, p.kind, p.default, ConfigError, p.minimum, p.maximum, p.choices, p.length)
+        if p.microscope:
+            assert p.microscope in MICROSCOPE_KEYS
+
+
+@every_type
+def test_outputs_name_known_parameters_and_nodes(job_type: JobType) -> None:
+    known = {p.name for p in job_type.parameters} | {s.name for s in job_type.inputs}
+    assert job_type.outputs
+    for output in job_type.outputs:
+        assert output.node in NODE_TYPES
+        assert not output.when or output.when in known
+        fields = {name for _, name, _, _ in string.Formatter().parse(output.file) if name}
+        assert fields <= {p.name for p in job_type.parameters if p.default is not None}
+
+
+@every_type
+def test_the_program_has_the_functions_of_its_form(job_type: JobType) -> None:
+    program = import_module(job_type.program)
+    if job_type.per_micrograph:
+        assert list(inspect.signature(program.prepare).parameters) == ["options", "optics", "inputs"]
+        assert list(inspect.signature(program.process).parameters) == ["row", "optics", "state", "root"]
+        assert all(product.startswith("{root}") for product in job_type.products)
+    else:
+        assert list(inspect.signature(program.run).parameters) == ["options", "inputs", "out", "progress"]
+
+
+@every_type
+def test_script_and_help(job_type: JobType, root: Path) -> None:
+    script = root / "scripts" / f"run_{job_type.name}.py"
+    assert script.exists()
+    text = make_parser(job_type).format_help()
+    for item in (*job_type.inputs, *job_type.parameters):
+        assert f"--{item.name}" in text
+
+
+def test_a_script_prints_its_help(root: Path) -> None:
+    script = root / "scripts" / "run_select.py"
+    result = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    assert "--particles" in result.stdout
+
+
+def test_generated_documents_are_in_date(root: Path) -> None:
+    subprocess.run([sys.executable, root / "docs" / "generate.py", "--check"], check=True)

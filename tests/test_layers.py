@@ -1,0 +1,91 @@
+"""Who may import whom (docs/architecture.md), read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "workflow" / "cryosnake"
+
+# layer -> cryosnake packages that it may import besides itself and errors
+ALLOWED = {
+    "errors": set(),
+    "jobs": set(),
+    "io": set(),
+    "numerics": set(),
+    "pipeline": {"jobs"},
+    "programs": {"io", "numerics", "parallel"},
+    "report": {"io", "jobs", "pipeline", "numerics"},
+    "project": {"pipeline", "jobs", "io"},
+    "running": {"project", "pipeline", "jobs", "io", "programs"},
+    "parallel": {"io", "numerics"},
+    "cli": {"project", "pipeline", "report", "programs", "running", "io"},
+}
+STANDARD_ONLY = ("jobs", "pipeline")
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_only_allowed_layers(path: Path) -> None:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    layer = parts[0]
+    if layer == "__init__":
+        return
+    for name in imports(path):
+        if name.startswith("cryosnake."):
+            other = name.split(".")[1]
+            assert other in ALLOWED[layer] | {layer, "errors"}, f"{path} ({layer}) imports {name}"
+        elif layer in STANDARD_ONLY:
+            assert name.split(".")[0] in sys.stdlib_module_names | {"cryosnake"}, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_cupy_is_only_imported_inside_functions(path: Path) -> None:
+    for node in ast.parse(path.read_text()).body:
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not any(name.split(".")[0] in ("cupy", "cupyx", "mpi4py", "matplotlib") for name in names), path
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_file_above_400_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_planning_imports_no_numerics() -> None:
+    """What the Snakefile imports must not pull in NumPy and its like: every SLURM job parses it again."""
+    code = ("import sys; import cryosnake.project.lookup, cryosnake.project.session; "
+            "print([m for m in ('numpy', 'pandas', 'scipy', 'numba', 'mrcfile', 'tifffile') if m in sys.modules])")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_planning_imports_are_cheap() -> None:
+    """Under 0.15 s of CPU over a bare interpreter, the least of five starts of each (the budget of the design)."""
+
+    def cpu(code: str) -> float:
+        script = f"import resource; {code}; print(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))"
+        return min(float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                                        check=True).stdout) for _ in range(5))
+
+    cost = cpu("import cryosnake.project.lookup, cryosnake.project.session; from cryosnake.jobs.registry import "
+               "job_types; job_types()") - cpu("pass")
+    assert cost < 0.15

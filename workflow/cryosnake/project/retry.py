@@ -1,0 +1,38 @@
+"""Ask again for micrographs that failed: they are not retried until somebody does."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.project.batches import batch_key, batch_star, done_file, read_done, revisions
+from cryosnake.project.status import recorded_batches
+
+
+def retry_failed(path: str, *, rejected: bool = False) -> list[str]:
+    """Forget the failures of a job ("MotionCorr/job002" or its alias) and return the micrographs concerned.
+
+    The next run of Snakemake processes them again. `rejected` forgets those that a quality gate turned down, too.
+    """
+    job = os.path.normpath(path)
+    if os.path.islink(job):
+        job = os.path.relpath(os.path.realpath(job), os.path.realpath("."))
+    if not Path(job, "batches").is_dir():
+        raise CryosnakeError(f"{path} is not the directory of a per-micrograph job, such as MotionCorr/job002")
+    states = ("failed", "rejected") if rejected else ("failed",)
+    newest = revisions(job)
+    names: list[str] = []
+    for number in recorded_batches(job):
+        done = read_done(job, number)
+        again = [name for name, item in done.items() if item.state in states]
+        if not again:
+            continue
+        names += again
+        keep = [item for item in done.values() if item.state not in states]
+        temporary = Path(done_file(job, number) + ".tmp")
+        temporary.write_text("".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n" for i in keep))
+        os.replace(temporary, done_file(job, number))
+        for revision in range(1, newest.get(number, 0) + 1):
+            Path(batch_star(job, batch_key(number, revision))).unlink(missing_ok=True)
+    return names
