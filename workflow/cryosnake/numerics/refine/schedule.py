@@ -14,7 +14,7 @@ from cryosnake.numerics.healpix import angular_step
 
 @dataclass(frozen=True)
 class Sampling:
-    """Angles by HEALPix order of the coarse grid; shifts in pixels (coarse step); sigma of the local prior in degrees."""
+    """Angles by HEALPix order of the coarse grid, shifts in pixels (coarse step), sigma of the prior in degrees."""
 
     order: int
     offset_range: float

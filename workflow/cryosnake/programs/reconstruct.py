@@ -1,0 +1,76 @@
+"""Maps from particles with known poses: a weighted back-projection of all, and of each half set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numba as nb
+import numpy as np
+
+from cryosnake.io.mrc import write_mrc
+from cryosnake.numerics.refine.bands import full_band
+from cryosnake.numerics.refine.images import fourier_pixels
+from cryosnake.numerics.refine.insertion import empty_sums, insert_slices
+from cryosnake.numerics.refine.maximisation import finish_sums, regularised_map
+from cryosnake.numerics.symmetry import operators
+from cryosnake.programs.particles import Particles, read_particles
+
+_BLOCK = 256
+
+
+def backproject(particles: Particles, rows: np.ndarray, *, use_ctf: bool = True,
+                progress: Callable[[int, int, str], None] | None = None) -> np.ndarray:
+    """Return sums (threads, …) of the images of `rows` at the poses that the STAR file gives."""
+    band = full_band(particles.box)
+    sums = np.zeros((nb.get_num_threads(), *empty_sums(particles.box // 2).shape), np.float32)
+    poses, offsets = particles.poses(), particles.offsets()
+    for begin in range(0, len(rows), _BLOCK):
+        block = rows[begin : begin + _BLOCK]
+        images = fourier_pixels(particles.images(block), band) * band.phases(offsets[block])
+        ctf = particles.ctf(block, band) if use_ctf else np.ones(images.shape, np.float32)
+        weighted = images * ctf
+        insert_slices(sums, poses[block], band.kx, band.ky, np.ascontiguousarray(weighted.real),
+                      np.ascontiguousarray(weighted.imag), ctf**2)
+        if progress:
+            progress(min(begin + _BLOCK, len(rows)), len(rows), "back-projection")
+    return sums
+
+
+
+
+def reconstruct(path: str | Path, out: str | Path, symmetry: str = "C1", *, use_ctf: bool = True,
+                progress: Callable[[int, int, str], None] | None = None) -> dict[str, Path]:
+    """Write `<out>_class001.mrc`, and with half sets `<out>_half1_class001_unfil.mrc` and half2.
+
+    Parameters
+    ----------
+    path
+        Particle STAR file with angles, origins and, for half maps, rlnRandomSubset.
+    out
+        Root of the output names, e.g. Reconstruct/job012/run.
+    symmetry
+        Point group.
+
+    Returns
+    -------
+    dict
+        "map", and "half1", "half2" where there are half sets, to their paths.
+    """
+    particles = read_particles(path, need_ctf=use_ctf)
+    group, halves = operators(symmetry), particles.column("rlnRandomSubset").astype(int)
+    parts = {f"half{h}": np.flatnonzero(halves == h) for h in (1, 2)} if {1, 2} <= set(halves) else {}
+    written, total = {}, None
+    for name, rows in (parts or {"map": np.arange(len(particles))}).items():
+        sums = finish_sums(backproject(particles, rows, use_ctf=use_ctf, progress=progress), group)
+        total = sums if total is None else total + sums
+        if name != "map":
+            written[name] = _write(sums, particles, Path(f"{out}_{name}_class001_unfil.mrc"))
+    assert total is not None
+    written["map"] = _write(total, particles, Path(f"{out}_class001.mrc"))
+    return written
+
+
+def _write(sums: np.ndarray, particles: Particles, path: Path) -> Path:
+    write_mrc(path, regularised_map(sums, particles.box // 2, particles.box, None), particles.pixel_size)
+    return path
