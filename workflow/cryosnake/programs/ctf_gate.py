@@ -17,11 +17,11 @@ class GateLimits:
 
     The defaults are from the 24 K2 micrographs of EMPIAR-10204: right fits go to 4.8 Å or better, the 24 wrong
     ones of another run claim 5.5 Å at best; right fits have a figure of merit above 0.08 (0.13 by CTFFIND4's own
-    reckoning), fits to noise below 0.013.
+    reckoning), fits to noise below 0.025, also of small micrographs.
     """
 
     max_resolution: float | None = 5.0  # Å
-    min_figure_of_merit: float | None = 0.02
+    min_figure_of_merit: float | None = 0.03
     min_defocus: float | None = None  # Å, mean of U and V
     max_defocus: float | None = None  # Å
     max_astigmatism: float | None = None  # Å, U - V
