@@ -18,7 +18,7 @@ ALLOWED = {
     "io": set(),
     "numerics": set(),
     "pipeline": {"jobs"},
-    "programs": {"io", "numerics", "parallel"},
+    "programs": {"io", "numerics", "parallel", "report"},  # panels beside their results
     "report": {"io", "jobs", "pipeline", "numerics"},
     "project": {"pipeline", "jobs", "io"},
     "running": {"project", "pipeline", "jobs", "io", "programs"},

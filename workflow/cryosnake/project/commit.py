@@ -52,14 +52,14 @@ def ensure_pipeline() -> None:
 
 
 def _adder(plan: Plan) -> Callable[[Pipeline], Pipeline]:
-    def add(pipeline: Pipeline) -> Pipeline:
-        pipeline = restore_labels(PROJECT, pipeline)  # RELION 3.1 drops them on its own writes
+    def add(before: Pipeline) -> Pipeline:
+        pipeline = restore_labels(PROJECT, before)  # RELION 3.1 drops them on its own writes
         for job in plan.jobs.values():
             process = pipeline.processes.get(f"{job.path}/")
             if job.new:
                 _claim_directory(job, pipeline)
             pipeline = with_job(pipeline, job, process.status if process else Status.SCHEDULED)
-        return pipeline
+        return before if pipeline == before else pipeline
 
     return add
 

@@ -12,6 +12,8 @@ from cryosnake.pipeline.markers import abort_requested
 
 Progress = Callable[[int, int, str], None]
 
+LOOK_EVERY = 0.5  # seconds between looks for an abort request
+
 
 class Aborted(Exception):
     """RELION_JOB_ABORT_NOW was found in the job directory."""
@@ -28,7 +30,7 @@ class JobProgress:
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
         now = time.monotonic()
-        if now - self._last_look > 0.5:
+        if now - self._last_look >= LOOK_EVERY:
             self._last_look = now
             if abort_requested(self._out):
                 raise Aborted

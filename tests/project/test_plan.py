@@ -1,0 +1,234 @@
+"""The plan: numbers, identity, batches, revisions; and that planning writes nothing."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.mrc import write_mrc
+from cryosnake.pipeline.files import read_pipeline
+from cryosnake.project import lookup
+from cryosnake.project.batches import batch_star, done_file
+from cryosnake.project.commit import commit
+from cryosnake.project.config import parse_config
+from cryosnake.project.plan import Plan, make_plan
+from cryosnake.project.record import JobRecord, same_job
+
+RAW: dict[str, Any] = {
+    "microscope": {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0, "dose_per_frame": 1.2},
+    "batch_size": 2,
+    "jobs": {
+        "movies": {"type": "import", "movies": "Movies/*.mrcs"},
+        "motion": {"type": "motioncorr", "movies": "movies"},
+        "ctf": {"type": "ctffind", "micrographs": "motion"},
+    },
+}
+
+
+def add_movies(*numbers: int) -> None:
+    Path("Movies").mkdir(exist_ok=True)
+    for number in numbers:
+        path = Path(f"Movies/m{number:02d}.mrcs")
+        write_mrc(path, np.zeros((2, 8, 8), np.float32), 1.0, stack=True)
+        os.utime(path, (time.time() - 60,) * 2)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    add_movies(1, 2, 3)
+    return tmp_path
+
+
+def plan_of(raw: dict[str, Any] = RAW) -> Plan:
+    return make_plan(parse_config(raw))
+
+
+def with_job(name: str, **changes: Any) -> dict[str, Any]:
+    raw = copy.deepcopy(RAW)
+    raw["jobs"][name].update(changes)
+    return raw
+
+
+def finish(plan: Plan, name: str) -> None:
+    """Pretend that all batches of a job are done, with every product."""
+    job = plan.jobs[name]
+    movies = plan.jobs[job.stream].movies
+    for number, key in job.batches.items():
+        lines = []
+        for movie in movies[number]:
+            for product in job.config.type.products:
+                file = Path(product.replace("{root}", f"{job.path}/{os.path.splitext(movie)[0]}"))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text("x")
+            status = os.stat(movie)
+            lines.append(f"{movie}\t{status.st_size}:{status.st_mtime_ns}\tok\t\n")
+        Path(done_file(job.path, number)).write_text("".join(lines))
+        Path(batch_star(job.path, key)).write_text("x")
+
+
+def files(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(p): (p.lstat().st_size, p.lstat().st_mtime_ns) for p in folder.rglob("*")}
+
+
+def test_numbers_follow_the_order_of_the_chain_and_nothing_is_written(project) -> None:
+    before = files(project)
+    plan = plan_of()
+    assert [job.path for job in plan.jobs.values()] == ["Import/job001", "MotionCorr/job002", "CtfFind/job003"]
+    assert plan.jobs["movies"].movies == {1: ["Movies/m01.mrcs", "Movies/m02.mrcs"], 2: ["Movies/m03.mrcs"]}
+    assert plan.jobs["ctf"].batches == {1: "0001", 2: "0002"}
+    assert files(project) == before
+
+
+def test_batches_stream_from_step_to_step(project) -> None:
+    plan = plan_of()
+    assert lookup.batch_inputs(plan, "CtfFind/job003", "0002") == ["MotionCorr/job002/batches/0002.star"]
+    assert "--micrographs MotionCorr/job002/batches/0002.star" in lookup.arguments(plan, "CtfFind/job003", "0002")
+    assert lookup.batch_stars(plan, "MotionCorr/job002") == ["MotionCorr/job002/batches/0001.star",
+                                                            "MotionCorr/job002/batches/0002.star"]
+    assert "CtfFind/job003/micrographs_ctf.star" in lookup.targets(plan)
+
+
+def test_commit_registers_everything_once(project) -> None:
+    commit(plan_of())
+    pipeline = read_pipeline("default_pipeline.star")
+    assert list(pipeline.processes) == ["Import/job001/", "MotionCorr/job002/", "CtfFind/job003/"]
+    assert pipeline.counter == 4
+    assert ("MotionCorr/job002/corrected_micrographs.star", "CtfFind/job003/") in pipeline.input_edges
+    assert os.readlink("CtfFind/ctf") == "../CtfFind/job003/"
+    before = files(project)
+    plan = plan_of()
+    assert not any(job.new for job in plan.jobs.values())
+    commit(plan)
+    changed = {name for name, stamp in files(project).items() if before.get(name) != stamp}
+    assert not {name for name in changed if not name.endswith((".Nodes", ".relion_lock", str(project)))}
+
+
+def test_a_changed_parameter_makes_a_new_job_and_only_its_branch_follows(project) -> None:
+    commit(plan_of())
+    plan = plan_of(with_job("motion", patches=[3, 3]))
+    assert [job.path for job in plan.jobs.values()] == ["Import/job001", "MotionCorr/job004", "CtfFind/job005"]
+    commit(plan)
+    pipeline = read_pipeline("default_pipeline.star")
+    assert pipeline.processes["MotionCorr/job002/"].alias == ""
+    assert pipeline.processes["MotionCorr/job004/"].alias == "MotionCorr/motion/"
+    assert os.readlink("MotionCorr/motion") == "../MotionCorr/job004/"
+    # and back again: the first job is still there
+    assert [job.path for job in plan_of().jobs.values()] == ["Import/job001", "MotionCorr/job002", "CtfFind/job003"]
+
+
+def test_options_that_change_speed_only_make_no_new_job(project) -> None:
+    commit(plan_of())
+    assert plan_of(with_job("motion", device="cpu")).jobs["motion"].path == "MotionCorr/job002"
+
+
+def test_an_upgrade_with_another_default_makes_no_job_stale(project) -> None:
+    motion = plan_of().jobs["motion"].config
+    record = JobRecord("motioncorr", "motion", {"dose_per_frame": 1.2}, {**motion.parameters(), "patches": [7, 7]},
+                       {"movies": "Import/job001:movies"}, "0.0", 0.0)
+    inputs = {"movies": "Import/job001:movies"}
+    assert same_job(record, motion.type, motion.stated, inputs)
+    assert not same_job(record, motion.type, {**motion.stated, "patches": [5, 5]}, inputs)
+    assert same_job(record, motion.type, {**motion.stated, "patches": [7, 7]}, inputs)
+
+
+def test_the_counter_of_relion_is_respected(project) -> None:
+    commit(plan_of())
+    text = Path("default_pipeline.star").read_text().replace("JobCounter                    4",
+                                                             "JobCounter                    9")
+    Path("default_pipeline.star").write_text(text)
+    assert plan_of(with_job("ctf", box=256)).jobs["ctf"].path == "CtfFind/job009"
+
+
+def test_a_number_taken_meanwhile_is_refused(project) -> None:
+    commit(plan_of())
+    late = plan_of(with_job("ctf", box=256))
+    commit(plan_of(with_job("ctf", box=384)))
+    with pytest.raises(CryosnakeError, match="another program took"):
+        commit(late)
+
+
+def test_new_movies_open_a_new_batch_and_old_ones_never_change(project) -> None:
+    commit(plan_of())
+    add_movies(4, 5, 0)
+    assert plan_of().jobs["movies"].movies == {
+        1: ["Movies/m01.mrcs", "Movies/m02.mrcs"], 2: ["Movies/m03.mrcs"],
+        3: ["Movies/m00.mrcs", "Movies/m04.mrcs"], 4: ["Movies/m05.mrcs"]}
+
+
+def test_a_missing_product_gives_its_batch_a_new_revision(project) -> None:
+    plan = plan_of()
+    commit(plan)
+    for name in plan.jobs:
+        finish(plan, name)
+    assert plan_of().jobs["motion"].batches == {1: "0001", 2: "0002"}
+    Path("MotionCorr/job002/Movies/m03.star").unlink()
+    for _ in range(2):
+        again = plan_of()
+        assert again.jobs["motion"].batches == {1: "0001", 2: "0002.r2"}
+        assert lookup.batch_inputs(again, "CtfFind/job003", "0002") == ["MotionCorr/job002/batches/0002.r2.star"]
+    finish(plan_of(), "motion")
+    assert plan_of().jobs["motion"].batches == {1: "0001", 2: "0002.r2"}
+    Path("MotionCorr/job002/Movies/m03.star").unlink()  # the same one a second time
+    assert plan_of().jobs["motion"].batches == {1: "0001", 2: "0002.r3"}
+
+
+def test_a_replaced_movie_is_imported_again(project) -> None:
+    plan = plan_of()
+    commit(plan)
+    finish(plan, "movies")
+    os.utime("Movies/m02.mrcs", (time.time() - 30,) * 2)
+    assert plan_of().jobs["movies"].batches == {1: "0001.r2", 2: "0002"}
+    Path("Movies/m02.mrcs").unlink()  # archived after processing: no reason to do anything
+    assert plan_of().jobs["movies"].batches == {1: "0001", 2: "0002"}
+
+
+def test_movies_that_are_not_complete_wait(project) -> None:
+    data = Path("Movies/m01.mrcs").read_bytes()
+    Path("Movies/m09.mrcs").write_bytes(data[:-10])
+    os.utime("Movies/m09.mrcs", (time.time() - 60,) * 2)
+    Path("Movies/m08.mrcs").write_bytes(data)  # just written
+    Path("Movies/m07.mrcs.part").write_bytes(data)
+    plan = plan_of()
+    assert sum(len(names) for names in plan.jobs["movies"].movies.values()) == 3
+    assert [name for name, _ in plan.waiting] == ["Movies/m08.mrcs", "Movies/m09.mrcs"]
+
+
+def test_a_pattern_that_matches_nothing_is_explained(project) -> None:
+    with pytest.raises(CryosnakeError, match=r"job movies: no complete file matches 'Moviez/\*'"):
+        plan_of(with_job("movies", movies="Moviez/*"))
+    with pytest.raises(CryosnakeError, match="leaves the project"):
+        plan_of(with_job("movies", movies="../*.mrcs"))
+
+
+def test_two_jobs_that_are_the_same_are_refused(project) -> None:
+    commit(plan_of())
+    raw = copy.deepcopy(RAW)
+    raw["jobs"]["ctf2"] = dict(raw["jobs"]["ctf"])
+    with pytest.raises(CryosnakeError, match="'ctf' and 'ctf2' are the same"):
+        plan_of(raw)
+
+
+def test_a_damaged_record_is_named(project) -> None:
+    commit(plan_of())
+    Path("CtfFind/job003/cryosnake.json").write_text('{"type": ')
+    with pytest.raises(CryosnakeError, match=r"CtfFind/job003/cryosnake\.json is damaged"):
+        plan_of()
+
+
+def test_a_project_that_cannot_be_written_is_explained(project, monkeypatch) -> None:
+    plan = plan_of()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "Import")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(CryosnakeError, match="Import: the project can't be written"):
+        commit(plan)

@@ -1,0 +1,216 @@
+"""The driver of per-micrograph jobs: what is done, kept, recorded, refused; and the join of the batches."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cryosnake.errors import CryosnakeError, Rejected
+from cryosnake.io.star import read_star, write_star
+from cryosnake.jobs.model import MICROGRAPHS, JobType, Output, Parameter, Slot
+from cryosnake.pipeline.markers import exit_of
+from cryosnake.pipeline.model import Status
+from cryosnake.project.batches import read_done
+from cryosnake.project.retry import retry_failed
+from cryosnake.running.run import run_job
+
+JOB = JobType(
+    name="fake", folder="CtfFind", relion3=2, label="relion.ctffind", title="Fake", description="A test.",
+    inputs=(Slot("micrographs", (MICROGRAPHS,), "Micrographs."),),
+    outputs=(Output("micrographs", "out.star", MICROGRAPHS),),
+    parameters=(Parameter("max_failed", float, 0.5, "Limit."), Parameter("factor", int, 2, "A factor.", minimum=1)),
+    program="fake", per_micrograph=True, products=("{root}.txt",),
+)
+NAMES = [f"MotionCorr/job002/Movies/m{i}.mrc" for i in range(4)]
+
+
+class Program(SimpleNamespace):
+    """A program that counts its calls and does to each micrograph what `fate` says."""
+
+    def __init__(self) -> None:
+        super().__init__(calls=[], fate={}, prepared=0)
+
+    def prepare(self, options: Any, optics: Any, inputs: Any) -> int:
+        self.prepared += 1
+        return int(options.factor)
+
+    def process(self, row: dict[str, Any], optics: dict[str, Any], state: int, root: Path) -> dict[str, Any]:
+        self.calls.append(root.name)
+        fate = self.fate.get(root.name)
+        if fate is not None:
+            raise fate
+        root.with_suffix(".txt").write_text("product")
+        return {**row, "rlnDefocusU": 1000.5 * state}
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch) -> Program:
+    monkeypatch.chdir(tmp_path)
+    found = Program()
+    monkeypatch.setattr("cryosnake.running.run.import_module", lambda _: found)
+    for name in NAMES:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("image")
+    optics = pd.DataFrame([{"rlnOpticsGroup": 1, "rlnOpticsGroupName": "a", "rlnVoltage": 300.0}])
+    for number, names in ((1, NAMES[:3]), (2, NAMES[3:])):
+        table = pd.DataFrame({"rlnMicrographName": names, "rlnOpticsGroup": 1})
+        write_star(f"in{number}.star", {"optics": optics, "micrographs": table})
+    return found
+
+
+def run(batch: str = "0001", *extra: str) -> int:
+    return run_job(JOB, ["--out", "CtfFind/job003", "--micrographs", f"in{int(batch[:4])}.star", "--batch", batch, *extra])
+
+
+def names_in(star: str) -> list[str]:
+    return [Path(name).name for name in read_star(star)["micrographs"]["rlnMicrographName"]]
+
+
+def test_a_batch_writes_its_star_and_a_second_run_does_nothing(program) -> None:
+    assert run() == 0
+    table = read_star("CtfFind/job003/batches/0001.star")
+    assert list(table["micrographs"]["rlnDefocusU"]) == [2001.0] * 3
+    assert table["optics"]["rlnVoltage"][0] == 300.0
+    assert run() == 0
+    assert program.calls == ["m0", "m1", "m2"]
+    assert program.prepared == 1
+
+
+def test_a_deleted_product_is_made_again_alone(program) -> None:
+    run()
+    Path("CtfFind/job003/Movies/m1.txt").unlink()
+    assert run("0001.r2") == 0
+    assert program.calls == ["m0", "m1", "m2", "m1"]
+    assert names_in("CtfFind/job003/batches/0001.r2.star") == ["m0.mrc", "m1.mrc", "m2.mrc"]
+
+
+def test_a_changed_input_is_done_again_alone(program) -> None:
+    run()
+    Path(NAMES[2]).write_text("another image")
+    run()
+    assert program.calls == ["m0", "m1", "m2", "m2"]
+
+
+def test_a_killed_batch_resumes_where_it_was(program) -> None:
+    program.fate = {"m2": KeyboardInterrupt()}
+    assert run() == 2
+    assert exit_of("CtfFind/job003") == Status.ABORTED
+    assert not Path("CtfFind/job003/batches/0001.star").exists()
+    with open("CtfFind/job003/batches/0001.done", "a") as file:
+        file.write("MotionCorr/job002/Movies/m2.mrc\t12:3")  # a line torn by the kill
+    with open("CtfFind/job003/batches/0001.rows", "a") as file:
+        file.write('["MotionCorr/job002/Movies/m2.mrc", [{"rln')
+    program.fate = {}
+    assert run() == 0
+    assert program.calls == ["m0", "m1", "m2", "m2"]
+    assert names_in("CtfFind/job003/batches/0001.star") == ["m0.mrc", "m1.mrc", "m2.mrc"]
+
+
+def test_a_bad_micrograph_is_recorded_and_not_retried_until_asked(program, capsys) -> None:
+    program.fate = {"m1": CryosnakeError("Movies/m1: is cut short"), "m2": Rejected("rings end at 12 Å")}
+    assert run() == 0
+    assert names_in("CtfFind/job003/batches/0001.star") == ["m0.mrc"]
+    done = read_done("CtfFind/job003", 1)
+    assert [(i.state, i.reason) for i in done.values()] == [
+        ("ok", ""), ("failed", "Movies/m1: is cut short"), ("rejected", "rings end at 12 Å")]
+    assert "1 done, 1 failed, 1 rejected" in capsys.readouterr().out
+    program.fate = {}
+    run()
+    assert program.calls == ["m0", "m1", "m2"]
+    assert retry_failed("CtfFind/job003") == [NAMES[1]]
+    assert not Path("CtfFind/job003/batches/0001.star").exists()
+    run()
+    assert program.calls[3:] == ["m1"]
+    assert retry_failed("CtfFind/job003", rejected=True) == [NAMES[2]]
+
+
+def test_an_unexpected_error_of_one_micrograph_leaves_its_traceback(program) -> None:
+    program.fate = {"m0": ZeroDivisionError("division by zero")}
+    assert run() == 0
+    assert "unexpected ZeroDivisionError" in read_done("CtfFind/job003", 1)[NAMES[0]].reason
+    assert "Traceback" in Path("CtfFind/job003/run.err").read_text()
+
+
+def test_a_full_disk_stops_the_job_and_blames_no_micrograph(program, capsys) -> None:
+    program.fate = {"m1": OSError(errno.ENOSPC, "No space left on device", "m1.txt")}
+    assert run() == 1
+    assert "free space and run the same command" in capsys.readouterr().err
+    assert list(read_done("CtfFind/job003", 1)) == NAMES[:1]
+    assert exit_of("CtfFind/job003") == Status.FAILED
+
+
+def test_a_batch_of_which_everything_failed_stops_the_job(program, capsys) -> None:
+    program.fate = {f"m{i}": CryosnakeError("gain has another shape") for i in range(4)}
+    assert run() == 1
+    assert "all 3 micrographs of batch 0001 failed; the first" in capsys.readouterr().err
+
+
+def test_an_abort_request_is_obeyed(program, monkeypatch) -> None:
+    def abort(row: dict[str, Any], optics: Any, state: Any, root: Path) -> dict[str, Any]:
+        program.calls.append(root.name)
+        root.with_suffix(".txt").write_text("x")
+        Path("CtfFind/job003/RELION_JOB_ABORT_NOW").touch()
+        return row
+
+    monkeypatch.setattr("cryosnake.running.progress.LOOK_EVERY", 0.0)
+    program.process = abort
+    assert run() == 2
+    assert program.calls == ["m0"]
+    assert not Path("CtfFind/job003/RELION_JOB_ABORT_NOW").exists()
+
+
+def test_batches_are_joined_in_order(program) -> None:
+    run("0002")
+    run("0001")
+    assert run("0001", "--join") == 0
+    assert names_in("CtfFind/job003/out.star") == ["m0.mrc", "m1.mrc", "m2.mrc", "m3.mrc"]
+    assert exit_of("CtfFind/job003") == Status.SUCCEEDED
+    assert Path("CtfFind/job003/RELION_OUTPUT_NODES.star").exists()
+
+
+def test_the_newest_revision_of_a_batch_counts(program) -> None:
+    run()
+    program.fate = {"m1": CryosnakeError("broken now")}
+    Path(NAMES[1]).write_text("another image")
+    run("0001.r2")
+    run("0001", "--join")
+    assert names_in("CtfFind/job003/out.star") == ["m0.mrc", "m2.mrc"]
+    left_out = read_star("CtfFind/job003/failed_micrographs.star")["left_out"]
+    assert list(left_out["csnReason"]) == ["broken now"]
+
+
+def test_too_many_failures_fail_the_join(program, capsys) -> None:
+    program.fate = {"m0": CryosnakeError("bad"), "m1": CryosnakeError("bad")}
+    run()
+    assert run("0001", "--join") == 1
+    assert "2 of 3 micrographs failed, more than max_failed = 0.5" in capsys.readouterr().err
+    assert run("0001", "--join", "--max_failed", "0.9") == 0
+
+
+@pytest.mark.parametrize(("table", "words"), [
+    ({"rlnMicrographName": NAMES[:1], "rlnOpticsGroup": [2]}, "optics group 2"),
+    ({"rlnSomething": [1], "rlnOpticsGroup": [1]}, "no column rlnMicrographMovieName or rlnMicrographName"),
+])
+def test_an_input_that_names_no_micrographs_is_refused(program, capsys, table, words) -> None:
+    write_star("in1.star", {"optics": pd.DataFrame([{"rlnOpticsGroup": 1}]), "micrographs": pd.DataFrame(table)})
+    assert run() == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_named(program, capsys) -> None:
+    Path("CtfFind").write_text("a file where the folder should be")
+    assert run() == 1
+    assert "CtfFind/job003/batches: the job directory can't be made" in capsys.readouterr().err
+
+
+def test_arguments_are_checked_as_the_config_is(program, capsys) -> None:
+    with pytest.raises(SystemExit):
+        run("0001", "--factor", "0")
+    assert "must be at least 1" in capsys.readouterr().err
+    assert os.environ.get("CRYOSNAKE_WORKFLOW") is None
