@@ -33,8 +33,8 @@ JOB = JobType(
                   "that much protein (1.21 Å³ per Da).", unit="kDa", minimum=1),
         Parameter("smallest_part", float, 0.1, "Separate parts smaller than this fraction of the largest one are left "
                   "out; 0 keeps everything (as RELION), 1 the largest part alone.", minimum=0, maximum=1),
-        Parameter("extend", float, 3.0, "How far the mask reaches beyond the threshold; negative shrinks it. In voxels, "
-                  "or Å (see unit).", relion="extend_inimask"),
+        Parameter("extend", float, 3.0, "How far the mask reaches beyond the threshold; negative shrinks it. In "
+                  "voxels, or Å (see unit).", relion="extend_inimask"),
         Parameter("soft_edge", float, 6.0, "Width of the raised-cosine edge outside that. In voxels, or Å (see unit).",
                   minimum=0, relion="width_mask_edge"),
         Parameter("unit", str, "voxel", "Unit of extend and soft_edge.", choices=("voxel", "angstrom"), advanced=True),

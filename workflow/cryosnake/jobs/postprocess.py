@@ -37,12 +37,12 @@ JOB = JobType(
                   unit="Å²", relion="adhoc_bfac", relion_switch="do_adhoc_bfac"),
         Parameter("fit_from", float, 10.0, "Lowest resolution of the B-factor fit.", unit="Å", minimum=1,
                   relion="autob_lowres"),
-        Parameter("fit_to", float, None, "Highest resolution of the fit. Not set: the resolution found. (RELION fits to "
-                  "Nyquist, through shells of noise.)", unit="Å", minimum=0.1, advanced=True),
+        Parameter("fit_to", float, None, "Highest resolution of the fit. Not set: the resolution found. (RELION fits "
+                  "to Nyquist, through shells of noise.)", unit="Å", minimum=0.1, advanced=True),
         Parameter("mtf", str, None, "STAR file with the detector's MTF. Leave it out when refinement corrected it "
                   "already.", relion="fn_mtf", relion_switch="do_mtf"),
-        Parameter("mtf_pixel_size", float, None, "Physical pixel size of the detector on the specimen. Not set: that "
-                  "of the maps.", unit="Å", minimum=0.01, relion="mtf_angpix"),
+        Parameter("mtf_pixel_size", float, None, "Pixel size of the detector on the specimen. Not set: that of the "
+                  "maps.", unit="Å", minimum=0.01, relion="mtf_angpix"),
         Parameter("pixel_size", float, None, "Calibrated pixel size of the maps; overrides their headers.", unit="Å",
                   minimum=0.01, relion="angpix"),
         Parameter("skip_fsc_weighting", bool, False, "Leave out the weights √(2 FSC / (1 + FSC)).",

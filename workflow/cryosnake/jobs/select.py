@@ -41,12 +41,12 @@ JOB = JobType(
                   relion_switch="do_select_values"),
         Parameter("minimum", float, None, "Smallest value of that column to keep.", relion="select_minval"),
         Parameter("maximum", float, None, "Largest value of that column to keep.", relion="select_maxval"),
-        Parameter("discard_sigma", float, None, "Leave out images whose mean or standard deviation is further than so "
-                  "many σ from that of all.", minimum=0.1, relion="discard_sigma", relion_switch="do_discard"),
+        Parameter("discard_sigma", float, None, "Leave out images whose mean or standard deviation is further than "
+                  "so many σ from that of all.", minimum=0.1, relion="discard_sigma", relion_switch="do_discard"),
         Parameter("discard_label", str, None, "Column with the images for discard_sigma. Not set: rlnImageName or "
                   "rlnMicrographName.", advanced=True, relion="discard_label"),
-        Parameter("duplicate_distance", float, None, "Of particles of one micrograph that are nearer than this only the "
-                  "last is kept; alignment origins count.", unit="Å", minimum=0, relion="duplicate_threshold",
+        Parameter("duplicate_distance", float, None, "Of particles of one micrograph that are nearer than this only "
+                  "the last is kept; alignment origins count.", unit="Å", minimum=0, relion="duplicate_threshold",
                   relion_switch="do_remove_duplicates"),
         Parameter("pixel_size", float, None, "Pixel size of the micrographs that the coordinates count in. Not set: "
                   "from the optics table.", unit="Å", minimum=0.01, advanced=True, relion="image_angpix"),

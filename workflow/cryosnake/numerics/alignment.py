@@ -160,7 +160,7 @@ def _sample(transform, points, matrix, padding):  # type: ignore[no-untyped-def]
         conjugate = x < 0
         if conjugate:
             x, y, z = -x, -y, -z
-        x0, y0, z0 = int(x), int(math.floor(y)), int(math.floor(z))
+        x0, y0, z0 = math.floor(x), math.floor(y), math.floor(z)
         fx, fy, fz = np.float32(x - x0), np.float32(y - y0), np.float32(z - z0)
         i, j = z0 + centre, y0 + centre
         near = (transform[i, j, x0] * (1 - fx) + transform[i, j, x0 + 1] * fx) * (1 - fy) + (

@@ -48,7 +48,7 @@ def low_pass(volume: Array, resolution: float, pixel_size: float, edge_width: fl
 
 
 def interpolate_shells(curve: Array, radius: Array) -> Array:
-    """Return a curve given per shell, (shells,), at |k| = `radius` (any shape), linearly; beyond its end the last value."""
+    """Return a curve per shell, (shells,), at |k| = `radius` (any shape), linearly; beyond its end the last value."""
     xp = namespace(radius)
     last = curve.shape[0] - 1
     lower = xp.clip(xp.floor(radius), 0, last - 1).astype(xp.int32)

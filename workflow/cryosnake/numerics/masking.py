@@ -125,7 +125,7 @@ def extend(binary: Array, distance: float) -> Array:
 
 
 def soft_edge(binary: Array, width: float) -> Array:
-    """Return a float32 mask: 1 in the binary map, outside it a raised cosine of the distance, 0 from `width` voxels on."""
+    """Return a float32 mask: 1 in the binary map, a raised cosine of the distance outside, 0 from `width` voxels on."""
     xp = namespace(binary)
     if width <= 0:
         return binary.astype(xp.float32)

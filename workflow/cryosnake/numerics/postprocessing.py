@@ -125,7 +125,7 @@ def _randomised_fsc(transforms: list[np.ndarray], mask: np.ndarray, shells: np.n
 
 
 def fsc_weight(fsc: np.ndarray) -> np.ndarray:
-    """Return √(2 FSC / (1 + FSC)), 0 where the FSC is not positive: Rosenthal & Henderson 2003, J. Mol. Biol. 333, eq. 6."""
+    """Return √(2 FSC / (1 + FSC)), 0 where the FSC is not positive (Rosenthal & Henderson 2003, J. Mol. Biol. 333)."""
     positive = np.clip(fsc, 0.0, 1.0)
     return np.sqrt(2.0 * positive / (1.0 + positive))
 

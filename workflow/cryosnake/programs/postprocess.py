@@ -103,8 +103,8 @@ def post_process(maps: HalfMaps, options: Any) -> PostProcessed:
 
 def _resolution(curves: FscCurves, maps: HalfMaps, box_size: float) -> float:
     if curves.corrected[1] < THRESHOLD:
-        raise CryosnakeError(f"{maps.name1} and {maps.name2} do not agree at any resolution (FSC {curves.corrected[1]:.3f}"
-                             " in the first shell inside the mask); are they two halves of one refinement, on one origin?")
+        raise CryosnakeError(f"{maps.name1} and {maps.name2} do not agree at any resolution (masked FSC "
+                             f"{curves.corrected[1]:.3f} in the first shell); are they halves of one refinement?")
     if curves.randomise_from is None:
         print("the FSC without mask stays above 0.8 up to Nyquist: no phases can be randomised and the masked curve "
               "stands as it is. The pixel size limits the resolution; or the half maps are not independent.")
@@ -112,8 +112,8 @@ def _resolution(curves: FscCurves, maps: HalfMaps, box_size: float) -> float:
         print(f"phases randomised beyond {box_size / curves.randomise_from:.2f} Å")
     resolution, unmasked = (resolution_at(curve, box_size, THRESHOLD) for curve in (curves.corrected, curves.unmasked))
     if resolution > unmasked:
-        print(f"note: inside the mask the resolution ({resolution:.2f} Å) is worse than without ({unmasked:.2f} Å): the "
-              "mask probably cuts into the particle or has too sharp an edge")
+        print(f"note: inside the mask the resolution ({resolution:.2f} Å) is worse than without ({unmasked:.2f} Å): "
+              "the mask probably cuts into the particle or has too sharp an edge")
     if curves.corrected.min() >= THRESHOLD:
         print("the corrected FSC never falls below 0.143: the resolution is Nyquist's and limited by the pixel size")
     return resolution

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def write_tables(folder: Path, maps: HalfMaps, result: PostProcessed) -> None:
     """Write postprocess.star and postprocess_fsc.xml."""
-    tables = {"general": _general(maps, result), "fsc": _fsc(result), "guinier": _guinier(result)}
+    tables: dict[str, Any] = {"general": _general(maps, result), "fsc": _fsc(result), "guinier": _guinier(result)}
     write_star(folder / "postprocess.star", tables)
     _write_xml(folder / "postprocess_fsc.xml", _resolution_column(result), result.curves.corrected)
 

@@ -38,14 +38,14 @@ def read_half_maps(path: str, mask_path: str, pixel_size: float | None) -> HalfM
     mask, mask_size = read_map(mask_path, pixel_size)
     for name, other, other_size in ((name2, half2, size2), (mask_path, mask, mask_size)):
         if other.shape != half1.shape:
-            raise CryosnakeError(f"{name} has a box of {other.shape[0]} voxels, {name1} one of {half1.shape[0]}; make it "
-                                 "again from maps of this refinement")
+            raise CryosnakeError(f"{name} has a box of {other.shape[0]} voxels, {name1} one of {half1.shape[0]}; make "
+                                 "it again from maps of this refinement")
         if abs(other_size - size) > 0.01 * size:
-            raise CryosnakeError(f"{name} has a pixel size of {other_size:.4g} Å, {name1} one of {size:.4g} Å; make it "
-                                 "again, or set pixel_size when a header is wrong")
+            raise CryosnakeError(f"{name} has a pixel size of {other_size:.4g} Å, {name1} one of {size:.4g} Å; make "
+                                 "it again, or set pixel_size when a header is wrong")
     if np.array_equal(half1, half2):
-        raise CryosnakeError(f"{name1} and {name2} are the same map; give the unfiltered half maps of a refinement of two "
-                             "independent halves")
+        raise CryosnakeError(f"{name1} and {name2} are the same map; give the unfiltered half maps of a refinement of "
+                             "two independent halves")
     _check_mask(mask, mask_path)
     return HalfMaps(half1, half2, np.clip(mask, 0.0, 1.0), size, name1, name2, mask_path)
 
@@ -53,8 +53,8 @@ def read_half_maps(path: str, mask_path: str, pixel_size: float | None) -> HalfM
 def _names(path: str) -> tuple[str, str]:
     other = other_half(path)
     if other is None:
-        raise CryosnakeError(f"{path}: a half map has half1 or half2 in its name, by which the other one is found; give "
-                             "run_half1_class001_unfil.mrc of a refinement")
+        raise CryosnakeError(f"{path}: a half map has half1 or half2 in its name, by which the other one is found; "
+                             "give run_half1_class001_unfil.mrc of a refinement")
     if not Path(other).exists():
         raise CryosnakeError(f"{other}, the other half of {path}, does not exist; both halves of the refinement are "
                              "needed")
@@ -64,8 +64,8 @@ def _names(path: str) -> tuple[str, str]:
 def _check_mask(mask: np.ndarray, path: str) -> None:
     low, high = float(mask.min()), float(mask.max())
     if low < -1e-3 or high > 1.0 + 1e-3:
-        raise CryosnakeError(f"{path} is no mask: its values go from {low:.3g} to {high:.3g} instead of 0 to 1; give the "
-                             "mask.mrc of a MaskCreate job")
+        raise CryosnakeError(f"{path} is no mask: its values go from {low:.3g} to {high:.3g} instead of 0 to 1; give "
+                             "the mask.mrc of a MaskCreate job")
     if not (mask > 0.5).any():
         raise CryosnakeError(f"{path} is an empty mask: no value above 0.5; make it with a lower threshold")
     if low > 0.5:

@@ -30,7 +30,8 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     path = str(inputs[kind])
     tables = read_star(path)
     if kind not in tables:
-        raise CryosnakeError(f"{path} has no block data_{kind}, only {', '.join(tables)}; connect a job that makes {kind}")
+        raise CryosnakeError(f"{path} has no block data_{kind}, only {', '.join(tables)}; connect a job that makes "
+                             f"{kind}")
     rows = tables[kind]
     classes = chosen_classes(options, rows, path) if kind == "particles" else None
     chosen = select(rows, tables.get("optics"), options, classes, path, kind, progress)

@@ -35,7 +35,8 @@ def keep_by_value(rows: pd.DataFrame, label: str, minimum: float | None, maximum
     if minimum is None and maximum is None:
         raise CryosnakeError(f"to select by {label}, set minimum, maximum, or both")
     values = column_of(rows, label, path)
-    return (values >= (-math.inf if minimum is None else minimum)) & (values <= (math.inf if maximum is None else maximum))
+    low, high = (-math.inf if minimum is None else minimum), (math.inf if maximum is None else maximum)
+    return (values >= low) & (values <= high)
 
 
 def keep_by_class(rows: pd.DataFrame, classes: list[int], path: str) -> np.ndarray:
@@ -83,7 +84,8 @@ def _coordinate_pixel_size(rows: pd.DataFrame, optics: pd.DataFrame | None, pixe
     missing = set(rows["rlnOpticsGroup"].unique().tolist()) - set(sizes)
     if missing:
         raise CryosnakeError(f"{path}: rlnOpticsGroup {sorted(missing)[0]} is not in data_optics; mend the file")
-    print(f"coordinates count in pixels of {', '.join(f'{size:g}' for size in sorted(set(sizes.values())))} Å ({label})")
+    print(f"coordinates count in pixels of {' and '.join(f'{size:g}' for size in sorted(set(sizes.values())))} Å "
+          f"({label})")
     return rows["rlnOpticsGroup"].map(sizes).to_numpy(np.float64)
 
 

@@ -42,7 +42,8 @@ def fsc_curves(curves: Mapping[str, np.ndarray], frequency: np.ndarray, *, resol
             axes.axvline(1.0 / resolution, color=GREY, linewidth=1.0, linestyle=":")
             axes.annotate(f"{resolution:.2f} Å", (1.0 / resolution, 1.02), xytext=(-4, -2), ha="right", va="top",
                           textcoords="offset points", fontsize=9, fontweight="bold", color=BLUE)
-        axes.set(xlim=(0, 1.02 * float(frequency[-1])), ylim=(min(-0.05, _lowest(curves)), 1.04), ylabel="FSC", title=title)
+        axes.set(xlim=(0, 1.02 * float(frequency[-1])), ylim=(min(-0.05, _lowest(curves)), 1.04),
+                 ylabel="FSC", title=title)
         axes.legend(loc="lower left", bbox_to_anchor=(0.01, 0.17))
         resolution_axis(axes, frequency)
     return figure
@@ -78,8 +79,8 @@ def guinier_plot(frequency: np.ndarray, curves: Mapping[str, np.ndarray], line: 
 def resolution_axis(axes: Axes, frequency: np.ndarray, power: int = 1) -> None:
     """Label an axis of 1/d (or 1/d²) in Å."""
     last = float(frequency[-1]) ** (1.0 / power)
-    wanted = np.array([100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3.2, 3, 2.7, 2.5, 2.2, 2, 1.8, 1.6, 1.5, 1.4,
-                       1.3, 1.2, 1.1, 1.0])
+    wanted = np.array([100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3.2, 3, 2.7, 2.5, 2.2, 2, 1.8, 1.6, 1.5,
+                       1.4, 1.3, 1.2, 1.1, 1.0])
     ticks: list[float] = []
     for value in wanted[1.0 / wanted <= last]:
         position = (1.0 / value) ** power

@@ -70,7 +70,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 150) -> None:
 
 
 def show_image(axes: Axes, image: np.ndarray, contrast: tuple[float, float] | None = None) -> None:
-    """Show an image (rows, columns) in grey, row 0 at the bottom as in RELION's and IMOD's viewers, without axes.
+    """Show an image (rows, columns) in grey, row 0 at the bottom (as IMOD), without axes.
 
     `contrast` are the values of black and white; the 0.5th and 99.5th percentile when not given.
     """
@@ -87,4 +87,5 @@ def scale_bar(axes: Axes, width_pixels: int, pixel_size: float, colour: str = "w
     margin, pixels = 0.06 * width_pixels, length / pixel_size
     axes.plot([margin, margin + pixels], [margin, margin], color=colour, linewidth=2.5, solid_capstyle="butt")
     text = f"{length:g} Å" if length < 1000 else f"{length / 10:g} nm"
-    axes.text(margin + pixels / 2, margin * 1.35, text, color=colour, ha="center", va="bottom", fontsize=8)
+    axes.text(margin + pixels / 2, margin * 1.4, text, color=colour, ha="center", va="bottom", fontsize=8,
+              bbox={"facecolor": "black", "alpha": 0.45, "edgecolor": "none", "pad": 1.5})
