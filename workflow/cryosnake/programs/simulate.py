@@ -8,8 +8,7 @@ stored from the bottom up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,82 +16,39 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from cryosnake.errors import CryosnakeError
 from cryosnake.io.atomic import replacing
 from cryosnake.io.mrc import write_mrc
-from cryosnake.io.star import write_star
-from cryosnake.numerics.filters import low_pass
 from cryosnake.numerics.simulation.atoms import Atoms, diameter
-from cryosnake.numerics.simulation.density import density_from_atoms
+from cryosnake.numerics.simulation.detector import Detector, random_detector, recorded_frame
+from cryosnake.numerics.simulation.ice import beam_profile, carbon_edge, contamination
 from cryosnake.numerics.simulation.micrograph import (
     Defocus,
     Optics,
     Particles,
-    beam_profile,
-    carbon_edge,
-    contamination,
     particle_contrast,
     place_particles,
     random_poses,
 )
-from cryosnake.numerics.simulation.motion import Motion, local_shift, random_motion
-from cryosnake.numerics.simulation.movie import (
-    MARGIN,
-    Detector,
-    Specimen,
-    expected_frames,
-    random_detector,
-    recorded_frame,
-)
+from cryosnake.numerics.simulation.motion import random_motion
+from cryosnake.numerics.simulation.movie import Specimen, expected_frames
 from cryosnake.numerics.simulation.protein import pseudo_protein
+from cryosnake.numerics.simulation.warp import MARGIN
+from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.programs.simulate_settings import Progress, Settings, checked_settings, optics_of, silent
+from cryosnake.programs.simulate_truth import (
+    defocus_columns,
+    particle_rows,
+    write_defects,
+    write_maps,
+    write_motion,
+    write_mtf,
+    write_tables,
+)
 
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a simulated data set is made with. Lengths in Å unless said otherwise.
-
-    `size` is (h, w) in pixels. `defocus` is a range, `astigmatism` the largest U - V; `ice_spread` is the standard
-    deviation of a particle's height. `contaminated` and `carbon` are the fractions of movies with ice crystals and with
-    a carbon edge. `box` and `box_pixel_size` belong to the truth map and the starting reference.
-    """
-
-    movies: int = 12
-    first: int = 1
-    size: tuple[int, int] = (1280, 1280)
-    frames: int = 16
-    pixel_size: float = 1.77
-    voltage: float = 300.0
-    cs: float = 2.7
-    amplitude_contrast: float = 0.1
-    phase_shift: float = 0.0
-    dose_per_frame: float = 3.0
-    particles_per_movie: int = 70
-    symmetry: str = "D2"
-    residues: int = 1020
-    box: int = 64
-    box_pixel_size: float = 4.425
-    defocus: tuple[float, float] = (8000.0, 20000.0)
-    astigmatism: float = 400.0
-    ice_thickness: float = 350.0
-    ice_spread: float = 80.0
-    drift: float = 12.0
-    local_motion: float = 4.0
-    contaminated: float = 0.25
-    carbon: float = 0.0
-    hot_pixels: int = 12
-    dead_pixels: int = 6
-    b_factor: float = 40.0
-    seed: int = 1
-    format: str = "tiff"
+__all__ = ["Settings", "simulate_particles", "simulate_project"]
 
 
-def _silent(done: int, total: int, message: str) -> None:
-    pass
-
-
-def simulate_project(folder: str | Path, *, atoms: Atoms | None = None, progress: Progress = _silent,
+def simulate_project(folder: str | Path, *, atoms: Atoms | None = None, progress: Progress = silent,
                      **settings: Any) -> Settings:
     """Write movies, gain reference and starting reference of a project, and its truth.
 
@@ -115,7 +71,7 @@ def simulate_project(folder: str | Path, *, atoms: Atoms | None = None, progress
     CryosnakeError
         when a setting is unknown or the particles do not fit
     """
-    chosen = _settings(settings)
+    chosen = checked_settings(settings)
     folder = Path(folder)
     for name in ("Movies", "truth/motion"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -124,7 +80,9 @@ def simulate_project(folder: str | Path, *, atoms: Atoms | None = None, progress
     detector = random_detector(np.random.default_rng([chosen.seed, 0]), chosen.size, hot=chosen.hot_pixels,
                                dead=chosen.dead_pixels)
     write_mrc(folder / "gain.mrc", detector.gain, chosen.pixel_size)
-    _write_defects(folder / "truth/defects.txt", detector)
+    write_defects(folder / "truth/defects.txt", detector)
+    if chosen.blur > 0:
+        write_mtf(folder / "mtf.star", chosen.blur)
     write_maps(folder, atoms, chosen)
     particles, micrographs = [], []
     for done, number in enumerate(range(chosen.first, chosen.first + chosen.movies)):
@@ -132,57 +90,9 @@ def simulate_project(folder: str | Path, *, atoms: Atoms | None = None, progress
         rows, row = _write_movie(folder, number, atoms, detector, chosen)
         particles.append(rows)
         micrographs.append(row)
-    optics = optics_table(chosen)
-    write_star(folder / "truth/particles.star", {"optics": optics, "particles": pd.concat(particles)})
-    write_star(folder / "truth/micrographs.star", {"optics": optics, "micrographs": pd.DataFrame(micrographs)})
+    write_tables(folder, chosen, pd.concat(particles, ignore_index=True), pd.DataFrame(micrographs))
     progress(chosen.movies, chosen.movies, "done")
     return chosen
-
-
-def _settings(given: dict[str, Any]) -> Settings:
-    unknown = set(given) - set(Settings.__dataclass_fields__)
-    if unknown:
-        raise CryosnakeError(f"simulate: {', '.join(sorted(unknown))} is no setting; there are "
-                             f"{', '.join(Settings.__dataclass_fields__)}.")
-    chosen = Settings(**given)
-    if chosen.format not in ("tiff", "mrcs"):
-        raise CryosnakeError(f"simulate: format {chosen.format!r} is not known; use tiff or mrcs.")
-    if chosen.size[0] % 2 or chosen.size[1] % 2:
-        raise CryosnakeError(f"simulate: size {chosen.size} has an odd number of pixels; use even numbers.")
-    return chosen
-
-
-def optics_of(settings: Settings) -> Optics:
-    """Return the microscope of these settings."""
-    return Optics(settings.pixel_size, settings.voltage, settings.cs, settings.amplitude_contrast)
-
-
-def optics_table(settings: Settings) -> pd.DataFrame:
-    """Return RELION's data_optics of the movies."""
-    return pd.DataFrame([{
-        "rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1,
-        "rlnMicrographOriginalPixelSize": settings.pixel_size, "rlnVoltage": settings.voltage,
-        "rlnSphericalAberration": settings.cs,
-        "rlnAmplitudeContrast": settings.amplitude_contrast, "rlnMicrographPixelSize": settings.pixel_size}])
-
-
-def write_maps(folder: Path, atoms: Atoms, settings: Settings) -> None:
-    """Write truth/map.mrc and reference.mrc.
-
-    Grey scale: that of particles whose background has a standard deviation of 1, as RELION's extraction leaves them,
-    estimated from the electrons per pixel alone.
-    """
-    density = density_from_atoms(atoms, settings.box, settings.box_pixel_size, settings.b_factor)
-    electrons = settings.dose_per_frame * settings.frames * settings.box_pixel_size**2
-    density *= np.float32(2.0 * optics_of(settings).interaction * settings.box_pixel_size * np.sqrt(electrons))
-    write_mrc(folder / "truth/map.mrc", density, settings.box_pixel_size)
-    write_mrc(folder / "reference.mrc", low_pass(density, 40.0, settings.box_pixel_size), settings.box_pixel_size)
-
-
-def _write_defects(path: Path, detector: Detector) -> None:
-    y, x = np.nonzero(detector.excess)
-    with replacing(path) as temporary:
-        temporary.write_text("".join(f"{column} {row} 1 1\n" for row, column in zip(y, x, strict=True)))
 
 
 def _write_movie(folder: Path, number: int, atoms: Atoms, detector: Detector, settings: Settings,
@@ -203,12 +113,12 @@ def _write_movie(folder: Path, number: int, atoms: Atoms, detector: Detector, se
         recorded_frame(rng, intensity, beam, detector, electrons, dtype)
         for intensity in expected_frames(rng, specimen, motion, optics, defocus,
                                          dose_per_frame=settings.dose_per_frame,
-                                         ice_thickness=settings.ice_thickness)])
+                                         ice_thickness=settings.ice_thickness, blur=settings.blur)])
     _write_frames(folder / name, frames, settings.pixel_size)
-    _write_motion(folder / f"truth/motion/{stem}.star", name, motion, particles, settings)
-    return _particle_rows(stem, particles, defocus, settings), {
+    write_motion(folder / f"truth/motion/{stem}.star", name, motion, particles, settings)
+    return particle_rows(stem, particles, defocus, settings), {
         "rlnMicrographName": f"Movies/{stem}.mrc", "rlnMicrographMovieName": name, "rlnOpticsGroup": 1,
-        **_defocus_columns(defocus), "rlnCtfAstigmatism": float(defocus.u - defocus.v)}
+        **defocus_columns(defocus), "rlnCtfAstigmatism": float(defocus.u - defocus.v)}
 
 
 def _random_defocus(rng: np.random.Generator, settings: Settings) -> Defocus:
@@ -235,50 +145,9 @@ def _specimen(rng: np.random.Generator, atoms: Atoms, particles: Particles, opti
 
 
 def _write_frames(path: Path, frames: np.ndarray, pixel_size: float) -> None:
+    """Write the raw counts; TIFF as RELION reads it, from the last row to the first."""
+    if path.suffix == ".mrcs":
+        write_mrc(path, frames.astype(np.int8 if frames.max() < 128 else np.uint16), pixel_size, stack=True)
+        return
     with replacing(path) as temporary:
-        if path.suffix == ".mrcs":
-            write_mrc(path, frames.astype(np.uint16 if frames.max() > 127 else np.int8), pixel_size, stack=True)
-            return
         tifffile.imwrite(temporary, frames[:, ::-1], compression="lzw", photometric="minisblack")
-
-
-def _write_motion(path: Path, name: str, motion: Motion, particles: Particles, settings: Settings) -> None:
-    count = len(motion.global_shifts)
-    frames = np.arange(count)
-    local = np.stack([local_shift(motion, particles.positions, float(frame)) for frame in frames], 1)  # (n, frames, 2)
-    write_star(path, {
-        "general": {
-            "rlnImageSizeX": settings.size[1], "rlnImageSizeY": settings.size[0], "rlnImageSizeZ": count,
-            "rlnMicrographMovieName": name, "rlnMicrographGainName": "gain.mrc", "rlnMicrographBinning": 1.0,
-            "rlnMicrographOriginalPixelSize": settings.pixel_size, "rlnMicrographDoseRate": settings.dose_per_frame,
-            "rlnMicrographPreExposure": 0.0, "rlnVoltage": settings.voltage, "rlnMicrographStartFrame": 1,
-            "rlnMotionModelVersion": 1},
-        "global_shift": pd.DataFrame({
-            "rlnMicrographFrameNumber": frames + 1, "rlnMicrographShiftX": motion.global_shifts[:, 0],
-            "rlnMicrographShiftY": motion.global_shifts[:, 1]}),
-        "local_motion_model": pd.DataFrame({
-            "rlnMotionModelCoeffsIdx": np.arange(len(motion.coefficients)),
-            "rlnMotionModelCoeff": motion.coefficients}),
-        "local_shift": pd.DataFrame({
-            "rlnMicrographFrameNumber": np.tile(frames + 1, len(local)),
-            "rlnCoordinateX": np.repeat(particles.positions[:, 0], count),
-            "rlnCoordinateY": np.repeat(particles.positions[:, 1], count),
-            "rlnMicrographShiftX": local[..., 0].ravel(), "rlnMicrographShiftY": local[..., 1].ravel()}),
-    })
-
-
-def _defocus_columns(defocus: Defocus) -> dict[str, Any]:
-    return {"rlnDefocusU": defocus.u, "rlnDefocusV": defocus.v, "rlnDefocusAngle": defocus.angle,
-            "rlnPhaseShift": defocus.phase_shift}
-
-
-def _particle_rows(stem: str, particles: Particles, defocus: Defocus, settings: Settings) -> pd.DataFrame:
-    """Return RELION's rows: whole-pixel coordinates (where extraction cuts), what is left over as origin in Å."""
-    whole = np.rint(particles.positions)
-    origin = (whole - particles.positions) * settings.pixel_size
-    own = replace(defocus, u=defocus.u + particles.heights, v=defocus.v + particles.heights)
-    return pd.DataFrame({
-        "rlnCoordinateX": whole[:, 0], "rlnCoordinateY": whole[:, 1], "rlnMicrographName": f"Movies/{stem}.mrc",
-        "rlnOpticsGroup": 1, "rlnAngleRot": particles.angles[:, 0], "rlnAngleTilt": particles.angles[:, 1],
-        "rlnAnglePsi": particles.angles[:, 2], "rlnOriginXAngst": origin[:, 0], "rlnOriginYAngst": origin[:, 1],
-        **_defocus_columns(own)})

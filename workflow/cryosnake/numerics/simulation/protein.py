@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from cryosnake.numerics.simulation.atoms import Atoms, make_atoms, symmetrise
+from cryosnake.numerics.simulation.domains import domain_centres
 from cryosnake.numerics.symmetry import operators
 
 STEP = 3.8  # Å between consecutive CA atoms
@@ -46,43 +47,6 @@ def pseudo_protein(symmetry: str = "D2", residues: int = 1020, seed: int = 1) ->
         trace -= trace.mean(0)
     positions, elements = _all_atoms(rng, trace)
     return symmetrise(make_atoms(positions, elements), group)
-
-
-def _domain_centres(rng: np.random.Generator, count: int, radius: float, group: np.ndarray) -> np.ndarray:
-    """Return domain centres (count, 3) in the order of the chain: the most compact of several packings."""
-    packings = [_packed_spheres(rng, count, radius, group) for _ in range(12)]
-    best = min(packings, key=lambda centres: float(np.linalg.norm(centres, axis=1).max()))
-    return _threaded(best, group)
-
-
-def _packed_spheres(rng: np.random.Generator, count: int, radius: float, group: np.ndarray) -> np.ndarray:
-    """Return centres (count, 3) of touching spheres, each as near to the origin as it and its mates find room."""
-    flattened = np.array([0.85, 1.0, 1.2])  # no sphere: most complexes have a longest and a shortest axis
-    centres: list[np.ndarray] = []
-    reach = radius * (2.0 + 1.2 * (count * len(group)) ** (1.0 / 3.0))
-    while len(centres) < count:
-        trial = rng.uniform(-reach, reach, (1500, 3))
-        if len(group) > 1:
-            own = np.linalg.norm(np.einsum("gij,nj->gni", group[1:], trial) - trial, axis=2).min(0)
-            trial = trial[own > 1.8 * radius]
-        if centres and len(trial):
-            mates = np.einsum("gij,nj->gni", group, np.array(centres)).reshape(-1, 3)
-            trial = trial[cKDTree(mates).query(trial)[0] > 1.8 * radius]
-        if len(trial):
-            centres.append(trial[np.linalg.norm(trial * flattened, axis=1).argmin()])
-    return np.array(centres)
-
-
-def _threaded(centres: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Return the centres ordered so that each is near the one before; a centre may be replaced by a mate of it."""
-    mates = np.einsum("gij,nj->ngi", group, centres)
-    path, left = [centres[-1]], list(range(len(centres) - 1))  # from the outside inwards
-    while left:
-        distance = np.linalg.norm(mates[left] - path[-1], axis=2)
-        index, mate = np.unravel_index(int(distance.argmin()), distance.shape)
-        path.append(mates[left[int(index)], mate])
-        left.pop(int(index))
-    return np.array(path)
 
 
 def _segment(rng: np.random.Generator) -> np.ndarray:
@@ -141,7 +105,7 @@ def _grow_chain(rng: np.random.Generator, residues: int, group: np.ndarray) -> n
     count = max(1, round(residues / 205))
     quota = residues / count
     radius = (3.0 * quota * _RESIDUE_VOLUME * _SLACK / (4.0 * math.pi)) ** (1.0 / 3.0)
-    centres = _domain_centres(rng, count, radius, group)
+    centres = domain_centres(rng, count, radius, group)
     pieces = [centres[0][None]]
     allowed, failures = radius, 0
     while (grown := sum(map(len, pieces))) < residues:

@@ -1,0 +1,85 @@
+"""A specimen moved as a field of shifts has it, by band-limited interpolation."""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+
+from cryosnake.numerics.simulation.motion import Motion, total_shift
+
+MARGIN = 40  # pixels simulated beyond each edge, so that motion brings in specimen and not the other side
+_TAPS = 10
+_TABLE = 512
+_CELL = 32  # pixels between the points at which the shift is worked out; linear in between
+
+
+def _sinc_table() -> np.ndarray:
+    """Return Kaiser-windowed sinc weights (_TABLE + 1, _TAPS) for the fractions 0 to 1 of a pixel."""
+    fraction = np.arange(_TABLE + 1)[:, None] / _TABLE
+    distance = np.arange(_TAPS)[None] - (_TAPS // 2 - 1) - fraction
+    window = np.i0(5.0 * np.sqrt(np.clip(1.0 - (distance / (_TAPS / 2)) ** 2, 0.0, 1.0)))
+    weights = np.sinc(distance) * window
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+_SINC = _sinc_table()
+
+
+@nb.njit(parallel=True, cache=True)
+def _moved(image, shift_x, shift_y, cell, margin, shape, table):  # type: ignore[no-untyped-def]
+    """Return the frame (h, w) whose pixel q shows `image` at q + shift(q); shifts are given on a grid of `cell` px."""
+    h, w = shape
+    rows, taps, steps = image.shape[0], table.shape[1], table.shape[0] - 1
+    across = np.zeros((rows, w), np.float32)
+    for y in nb.prange(rows):  # along x first, at the specimen's own rows
+        v = min(max(y - margin, 0), h - 1) / cell
+        j = int(v)
+        b = v - j
+        for x in range(w):
+            u = x / cell
+            i = int(u)
+            a = u - i
+            s = ((shift_x[j, i] * (1 - a) + shift_x[j, i + 1] * a) * (1 - b)
+                 + (shift_x[j + 1, i] * (1 - a) + shift_x[j + 1, i + 1] * a) * b)
+            source = x + margin + s
+            whole = math.floor(source)
+            k = int((source - whole) * steps + 0.5)
+            first = int(whole) - taps // 2 + 1
+            total = np.float32(0.0)
+            for t in range(taps):
+                total += table[k, t] * image[y, min(max(first + t, 0), image.shape[1] - 1)]
+            across[y, x] = total
+    frame = np.empty((h, w), np.float32)
+    for y in nb.prange(h):
+        v = y / cell
+        j = int(v)
+        b = v - j
+        for x in range(w):
+            u = x / cell
+            i = int(u)
+            a = u - i
+            s = ((shift_y[j, i] * (1 - a) + shift_y[j, i + 1] * a) * (1 - b)
+                 + (shift_y[j + 1, i] * (1 - a) + shift_y[j + 1, i + 1] * a) * b)
+            source = y + margin + s
+            whole = math.floor(source)
+            k = int((source - whole) * steps + 0.5)
+            first = int(whole) - taps // 2 + 1
+            total = np.float32(0.0)
+            for t in range(taps):
+                total += table[k, t] * across[min(max(first + t, 0), rows - 1), x]
+            frame[y, x] = total
+    return frame
+
+
+def move(image: np.ndarray, motion: Motion, frame: int, margin: int = MARGIN) -> np.ndarray:
+    """Return the specimen (h + 2 margin, w + 2 margin) as it lies in `frame`, (h, w): r goes to r - shift."""
+    h, w = motion.shape
+    y, x = np.meshgrid(np.arange(h // _CELL + 2) * _CELL, np.arange(w // _CELL + 2) * _CELL, indexing="ij")
+    places = np.stack([x, y], -1).astype(np.float64)
+    shift = np.zeros_like(places)
+    for _ in range(3):  # the shift is known at r, wanted at r - shift(r): fixed point
+        shift = total_shift(motion, places + shift, frame)
+    return np.asarray(_moved(np.ascontiguousarray(image, np.float32), np.ascontiguousarray(shift[..., 0]),
+                             np.ascontiguousarray(shift[..., 1]), _CELL, margin, (h, w), _SINC))
