@@ -1,0 +1,61 @@
+"""Is a movie complete on disc? Standard library only: the planner asks this of every new file.
+
+A movie that is still being copied has a good beginning and a good name. What its header promises is compared with the
+size of the file; of TIFF and EER every directory is walked, for the strips of the last frame are the last to arrive.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import BinaryIO
+
+from cryosnake.io.mrc_header import HEADER_BYTES, parse_header
+from cryosnake.io.tiff_directories import directories
+
+MRC_NAMES = (".mrc", ".mrcs")
+TIFF_NAMES = (".tif", ".tiff")
+EER_NAMES = (".eer",)
+
+
+def check_movie_complete(path: str | os.PathLike[str]) -> str | None:
+    """Return None for a complete movie, else the reason why it is not.
+
+    Parameters
+    ----------
+    path
+        A movie in MRC, TIFF, BigTIFF or EER format, known by its extension; other formats get a reason, too.
+    """
+    name = os.fspath(path).lower()
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size == 0:
+                return "the file is empty"
+            if name.endswith(MRC_NAMES):
+                return _mrc_reason(file, size)
+            if name.endswith(TIFF_NAMES + EER_NAMES):
+                return _tiff_reason(file, size)
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+    return f"the name of a movie ends with one of {', '.join(MRC_NAMES + TIFF_NAMES + EER_NAMES)}"
+
+
+def _mrc_reason(file: BinaryIO, size: int) -> str | None:
+    try:
+        implied = parse_header(file.read(HEADER_BYTES)).implied_size
+    except ValueError as error:
+        return str(error)
+    return None if size >= implied else f"it has {size} bytes where its header implies {implied}"
+
+
+def _tiff_reason(file: BinaryIO, size: int) -> str | None:
+    frames = 0
+    try:
+        for directory in directories(file):
+            frames += 1
+            if directory.end > size:
+                return f"it has {size} bytes, but frame {frames} ends at {directory.end}"
+    except (struct.error, ValueError) as error:
+        return f"it is cut off or corrupt after {frames} frames ({error})"
+    return None if frames else "it holds no frame"

@@ -1,0 +1,219 @@
+"""Movies: MRC, TIFF and EER files as arrays (frame, row, column) in RELION's orientation.
+
+Row order, established by running RELION 3.1.3 (`tests/io/test_movies_relion.py`): an MRC file and an EER file keep the
+order of their rows; a TIFF file is turned upside down, for TIFF counts rows from the top and MRC from the bottom. So
+one exposure saved as MRC and as TIFF by IMOD or RELION gives one array, and coordinates and gain fit both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.atomic import replacing
+from cryosnake.io.completeness import EER_NAMES, MRC_NAMES, check_movie_complete
+from cryosnake.io.mrc import open_stack
+from cryosnake.io.tiff_directories import Directory, directories
+
+__all__ = ["MovieInfo", "check_movie_complete", "movie_info", "read_frames", "write_movie_tiff"]
+
+MoviePath = str | os.PathLike[str]
+
+# Bits of skip, horizontal and vertical sub-pixel by codec; 65002 says its own in three tags.
+_EER_BITS = {65000: (8, 2, 2), 65001: (7, 2, 2), 65002: (7, 2, 2)}
+
+
+@dataclass(frozen=True)
+class MovieInfo:
+    """Size and kind of a movie.
+
+    `frames` of an EER file are those of the detector, before grouping, and `height` and `width` its pixels, before
+    upsampling. `kind` is "mrc", "tiff" or "eer"; `dtype` is what `read_frames` returns.
+    """
+
+    frames: int
+    height: int
+    width: int
+    dtype: np.dtype
+    kind: str
+
+
+def movie_info(path: MoviePath) -> MovieInfo:
+    """Look at a movie without reading its pixels.
+
+    Raises
+    ------
+    CryosnakeError
+        When the file is missing, cut off, corrupt or of an unknown format.
+    """
+    _require_complete(path)
+    kind = _kind(path)
+    if kind == "mrc":
+        stack = open_stack(path)
+        frames, height, width = stack.shape
+        return MovieInfo(frames, height, width, stack.dtype.newbyteorder("="), kind)
+    if kind == "eer":
+        entries = _eer_directories(path)
+        return MovieInfo(len(entries), entries[0].height, entries[0].width, np.dtype(np.uint8), kind)
+    import tifffile
+
+    with _readable(path), tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        return MovieInfo(len(file.pages), *_page_shape(path, page), np.dtype(page.dtype), kind)
+
+
+def read_frames(path: MoviePath, first: int | None = None, last: int | None = None, *, eer_grouping: int = 40,
+                eer_upsampling: int = 1, workers: int = 1) -> np.ndarray:
+    """Read the frames of a movie.
+
+    Parameters
+    ----------
+    path
+        The movie; its format is known by its extension.
+    first, last
+        Numbers of the first and last frame, counted from 1, as in RELION (of EER: after grouping); None is the
+        first or the last of the movie.
+    eer_grouping
+        Detector frames of an EER movie that make one frame; what is left over at the end is dropped, as in RELION.
+    eer_upsampling
+        1 renders an EER movie on the pixels of the detector (4K), 2 on half pixels (8K), 3 on quarters.
+    workers
+        Threads that decompress a TIFF frame.
+
+    Returns
+    -------
+    np.ndarray
+        Shape (frames, height, width), in the type of the file and native byte order; EER gives counts (uint8, or
+        uint16 for groups of more than 255).
+
+    Raises
+    ------
+    CryosnakeError
+        When the file is missing, cut off, corrupt or of an unknown format, or has no such frame.
+    """
+    _require_complete(path)
+    kind = _kind(path)
+    if kind == "mrc":
+        stack = open_stack(path)
+        return np.array(stack[_chosen(path, len(stack), first, last)], stack.dtype.newbyteorder("="))
+    if kind == "eer":
+        return _read_eer(path, first, last, eer_grouping, eer_upsampling)
+    return _read_tiff(path, first, last, workers)
+
+
+def write_movie_tiff(path: MoviePath, frames: np.ndarray, compression: str | None = "lzw") -> None:
+    """Write a movie that `read_frames` and RELION read back as it is; the file is complete or absent.
+
+    Parameters
+    ----------
+    path
+        The file.
+    frames
+        Shape (frames, height, width): 8 or 16-bit integers, or float32.
+    compression
+        "lzw", "deflate", "zstd" (not read by every RELION) or None.
+
+    Raises
+    ------
+    CryosnakeError
+        When the file cannot be written.
+    """
+    import tifffile
+
+    with replacing(path) as temporary:
+        tifffile.imwrite(temporary, frames[:, ::-1], compression=compression, photometric="minisblack",
+                         rowsperstrip=frames.shape[1], metadata=None)
+
+
+def _kind(path: MoviePath) -> str:
+    name = os.fspath(path).lower()
+    return "mrc" if name.endswith(MRC_NAMES) else "eer" if name.endswith(EER_NAMES) else "tiff"
+
+
+def _require_complete(path: MoviePath) -> None:
+    reason = check_movie_complete(path)
+    if reason:
+        raise CryosnakeError(f"{path} is not a complete movie: {reason}. Copy it again, or take it out of the import.")
+
+
+@contextmanager
+def _readable(path: MoviePath) -> Iterator[None]:
+    """Turn what a codec raises into a message that names the file."""
+    try:
+        yield
+    except (CryosnakeError, MemoryError):
+        raise
+    except Exception as error:  # codecs have exception types of their own
+        raise CryosnakeError(f"{path} is corrupt: {error}. Copy it again, or take it out of the import.") from error
+
+
+def _chosen(path: MoviePath, frames: int, first: int | None, last: int | None) -> slice:
+    start, stop = 1 if first is None else first, frames if last is None else last
+    if not 1 <= start <= stop <= frames:
+        raise CryosnakeError(f"{path} has {frames} frames; {start} to {stop} were asked for. Change the first and "
+                             "last frame, or the grouping of EER.")
+    return slice(start - 1, stop)
+
+
+def _read_tiff(path: MoviePath, first: int | None, last: int | None, workers: int) -> np.ndarray:
+    import tifffile
+
+    with _readable(path), tifffile.TiffFile(path) as file:
+        pages = file.pages[_chosen(path, len(file.pages), first, last)]
+        shape = _page_shape(path, pages[0])
+        frames = np.empty((len(pages), *shape), pages[0].dtype)
+        for frame, page in zip(frames, pages, strict=True):
+            if _page_shape(path, page) != shape:
+                raise CryosnakeError(f"{path} has frames of different size: it is no movie. Take it out of the import.")
+            frame[:] = page.asarray(maxworkers=workers)[::-1]
+    return frames
+
+
+def _page_shape(path: MoviePath, page: object) -> tuple[int, int]:
+    shape: tuple[int, ...] = getattr(page, "shape", ())
+    if len(shape) != 2:
+        raise CryosnakeError(f"{path} has frames of shape {shape}, not (rows, columns): it is no movie of a camera.")
+    return shape[0], shape[1]
+
+
+def _eer_directories(path: MoviePath) -> list[Directory]:
+    """Return the frames of an EER file; it may begin with an integrated image, which is none."""
+    with open(path, "rb") as file:
+        frames = [entry for entry in directories(file) if entry.compression in _EER_BITS]
+    if not frames:
+        raise CryosnakeError(f"{path} holds no EER frame. Is it a TIFF file with the wrong name?")
+    return frames
+
+
+def _read_eer(path: MoviePath, first: int | None, last: int | None, grouping: int, upsampling: int) -> np.ndarray:
+    import imagecodecs
+
+    if grouping < 1 or upsampling not in (1, 2, 3):
+        raise CryosnakeError(f"EER grouping {grouping} must be at least 1, upsampling {upsampling} one of 1, 2, 3.")
+    entries = _eer_directories(path)
+    groups = _chosen(path, len(entries) // grouping, first, last)
+    factor = 1 << (upsampling - 1)
+    shape = (entries[0].height * factor, entries[0].width * factor)
+    frames = np.zeros((groups.stop - groups.start, *shape), np.uint8 if grouping <= 255 else np.uint16)
+    with _readable(path), open(path, "rb") as file:
+        for index, entry in enumerate(entries[groups.start * grouping : groups.stop * grouping]):
+            skip, horizontal, vertical = entry.eer_bits if len(entry.eer_bits) == 3 else _EER_BITS[entry.compression]
+            # The decoder adds to what is there.
+            imagecodecs.eer_decode(_eer_bytes(file, entry), shape, skip, horizontal, vertical,
+                                   superres=upsampling - 1, out=frames[index // grouping])
+    return frames
+
+
+def _eer_bytes(file: BinaryIO, entry: Directory) -> bytes:
+    parts = []
+    for offset, count in entry.strips:
+        file.seek(offset)
+        parts.append(file.read(count))
+    data = b"".join(parts)
+    return data + bytes(len(data) % 2)  # the decoder wants an even number of bytes

@@ -1,0 +1,135 @@
+"""The directories of a TIFF, BigTIFF or EER file: where the pixels of each frame stand. Standard library only.
+
+TIFF revision 6.0 (Adobe 1992), section 2, and the BigTIFF extension; EER is a BigTIFF with codecs of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_TYPE_CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_WIDTH, _HEIGHT, _COMPRESSION = 256, 257, 259
+_OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips, of tiles
+_EER_BITS = (65007, 65008, 65009)  # skip, horizontal, vertical
+_WANTED = {_WIDTH, _HEIGHT, _COMPRESSION, *_OFFSETS, *_COUNTS, *_EER_BITS}
+_MOST_ENTRIES, _MOST_VALUES, _MOST_FRAMES = 4096, 10_000_000, 100_000
+
+
+@dataclass(frozen=True)
+class Directory:
+    """One frame: its size in pixels, its codec, and (offset, bytes) of its strips.
+
+    `eer_bits` are the bits of skip, horizontal and vertical sub-pixel of EER files that say so, else empty.
+    """
+
+    width: int
+    height: int
+    compression: int
+    strips: tuple[tuple[int, int], ...]
+    eer_bits: tuple[int, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """The byte after the last strip."""
+        return max(offset + count for offset, count in self.strips)
+
+
+def directories(file: BinaryIO) -> Iterator[Directory]:
+    """Yield the directories in the order of the file.
+
+    Parameters
+    ----------
+    file
+        Open for reading in binary mode.
+
+    Raises
+    ------
+    ValueError, struct.error
+        When the file is cut off or corrupt here; what was yielded before is good.
+    """
+    file.seek(0)
+    head = file.read(8)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None:
+        raise ValueError("it does not start like a TIFF file")
+    (version,) = struct.unpack_from(order + "H", head, 2)
+    if version not in (42, 43):
+        raise ValueError(f"it says TIFF version {version}")
+    layout = _Layout.big(order) if version == 43 else _Layout.classic(order)
+    file.seek(layout.first)
+    (position,) = _unpack(file, layout.pointer)
+    seen = 0
+    while position:
+        seen += 1
+        if seen > _MOST_FRAMES:
+            raise ValueError("its directories form a loop")
+        file.seek(position)
+        (entries,) = _unpack(file, layout.entries)
+        if entries > _MOST_ENTRIES:
+            raise ValueError(f"a directory has {entries} entries")
+        # One read for the whole directory and the pointer that follows it: EER files have thousands of frames.
+        table = file.read(entries * layout.entry_bytes + struct.calcsize(layout.pointer))
+        (position,) = struct.unpack_from(layout.pointer, table, entries * layout.entry_bytes)
+        yield _directory(_tags(file, layout, table, entries))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The widths that differ between TIFF and BigTIFF."""
+
+    order: str
+    first: int  # where the pointer to the first directory stands
+    pointer: str
+    entries: str
+    entry_bytes: int
+    count: str
+    room: int  # bytes for values inside an entry
+
+    @classmethod
+    def classic(cls, order: str) -> _Layout:
+        return cls(order, 4, order + "I", order + "H", 12, order + "HI", 4)
+
+    @classmethod
+    def big(cls, order: str) -> _Layout:
+        return cls(order, 8, order + "Q", order + "Q", 20, order + "HQ", 8)
+
+
+def _tags(file: BinaryIO, layout: _Layout, table: bytes, entries: int) -> dict[int, tuple[int, ...]]:
+    tags: dict[int, tuple[int, ...]] = {}
+    for start in range(0, entries * layout.entry_bytes, layout.entry_bytes):
+        (tag,) = struct.unpack_from(layout.order + "H", table, start)
+        if tag in _WANTED:
+            tags[tag] = _values(file, layout, table[start : start + layout.entry_bytes])
+    return tags
+
+
+def _values(file: BinaryIO, layout: _Layout, entry: bytes) -> tuple[int, ...]:
+    """Return the numbers of an entry; they stand in it when they fit, elsewhere when not."""
+    kind, count = struct.unpack_from(layout.count, entry, 2)
+    if kind not in _TYPE_CODES or not 0 < count <= _MOST_VALUES:
+        raise ValueError(f"a directory entry has {count} values of type {kind}")
+    code = f"{layout.order}{count}{_TYPE_CODES[kind]}"
+    start = len(entry) - layout.room
+    if struct.calcsize(code) <= layout.room:
+        return struct.unpack_from(code, entry, start)
+    file.seek(struct.unpack_from(layout.pointer, entry, start)[0])
+    return _unpack(file, code)
+
+
+def _directory(tags: dict[int, tuple[int, ...]]) -> Directory:
+    offsets = next((tags[tag] for tag in _OFFSETS if tag in tags), ())
+    counts = next((tags[tag] for tag in _COUNTS if tag in tags), ())
+    if not offsets or len(offsets) != len(counts) or not all(offsets) or not all(counts):
+        raise ValueError("a directory points to no pixels")
+    if _WIDTH not in tags or _HEIGHT not in tags:
+        raise ValueError("a directory has no image size")
+    return Directory(tags[_WIDTH][0], tags[_HEIGHT][0], tags.get(_COMPRESSION, (1,))[0],
+                     tuple(zip(offsets, counts, strict=True)),
+                     tuple(tags[tag][0] for tag in _EER_BITS if tag in tags))
+
+
+def _unpack(file: BinaryIO, code: str) -> tuple[int, ...]:
+    return struct.unpack(code, file.read(struct.calcsize(code)))
