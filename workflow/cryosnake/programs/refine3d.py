@@ -1,0 +1,189 @@
+"""Refine3D: gold-standard refinement of one map, with automatic sampling and convergence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.mrc import read_mrc
+from cryosnake.numerics.healpix import angular_step
+from cryosnake.numerics.refine.grids import shift_grid
+from cryosnake.numerics.refine.images import soft_disc
+from cryosnake.numerics.refine.maximisation import low_pass
+from cryosnake.numerics.refine.references import map_reference
+from cryosnake.numerics.refine.schedule import Progress as Schedule
+from cryosnake.numerics.refine.schedule import Sampling, after_iteration, coarse_size, next_sampling
+from cryosnake.programs.particles import Particles, half_sets, read_particles
+from cryosnake.programs.refine_estep import Pass, reference_scale
+from cryosnake.programs.refine_files import read_refinement, write_final, write_iteration
+from cryosnake.programs.refine_model import (
+    MASK_EDGE,
+    Refinement,
+    Settings,
+    directions_of,
+    grid_of,
+    image_mask,
+    iterate,
+    measure_accuracy,
+    next_size,
+    resolution,
+    resolution_shell,
+)
+from cryosnake.programs.refine_state import first_assignments, first_statistics
+
+Report = Callable[[int, int, str], None]
+_DEGREES = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees", "1.8 degrees", "0.9 degrees", "0.5 degrees",
+            "0.2 degrees", "0.1 degrees")
+
+
+def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Report) -> None:
+    """Refine `inputs["reference"]` against `inputs["particles"]`; see jobs/refine3d.py for options and outputs.
+
+    Raises
+    ------
+    CryosnakeError
+        when an input cannot be used
+    """
+    particles = read_particles(inputs["particles"], need_ctf=options.ctf)
+    settings = _settings(particles, options, inputs.get("mask"))
+    if options.continue_from:
+        model = read_refinement(options.continue_from, particles)
+        print(f"Continuing after iteration {model.iteration} of {options.continue_from}")
+        model = _schedule(model, settings)
+    else:
+        model = _start(particles, settings, options, inputs["reference"])
+    while not (model.progress.converged or model.iteration >= options.max_iterations):
+        model = _one(particles, model, settings, options, progress, last=False)
+        write_iteration(particles, model, settings, Path(out) / "run", options)
+        model = _schedule(model, settings)
+    if not model.progress.converged:
+        print(f"Stopping after {model.iteration} iterations (max_iterations) without convergence")
+    model = _one(particles, model, settings, options, progress, last=True)
+    write_final(particles, model, settings, Path(out) / "run", options)
+    print(f"Resolution of the unmasked half maps: {resolution(model, particles, 0.143):.2f} Å (FSC 0.143)")
+
+
+def _one(particles: Particles, model: Refinement, settings: Settings, options: Any, progress: Report, last: bool,
+         ) -> Refinement:
+    begin, number = time.monotonic(), model.iteration + 1
+
+    def report(done: int) -> None:
+        progress(done, len(particles), f"iteration {number}" + (", last" if last else ""))
+
+    report(0)
+    model = iterate(particles, model, settings, report, last)
+    shell = resolution_shell(model.ssnr)
+    sampling, pixel = model.sampling, particles.pixel_size
+    model.progress = after_iteration(model.progress, shell, model.change[0], model.change[1] * pixel)
+    print(f"iteration {number:3d}: {particles.box * pixel / shell:6.2f} Å (FSC 0.143 {resolution(model, particles, .143):.2f}), "
+          f"{model.size} px, {'local' if sampling.sigma else 'global'} {sampling.fine_step:.2f}°, shifts "
+          f"±{sampling.offset_range * pixel:.1f}/{sampling.offset_step * pixel / 2:.2f} Å, Pmax "
+          f"{model.state.top_weight.mean():.3f}, changes {model.change[0]:.2f}° {model.change[1] * pixel:.2f} Å, accuracy "
+          f"{model.accuracy[0]:.2f}° {model.accuracy[1] * pixel:.2f} Å, {time.monotonic() - begin:.1f} s", flush=True)
+    if not last:
+        model.size = next_size(model.fsc, model.ssnr, model.size, particles.box)
+        model.accuracy = measure_accuracy(particles, model, settings)
+    return model
+
+
+def _schedule(model: Refinement, settings: Settings) -> Refinement:
+    """Decide on the sampling of the next iteration; a new grid forgets its prior."""
+    sampling, schedule = next_sampling(model.sampling, model.progress, accuracy_rotation=model.accuracy[0],
+                                       accuracy_offset=model.accuracy[1], offset_change=model.change[1],
+                                       local_order=settings.local_order)
+    if sampling.order != model.sampling.order:
+        count = directions_of(settings, sampling)
+        for statistics in model.statistics:
+            statistics.direction = np.full(count, 1.0 / count)
+    model.sampling, model.progress = sampling, schedule
+    return model
+
+
+def _settings(particles: Particles, options: Any, mask: str | Path | None) -> Settings:
+    box, pixel = particles.box, particles.pixel_size
+    if not 0 < options.particle_diameter < box * pixel:
+        raise CryosnakeError(f"particle_diameter is {options.particle_diameter:g} Å; it must be smaller than the box of "
+                             f"{particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
+    if options.solvent_fsc and mask is None:
+        raise CryosnakeError("solvent_fsc needs a mask: connect one to the slot mask, or set solvent_fsc: false.")
+    if mask is not None:
+        solvent = _read_map(mask, "mask", particles)
+        if solvent.min() < -1e-3 or solvent.max() > 1.001:
+            raise CryosnakeError(f"{mask}: a mask has values from 0 to 1, this one {solvent.min():g} to "
+                                 f"{solvent.max():g}. Make it with MaskCreate.")
+    else:
+        solvent = soft_disc(box, min(options.particle_diameter / 2 / pixel, box / 2 - 1), MASK_EDGE, dimensions=3)
+    return Settings(options.symmetry, options.particle_diameter, order_of(options.local_sampling, "local_sampling"),
+                    options.ctf, options.ctf_intact_first_peak, options.zero_mask, options.seed, solvent,
+                    options.solvent_fsc)
+
+
+def order_of(text: str, name: str) -> int:
+    """Return the HEALPix order of the coarse grid for RELION's name of the step after oversampling."""
+    if text not in _DEGREES:
+        raise CryosnakeError(f"{name}: {text!r} is none of {', '.join(_DEGREES)}.")
+    return _DEGREES.index(text)
+
+
+def _read_map(path: str | Path, what: str, particles: Particles) -> np.ndarray:
+    volume, pixel = read_mrc(path)
+    if not np.isfinite(volume).all():
+        raise CryosnakeError(f"{path}: the {what} holds NaN or infinite values. Make it again.")
+    if volume.shape != (particles.box,) * 3:
+        raise CryosnakeError(f"{path}: the {what} is {' × '.join(map(str, volume.shape))} voxels, the particles of "
+                             f"{particles.path} are {particles.box} pixels wide. Rescale it, for example with "
+                             f"relion_image_handler --rescale_angpix {particles.pixel_size:g} --new_box {particles.box}.")
+    if pixel > 0 and abs(pixel / particles.pixel_size - 1.0) > 0.01:
+        raise CryosnakeError(f"{path}: the {what} has {pixel:g} Å per voxel, the particles of {particles.path} "
+                             f"{particles.pixel_size:g}. Rescale it, for example with relion_image_handler "
+                             f"--rescale_angpix {particles.pixel_size:g} --new_box {particles.box}.")
+    return volume
+
+
+def _start(particles: Particles, settings: Settings, options: Any, reference: str | Path) -> Refinement:
+    box, pixel = particles.box, particles.pixel_size
+    volume = _read_map(reference, "reference", particles)
+    if not volume.any():
+        raise CryosnakeError(f"{reference}: the reference is zero everywhere.")
+    volume = low_pass(volume, pixel, options.initial_lowpass) * settings.solvent
+    half = half_sets(particles, np.random.default_rng([options.seed, 0]))
+    state = first_assignments(particles)
+    order = order_of(options.sampling, "sampling")
+    sampling = Sampling(order, options.offset_range, 2.0 * options.offset_step)
+    mask = image_mask(particles, settings.diameter)
+    directions = directions_of(settings, sampling)
+    statistics = [first_statistics(particles, np.flatnonzero(half == h), state.offset, mask, directions) for h in (1, 2)]
+    first_shell = min(int(box * pixel / options.initial_lowpass), box // 2)
+    size = min(2 * (first_shell + 10), box)
+    ssnr = np.where(np.arange(box // 2 + 1) <= first_shell, 10.0, 1e-3)
+    model = Refinement(0, half, state, statistics, [volume, volume], sampling, Schedule(), size,
+                       (ssnr > 1).astype(np.float64), ssnr, [np.zeros(size // 2 + 1)] * 2)
+    if not options.reference_absolute_greyscale:
+        _rescale(particles, model, settings)
+    print(f"{len(particles)} particles, {box} px of {pixel:g} Å, {len(particles.group_names)} micrographs, "
+          f"{len(particles.tables['optics'])} optics group(s); symmetry {settings.symmetry}; orientations "
+          f"{grid_of(settings, sampling, 0.0).size} at {angular_step(order):g}°, shifts "
+          f"{len(shift_grid(sampling.offset_range, sampling.offset_step).coarse)}", flush=True)
+    return model
+
+
+def _rescale(particles: Particles, model: Refinement, settings: Settings) -> None:
+    """Put the reference on the particles' grey scale, each half by its own particles."""
+    grid = grid_of(settings, model.sampling, 0.0)
+    coarse = coarse_size(grid.step, settings.diameter, particles.pixel_size, particles.box, model.size, False)
+    plan = Pass(model.size, coarse, shift_grid(model.sampling.offset_range, model.sampling.offset_step), 0.0,
+                settings.use_ctf, settings.intact_first_peak, settings.zero_mask,
+                image_mask(particles, settings.diameter), model.ssnr > 3, settings.seed)
+    for half in (0, 1):
+        rows = np.flatnonzero(model.half == half + 1)
+        reference = map_reference(model.volumes[half], plan.size, grid)
+        scale = reference_scale(particles, rows, model.state, model.statistics[half], reference, plan)
+        if not np.isfinite(scale) or scale <= 0:
+            raise CryosnakeError("The reference does not correlate with the particles at any orientation (scale "
+                                 f"{scale:g}). Is its contrast inverted, or is it another molecule?")
+        model.volumes[half] = model.volumes[half] * np.float32(scale)
