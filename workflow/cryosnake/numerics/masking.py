@@ -63,7 +63,7 @@ def threshold_for_mass(volume: Array, molecular_weight: float, pixel_size: float
     return Threshold(value, molecular_weight, f"encloses the volume of {molecular_weight:g} kDa of protein")
 
 
-def automatic_threshold(volume: Array, pixel_size: float, noise_factor: float = 3.0) -> Threshold:
+def automatic_threshold(volume: Array, pixel_size: float, noise_factor: float = 2.5) -> Threshold:
     """Return the density half way between solvent and particle, and not within `noise_factor` σ of the solvent.
 
     Half way is where the edge of an even density stays when it is low-passed. The two levels are the class means of
@@ -127,7 +127,7 @@ def extend(binary: Array, distance: float) -> Array:
 def soft_edge(binary: Array, width: float) -> Array:
     """Return a float32 mask: 1 in the binary map, a raised cosine of the distance outside, 0 from `width` voxels on."""
     xp = namespace(binary)
-    if width <= 0:
+    if width <= 0 or not bool(binary.any()):
         return binary.astype(xp.float32)
     distances = _ndimage(binary).distance_transform_edt(~binary)
     return (0.5 + 0.5 * xp.cos(math.pi * xp.clip(distances / width, 0.0, 1.0))).astype(xp.float32)
