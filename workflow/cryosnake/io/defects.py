@@ -82,7 +82,7 @@ def _serialem(path: str | os.PathLike[str], lines: list[tuple[int, list[str]]], 
                 for row in _numbers(path, number, words):
                     _mark(path, number, mask, slice(row, row + 1), whole)
             case "badpixels":
-                pairs = _numbers(path, number, words)
+                pairs = _numbers(path, number, words, len(words) + len(words) % 2)
                 for x, y in zip(pairs[::2], pairs[1::2], strict=True):
                     _mark(path, number, mask, slice(y, y + 1), slice(x, x + 1))
             case "partialbadcolumn":
@@ -107,7 +107,7 @@ def _fitted(path: str | os.PathLike[str], mask: np.ndarray, shape: tuple[int, in
     if (2 * height, 2 * width) == tuple(shape):
         return mask.repeat(2, 0).repeat(2, 1)
     if (height, width) == (2 * shape[0], 2 * shape[1]):
-        return mask.reshape(shape[0], 2, shape[1], 2).any((1, 3))
+        return np.any(mask.reshape(shape[0], 2, shape[1], 2), axis=(1, 3))
     raise CryosnakeError(f"{path} is a defect list for {_size(mask.shape)} pixels (width x height), the movie has "
                          f"{_size(shape)}. Give the list of this camera.")
 

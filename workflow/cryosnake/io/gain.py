@@ -1,8 +1,8 @@
 """Gain references, turned into the orientation of the frames that `cryosnake.io.movies` reads.
 
-Orientation and meaning, established by running RELION 3.1.3 (`tests/io/test_movies_relion.py`): a gain in TIFF is turned
-upside down like a movie in TIFF; then it is rotated clockwise as the rows of an MRC file are drawn from top to bottom,
-that is `numpy.rot90(gain, -rotate)`; then flipped.
+Orientation and meaning, established by running RELION 3.1.3 (`tests/io/test_movies_relion.py`): a gain in TIFF is
+turned upside down like a movie in TIFF; then it is rotated clockwise as the rows of an MRC file are drawn from top to
+bottom, that is `numpy.rot90(gain, -rotate)`; then flipped.
 """
 
 from __future__ import annotations

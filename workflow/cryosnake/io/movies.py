@@ -11,22 +11,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.atomic import replacing
 from cryosnake.io.completeness import EER_NAMES, MRC_NAMES, check_movie_complete
+from cryosnake.io.eer import eer_directories, render
 from cryosnake.io.mrc import open_stack
-from cryosnake.io.tiff_directories import Directory, directories
 
 __all__ = ["MovieInfo", "check_movie_complete", "movie_info", "read_frames", "write_movie_tiff"]
 
 MoviePath = str | os.PathLike[str]
-
-# Bits of skip, horizontal and vertical sub-pixel by codec; 65002 says its own in three tags.
-_EER_BITS = {65000: (8, 2, 2), 65001: (7, 2, 2), 65002: (7, 2, 2)}
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ def movie_info(path: MoviePath) -> MovieInfo:
         frames, height, width = stack.shape
         return MovieInfo(frames, height, width, stack.dtype.newbyteorder("="), kind)
     if kind == "eer":
-        entries = _eer_directories(path)
+        entries = eer_directories(path)
         return MovieInfo(len(entries), entries[0].height, entries[0].width, np.dtype(np.uint8), kind)
     import tifffile
 
@@ -103,7 +99,14 @@ def read_frames(path: MoviePath, first: int | None = None, last: int | None = No
         stack = open_stack(path)
         return np.array(stack[_chosen(path, len(stack), first, last)], stack.dtype.newbyteorder("="))
     if kind == "eer":
-        return _read_eer(path, first, last, eer_grouping, eer_upsampling)
+        if eer_grouping < 1 or eer_upsampling not in (1, 2, 3):
+            raise CryosnakeError(f"EER grouping {eer_grouping} must be at least 1, upsampling {eer_upsampling} one of "
+                                 "1, 2, 3: change them in the config.")
+        entries = eer_directories(path)
+        groups = _chosen(path, len(entries) // eer_grouping, first, last)
+        with _readable(path):
+            return render(path, entries[groups.start * eer_grouping : groups.stop * eer_grouping], eer_grouping,
+                          eer_upsampling)
     return _read_tiff(path, first, last, workers)
 
 
@@ -180,40 +183,3 @@ def _page_shape(path: MoviePath, page: object) -> tuple[int, int]:
     if len(shape) != 2:
         raise CryosnakeError(f"{path} has frames of shape {shape}, not (rows, columns): it is no movie of a camera.")
     return shape[0], shape[1]
-
-
-def _eer_directories(path: MoviePath) -> list[Directory]:
-    """Return the frames of an EER file; it may begin with an integrated image, which is none."""
-    with open(path, "rb") as file:
-        frames = [entry for entry in directories(file) if entry.compression in _EER_BITS]
-    if not frames:
-        raise CryosnakeError(f"{path} holds no EER frame. Is it a TIFF file with the wrong name?")
-    return frames
-
-
-def _read_eer(path: MoviePath, first: int | None, last: int | None, grouping: int, upsampling: int) -> np.ndarray:
-    import imagecodecs
-
-    if grouping < 1 or upsampling not in (1, 2, 3):
-        raise CryosnakeError(f"EER grouping {grouping} must be at least 1, upsampling {upsampling} one of 1, 2, 3.")
-    entries = _eer_directories(path)
-    groups = _chosen(path, len(entries) // grouping, first, last)
-    factor = 1 << (upsampling - 1)
-    shape = (entries[0].height * factor, entries[0].width * factor)
-    frames = np.zeros((groups.stop - groups.start, *shape), np.uint8 if grouping <= 255 else np.uint16)
-    with _readable(path), open(path, "rb") as file:
-        for index, entry in enumerate(entries[groups.start * grouping : groups.stop * grouping]):
-            skip, horizontal, vertical = entry.eer_bits if len(entry.eer_bits) == 3 else _EER_BITS[entry.compression]
-            # The decoder adds to what is there.
-            imagecodecs.eer_decode(_eer_bytes(file, entry), shape, skip, horizontal, vertical,
-                                   superres=upsampling - 1, out=frames[index // grouping])
-    return frames
-
-
-def _eer_bytes(file: BinaryIO, entry: Directory) -> bytes:
-    parts = []
-    for offset, count in entry.strips:
-        file.seek(offset)
-        parts.append(file.read(count))
-    data = b"".join(parts)
-    return data + bytes(len(data) % 2)  # the decoder wants an even number of bytes

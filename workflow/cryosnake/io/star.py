@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.labels import REAL, TEXT, WHOLE
+from cryosnake.io.star_columns import joined, known_type, typed_table
 from cryosnake.io.star_writer import write_star
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _read_block(lines: list[str], place: _Place) -> pd.DataFrame:
             return _read_list(lines, index, place)
         if word and not word[0].startswith("#"):
             raise place.error(index, f"{word[0]!r} stands where loop_ or a label is due.")
-    return _typed_table({})
+    return typed_table({})
 
 
 def _read_list(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
@@ -162,8 +162,8 @@ def _read_list(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
         if len(fields) < 2:
             raise place.error(index, f'{fields[0]} has no value (an empty text is ""): the file was cut off or edited.')
         label = fields[0][1:]
-        values[label] = _known_type(label, [fields[1]])
-    return _typed_table(values)
+        values[label] = known_type(label, [fields[1]])
+    return typed_table(values)
 
 
 def _read_loop(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
@@ -182,8 +182,8 @@ def _read_loop(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
     parts: dict[str, list[Any]] = {label: [] for label in labels}
     for columns in _columns(lines, first, len(labels), place):
         for label, column in zip(labels, columns, strict=True):
-            parts[label].append(_known_type(label, column))
-    return _typed_table({label: _joined(chunks) for label, chunks in parts.items()})
+            parts[label].append(known_type(label, column))
+    return typed_table({label: joined(chunks) for label, chunks in parts.items()})
 
 
 def _columns(lines: list[str], first: int, width: int, place: _Place) -> Iterator[list[list[str]]]:
@@ -219,82 +219,3 @@ def _fields(line: str) -> list[str]:
     if '"' not in line and "'" not in line:
         return line.split()
     return [double or single or bare for double, single, bare in _TOKEN.findall(line)]
-
-
-def _known_type(label: str, column: list[str]) -> Any:
-    """Return a numeric column of RELION as an array, everything else, and what is no number after all, as it is."""
-    import numpy as np
-
-    kind = float if label in REAL else int if label in WHOLE else None
-    if kind is None or "_" in "".join(column):  # Python reads 1_0 as ten
-        return column
-    try:
-        return np.array(list(map(kind, column)), dtype=np.float64 if kind is float else np.int64)
-    except (ValueError, OverflowError):
-        return column
-
-
-def _joined(chunks: list[Any]) -> Any:
-    import numpy as np
-
-    if all(isinstance(chunk, np.ndarray) for chunk in chunks):
-        return np.concatenate(chunks) if chunks else []
-    # A number was text further down: back to text. Only a file that breaks RELION's types comes here.
-    return [text for chunk in chunks for text in (chunk if isinstance(chunk, list) else map(repr, chunk.tolist()))]
-
-
-def _typed_table(columns: Mapping[str, Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({label: _typed(label, column) for label, column in columns.items()}, copy=False)
-
-
-def _typed(label: str, column: Any) -> Any:
-    """Give a column its type: RELION's when it is known, else the one that its values have."""
-    import numpy as np
-    import pandas as pd
-
-    if isinstance(column, np.ndarray):
-        return column
-    if not column:
-        kind: Any = np.float64 if label in REAL else np.int64 if label in WHOLE else str
-        return pd.Series([], dtype=kind)
-    # Python reads 1_0 as ten; RELION and people mean a name.
-    if label not in TEXT and "_" not in "".join(column):
-        for convert in (_whole_numbers, _real_numbers):
-            try:
-                return convert(column)
-            except (ValueError, OverflowError):
-                pass
-    return pd.Series(column, dtype=str)
-
-
-def _whole_numbers(column: list[str]) -> Any:
-    """Convert to int64 or uint64; ValueError when that would not give the text back (001, 10^20)."""
-    import numpy as np
-
-    numbers = list(map(int, column))
-    if any(map(_leading_zero, column)):
-        raise ValueError("leading zeros")
-    low, high = min(numbers), max(numbers)
-    if low >= -(2**63) and high < 2**63:
-        return np.array(numbers, dtype=np.int64)
-    if low >= 0 and high < 2**64:
-        return np.array(numbers, dtype=np.uint64)
-    raise ValueError("more than 64 bits")
-
-
-def _real_numbers(column: list[str]) -> Any:
-    """Convert to float64; ValueError for text, a lone nan, and where digits would be lost (001, 10^20)."""
-    import numpy as np
-
-    numbers = np.array(list(map(float, column)), dtype=np.float64)
-    if any(map(_leading_zero, column)) or any(text.isdigit() and len(text) > 15 for text in column):
-        raise ValueError("a float would lose digits")
-    if not np.isfinite(numbers).any():
-        raise ValueError("words only")
-    return numbers
-
-
-def _leading_zero(text: str) -> bool:
-    return text[:1] == "0" and text[1:2].isdigit()
