@@ -67,7 +67,7 @@ def local_correlation(
     observed: np.ndarray, weight: np.ndarray, frequency: np.ndarray, step: float, defocus: Defocus,
     microscope: Microscope
 ) -> np.ndarray:
-    """Return (rings,): the correlation of an equi-phase average with -cos 2χ, in a window of two rings.
+    """Return (rings,): the correlation of an equi-phase average with -cos 2χ, in a window of about three rings.
 
     The window about each frequency is a Gaussian whose width follows the spacing of the Thon rings there. Beyond the
     frequency where rings are too close for the sampling of the spectrum the correlation is 0.
@@ -78,7 +78,7 @@ def local_correlation(
     defocus_term, spherical_term = math.pi * microscope.wavelength * defocus.mean, microscope.spherical * frequency**2
     slope = 2.0 * (defocus_term - 2.0 * spherical_term) * frequency
     spacing = np.clip(math.pi / np.maximum(abs(slope), 1e-9), 3.0 * step, 0.25 * frequency[-1])
-    window = np.exp(-0.5 * ((frequency - frequency[:, None]) / (0.6 * spacing[:, None])) ** 2) * weight
+    window = np.exp(-0.5 * ((frequency - frequency[:, None]) / (0.9 * spacing[:, None])) ** 2) * weight
     window /= window.sum(axis=1, keepdims=True)
     mean_flat, mean_template = window @ flat, window @ template
     product = window @ (flat * template) - mean_flat * mean_template
