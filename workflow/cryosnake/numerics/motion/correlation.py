@@ -1,0 +1,218 @@
+"""Cross-correlation of shifted spectra: sums, values, slopes and curvatures at a sub-pixel shift.
+
+The correlation of frame F with the sum of all others S, both weighted by w(k), at a shift s (pixels, x and y) is
+
+    C(s) = Σ_k w(k) Re[ conj(F(k) e^{-2πi k·s}) S(k) ]
+
+over the full plane. Its slope and curvature in s come from the same sum with factors 2πk, so a Newton step finds the
+peak without an interpolated map. Everything here works on half spectra in the band that the weight leaves.
+
+On the CPU two compiled kernels do one pass over each spectrum; on other arrays the same is plain array code. Both
+forms are compared by tests/numerics/test_motion_correlation.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from cryosnake.numerics.backend import Array, fft_of, namespace, to_numpy
+
+
+@dataclass(frozen=True)
+class Band:
+    """The low-frequency part of the spectra of images of (ny, nx) pixels, as images of fewer pixels.
+
+    `ky` and `kx` are in cycles per pixel of the original image, `weight` (rows, columns) is the correlation weight,
+    with the half spectrum's missing half counted in it.
+    """
+
+    shape: tuple[int, int]
+    ky: Array
+    kx: Array
+    weight: Array
+
+
+def make_band(image: tuple[int, int], bfactor: float, *, low: float = 0.0, like: Array | None = None) -> Band:
+    """Return the band in which the weight of `band_of` exceeds 10⁻³, with a size that is fast to transform.
+
+    Parameters
+    ----------
+    image
+        (ny, nx) of the images.
+    bfactor, low, like
+        As for `band_of`.
+    """
+    limit = 2 * highest_frequency(bfactor)
+    shape = (_good_even(limit * image[0], image[0]), _good_even(limit * image[1], image[1]))
+    return band_of(shape, image, bfactor, low=low, like=like)
+
+
+def band_of(shape: tuple[int, int], extent: tuple[float, float], bfactor: float, *, low: float = 0.0,
+            like: Array | None = None) -> Band:
+    """Return the band of images of `shape` that cover `extent` = (ny, nx) pixels of the movie.
+
+    Frame and sum are both damped by exp(-B k²), as RELION does with its B-factor, and cut where their product is
+    10⁻³. Zero frequency and those up to `low` are left out: beam profile and ice gradient stay where they are while
+    the specimen moves.
+
+    Parameters
+    ----------
+    shape
+        Even (rows, columns).
+    extent
+        pixels of the movie.
+    bfactor
+        pixels²; 0 keeps everything.
+    low
+        cycles/pixel.
+    like
+        An array of the kind (NumPy, CuPy) that the band is made of.
+    """
+    xp = np if like is None else namespace(like)
+    ky = np.fft.fftfreq(shape[0]) * shape[0] / extent[0]
+    kx = np.fft.rfftfreq(shape[1]) * shape[1] / extent[1]
+    squared = ky[:, None] ** 2 + kx[None] ** 2
+    weight = np.exp(-2 * bfactor * squared) * ((squared <= highest_frequency(bfactor) ** 2) & (squared > low * low))
+    weight[:, 1:] *= 2  # the half plane that rfft2 leaves out
+    weight[shape[0] // 2, :] = 0  # the Nyquist lines have no sign, so no slope
+    weight[:, shape[1] // 2] = 0
+    as_float = [xp.asarray(array.astype(np.float32)) for array in (ky, kx, weight)]
+    return Band((shape[0], shape[1]), *as_float)
+
+
+def highest_frequency(bfactor: float) -> float:
+    """Return where the correlation weight falls to 10⁻³, cycles/pixel, at most Nyquist."""
+    return 0.5 if bfactor <= 0 else min(0.5, float(np.sqrt(np.log(1e3) / (2 * bfactor))))
+
+
+def _good_even(wanted: float, most: int) -> int:
+    """Return an even size with small prime factors, at least `wanted`, at most `most`, at least 4."""
+    from scipy.fft import next_fast_len
+
+    size = max(4, int(np.ceil(wanted)))
+    while size < most:
+        size = next_fast_len(size, real=True)
+        if size % 2 == 0:
+            break
+        size += 1
+    return min(size, most // 2 * 2)
+
+
+def narrow(spectra: Array, band: Band, narrower: Band) -> Array:
+    """Return the part of spectra (..., rows, columns) of `band` that lies in a narrower band."""
+    xp = namespace(spectra)
+    top = (narrower.shape[0] + 1) // 2
+    half = narrower.shape[1] // 2 + 1
+    bottom = band.shape[0] - (narrower.shape[0] - top)
+    return xp.concatenate([spectra[..., :top, :half], spectra[..., bottom:, :half]], axis=-2)
+
+
+def shifted_sum(spectra: Array, shifts: np.ndarray, band: Band) -> Array:
+    """Return Σ_f F_f e^{-2πi k·s_f}, shape (rows, columns), of spectra (f, rows, columns) and shifts (f, 2) as x, y."""
+    if isinstance(spectra, np.ndarray):
+        total = np.zeros(spectra.shape[1:], dtype=np.complex64)
+        for frame, shift in zip(spectra, shifts, strict=True):
+            _add_shifted(total, frame, *_phases(band, shift))
+        return total
+    total = namespace(spectra).zeros_like(spectra[0])
+    for frame, shift in zip(spectra, shifts, strict=True):
+        rows, columns = _phases(band, shift)
+        total += frame * rows[:, None] * columns[None]
+    return total
+
+
+def shift_spectrum(spectrum: Array, shift: np.ndarray, band: Band) -> Array:
+    """Return one spectrum (rows, columns) shifted by (x, y) pixels."""
+    rows, columns = _phases(band, shift)
+    return spectrum * rows[:, None] * columns[None]
+
+
+def moments(frame: Array, total: Array, shift: np.ndarray, band: Band) -> np.ndarray:
+    """Return value, slopes and curvatures of the correlation of a frame with the sum of the others.
+
+    Parameters
+    ----------
+    frame
+        Spectrum of the frame, (rows, columns), not shifted.
+    total
+        Sum of all shifted spectra, this frame's included (it is taken off).
+    shift
+        x and y, pixels: where the correlation is evaluated, and where the frame stands in `total`.
+    band
+        The band of both.
+
+    Returns
+    -------
+    ndarray
+        C, ∂C/∂x, ∂C/∂y, ∂²C/∂x², ∂²C/∂x∂y, ∂²C/∂y², float64, shape (6,).
+    """
+    rows, columns = _phases(band, shift)
+    if isinstance(frame, np.ndarray):
+        return _moments(frame, total, rows, columns, band.weight, band.ky, band.kx)
+    xp = namespace(frame)
+    shifted = frame * rows[:, None] * columns[None]
+    product = xp.conj(shifted) * (total - shifted) * band.weight
+    wx, wy = 2 * np.pi * band.kx, 2 * np.pi * band.ky
+    along_x = xp.stack([xp.sum(product, axis=1), xp.sum(product * wx, axis=1), xp.sum(product * wx * wx, axis=1)])
+    along_y = xp.stack([xp.ones_like(wy), wy, wy * wy], axis=1)
+    table = to_numpy(along_x @ along_y.astype(along_x.dtype)).astype(np.complex128)  # [power of x, power of y]
+    return np.array([table[0, 0].real, -table[1, 0].imag, -table[0, 1].imag,
+                     -table[2, 0].real, -table[1, 1].real, -table[0, 2].real])
+
+
+def correlation_map(frame: Array, total: Array, shift: np.ndarray, band: Band) -> Array:
+    """Return the correlation of a frame with the sum of the others for every whole shift of the band's pixels.
+
+    Arguments as for `moments`; the result (rows, columns of the band as an image) has the present shift at [0, 0].
+    """
+    xp = namespace(frame)
+    shifted = shift_spectrum(frame, shift, band)
+    product = xp.conj(shifted) * (total - shifted) * band.weight
+    return fft_of(product).irfft2(product, s=band.shape)
+
+
+def _phases(band: Band, shift: np.ndarray) -> tuple[Array, Array]:
+    xp = namespace(band.ky)
+    dx, dy = float(shift[0]), float(shift[1])
+    return (xp.exp(-2j * np.pi * dy * band.ky).astype(np.complex64),
+            xp.exp(-2j * np.pi * dx * band.kx).astype(np.complex64))
+
+
+@numba.njit(cache=True, fastmath=True)
+def _add_shifted(total: np.ndarray, frame: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
+    for i in range(frame.shape[0]):
+        for j in range(frame.shape[1]):
+            total[i, j] += frame[i, j] * (rows[i] * columns[j])
+
+
+@numba.njit(cache=True, fastmath=True)
+def _moments(frame: np.ndarray, total: np.ndarray, rows: np.ndarray, columns: np.ndarray, weight: np.ndarray,
+             ky: np.ndarray, kx: np.ndarray) -> np.ndarray:
+    two_pi = np.float32(2 * np.pi)
+    result = np.zeros(6)
+    for i in range(frame.shape[0]):
+        real0 = imag0 = imag1 = real1 = real2 = np.float32(0)
+        for j in range(frame.shape[1]):
+            phase = rows[i] * columns[j]
+            f = frame[i, j] * phase
+            rest = total[i, j] - f
+            w = weight[i, j]
+            re = w * (f.real * rest.real + f.imag * rest.imag)
+            im = w * (f.real * rest.imag - f.imag * rest.real)
+            x = two_pi * kx[j]
+            real0 += re
+            imag0 += im
+            imag1 += im * x
+            real1 += re * x
+            real2 += re * x * x
+        y = two_pi * ky[i]
+        result[0] += real0
+        result[1] -= imag1
+        result[2] -= imag0 * y
+        result[3] -= real2
+        result[4] -= real1 * y
+        result[5] -= real0 * y * y
+    return result

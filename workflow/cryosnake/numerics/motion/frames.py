@@ -1,0 +1,106 @@
+"""Raw frames to corrected ones: gain reference, bad pixels found and replaced."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array, namespace
+
+_SIGMA = 6.0  # as RELION
+_MOST_BAD = 0.2  # of all pixels; more is a wrong gain reference or defect file, not a camera
+_SURELY_HIT = 25.0  # mean counts in the sum, above which a pixel without any is dead: e⁻²⁵ of 10⁷ pixels
+
+
+def bad_pixels(total: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """Find the pixels that do not count electrons.
+
+    Hot: more than six standard deviations above the mean of the sum, both without the hot ones themselves (so that
+    one very hot pixel hides no other). Dead: nothing at all where many electrons were due. Not finite: always.
+
+    Parameters
+    ----------
+    total
+        Sum of the gain-corrected frames, (ny, nx).
+    known
+        Pixels known to be bad, (ny, nx) bool: defect file, zeros of the gain reference.
+
+    Returns
+    -------
+    ndarray
+        bool, (ny, nx).
+
+    Raises
+    ------
+    ValueError
+        When more than a fifth of all pixels are bad, or the movie is constant.
+    """
+    bad = ~np.isfinite(total)
+    if known is not None:
+        bad |= known
+    values = np.where(bad, 0, total).astype(np.float64)
+    count, sum1, sum2 = bad.size - bad.sum(), values.sum(), np.square(values).sum()
+    mean = 0.0
+    while count:
+        mean = sum1 / count
+        deviation = np.sqrt(max(sum2 / count - mean * mean, 0.0))
+        if deviation == 0:
+            raise ValueError("all pixels of the movie have the same value: it holds no image")
+        new = (values > mean + _SIGMA * deviation) & ~bad
+        if not new.any():
+            break
+        found = values[new]
+        count, sum1, sum2 = count - found.size, sum1 - found.sum(), sum2 - np.square(found).sum()
+        bad |= new
+    if mean > _SURELY_HIT:
+        bad |= total == 0
+    if bad.mean() > _MOST_BAD:
+        raise ValueError(f"{bad.mean():.0%} of the pixels are bad: gain reference or defect file do not belong to this "
+                         "movie (rotated, flipped, another camera?)")
+    return bad
+
+
+def replacement_sources(bad: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw a good pixel near each bad one, at random: its value has the right mean and the right noise.
+
+    The neighbourhood is 5 by 5 pixels and doubles until a good one is met, so that any defect, a column or a corner
+    of the camera, is filled.
+
+    Parameters
+    ----------
+    bad
+        bool, (ny, nx), not all True.
+    rng
+        Source of the draws; a new one for every frame, or replaced pixels would correlate.
+
+    Returns
+    -------
+    ndarray
+        Flat indices, one for each index of `np.flatnonzero(bad)`.
+    """
+    rows, columns = bad.shape
+    y, x = np.nonzero(bad)
+    sources = np.empty(len(y), dtype=np.intp)
+    todo = np.arange(len(y))
+    radius, attempt = 2, 0
+    while todo.size:
+        at_y = y[todo] + rng.integers(-radius, radius, todo.size, endpoint=True)
+        at_x = x[todo] + rng.integers(-radius, radius, todo.size, endpoint=True)
+        inside = (at_y >= 0) & (at_y < rows) & (at_x >= 0) & (at_x < columns)
+        good = inside & ~bad[np.where(inside, at_y, 0), np.where(inside, at_x, 0)]
+        sources[todo[good]] = at_y[good] * columns + at_x[good]
+        todo = todo[~good]
+        attempt += 1
+        if attempt % 8 == 0:
+            radius = min(2 * radius, max(rows, columns))
+    return sources
+
+
+def corrected_frame(frame: Array, gain: Array | None, targets: Array, sources: Array) -> Array:
+    """Return a frame as float32, times the gain reference, its bad pixels (flat `targets`) taken from `sources`."""
+    xp = namespace(frame)
+    out = frame.astype(xp.float32)
+    if gain is not None:
+        out *= gain
+    flat = out.reshape(-1)
+    flat[targets] = flat[sources]
+    return out

@@ -1,0 +1,80 @@
+"""RELION's motion model version 1: local motion as a polynomial in time and position.
+
+Zivanov, Nakane & Scheres, IUCrJ 6, 5 (2019), section 2.1, with the order of coefficients as X.star has it
+(established on the X.star files of two real projects, tests/numerics/test_motion_local_model.py). For each axis
+
+    shift(x, y, z) = (c0 z + c1 z² + c2 z³) + (c3 z + c4 z² + c5 z³) x + (c6 …) x² + (c9 …) y + (c12 …) y² + (c15 …) xy
+
+with z the frame number after the first frame of the sum (0 there, so the first frame has no local motion), and x, y
+the position divided by the image size, less ½. The 18 coefficients of x stand before those of y. Shifts are those to
+be applied to the frame, in pixels of the movie, and come on top of the shift of the whole frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+COEFFICIENTS = 18  # per axis
+
+
+def spatial_terms(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return 1, x, x², y, y², xy, shape (n, 6), for positions (n, 2) as x, y in pixels of a (ny, nx) image."""
+    x, y = (np.asarray(positions, dtype=np.float64) / (shape[1], shape[0]) - 0.5).T
+    return np.stack([np.ones_like(x), x, x * x, y, y * y, x * y], axis=1)
+
+
+def time_terms(frames: np.ndarray) -> np.ndarray:
+    """Return z, z², z³, shape (n, 3), for frame numbers counted from 0 at the first frame of the sum."""
+    z = np.asarray(frames, dtype=np.float64)
+    return np.stack([z, z * z, z * z * z], axis=1)
+
+
+def local_shifts(coefficients: np.ndarray, frames: np.ndarray, positions: np.ndarray,
+                 shape: tuple[int, int]) -> np.ndarray:
+    """Evaluate the model.
+
+    Parameters
+    ----------
+    coefficients
+        Shape (36,) or (2, 18).
+    frames
+        Frame numbers, 0 at the first frame of the sum, shape (f,).
+    positions
+        x and y in pixels of the movie, shape (p, 2).
+    shape
+        (ny, nx) of the movie.
+
+    Returns
+    -------
+    ndarray
+        Shifts (f, p, 2) as x, y in pixels.
+    """
+    table = np.asarray(coefficients, dtype=np.float64).reshape(2, 6, 3)
+    return np.einsum("ast,ps,ft->fpa", table, spatial_terms(positions, shape), time_terms(frames))
+
+
+def fit_local_model(shifts: np.ndarray, frames: np.ndarray, positions: np.ndarray, shape: tuple[int, int],
+                    weights: np.ndarray | None = None) -> np.ndarray:
+    """Fit the model to measured local shifts by (weighted) least squares, as RELION does.
+
+    Parameters
+    ----------
+    shifts
+        Measured shifts, shape (f, p, 2), pixels.
+    frames, positions, shape
+        As in `local_shifts`.
+    weights
+        Shape (f, p); None: all equal.
+
+    Returns
+    -------
+    ndarray
+        Coefficients, shape (2, 18).
+    """
+    design = np.einsum("ft,ps->fpst", time_terms(frames), spatial_terms(positions, shape))
+    root = np.ones(shifts.shape[:2]) if weights is None else np.sqrt(weights)
+    matrix = design.reshape(-1, COEFFICIENTS) * root.reshape(-1, 1)
+    scale = np.linalg.norm(matrix, axis=0)  # z³ reaches 10⁴ and more: without it the small terms drown
+    scale[scale == 0] = 1.0
+    solution = np.linalg.lstsq(matrix / scale, shifts.reshape(-1, 2) * root.reshape(-1, 1), rcond=None)[0]
+    return (solution / scale[:, None]).T

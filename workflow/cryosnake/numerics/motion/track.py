@@ -1,0 +1,72 @@
+"""Motion of one movie: whole frames, then patches and the local model, in the band of the alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array
+from cryosnake.numerics.motion.correlation import Band
+from cryosnake.numerics.motion.joint import fit_local_motion
+from cryosnake.numerics.motion.patches import cut_patches, frame_groups, patch_grid
+from cryosnake.numerics.motion.whole_frame import align_frames
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """How motion is looked for; lengths in pixels of the movie.
+
+    `patches` along x and y; `group_frames` are summed for the patches; `bfactor` pixels²; `max_shift` between two
+    rounds; `expected_local` is the standard deviation of local motion before anything is known.
+    """
+
+    patches: tuple[int, int] = (5, 5)
+    group_frames: int = 1
+    bfactor: float = 150.0
+    max_shift: float = 50.0
+    expected_local: float = 2.0
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Motion of a movie, as shifts to apply to the frames, x and y in pixels.
+
+    `shifts` (f, 2) of the whole frames, the first 0; `coefficients` (2, 18) of the local model, None without one.
+    The rest is the record of it: `measured` (g, p, 2) local shifts of each patch by itself, at the frame numbers
+    `times` (g,) after the first and `centres` (p, 2); `trust` (g, p) is their weight in the fit, 1 for what agrees.
+    """
+
+    shifts: np.ndarray
+    coefficients: np.ndarray | None
+    times: np.ndarray
+    centres: np.ndarray
+    measured: np.ndarray
+    trust: np.ndarray
+
+
+def track_motion(spectra: Array, band: Band, image: tuple[int, int], settings: AlignmentSettings) -> Motion:
+    """Find the motion of the frames.
+
+    Parameters
+    ----------
+    spectra
+        rfft2 of the frames in `band`, (f, rows, columns).
+    band
+        Of `make_band(image, settings.bfactor)`.
+    image
+        (ny, nx) of the movie.
+    settings
+        See there.
+    """
+    shifts = align_frames(spectra, band, image, settings.bfactor, settings.max_shift)
+    grid = patch_grid(image, settings.patches)
+    groups = frame_groups(len(spectra), settings.group_frames)
+    if grid == (1, 1) or len(groups) < 3:
+        return Motion(shifts, None, np.zeros(0), np.zeros((0, 2)), np.zeros((0, 0, 2)), np.zeros((0, 0)))
+    times = np.array([np.mean(group) for group in groups])
+    patches = cut_patches(spectra, band, image, shifts, grid, groups, settings.bfactor)
+    local = fit_local_motion(patches, times, image, settings.expected_local)
+    frames = np.arange(len(spectra))
+    shifts = shifts + np.stack([np.interp(frames, times, local.corrections[:, axis]) for axis in (0, 1)], axis=1)
+    return Motion(shifts - shifts[0], local.coefficients, times, patches.centres, local.measured, local.trust)
