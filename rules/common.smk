@@ -1,5 +1,6 @@
 # The look-ups that the rules share. Each returns what Snakemake asks for one job of the plan.
 
+import os
 import re
 
 SCRIPTS = f"{workflow.basedir}/scripts"
@@ -11,6 +12,12 @@ def rule_name(job, suffix=""):
     """The job's name in the config, as an identifier that no rule of the Snakefile has."""
     name = re.sub(r"\W", "_", job.name) + suffix
     return f"{name}_" if name == "all" or name[0].isdigit() else name
+
+
+def script(job):
+    """The job type's program; types that other packages add have none in scripts/."""
+    path = f"{SCRIPTS}/run_{job.config.type.name}.py"
+    return path if os.path.exists(path) else f"-m cryosnake.running {job.config.type.name}"
 
 
 def batch_inputs(job):

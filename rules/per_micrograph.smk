@@ -13,7 +13,7 @@ for job in by_kind(per_micrograph=True):
         log:
             f"{job.path}/batches/{{batch}}.log",
         params:
-            script=f"{SCRIPTS}/run_{job.config.type.name}.py",
+            script=script(job),
             arguments=batch_arguments(job),
         wildcard_constraints:
             batch=r"\d\d\d\d+(\.r\d+)?",
@@ -39,7 +39,7 @@ for job in by_kind(per_micrograph=True):
         log:
             f"{job.path}/join.log",
         params:
-            script=f"{SCRIPTS}/run_{job.config.type.name}.py",
+            script=script(job),
             arguments=lookup.arguments(plan, job.path),
         localrule: True
         message:

@@ -12,7 +12,7 @@ for job in by_kind(per_micrograph=False):
         log:
             f"{job.path}/snakemake.log",
         params:
-            script=f"{SCRIPTS}/run_{job.config.type.name}.py",
+            script=script(job),
             arguments=lookup.arguments(plan, job.path),
         threads: job.config.type.resources.threads
         resources:
