@@ -8,12 +8,9 @@
 
 import sys
 
-from snakemake.exceptions import WorkflowError
-
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from cryosnake.project import lookup, session
-
 
 if "jobs" not in config:
 

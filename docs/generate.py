@@ -122,7 +122,7 @@ def _value_schema(parameter: Parameter) -> dict[str, Any]:
     else:
         found["type"] = JSON_TYPES[parameter.kind]
     for key, value in (("minimum", parameter.minimum), ("maximum", parameter.maximum), ("default", parameter.default)):
-        if value is not None and "items" not in found or (key == "default" and value is not None):
+        if (value is not None and "items" not in found) or (key == "default" and value is not None):
             found[key] = value
     if parameter.choices:
         found["enum"] = list(parameter.choices)

@@ -12,20 +12,20 @@ for job in by_kind(per_micrograph=True):
             f"{job.path}/batches/{{batch}}.star",
         log:
             f"{job.path}/batches/{{batch}}.log",
-        params:
-            script=script(job),
-            arguments=batch_arguments(job),
         wildcard_constraints:
             batch=r"\d\d\d\d+(\.r\d+)?",
+        conda:
+            "../envs/cpu.yaml"
         threads: job.config.type.resources.threads
         resources:
             mem_mb=memory(job),
             runtime=runtime(job),
             gpu=lookup.gpus(job),
+        params:
+            script=script(job),
+            arguments=batch_arguments(job),
         message:
             f"{job.name} ({job.path}), batch {{wildcards.batch}}"
-        conda:
-            "../envs/cpu.yaml"
         shell:
             "python {params.script} {params.arguments} --threads {threads} 2>&1 | tee {log}"
 
@@ -38,13 +38,13 @@ for job in by_kind(per_micrograph=True):
             [job.file(output) for output in job.outputs()],
         log:
             f"{job.path}/join.log",
+        localrule: True
+        conda:
+            "../envs/cpu.yaml"
         params:
             script=script(job),
             arguments=lookup.arguments(plan, job.path),
-        localrule: True
         message:
             f"{job.name} ({job.path}), all batches"
-        conda:
-            "../envs/cpu.yaml"
         shell:
             "python {params.script} --join {params.arguments} 2>&1 | tee {log}"

@@ -11,17 +11,17 @@ for job in by_kind(per_micrograph=False):
             [job.file(output) for output in job.outputs()],
         log:
             f"{job.path}/snakemake.log",
-        params:
-            script=script(job),
-            arguments=lookup.arguments(plan, job.path),
+        conda:
+            "../envs/cpu.yaml"
         threads: job.config.type.resources.threads
         resources:
             mem_mb=memory(job),
             runtime=runtime(job),
             gpu=lookup.gpus(job),
+        params:
+            script=script(job),
+            arguments=lookup.arguments(plan, job.path),
         message:
             f"{job.name} ({job.path})"
-        conda:
-            "../envs/cpu.yaml"
         shell:
             "python {params.script} {params.arguments} --threads {threads} 2>&1 | tee {log}"

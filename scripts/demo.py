@@ -46,7 +46,8 @@ def simulate(project: Path) -> None:
 def run_workflow(project: Path, cores: int) -> tuple[int, bool]:
     """Run Snakemake on the project; return its exit code and whether there was nothing to do."""
     snakemake = Path(sys.executable).with_name("snakemake")
-    command = [str(snakemake), "--cores", str(cores), "--directory", str(project), "--snakefile", str(ROOT / "Snakefile")]
+    command = [str(snakemake), "--cores", str(cores), "--directory", str(project), "--snakefile",
+               str(ROOT / "Snakefile")]
     nothing = False
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None

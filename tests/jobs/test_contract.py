@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 import pytest
-
 from cryosnake.jobs.model import NODE_TYPES, JobType
 from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.types import PROCESS_TYPES
@@ -43,7 +42,7 @@ def test_names_are_unique_and_no_reserved_words(job_type: JobType) -> None:
 @every_type
 def test_every_default_is_a_valid_value(job_type: JobType) -> None:
     for p in job_type.parameters:
-        assert p.kind in (bool, int, float, str) or get_origin(p.kind) is list and get_args(p.kind)
+        assert p.kind in (bool, int, float, str) or (get_origin(p.kind) is list and get_args(p.kind))
         assert p.help and p.help[0].isupper() and p.help.rstrip().endswith((".", ")")), p.name
         if p.default is not None:
             check_value(p.name, p.kind, p.default, ConfigError, p.minimum, p.maximum, p.choices, p.length)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
 from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.model import MICROGRAPHS, JobType, Output, Parameter, Slot
@@ -65,7 +64,8 @@ def program(tmp_path, monkeypatch) -> Program:
 
 
 def run(batch: str = "0001", *extra: str) -> int:
-    return run_job(JOB, ["--out", "CtfFind/job003", "--micrographs", f"in{int(batch[:4])}.star", "--batch", batch, *extra])
+    return run_job(JOB, ["--out", "CtfFind/job003", "--micrographs", f"in{int(batch[:4])}.star", "--batch", batch,
+                         *extra])
 
 
 def names_in(star: str) -> list[str]:

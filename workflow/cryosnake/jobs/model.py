@@ -173,5 +173,5 @@ def _named(items: tuple[Any, ...], name: str) -> Any:
 
 DEVICE = Parameter("device", str, "auto", "Where the numerics run; auto takes a GPU when one is there.",
                    choices=("auto", "cpu", "gpu"), identity=False, advanced=True)
-MAX_FAILED = Parameter("max_failed", float, 0.5, "The job fails when more than this fraction of its micrographs failed.",
-                       minimum=0.0, maximum=1.0, advanced=True, identity=False)
+MAX_FAILED = Parameter("max_failed", float, 0.5, "The job fails when more than this fraction of its micrographs"
+                       " fail.", minimum=0.0, maximum=1.0, advanced=True, identity=False)

@@ -122,7 +122,8 @@ def _stated(key: str, job_type: JobType, body: Mapping[str, Any], microscope: Ma
         elif parameter.required:
             remedy = f" or under `microscope: {{{parameter.microscope}: …}}`" if parameter.microscope else ""
             unit = f" ({parameter.unit})" if parameter.unit else ""
-            raise ConfigError(key, f"{job_type.name} needs {parameter.name}{unit}: {parameter.help} Set it here{remedy}")
+            raise ConfigError(key, f"{job_type.name} needs {parameter.name}{unit}: {parameter.help} Set it "
+                              f"here{remedy}")
         else:
             continue
         if value is None and not parameter.required:

@@ -178,8 +178,8 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], size: int) ->
     parameters = job.config.parameters()
     pattern = parameters.get("movies") or parameters.get("micrographs")
     if not pattern:
-        raise CryosnakeError(f"config.yaml: job {job.name}: import needs `movies:` or `micrographs:`, a pattern such as "
-                             "Movies/*.tiff")
+        raise CryosnakeError(f"config.yaml: job {job.name}: import needs `movies:` or `micrographs:`, a pattern such "
+                             "as Movies/*.tiff")
     existing = {} if job.new else read_manifest(job.path)
     known = {name for names in existing.values() for name in names}
     arrivals = new_arrivals(pattern, known, parameters["settling_time"])

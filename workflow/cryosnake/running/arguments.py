@@ -38,8 +38,8 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
     options = {p.name: _value(p, parsed[p.name], refuse) for p in job_type.parameters}
     inputs = {slot.name: Path(parsed[slot.name]) for slot in job_type.inputs if parsed[slot.name]}
     command = " ".join([parser.prog, *words])
-    return Arguments(parsed["out"].rstrip("/"), parsed["batch"], parsed["join"], parsed["threads"], SimpleNamespace(**options), inputs,
-                     command)
+    return Arguments(parsed["out"].rstrip("/"), parsed["batch"], parsed["join"], parsed["threads"],
+                     SimpleNamespace(**options), inputs, command)
 
 
 def make_parser(job_type: JobType) -> argparse.ArgumentParser:

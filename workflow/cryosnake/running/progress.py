@@ -29,6 +29,7 @@ class JobProgress:
         self._task = None if self._bar is None else self._bar.add_task(title, total=None)
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
+        """Show how far the work is; raise Aborted when somebody asked for it."""
         now = time.monotonic()
         if now - self._last_look >= LOOK_EVERY:
             self._last_look = now
