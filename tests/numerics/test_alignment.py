@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from cryosnake.numerics.alignment import align_maps, mirror, model_map_fsc, rotation_grid, transform_map
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix
 

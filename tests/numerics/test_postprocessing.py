@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.fft
-
 from cryosnake.numerics.filters import apply_filter, cosine_edge, frequency_radius
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.postprocessing import (

@@ -35,6 +35,11 @@ def apply_filter(volume: Array, transfer: Callable[[Array], Array]) -> Array:
     return fft.irfftn(transform, s=volume.shape).astype(volume.dtype)
 
 
+def shell_of(resolution: float, box_size: float) -> int:
+    """Return the whole shell nearest to a resolution (Å) in a box of `box_size` Å; the lower one of two as near."""
+    return math.ceil(box_size / resolution - 0.5)
+
+
 def low_pass(volume: Array, resolution: float, pixel_size: float, edge_width: float = 2.0) -> Array:
     """Return the map low-passed at `resolution` (Å); the raised cosine is `edge_width` Fourier pixels wide.
 
@@ -43,7 +48,7 @@ def low_pass(volume: Array, resolution: float, pixel_size: float, edge_width: fl
     """
     if resolution <= 2.0 * pixel_size:
         return volume
-    centre = math.ceil(volume.shape[0] * pixel_size / resolution - 0.5)
+    centre = shell_of(resolution, volume.shape[0] * pixel_size)
     return apply_filter(volume, lambda radius: cosine_edge(radius, centre, edge_width))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import read_table
+from cryosnake.numerics.filters import shell_of
 from cryosnake.numerics.fsc import resolution_at
 from cryosnake.numerics.postprocessing import (
     FscCurves,
@@ -95,7 +96,7 @@ def post_process(maps: HalfMaps, options: Any) -> PostProcessed:
     weighted = np.where(weights > 0, original + _log(weights), MINUS_INFINITY)
     b_factor, fit = _b_factor(options, frequency, weighted, resolution)
     cut = resolution if options.low_pass is None else options.low_pass
-    final = sharpen(mean, maps.pixel_size, weights, b_factor, box_size / cut if cut > 0 else None)
+    final = sharpen(mean, maps.pixel_size, weights, b_factor, shell_of(cut, box_size) if cut > 0 else None)
     after = np.where(weights > 0, weighted - 0.25 * b_factor * frequency**2, MINUS_INFINITY)
     guinier = Guinier(original, corrected, weighted, after, fit)
     return PostProcessed(frequency, curves, resolution, b_factor, guinier, final)

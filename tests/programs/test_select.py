@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.mrc import read_mrc, write_mrc
+from cryosnake.io.star import read_star, write_star
+from cryosnake.jobs.select import JOB
+from cryosnake.programs import select
+
+OPTICS = pd.DataFrame({
+    "rlnOpticsGroupName": ["og1"], "rlnOpticsGroup": [1], "rlnMicrographOriginalPixelSize": [1.5],
+    "rlnVoltage": [300.0], "rlnSphericalAberration": [2.7], "rlnAmplitudeContrast": [0.1], "rlnImagePixelSize": [3.0], "rlnImageSize": [16],
+    "rlnImageDimensionality": [2]})
+
+
+def particles(count: int = 300, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    micrograph = rng.integers(0, 3, count)
+    return pd.DataFrame({
+        "rlnCoordinateX": rng.uniform(0, 600, count).round(3), "rlnCoordinateY": rng.uniform(0, 600, count).round(3),
+        "rlnImageName": [f"{i + 1:06d}@Extract/job002/m{m}.mrcs" for i, m in enumerate(micrograph)],
+        "rlnMicrographName": [f"MotionCorr/job003/m{m}.mrc" for m in micrograph], "rlnOpticsGroup": 1,
+        "rlnDefocusU": rng.uniform(8000, 16000, count).round(2), "rlnOriginXAngst": rng.normal(0, 10, count).round(3),
+        "rlnOriginYAngst": rng.normal(0, 10, count).round(3), "rlnClassNumber": rng.choice([1, 2, 3, 7], count,
+                                                                                          p=[0.5, 0.3, 0.15, 0.05])})
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    write_star(tmp_path / "in.star", {"optics": OPTICS, "particles": particles()})
+    return tmp_path / "in.star"
+
+
+def choose(tmp_path: Path, inputs: dict[str, Path], **options: Any) -> Path:
+    out = tmp_path / "Select"
+    out.mkdir(exist_ok=True)
+    chosen = SimpleNamespace(**{p.name: p.default for p in JOB.parameters} | options)
+    select.run(chosen, inputs, out, lambda *_: None)
+    return out
+
+
+def names(path: Path) -> list[str]:
+    return list(read_star(path)["particles"]["rlnImageName"])
+
+
+def relion_names(relion: Path, source: Path, folder: Path, *words: Any) -> list[str]:
+    subprocess.run([str(w) for w in (relion / "relion_star_handler", "--i", source, "--o", folder / "r.star", *words)],
+                   check=True, capture_output=True, timeout=60)
+    return names(folder / "r.star")
+
+
+def test_by_value_keeps_both_limits(tmp_path: Path, source: Path) -> None:
+    table = read_star(source)["particles"]
+    low, high = np.sort(table["rlnDefocusU"])[[20, 80]]
+    out = choose(tmp_path, {"particles": source}, label="rlnDefocusU", minimum=low, maximum=high)
+    kept = read_star(out / "particles.star")
+    assert len(kept["particles"]) == 61
+    assert kept["optics"].equals(read_star(source)["optics"])
+    assert list(kept["particles"].columns) == list(table.columns)
+
+
+def test_one_open_limit(tmp_path: Path, source: Path) -> None:
+    out = choose(tmp_path, {"particles": source}, label="rlnDefocusU", minimum=15000.0)
+    table = read_star(out / "particles.star")["particles"]
+    assert 0 < len(table) < 100 and table["rlnDefocusU"].min() >= 15000
+
+
+def test_by_class(tmp_path: Path, source: Path) -> None:
+    out = choose(tmp_path, {"particles": source}, classes=[7, 2])
+    assert set(read_star(out / "particles.star")["particles"]["rlnClassNumber"]) == {2, 7}
+
+
+def test_minimal_class_size(tmp_path: Path, source: Path) -> None:
+    out = choose(tmp_path, {"particles": source}, minimal_class_size=40)
+    assert set(read_star(out / "particles.star")["particles"]["rlnClassNumber"]) == {1, 2, 3}
+
+
+def test_class_averages_of_the_chosen_classes(tmp_path: Path, source: Path) -> None:
+    stack = np.arange(7, dtype=np.float32)[:, None, None] * np.ones((1, 8, 8), np.float32) + np.eye(8)
+    write_mrc(tmp_path / "run_it025_classes.mrcs", stack, 3.0, stack=True)
+    references = [f"{i:06d}@{tmp_path}/run_it025_classes.mrcs" for i in range(1, 8)]
+    write_star(tmp_path / "run_it025_model.star", {
+        "model_general": {"rlnNrClasses": 7}, "model_classes": pd.DataFrame(
+            {"rlnReferenceImage": references, "rlnClassDistribution": np.linspace(0, 1, 7)})})
+    out = choose(tmp_path, {"particles": source, "model": tmp_path / "run_it025_model.star"}, classes=[2, 7])
+    averages = read_star(out / "class_averages.star")[""]
+    assert averages["rlnClassNumber"].tolist() == [2, 7]
+    assert averages["rlnReferenceImage"][1] == f"000002@{out}/class_averages.mrcs"
+    written, pixel_size = read_mrc(out / "class_averages.mrcs")
+    assert np.array_equal(written, stack[[1, 6]]) and pixel_size == pytest.approx(3.0)
+
+
+def test_of_near_particles_the_last_is_kept(tmp_path: Path) -> None:
+    table = particles(4)
+    table["rlnMicrographName"] = ["a", "a", "a", "b"]
+    table[["rlnCoordinateX", "rlnCoordinateY"]] = [[100, 100], [104, 100], [200, 100], [100, 100]]
+    table[["rlnOriginXAngst", "rlnOriginYAngst"]] = [[0, 0], [0, 0], [140, 0], [0, 0]]
+    write_star(tmp_path / "in.star", {"optics": OPTICS, "particles": table})
+    # In Å: 150, 156, 300 − 140 = 160 on micrograph a.
+    out = choose(tmp_path, {"particles": tmp_path / "in.star"}, duplicate_distance=5.0)
+    assert names(out / "particles.star") == list(table["rlnImageName"][[0, 2, 3]])
+    out = choose(tmp_path, {"particles": tmp_path / "in.star"}, duplicate_distance=5.0, pixel_size=0.5)
+    assert len(names(out / "particles.star")) == 3  # 50, 52, −40
+
+
+def test_parts(tmp_path: Path, source: Path) -> None:
+    out = choose(tmp_path, {"particles": source}, split_count=7)
+    parts = [names(out / f"particles_split{number}.star") for number in range(1, 8)]
+    assert [len(part) for part in parts] == [43] * 6 + [42]
+    assert [name for part in parts for name in part] == names(source)
+    assert not (out / "particles_split8.star").exists()
+
+
+def test_random_parts_hold_everything_once_and_repeat(tmp_path: Path, source: Path) -> None:
+    def parts(seed: int) -> list[list[str]]:
+        out = choose(tmp_path, {"particles": source}, split_count=2, random_order=True, random_seed=seed)
+        return [names(out / f"particles_split{number}.star") for number in (1, 2)]
+
+    first = parts(1)
+    both = first[0] + first[1]
+    assert sorted(both) == sorted(names(source)) and both != names(source)
+    assert parts(1) == first and parts(2) != first
+
+
+def test_parts_of_a_size(tmp_path: Path, source: Path) -> None:
+    out = choose(tmp_path, {"particles": source}, split_size=140)
+    assert [len(names(out / f"particles_split{n}.star")) for n in (1, 2, 3)] == [140, 140, 20]
+
+
+def test_odd_images_are_discarded(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(0, 1, (60, 16, 16)).astype(np.float32)
+    images[7] += 5.0
+    images[30] *= 6.0
+    write_mrc(tmp_path / "m.mrcs", images, 3.0, stack=True)
+    table = particles(60)
+    table["rlnImageName"] = [f"{i + 1:06d}@{tmp_path}/m.mrcs" for i in range(60)]
+    write_star(tmp_path / "in.star", {"optics": OPTICS, "particles": table})
+    out = choose(tmp_path, {"particles": tmp_path / "in.star"}, discard_sigma=4.0)
+    assert set(table["rlnImageName"]) - set(names(out / "particles.star")) == set(table["rlnImageName"][[7, 30]])
+
+
+def test_micrographs(tmp_path: Path) -> None:
+    table = pd.DataFrame({"rlnMicrographName": [f"m{i}.mrc" for i in range(5)], "rlnOpticsGroup": 1,
+                          "rlnCtfMaxResolution": [4.0, 9.0, 3.5, 5.0, 12.0]})
+    write_star(tmp_path / "mics.star", {"optics": OPTICS, "micrographs": table})
+    out = choose(tmp_path, {"micrographs": tmp_path / "mics.star"}, label="rlnCtfMaxResolution", maximum=5.0)
+    kept = read_star(out / "micrographs.star")["micrographs"]
+    assert kept["rlnMicrographName"].tolist() == ["m0.mrc", "m2.mrc", "m3.mrc"]
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"label": "rlnNotThere", "minimum": 0.0}, "no column rlnNotThere"),
+    ({"label": "rlnImageName", "minimum": 0.0}, "holds text"),
+    ({"label": "rlnDefocusU"}, "set minimum, maximum"),
+    ({"label": "rlnDefocusU", "minimum": 1e6}, "leaves none of 300"),
+    ({"classes": [5]}, "no particle in class 5"),
+    ({"minimal_class_size": 1000}, "lower minimal_class_size"),
+    ({"split_count": 301}, "lower split_count"),
+    ({"discard_sigma": 3.0}, "job002"),
+])
+def test_bad_choices_are_explained(tmp_path: Path, source: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(CryosnakeError, match=message):
+        choose(tmp_path, {"particles": source}, **options)
+
+
+def test_bad_inputs_are_explained(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(CryosnakeError, match="neither is given"):
+        choose(tmp_path, {})
+    with pytest.raises(CryosnakeError, match="both are given"):
+        choose(tmp_path, {"particles": source, "micrographs": source})
+    with pytest.raises(CryosnakeError, match="no block data_micrographs"):
+        choose(tmp_path, {"micrographs": source})
+    write_star(tmp_path / "bare.star", {"particles": particles().drop(columns="rlnOpticsGroup")})
+    with pytest.raises(CryosnakeError, match="pixel size of its micrographs"):
+        choose(tmp_path, {"particles": tmp_path / "bare.star"}, duplicate_distance=30.0)
+
+
+@pytest.mark.relion
+def test_same_rows_as_relion_by_value(tmp_path: Path, source: Path, relion: Path) -> None:
+    out = choose(tmp_path, {"particles": source}, label="rlnDefocusU", minimum=10000.0, maximum=12000.0)
+    expected = relion_names(relion, source, tmp_path, "--select", "rlnDefocusU", "--minval", 10000, "--maxval", 12000)
+    assert 0 < len(expected) < 300 and names(out / "particles.star") == expected
+
+
+@pytest.mark.relion
+@pytest.mark.parametrize("distance", [20.0, 60.0])
+def test_same_rows_as_relion_without_duplicates(tmp_path: Path, source: Path, relion: Path, distance: float) -> None:
+    out = choose(tmp_path, {"particles": source}, duplicate_distance=distance)
+    expected = relion_names(relion, source, tmp_path, "--remove_duplicates", distance, "--image_angpix", 1.5)
+    assert len(expected) < 300 and sorted(names(out / "particles.star")) == sorted(expected)
+
+
+@pytest.mark.relion
+@pytest.mark.parametrize("options", [{"split_count": 7}, {"split_size": 90}, {"split_count": 2, "split_size": 50}])
+def test_same_parts_as_relion(tmp_path: Path, source: Path, relion: Path, options: dict[str, int]) -> None:
+    out = choose(tmp_path, {"particles": source}, **options)
+    words = [word for key, value in options.items() for word in (f"--{'nr_split' if 'count' in key else 'size_split'}",
+                                                                 str(value))]
+    (tmp_path / "r").mkdir()
+    subprocess.run([str(relion / "relion_star_handler"), "--i", str(source), "--o", "r/particles.star", "--split",
+                    *words], cwd=tmp_path, capture_output=True, timeout=60, check=False)  # it stops after the parts are written
+    ours, theirs = (sorted(folder.glob("particles_split*.star")) for folder in (out, tmp_path / "r"))
+    assert [path.name for path in ours] == [path.name for path in theirs] and len(ours) >= 2
+    assert [names(path) for path in ours] == [names(path) for path in theirs]
+
+
+@pytest.mark.relion
+@pytest.mark.data
+def test_same_images_as_relion_on_statistics(tmp_path: Path, real_data: Path, relion: Path,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mrc(tmp_path / "m.mrcs", read_mrc(real_data / "bgal_k2_particles/Extract/job009/Movies"
+                                            / "20170629_00021_frameImage.mrcs")[0], 3.54, stack=True)
+    count = len(read_mrc(tmp_path / "m.mrcs")[0])
+    monkeypatch.chdir(tmp_path)
+    table = particles(count)
+    table["rlnImageName"] = [f"{i + 1:06d}@m.mrcs" for i in range(count)]
+    write_star(tmp_path / "in.star", {"optics": OPTICS, "particles": table})
+    out = choose(tmp_path, {"particles": tmp_path / "in.star"}, discard_sigma=2.0)
+    expected = relion_names(relion, tmp_path / "in.star", tmp_path, "--discard_on_stats", "--discard_sigma", 2.0)
+    assert len(expected) < count and names(out / "particles.star") == expected
