@@ -48,9 +48,9 @@ JOB = JobType(
         Parameter("phase_step", float, 10.0, "Step of the exhaustive search of the phase shift.", unit="degrees",
                   minimum=1, maximum=45, advanced=True, relion="phase_step"),
         Parameter("max_resolution", float, 5.0, "Gate: leave out micrographs whose Thon rings are not followed to this "
-                  "resolution (or to Nyquist, where that comes first).", unit="Å", minimum=2),
+                  "resolution (or to Nyquist, where that comes first); 100 for no limit.", unit="Å", minimum=2),
         Parameter("min_figure_of_merit", float, 0.03, "Gate: leave out fits that agree less with the spectrum. Noise "
-                  "alone reaches 0.025, good micrographs 0.08 and more.", minimum=-1, maximum=1),
+                  "alone reaches 0.025, good micrographs 0.08 and more; -1 for no limit.", minimum=-1, maximum=1),
         Parameter("min_defocus", float, None, "Gate: leave out a smaller mean defocus.", unit="Å", minimum=0),
         Parameter("max_defocus", float, None, "Gate: leave out a larger mean defocus.", unit="Å", minimum=0),
         Parameter("max_astigmatism", float, None, "Gate: leave out a larger difference of the two defoci.", unit="Å",

@@ -82,7 +82,7 @@ def _reasons(values: pd.DataFrame, limit: _Limit) -> pd.Series:
     if limit.label not in values:
         raise CryosnakeError(f"the quality gate has a limit on the {limit.what}, but the table has no column "
                              f"{limit.label if limit.label.startswith('rln') else 'rlnDefocusU, rlnDefocusV'}: "
-                             "switch that limit off (null) or estimate the CTF again")
+                             "take that limit away or estimate the CTF again")
     column = values[limit.label].astype(float)
     passes = column <= limit.bound if limit.upper else column >= limit.bound
     relation = "above" if limit.upper else "below"
