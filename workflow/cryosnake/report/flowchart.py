@@ -14,7 +14,7 @@ from typing import NamedTuple
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import NODE_TYPES
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
-from cryosnake.report.flowchart_layout import Link, place
+from cryosnake.report.flowchart_layout import Link, place, without_cycles
 
 BOX_HEIGHT = 50.0
 LAYER_GAP = 76.0
@@ -107,8 +107,8 @@ def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, notes: M
     links, carried = _links(pipeline, counts or {})
     boxes |= {link.source: _file_box(link.source) for link in links if link.source not in boxes}
     room: dict[str, float] = {}
-    for link in links:
-        room[link.target] = room.get(link.target, 0.0) + link.width
+    for link, (_, lower) in zip(links, without_cycles(list(boxes), links)[0], strict=True):
+        room[lower] = room.get(lower, 0.0) + link.width
     boxes = {name: replace(box, width=max(box.width, room.get(name, 0.0))) for name, box in boxes.items()}
     placed = place({name: box.width for name, box in boxes.items()}, links)
     boxes = {name: _moved(box, placed.x[name], placed.layer[name]) for name, box in boxes.items()}
