@@ -15,7 +15,7 @@ _WIDTH, _HEIGHT, _COMPRESSION = 256, 257, 259
 _OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips, of tiles
 _EER_BITS = (65007, 65008, 65009)  # skip, horizontal, vertical
 _WANTED = {_WIDTH, _HEIGHT, _COMPRESSION, *_OFFSETS, *_COUNTS, *_EER_BITS}
-_MOST_ENTRIES, _MOST_VALUES, _MOST_FRAMES = 4096, 10_000_000, 100_000
+_MOST_ENTRIES, _MOST_VALUES = 4096, 10_000_000  # more is a corrupt file, not a large one
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
     layout = _Layout.big(order) if version == 43 else _Layout.classic(order)
     file.seek(layout.first)
     (position,) = _unpack(file, layout.pointer)
-    seen = 0
+    seen: set[int] = set()
     while position:
-        seen += 1
-        if seen > _MOST_FRAMES:
+        if position in seen:
             raise ValueError("its directories form a loop")
+        seen.add(position)
         file.seek(position)
         (entries,) = _unpack(file, layout.entries)
         if entries > _MOST_ENTRIES:
