@@ -29,7 +29,7 @@ def simulate_particles(
     pixel_size: float = 4.425,
     snr: float = 0.1,
     symmetry: str = "D2",
-    residues: int = 1020,
+    residues: int = 960,
     atoms: Atoms | None = None,
     defocus: tuple[float, float] = (8000.0, 20000.0),
     astigmatism: float = 400.0,

@@ -38,7 +38,7 @@ class Settings:
     dose_per_frame: float = 3.0
     particles_per_movie: int = 70
     symmetry: str = "D2"
-    residues: int = 1020
+    residues: int = 960
     box: int = 64
     box_pixel_size: float = 4.425
     defocus: tuple[float, float] = (8000.0, 20000.0)

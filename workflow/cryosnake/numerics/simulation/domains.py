@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+_SPACING = 1.6  # of touching domains, in radii: less than 2, for real domains are not spheres
+
 
 def domain_centres(rng: np.random.Generator, count: int, radius: float, group: np.ndarray) -> np.ndarray:
     """Return domain centres (count, 3) in Å, in the order of the chain: the most compact of several packings.
 
-    `radius` is that of one domain, `group` the point group's rotations (g, 3, 3). Domains keep 1.8 radii from each
+    `radius` is that of one domain, `group` the point group's rotations (g, 3, 3). Domains keep 1.6 radii from each
     other and from all symmetry mates, their own included, which keeps them off the axes.
     """
     packings = [_packed_spheres(rng, count, radius, group) for _ in range(12)]
@@ -26,10 +28,10 @@ def _packed_spheres(rng: np.random.Generator, count: int, radius: float, group: 
         trial = rng.uniform(-reach, reach, (1500, 3))
         if len(group) > 1:
             own = np.linalg.norm(np.einsum("gij,nj->gni", group[1:], trial) - trial, axis=2).min(0)
-            trial = trial[own > 1.8 * radius]
+            trial = trial[own > _SPACING * radius]
         if centres and len(trial):
             mates = np.einsum("gij,nj->gni", group, np.array(centres)).reshape(-1, 3)
-            trial = trial[cKDTree(mates).query(trial)[0] > 1.8 * radius]
+            trial = trial[cKDTree(mates).query(trial)[0] > _SPACING * radius]
         if len(trial):
             centres.append(trial[np.linalg.norm(trial * flattened, axis=1).argmin()])
     return np.array(centres)

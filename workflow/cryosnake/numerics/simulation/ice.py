@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.special import expit
 
 from cryosnake.numerics.simulation.atoms import ICE_DENSITY, WATER_STRENGTH, WATER_VOLUME
 from cryosnake.numerics.simulation.micrograph import Optics
@@ -48,24 +49,23 @@ def noise_transform(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndar
 
 
 def contamination(rng: np.random.Generator, shape: tuple[int, int], pixel_size: float, count: int) -> np.ndarray:
-    """Return the transmission (h, w) float32 of `count` ice crystals on the film: 1 where there is none.
+    """Return the transmission (h, w) float32 of `count` lumps of ice on the film: 1 where there is none.
 
-    Polygons of 80 to 300 Å radius and up to 1200 Å thickness. Electrons are lost with a mean free path of
-    2000 Å (scattered outside the aperture or filtered out).
+    Irregular domes of 80 to 300 Å radius, up to 1200 Å thick. Electrons are lost with a mean free path of 2000 Å
+    (scattered outside the aperture or filtered out).
     """
     thickness = np.zeros(shape, np.float32)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     for _ in range(count):
-        cx, cy = rng.uniform(0, shape[1]), rng.uniform(0, shape[0])
+        dx, dy = x - np.float32(rng.uniform(0, shape[1])), y - np.float32(rng.uniform(0, shape[0]))
         radius, height = rng.uniform(80.0, 300.0) / pixel_size, rng.uniform(300.0, 1200.0)
-        corners = rng.integers(5, 9)
-        turn = 2.0 * math.pi * (np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) / corners
-        extent = radius * rng.uniform(0.7, 1.2, corners)
-        inside = np.full(shape, np.inf, np.float32)
-        for angle, edge in zip(turn, extent, strict=True):
-            inside = np.minimum(inside, edge - math.cos(angle) * (x - cx) - math.sin(angle) * (y - cy))
-        profile = np.clip(inside * pixel_size / 60.0, 0.0, 1.0)  # the rim rises over 60 Å
-        thickness += np.float32(height) * profile * profile * (3.0 - 2.0 * profile)
+        azimuth = np.arctan2(dy, dx)
+        edge = np.ones(shape, np.float32)
+        for fold in range(2, 7):
+            amplitude, phase = 0.3 * rng.standard_normal() / fold, rng.uniform(0.0, 2.0 * math.pi)
+            edge += np.float32(amplitude) * np.cos(fold * azimuth + np.float32(phase))
+        inside = np.clip(1.0 - np.hypot(dx, dy) / (radius * np.maximum(edge, 0.3)), 0.0, 1.0)
+        thickness += np.float32(height) * np.sqrt(inside)
     return np.exp(-thickness / np.float32(2000.0))
 
 
@@ -76,7 +76,7 @@ def carbon_edge(rng: np.random.Generator, shape: tuple[int, int], covered: float
     radius = 4.0 * max(shape)  # the hole's edge
     cx, cy = shape[1] / 2 + radius * math.cos(angle), shape[0] / 2 + radius * math.sin(angle)
     distance = np.hypot(x - cx, y - cy)
-    return 1.0 / (1.0 + np.exp(-(distance - np.quantile(distance, 1.0 - covered)) / 3.0)).astype(np.float32)
+    return np.asarray(expit((distance - np.quantile(distance, 1.0 - covered)) / 3.0), np.float32)
 
 
 def beam_profile(rng: np.random.Generator, shape: tuple[int, int], strength: float = 0.04) -> np.ndarray:

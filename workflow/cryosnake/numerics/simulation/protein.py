@@ -13,12 +13,12 @@ from cryosnake.numerics.symmetry import operators
 
 STEP = 3.8  # Å between consecutive CA atoms
 _RESIDUE_VOLUME = 134.0  # Å³: 110 Da × 1.21 Å³/Da
-_SLACK = 1.15  # how much larger a domain's sphere is than its residues
-_TRIALS = 48  # orientations tried per segment
+_SLACK = 1.3  # how much larger a domain's sphere is than its residues
+_TRIALS = 96  # orientations tried per segment
 _SIDE_ATOMS = np.array([0, 1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 5, 5, 5, 6, 7, 7, 8, 10])  # heavy, one per amino acid
 
 
-def pseudo_protein(symmetry: str = "D2", residues: int = 1020, seed: int = 1) -> Atoms:
+def pseudo_protein(symmetry: str = "D2", residues: int = 960, seed: int = 1) -> Atoms:
     """Return the atoms of an invented, protein-like complex.
 
     A chain of CA atoms grows segment by segment (loop, then α-helix or β-strand) as a self-avoiding walk that also
@@ -112,16 +112,16 @@ def _grow_chain(rng: np.random.Generator, residues: int, group: np.ndarray) -> n
         centre = centres[min(int(grown / quota), count - 1)]
         trial = _trial_segments(rng, pieces[-1][-1])
         excess = np.linalg.norm(trial - centre, axis=2) / allowed
-        cost = np.clip(excess - 1.0, 0.0, None).mean(1) + 0.02 * rng.random(_TRIALS)
+        cost = np.clip(excess - 1.0, 0.0, None).mean(1) + 0.02 * rng.random(_TRIALS) + 0.05 * excess.mean(1)
         free = _admissible(trial, np.concatenate(pieces), group)
         cost[~free] = np.inf
         best = int(cost.argmin())
         moving = np.linalg.norm(pieces[-1][-1] - centre) > allowed  # on the way from the last domain to this one
-        if cost[best] < (0.5 if moving else 0.08):
+        if cost[best] < (0.55 if moving else 0.12):
             pieces.append(trial[best])
             continue
         failures += 1
-        if failures % 25 == 0:  # jammed: go back some segments, and in the end give more room
+        if failures % 60 == 0:  # jammed: go back some segments, and in the end give more room
             del pieces[max(1, len(pieces) - int(rng.integers(1, 4))) :]
             allowed *= 1.01
     return np.concatenate(pieces)[:residues]
