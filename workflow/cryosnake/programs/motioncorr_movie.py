@@ -1,0 +1,131 @@
+"""One movie's frames as spectra: gain, bad pixels, Fourier transform, binning. What movies share is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.defects import read_defects
+from cryosnake.io.gain import read_gain
+from cryosnake.numerics.backend import Array, fft_of, namespace, to_device
+from cryosnake.numerics.fourier_crop import binned_shape, resample_half_spectrum
+from cryosnake.numerics.motion.correlation import Band, make_band, narrow
+from cryosnake.numerics.motion.dose import accumulated_dose
+from cryosnake.numerics.motion.frames import bad_pixels, corrected_frame, replacement_sources
+from cryosnake.numerics.motion.summing import DoseWeights, make_dose_weights
+
+_SEED = 1  # of the draws that replace bad pixels: the same movie gives the same micrograph
+
+
+@dataclass
+class Calibration:
+    """Gain reference and defects, read once for each size of movie."""
+
+    gain: str | None
+    rotation: int
+    flip: int
+    defects: str | None
+    _read: dict[tuple[tuple[int, int], bool], tuple[np.ndarray | None, np.ndarray, np.ndarray]] = field(
+        default_factory=dict)
+
+    def of(self, movie: str, shape: tuple[int, int]) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+        """Return gain (None without one), its zeros and the pixels of the defect file (bool) for a movie.
+
+        Raises
+        ------
+        CryosnakeError
+            When a file cannot be read or does not fit the movie.
+        """
+        key = (shape, movie.lower().endswith((".eer", ".ecc")))
+        if key not in self._read:
+            gain = read_gain(self.gain, shape, self.rotation, self.flip, movie=movie) if self.gain else None
+            dead = np.zeros(shape, dtype=bool) if gain is None else gain <= 0
+            listed = read_defects(self.defects, shape) if self.defects else np.zeros(shape, dtype=bool)
+            self._read[key] = (gain, dead, listed)
+        return self._read[key]
+
+
+@dataclass
+class WeightCache:
+    """The dose weights of the movies so far, for one size and number of frames: nearly always that of the data set."""
+
+    _key: tuple[object, ...] = ()
+    _weights: DoseWeights | None = None
+
+    def get(self, shape: tuple[int, int], count: int, pixel_size: float, voltage: float, options: SimpleNamespace,
+            first: int, device: str) -> DoseWeights:
+        """Return the weights for `count` frames from frame `first` (counted from 1) summed to `shape`."""
+        key = (shape, count, first)
+        if self._weights is None or key != self._key:
+            doses = accumulated_dose(count, options.dose_per_frame, options.pre_exposure, first - 1)
+            made = make_dose_weights(shape, pixel_size, voltage, options.dose_per_frame, doses)
+            self._weights = DoseWeights(to_device(made.first, device), to_device(made.step, device))
+            self._key = key
+        return self._weights
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """The frames of a movie, transformed.
+
+    `sum_spectra` (f, ny, nx // 2 + 1) at the binned `shape`; `band_spectra` (f, rows, columns) in the `band` of the
+    alignment; `hot_pixels` (n, 2) are x, y of the bad ones that no defect file lists; `scale` is binned by movie pixels, for x and y.
+    """
+
+    sum_spectra: Array
+    shape: tuple[int, int]
+    band_spectra: Array
+    band: Band
+    movie_shape: tuple[int, int]
+    hot_pixels: np.ndarray
+    scale: tuple[float, float]
+
+
+def transform_movie(raw: np.ndarray, name: str, calibration: Calibration, bfactor: float, bin_factor: float,
+                    device: str) -> Spectra:
+    """Correct and transform the frames (f, ny, nx) of a movie.
+
+    Raises
+    ------
+    CryosnakeError, ValueError
+        When gain or defects do not fit, or the movie holds no image.
+    """
+    image = (raw.shape[1], raw.shape[2])
+    if image[0] % 2 or image[1] % 2:
+        raise CryosnakeError(f"{name} has {image[1]} x {image[0]} pixels; an odd number is not supported")
+    gain, dead, listed = calibration.of(name, image)
+    bad = bad_pixels(_sum(raw, gain), dead | listed)
+    targets = np.flatnonzero(bad)
+    rng = np.random.default_rng(_SEED)
+    on_device = [to_device(array, device) for array in (targets, raw[0][:1].astype(np.float32))]
+    gain_there = None if gain is None else to_device(gain, device)
+    band, everything = (make_band(image, b, like=on_device[1]) for b in (bfactor, 0.0))
+    shape = binned_shape(image, bin_factor)
+    sum_spectra = band_spectra = None
+    for f, frame in enumerate(raw):
+        sources = to_device(replacement_sources(bad, rng), device)
+        clean = corrected_frame(to_device(frame, device), gain_there, on_device[0], sources)
+        spectrum = fft_of(clean).rfft2(clean)
+        low = narrow(spectrum, everything, band)
+        kept = spectrum if shape == image else resample_half_spectrum(spectrum, image[1], shape)
+        if sum_spectra is None or band_spectra is None:
+            sum_spectra, band_spectra = _stack(len(raw), kept), _stack(len(raw), low)
+        sum_spectra[f], band_spectra[f] = kept, low
+    y, x = np.nonzero(bad & ~listed)  # RELION's polishing reads the defect file itself, but not the gain's zeros
+    return Spectra(sum_spectra, shape, band_spectra, band, image, np.stack([x, y], axis=1),
+                   (shape[1] / image[1], shape[0] / image[0]))
+
+
+def _stack(count: int, like: Array) -> Array:
+    return namespace(like).empty((count, *like.shape), dtype=like.dtype)
+
+
+def _sum(raw: np.ndarray, gain: np.ndarray | None) -> np.ndarray:
+    """Return the sum of the frames times the gain, float32."""
+    total = np.zeros(raw.shape[1:], dtype=np.float32)
+    for frame in raw:
+        total += frame
+    return total if gain is None else total * gain
