@@ -16,7 +16,8 @@ from cryosnake.programs import select
 
 OPTICS = pd.DataFrame({
     "rlnOpticsGroupName": ["og1"], "rlnOpticsGroup": [1], "rlnMicrographOriginalPixelSize": [1.5],
-    "rlnVoltage": [300.0], "rlnSphericalAberration": [2.7], "rlnAmplitudeContrast": [0.1], "rlnImagePixelSize": [3.0], "rlnImageSize": [16],
+    "rlnVoltage": [300.0], "rlnSphericalAberration": [2.7], "rlnAmplitudeContrast": [0.1],
+    "rlnImagePixelSize": [3.0], "rlnImageSize": [16],
     "rlnImageDimensionality": [2]})
 
 
@@ -206,7 +207,7 @@ def test_same_parts_as_relion(tmp_path: Path, source: Path, relion: Path, option
                                                                  str(value))]
     (tmp_path / "r").mkdir()
     subprocess.run([str(relion / "relion_star_handler"), "--i", str(source), "--o", "r/particles.star", "--split",
-                    *words], cwd=tmp_path, capture_output=True, timeout=60, check=False)  # it stops after the parts are written
+                    *words], cwd=tmp_path, capture_output=True, timeout=60, check=False)  # stops after writing them
     ours, theirs = (sorted(folder.glob("particles_split*.star")) for folder in (out, tmp_path / "r"))
     assert [path.name for path in ours] == [path.name for path in theirs] and len(ours) >= 2
     assert [names(path) for path in ours] == [names(path) for path in theirs]

@@ -129,17 +129,20 @@ def motion_statistics(motion: Mapping[str, np.ndarray]) -> Figure:
 
 def histogram(axes: Axes, values: np.ndarray, name: str) -> None:
     """Draw a histogram with its median; the uppermost per cent is gathered in the last bin."""
+    from matplotlib.ticker import MaxNLocator
+
     high = np.percentile(values, 99) if len(values) > 100 else values.max()
     shown = np.minimum(values, high)
-    edges = np.linspace(shown.min(), max(high, shown.min() + 1e-6), int(np.clip(np.sqrt(len(values)) * 1.5, 8, 40)) + 1)
-    axes.hist(shown, edges, color=BLUE, edgecolor="white", linewidth=0.6)
+    bins = int(np.clip(np.sqrt(len(values)) * 1.5, 8, 40))
+    low = float(shown.min())
+    axes.hist(shown, bins, range=(low, max(float(high), low + 1e-6)), color=BLUE, edgecolor="white", linewidth=0.6)
     median = float(np.median(values))
     axes.axvline(median, color=INK, linewidth=1.0, linestyle="--")
     axes.annotate(f"median {median:.3g}", (median, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -3),
                   textcoords="offset points", va="top", fontsize=8,
                   bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0})
     axes.set(xlabel=name, ylabel="micrographs")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def series(axes: Axes, values: np.ndarray, name: str, bad: np.ndarray) -> None:
