@@ -33,8 +33,8 @@ def finish(process: subprocess.Popen[str]) -> int:
 
 
 def clean(project: Path) -> bool:
-    """No lock and nothing left of one."""
-    return not [path.name for path in project.iterdir() if path.name.startswith(LOCK_DIRECTORY)]
+    """No lock, nothing left of one, and no half-written file."""
+    return not [path.name for path in project.iterdir() if path.name.startswith(LOCK_DIRECTORY) or "tmp" in path.name]
 
 
 ADD_JOBS = """

@@ -144,11 +144,14 @@ def _break_if_stale(lock: Path) -> bool:
     path = lock / LOCK_FILE
     try:
         with open(path, "r+", encoding="utf-8", errors="replace") as file:
-            if not _is_gone(_fields(file.read())):
+            owner = _fields(file.read())
+            if not _is_gone(owner):
                 return False
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_ino != os.stat(path).st_ino:
                 return False
+            # Its half-written file goes first: the name holds only the process number, which may come again.
+            (lock.parent / f".{PIPELINE_FILE}.{owner['pid']}.tmp").unlink(missing_ok=True)
             _release(lock)
             return True
     except OSError:  # freed meanwhile, or being freed by another
