@@ -14,6 +14,8 @@ from cryosnake.io.paths import micrograph_root, post_name, relative_to_project
         ("MotionCorr/job002/", "Movies/a.tiff", "MotionCorr/job002/Movies/a"),
         ("CtfFind/job003/", "MotionCorr/job002/Movies/a.mrc", "CtfFind/job003/Movies/a"),
         ("CtfFind/job1003/", "MotionCorr/job1002/Movies/a.b.mrc", "CtfFind/job1003/Movies/a.b"),
+        ("Extract/job005", "job123/a.mrc", "Extract/job005/a"),
+        ("MotionCorr/job002", "Mov.v1/a.0.tif", "MotionCorr/job002/Mov_v1/a_0"),
         ("Extract/job005", "a.mrcs", "Extract/job005/a"),
         # a folder of the user that only looks like a job is not one
         ("Extract/job005", "MotionCorr/job002/jobs/a.mrc", "Extract/job005/jobs/a"),

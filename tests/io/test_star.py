@@ -164,6 +164,14 @@ def test_text_that_star_cannot_hold(tmp_path: Path, value: str) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.star"]
 
 
+def test_what_early_relion_wrote(tmp_path: Path) -> None:
+    """A tab inside a text, and a remark behind the table: relion31_project_bgal has both."""
+    text = "data_a\n\nloop_ \n_x #1 \n_y #2 \n         1 STAR__\t__files \n \n kk= 3 ii= 4 jj= 5\n\n"
+    assert read_text(tmp_path / "a.star", text)["a"].to_dict("records") == [{"x": 1, "y": "STAR__\t__files"}]
+    with pytest.raises(CryosnakeError, match="line 7"):
+        read_text(tmp_path / "a.star", text.replace(" \n kk", "kk"))
+
+
 def test_missing_text_and_empty_table(tmp_path: Path) -> None:
     path = tmp_path / "a.star"
     write_star(path, {"p": pd.DataFrame({"rlnGroupName": ["a", None]}), "q": pd.DataFrame({"rlnImageName": []})})

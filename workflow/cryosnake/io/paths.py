@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from cryosnake.errors import CryosnakeError
 
-# RELION takes the first path component below a folder that starts with "job" and three digits for a job directory.
-_JOB_PREFIX = re.compile(r"^.*?/job\d{3,}/+")
+# RELION takes the first path component that starts with "job" and three digits for a job directory.
+_JOB_PREFIX = re.compile(r"^(?:.*?/)?job\d{3}[^/]*/+")
+_NO_DOTS = "MotionCorr"  # RELION's motion correction, alone of all jobs, writes the dots of a movie's path as _
 
 
 def post_name(name: str | os.PathLike[str]) -> str:
@@ -28,12 +29,15 @@ def post_name(name: str | os.PathLike[str]) -> str:
 def micrograph_root(job_dir: str | os.PathLike[str], name: str | os.PathLike[str]) -> Path:
     """Return the path, without extension, below which a job puts its products of one micrograph.
 
-    The leading `<Type>/jobNNN/` of `name` is dropped, its extension too, and the rest is joined to `job_dir`.
+    The leading `<Type>/jobNNN/` of `name` is dropped, its extension too, and the rest is joined to `job_dir`. Below
+    MotionCorr the remaining dots become underscores, for RELION writes, and looks for, those names.
 
     >>> micrograph_root("MotionCorr/job002", "Movies/a.tiff").as_posix()
     'MotionCorr/job002/Movies/a'
     >>> micrograph_root("CtfFind/job003/", "MotionCorr/job002/Movies/a.mrc").as_posix()
     'CtfFind/job003/Movies/a'
+    >>> micrograph_root("MotionCorr/job002", "Movies/a.0.tiff").as_posix()
+    'MotionCorr/job002/Movies/a_0'
 
     Raises
     ------
@@ -46,7 +50,10 @@ def micrograph_root(job_dir: str | os.PathLike[str], name: str | os.PathLike[str
             f"{os.fspath(name)!r} does not lie below the project folder: link its folder into the project "
             "(ln -s /where/the/movies/are Movies) and import it by the relative path."
         )
-    return Path(job_dir) / post.with_suffix("")
+    stem = post.with_suffix("")
+    if Path(job_dir).parent.name == _NO_DOTS:
+        stem = PurePosixPath(str(stem).replace(".", "_"))
+    return Path(job_dir) / stem
 
 
 def relative_to_project(path: str | os.PathLike[str], project: str | os.PathLike[str] = ".") -> str:

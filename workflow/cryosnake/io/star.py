@@ -191,28 +191,34 @@ def _columns(lines: list[str], first: int, width: int, place: _Place) -> Iterato
     for start in range(first, len(lines), _ROWS_AT_ONCE):
         chunk = lines[start : start + _ROWS_AT_ONCE]
         text = "\n".join(chunk)
-        if '"' in text or "'" in text or "#" in text:
-            rows = [_row(line, width) for line in chunk]
-            counts = list(map(len, rows))
-            fields = [field for row in rows for field in row]
-        else:
-            counts = list(map(len, map(str.split, chunk)))
+        plain = not ('"' in text or "'" in text or "#" in text)
+        if plain and set(map(len, map(str.split, chunk))) <= {0, width}:
             fields = text.split()
-        if not set(counts) <= {0, width}:
-            index = next(i for i, count in enumerate(counts) if count not in (0, width))
-            raise place.error(start + index, f"the row has {counts[index]} fields for {width} labels: the file was "
-                                             "cut off or edited. Remove the row or make the file again.")
+        else:
+            rows = (_row(lines, index, width, place) for index in range(start, start + len(chunk)))
+            fields = [field for row in rows for field in row]
         yield [fields[column::width] for column in range(width)]
 
 
-def _row(line: str, width: int) -> list[str]:
-    """Return the fields of a row that may hold quotes and comments."""
+def _row(lines: list[str], index: int, width: int, place: _Place) -> list[str]:
+    """Return the fields of a row that may hold quotes and comments, or be a line that is no row."""
+    line = lines[index]
     fields = _fields(line)
-    if fields and line.lstrip().startswith("#"):
+    if line.lstrip().startswith("#"):
         return []
+    if len(fields) in (0, width):
+        return fields
     if len(fields) > width and fields[width].startswith("#"):
         return fields[:width]
-    return fields
+    # Early versions of RELION 3.1 wrote texts that hold a tab; between fields they wrote blanks.
+    between_blanks = [field for field in line.split(" ") if field.strip()]
+    if len(between_blanks) == width:
+        return between_blanks
+    # They also wrote remarks behind the blank line that ends a table (relion_locres_fscs.star).
+    if index and not lines[index - 1].strip():
+        return []
+    raise place.error(index, f"the row has {len(fields)} fields for {width} labels: the file was cut off or edited. "
+                             "Remove the row or make the file again.")
 
 
 def _fields(line: str) -> list[str]:
