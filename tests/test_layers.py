@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,8 @@ def test_planning_imports_are_cheap() -> None:
 
     def cpu(code: str) -> float:
         script = f"import resource; {code}; print(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))"
-        return min(float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return min(float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=kept,
                                         check=True).stdout) for _ in range(5))
 
     cost = cpu("import cryosnake.project.lookup, cryosnake.project.session; from cryosnake.jobs.registry import "

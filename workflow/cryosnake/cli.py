@@ -97,15 +97,12 @@ def _retry(arguments: argparse.Namespace) -> None:
 
 
 def _rebuild(_: argparse.Namespace) -> None:
-    from cryosnake.pipeline.files import PIPELINE_FILE, write_pipeline
-    from cryosnake.pipeline.lock import pipeline_lock
+    from cryosnake.pipeline.files import PIPELINE_FILE
+    from cryosnake.pipeline.lock import rebuild_pipeline
     from cryosnake.pipeline.markers import write_node_markers
-    from cryosnake.pipeline.rebuild import rebuild
 
-    with pipeline_lock(Path()):
-        warnings: list[str] = []
-        pipeline = rebuild(Path(), warnings)
-        write_pipeline(PIPELINE_FILE, pipeline)
+    warnings: list[str] = []
+    pipeline = rebuild_pipeline(Path(), warnings)
     write_node_markers(Path(), pipeline)
     print("\n".join(warnings), file=sys.stderr, end="\n" if warnings else "")
     print(f"{PIPELINE_FILE}: {len(pipeline.processes)} jobs, {len(pipeline.nodes)} nodes")

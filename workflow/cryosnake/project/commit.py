@@ -11,12 +11,11 @@ from pathlib import Path
 
 from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.files import PIPELINE_FILE, write_pipeline
+from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.job_star import write_job_pipeline, write_job_star
-from cryosnake.pipeline.lock import update_pipeline
+from cryosnake.pipeline.lock import rebuild_pipeline, update_pipeline
 from cryosnake.pipeline.markers import back_up, make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, Status
-from cryosnake.pipeline.rebuild import rebuild, restore_labels
 from cryosnake.project.adapter import relion_options, with_job
 from cryosnake.project.batches import read_manifest, write_manifest
 from cryosnake.project.disk import BATCHES
@@ -48,12 +47,12 @@ def commit(plan: Plan) -> None:
 def ensure_pipeline() -> None:
     """Make default_pipeline.star where there is none, from the job directories that there are."""
     if not Path(PIPELINE_FILE).exists():
-        write_pipeline(PIPELINE_FILE, rebuild(PROJECT))
+        rebuild_pipeline(PROJECT)
 
 
 def _adder(plan: Plan) -> Callable[[Pipeline], Pipeline]:
     def add(before: Pipeline) -> Pipeline:
-        pipeline = restore_labels(PROJECT, before)  # RELION 3.1 drops them on its own writes
+        pipeline = before
         for job in plan.jobs.values():
             process = pipeline.processes.get(f"{job.path}/")
             if job.new:
