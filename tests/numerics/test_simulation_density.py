@@ -6,8 +6,6 @@ import mrcfile
 import numpy as np
 import pytest
 import scipy.fft
-from scipy.spatial import cKDTree
-
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.fsc import fsc, shell_index, shell_sum
@@ -16,6 +14,7 @@ from cryosnake.numerics.simulation import atoms as model
 from cryosnake.numerics.simulation.density import SHAPE_B_FACTOR, density_from_atoms, project_atoms
 from cryosnake.numerics.simulation.protein import pseudo_protein
 from cryosnake.numerics.symmetry import operators
+from scipy.spatial import cKDTree
 
 BOX, PIXEL = 48, 4.5
 
@@ -37,7 +36,7 @@ def exact_transform(atoms: model.Atoms, k: np.ndarray, b_factor: float, solvent:
 
 def test_single_domain_is_as_compact_as_a_globular_protein() -> None:
     # Radius of gyration 2.2 N^0.38 Å of globular proteins (Skolnick, Kolinski & Ortiz 1997); a walk packs less
-    # tightly than a fold: 25 % more is allowed, and with it twice the volume is not.
+    # tightly than a fold, hence 25 %.
     for seed in (1, 2, 3):
         atoms = pseudo_protein("C1", 200, seed)
         centred = atoms.positions - atoms.positions.mean(0)

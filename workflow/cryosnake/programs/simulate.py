@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import tifffile
 
-from cryosnake.io.atomic import replacing
+from cryosnake.io.movies import write_movie_tiff
 from cryosnake.io.mrc import write_mrc
 from cryosnake.numerics.simulation.atoms import Atoms, diameter
 from cryosnake.numerics.simulation.detector import Detector, random_detector, recorded_frame
@@ -145,9 +144,8 @@ def _specimen(rng: np.random.Generator, atoms: Atoms, particles: Particles, opti
 
 
 def _write_frames(path: Path, frames: np.ndarray, pixel_size: float) -> None:
-    """Write the raw counts; TIFF as RELION reads it, from the last row to the first."""
+    """Write the raw counts."""
     if path.suffix == ".mrcs":
         write_mrc(path, frames.astype(np.int8 if frames.max() < 128 else np.uint16), pixel_size, stack=True)
         return
-    with replacing(path) as temporary:
-        tifffile.imwrite(temporary, frames[:, ::-1], compression="lzw", photometric="minisblack")
+    write_movie_tiff(path, frames)

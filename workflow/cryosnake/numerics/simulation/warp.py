@@ -10,9 +10,9 @@ import numpy as np
 from cryosnake.numerics.simulation.motion import Motion, total_shift
 
 MARGIN = 40  # pixels simulated beyond each edge, so that motion brings in specimen and not the other side
-_TAPS = 10
+_TAPS = 12
 _TABLE = 512
-_CELL = 32  # pixels between the points at which the shift is worked out; linear in between
+_CELL = 16  # pixels between the points at which the shift is worked out; linear in between
 
 
 def _sinc_table() -> np.ndarray:
@@ -27,48 +27,51 @@ def _sinc_table() -> np.ndarray:
 _SINC = _sinc_table()
 
 
-@nb.njit(parallel=True, cache=True)
+@nb.njit(inline="always")
+def _linear(grid, x, y):  # type: ignore[no-untyped-def]
+    """Return the value of a grid at (x, y) in units of its cells, by bilinear interpolation."""
+    i, j = min(max(int(x), 0), grid.shape[1] - 2), min(max(int(y), 0), grid.shape[0] - 2)
+    a, b = x - i, y - j
+    return ((grid[j, i] * (1 - a) + grid[j, i + 1] * a) * (1 - b)
+            + (grid[j + 1, i] * (1 - a) + grid[j + 1, i + 1] * a) * b)
+
+
+@nb.njit(parallel=True, fastmath=True, cache=True)
 def _moved(image, shift_x, shift_y, cell, margin, shape, table):  # type: ignore[no-untyped-def]
     """Return the frame (h, w) whose pixel q shows `image` at q + shift(q); shifts are given on a grid of `cell` px."""
     h, w = shape
-    rows, taps, steps = image.shape[0], table.shape[1], table.shape[0] - 1
+    rows, columns = image.shape
+    taps, steps = table.shape[1], table.shape[0] - 1
     across = np.zeros((rows, w), np.float32)
-    for y in nb.prange(rows):  # along x first, at the specimen's own rows
-        v = min(max(y - margin, 0), h - 1) / cell
-        j = int(v)
-        b = v - j
+    for y in nb.prange(rows):  # first along x, at the specimen's own rows
+        row = (y - margin) / cell
         for x in range(w):
-            u = x / cell
-            i = int(u)
-            a = u - i
-            s = ((shift_x[j, i] * (1 - a) + shift_x[j, i + 1] * a) * (1 - b)
-                 + (shift_x[j + 1, i] * (1 - a) + shift_x[j + 1, i + 1] * a) * b)
-            source = x + margin + s
+            # The shift belongs to the frame's row that this row of the specimen ends up in.
+            final = row - _linear(shift_y, x / cell, row) / cell
+            source = x + margin + _linear(shift_x, x / cell, final)
             whole = math.floor(source)
-            k = int((source - whole) * steps + 0.5)
-            first = int(whole) - taps // 2 + 1
+            k, first = int((source - whole) * steps + 0.5), int(whole) - taps // 2 + 1
             total = np.float32(0.0)
-            for t in range(taps):
-                total += table[k, t] * image[y, min(max(first + t, 0), image.shape[1] - 1)]
+            if first >= 0 and first + taps <= columns:
+                for t in range(taps):
+                    total += table[k, t] * image[y, first + t]
+            else:  # more motion than margin: the edge is repeated
+                for t in range(taps):
+                    total += table[k, t] * image[y, min(max(first + t, 0), columns - 1)]
             across[y, x] = total
     frame = np.empty((h, w), np.float32)
     for y in nb.prange(h):
-        v = y / cell
-        j = int(v)
-        b = v - j
         for x in range(w):
-            u = x / cell
-            i = int(u)
-            a = u - i
-            s = ((shift_y[j, i] * (1 - a) + shift_y[j, i + 1] * a) * (1 - b)
-                 + (shift_y[j + 1, i] * (1 - a) + shift_y[j + 1, i + 1] * a) * b)
-            source = y + margin + s
+            source = y + margin + _linear(shift_y, x / cell, y / cell)
             whole = math.floor(source)
-            k = int((source - whole) * steps + 0.5)
-            first = int(whole) - taps // 2 + 1
+            k, first = int((source - whole) * steps + 0.5), int(whole) - taps // 2 + 1
             total = np.float32(0.0)
-            for t in range(taps):
-                total += table[k, t] * across[min(max(first + t, 0), rows - 1), x]
+            if first >= 0 and first + taps <= rows:
+                for t in range(taps):
+                    total += table[k, t] * across[first + t, x]
+            else:
+                for t in range(taps):
+                    total += table[k, t] * across[min(max(first + t, 0), rows - 1), x]
             frame[y, x] = total
     return frame
 
