@@ -162,5 +162,6 @@ def test_real_model_has_the_power_of_the_given_map(real_data: Path) -> None:
     ours = density_from_atoms(atoms, 64, 3.54, b_factor=40.0)
     # The given map lies on its symmetry axes and the model does not, so the rotational averages are compared.
     shells = shell_index(64)
-    powers = [shell_sum(np.abs(scipy.fft.rfftn(each.astype(np.float64))) ** 2, shells, 24)[3:] for each in (ours, given)]
+    powers = [shell_sum(np.abs(scipy.fft.rfftn(each.astype(np.float64))) ** 2, shells, 24)[3:]
+              for each in (ours, given)]
     assert np.corrcoef(np.log(powers))[0, 1] > 0.97

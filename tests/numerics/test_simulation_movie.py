@@ -46,7 +46,7 @@ def test_still_specimen_is_the_first_frame() -> None:
 
 
 def test_interpolation_keeps_frequencies_up_to_three_quarters_of_nyquist() -> None:
-    y, x = np.mgrid[-MARGIN : SHAPE[0] + MARGIN, -MARGIN : SHAPE[1] + MARGIN].astype(np.float32)
+    x = np.mgrid[-MARGIN : SHAPE[0] + MARGIN, -MARGIN : SHAPE[1] + MARGIN][1].astype(np.float32)
     half = Motion(np.array([[0.0, 0.0], [0.5, -0.5]]), np.zeros(36), SHAPE)
     for frequency in (0.1, 0.3, 0.375):  # per pixel; half a pixel is the worst case
         moved = move(np.cos(2 * np.pi * frequency * x), half, 1)
