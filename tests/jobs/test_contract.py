@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 import pytest
+
 from cryosnake.jobs.model import NODE_TYPES, JobType
 from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.types import PROCESS_TYPES

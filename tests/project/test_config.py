@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.config import ConfigError, parse_config
 from cryosnake.project.config_lines import line_of

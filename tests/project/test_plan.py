@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.pipeline.files import read_pipeline

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.model import MICROGRAPHS, JobType, Output, Parameter, Slot

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from cryosnake.io.star import read_star
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Status

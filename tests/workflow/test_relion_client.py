@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cryosnake.io.mrc import read_images
 from cryosnake.io.star import read_star, read_table
 from cryosnake.pipeline.files import read_pipeline

@@ -1,0 +1,94 @@
+"""The commands of `cryosnake` on a project that was planned and half run."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryosnake.cli import main
+from cryosnake.io.mrc import write_mrc
+from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.markers import set_exit
+from cryosnake.pipeline.model import Status
+from cryosnake.project.commit import commit
+from cryosnake.project.config import parse_config
+from cryosnake.project.plan import make_plan
+from cryosnake.project.run_status import close_run, set_job_status
+
+RAW = {
+    "microscope": {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0, "dose_per_frame": 1.2},
+    "jobs": {"movies": {"type": "import", "movies": "Movies/*.mrcs"},
+             "motion": {"type": "motioncorr", "movies": "movies"}},
+}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    Path("Movies").mkdir()
+    for number in range(3):
+        path = Path(f"Movies/m{number}.mrcs")
+        write_mrc(path, np.zeros((2, 8, 8), np.float32), 1.0, stack=True)
+        os.utime(path, (time.time() - 60,) * 2)
+    commit(make_plan(parse_config(RAW)))
+    set_job_status("Import/job001", Status.SUCCEEDED)
+    set_exit("Import/job001", Status.SUCCEEDED)
+    Path("MotionCorr/job002/batches/0001.done").write_text(
+        "Movies/m0.mrcs\t1:1\tok\t\nMovies/m1.mrcs\t1:1\tfailed\tis corrupt\n")
+    return tmp_path
+
+
+def test_status_lists_every_job(project, capsys) -> None:
+    assert main(["status"]) == 0
+    text = capsys.readouterr().out
+    assert "Import/job001" in text
+    motion = next(line for line in text.splitlines() if "MotionCorr/job002" in line)
+    assert motion.split()[:5] == ["MotionCorr/job002", "motion", "Scheduled", "1", "1"]
+    assert "no run is going on" in text
+
+
+def test_retry_forgets_failures(project, capsys) -> None:
+    assert main(["retry", "MotionCorr/motion"]) == 0
+    assert "Movies/m1.mrcs" in capsys.readouterr().out
+    assert "failed" not in Path("MotionCorr/job002/batches/0001.done").read_text()
+    assert main(["retry", "MotionCorr/job002"]) == 0
+    assert "nothing to retry" in capsys.readouterr().out
+    assert main(["retry", "MotionCorr/job077"]) == 1
+
+
+def test_the_pipeline_is_rebuilt_from_the_directories(project, capsys) -> None:
+    before = read_pipeline("default_pipeline.star")
+    Path("default_pipeline.star").unlink()
+    assert main(["rebuild-pipeline"]) == 0
+    assert read_pipeline("default_pipeline.star") == before
+    assert "2 jobs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "content"), [("chart.svg", b"motion"), ("chart.png", b"PNG"),
+                                               ("chart.dot", b"motion")])
+def test_flowcharts_are_drawn(project, name, content, capsys) -> None:
+    assert main(["flowchart", "--out", name]) == 0
+    assert content in Path(name).read_bytes()
+
+
+def test_a_flowchart_of_another_kind_is_refused(project, capsys) -> None:
+    assert main(["flowchart", "--out", "chart.bmp"]) == 1
+    assert ".svg, .png or .dot" in capsys.readouterr().err
+
+
+def test_what_a_failed_run_left_running_is_closed(project) -> None:
+    set_job_status("MotionCorr/job002", Status.RUNNING)
+    assert close_run(["Import/job001", "MotionCorr/job002"]) == ["MotionCorr/job002"]
+    assert read_pipeline("default_pipeline.star").processes["MotionCorr/job002/"].status == Status.FAILED
+    assert Path("MotionCorr/job002/RELION_JOB_EXIT_FAILURE").exists()
+
+
+def test_commands_outside_a_project_say_so(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["status"]) == 1
+    assert "default_pipeline.star" in capsys.readouterr().err
