@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.paths import micrograph_root, post_name, relative_to_project
+from cryosnake.project.unfinished import product_files
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,12 @@ from cryosnake.io.paths import micrograph_root, post_name, relative_to_project
 )
 def test_root_of_a_micrograph(job: str, name: str, root: str) -> None:
     assert micrograph_root(job, name) == Path(root)
+
+
+@pytest.mark.parametrize("name", ["Movies/a.tif", "MotionCorr/job002/Movies/a.mrc", "Movies/a.0.tif", "job123/a.mrc"])
+@pytest.mark.parametrize("job", ["MotionCorr/job002", "CtfFind/job003"])
+def test_the_planner_looks_for_the_same_names(job: str, name: str) -> None:
+    assert product_files(job, ["{root}.mrc"], name) == [f"{micrograph_root(job, name)}.mrc"]
 
 
 def test_post_name_keeps_the_extension() -> None:

@@ -26,18 +26,29 @@ def post_name(name: str | os.PathLike[str]) -> str:
     return _JOB_PREFIX.sub("", os.fspath(name))
 
 
-def micrograph_root(job_dir: str | os.PathLike[str], name: str | os.PathLike[str]) -> Path:
+def product_root(job_dir: str, name: str) -> str:
     """Return the path, without extension, below which a job puts its products of one micrograph.
 
     The leading `<Type>/jobNNN/` of `name` is dropped, its extension too, and the rest is joined to `job_dir`. Below
-    MotionCorr the remaining dots become underscores, for RELION writes, and looks for, those names.
+    MotionCorr the remaining dots become underscores, for RELION writes, and looks for, those names. Text in, text
+    out, no checks: a plan asks this for every micrograph.
 
-    >>> micrograph_root("MotionCorr/job002", "Movies/a.tiff").as_posix()
+    >>> product_root("MotionCorr/job002", "Movies/a.tiff")
     'MotionCorr/job002/Movies/a'
-    >>> micrograph_root("CtfFind/job003/", "MotionCorr/job002/Movies/a.mrc").as_posix()
+    >>> product_root("CtfFind/job003/", "MotionCorr/job002/Movies/a.mrc")
     'CtfFind/job003/Movies/a'
-    >>> micrograph_root("MotionCorr/job002", "Movies/a.0.tiff").as_posix()
+    >>> product_root("MotionCorr/job002", "Movies/a.0.tiff")
     'MotionCorr/job002/Movies/a_0'
+    """
+    job = job_dir.rstrip("/")
+    stem = os.path.splitext(_JOB_PREFIX.sub("", name))[0]
+    if os.path.basename(os.path.dirname(job)) == _NO_DOTS:
+        stem = stem.replace(".", "_")
+    return f"{job}/{stem}"
+
+
+def micrograph_root(job_dir: str | os.PathLike[str], name: str | os.PathLike[str]) -> Path:
+    """Return `product_root` as a path that lies below the job directory.
 
     Raises
     ------
@@ -50,10 +61,7 @@ def micrograph_root(job_dir: str | os.PathLike[str], name: str | os.PathLike[str
             f"{os.fspath(name)!r} does not lie below the project folder: link its folder into the project "
             "(ln -s /where/the/movies/are Movies) and import it by the relative path."
         )
-    stem = post.with_suffix("")
-    if Path(job_dir).parent.name == _NO_DOTS:
-        stem = PurePosixPath(str(stem).replace(".", "_"))
-    return Path(job_dir) / stem
+    return Path(product_root(os.fspath(job_dir), str(PurePosixPath(name))))
 
 
 def relative_to_project(path: str | os.PathLike[str], project: str | os.PathLike[str] = ".") -> str:
