@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.defects import read_defects
 from cryosnake.io.gain import read_gain

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import starfile
+
 from cryosnake.io.mrc import check_complete, read_images, read_mrc
 from cryosnake.io.star import read_star, read_table, write_star
 

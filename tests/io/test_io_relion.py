@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from cryosnake.io.movies import write_movie_tiff
 from cryosnake.io.mrc import read_images, write_mrc
 from cryosnake.io.paths import micrograph_root, post_name

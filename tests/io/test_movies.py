@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.completeness import check_movie_complete
 from cryosnake.io.movies import movie_info, read_frames, write_movie_tiff

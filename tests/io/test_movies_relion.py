@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from test_movies import eer_code, write_eer
+
 from cryosnake.io.defects import read_defects
 from cryosnake.io.gain import read_gain
 from cryosnake.io.movies import read_frames, write_movie_tiff
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import write_star
-from test_movies import eer_code, write_eer
 
 pytestmark = pytest.mark.relion
 HEIGHT, WIDTH = 192, 256

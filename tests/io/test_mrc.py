@@ -7,6 +7,9 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import (
     StackWriter,
@@ -18,8 +21,6 @@ from cryosnake.io.mrc import (
     read_mrc,
     write_mrc,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 CODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 

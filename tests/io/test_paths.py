@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.paths import micrograph_root, post_name, relative_to_project
 from cryosnake.project.unfinished import product_files

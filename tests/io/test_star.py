@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cryosnake.errors import CryosnakeError
-from cryosnake.io.star import optics_of, read_star, read_table, write_star
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.star import optics_of, read_star, read_table, write_star
 
 TEXT = st.text(
     st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp"), blacklist_characters="'"), max_size=20
