@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+
+from cryosnake.io.mrc import read_mrc
 from cryosnake.numerics.alignment import align_maps, mirror, model_map_fsc, rotation_grid, transform_map
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix
+from cryosnake.numerics.filters import low_pass
+from cryosnake.numerics.masking import automatic_threshold, solvent_mask
 
 BOX, PIXEL_SIZE = 32, 3.0
 ROTATION = euler_to_matrix(np.array(40.0), np.array(77.0), np.array(-120.0))
@@ -87,3 +93,17 @@ def test_model_fsc_mask_and_resolution() -> None:
 def test_maps_of_different_boxes_are_refused() -> None:
     with pytest.raises(ValueError, match="same cubic shape"):
         align_maps(np.zeros((8, 8, 8)), np.zeros((9, 9, 9)))
+
+
+@pytest.mark.data
+def test_real_map_of_the_other_hand_is_brought_onto_the_model(real_data: Path) -> None:
+    """The direct reconstruction of 707 real particles, mirrored and turned, against PDB 5A1A: FSC 0.94 to 12 Å."""
+    truth, pixel_size = read_mrc(real_data / "models/5a1a_box64_3.54A.mrc")
+    halves = [read_mrc(real_data / f"bgal_k2_particles/expected/half{half}.mrc")[0] for half in (1, 2)]
+    smooth = low_pass(truth, 15.0, pixel_size)
+    mask = solvent_mask(smooth > automatic_threshold(smooth, pixel_size).value, 2.0, 5.0)
+    aligned, found = align_maps(mirror(0.5 * (halves[0] + halves[1])), truth, mirror_test=True)
+    curve = model_map_fsc(aligned, truth, pixel_size, mask).curve
+    assert found.mirrored
+    # An independent check with the axes named by permutation has 0.942 and 0.897.
+    assert curve[1:19].mean() > 0.93 and curve[1:29].mean() > 0.88

@@ -95,10 +95,11 @@ def align_maps(moving: np.ndarray, fixed: np.ndarray, *, mirror_test: bool = Fal
     box = fixed.shape[0]
     radius = min(refine_radius or max(search_radius, box // 3), box // 2 - 2)
     bands = [_band(fixed, min(search_radius, radius)), _band(fixed, radius)]
-    best = _align(moving, bands, angular_step, mirrored=False)
-    if mirror_test:
-        other = _align(mirror(moving), bands, angular_step, mirrored=True)
-        best = max(best, other, key=lambda alignment: alignment.correlation)
+    hands = [(moving, False), (mirror(moving), True)] if mirror_test else [(moving, False)]
+    found = [(*_search(padded_transform(_inside_sphere(volume)), bands, angular_step, box), volume, mirrored)
+             for volume, mirrored in hands]
+    _, matrix, volume, mirrored = max(found, key=lambda entry: entry[0])
+    best = _polish(padded_transform(_inside_sphere(volume)), matrix, bands[1], box, mirrored)
     return transform_map(moving, best), best
 
 
@@ -172,20 +173,25 @@ def _sample(transform, points, matrix, padding):  # type: ignore[no-untyped-def]
     return values
 
 
-def _align(moving: np.ndarray, bands: list[_Band], step: float, mirrored: bool) -> Alignment:
-    transform = padded_transform(_inside_sphere(moving))
-    box = moving.shape[0]
+def _search(transform: np.ndarray, bands: list[_Band], step: float, box: int) -> tuple[float, np.ndarray]:
+    """Return correlation in the whole band and matrix of the best rotation, to about half a degree."""
     coarse, fine = bands
     grid = rotation_grid(step)
     scores = np.array([_best_shift(transform, matrix, coarse, box)[0] for matrix in grid])
     candidates = [grid[i] for i in np.argsort(scores)[::-1][:12]]
     for count in (4, 2):
         step /= 2.0
-        climbed = [_climb(transform, matrix, coarse, step, box) for matrix in candidates]
-        climbed.sort(key=lambda entry: -entry[0])
-        candidates = [matrix for _, matrix in climbed[:count]]
-    return max((_polish(transform, matrix, fine, step, box, mirrored) for matrix in candidates),
-               key=lambda alignment: alignment.correlation)
+        climbed = sorted((_climb(transform, matrix, coarse, step, box) for matrix in candidates), key=_score)
+        candidates = [matrix for _, matrix in climbed[-count:]]
+    while step > 0.5:
+        step /= 2.0
+        climbed = sorted((_climb(transform, matrix, fine, step, box) for matrix in candidates), key=_score)
+        candidates = [climbed[-1][1]]
+    return climbed[-1]
+
+
+def _score(entry: tuple[float, np.ndarray]) -> float:
+    return entry[0]
 
 
 def _best_shift(transform: np.ndarray, matrix: np.ndarray, band: _Band, box: int) -> tuple[float, np.ndarray]:
@@ -227,11 +233,8 @@ def _climb(transform: np.ndarray, matrix: np.ndarray, band: _Band, step: float, 
     return best, matrix
 
 
-def _polish(transform: np.ndarray, matrix: np.ndarray, band: _Band, step: float, box: int,
-            mirrored: bool) -> Alignment:
-    while step > 0.5:
-        step /= 2.0
-        _, matrix = _climb(transform, matrix, band, step, box)
+def _polish(transform: np.ndarray, matrix: np.ndarray, band: _Band, box: int, mirrored: bool) -> Alignment:
+    """Refine rotation and shift together by Powell's method; the shift then lies between the voxels."""
     start = np.concatenate([np.zeros(3), _best_shift(transform, matrix, band, box)[1]])
 
     def cost(x: np.ndarray) -> float:
@@ -239,5 +242,5 @@ def _polish(transform: np.ndarray, matrix: np.ndarray, band: _Band, step: float,
         values = _whiten(_sample(transform, band.points, turned, 2), band.shell)
         return -_correlation(values, band, x[3:], box)
 
-    found = scipy.optimize.minimize(cost, start, method="Powell", options={"xtol": 1e-3, "ftol": 1e-7, "maxiter": 12})
+    found = scipy.optimize.minimize(cost, start, method="Powell", options={"xtol": 1e-3, "ftol": 1e-6, "maxiter": 12})
     return Alignment(matrix @ _small_rotation(found.x[:3]), found.x[3:], mirrored, -float(found.fun))

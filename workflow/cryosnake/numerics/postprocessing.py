@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 import scipy.fft
 
 from cryosnake.numerics.filters import apply_filter, cosine_edge, frequency_radius, interpolate_shells
-from cryosnake.numerics.fsc import fsc_of_transforms, shell_index, shell_sum
+from cryosnake.numerics.fsc import shell_index, shell_sum
 
 RANDOMISE_BELOW = 0.8  # phases are randomised from the first shell whose unmasked FSC is below this
 SHELLS_LEFT_OUT = 2  # shells after that one whose masked FSC is kept: the mask's transform blurs the boundary
@@ -95,9 +96,9 @@ def fsc_curves(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, seed: int
     box, count = half1.shape[0], half1.shape[0] // 2 + 1
     shells = shell_index(box)
     transforms = [scipy.fft.rfftn(half) for half in (half1, half2)]
-    unmasked = fsc_of_transforms(transforms[0], transforms[1], shells, count)
+    unmasked = _correlation(transforms[0], transforms[1], shells, count)
     first, second = (scipy.fft.rfftn(half * mask) for half in (half1, half2))
-    masked = fsc_of_transforms(first, second, shells, count)
+    masked = _correlation(first, second, shells, count)
     below = np.flatnonzero(unmasked[1:] < RANDOMISE_BELOW)
     randomise_from = int(below[0]) + 1 if below.size else None
     randomised, corrected = masked, masked
@@ -109,18 +110,38 @@ def fsc_curves(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, seed: int
                      randomise_from, fraction)
 
 
+@nb.njit(cache=True)
+def _shell_products(first, second, shells, count):  # type: ignore[no-untyped-def]
+    """Sums over shells of Re(F₁ F₂*), |F₁|², |F₂|² in one pass: the transforms of a large box are not copied."""
+    sums = np.zeros((3, count))
+    for i in range(first.size):
+        shell = shells[i]
+        if shell < count:
+            a, b = first[i], second[i]
+            sums[0, shell] += a.real * b.real + a.imag * b.imag
+            sums[1, shell] += a.real * a.real + a.imag * a.imag
+            sums[2, shell] += b.real * b.real + b.imag * b.imag
+    return sums
+
+
+def _correlation(first: np.ndarray, second: np.ndarray, shells: np.ndarray, count: int) -> np.ndarray:
+    cross, power1, power2 = _shell_products(first.ravel(), second.ravel(), shells.ravel(), count)
+    norm = np.sqrt(power1 * power2)
+    return np.divide(cross, norm, out=np.zeros(count), where=norm > 0)
+
+
 def _randomised_fsc(transforms: list[np.ndarray], mask: np.ndarray, shells: np.ndarray, first: int,
                     rng: np.random.Generator) -> np.ndarray:
     box, count = mask.shape[0], mask.shape[0] // 2 + 1
     radius = frequency_radius(box, mask)
-    draws = int(np.clip(4 * (256 / box) ** 3, 2, 16))
+    draws = int(np.clip(2 * (256 / box) ** 3, 2, 16))
     curves = []
     for _ in range(draws):
         halves = []
         for transform in transforms:
             random = randomise_phases(transform, radius, first, rng)
             halves.append(scipy.fft.rfftn(scipy.fft.irfftn(random, s=mask.shape) * mask))
-        curves.append(fsc_of_transforms(halves[0], halves[1], shells, count))
+        curves.append(_correlation(halves[0], halves[1], shells, count))
     return np.mean(curves, axis=0)
 
 
