@@ -51,6 +51,7 @@ def _uniform(state):  # type: ignore[no-untyped-def]
 def _poisson(expected, seed, counts):  # type: ignore[no-untyped-def]
     """Fill `counts` with Poisson numbers; each pixel has its own counter, so threads do not change the result."""
     limit = np.iinfo(counts.dtype).max
+    inverse = 1.0 / np.maximum(np.arange(1001), 1)  # a product is faster than a quotient
     for y in nb.prange(expected.shape[0]):
         for x in range(expected.shape[1]):
             mean = max(float(expected[y, x]), 0.0)
@@ -65,7 +66,7 @@ def _poisson(expected, seed, counts):  # type: ignore[no-untyped-def]
                 total = term
                 while u > total and number < 1000:
                     number += 1
-                    term *= mean / number
+                    term *= mean * inverse[number]
                     total += term
             counts[y, x] = min(number, limit)
 

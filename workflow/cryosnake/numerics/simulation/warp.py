@@ -28,12 +28,10 @@ _SINC = _sinc_table()
 
 
 @nb.njit(inline="always")
-def _linear(grid, x, y):  # type: ignore[no-untyped-def]
-    """Return the value of a grid at (x, y) in units of its cells, by bilinear interpolation."""
-    i, j = min(max(int(x), 0), grid.shape[1] - 2), min(max(int(y), 0), grid.shape[0] - 2)
-    a, b = x - i, y - j
-    return ((grid[j, i] * (1 - a) + grid[j, i + 1] * a) * (1 - b)
-            + (grid[j + 1, i] * (1 - a) + grid[j + 1, i + 1] * a) * b)
+def _at_row(grid, column, row):  # type: ignore[no-untyped-def]
+    """Return a grid's value in one of its columns at a fractional row."""
+    j = min(max(int(row), 0), grid.shape[0] - 2)
+    return grid[j, column] + (grid[j + 1, column] - grid[j, column]) * (row - j)
 
 
 @nb.njit(parallel=True, fastmath=True, cache=True)
@@ -41,16 +39,20 @@ def _moved(image, shift_x, shift_y, cell, margin, shape, table):  # type: ignore
     """Return the frame (h, w) whose pixel q shows `image` at q + shift(q); shifts are given on a grid of `cell` px."""
     h, w = shape
     rows, columns = image.shape
+    knots = shift_x.shape[1]
     taps, steps = table.shape[1], table.shape[0] - 1
     across = np.zeros((rows, w), np.float32)
     for y in nb.prange(rows):  # first along x, at the specimen's own rows
-        row = (y - margin) / cell
-        for x in range(w):
+        line = np.empty(knots)
+        for i in range(knots):
             # The shift belongs to the frame's row that this row of the specimen ends up in.
-            final = row - _linear(shift_y, x / cell, row) / cell
-            source = x + margin + _linear(shift_x, x / cell, final)
-            whole = math.floor(source)
-            k, first = int((source - whole) * steps + 0.5), int(whole) - taps // 2 + 1
+            row = (y - margin) / cell
+            line[i] = _at_row(shift_x, i, row - _at_row(shift_y, i, row) / cell)
+        for x in range(w):
+            i = x // cell
+            source = x + margin + line[i] + (line[i + 1] - line[i]) * (x - i * cell) / cell
+            whole = int(math.floor(source))  # noqa: RUF046 - numba's floor is a float
+            k, first = int((source - whole) * steps + 0.5), whole - taps // 2 + 1
             total = np.float32(0.0)
             if first >= 0 and first + taps <= columns:
                 for t in range(taps):
@@ -61,10 +63,14 @@ def _moved(image, shift_x, shift_y, cell, margin, shape, table):  # type: ignore
             across[y, x] = total
     frame = np.empty((h, w), np.float32)
     for y in nb.prange(h):
+        line = np.empty(knots)
+        for i in range(knots):
+            line[i] = _at_row(shift_y, i, y / cell)
         for x in range(w):
-            source = y + margin + _linear(shift_y, x / cell, y / cell)
-            whole = math.floor(source)
-            k, first = int((source - whole) * steps + 0.5), int(whole) - taps // 2 + 1
+            i = x // cell
+            source = y + margin + line[i] + (line[i + 1] - line[i]) * (x - i * cell) / cell
+            whole = int(math.floor(source))  # noqa: RUF046
+            k, first = int((source - whole) * steps + 0.5), whole - taps // 2 + 1
             total = np.float32(0.0)
             if first >= 0 and first + taps <= rows:
                 for t in range(taps):
