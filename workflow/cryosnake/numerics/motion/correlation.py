@@ -112,55 +112,41 @@ def narrow(spectra: Array, band: Band, narrower: Band) -> Array:
 
 def shifted_sum(spectra: Array, shifts: np.ndarray, band: Band) -> Array:
     """Return Σ_f F_f e^{-2πi k·s_f}, shape (rows, columns), of spectra (f, rows, columns) and shifts (f, 2) as x, y."""
+    rows, columns = _phases(band, shifts)
     if isinstance(spectra, np.ndarray):
-        total = np.zeros(spectra.shape[1:], dtype=np.complex64)
-        for frame, shift in zip(spectra, shifts, strict=True):
-            _add_shifted(total, frame, *_phases(band, shift))
-        return total
-    total = namespace(spectra).zeros_like(spectra[0])
-    for frame, shift in zip(spectra, shifts, strict=True):
-        rows, columns = _phases(band, shift)
-        total += frame * rows[:, None] * columns[None]
-    return total
+        return _shifted_sum(spectra, rows, columns)
+    return _shifted_sum_by_arrays(spectra, rows, columns)
 
 
 def shift_spectrum(spectrum: Array, shift: np.ndarray, band: Band) -> Array:
     """Return one spectrum (rows, columns) shifted by (x, y) pixels."""
-    rows, columns = _phases(band, shift)
-    return spectrum * rows[:, None] * columns[None]
+    rows, columns = _phases(band, np.asarray(shift)[None])
+    return spectrum * rows[0][:, None] * columns[0][None]
 
 
-def moments(frame: Array, total: Array, shift: np.ndarray, band: Band) -> np.ndarray:
-    """Return value, slopes and curvatures of the correlation of a frame with the sum of the others.
+def moments(spectra: Array, total: Array, shifts: np.ndarray, band: Band) -> np.ndarray:
+    """Return value, slopes and curvatures of the correlation of each frame with the sum of the others.
 
     Parameters
     ----------
-    frame
-        Spectrum of the frame, (rows, columns), not shifted.
+    spectra
+        Of the frames, not shifted, (f, rows, columns).
     total
-        Sum of all shifted spectra, this frame's included (it is taken off).
-    shift
-        x and y, pixels: where the correlation is evaluated, and where the frame stands in `total`.
+        Sum of all shifted spectra, (rows, columns); a frame's own part is taken off.
+    shifts
+        x and y, pixels, (f, 2): where the correlation is evaluated, and where the frames stand in `total`.
     band
         The band of both.
 
     Returns
     -------
     ndarray
-        C, ∂C/∂x, ∂C/∂y, ∂²C/∂x², ∂²C/∂x∂y, ∂²C/∂y², float64, shape (6,).
+        C, ∂C/∂x, ∂C/∂y, ∂²C/∂x², ∂²C/∂x∂y, ∂²C/∂y², float64, shape (f, 6).
     """
-    rows, columns = _phases(band, shift)
-    if isinstance(frame, np.ndarray):
-        return _moments(frame, total, rows, columns, band.weight, band.ky, band.kx)
-    xp = namespace(frame)
-    shifted = frame * rows[:, None] * columns[None]
-    product = xp.conj(shifted) * (total - shifted) * band.weight
-    wx, wy = 2 * np.pi * band.kx, 2 * np.pi * band.ky
-    along_x = xp.stack([xp.sum(product, axis=1), xp.sum(product * wx, axis=1), xp.sum(product * wx * wx, axis=1)])
-    along_y = xp.stack([xp.ones_like(wy), wy, wy * wy], axis=1)
-    table = to_numpy(along_x @ along_y.astype(along_x.dtype)).astype(np.complex128)  # [power of x, power of y]
-    return np.array([table[0, 0].real, -table[1, 0].imag, -table[0, 1].imag,
-                     -table[2, 0].real, -table[1, 1].real, -table[0, 2].real])
+    rows, columns = _phases(band, shifts)
+    if isinstance(spectra, np.ndarray):
+        return _moments(spectra, total, rows, columns, band.weight, band.ky, band.kx)
+    return _moments_by_arrays(spectra, total, rows, columns, band)
 
 
 def correlation_map(frame: Array, total: Array, shift: np.ndarray, band: Band) -> Array:
@@ -174,45 +160,64 @@ def correlation_map(frame: Array, total: Array, shift: np.ndarray, band: Band) -
     return fft_of(product).irfft2(product, s=band.shape)
 
 
-def _phases(band: Band, shift: np.ndarray) -> tuple[Array, Array]:
+def _phases(band: Band, shifts: np.ndarray) -> tuple[Array, Array]:
+    """Return e^{-2πi k·s} as a factor for rows (f, rows) and one for columns (f, columns)."""
     xp = namespace(band.ky)
-    dx, dy = float(shift[0]), float(shift[1])
-    return (xp.exp(-2j * np.pi * dy * band.ky).astype(np.complex64),
-            xp.exp(-2j * np.pi * dx * band.kx).astype(np.complex64))
+    x, y = (xp.asarray(np.asarray(shifts, dtype=np.float32)[:, axis]) for axis in (0, 1))
+    return (xp.exp(-2j * np.pi * y[:, None] * band.ky).astype(np.complex64),
+            xp.exp(-2j * np.pi * x[:, None] * band.kx).astype(np.complex64))
 
 
-@numba.njit(cache=True, fastmath=True)
-def _add_shifted(total: np.ndarray, frame: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
-    for i in range(frame.shape[0]):
-        for j in range(frame.shape[1]):
-            total[i, j] += frame[i, j] * (rows[i] * columns[j])
+def _shifted_sum_by_arrays(spectra: Array, rows: Array, columns: Array) -> Array:
+    return (spectra * rows[:, :, None] * columns[:, None]).sum(axis=0)
 
 
-@numba.njit(cache=True, fastmath=True)
-def _moments(frame: np.ndarray, total: np.ndarray, rows: np.ndarray, columns: np.ndarray, weight: np.ndarray,
+def _moments_by_arrays(spectra: Array, total: Array, rows: Array, columns: Array, band: Band) -> np.ndarray:
+    xp = namespace(spectra)
+    shifted = spectra * rows[:, :, None] * columns[:, None]
+    product = xp.conj(shifted) * (total - shifted) * band.weight
+    powers_x, powers_y = (xp.stack([xp.ones_like(k), 2 * np.pi * k, (2 * np.pi * k) ** 2]).astype(np.complex64)
+                          for k in (band.kx, band.ky))
+    table = to_numpy(powers_x @ xp.swapaxes(product, 1, 2) @ powers_y.T).astype(np.complex128)  # (f, x, y)
+    return np.stack([table[:, 0, 0].real, -table[:, 1, 0].imag, -table[:, 0, 1].imag,
+                     -table[:, 2, 0].real, -table[:, 1, 1].real, -table[:, 0, 2].real], axis=1)
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def _shifted_sum(spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    total = np.zeros(spectra.shape[1:], dtype=np.complex64)
+    for i in numba.prange(total.shape[0]):
+        for f in range(spectra.shape[0]):
+            for j in range(total.shape[1]):
+                total[i, j] += spectra[f, i, j] * (rows[f, i] * columns[f, j])
+    return total
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def _moments(spectra: np.ndarray, total: np.ndarray, rows: np.ndarray, columns: np.ndarray, weight: np.ndarray,
              ky: np.ndarray, kx: np.ndarray) -> np.ndarray:
     two_pi = np.float32(2 * np.pi)
-    result = np.zeros(6)
-    for i in range(frame.shape[0]):
-        real0 = imag0 = imag1 = real1 = real2 = np.float32(0)
-        for j in range(frame.shape[1]):
-            phase = rows[i] * columns[j]
-            f = frame[i, j] * phase
-            rest = total[i, j] - f
-            w = weight[i, j]
-            re = w * (f.real * rest.real + f.imag * rest.imag)
-            im = w * (f.real * rest.imag - f.imag * rest.real)
-            x = two_pi * kx[j]
-            real0 += re
-            imag0 += im
-            imag1 += im * x
-            real1 += re * x
-            real2 += re * x * x
-        y = two_pi * ky[i]
-        result[0] += real0
-        result[1] -= imag1
-        result[2] -= imag0 * y
-        result[3] -= real2
-        result[4] -= real1 * y
-        result[5] -= real0 * y * y
+    result = np.zeros((spectra.shape[0], 6))
+    for f in numba.prange(spectra.shape[0]):
+        for i in range(total.shape[0]):
+            real0 = imag0 = imag1 = real1 = real2 = np.float32(0)
+            for j in range(total.shape[1]):
+                value = spectra[f, i, j] * (rows[f, i] * columns[f, j])
+                rest = total[i, j] - value
+                w = weight[i, j]
+                re = w * (value.real * rest.real + value.imag * rest.imag)
+                im = w * (value.real * rest.imag - value.imag * rest.real)
+                x = two_pi * kx[j]
+                real0 += re
+                imag0 += im
+                imag1 += im * x
+                real1 += re * x
+                real2 += re * x * x
+            y = two_pi * ky[i]
+            result[f, 0] += real0
+            result[f, 1] -= imag1
+            result[f, 2] -= imag0 * y
+            result[f, 3] -= real2
+            result[f, 4] -= real1 * y
+            result[f, 5] -= real0 * y * y
     return result

@@ -32,7 +32,7 @@ _COARSE = 4.0
 _ROUNDS = 12
 _CONVERGED = 0.01  # pixels
 _LONGEST_STEP = 2.0  # pixels
-_HUBER = 3.0  # standard deviations of a slope, beyond which a patch and frame count less
+_OUTLIER = 3.0  # standard deviations of a slope, beyond which a patch and frame count less
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,7 @@ def _all_moments(spectra: Array, band: Band, shifts: np.ndarray) -> np.ndarray:
     """Return the moments (g, p, 6) of every patch and group at its shift."""
     found = np.empty((*shifts.shape[:2], 6))
     for p, of_patch in enumerate(spectra):
-        total = shifted_sum(of_patch, shifts[:, p], band)
-        for g, spectrum in enumerate(of_patch):
-            found[g, p] = moments(spectrum, total, shifts[g, p], band)
+        found[:, p] = moments(of_patch, shifted_sum(of_patch, shifts[:, p], band), shifts[:, p], band)
     return found
 
 
@@ -163,14 +161,16 @@ def _patch_curvature(found: np.ndarray) -> np.ndarray:
 
 
 def _trust(slope: np.ndarray, curvature: np.ndarray) -> np.ndarray:
-    """Return Huber's weights (g, p): a slope that noise does not explain counts less.
+    """Return weights (g, p): 1 up to three standard deviations of the slope, falling with its square beyond.
 
-    The median of |slope|² of pure noise in two dimensions is 2 ln 2 variances; a sharper patch may have more.
+    So a patch that stays with the camera, or is torn, all but loses its vote (Huber's weights, the root of these,
+    leave it a third of the error). The median of |slope|² of pure noise in two dimensions is 2 ln 2 variances; a
+    sharper patch may have more.
     """
     squared = np.sum(slope**2, axis=2)
     sharpness = np.trace(curvature, axis1=1, axis2=2)
     variance = np.median(squared) / (2 * np.log(2)) * np.maximum(1.0, sharpness / np.median(sharpness))
-    return np.minimum(1.0, _HUBER / np.sqrt(np.maximum(squared / variance, 1e-12)))
+    return np.minimum(1.0, _OUTLIER**2 * variance / np.maximum(squared, 1e-30))
 
 
 def _single_steps(found: np.ndarray) -> np.ndarray:

@@ -75,5 +75,5 @@ def _whole_plane(half: Array, width: int) -> Array:
     """Return the symmetric amplitudes (rows, width) with zero frequency at the centre from a half plane."""
     xp = namespace(half)
     rows = half.shape[0]
-    mirrored = half[(-np.arange(rows)) % rows][:, np.arange(width - width // 2 - 1, 0, -1)]
+    mirrored = half[(-xp.arange(rows)) % rows][:, xp.arange(width - width // 2 - 1, 0, -1)]
     return fft_of(half).fftshift(xp.concatenate([half, mirrored], axis=1))

@@ -88,7 +88,7 @@ def align_by_steps(spectra: Array, band: Band, shifts: np.ndarray) -> np.ndarray
     """Refine shifts (f, 2) by Newton steps on the correlation until none is longer than 0.01 pixel."""
     for _ in range(_ROUNDS):
         total = shifted_sum(spectra, shifts, band)
-        found = np.array([moments(frame, total, shift, band) for frame, shift in zip(spectra, shifts, strict=True)])
+        found = moments(spectra, total, shifts, band)
         moves = newton_steps(found, found.mean(axis=0))
         moves -= moves.mean(axis=0)
         shifts = shifts + moves
