@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from cryosnake.numerics.filters import apply_filter, cosine_edge, frequency_radius, interpolate_shells, low_pass
 
 BOX, PIXEL_SIZE = 32, 2.0

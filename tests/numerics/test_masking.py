@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from cryosnake.numerics.filters import low_pass
 from cryosnake.numerics.masking import (
     PROTEIN_VOLUME,

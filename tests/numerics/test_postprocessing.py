@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.fft
+
 from cryosnake.numerics.filters import apply_filter, cosine_edge, frequency_radius
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.postprocessing import (

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.jobs.maskcreate import JOB

@@ -10,6 +10,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cryosnake.numerics.symmetry import operators
 from cryosnake.report import classes_panel, fsc_panel, map_panel, particles_panel
 from cryosnake.report.panels import save

@@ -112,7 +112,7 @@ def fsc_curves(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, seed: int
 
 @nb.njit(cache=True)
 def _shell_products(first, second, shells, count):  # type: ignore[no-untyped-def]
-    """Sums over shells of Re(F₁ F₂*), |F₁|², |F₂|² in one pass: the transforms of a large box are not copied."""
+    """Sum Re(F₁ F₂*), |F₁|², |F₂|² over shells in one pass: the transforms of a large box are not copied."""
     sums = np.zeros((3, count))
     for i in range(first.size):
         shell = shells[i]
