@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable, Mapping
 
+from cryosnake.io.paths import product_root
 from cryosnake.jobs.model import JobType
 from cryosnake.project.batches import Finished, batch_key, read_done, replaced, revisions
 from cryosnake.project.disk import files_below
-
-_JOB_PREFIX = re.compile(r"^[^/]+/job\d{3,}/")
 
 
 def batch_keys(job: str, job_type: JobType, numbers: Iterable[int], *, fresh: bool) -> dict[int, str]:
@@ -34,10 +31,6 @@ def _incomplete(job: str, job_type: JobType, done: Mapping[str, Finished], prese
 
 
 def product_files(job: str, products: Iterable[str], name: str) -> list[str]:
-    """Return the files that a micrograph leaves in a job directory; `name` is the path in the input STAR.
-
-    The same naming rule as `io.paths.micrograph_root`, without its checks: this runs for every micrograph of every
-    plan.
-    """
-    root = f"{job}/{os.path.splitext(_JOB_PREFIX.sub('', name))[0]}"
+    """Return the files that a micrograph leaves in a job directory; `name` is its path in the input STAR."""
+    root = product_root(job, name)
     return [product.replace("{root}", root) for product in products]
