@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
+from cryosnake.errors import CryosnakeError
+
 Array = Any  # numpy.ndarray or cupy.ndarray
 
 
@@ -57,7 +59,7 @@ def choose_device(wish: str) -> str:
 
     Raises
     ------
-    RuntimeError
+    CryosnakeError
         if "gpu" is asked for and no CUDA device (or no CuPy) is there
     """
     if wish == "cpu":
@@ -69,6 +71,6 @@ def choose_device(wish: str) -> str:
     except Exception:  # no CuPy, no driver, no device: each has its own exception type
         found = False
     if wish == "gpu" and not found:
-        raise RuntimeError("device: gpu was asked for, but CuPy finds no CUDA device; install cryosnake[cuda12] "
-                           "or [cuda13] on a machine with a GPU, or set device: auto")
+        raise CryosnakeError("device: gpu was asked for, but CuPy finds no CUDA device; install "
+                             "cryosnake[cuda12] or [cuda13] on a machine with a GPU, or set device: auto")
     return "gpu" if found else "cpu"
