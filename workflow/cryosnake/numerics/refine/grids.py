@@ -72,14 +72,21 @@ class SphereGrid:
         return euler_to_matrix(rot, tilt, (numbers % self.psi_count) * self.step) @ self._turn
 
     def child_matrices(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the rotation matrices (n, 8, 3, 3) of the oversampled orientations."""
-        pixels = healpix.children(self.pixels[self.direction_of(numbers)])  # (n, 4)
-        rot, tilt = (angle.reshape(pixels.shape)[:, :, None] for angle in
-                     healpix.pixel_angles(self.order + 1, pixels.ravel()))
+        """Return the rotation matrices (n, 8, 3, 3) of the oversampled orientations.
+
+        Near the poles a child's rot differs much from its parent's; psi makes up for it, so that children are
+        neighbours of their parent as rotations too, not only in direction.
+        """
+        pixels = self.pixels[self.direction_of(numbers)]
+        inside = healpix.children(pixels)  # (n, 4)
+        rot, tilt = (angle.reshape(inside.shape) for angle in healpix.pixel_angles(self.order + 1, inside.ravel()))
+        parent_rot, parent_tilt = healpix.pixel_angles(self.order, pixels)
+        frame = euler_to_matrix(parent_rot, parent_tilt, np.zeros(len(pixels)))[:, None]
+        level = in_plane_angle(frame, euler_to_matrix(rot, tilt, np.zeros_like(rot)))
         psi = ((numbers % self.psi_count)[:, None] + np.array([-0.25, 0.25])) * self.step  # (n, 2)
-        shape = (len(numbers), 4, 2)
-        angles = (np.broadcast_to(angle, shape).reshape(len(numbers), 8) for angle in (rot, tilt, psi[:, None, :]))
-        return euler_to_matrix(*angles) @ self._turn
+        angles = (rot[:, :, None], tilt[:, :, None], level[:, :, None] + psi[:, None, :])
+        matrices = euler_to_matrix(*np.broadcast_arrays(*angles))  # (n, 4, 2, 3, 3)
+        return matrices.reshape(len(numbers), 8, 3, 3) @ self._turn
 
     @cached_property
     def _tree(self) -> cKDTree:
@@ -116,9 +123,8 @@ class SphereGrid:
                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rot, tilt = healpix.pixel_angles(self.order, self.pixels[direction])
         frame = euler_to_matrix(rot, tilt, np.zeros_like(rot))
-        relative = np.einsum("nij,nkj->nik", bare[particle], frame)
-        away = np.degrees(np.arccos(np.clip(relative[:, 2, 2], -1.0, 1.0)))
-        psi = np.degrees(np.arctan2(relative[:, 0, 1] - relative[:, 1, 0], relative[:, 0, 0] + relative[:, 1, 1]))
+        away = np.degrees(np.arccos(np.clip((bare[particle, 2] * frame[:, 2]).sum(-1), -1.0, 1.0)))
+        psi = in_plane_angle(bare[particle], frame)
         reach = max(int(np.floor(width * sigma / self.step + 0.5)), 0)
         index = np.rint(psi / self.step).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
         off = index * self.step - psi[:, None]
@@ -127,6 +133,13 @@ class SphereGrid:
         log_prior = -0.5 * (away[row] ** 2 + off[row, column] ** 2) / sigma**2
         number = direction[row] * self.psi_count + index[row, column] % self.psi_count
         return particle[row], number, log_prior.astype(np.float32)
+
+
+def in_plane_angle(poses: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Return the psi in degrees that turns orientations of psi = 0 as near as can be to poses (…, 3, 3)."""
+    sine = (poses[..., 0, :] * frames[..., 1, :] - poses[..., 1, :] * frames[..., 0, :]).sum(-1)
+    cosine = (poses[..., 0, :] * frames[..., 0, :] + poses[..., 1, :] * frames[..., 1, :]).sum(-1)
+    return np.degrees(np.arctan2(sine, cosine))
 
 
 def sphere_grid(order: int, symmetry: str, perturbation: float = 0.0, whole: bool = False) -> SphereGrid:

@@ -1,0 +1,61 @@
+import numpy as np
+
+from cryosnake.numerics.euler import euler_to_matrix
+from cryosnake.numerics.projection import band_limited_transform
+from cryosnake.numerics.refine.accuracy import estimate_accuracy
+from cryosnake.numerics.refine.bands import full_band
+from cryosnake.numerics.refine.schedule import Progress, Sampling, after_iteration, coarse_size, next_sampling
+
+STALLED = Progress(best_shell=20, without_gain=1, without_change=1, smallest_rotation=2.0, smallest_offset=1.0)
+FINE = {"accuracy_offset": 0.5, "offset_change": 0.3, "local_order": 4}
+
+
+def test_counters():
+    start = after_iteration(Progress(), 10, 5.0, 3.0)
+    assert (start.best_shell, start.without_gain, start.without_change) == (10, 0, 0)
+    assert not start.stalled
+    better = after_iteration(start, 12, 4.0, 2.0)
+    assert (better.without_gain, better.without_change) == (0, 0)
+    same = after_iteration(better, 12, 4.0, 2.0)
+    assert same.stalled and same.best_shell == 12
+
+
+def test_nothing_changes_before_it_stalls():
+    sampling = Sampling(2, 5.0, 2.0)
+    assert next_sampling(sampling, Progress(), accuracy_rotation=1.0, **FINE) == (sampling, Progress())
+
+
+def test_finer_when_stalled_and_local_from_its_order_on():
+    finer, progress = next_sampling(Sampling(2, 5.0, 2.0), STALLED, accuracy_rotation=1.0, **FINE)
+    assert finer.order == 3 and finer.sigma == 0 and finer.offset_step < 2.0 and finer.offset_range < 5.0
+    assert (progress.without_gain, progress.without_change) == (0, 0)
+    local, _ = next_sampling(Sampling(3, 5.0, 2.0), STALLED, accuracy_rotation=1.0, **FINE)
+    assert local.order == 4 and local.sigma == 3.75  # twice the oversampled step of 1.875 degrees
+
+
+def test_fine_enough_at_three_quarters_of_the_accuracy_then_converged():
+    sampling, progress = next_sampling(Sampling(4, 5.0, 2.0), STALLED, accuracy_rotation=2.6, **FINE)
+    assert sampling.order == 4 and progress.fine_enough and progress.converged
+
+
+def test_coarse_size_as_relion_has_it():
+    # 15 degrees, 200 Å, box 64 of 3.54 Å: relion_refine takes 22 pixels in the coarse pass
+    assert coarse_size(15.0, 200.0, 3.54, 64, 64, two_dimensional=False) == 22
+    assert coarse_size(1.0, 200.0, 3.54, 64, 60, two_dimensional=False) == 60
+
+
+def test_accuracy_is_finer_with_less_noise():
+    rng = np.random.default_rng(1)
+    box = 24
+    axis = np.arange(box) - box // 2
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    centres = rng.normal(0, 4, (10, 3))
+    volume = sum(np.exp(-((x - c[0]) ** 2 + (y - c[1]) ** 2 + (z - c[2]) ** 2) / 4.0) for c in centres)
+    band = full_band(box).cut(20)
+    poses = euler_to_matrix(*rng.uniform(0, 180, (3, 30)))
+    transform = band_limited_transform(volume, 10) / box**2
+    results = [estimate_accuracy(transform, poses, np.full((30, band.kx.size), weight, np.float32), band,
+                                 np.random.default_rng(0)) for weight in (30.0, 120.0)]
+    assert results[1][0] < 0.5 * results[0][0] and results[1][1] < 0.5 * results[0][1]
+    # the shift error of an image follows from its power: Σ c²|P|²(2πk·s/N)² = ln 100 on average
+    assert 0.005 < results[1][1] < 1.0
