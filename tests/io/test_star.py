@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io import star as star_reader
 from cryosnake.io.star import optics_of, read_star, read_table, write_star
 
 TEXT = st.text(
@@ -95,7 +96,8 @@ def test_line_ends(tmp_path: Path, newline: str) -> None:
         ("rlnOpticsGroupName", ["1", "2"], ["1", "2"]),  # RELION's text labels stay text
         ("rlnGroupName", ["NA", "None"], ["NA", "None"]),
         ("rlnDefocusU", ["1", "2"], [1.0, 2.0]),  # and its reals are reals
-        ("rlnClassNumber", ["1.000000", "2.000000"], [1.0, 2.0]),
+        ("rlnClassNumber", ["1.000000", "-2.000000"], [1, -2]),
+        ("rlnClassNumber", ["1.5", "2.000000"], [1.5, 2.0]),
         ("rlnDefocusU", ["1.5", "None"], ["1.5", "None"]),
         ("csUid", ["9223372036854775807", "-1"], [9223372036854775807, -1]),
         ("csUid", ["18446744073709551615", "0"], [18446744073709551615, 0]),
@@ -113,6 +115,33 @@ def test_types_of_columns(tmp_path: Path, label: str, values: list[str], expecte
     got = [None if isinstance(value, float) and np.isnan(value) else value for value in column.tolist()]
     assert got == expected
     assert [type(value) for value in got] == [type(value) for value in expected]
+
+
+FIELDS = {
+    "rlnDefocusU": ["1", "-2.5e3", "0.1", "nan", "inf", "x"], "rlnClassNumber": ["1", "-2", "2.0", "None"],
+    "rlnGroupName": ["NA", "null", "001", "1", "True", "é"], "csUid": ["18446744073709551615", "5", "1_0"],
+    "myScore": ["1.5", "nan", "007", "1e400"],
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_fast_and_careful_reading_agree(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A quote in a second table sends the same rows through the careful reader."""
+    choices = {label: data.draw(st.lists(st.sampled_from(values), min_size=1, max_size=2, unique=True))
+               for label, values in FIELDS.items()}
+    rows = [[some[row % len(some)] for some in choices.values()] for row in range(star_reader._FEW_ROWS + 5)]
+    body = "loop_\n" + "".join(f"_{label}\n" for label in FIELDS)
+    body += "".join(" ".join(row) + " \n" for row in rows) + " \n"
+    tables = read_text(tmp_path_factory.mktemp("star") / "a.star", f"data_a\n{body}data_b\n{body}# 'careful'\n")
+    pd.testing.assert_frame_equal(tables["a"], tables["b"])
+
+
+def test_short_row_of_a_long_table(tmp_path: Path) -> None:
+    rows = ["1 2"] * 500
+    rows[300] = "1"
+    with pytest.raises(CryosnakeError, match="line 305, in data_a: the row has 1 fields for 2"):
+        read_text(tmp_path / "a.star", "data_a\nloop_\n_x\n_y\n" + "\n".join(rows))
 
 
 def test_one_column_of_many_rows_turns_to_text(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.star_columns import joined, known_type, typed_table
+from cryosnake.io.star_columns import joined, known_type, parsed, typed_table
 from cryosnake.io.star_writer import write_star
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ StarPath = str | os.PathLike[str]
 _BLOCK = re.compile(r"^data_(\S*)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 # A quote closes where a blank follows it, so that  5'-end  and  "a"b"  are read as STAR has it.
 _TOKEN = re.compile(r"""(?:^|(?<=\s))(?:"(.*?)"|'(.*?)')(?=\s|$)|(\S+)""")
+_FEW_ROWS = 100
 _ROWS_AT_ONCE = 1 << 16  # bounds the memory taken by text that is not a number yet
 
 
@@ -179,6 +180,9 @@ def _read_loop(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
         first = len(lines)
     if not labels or len(set(labels)) != len(labels):
         raise place.error(first - 1, "the loop has no labels, or one label twice.")
+    fast = _fast_columns(lines, first, labels)
+    if fast is not None:
+        return typed_table(fast)
     parts: dict[str, list[Any]] = {label: [] for label in labels}
     for columns in _columns(lines, first, len(labels), place):
         for label, column in zip(labels, columns, strict=True):
@@ -186,17 +190,21 @@ def _read_loop(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
     return typed_table({label: joined(chunks) for label, chunks in parts.items()})
 
 
+def _fast_columns(lines: list[str], first: int, labels: list[str]) -> dict[str, Any] | None:
+    """Read rows that need no care, as nearly all tables of particles have them; None where care is needed."""
+    text = "\n".join(lines[first:])
+    if len(lines) - first < _FEW_ROWS or any(sign in text for sign in "\"'#\r"):
+        return None
+    if not set(map(len, map(str.split, lines[first:]))) <= {0, len(labels)}:
+        return None
+    return parsed(text, labels)
+
+
 def _columns(lines: list[str], first: int, width: int, place: _Place) -> Iterator[list[list[str]]]:
     """Yield the text of the columns, a bounded number of rows at a time."""
     for start in range(first, len(lines), _ROWS_AT_ONCE):
-        chunk = lines[start : start + _ROWS_AT_ONCE]
-        text = "\n".join(chunk)
-        plain = not ('"' in text or "'" in text or "#" in text)
-        if plain and set(map(len, map(str.split, chunk))) <= {0, width}:
-            fields = text.split()
-        else:
-            rows = (_row(lines, index, width, place) for index in range(start, start + len(chunk)))
-            fields = [field for row in rows for field in row]
+        rows = (_row(lines, index, width, place) for index in range(start, min(start + _ROWS_AT_ONCE, len(lines))))
+        fields = [field for row in rows for field in row]
         yield [fields[column::width] for column in range(width)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +12,42 @@ from cryosnake.io.labels import REAL, TEXT, WHOLE
 if TYPE_CHECKING:
     import pandas as pd
 
+# In columns joined by line ends, each field behind one.
+_LEADING_ZERO = re.compile(r"\n[+-]?0\d")
+_LONG = re.compile(r"\n[+-]?\d{16,}(?=\n|$)")
+
+
+def parsed(text: str, labels: list[str]) -> dict[str, Any] | None:
+    """Parse rows that are known to have one unquoted field per label; None when a number is none after all."""
+    import numpy as np
+    import pandas as pd
+
+    types = {label: np.float64 if label in REAL else np.int64 if label in WHOLE else str for label in labels}
+    try:
+        table = pd.read_csv(io.StringIO(text), sep=r"\s+", header=None, names=labels, dtype=types, na_filter=False)
+    except (ValueError, OverflowError):
+        return None
+    return {label: table[label].to_numpy() if types[label] is not str
+            else table[label] if label in TEXT else table[label].tolist() for label in labels}
+
 
 def known_type(label: str, column: list[str]) -> Any:
     """Return a numeric column of RELION as an array, everything else, and what is no number after all, as it is."""
     import numpy as np
 
-    kind = float if label in REAL else int if label in WHOLE else None
-    if kind is None or "_" in "".join(column):  # Python reads 1_0 as ten
+    if (label not in REAL and label not in WHOLE) or "_" in "".join(column):
         return column
     try:
-        return np.array(list(map(kind, column)), dtype=np.float64 if kind is float else np.int64)
+        if label in WHOLE and all(map(str.isdigit, column)):
+            return np.array(list(map(int, column)), dtype=np.int64)
+        numbers = np.array(list(map(float, column)), dtype=np.float64)
     except (ValueError, OverflowError):
         return column
+    if label in REAL:
+        return numbers
+    # Whole numbers that some program wrote as 2.000000, or that have a sign.
+    whole = np.abs(numbers) < 2.0**53
+    return numbers.astype(np.int64) if whole.all() and np.array_equal(numbers, np.rint(numbers)) else column
 
 
 def joined(chunks: list[Any]) -> Any:
@@ -46,13 +72,14 @@ def _typed(label: str, column: Any) -> Any:
     import numpy as np
     import pandas as pd
 
-    if isinstance(column, np.ndarray):
+    if isinstance(column, np.ndarray | pd.Series):
         return column
     if not column:
         kind: Any = np.float64 if label in REAL else np.int64 if label in WHOLE else str
         return pd.Series([], dtype=kind)
-    # Python reads 1_0 as ten; RELION and people mean a name.
-    if label not in TEXT and "_" not in "".join(column):
+    text = "\n" + "\n".join(column)
+    # Python would read 1_0 as ten and 001 as one; people mean names.
+    if label not in TEXT and "_" not in text and not _LEADING_ZERO.search(text):
         for convert in (_whole_numbers, _real_numbers):
             try:
                 return convert(column)
@@ -62,12 +89,10 @@ def _typed(label: str, column: Any) -> Any:
 
 
 def _whole_numbers(column: list[str]) -> Any:
-    """Convert to int64 or uint64; ValueError when that would not give the text back (001, 10^20)."""
+    """Convert to int64 or uint64; ValueError for what is neither."""
     import numpy as np
 
     numbers = list(map(int, column))
-    if any(map(_leading_zero, column)):
-        raise ValueError("leading zeros")
     low, high = min(numbers), max(numbers)
     if low >= -(2**63) and high < 2**63:
         return np.array(numbers, dtype=np.int64)
@@ -77,16 +102,10 @@ def _whole_numbers(column: list[str]) -> Any:
 
 
 def _real_numbers(column: list[str]) -> Any:
-    """Convert to float64; ValueError for text, a lone nan, and where digits would be lost (001, 10^20)."""
+    """Convert to float64; ValueError for text, and where digits would be lost or nothing is a number."""
     import numpy as np
 
     numbers = np.array(list(map(float, column)), dtype=np.float64)
-    if any(map(_leading_zero, column)) or any(text.isdigit() and len(text) > 15 for text in column):
-        raise ValueError("a float would lose digits")
-    if not np.isfinite(numbers).any():
-        raise ValueError("words only")
+    if _LONG.search("\n" + "\n".join(column)) or not np.isfinite(numbers).any():
+        raise ValueError("words, or numbers of more digits than a float has")
     return numbers
-
-
-def _leading_zero(text: str) -> bool:
-    return text[:1] == "0" and text[1:2].isdigit()
