@@ -208,6 +208,11 @@ def test_a_pattern_that_matches_nothing_is_explained(project) -> None:
         plan_of(with_job("movies", movies="../*.mrcs"))
 
 
+def test_a_file_that_is_not_there_is_named(project) -> None:
+    with pytest.raises(CryosnakeError, match=r"jobs\.ctf\.micrographs: the file old/micrographs\.star is not there"):
+        plan_of(with_job("ctf", micrographs="old/micrographs.star"))
+
+
 def test_two_jobs_that_are_the_same_are_refused(project) -> None:
     commit(plan_of())
     raw = copy.deepcopy(RAW)

@@ -134,11 +134,11 @@ def _stated(key: str, job_type: JobType, body: Mapping[str, Any], microscope: Ma
 
 
 def _connection(key: str, slot: Slot, text: str, all_jobs: Mapping[str, Any]) -> Connection:
+    if "/" in text or text.endswith((".star", ".mrc", ".mrcs")):
+        return Connection("", "", text)
     job, _, output = text.partition(".")
     if job in all_jobs:
         return Connection(job, output)
-    if "/" in text or text.endswith((".star", ".mrc", ".mrcs")):
-        return Connection("", "", text)
     raise ConfigError(key, f"there is no job called {job!r}{nearest(job, all_jobs)}; a connection is a job's name, "
                       "job.output, or the path of a file")
 

@@ -6,6 +6,7 @@ nothing, so that `snakemake -n` tells the truth. All paths are relative to the p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output
 from cryosnake.jobs.registry import job_types
 from cryosnake.project.batches import form_batches, read_manifest
-from cryosnake.project.config import Config, Connection, JobConfig, fitting_output, is_made
+from cryosnake.project.config import Config, ConfigError, Connection, JobConfig, fitting_output, is_made
 from cryosnake.project.disk import job_directories, job_number, job_path
 from cryosnake.project.movies import Arrivals, new_arrivals
 from cryosnake.project.pipeline_counter import next_job_number
@@ -125,6 +126,9 @@ def make_plan(config: Config) -> Plan:
 
 def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str, PlannedJob]) -> Source:
     if not connection.job:
+        if not os.path.exists(connection.path):
+            raise ConfigError(f"jobs.{job.name}.{slot}", f"the file {connection.path} is not there; paths are relative "
+                              "to the project")
         return Source(connection.path)
     upstream = jobs[connection.job]
     output = fitting_output(upstream.config, job.type.slot(slot), connection.output)
