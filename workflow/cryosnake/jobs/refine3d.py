@@ -36,6 +36,7 @@ JOB = JobType(
     outputs=(
         Output("particles", "run_data.star", PARTICLES, label="refine3d"),
         Output("half_maps", "run_half1_class001_unfil.mrc", HALF_MAP),
+        Output("half_map_2", "run_half2_class001_unfil.mrc", HALF_MAP),
         Output("map", "run_class001.mrc", MAP),
         Output("optimiser", "run_optimiser.star", OPTIMISER, label="refine3d"),
     ),

@@ -40,12 +40,7 @@ def batch_stars(plan: Plan, path: str) -> list[str]:
 
 def job_inputs(plan: Plan, path: str) -> list[str]:
     """Return the input files of a job that is not per micrograph."""
-    return [source.path for source in plan.at(path).inputs.values()] + _companions(plan.at(path))
-
-
-def _companions(job: PlannedJob) -> list[str]:
-    """Return the second half map where the first is an input (RELION names only half 1)."""
-    return [source.path.replace("half1", "half2") for source in job.inputs.values() if "_half1_" in source.path]
+    return [source.path for source in plan.at(path).inputs.values()]
 
 
 def arguments(plan: Plan, path: str, key: str = "") -> str:
