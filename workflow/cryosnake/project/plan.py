@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output
 from cryosnake.jobs.registry import job_types
+from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project.batches import form_batches, read_manifest
 from cryosnake.project.config import Config, ConfigError, Connection, JobConfig, fitting_output, is_made
 from cryosnake.project.disk import job_directories, job_number, job_path
@@ -99,7 +100,7 @@ def make_plan(config: Config) -> Plan:
     CryosnakeError
         for damaged records, two jobs that are the same, patterns that match nothing
     """
-    records = job_directories(sorted({t.folder for t in job_types().values()}))
+    records = job_directories(sorted({t.folder for t in (*job_types().values(), *PROCESS_TYPES)}))
     counter = next_job_number(records)
     jobs: dict[str, PlannedJob] = {}
     taken: dict[str, str] = {}
