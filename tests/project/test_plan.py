@@ -201,6 +201,16 @@ def test_movies_that_are_not_complete_wait(project) -> None:
     assert [name for name, _ in plan.waiting] == ["Movies/m08.mrcs", "Movies/m09.mrcs"]
 
 
+def test_movies_that_would_share_their_products_are_told_apart(project) -> None:
+    Path("Movies/m01.0.mrcs").write_bytes(Path("Movies/m01.mrcs").read_bytes())
+    Path("Movies/m01_0.mrcs").write_bytes(Path("Movies/m01.mrcs").read_bytes())
+    for name in ("Movies/m01.0.mrcs", "Movies/m01_0.mrcs"):
+        os.utime(name, (time.time() - 60,) * 2)
+    plan = plan_of()
+    assert plan.waiting == (("Movies/m01_0.mrcs", "would get the same products as Movies/m01.0.mrcs; rename one of "
+                             "them"),)
+
+
 def test_a_pattern_that_matches_nothing_is_explained(project) -> None:
     with pytest.raises(CryosnakeError, match=r"job movies: no complete file matches 'Moviez/\*'"):
         plan_of(with_job("movies", movies="Moviez/*"))

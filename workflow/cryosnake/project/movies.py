@@ -31,6 +31,11 @@ def stamp(path: str) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
+def _root(name: str) -> str:
+    """Return what two movies must not share: products are named without extension, and dots become underscores."""
+    return os.path.splitext(name)[0].replace(".", "_")
+
+
 def matching_files(pattern: str) -> Iterator[str]:
     """Yield the files that match a pattern relative to the project, sorted by name."""
     if os.path.isabs(pattern) or ".." in pattern.split("/"):
@@ -50,6 +55,7 @@ def new_arrivals(pattern: str, known: Collection[str], settling_time: float, now
     """
     now = time.time() if now is None else now
     ready, waiting = [], []
+    roots = {_root(name): name for name in known}
     for name in matching_files(pattern):
         if name in known:
             continue
@@ -60,6 +66,9 @@ def new_arrivals(pattern: str, known: Collection[str], settling_time: float, now
             continue
         # a clock that runs behind the file server's must not keep files waiting for ever
         reason = f"changed {age:.0f} s ago" if 0 <= age < settling_time else check_movie_complete(name)
+        twin = roots.setdefault(_root(name), name)
+        if twin != name:
+            reason = f"would get the same products as {twin}; rename one of them"
         if reason:
             waiting.append((name, reason))
         else:
