@@ -15,6 +15,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.movies import MovieInfo, movie_info, read_frames
 from cryosnake.io.mrc import write_mrc
 from cryosnake.numerics.backend import Array, choose_device, to_numpy
+from cryosnake.numerics.motion.dose import critical_exposure
 from cryosnake.numerics.motion.power import power_spectrum
 from cryosnake.numerics.motion.summing import sum_frames
 from cryosnake.numerics.motion.track import AlignmentSettings, Motion, track_motion
@@ -47,9 +48,12 @@ def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping
     """
     _check_options(options)
     rotation = _quarter_turns(options.gain_rotation)
+    voltage = _optics_value(optics, "rlnVoltage", "kV")
+    if options.dose_weighting:
+        _check_voltage(voltage, optics)
     return State(
         options=options,
-        voltage=_optics_value(optics, "rlnVoltage", "kV"),
+        voltage=voltage,
         pixel_size=_optics_value(optics, "rlnMicrographOriginalPixelSize", "Å"),
         device=choose_device(options.device),
         rotation=rotation,
@@ -149,6 +153,14 @@ def _check_options(options: SimpleNamespace) -> None:
     if options.dose_weighting and options.dose_per_frame == 0:
         raise CryosnakeError("motioncorr: dose weighting needs a dose; give dose_per_frame, or set "
                              "dose_weighting: false")
+
+
+def _check_voltage(voltage: float, optics: Mapping[str, Any]) -> None:
+    try:
+        critical_exposure(np.ones(1), voltage)
+    except ValueError as error:
+        raise CryosnakeError(f"optics group {optics.get('rlnOpticsGroup', '?')}: rlnVoltage: {error}; correct it, or "
+                             "set dose_weighting: false") from error
 
 
 def _quarter_turns(rotation: int) -> int:

@@ -72,7 +72,8 @@ class Spectra:
     """The frames of a movie, transformed.
 
     `sum_spectra` (f, ny, nx // 2 + 1) at the binned `shape`; `band_spectra` (f, rows, columns) in the `band` of the
-    alignment; `hot_pixels` (n, 2) are x, y of the bad ones that no defect file lists; `scale` is binned by movie pixels, for x and y.
+    alignment; `hot_pixels` (n, 2) are x, y of the bad ones that no defect file lists; `scale` is binned by movie
+    pixels, for x and y.
     """
 
     sum_spectra: Array
@@ -100,14 +101,15 @@ def transform_movie(raw: np.ndarray, name: str, calibration: Calibration, bfacto
     bad = bad_pixels(_sum(raw, gain), dead | listed)
     targets = np.flatnonzero(bad)
     rng = np.random.default_rng(_SEED)
-    on_device = [to_device(array, device) for array in (targets, raw[0][:1].astype(np.float32))]
+    clean = to_device(np.empty(image, dtype=np.float32), device)
+    targets_there = to_device(targets, device)
     gain_there = None if gain is None else to_device(gain, device)
-    band, everything = (make_band(image, b, like=on_device[1]) for b in (bfactor, 0.0))
+    band, everything = (make_band(image, b, like=clean) for b in (bfactor, 0.0))
     shape = binned_shape(image, bin_factor)
     sum_spectra = band_spectra = None
     for f, frame in enumerate(raw):
-        sources = to_device(replacement_sources(bad, rng), device)
-        clean = corrected_frame(to_device(frame, device), gain_there, on_device[0], sources)
+        sources = to_device(replacement_sources(bad, targets, rng), device)
+        corrected_frame(to_device(frame, device), gain_there, targets_there, sources, clean)
         spectrum = fft_of(clean).rfft2(clean)
         low = narrow(spectrum, everything, band)
         kept = spectrum if shape == image else resample_half_spectrum(spectrum, image[1], shape)

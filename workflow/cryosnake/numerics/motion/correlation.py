@@ -178,7 +178,7 @@ def _moments_by_arrays(spectra: Array, total: Array, rows: Array, columns: Array
     product = xp.conj(shifted) * (total - shifted) * band.weight
     powers_x, powers_y = (xp.stack([xp.ones_like(k), 2 * np.pi * k, (2 * np.pi * k) ** 2]).astype(np.complex64)
                           for k in (band.kx, band.ky))
-    table = to_numpy(powers_x @ xp.swapaxes(product, 1, 2) @ powers_y.T).astype(np.complex128)  # (f, x, y)
+    table: np.ndarray = to_numpy(powers_x @ xp.swapaxes(product, 1, 2) @ powers_y.T).astype(np.complex128)  # (f, x, y)
     return np.stack([table[:, 0, 0].real, -table[:, 1, 0].imag, -table[:, 0, 1].imag,
                      -table[:, 2, 0].real, -table[:, 1, 1].real, -table[:, 0, 2].real], axis=1)
 

@@ -59,7 +59,7 @@ def bad_pixels(total: np.ndarray, known: np.ndarray | None = None) -> np.ndarray
     return bad
 
 
-def replacement_sources(bad: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def replacement_sources(bad: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw a good pixel near each bad one, at random: its value has the right mean and the right noise.
 
     The neighbourhood is 5 by 5 pixels and doubles until a good one is met, so that any defect, a column or a corner
@@ -69,16 +69,18 @@ def replacement_sources(bad: np.ndarray, rng: np.random.Generator) -> np.ndarray
     ----------
     bad
         bool, (ny, nx), not all True.
+    targets
+        `np.flatnonzero(bad)`, made once for all frames.
     rng
         Source of the draws; a new one for every frame, or replaced pixels would correlate.
 
     Returns
     -------
     ndarray
-        Flat indices, one for each index of `np.flatnonzero(bad)`.
+        Flat indices, one for each of `targets`.
     """
     rows, columns = bad.shape
-    y, x = np.nonzero(bad)
+    y, x = np.divmod(targets, columns)
     sources = np.empty(len(y), dtype=np.intp)
     todo = np.arange(len(y))
     radius, attempt = 2, 0
@@ -95,12 +97,23 @@ def replacement_sources(bad: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return sources
 
 
-def corrected_frame(frame: Array, gain: Array | None, targets: Array, sources: Array) -> Array:
-    """Return a frame as float32, times the gain reference, its bad pixels (flat `targets`) taken from `sources`."""
-    xp = namespace(frame)
-    out = frame.astype(xp.float32)
-    if gain is not None:
-        out *= gain
+def corrected_frame(frame: Array, gain: Array | None, targets: Array, sources: Array, out: Array) -> None:
+    """Write a frame, times the gain reference, to `out`; its bad pixels (flat `targets`) are taken from `sources`.
+
+    Parameters
+    ----------
+    frame
+        Counts, (ny, nx), of any type.
+    gain
+        float32 (ny, nx), or None.
+    targets, sources
+        Flat indices, see `replacement_sources`.
+    out
+        float32 (ny, nx), contiguous; used again for every frame, for fresh memory costs more than the product.
+    """
+    if gain is None:
+        out[...] = frame
+    else:
+        namespace(frame).multiply(frame, gain, out=out)
     flat = out.reshape(-1)
     flat[targets] = flat[sources]
-    return out

@@ -40,13 +40,15 @@ class LocalMotion:
     """What the joint fit found.
 
     `coefficients` (2, 18) as in `local_model`; `corrections` (g, 2) to the shift of each frame group; `measured`
-    (g, p, 2) local shifts of single patches; `trust` (g, p) their weight in the fit, 1 for those that agree.
+    (g, p, 2) local shifts of single patches; `trust` (g, p) their weight in the fit, 1 for those that agree;
+    `variance` is that of the noise of one group's shift as a whole, pixels² for each axis.
     """
 
     coefficients: np.ndarray
     corrections: np.ndarray
     measured: np.ndarray
     trust: np.ndarray
+    variance: float
 
 
 def fit_local_motion(patches: Patches, times: np.ndarray, image: tuple[int, int], expected: float) -> LocalMotion:
@@ -77,7 +79,8 @@ def fit_local_motion(patches: Patches, times: np.ndarray, image: tuple[int, int]
                 break
     coefficients = to_model @ state[:, n_groups:].T
     model = local_shifts(_full(coefficients), times, patches.centres, image)
-    return LocalMotion(_full(coefficients), state[:, :n_groups].T, model + _single_steps(found), trust)
+    return LocalMotion(_full(coefficients), state[:, :n_groups].T, model + _single_steps(found), trust,
+                       _variance(found, trust))
 
 
 def _narrowed(patches: Patches, factor: float) -> tuple[Array, Band]:
@@ -134,7 +137,7 @@ def _step(found: np.ndarray, basis: np.ndarray, state: np.ndarray, expected: flo
     curvature = _patch_curvature(found)
     slope = found[..., 1:3]
     trust = _trust(slope, curvature)
-    tau = np.sum(trust * np.sum(slope**2, axis=2)) / np.sum(trust * np.trace(curvature, axis1=1, axis2=2))
+    tau = _tau(slope, curvature, trust)
     design = np.concatenate([np.repeat(np.eye(n_groups), n_patches, axis=0), basis], axis=1)
     size = design.shape[1]
     matrix = np.empty((2, size, 2, size))
@@ -149,6 +152,18 @@ def _step(found: np.ndarray, basis: np.ndarray, state: np.ndarray, expected: flo
     step = np.linalg.solve(full, (right.T - prior * state).ravel()).reshape(2, size)
     longest = np.abs(_shifts_of(step, basis, n_groups, n_patches)).max()
     return step * min(1.0, _LONGEST_STEP / max(longest, 1e-12)), trust
+
+
+def _tau(slope: np.ndarray, curvature: np.ndarray, trust: np.ndarray) -> float:
+    """Return variance of the slopes / curvature: C / τ is a log-likelihood."""
+    return float(np.sum(trust * np.sum(slope**2, axis=2)) / np.sum(trust * np.trace(curvature, axis1=1, axis2=2)))
+
+
+def _variance(found: np.ndarray, trust: np.ndarray) -> float:
+    """Return the variance of the shift of one group, all patches together, pixels² for each axis."""
+    curvature = _patch_curvature(found)
+    total = np.einsum("gp,pab->ab", trust, curvature) / len(found)
+    return float(np.trace(np.linalg.inv(total)) / 2 * _tau(found[..., 1:3], curvature, trust))
 
 
 def _patch_curvature(found: np.ndarray) -> np.ndarray:

@@ -86,7 +86,7 @@ def sum_frames(spectra: Array, image: tuple[int, int], shifts: np.ndarray, coeff
             continue
         _accumulate(work, spectrum, rows, columns, weight, False)
         local = local_shifts(coefficients, np.array([f]), centres.reshape(-1, 2), image).reshape(centres.shape)
-        add_warped(total, fft.irfft2(work, s=image), local)
+        add_warped(total, fft.irfft2(work, s=image, overwrite_x=True), local)
     return fft.irfft2(work, s=image) if coefficients is None else total
 
 

@@ -10,6 +10,7 @@ from cryosnake.numerics.backend import Array
 from cryosnake.numerics.motion.correlation import Band
 from cryosnake.numerics.motion.joint import fit_local_motion
 from cryosnake.numerics.motion.patches import cut_patches, frame_groups, patch_grid
+from cryosnake.numerics.motion.smoothing import smooth_shifts
 from cryosnake.numerics.motion.whole_frame import align_frames
 
 
@@ -69,4 +70,5 @@ def track_motion(spectra: Array, band: Band, image: tuple[int, int], settings: A
     local = fit_local_motion(patches, times, image, settings.expected_local)
     frames = np.arange(len(spectra))
     shifts = shifts + np.stack([np.interp(frames, times, local.corrections[:, axis]) for axis in (0, 1)], axis=1)
+    shifts = smooth_shifts(shifts, local.variance * len(spectra) / len(groups))
     return Motion(shifts - shifts[0], local.coefficients, times, patches.centres, local.measured, local.trust)
