@@ -185,7 +185,7 @@ def _moments_by_arrays(spectra: Array, total: Array, rows: Array, columns: Array
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
 def _shifted_sum(spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    total = np.zeros(spectra.shape[1:], dtype=np.complex64)
+    total = np.zeros_like(spectra[0])
     for i in numba.prange(total.shape[0]):
         for f in range(spectra.shape[0]):
             for j in range(total.shape[1]):
