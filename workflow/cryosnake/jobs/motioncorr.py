@@ -76,7 +76,7 @@ JOB = JobType(
     per_micrograph=True,
     products=("{root}.mrc", "{root}.star"),
     relion_options={"do_own_motioncor": "Yes"},
-    resources=Resources(threads=2, mem_mb=6000, runtime=120, gpu=True),
+    resources=Resources(threads=2, mem_mb=8000, runtime=120, gpu=True),
     clean=CleanUp(gentle=("*/*.log",), harsh=("*/",)),
     panels=("accumulated_motion",),
     references=(
