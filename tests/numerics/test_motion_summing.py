@@ -3,7 +3,7 @@ import pytest
 import scipy.fft
 import scipy.ndimage
 
-from cryosnake.numerics.motion import warp
+from cryosnake.numerics.motion import summing, warp
 from cryosnake.numerics.motion.dose import accumulated_dose
 from cryosnake.numerics.motion.local_model import local_shifts
 from cryosnake.numerics.motion.summing import make_dose_weights, sum_frames
@@ -90,3 +90,24 @@ def test_dose_weights_are_those_of_the_frames(local: bool) -> None:
     expected = scipy.fft.irfft2((spectra * q).sum(axis=0) / np.sqrt((q**2).sum(axis=0)), s=SHAPE)
     np.testing.assert_allclose(found, expected, atol=2e-4)
     assert found.std() == pytest.approx(1.0, abs=0.02)
+
+
+def test_frames_at_rest_are_warped_together() -> None:
+    coefficients = np.zeros((2, 18))
+    coefficients[0, 3:6] = 3 * np.array([3.0, -3.0, 1.0]) / 20.0 ** np.array([1, 2, 3])  # 3 (1 - (1 - z / 20)³) x
+    groups = summing._groups_at_rest(coefficients, 21, SHAPE)
+    assert [f for group in groups for f in group] == list(range(21))
+    assert len(groups[0]) == 1 and len(groups[-1]) > 5  # fast at first, then at rest
+    assert summing._groups_at_rest(None, 5, SHAPE) == [range(5)]
+
+
+def test_warping_together_changes_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    spectra = scipy.fft.rfft2(np.stack([smooth() for _ in range(10)]))
+    coefficients = np.zeros((2, 18))
+    coefficients[0, 3], coefficients[1, 12] = 0.08, 0.1
+    still = np.zeros((10, 2))
+    assert 1 < len(summing._groups_at_rest(coefficients, 10, SHAPE)) < 10
+    together = sum_frames(spectra, SHAPE, still, coefficients)
+    monkeypatch.setattr(summing, "_AT_REST", 0.0)
+    assert len(summing._groups_at_rest(coefficients, 10, SHAPE)) == 10
+    assert np.std(together - sum_frames(spectra, SHAPE, still, coefficients)) < 0.02 * np.std(together)

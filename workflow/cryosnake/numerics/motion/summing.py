@@ -12,6 +12,8 @@ from cryosnake.numerics.motion.dose import dose_exponents, dose_normalisation
 from cryosnake.numerics.motion.local_model import local_shifts
 from cryosnake.numerics.motion.warp import add_warped, spline_prefilter, tile_centres
 
+_AT_REST = 0.1  # pixels
+
 
 @dataclass(frozen=True)
 class DoseWeights:
@@ -71,23 +73,41 @@ def sum_frames(spectra: Array, image: tuple[int, int], shifts: np.ndarray, coeff
     xp, fft = namespace(spectra), fft_of(spectra)
     ky, kx = np.fft.fftfreq(image[0]), np.fft.rfftfreq(image[1])
     weight = xp.ones_like(spectra[0].real) if weights is None else xp.array(weights.first)
+    total = xp.zeros(image, dtype=xp.float32)
+    work = xp.empty_like(spectra[0])
     if coefficients is not None:
         weight *= xp.asarray(spline_prefilter(image))
         centres = tile_centres(image)
-        total = xp.zeros(image, dtype=xp.float32)
-    work = xp.zeros_like(spectra[0])
-    for f, (spectrum, shift) in enumerate(zip(spectra, shifts, strict=True)):
-        if f and weights is not None:
-            weight *= weights.step
-        rows = xp.asarray(np.exp(-2j * np.pi * shift[1] * ky).astype(np.complex64))
-        columns = xp.asarray(np.exp(-2j * np.pi * shift[0] * kx).astype(np.complex64))
+    for group in _groups_at_rest(coefficients, len(spectra), image):
+        for f in group:
+            if f and weights is not None:
+                weight *= weights.step
+            rows = xp.asarray(np.exp(-2j * np.pi * shifts[f, 1] * ky).astype(np.complex64))
+            columns = xp.asarray(np.exp(-2j * np.pi * shifts[f, 0] * kx).astype(np.complex64))
+            _accumulate(work, spectra[f], rows, columns, weight, f != group[0])
+        picture = fft.irfft2(work, s=image, overwrite_x=True)
         if coefficients is None:
-            _accumulate(work, spectrum, rows, columns, weight, True)
-            continue
-        _accumulate(work, spectrum, rows, columns, weight, False)
-        local = local_shifts(coefficients, np.array([f]), centres.reshape(-1, 2), image).reshape(centres.shape)
-        add_warped(total, fft.irfft2(work, s=image, overwrite_x=True), local)
-    return fft.irfft2(work, s=image) if coefficients is None else total
+            return picture
+        local = local_shifts(coefficients, np.array(group), centres.reshape(-1, 2), image).mean(axis=0)
+        add_warped(total, picture, local.reshape(centres.shape))
+    return total
+
+
+def _groups_at_rest(coefficients: np.ndarray | None, count: int, image: tuple[int, int]) -> list[range]:
+    """Return consecutive frames within which local motion is below a tenth of a pixel: one warp does for them all.
+
+    Taking their mean is wrong by a twentieth of a pixel at most, which dampens Nyquist by less than 1 %; late frames
+    hardly move, so half of the inverse transforms and more are saved.
+    """
+    if coefficients is None:
+        return [range(count)]
+    grid = np.stack(np.meshgrid(np.linspace(0, image[1], 5), np.linspace(0, image[0], 5)), axis=-1).reshape(-1, 2)
+    local = local_shifts(coefficients, np.arange(count), grid, image)
+    firsts = [0]
+    for f in range(1, count):
+        if np.linalg.norm(local[f] - local[firsts[-1]], axis=-1).max() > _AT_REST:
+            firsts.append(f)
+    return [range(first, after) for first, after in zip(firsts, [*firsts[1:], count], strict=True)]
 
 
 def _accumulate(out: Array, spectrum: Array, rows: Array, columns: Array, weight: Array, add: bool) -> None:
