@@ -13,7 +13,6 @@ import scipy.fft
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.refine.classes import class_shells, random_seeds
 from cryosnake.numerics.refine.grids import shift_grid
-from cryosnake.numerics.refine.images import soft_disc
 from cryosnake.programs.class2d_files import read_classification, write_classes, write_unmasked
 from cryosnake.programs.class2d_model import (
     FIRST_RESOLUTION,
@@ -25,7 +24,7 @@ from cryosnake.programs.class2d_model import (
     plane_grid,
 )
 from cryosnake.programs.particles import Particles, read_particles
-from cryosnake.programs.refine_model import MASK_EDGE, image_mask
+from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
 Report = Callable[[int, int, str], None]
@@ -67,8 +66,8 @@ def _one(particles: Particles, model: Classification, settings: Settings2D, opti
     model = iterate(particles, model, settings, report)
     pixel, shells = particles.pixel_size, class_shells(model.ssnr)
     length, members = particles.box * pixel, np.bincount(model.state.klass, minlength=settings.classes)
-    print(f"iteration {number:3d}: best class {length / shells.max():.1f} Å, {(members > 0).sum()} of {settings.classes} "
-          f"classes in use, largest {members.max() / len(particles):.0%}, {model.size} px, Pmax "
+    print(f"iteration {number:3d}: best class {length / shells.max():.1f} Å, {(members > 0).sum()} of "
+          f"{settings.classes} classes in use, largest {members.max() / len(particles):.0%}, {model.size} px, Pmax "
           f"{model.state.top_weight.mean():.3f}, changes {model.change[0]:.1f}° {model.change[1] * pixel:.2f} Å "
           f"{model.change[2]:.1%} of classes, {time.monotonic() - begin:.1f} s", flush=True)
     model.size = next_size(particles, model.ssnr, settings)
@@ -81,8 +80,8 @@ def _settings(particles: Particles, options: Any) -> Settings2D:
         raise CryosnakeError(f"particle_diameter is {options.particle_diameter:g} Å; it must be smaller than the box "
                              f"of {particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
     if options.classes > len(particles):
-        raise CryosnakeError(f"classes is {options.classes}, but {particles.path} has {len(particles)} particle(s); ask "
-                             "for fewer classes.")
+        raise CryosnakeError(f"classes is {options.classes}, but {particles.path} has {len(particles)} particle(s); "
+                             "ask for fewer classes.")
     return Settings2D(options.classes, options.particle_diameter, options.tau2_fudge, 2.0 * options.psi_step,
                       options.offset_range, 2.0 * options.offset_step, options.ctf, options.ctf_intact_first_peak,
                       options.zero_mask, max(options.highres_limit or 0.0, 0.0), options.center_classes, options.seed)
@@ -97,7 +96,7 @@ def _start(particles: Particles, settings: Settings2D) -> Classification:
     statistics = first_statistics(particles, rows, state.offset, mask, settings.classes)
     shell = min(max(int(box * pixel / FIRST_RESOLUTION), 2), box // 2)
     averages = _low_passed(first_averages(particles, state.klass, state.offset, settings.classes), shell)
-    averages *= soft_disc(box, min(settings.diameter / 2 / pixel, box / 2 - 1), MASK_EDGE)
+    averages *= mask
     ssnr = np.tile(np.where(np.arange(box // 2 + 1) <= shell, 10.0, 0.0), (settings.classes, 1))
     grid = plane_grid(settings, 0.0)
     print(f"{len(particles)} particles, {box} px of {pixel:g} Å, {len(particles.group_names)} micrographs, "

@@ -18,14 +18,14 @@ from cryosnake.numerics.refine.classes import (
     random_seeds,
 )
 from cryosnake.numerics.refine.grids import PlaneGrid, shift_grid
-from cryosnake.numerics.refine.images import shift_images, soft_disc
+from cryosnake.numerics.refine.images import shift_images
 from cryosnake.numerics.refine.maximisation import group_scales
 from cryosnake.numerics.refine.reconstruction import mean_weight
 from cryosnake.numerics.refine.references import class_references, empty_class_sums
 from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import Pass, expect, thread_sums, update_statistics
-from cryosnake.programs.refine_model import MASK_EDGE, image_mask
+from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 FIRST_RESOLUTION = 50.0  # Å, at which the averages of random particles start
@@ -136,7 +136,7 @@ def _maximise(particles: Particles, model: Classification, settings: Settings2D,
     if settings.centre:
         averages = _centred(averages, model)
     model.unmasked = averages
-    model.averages = averages * soft_disc(box, min(settings.diameter / 2 / particles.pixel_size, box / 2 - 1), MASK_EDGE)
+    model.averages = averages * image_mask(particles, settings.diameter)
     model.ssnr = np.zeros((settings.classes, box // 2 + 1))
     model.ssnr[:, : radius + 1] = ssnr
     model.weight = np.stack([mean_weight(plane, radius) for plane in sums])

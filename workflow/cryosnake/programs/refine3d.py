@@ -77,18 +77,25 @@ def _one(particles: Particles, model: Refinement, settings: Settings, options: A
 
     report(0)
     model = iterate(particles, model, settings, report, last)
-    shell = resolution_shell(model.ssnr)
-    sampling, pixel = model.sampling, particles.pixel_size
-    model.progress = after_iteration(model.progress, shell, model.change[0], model.change[1] * pixel)
-    print(f"iteration {number:3d}: {particles.box * pixel / shell:6.2f} Å (FSC 0.143 {resolution(model, particles, .143):.2f}), "
-          f"{model.size} px, {'local' if sampling.sigma else 'global'} {sampling.fine_step:.2f}°, shifts "
-          f"±{sampling.offset_range * pixel:.1f}/{sampling.offset_step * pixel / 2:.2f} Å, Pmax "
-          f"{model.state.top_weight.mean():.3f}, changes {model.change[0]:.2f}° {model.change[1] * pixel:.2f} Å, accuracy "
-          f"{model.accuracy[0]:.2f}° {model.accuracy[1] * pixel:.2f} Å, {time.monotonic() - begin:.1f} s", flush=True)
+    model.progress = after_iteration(model.progress, resolution_shell(model.ssnr), model.change[0],
+                                     model.change[1] * particles.pixel_size)
+    print(_line(particles, model), f"{time.monotonic() - begin:.1f} s", flush=True)
     if not last:
         model.size = next_size(model.fsc, model.ssnr, model.size, particles.box)
         model.accuracy = measure_accuracy(particles, model, settings)
     return model
+
+
+def _line(particles: Particles, model: Refinement) -> str:
+    """What a person wants to know of an iteration."""
+    sampling, pixel = model.sampling, particles.pixel_size
+    shell = resolution_shell(model.ssnr)
+    return (f"iteration {model.iteration:3d}: {particles.box * pixel / shell:6.2f} Å (FSC 0.143 "
+            f"{resolution(model, particles, 0.143):.2f}), {model.size} px, {'local' if sampling.sigma else 'global'} "
+            f"{sampling.fine_step:.2f}°, shifts ±{sampling.offset_range * pixel:.1f}/"
+            f"{sampling.offset_step * pixel / 2:.2f} Å, Pmax {model.state.top_weight.mean():.3f}, changes "
+            f"{model.change[0]:.2f}° {model.change[1] * pixel:.2f} Å, accuracy {model.accuracy[0]:.2f}° "
+            f"{model.accuracy[1] * pixel:.2f} Å,")
 
 
 def _schedule(model: Refinement, settings: Settings) -> Refinement:
@@ -107,8 +114,8 @@ def _schedule(model: Refinement, settings: Settings) -> Refinement:
 def _settings(particles: Particles, options: Any, mask: str | Path | None) -> Settings:
     box, pixel = particles.box, particles.pixel_size
     if not 0 < options.particle_diameter < box * pixel:
-        raise CryosnakeError(f"particle_diameter is {options.particle_diameter:g} Å; it must be smaller than the box of "
-                             f"{particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
+        raise CryosnakeError(f"particle_diameter is {options.particle_diameter:g} Å; it must be smaller than the box "
+                             f"of {particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
     if options.solvent_fsc and mask is None:
         raise CryosnakeError("solvent_fsc needs a mask: connect one to the slot mask, or set solvent_fsc: false.")
     if mask is not None:
@@ -134,14 +141,14 @@ def _read_map(path: str | Path, what: str, particles: Particles) -> np.ndarray:
     volume, pixel = read_mrc(path)
     if not np.isfinite(volume).all():
         raise CryosnakeError(f"{path}: the {what} holds NaN or infinite values. Make it again.")
+    remedy = ("Rescale it, for example with relion_image_handler --rescale_angpix "
+              f"{particles.pixel_size:g} --new_box {particles.box}.")
     if volume.shape != (particles.box,) * 3:
         raise CryosnakeError(f"{path}: the {what} is {' × '.join(map(str, volume.shape))} voxels, the particles of "
-                             f"{particles.path} are {particles.box} pixels wide. Rescale it, for example with "
-                             f"relion_image_handler --rescale_angpix {particles.pixel_size:g} --new_box {particles.box}.")
+                             f"{particles.path} are {particles.box} pixels wide. {remedy}")
     if pixel > 0 and abs(pixel / particles.pixel_size - 1.0) > 0.01:
         raise CryosnakeError(f"{path}: the {what} has {pixel:g} Å per voxel, the particles of {particles.path} "
-                             f"{particles.pixel_size:g}. Rescale it, for example with relion_image_handler "
-                             f"--rescale_angpix {particles.pixel_size:g} --new_box {particles.box}.")
+                             f"{particles.pixel_size:g}. {remedy}")
     return volume
 
 
@@ -157,7 +164,8 @@ def _start(particles: Particles, settings: Settings, options: Any, reference: st
     sampling = Sampling(order, options.offset_range, 2.0 * options.offset_step)
     mask = image_mask(particles, settings.diameter)
     directions = directions_of(settings, sampling)
-    statistics = [first_statistics(particles, np.flatnonzero(half == h), state.offset, mask, directions) for h in (1, 2)]
+    statistics = [first_statistics(particles, np.flatnonzero(half == number), state.offset, mask, directions)
+                  for number in (1, 2)]
     first_shell = min(int(box * pixel / options.initial_lowpass), box // 2)
     size = min(2 * (first_shell + 10), box)
     ssnr = np.where(np.arange(box // 2 + 1) <= first_shell, 10.0, 1e-3)

@@ -72,7 +72,8 @@ def _model_tables(particles: Particles, model: Refinement, settings: Settings, h
         "rlnSigmaOffsetsAngst": statistics.offset_sigma * pixel, "rlnOrientationalPriorMode": int(
             model.sampling.sigma > 0),
         "rlnSigmaPriorRotAngle": model.sampling.sigma, "rlnSigmaPriorTiltAngle": model.sampling.sigma,
-        "rlnSigmaPriorPsiAngle": model.sampling.sigma, "rlnLogLikelihood": float(model.state.log_likelihood[rows].sum()),
+        "rlnSigmaPriorPsiAngle": model.sampling.sigma,
+        "rlnLogLikelihood": float(model.state.log_likelihood[rows].sum()),
         "rlnAveragePmax": float(model.state.top_weight[rows].mean()),
     }
     classes = pd.DataFrame({

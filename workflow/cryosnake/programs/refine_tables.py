@@ -42,7 +42,8 @@ def read_assignments(path: str, particles: Particles) -> tuple[Assignments, np.n
     CryosnakeError
         when a particle of the job is not in the file
     """
-    table = read_table(path, "particles", ("rlnImageName", "rlnAngleRot", "rlnNormCorrection")).set_index("rlnImageName")
+    table = read_table(path, "particles", ("rlnImageName", "rlnAngleRot", "rlnNormCorrection"))
+    table = table.set_index("rlnImageName")
     names = particles.table["rlnImageName"]
     if not names.isin(table.index).all():
         raise CryosnakeError(f"{path} lacks {(~names.isin(table.index)).sum()} of the particles of {particles.path}. "
