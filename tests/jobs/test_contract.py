@@ -90,3 +90,8 @@ def test_a_script_prints_its_help(root: Path) -> None:
 
 def test_generated_documents_are_in_date(root: Path) -> None:
     subprocess.run([sys.executable, root / "docs" / "generate.py", "--check"], check=True)
+
+
+def test_every_microscope_key_reaches_a_job() -> None:
+    used = {p.microscope for job_type in TYPES for p in job_type.parameters}
+    assert used - {""} == set(MICROSCOPE_KEYS)

@@ -30,7 +30,7 @@ JOB = JobType(
         Parameter("dose_per_frame", float, None, "Electron dose of one frame (of EER: of one group of frames).",
                   unit="e/Å²", minimum=0.0, required=True, microscope="dose_per_frame", relion="dose_per_frame"),
         Parameter("pre_exposure", float, 0.0, "Electron dose before the first frame.", unit="e/Å²", minimum=0.0,
-                  relion="pre_exposure"),
+                  microscope="pre_exposure", relion="pre_exposure"),
         Parameter("patches", list[int], [5, 5], "Number of patches along x and y; [1, 1] aligns whole frames only. "
                   "Small movies get fewer: a patch has at least 96 pixels, and the local model needs 3 by 3.",
                   length=2, minimum=1, relion="patch_x,patch_y"),
@@ -41,14 +41,14 @@ JOB = JobType(
         Parameter("bin_factor", float, 1.0, "Binning of the sums by Fourier crop; 2 for super-resolution movies.",
                   minimum=1.0, maximum=16.0, relion="bin_factor"),
         Parameter("gain", str, None, "Gain reference (MRC, TIFF or .gain), by which frames are multiplied.",
-                  relion="fn_gain_ref"),
+                  microscope="gain", relion="fn_gain_ref"),
         Parameter("gain_rotation", int, 0, "Clockwise rotation of the gain reference as RELION displays it: 0, 90, "
                   "180 or 270 degrees (or RELION's 1, 2, 3).", unit="degrees", minimum=0, maximum=270,
-                  relion="gain_rot", relion_values=_ROTATIONS),
+                  microscope="gain_rotation", relion="gain_rot", relion_values=_ROTATIONS),
         Parameter("gain_flip", int, 0, "Flip of the gain reference after its rotation: 0 none, 1 upside down, 2 left "
-                  "to right.", minimum=0, maximum=2, relion="gain_flip", relion_values=_FLIPS),
+                  "to right.", minimum=0, maximum=2, microscope="gain_flip", relion="gain_flip", relion_values=_FLIPS),
         Parameter("defects", str, None, "Defects of the camera: text (x y width height), SerialEM's list, or a map.",
-                  relion="fn_defect"),
+                  microscope="defects", relion="fn_defect"),
         Parameter("first_frame", int, 1, "First frame to use, counted from 1.", minimum=1, relion="first_frame_sum"),
         Parameter("last_frame", int, -1, "Last frame to use; -1 for the last of the movie.", minimum=-1,
                   relion="last_frame_sum"),
