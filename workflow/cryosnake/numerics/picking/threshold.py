@@ -1,0 +1,139 @@
+"""A threshold that adapts to the micrograph: above it more peaks are particles than noise would explain.
+
+The noise level comes from the pixels away from peaks. How many peaks noise makes per area, and how high they are, is
+counted once on white noise that went through the same detector. The threshold is where (peaks above) less twice
+(noise peaks expected above) is greatest, that is, where the local false-discovery rate passes one half (Efron 2004,
+J. Am. Stat. Assoc. 99, 96-104).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array
+from cryosnake.numerics.picking.background import near, robust_scale
+from cryosnake.numerics.picking.noise import NoiseLimits
+from cryosnake.numerics.picking.peaks import find_peaks
+
+# A particle that was not picked is lost, a false pick goes in 2D classification: so many s.d. below the even odds.
+# Scores of templates fall off less steeply with the particle's contrast, so half of it buys as many particles.
+MARGIN, MARGIN_TEMPLATES = 0.6, 0.3
+# Peaks above so many s.d. count as occupied when the noise is measured; a maximum over templates has a longer tail.
+CROWDED, CROWDED_TEMPLATES = 2.5, 3.5
+FREE_RADIUS = 0.67  # particle diameters around such a peak
+MOST_NOISE = 0.15  # of the peaks in noise so many may pass, before the margin, however crowded the micrograph is
+HIGHEST = 8.0  # s.d.: no micrograph needs a higher threshold
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What a detector answers: scores (k, h, w) whose noise is about zero, or (1, h, w), the maximum over templates.
+
+    `best` (h, w) is the index of the best template.
+    """
+
+    scores: np.ndarray
+    is_maximum: bool = False
+    best: np.ndarray | None = None
+
+
+Detector = Callable[[Array], Responses]
+
+
+@dataclass(frozen=True)
+class PickOptions:
+    """Lengths in Å; thresholds in s.d. of the noise. `threshold` moves the adaptive one, `upper` None is off."""
+
+    diameter: float
+    distance: float
+    border: float
+    threshold: float = 0.0
+    upper: float | None = None
+    avoid_contamination: bool = True
+    limits: NoiseLimits = field(default_factory=NoiseLimits)
+
+
+@dataclass(frozen=True)
+class NoisePeaks:
+    """What a detector finds in noise: heights (n,) ascending, in s.d., per `area` (in particle diameters squared).
+
+    `free` is the fraction of the area that lies away from its highest peaks, `margin` (s.d.) how far below even odds
+    to pick with this detector.
+    """
+
+    heights: np.ndarray
+    area: float
+    free: float
+    margin: float = MARGIN
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """Peaks in units of the noise, highest first, and the fraction of pixels that is away from high ones."""
+
+    positions: np.ndarray  # (n, 2) x, y in pixels
+    heights: np.ndarray  # (n,)
+    pixels: np.ndarray  # (n, 2) row, column
+    free: float
+
+
+def standardise(
+    responses: Responses,
+    allowed: np.ndarray,  # (h, w) bool
+    distance: float,  # pixels between peaks
+    diameter: float,  # pixels
+) -> Standardised:
+    """Find peaks of the highest of k scores, each in units of its standard deviation where no peak is near.
+
+    The free pixels and the level depend on each other, so they are found in turn. Of a maximum over many templates the
+    median is taken out as well.
+    """
+    free = allowed
+    crowded = CROWDED_TEMPLATES if responses.is_maximum else CROWDED
+    for _ in range(5):
+        levels = [robust_scale(score[free]) for score in responses.scores]
+        score = np.stack([(score - (middle if responses.is_maximum else 0.0)) / max(spread, 1e-12)
+                          for score, (middle, spread) in zip(responses.scores, levels, strict=True)]).max(0)
+        positions, heights, pixels = find_peaks(score, allowed, distance)
+        occupied = np.zeros(allowed.shape, np.bool_)
+        rows, columns = pixels[heights > crowded].T
+        occupied[rows, columns] = True
+        now = allowed & ~near(occupied, FREE_RADIUS * diameter)
+        if now.sum() < 0.1 * allowed.sum() or np.array_equal(now, free):
+            break
+        free = now
+    return Standardised(positions, heights, pixels, float(free.sum() / max(1, allowed.sum())))
+
+
+def count_noise_peaks(
+    detect: Detector,
+    options: PickOptions,
+    pixel_size: float,  # Å, of the working image
+    across: int,  # particle diameters
+    like: Callable[[np.ndarray], Array],  # puts an array where the detector works
+) -> NoisePeaks:
+    """Run a detector over a square of white noise, `across` particle diameters wide, always the same."""
+    diameter = options.diameter / pixel_size
+    size = 2 * round(0.5 * across * diameter)
+    noise = np.random.default_rng(20).standard_normal((size, size), dtype=np.float32)
+    responses = detect(like(noise))
+    found = standardise(responses, np.ones((size, size), np.bool_), options.distance / pixel_size, diameter)
+    return NoisePeaks(np.sort(found.heights), (size / diameter) ** 2, found.free,
+                      MARGIN_TEMPLATES if responses.is_maximum else MARGIN)
+
+
+def adaptive_threshold(
+    heights: np.ndarray,  # (n,) in s.d. of the noise
+    free: float,  # fraction of the area away from peaks
+    area: float,  # particle diameters squared
+    noise: NoisePeaks,
+) -> float:
+    """Return the height above which to pick, in s.d. of the noise."""
+    expected = area / noise.area * min(1.0, free / noise.free)
+    levels = np.arange(np.quantile(noise.heights, 1.0 - MOST_NOISE), HIGHEST, 0.05)
+    above = len(heights) - np.searchsorted(np.sort(heights), levels)
+    false = expected * (len(noise.heights) - np.searchsorted(noise.heights, levels))
+    return float(levels[int(np.argmax(above - 2.0 * false))]) - noise.margin
