@@ -87,7 +87,7 @@ def _one(particles: Particles, model: Refinement, settings: Settings, options: A
 
 
 def _line(particles: Particles, model: Refinement) -> str:
-    """What a person wants to know of an iteration."""
+    """Return what a person wants to know of an iteration."""
     sampling, pixel = model.sampling, particles.pixel_size
     shell = resolution_shell(model.ssnr)
     return (f"iteration {model.iteration:3d}: {particles.box * pixel / shell:6.2f} Å (FSC 0.143 "
