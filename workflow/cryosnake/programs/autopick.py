@@ -103,9 +103,9 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, roo
         if the micrograph is missing, damaged, blank, not finite, or has no defocus where templates need one
     """
     path, micrograph = read_micrograph(row)
-    working = working_image(to_device(micrograph, state.device), state.pixel_size, state.working_pixel_size)
     transfer = None if state.microscope is None or state.bank is None else _ctf(row, state.bank, state.microscope, path)
     try:
+        working = working_image(to_device(micrograph, state.device), state.pixel_size, state.working_pixel_size)
         picks = pick_particles(working, lambda image: _detect(image, state, transfer), state.noise, state.pick)
     except ValueError as error:
         raise CryosnakeError(f"{path}: {error}; look at the micrograph and leave it out") from error

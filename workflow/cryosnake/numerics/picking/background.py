@@ -30,7 +30,15 @@ def working_image(
     pixel_size: float,  # Å
     working_pixel_size: float,  # Å, at least so large as `pixel_size`
 ) -> WorkingImage:
-    """Return the micrograph at a larger pixel size, less a second-order surface that contamination does not bend."""
+    """Return the micrograph at a larger pixel size, less a second-order surface that contamination does not bend.
+
+    Raises
+    ------
+    ValueError
+        when all its pixels have one value
+    """
+    if not micrograph.max() > micrograph.min():
+        raise ValueError("the micrograph is blank")
     shape = tuple(min(n, 2 * math.ceil(0.5 * n * pixel_size / max(working_pixel_size, pixel_size)))
                   for n in micrograph.shape)
     step = (micrograph.shape[0] / shape[0], micrograph.shape[1] / shape[1])

@@ -39,7 +39,7 @@ def pick_particles(working: WorkingImage, detect: Detector, noise: NoisePeaks, o
     Raises
     ------
     ValueError
-        when the micrograph is blank, or smaller than a particle
+        when the micrograph is narrower than two particles
     """
     shape = working.image.shape
     diameter = options.diameter / working.pixel_size
@@ -72,8 +72,6 @@ def _score(working: WorkingImage, detect: Detector, good: np.ndarray, options: P
     diameter = options.diameter / working.pixel_size
     mask = namespace(working.image).asarray(good)
     responses = detect(local_normalise(working.image, mask, diameter))
-    if not np.isfinite(responses.scores).all() or not responses.scores.any():
-        raise ValueError("the micrograph is blank")
     return standardise(responses, good, options.distance / working.pixel_size, diameter), responses
 
 
