@@ -44,7 +44,7 @@ def test_names_are_unique_and_no_reserved_words(job_type: JobType) -> None:
 def test_every_default_is_a_valid_value(job_type: JobType) -> None:
     for p in job_type.parameters:
         assert p.kind in (bool, int, float, str) or (get_origin(p.kind) is list and get_args(p.kind))
-        assert p.help and p.help[0].isupper() and p.help.rstrip().endswith((".", ")")), p.name
+        assert p.help.rstrip().endswith((".", ")")), p.name
         if p.default is not None:
             check_value(p.name, p.kind, p.default, ConfigError, p.minimum, p.maximum, p.choices, p.length)
         if p.microscope:

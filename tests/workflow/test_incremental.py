@@ -129,6 +129,7 @@ def test_a_changed_parameter_runs_its_branch_under_new_numbers(project) -> None:
 
 def test_a_changed_script_runs_nothing(project, tmp_path) -> None:
     sources = tmp_path / "sources"
+    sources.mkdir()
     for name in ("Snakefile", "rules", "scripts", "workflow", "profiles", "envs"):
         source = ROOT / name
         shutil.copytree(source, sources / name) if source.is_dir() else shutil.copy(source, sources)
