@@ -178,10 +178,10 @@ def test_beta_galactosidase_classes_look_like_its_projections(real_data, tmp_pat
     from cryosnake.numerics.refine.references import map_reference
 
     monkeypatch.chdir(real_data / "bgal_k2_particles")
-    chosen = options(particle_diameter=200.0, classes=10, iterations=15)
+    chosen = options(particle_diameter=200.0, classes=10, iterations=10)
     class2d.run(chosen, {"particles": "known_poses.star"}, tmp_path, lambda *a: None)
-    averages = read_mrc(tmp_path / "run_it015_classes.mrcs")[0]
-    share = read_star(tmp_path / "run_it015_model.star")["model_classes"]["rlnClassDistribution"].to_numpy()
+    averages = read_mrc(tmp_path / "run_it010_classes.mrcs")[0]
+    share = read_star(tmp_path / "run_it010_model.star")["model_classes"]["rlnClassDistribution"].to_numpy()
     volume = read_mrc(real_data / "models" / "5a1a_box64_3.54A.mrc")[0]
     band = full_band(64).cut(2 * int(64 * 3.54 / 20))
     real, imaginary = map_reference(volume, 32, sphere_grid(3, "D2")).coarse(np.arange(9216), band)

@@ -19,6 +19,7 @@ from cryosnake.numerics.refine.references import Reference
 SIGNIFICANT = 0.999  # fraction of the probability that is carried on (RELION's adaptive fraction)
 _SLICE_BYTES = 1 << 26  # slices of one chunk of orientations
 _SAMPLES_AT_ONCE = 1 << 21  # fine scores take 128 bytes for each
+_Slices = dict[bytes, tuple[np.ndarray, np.ndarray]]  # by the orientations that they are for
 _CC_DEPTH = 2000.0  # makes one bin of the significance histogram a hundred-thousandth of a correlation
 
 
@@ -198,7 +199,7 @@ def search_nearby(operands: Operands, reference: Reference, band: Band, shifts: 
     alone = ShiftGrid(shifts.coarse, shifts.coarse, np.arange(count)[:, None])
     cut = Operands(operands.masked[:, : band.kx.size], operands.raw[:, : band.kx.size],
                    operands.ctf2[:, : band.kx.size], operands.offsets, operands.offset_sigma)
-    values = _scores(cut, candidates, reference, band, alone, oversampled=False)
+    values = _scores(cut, candidates, reference, band, alone, kept=None)
     weights = _probabilities(values, candidates, len(operands))
     return candidates.take(weights.values[:, 0, 0] > 0)
 
@@ -232,9 +233,13 @@ def _split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _scores(operands: Operands, samples: Samples, reference: Reference, band: Band, shifts: ShiftGrid,
-            oversampled: bool = True) -> np.ndarray:
-    """Return log likelihood plus log prior of all children, (samples, children, sub)."""
+            kept: _Slices | None) -> np.ndarray:
+    """Return log likelihood plus log prior of all children, (samples, children, sub).
+
+    Oversampled orientations when `kept` is given; it gains the slices when they are few enough to be kept.
+    """
     numbers, starts = samples.runs()
+    oversampled = kept is not None
     children = reference.grid.children if oversampled else 1
     values = np.empty((len(samples), children, shifts.sub.shape[1]), np.float32)
     image, phase = _split(operands.masked), _split(band.phases(shifts.fine))
@@ -243,6 +248,8 @@ def _scores(operands: Operands, samples: Samples, reference: Reference, band: Ba
         slices = (reference.fine if oversampled else reference.coarse)(numbers[begin:end], band)
         kernels.score(*slices, starts[begin : end + 1] - starts[begin], samples.particle[rows], samples.shift[rows],
                       *image, operands.ctf2, *phase, shifts.sub, values[rows])
+        if kept is not None and end - begin == len(numbers):
+            kept[numbers.tobytes()] = slices
     prior = operands.shift_prior(shifts.fine)
     values += prior[samples.particle[:, None], shifts.sub[samples.shift]][:, None, :]
     values += samples.log_prior[:, None, None]
@@ -260,9 +267,10 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
     sums : (threads, …) float32
         Gains the weighted images and squared CTFs.
     """
-    values = _scores(operands, samples, reference, band, shifts)
+    kept: _Slices = {}
+    values = _scores(operands, samples, reference, band, shifts, kept)
     found = _probabilities(values, samples, len(operands))
-    cross, power = _accumulate(operands, samples, reference, band, shifts, found.values, sums)
+    cross, power = _accumulate(operands, samples, reference, band, shifts, found.values, sums, kept)
     per_sample = values.shape[1] * values.shape[2]
     sample, inner = found.best // per_sample, found.best % per_sample
     child, sub = inner // values.shape[2], inner % values.shape[2]
@@ -278,9 +286,11 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
 
 
 def _accumulate(operands: Operands, samples: Samples, reference: Reference, band: Band, shifts: ShiftGrid,
-                weights: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    used = samples.take(np.flatnonzero(weights.any((1, 2))))
-    weights = np.ascontiguousarray(weights[weights.any((1, 2))])
+                weights: np.ndarray, sums: np.ndarray, kept: _Slices) -> tuple[np.ndarray, np.ndarray]:
+    used = samples
+    if samples.runs()[0].tobytes() not in kept:
+        chosen = np.flatnonzero(weights.any((1, 2)))
+        used, weights = samples.take(chosen), np.ascontiguousarray(weights[chosen])
     numbers, starts = used.runs()
     children, shell_starts = reference.grid.children, np.append(band.shell_starts(), band.kx.size)
     cross = np.zeros((nb.get_num_threads(), len(operands), len(shell_starts) - 1), np.float32)
@@ -288,7 +298,7 @@ def _accumulate(operands: Operands, samples: Samples, reference: Reference, band
     image, raw, phase = _split(operands.masked), _split(operands.raw), _split(band.phases(shifts.fine))
     for begin, end in _chunks(len(numbers), children, band.kx.size):
         rows = slice(starts[begin], starts[end])
-        slices = reference.fine(numbers[begin:end], band)
+        slices = kept.get(numbers.tobytes()) or reference.fine(numbers[begin:end], band)
         data = [np.empty_like(slices[0]) for _ in range(3)]
         kernels.accumulate(*slices, starts[begin : end + 1] - starts[begin], used.particle[rows], used.shift[rows],
                            weights[rows], *image, *raw, operands.ctf2, *phase, shifts.sub, shell_starts, *data, cross,

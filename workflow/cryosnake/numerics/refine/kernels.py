@@ -182,12 +182,13 @@ def accumulate(slice_re, slice_im, starts, particle, shift, weights,  # type: ig
             while s < starts[o + 1]:
                 i = particle[s]
                 mass = np.float32(0.0)
-                phi_re[:] = 0
-                phi_im[:] = 0
                 while s < starts[o + 1] and particle[s] == i:
                     for u in range(sub.shape[1]):
                         w = weights[s, c, u]
                         if w > 0:
+                            if mass == 0:  # most children of most samples have no weight: nothing to clear for them
+                                phi_re[:] = 0
+                                phi_im[:] = 0
                             f = sub[shift[s], u]
                             mass += w
                             for p in range(pixels):
