@@ -23,9 +23,9 @@ jobs:
 """
 
 
-def simulate(folder: Path, movies: int) -> None:
+def simulate(folder: Path, movies: int, size: int = 384) -> None:
     """Simulate small movies of large pixels: every step of the chain takes a fraction of a second on each."""
-    simulate_project(folder, movies=movies, size=(384, 384), frames=4, pixel_size=3.54, particles_per_movie=15,
+    simulate_project(folder, movies=movies, size=(size, size), frames=4, pixel_size=3.54, particles_per_movie=15,
                      dose_per_frame=6.0, box=32, box_pixel_size=7.08, contaminated=0.0)
 
 

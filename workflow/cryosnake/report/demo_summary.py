@@ -12,6 +12,7 @@ from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.numerics.alignment import align_maps, model_map_fsc
 from cryosnake.numerics.fsc import resolution_at
+from cryosnake.report.map_panel import crop_to_content
 from cryosnake.report.panels import BLUE, new_figure, save, show_image, style
 from cryosnake.report.project_flowchart import draw_flowchart
 
@@ -65,14 +66,15 @@ def _picture(volume: np.ndarray, mask: np.ndarray, curve: np.ndarray, pixel_size
     """Return class averages, slices of the map and its FSC with the truth, side by side."""
     averages = _class_averages()
     box = volume.shape[0]
+    particle = crop_to_content(volume * mask)
     with style():
         figure = new_figure(11.0, 3.4)
         panels = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.3])
         show_image(panels[0], _mosaic(averages[:9]))
         panels[0].set_title("2D classes")
-        show_image(panels[1], (volume * mask)[box // 2])
+        show_image(panels[1], particle[particle.shape[0] // 2])
         panels[1].set_title("map, central slice")
-        show_image(panels[2], (volume * mask).sum(0))
+        show_image(panels[2], particle.sum(0))
         panels[2].set_title("map, projection")
         shells = np.arange(1, len(curve))
         panels[3].plot(shells / (box * pixel_size), curve[1:], color=BLUE)
