@@ -71,11 +71,13 @@ def _relion_file(plan: Plan, source: Source, wanted: str) -> str:
 
 def _parameter_options(parameter: Parameter, value: Any, present: dict[str, str]) -> dict[str, str]:
     options = {}
+    if value is None and parameter.kind is not str and not parameter.relion_switch:
+        return options  # RELION takes its own default; "" is no number to it
     names = [name.strip() for name in parameter.relion.split(",") if name.strip()]
     if len(names) > 1:
         items = value if isinstance(value, list) else [value] * len(names)
         options.update({name: _text(parameter, item) for name, item in zip(names, items, strict=False)})
-    elif names and not (value is None and present.get(names[0])):
+    elif names and not (value is None and (parameter.kind is not str or present.get(names[0]))):
         options[names[0]] = _text(parameter, value)
     if parameter.relion_switch:
         options[parameter.relion_switch] = _yes(value not in (None, False))
