@@ -148,6 +148,8 @@ def test_more_classes_than_are_needed_stay_finite(project):
 def test_bad_input_is_refused(project):
     with pytest.raises(CryosnakeError, match="classes is 300"):
         classify(classes=300)
+    with pytest.raises(CryosnakeError, match="device: gpu"):
+        classify(device="gpu")
     with pytest.raises(CryosnakeError, match="smaller than the box"):
         classify(particle_diameter=200.0)
     tables = read_star("particles.star")

@@ -23,7 +23,7 @@ from cryosnake.programs.class2d_model import (
     next_size,
     plane_grid,
 )
-from cryosnake.programs.particles import Particles, read_particles
+from cryosnake.programs.particles import Particles, read_particles, refuse_gpu
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
@@ -38,6 +38,7 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     CryosnakeError
         when an input cannot be used
     """
+    refuse_gpu(options.device)
     particles = read_particles(inputs["particles"], need_ctf=options.ctf)
     settings = _settings(particles, options)
     root = Path(out) / "run"

@@ -177,6 +177,19 @@ def _groups(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return inverse.astype(np.int64), [str(name) for name in names]
 
 
+def refuse_gpu(device: str) -> None:
+    """Refuse device: gpu; auto runs on the CPU.
+
+    Raises
+    ------
+    CryosnakeError
+        when a GPU is asked for
+    """
+    if device == "gpu":
+        raise CryosnakeError("device: gpu was asked for, but classification and refinement run on the CPU in this "
+                             "version. Set device: auto or cpu.")
+
+
 def half_sets(particles: Particles, rng: np.random.Generator) -> np.ndarray:
     """Return the half set, 1 or 2, of each particle: rlnRandomSubset where it is set, else at random, equally many.
 

@@ -18,7 +18,7 @@ from cryosnake.numerics.refine.maximisation import low_pass
 from cryosnake.numerics.refine.references import map_reference
 from cryosnake.numerics.refine.schedule import Progress as Schedule
 from cryosnake.numerics.refine.schedule import Sampling, after_iteration, coarse_size, next_sampling
-from cryosnake.programs.particles import Particles, half_sets, read_particles
+from cryosnake.programs.particles import Particles, half_sets, read_particles, refuse_gpu
 from cryosnake.programs.refine_estep import Pass, reference_scale
 from cryosnake.programs.refine_files import read_refinement, write_final, write_iteration
 from cryosnake.programs.refine_model import (
@@ -49,6 +49,7 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     CryosnakeError
         when an input cannot be used
     """
+    refuse_gpu(options.device)
     particles = read_particles(inputs["particles"], need_ctf=options.ctf)
     settings = _settings(particles, options, inputs.get("mask"))
     if options.continue_from:

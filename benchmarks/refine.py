@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""CPU seconds of refinement against relion_refine on the same simulated particles, options and one thread.
+
+    python benchmarks/refine.py [--particles 200] [--box 64] [--snr 0.05] [--order 2] [--classes 20]
+
+Prints one line per case: CPU milliseconds per particle and iteration of both, their ratio, and the pose error of both.
+RELION gets particles without origins, as we do: given the true ones it would search around them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+import numpy as np
+
+from cryosnake.jobs import class2d as class2d_job
+from cryosnake.jobs import refine3d as refine3d_job
+from cryosnake.numerics.euler import angular_distance
+from cryosnake.programs import class2d, refine3d
+from cryosnake.programs.particles import read_particles
+from cryosnake.programs.refine_model import iterate
+from cryosnake.programs.simulate_particles import simulate_particles
+
+PIXEL_SIZE, DIAMETER, LOW_PASS = 3.5, 180.0, 15.0
+
+
+def cpu_seconds(who: int) -> float:
+    """Return user and system time so far of this process or of its children."""
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def timed_relion(words: list[str]) -> float:
+    """Run a program of RELION and return its CPU seconds."""
+    before = cpu_seconds(resource.RUSAGE_CHILDREN)
+    subprocess.run(words, check=True, capture_output=True)
+    return cpu_seconds(resource.RUSAGE_CHILDREN) - before
+
+
+def defaults(job, **changed):  # type: ignore[no-untyped-def]
+    """Return a job type's options, all at their defaults but those given."""
+    values = {parameter.name: parameter.default for parameter in job.JOB.parameters}
+    return SimpleNamespace(**values | {"particle_diameter": DIAMETER} | changed)
+
+
+def common(order_or_psi: list[str]) -> list[str]:
+    """Return the options of relion_refine that both cases share."""
+    return ["--i", "particles.star", "--ctf", "--oversampling", "1", "--offset_range", "5", "--offset_step", "2",
+            "--particle_diameter", f"{DIAMETER:g}", "--zero_mask", "--flatten_solvent", "--norm", "--scale", "--pad", "2",
+            "--j", "1", "--random_seed", "1", *order_or_psi]
+
+
+def global_search(count: int, order: int) -> None:
+    """Compare one iteration of a global search from the true map, low-passed."""
+    degrees = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees")[order]
+    options = defaults(refine3d_job, initial_lowpass=LOW_PASS, sampling=degrees, reference_absolute_greyscale=True)
+    particles = read_particles("particles.star")
+    settings = refine3d._settings(particles, options, None)
+    with contextlib.redirect_stdout(io.StringIO()):
+        start = refine3d._start(particles, settings, options, "truth/map.mrc")
+    iterate(particles, start, settings, lambda done: None)  # compiles
+    before = cpu_seconds(resource.RUSAGE_SELF)
+    model = iterate(particles, start, settings, lambda done: None)
+    ours = cpu_seconds(resource.RUSAGE_SELF) - before
+    theirs = timed_relion(["relion_refine", "--ref", "truth/map.mrc", "--o", "theirs/run", "--iter", "1", "--K", "1",
+                           "--ini_high", f"{LOW_PASS:g}", "--ctf_corrected_ref", "--tau2_fudge", "1", "--sym", "C1",
+                           *common(["--healpix_order", str(order)])])
+    truth = read_particles("truth/particles.star").poses()
+    found = read_particles("theirs/run_it001_data.star")
+    order_of_rows = np.argsort(found.table["rlnImageName"].to_numpy())
+    errors = [angular_distance(poses, truth) for poses in (model.state.pose, found.poses()[order_of_rows])]
+    report(f"3D global search, order {order}", ours, theirs, count)
+    print(f"    poses within 10 degrees: {(errors[0] < 10).mean():.2f} / {(errors[1] < 10).mean():.2f}; median error "
+          f"{np.median(errors[0]):.1f} / {np.median(errors[1]):.1f} degrees")
+
+
+def classification(count: int, classes: int, iterations: int = 8) -> None:
+    """Compare a whole 2D classification."""
+    options = defaults(class2d_job, classes=classes, iterations=iterations)
+    Path("ours").mkdir(exist_ok=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        class2d.run(defaults(class2d_job, classes=2, iterations=1), {"particles": "particles.star"}, "ours",
+                    lambda done, total, message: None)
+        before = cpu_seconds(resource.RUSAGE_SELF)
+        class2d.run(options, {"particles": "particles.star"}, "ours", lambda done, total, message: None)
+    ours = cpu_seconds(resource.RUSAGE_SELF) - before
+    theirs = timed_relion(["relion_refine", "--o", "theirs/c2d", "--iter", str(iterations), "--K", str(classes),
+                           "--tau2_fudge", "2", *common(["--psi_step", "12"])])
+    report(f"Class2D, {classes} classes, whole job of {iterations} iterations", ours, theirs, count * iterations)
+
+
+def report(case: str, ours: float, theirs: float, count: int) -> None:
+    """Print CPU time per particle and iteration of both, and their ratio."""
+    print(f"{case}: {1e3 * ours / count:.2f} ms, relion_refine {1e3 * theirs / count:.1f} ms, ratio "
+          f"{theirs / ours:.1f}", flush=True)
+
+
+def main() -> int:
+    """Simulate particles and run the cases."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, kind, default in (("particles", int, 200), ("box", int, 64), ("snr", float, 0.05), ("order", int, 2),
+                                ("classes", int, 20)):
+        parser.add_argument(f"--{name}", type=kind, default=default)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        simulate_particles(folder, count=given.particles, box=given.box, pixel_size=PIXEL_SIZE * 64 / given.box,
+                           snr=given.snr, symmetry="C1", residues=1500)
+        Path("theirs").mkdir()
+        global_search(given.particles, given.order)
+        classification(given.particles, given.classes)
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
