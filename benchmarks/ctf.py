@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.fft
+
 from cryosnake.numerics.ctf import ctf
 from cryosnake.numerics.ctf_fit import FitOptions, Microscope, amplitude_spectrum, fit_ctf, fitting_sampling
 

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from cryosnake.io.mrc import write_mrc
 from cryosnake.project.batches import batch_star, done_file
 from cryosnake.project.commit import commit

@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
+
 from cryosnake.io.mrc import read_mrc
 from cryosnake.numerics.ctf import ctf, ctf_phase, electron_wavelength
 

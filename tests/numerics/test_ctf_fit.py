@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from cryosnake.numerics.ctf import ctf
 from cryosnake.numerics.ctf_fit import (
     CtfFit,

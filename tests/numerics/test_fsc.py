@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from cryosnake.numerics.fsc import friedel_weight, fsc, resolution_at, shell_index
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from cryosnake.numerics.healpix import angular_step, children, directions, pixel_angles, pixel_count
 
 

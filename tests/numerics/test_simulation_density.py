@@ -6,6 +6,8 @@ import mrcfile
 import numpy as np
 import pytest
 import scipy.fft
+from scipy.spatial import cKDTree
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.fsc import fsc, shell_index, shell_sum
@@ -14,7 +16,6 @@ from cryosnake.numerics.simulation import atoms as model
 from cryosnake.numerics.simulation.density import SHAPE_B_FACTOR, density_from_atoms, project_atoms
 from cryosnake.numerics.simulation.protein import pseudo_protein
 from cryosnake.numerics.symmetry import operators
-from scipy.spatial import cKDTree
 
 BOX, PIXEL = 48, 4.5
 

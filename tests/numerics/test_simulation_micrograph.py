@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import scipy.fft
+from scipy import stats
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.ctf import ctf
 from cryosnake.numerics.euler import euler_to_matrix
@@ -21,7 +23,6 @@ from cryosnake.numerics.simulation.motion import Motion
 from cryosnake.numerics.simulation.movie import Specimen, expected_frames
 from cryosnake.numerics.simulation.protein import pseudo_protein
 from cryosnake.numerics.simulation.warp import MARGIN
-from scipy import stats
 
 OPTICS = mic.Optics(2.0)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.fft
+
 from cryosnake.numerics.simulation.detector import Detector, poisson, random_detector, recorded_frame
 from cryosnake.numerics.simulation.micrograph import Defocus, Optics
 from cryosnake.numerics.simulation.motion import Motion, local_shift, random_motion, total_shift

@@ -3,6 +3,7 @@ import subprocess
 
 import numpy as np
 import pytest
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.healpix import directions, pixel_angles

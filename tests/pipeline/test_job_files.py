@@ -2,6 +2,9 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import add_node, add_process, connect
 from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline, write_pipeline
@@ -25,8 +28,6 @@ from cryosnake.pipeline.markers import (
     write_node_markers,
 )
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 MOTION = Process("MotionCorr/job002/", "MotionCorr/motion/", "relion.motioncorr.own", 1)
 MICROGRAPHS = Node("MotionCorr/job002/corrected_micrographs.star", "MicrographGroupMetadata.star.relion.motioncorr", 1)

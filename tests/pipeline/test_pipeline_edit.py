@@ -1,6 +1,7 @@
 import re
 
 import pytest
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline import edit
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status, job_name, job_number

@@ -2,6 +2,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import NODE_TYPES
 from cryosnake.pipeline.files import is_hybrid, parse_pipeline, pipeline_blocks, read_pipeline, write_pipeline
@@ -15,8 +18,6 @@ from cryosnake.pipeline.types import (
     process_id_of,
     process_label_of,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 KNOWN = [kind for kind in PROCESS_TYPES if kind.id != 11]  # 11 shares its label with 20
 LABELLED = [node for node in NODE_TYPES if node.label]

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline import lock as lock_module
 from cryosnake.pipeline.edit import add_process, set_status

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from cryosnake.pipeline.edit import add_node, add_process, connect, set_alias, set_status
 from cryosnake.pipeline.files import PIPELINE_FILE, pipeline_blocks, read_pipeline, write_pipeline
 from cryosnake.pipeline.job_star import write_job_pipeline, write_job_star, write_output_nodes

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import add_node, add_process, connect, set_alias
 from cryosnake.pipeline.files import PIPELINE_FILE, is_hybrid, read_pipeline, write_pipeline

@@ -2,6 +2,9 @@ from pathlib import Path
 
 import pytest
 import starfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.star_text import (
     Block,
@@ -13,8 +16,6 @@ from cryosnake.pipeline.star_text import (
     read_blocks,
     write_blocks,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 # Everything a user can type into an option, except what no STAR file can hold (line breaks, both quotes).
 CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"], exclude_characters='"')

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import starfile
 import tifffile
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from cryosnake.numerics.ctf_fit import CtfFit, Defocus
 
 pytest.importorskip("matplotlib")

@@ -4,6 +4,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import add_node, add_process, connect, set_alias
 from cryosnake.pipeline.files import read_pipeline
@@ -12,8 +15,6 @@ from cryosnake.report.flowchart import Flowchart, kind_of, layout, restricted
 from cryosnake.report.flowchart_dot import write_dot
 from cryosnake.report.flowchart_png import write_png
 from cryosnake.report.flowchart_svg import COLOURS, svg_text, write_svg
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -82,8 +82,8 @@ def fsc(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     if first.shape != second.shape or len(set(first.shape)) != 1:
         raise ValueError(f"FSC needs two maps of the same cubic shape, got {first.shape} and {second.shape}")
     box, dimensions = first.shape[0], first.ndim
-    transforms = [scipy.fft.rfftn(np.asarray(a, np.float64)) for a in (first, second)]
-    return fsc_of_transforms(*transforms, shell_index(box, dimensions), box // 2 + 1, friedel_weight(box, dimensions))
+    one, other = (scipy.fft.rfftn(np.asarray(a, np.float64)) for a in (first, second))
+    return fsc_of_transforms(one, other, shell_index(box, dimensions), box // 2 + 1, friedel_weight(box, dimensions))
 
 
 def resolution_at(curve: np.ndarray, box_size: float, threshold: float = 0.143) -> float:

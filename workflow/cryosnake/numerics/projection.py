@@ -54,7 +54,7 @@ def _slices(transform, matrices, kx, ky, padding, real, imaginary):  # type: ign
             sign = np.float32(1.0)
             if x < 0:  # the half x < 0 is the conjugate of the stored one
                 x, y, z, sign = -x, -y, -z, np.float32(-1.0)
-            x0, y0, z0 = int(x), int(math.floor(y)), int(math.floor(z))
+            x0, y0, z0 = int(x), math.floor(y), math.floor(z)
             fx, fy, fz = np.float32(x - x0), np.float32(y - y0), np.float32(z - z0)
             i, k = z0 + centre, y0 + centre
             near = (transform[i, k, x0] * (1 - fx) + transform[i, k, x0 + 1] * fx) * (1 - fy) + (

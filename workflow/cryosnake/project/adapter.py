@@ -70,7 +70,7 @@ def _relion_file(plan: Plan, source: Source, wanted: str) -> str:
 
 
 def _parameter_options(parameter: Parameter, value: Any, present: dict[str, str]) -> dict[str, str]:
-    options = {}
+    options: dict[str, str] = {}
     if value is None and parameter.kind is not str and not parameter.relion_switch:
         return options  # RELION takes its own default; "" is no number to it
     names = [name.strip() for name in parameter.relion.split(",") if name.strip()]

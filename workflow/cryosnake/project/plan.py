@@ -100,7 +100,8 @@ def make_plan(config: Config) -> Plan:
     CryosnakeError
         for damaged records, two jobs that are the same, patterns that match nothing
     """
-    records = job_directories(sorted({t.folder for t in (*job_types().values(), *PROCESS_TYPES)}))
+    folders = {job_type.folder for job_type in job_types().values()} | {kind.folder for kind in PROCESS_TYPES}
+    records = job_directories(sorted(folders))
     counter = next_job_number(records)
     jobs: dict[str, PlannedJob] = {}
     taken: dict[str, str] = {}
