@@ -58,8 +58,8 @@ def defaults(job, **changed):  # type: ignore[no-untyped-def]
 def common(order_or_psi: list[str]) -> list[str]:
     """Return the options of relion_refine that both cases share."""
     return ["--i", "particles.star", "--ctf", "--oversampling", "1", "--offset_range", "5", "--offset_step", "2",
-            "--particle_diameter", f"{DIAMETER:g}", "--zero_mask", "--flatten_solvent", "--norm", "--scale", "--pad", "2",
-            "--j", "1", "--random_seed", "1", *order_or_psi]
+            "--particle_diameter", f"{DIAMETER:g}", "--zero_mask", "--flatten_solvent", "--norm", "--scale", "--pad",
+            "2", "--j", "1", "--random_seed", "1", *order_or_psi]
 
 
 def global_search(count: int, order: int) -> None:
