@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.extraction import (
     DustLimits,
@@ -35,7 +36,8 @@ def test_rescaling_samples_the_same_function(box: int, size: int) -> None:
     """A band-limited, periodic function, known between pixels; its centre goes from box // 2 to size // 2."""
     def wave(n: int) -> np.ndarray:
         y, x = (np.mgrid[:n, :n] - n // 2) / n
-        return (2.0 + np.cos(2 * np.pi * (3 * x + 5 * y)) + 0.5 * np.sin(2 * np.pi * (7 * x - 2 * y))).astype(np.float32)
+        waves = np.cos(2 * np.pi * (3 * x + 5 * y)) + 0.5 * np.sin(2 * np.pi * (7 * x - 2 * y))
+        return (2.0 + waves).astype(np.float32)
 
     np.testing.assert_allclose(rescale(wave(box)[None], size)[0], wave(size), atol=1e-5)
 
@@ -71,7 +73,8 @@ def test_dust_is_replaced_and_nothing_else_is() -> None:
 
 
 def test_a_constant_image_stays_finite() -> None:
-    result = normalise(np.full((1, 32, 32), 5.0, np.float32), background(32, 12), DustLimits(), np.random.default_rng(0))
+    flat = np.full((1, 32, 32), 5.0, np.float32)
+    result = normalise(flat, background(32, 12), DustLimits(), np.random.default_rng(0))
     np.testing.assert_allclose(result, 0.0, atol=1e-5)
 
 

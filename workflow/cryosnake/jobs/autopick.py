@@ -25,7 +25,7 @@ JOB = JobType(
     title="Particle picking",
     description="Picks particles as blobs of a given size (Laplacian of Gaussian), or by correlation with projections "
     "of a map or class averages, multiplied by each micrograph's CTF. The threshold adapts to each micrograph: it lies "
-    "where peaks become more frequent than noise explains. What is denser than particles (crystals, dirt) is left out.",
+    "where peaks become more frequent than noise explains. What is denser than particles (crystals) is left out.",
     inputs=(
         Slot("micrographs", (MICROGRAPHS,), "Micrographs, with CTF where there is one.", relion="fn_input_autopick"),
         Slot("reference", (MAP, FINAL_MAP, HALF_MAP), "Map whose projections are templates.",

@@ -57,7 +57,7 @@ class State:
     working_pixel_size: float
     diameters: tuple[float, float]
     pick: PickOptions
-    sign: float
+    dark: bool
     device: str
     noise: NoisePeaks
     bank: TemplateBank | None = None
@@ -87,8 +87,8 @@ def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping
     microscope = _microscope(optics) if template and options.ctf else None
     if bank is not None:
         bank = replace(bank, transforms=to_device(np.asarray(bank.transforms), device))
-    state = State(pixel_size, working, (smallest, largest), _pick_options(options), -1.0 if options.invert else 1.0,
-                  device, NoisePeaks(np.zeros(1), 1.0, 1.0), bank, microscope)
+    state = State(pixel_size, working, (smallest, largest), _pick_options(options), options.invert, device,
+                  NoisePeaks(np.zeros(1), 1.0, 1.0), bank, microscope)
     return replace(state, noise=_noise(state))
 
 
@@ -103,9 +103,10 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, roo
         if the micrograph is missing, damaged, blank, not finite, or has no defocus where templates need one
     """
     path, micrograph = read_micrograph(row)
+    micrograph = to_device(micrograph if state.dark else -micrograph, state.device)  # dark particles from here on
     transfer = None if state.microscope is None or state.bank is None else _ctf(row, state.bank, state.microscope, path)
     try:
-        working = working_image(to_device(micrograph, state.device), state.pixel_size, state.working_pixel_size)
+        working = working_image(micrograph, state.pixel_size, state.working_pixel_size)
         picks = pick_particles(working, lambda image: _detect(image, state, transfer), state.noise, state.pick)
     except ValueError as error:
         raise CryosnakeError(f"{path}: {error}; look at the micrograph and leave it out") from error
@@ -144,8 +145,8 @@ def _pick_options(options: SimpleNamespace) -> PickOptions:
 def _detect(image: Array, state: State, transfer: Array | None) -> Responses:
     if state.bank is None:
         smallest, largest = (diameter / state.working_pixel_size for diameter in state.diameters)
-        return Responses(to_numpy(blob_responses(-state.sign * image, smallest, largest)))
-    score, best = correlate(state.sign * image, state.bank, transfer)
+        return Responses(to_numpy(blob_responses(image, smallest, largest)))
+    score, best = correlate(-image, state.bank, transfer)
     return Responses(to_numpy(score)[None], True, to_numpy(best))
 
 

@@ -91,7 +91,8 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, roo
     _check_positions(path, micrograph.shape, positions, state.box)
     images = _images(to_device(micrograph, state.device), positions, state, root)
     stack = root.with_name(root.name + ".mrcs")
-    write_mrc(stack, images, state.pixel_size * state.box / state.size, stack=True)
+    write_mrc(stack, images, state.pixel_size * state.box / state.size, stack=True,
+              float16=state.float16)
     names = [f"{number:06d}@{stack.as_posix()}" for number in range(1, len(table) + 1)]
     if state.refined is None:
         table = _with_micrograph(table, row, names)
@@ -144,10 +145,10 @@ def _check_positions(path: Path, shape: tuple[int, ...], positions: np.ndarray, 
 
 
 def _images(micrograph: Array, positions: np.ndarray, state: State, root: Path) -> np.ndarray:
-    """Return finished images (n, size, size), float32 or float16."""
+    """Return finished images (n, size, size) float32."""
     # The same noise in place of the same dust, whenever and wherever the micrograph is extracted.
     rng = np.random.default_rng(zlib.crc32(root.name.encode()))
-    result = np.empty((len(positions), state.size, state.size), np.float16 if state.float16 else np.float32)
+    result = np.empty((len(positions), state.size, state.size), np.float32)
     step = max(1, AT_ONCE // state.box**2)
     for start in range(0, len(positions), step):
         part = slice(start, start + step)
