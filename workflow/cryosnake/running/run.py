@@ -18,6 +18,7 @@ from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.nodes import check_outputs, declare_outputs
 from cryosnake.running.progress import Aborted, Progress
+from cryosnake.running.resume import resume
 
 
 def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
@@ -50,6 +51,7 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress) -> None:
         else:
             run_batch(job_type, program, arguments, progress)
         return
+    resume(job_type, arguments.options, arguments.inputs, out)
     program.run(arguments.options, arguments.inputs, out, progress)
     check_outputs(job_type, arguments)
     declare_outputs(job_type, arguments)

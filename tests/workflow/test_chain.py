@@ -1,0 +1,88 @@
+"""From particles to a sharpened map through Snakemake, against the truth; and a refinement that is killed."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from small_project import command, snakemake
+
+from cryosnake.io.mrc import read_mrc
+from cryosnake.io.star import read_star
+from cryosnake.numerics.alignment import align_maps, model_map_fsc
+from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.model import Status
+from cryosnake.programs.simulate import simulate_particles
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+BOX, PIXEL_SIZE = 32, 7.0
+CONFIG = """
+title: from particles
+jobs:
+  classes:   {type: class2d, particles: particles.star, classes: 3, particle_diameter: 190, iterations: 4, psi_step: 15}
+  good:      {type: select, particles: classes.particles, classes: [1, 2, 3]}
+  refine:    {type: refine3d, particles: particles.star, reference: reference.mrc, symmetry: D2, initial_lowpass: 40,
+              particle_diameter: 190, max_iterations: 8}
+  mask:      {type: maskcreate, map: refine.map, low_pass: 20}
+  sharpened: {type: postprocess, half_maps: refine.half_maps, mask: mask, auto_b_factor: false, b_factor: -100}
+"""
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("particles")
+    simulate_particles(folder, count=300, box=BOX, pixel_size=PIXEL_SIZE, snr=0.1, symmetry="D2", seed=3)
+    (folder / "config.yaml").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(simulated, tmp_path_factory) -> Path:
+    project = tmp_path_factory.mktemp("chain") / "project"
+    shutil.copytree(simulated, project)
+    snakemake(project)
+    return project
+
+
+def test_the_map_is_the_truth_to_the_last_shells(finished) -> None:
+    sharpened, pixel_size = read_mrc(finished / "PostProcess/sharpened/postprocess_masked.mrc")
+    truth, _ = read_mrc(finished / "truth/map.mrc")
+    mask, _ = read_mrc(finished / "MaskCreate/mask/mask.mrc")
+    aligned, alignment = align_maps(sharpened, truth, mirror_test=True)
+    assert not alignment.mirrored
+    fsc = model_map_fsc(aligned, truth, pixel_size, mask)
+    assert fsc.resolution <= BOX * PIXEL_SIZE / (BOX // 2 - 2)
+
+
+def test_every_job_left_what_relion_expects(finished) -> None:
+    pipeline = read_pipeline(finished / "default_pipeline.star")
+    assert {p.short_alias for p in pipeline.processes.values() if p.status == Status.SUCCEEDED} == {
+        "classes", "good", "refine", "mask", "sharpened"}
+    assert all((finished / name).exists() for name in pipeline.nodes)
+    assert read_star(finished / "PostProcess/sharpened/postprocess.star")["general"]["rlnFinalResolution"][0] < 20
+    assert "Nothing to be done" in snakemake(finished)
+
+
+def test_a_killed_refinement_goes_on_from_its_last_iteration(simulated, tmp_path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(simulated, project)
+    target = "Refine3D/job003/run_class001.mrc"
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command(project, target), stdout=log, stderr=log, start_new_session=True)
+        for _ in range(2400):
+            if (project / "Refine3D/job003/run_it002_optimiser.star").exists():
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError((tmp_path / "log").read_text())
+        subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=True)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    output = snakemake(project, target)
+    assert "Continuing after iteration" in output
+    assert (project / target).exists()

@@ -1,0 +1,26 @@
+"""A long job that was killed goes on from its last complete iteration when the same command runs again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+from cryosnake.jobs.model import JobType
+
+
+def resume(job_type: JobType, options: SimpleNamespace, inputs: Mapping[str, Path], out: Path) -> None:
+    """Set `continue_from` to the last iteration of an interrupted run of this job, where there is one.
+
+    The optimiser file of an iteration is written last, so one that exists is complete. Iterations older than an
+    input do not count: the input grew, and the job starts from scratch, as in RELION.
+    """
+    if not any(p.name == "continue_from" for p in job_type.parameters) or options.continue_from:
+        return
+    iterations = sorted(out.glob("run_it[0-9][0-9][0-9]_optimiser.star"))
+    if not iterations:
+        return
+    newest_input = max(os.stat(path).st_mtime_ns for path in inputs.values())
+    if iterations[-1].stat().st_mtime_ns > newest_input:
+        options.continue_from = str(iterations[-1])
