@@ -11,18 +11,30 @@ from typing import TextIO
 
 
 class _Tee(io.TextIOBase):
-    """A text stream that writes to two."""
+    """A text stream that writes to two, whole lines at a time: many programs of a workflow share one terminal."""
 
     def __init__(self, terminal: TextIO, log: TextIO) -> None:
-        self._terminal, self._log = terminal, log
+        self._terminal, self._log, self._line = terminal, log, ""
 
     def write(self, text: str) -> int:
-        self._log.write(text)
-        self._log.flush()
-        return self._terminal.write(text)
+        self._line += text
+        lines, end, self._line = self._line.rpartition("\n")
+        if end:
+            self._put(lines + end)
+        return len(text)
 
     def flush(self) -> None:
         self._terminal.flush()
+
+    def finish(self) -> None:
+        """Write what has no line end yet."""
+        self._put(self._line)
+        self._line = ""
+
+    def _put(self, text: str) -> None:
+        for stream in (self._log, self._terminal):
+            stream.write(text)
+            stream.flush()
 
     def isatty(self) -> bool:
         return self._terminal.isatty()
@@ -37,4 +49,8 @@ def copied_to_logs(out: Path) -> Iterator[None]:
     with open(out / "run.out", "a") as run_out, open(out / "run.err", "a") as run_err:
         stdout, stderr = _Tee(sys.stdout, run_out), _Tee(sys.stderr, run_err)
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-            yield
+            try:
+                yield
+            finally:
+                stdout.finish()
+                stderr.finish()
