@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -9,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from small_project import command, snakemake
 
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
@@ -17,6 +17,7 @@ from cryosnake.numerics.alignment import align_maps, model_map_fsc
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Status
 from cryosnake.programs.simulate import simulate_particles
+from small_project import command, snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -80,7 +81,7 @@ def test_a_killed_refinement_goes_on_from_its_last_iteration(simulated, tmp_path
             time.sleep(0.05)
         else:
             raise AssertionError((tmp_path / "log").read_text())
-        subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=True)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert process.returncode == -signal.SIGKILL
     output = snakemake(project, target)
