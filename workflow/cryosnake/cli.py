@@ -68,9 +68,9 @@ def _status(_: argparse.Namespace) -> None:
     colours = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted": "red", "Scheduled": "dim"}
     table = Table(box=None, pad_edge=False)
     for title in ("job", "name", "state"):
-        table.add_column(title)
-    for title in ("micrographs", "failed", "rejected", "changed", "size"):
-        table.add_column(title, justify="right")
+        table.add_column(title, no_wrap=True)
+    for title in ("done", "failed", "rejected", "changed", "size"):
+        table.add_column(title, justify="right", no_wrap=True)
     for job in project_status():
         count = str(job.done) if job.batches or job.done else ""
         table.add_row(job.path, job.alias, f"[{colours[job.state]}]{job.state}[/]", count, str(job.failed or ""),
