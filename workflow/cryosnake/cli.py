@@ -69,12 +69,14 @@ def _status(_: argparse.Namespace) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("job", "name", "state"):
         table.add_column(title, no_wrap=True)
-    for title in ("done", "failed", "rejected", "changed", "size"):
+    jobs = project_status()
+    counts = [name for name in ("done", "failed", "rejected") if any(getattr(job, name) for job in jobs)]
+    for title in (*counts, "changed", "size"):
         table.add_column(title, justify="right", no_wrap=True)
-    for job in project_status():
-        count = str(job.done) if job.batches or job.done else ""
-        table.add_row(job.path, job.alias, f"[{colours[job.state]}]{job.state}[/]", count, str(job.failed or ""),
-                      str(job.rejected or ""), human_age(job.changed), human_size(job.size))
+    for job in jobs:
+        numbers = [str(getattr(job, name) or "") for name in counts]
+        table.add_row(job.path, job.alias, f"[{colours[job.state]}]{job.state}[/]", *numbers, human_age(job.changed),
+                      human_size(job.size))
     console = Console(highlight=False)
     console.print(table)
     claim = running_claim()
