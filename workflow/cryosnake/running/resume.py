@@ -18,9 +18,8 @@ def resume(job_type: JobType, options: SimpleNamespace, inputs: Mapping[str, Pat
     """
     if not any(p.name == "continue_from" for p in job_type.parameters) or options.continue_from:
         return
-    iterations = sorted(out.glob("run_it[0-9][0-9][0-9]_optimiser.star"))
-    if not iterations:
-        return
     newest_input = max(os.stat(path).st_mtime_ns for path in inputs.values())
-    if iterations[-1].stat().st_mtime_ns > newest_input:
-        options.continue_from = str(iterations[-1])
+    iterations = [path for path in out.glob("run_it[0-9][0-9][0-9]_optimiser.star")
+                  if path.stat().st_mtime_ns > newest_input]
+    if iterations:
+        options.continue_from = str(max(iterations))

@@ -1,0 +1,58 @@
+"""Which iteration a long job goes on from when the same command runs again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cryosnake.jobs.refine3d import JOB as REFINE
+from cryosnake.jobs.select import JOB as SELECT
+from cryosnake.running.resume import resume
+
+
+@pytest.fixture
+def job(tmp_path) -> Path:
+    """A job whose input is 100 s old and whose iterations were made at the given ages."""
+    made(tmp_path / "particles.star", 100)
+    return tmp_path
+
+
+def made(path: Path, age: float) -> None:
+    path.touch()
+    os.utime(path, (1e9 - age,) * 2)
+
+
+def chosen(job: Path, job_type=REFINE, continue_from: str | None = None) -> str | None:
+    options = SimpleNamespace(continue_from=continue_from)
+    resume(job_type, options, {"particles": job / "particles.star"}, job)
+    return options.continue_from
+
+
+def test_a_new_job_starts_at_the_beginning(job) -> None:
+    assert chosen(job) is None
+
+
+def test_a_killed_one_goes_on_from_its_last_iteration(job) -> None:
+    for number in (1, 2, 10):
+        made(job / f"run_it{number:03d}_optimiser.star", 50)
+    assert chosen(job) == str(job / "run_it010_optimiser.star")
+
+
+def test_iterations_of_a_smaller_input_do_not_count(job) -> None:
+    made(job / "run_it025_optimiser.star", 200)
+    assert chosen(job) is None
+    made(job / "run_it003_optimiser.star", 50)
+    assert chosen(job) == str(job / "run_it003_optimiser.star")
+
+
+def test_what_the_user_says_stands(job) -> None:
+    made(job / "run_it010_optimiser.star", 50)
+    assert chosen(job, continue_from="run_it004_optimiser.star") == "run_it004_optimiser.star"
+
+
+def test_other_jobs_are_left_alone(job) -> None:
+    made(job / "run_it010_optimiser.star", 50)
+    assert chosen(job, SELECT) is None
