@@ -17,6 +17,7 @@ from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project.config import JOB_KEYS, MICROSCOPE_KEYS, ConfigError
 from cryosnake.project.values import check_value
+from cryosnake.report.job_pictures import PANELS
 from cryosnake.running.arguments import make_parser
 
 TYPES = list(job_types().values())
@@ -71,6 +72,11 @@ def test_the_program_has_the_functions_of_its_form(job_type: JobType) -> None:
         assert all(product.startswith("{root}") for product in job_type.products)
     else:
         assert list(inspect.signature(program.run).parameters) == ["options", "inputs", "out", "progress"]
+
+
+@every_type
+def test_every_panel_can_be_drawn(job_type: JobType) -> None:
+    assert set(job_type.panels) <= set(PANELS)
 
 
 @every_type

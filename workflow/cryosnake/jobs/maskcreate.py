@@ -44,6 +44,6 @@ JOB = JobType(
     ),
     program="cryosnake.programs.maskcreate",
     resources=Resources(threads=1, mem_mb=4000, runtime=30, gpu=True),
-    panels=("map",),
+    panels=("mask",),
     references=("Otsu 1979, IEEE Trans. Syst. Man Cybern. 9", "Matthews 1968, J. Mol. Biol. 33"),
 )

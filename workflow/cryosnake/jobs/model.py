@@ -128,7 +128,8 @@ class JobType:
     job directory joined with the micrograph's path after the upstream job directory, without extension
     (`Movies/a.tif` of Import becomes `MotionCorr/job002/Movies/a`). A micrograph counts as finished when all of them
     exist, were made from the present input and by these parameters. `table` is the block of its output STAR.
-    `relion_options` are constant values of RELION's job.star (do_raw: Yes).
+    `relion_options` are constant values of RELION's job.star (do_raw: Yes). `panels` are the pictures that are drawn
+    when the job is complete, by their names in `report/job_pictures.py`.
     """
 
     name: str

@@ -53,6 +53,5 @@ JOB = JobType(
     ),
     program="cryosnake.programs.postprocess",
     resources=Resources(threads=2, mem_mb=8000, runtime=60),
-    panels=("fsc", "guinier", "map"),
     references=("Chen et al. 2013, Ultramicroscopy 135", "Rosenthal & Henderson 2003, J. Mol. Biol. 333"),
 )

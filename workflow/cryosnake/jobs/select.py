@@ -59,5 +59,4 @@ JOB = JobType(
     ),
     program="cryosnake.programs.select",
     resources=Resources(threads=1, mem_mb=2000, runtime=30),
-    panels=("particles",),
 )

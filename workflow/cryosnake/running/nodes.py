@@ -1,4 +1,4 @@
-"""The nodes that a finished job declares in RELION_OUTPUT_NODES.star."""
+"""What a finished job leaves besides its results: the nodes in RELION_OUTPUT_NODES.star, and pictures."""
 
 from __future__ import annotations
 
@@ -33,3 +33,11 @@ def declare_outputs(job_type: JobType, arguments: Arguments) -> None:
         label = output.node.label + (f".{output.label}" if output.label else "")
         nodes.append(Node(path, label, output.node.relion3, 1))
     write_output_nodes(Path(arguments.out, OUTPUT_NODES_FILE), nodes)
+
+
+def draw(job_type: JobType, arguments: Arguments) -> None:
+    """Draw the pictures that the definition names."""
+    if job_type.panels:
+        from cryosnake.report.job_pictures import draw_pictures
+
+        draw_pictures(job_type.panels, Path(arguments.out), vars(arguments.options))

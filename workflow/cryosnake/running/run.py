@@ -16,7 +16,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
-from cryosnake.running.nodes import check_outputs, declare_outputs
+from cryosnake.running.nodes import check_outputs, declare_outputs, draw
 from cryosnake.running.progress import Aborted, Progress
 from cryosnake.running.resume import resume
 
@@ -55,4 +55,5 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress) -> None:
     program.run(arguments.options, arguments.inputs, out, progress)
     check_outputs(job_type, arguments)
     declare_outputs(job_type, arguments)
+    draw(job_type, arguments)
     finish(out)

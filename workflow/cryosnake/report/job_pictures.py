@@ -1,0 +1,143 @@
+"""The pictures that a finished job leaves in its directory, drawn from its own files: `<panel>.png`.
+
+A definition names its panels; each is a function of the job's directory and parameters here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cryosnake.io.mrc import read_mrc
+from cryosnake.io.star import read_star
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any]) -> list[Path]:
+    """Draw the panels of a job and return the files written.
+
+    Pictures are an extra: one that can't be drawn is said so and never fails a job that has its results.
+    """
+    try:
+        from cryosnake.report.panels import save, style
+
+        with style():
+            pass
+    except ImportError:
+        print("no pictures: Matplotlib is not installed (pip install cryosnake[report])")
+        return []
+    drawn = []
+    for panel in panels:
+        try:
+            save(PANELS[panel](out, parameters), out / f"{panel}.png")
+            drawn.append(out / f"{panel}.png")
+        except Exception as error:  # whatever is odd in a table: the results stand, the picture is missing
+            print(f"no picture {panel}.png: {type(error).__name__}: {error}")
+    return drawn
+
+
+def _motion(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.particles_panel import motion_statistics
+
+    tables = read_star(out / "corrected_micrographs.star")
+    pixel_size = float(tables["optics"]["rlnMicrographOriginalPixelSize"][0])
+    table = tables["micrographs"]
+    return motion_statistics({name: table[f"rlnAccumMotion{name.title()}"].to_numpy(float) * pixel_size
+                              for name in ("total", "early", "late")})
+
+
+def _ctf(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.ctf_panel import ctf_overview
+
+    return ctf_overview(read_star(out / "micrographs_ctf.star")["micrographs"])
+
+
+def _picks(out: Path, parameters: Mapping[str, Any]) -> Figure:
+    """Draw the micrograph with the median number of picks."""
+    from cryosnake.report.particles_panel import micrograph_picks
+
+    table = read_star(out / "autopick.star")["coordinate_files"]
+    picks = [read_star(path).get("") for path in table["rlnMicrographCoordinates"][:25]]
+    counts = [0 if found is None else len(found) for found in picks]
+    middle = int(np.argsort(counts)[len(counts) // 2])
+    found, name = picks[middle], table["rlnMicrographName"][middle]
+    image, pixel_size = read_mrc(name)
+    places = np.zeros((0, 2)) if found is None else found[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(float)
+    return micrograph_picks(image, places, parameters["diameter"][1] / pixel_size, pixel_size, Path(name).name)
+
+
+def _class_averages(out: Path, parameters: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.classes_panel import class_montage
+
+    name = f"run_it{parameters['iterations']:03d}"
+    averages, pixel_size = read_mrc(out / f"{name}_classes.mrcs")
+    classes = read_star(out / f"{name}_model.star")["model_classes"]
+    members = read_star(out / f"{name}_data.star")["particles"]["rlnClassNumber"].to_numpy()
+    counts = np.bincount(members, minlength=len(averages) + 1)[1:]
+    return class_montage(averages, counts, classes["rlnEstimatedResolution"].to_numpy(float),
+                         mask_diameter=parameters["particle_diameter"] / pixel_size)
+
+
+def _refine_fsc(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.fsc_panel import fsc_curves
+
+    tables = read_star(out / "run_model.star")
+    table = tables["model_class_1"]
+    return fsc_curves({"half maps, unmasked": table["rlnGoldStandardFsc"].to_numpy(float)},
+                      table["rlnResolution"].to_numpy(float))
+
+
+def _refine_map(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.map_panel import map_views
+
+    return map_views(*read_mrc(out / "run_class001.mrc"))
+
+
+def _angular_distribution(out: Path, parameters: Mapping[str, Any]) -> Figure:
+    from cryosnake.numerics.symmetry import operators
+    from cryosnake.report.particles_panel import angular_distribution
+
+    table = read_star(out / "run_data.star")["particles"]
+    return angular_distribution(table["rlnAngleRot"].to_numpy(float), table["rlnAngleTilt"].to_numpy(float),
+                                operators(parameters["symmetry"]))
+
+
+def _mask(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.map_panel import map_views
+
+    return map_views(*read_mrc(out / "mask.mrc"), title="Mask")
+
+
+def _particles(out: Path, parameters: Mapping[str, Any]) -> Figure:
+    """Draw some particles, evenly taken from the whole set."""
+    from cryosnake.io.mrc import read_images
+    from cryosnake.report.panels import new_figure, show_image, style
+
+    names = read_star(out / "particles.star")["particles"]["rlnImageName"].to_numpy()
+    images = read_images(list(names[np.linspace(0, len(names) - 1, min(40, len(names))).astype(int)]))
+    with style():
+        figure = new_figure(9.0, 4.8)
+        for axes, image in zip(figure.subplots(5, 8).ravel(), images, strict=False):
+            show_image(axes, image)
+        for axes in figure.axes[len(images) :]:
+            axes.set_axis_off()
+        figure.suptitle(f"{len(images)} of {len(names):,} particles", x=0.01, ha="left", fontsize=10, fontweight="bold")
+    return figure
+
+
+PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
+    "accumulated_motion": _motion,
+    "ctf": _ctf,
+    "picks": _picks,
+    "particles": _particles,
+    "class_averages": _class_averages,
+    "fsc": _refine_fsc,
+    "map": _refine_map,
+    "angular_distribution": _angular_distribution,
+    "mask": _mask,
+}
