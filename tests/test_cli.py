@@ -81,9 +81,14 @@ def test_a_flowchart_of_another_kind_is_refused(project, capsys) -> None:
     assert ".svg, .png or .dot" in capsys.readouterr().err
 
 
-def test_what_a_failed_run_left_running_is_closed(project) -> None:
+def test_what_a_failed_run_left_running_is_settled(project) -> None:
+    jobs = make_plan(parse_config(RAW)).jobs.values()
     set_job_status("MotionCorr/job002", Status.RUNNING)
-    assert close_run(["Import/job001", "MotionCorr/job002"]) == ["MotionCorr/job002"]
+    assert close_run(jobs) == []
+    assert read_pipeline("default_pipeline.star").processes["MotionCorr/job002/"].status == Status.SCHEDULED
+    set_job_status("MotionCorr/job002", Status.RUNNING)
+    Path("MotionCorr/job002/batches/0001.lock").touch()  # a program began here, and its STAR is not there
+    assert close_run(jobs) == ["MotionCorr/job002"]
     assert read_pipeline("default_pipeline.star").processes["MotionCorr/job002/"].status == Status.FAILED
     assert Path("MotionCorr/job002/RELION_JOB_EXIT_FAILURE").exists()
 

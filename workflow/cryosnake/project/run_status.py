@@ -10,6 +10,9 @@ from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.project.batches import batch_star
+from cryosnake.project.disk import BATCHES
+from cryosnake.project.plan import PlannedJob
 
 
 def status_of(path: str) -> Status | None:
@@ -29,18 +32,33 @@ def set_job_status(path: str, status: Status) -> bool:
     return True
 
 
-def close_run(paths: Iterable[str]) -> list[str]:
-    """Set jobs that a failed run left as running to failed; return their paths."""
+def close_run(jobs: Iterable[PlannedJob]) -> list[str]:
+    """Settle the jobs that a failed run left as running; return the paths of those that failed.
+
+    A job whose program died without a word is marked as failed; one that only had no turn any more goes back to
+    scheduled: the same command goes on with it.
+    """
     listed = read_pipeline(PIPELINE_FILE).processes
-    open_jobs = [path for path in paths if f"{path}/" in listed and listed[f"{path}/"].status == Status.RUNNING]
+    running = [job for job in jobs if f"{job.path}/" in listed
+               and listed[f"{job.path}/"].status == Status.RUNNING]
+    states = {job.path: Status.FAILED if _died(job) else Status.SCHEDULED for job in running}
 
     def close(pipeline: Pipeline) -> Pipeline:
-        for path in open_jobs:
-            pipeline = set_status(pipeline, f"{path}/", Status.FAILED)
+        for path, status in states.items():
+            pipeline = set_status(pipeline, f"{path}/", status)
         return pipeline
 
-    if open_jobs:
+    if states:
         update_pipeline(Path(), close)
-    for path in open_jobs:
+    failed = [path for path, status in states.items() if status == Status.FAILED]
+    for path in failed:
         set_exit(path, Status.FAILED)
-    return open_jobs
+    return failed
+
+
+def _died(job: PlannedJob) -> bool:
+    """Whether a program of this job was started and left no result; a batch's program makes its lock file first."""
+    if not job.config.type.per_micrograph:
+        return True
+    return any(Path(job.path, BATCHES, f"{number:04d}.lock").exists()
+               and not Path(batch_star(job.path, key)).exists() for number, key in job.batches.items())

@@ -59,7 +59,7 @@ def fail(plan: Plan) -> None:
     """After a run in which a job failed: nothing is left as running."""
     from cryosnake.project.run_status import close_run
 
-    for path in close_run(job.path for job in plan.jobs.values()):
+    for path in close_run(plan.jobs.values()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
 
 
