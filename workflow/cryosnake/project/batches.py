@@ -29,6 +29,10 @@ class Finished:
     state: str  # ok, failed, rejected
     reason: str
 
+    def told(self) -> str:
+        """Return name and reason as a sentence."""
+        return f"{self.name}: {self.reason.rstrip('.')}."
+
 
 def batch_key(number: int, revision: int) -> str:
     """Return "0007", or "0007.r2" from the second revision on."""

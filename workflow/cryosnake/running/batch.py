@@ -205,5 +205,5 @@ def _refuse_total_failure(out: Path, number: int, batch: BatchInput, good: set[s
     failed = [item for item in read_done(str(out), number).values() if item.state == "failed"]
     if len(failed) == len(batch.rows):
         raise CryosnakeError(f"all {len(failed)} micrographs of batch {number:04d} failed; the first: "
-                             f"{failed[0].name}: {failed[0].reason.rstrip('.')}. Mend the cause; a changed parameter makes a new "
-                             f"job, else `cryosnake retry {out}` asks for them again")
+                             f"{failed[0].told()} Mend the cause; a changed parameter makes a new job, else "
+                             f"`cryosnake retry {out}` asks for them again")
