@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -129,6 +131,20 @@ def test_a_bad_micrograph_is_recorded_and_not_retried_until_asked(program, capsy
     run()
     assert program.calls[3:] == ["m1"]
     assert retry_failed("CtfFind/job003", rejected=True) == [NAMES[2]]
+
+
+def test_a_batch_of_which_nothing_is_left_stops_nobody(program) -> None:
+    program.fate = {"m3": Rejected("rings end at 12 Å")}
+    assert run("0002") == 0
+    shutil.copy("CtfFind/job003/batches/0002.star", "in2.star")
+    assert run_job(JOB, ["--out", "CtfFind/job004", "--micrographs", "in2.star", "--batch", "0002"]) == 0
+    shutil.copy("CtfFind/job004/batches/0002.star", "in2.star")
+    assert run_job(JOB, ["--out", "CtfFind/job005", "--micrographs", "in2.star", "--batch", "0002"]) == 0
+    assert run("0001") == run("0001", "--join") == 0
+    assert names_in("CtfFind/job003/out.star") == ["m0.mrc", "m1.mrc", "m2.mrc"]
+    picking = replace(JOB, table="coordinate_files")  # has no optics, but an empty file is no STAR
+    assert run_job(picking, ["--out", "CtfFind/job006", "--micrographs", "in2.star", "--batch", "0002"]) == 0
+    assert list(read_star("CtfFind/job006/batches/0002.star")) == ["optics"]
 
 
 def test_an_unexpected_error_of_one_micrograph_leaves_its_traceback(program) -> None:

@@ -77,8 +77,12 @@ def write_output(job_type: JobType, program: ModuleType, arguments: Arguments, b
     update = getattr(program, "update_optics", None)
     optics = [update(dict(group), arguments.options) if update else group for group in batch.optics.values()]
     block = table_name(job_type, program, arguments)
-    tables: dict[str, Any] = {} if block == "coordinate_files" else {"optics": pd.DataFrame(optics)}
-    tables[block] = pd.DataFrame([row for found in rows.values() for row in found])
+    table = [row for found in rows.values() for row in found]
+    tables: dict[str, Any] = {}
+    if optics and (block != "coordinate_files" or not table):
+        tables["optics"] = pd.DataFrame(optics)
+    if table:  # RELION's rule: an empty table is not written
+        tables[block] = pd.DataFrame(table)
     write_star(batch_star(arguments.out, arguments.batch), tables)
 
 
