@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 
 SCRIPTS = f"{workflow.basedir}/scripts"
 
@@ -17,7 +18,7 @@ def rule_name(job, suffix=""):
 def script(job):
     """The job type's program; types that other packages add have none in scripts/."""
     path = f"{SCRIPTS}/run_{job.config.type.name}.py"
-    return path if os.path.exists(path) else f"-m cryosnake.running {job.config.type.name}"
+    return shlex.quote(path) if os.path.exists(path) else f"-m cryosnake.running {job.config.type.name}"
 
 
 def batch_inputs(job):
