@@ -106,7 +106,9 @@ def update_optics(optics: Mapping[str, Any], options: SimpleNamespace) -> dict[s
     """Return the optics row of the particles: RELION's columns of an image in place of the micrograph's."""
     size = options.rescale or options.box_size
     pixel_size = optics_value(optics, "rlnMicrographPixelSize", "Å") * options.box_size / size
-    kept = {label: value for label, value in optics.items() if label != "rlnMicrographPixelSize"}
+    # RELION drops the micrographs' pixel size; of binned movies it is the only place that says how coordinates count.
+    binned = optics.get("rlnMicrographPixelSize") != optics.get("rlnMicrographOriginalPixelSize")
+    kept = {label: value for label, value in optics.items() if binned or label != "rlnMicrographPixelSize"}
     return {**kept, "rlnImagePixelSize": pixel_size, "rlnImageSize": size, "rlnImageDimensionality": 2}
 
 

@@ -90,7 +90,11 @@ def _parts(rows: pd.DataFrame, options: Any, kind: str, path: str) -> list[pd.Da
     if options.split_count is not None and len(rows) < options.split_count:
         raise CryosnakeError(f"{path}: {len(rows)} rows cannot make {options.split_count} parts; lower split_count")
     seed = options.random_seed if options.random_order else None
-    return parts_of(rows, options.split_count, options.split_size, seed)
+    parts = parts_of(rows, options.split_count, options.split_size, seed)
+    if options.split_count is not None and len(parts) < min(2, options.split_count):
+        raise CryosnakeError(f"{path}: {len(rows)} rows make only {len(parts)} part of {options.split_size}; lower "
+                             "split_size")
+    return parts
 
 
 def _write(path: Path, tables: Mapping[str, pd.DataFrame], kind: str, rows: pd.DataFrame) -> None:

@@ -75,7 +75,7 @@ def _coordinate_pixel_size(rows: pd.DataFrame, optics: pd.DataFrame | None, pixe
     """Return Å per pixel of rlnCoordinateX and rlnCoordinateY, for each row where optics groups differ."""
     if pixel_size is not None:
         return pixel_size
-    labels = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnImagePixelSize")
+    labels = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize")
     label = next((name for name in labels if optics is not None and name in optics.columns), None)
     if optics is None or label is None or "rlnOpticsGroup" not in rows.columns:
         raise CryosnakeError(f"{path} does not say the pixel size of its micrographs (no {labels[0]} in data_optics); "

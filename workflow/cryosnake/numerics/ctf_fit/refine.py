@@ -54,6 +54,7 @@ class Objective:
     rings: Rings
     microscope: Microscope
     tolerance: float
+    phase_range: tuple[float, float] = (-math.inf, math.inf)  # radians
     decay: float = 40.0
 
     def __post_init__(self) -> None:
@@ -89,8 +90,14 @@ class Objective:
         self.decay = max(DECAYS, key=lambda decay: self._correlate(sums, vector, decay))
 
     def cost(self, vector: np.ndarray) -> float:
-        """Return the negative correlation plus the penalty on astigmatism (a Gaussian prior per pixel)."""
-        penalty = 0.0
+        """Return the negative correlation plus the penalty on astigmatism (a Gaussian prior per pixel).
+
+        Beyond the range of the phase shift the cost is that at its end and rises: CTF² has the period π, but the sign
+        of the CTF, and with it the contrast of the particles, would turn.
+        """
+        inside = min(max(vector[3], self.phase_range[0]), self.phase_range[1])
+        penalty = abs(vector[3] - inside)
+        vector = np.array([*vector[:3], inside])
         if self.tolerance > 0.0:
             astigmatism = 2.0 * math.hypot(vector[1], vector[2])
             penalty = 0.5 * (astigmatism / self.tolerance) ** 2 / self.value.size
@@ -108,8 +115,9 @@ def refine_defocus(
     """
     limit = 1.0 / options.resolution_high
     coarse_limit = min(limit, max(1.0 / COARSE_RESOLUTION, rings.frequency[0] + 0.6 * (limit - rings.frequency[0])))
-    coarse = Objective(rings.up_to(coarse_limit), microscope, options.astigmatism_tolerance)
-    fine = Objective(rings.up_to(limit), microscope, options.astigmatism_tolerance)
+    phases = (math.radians(min(options.phase_shifts)), math.radians(max(options.phase_shifts)))
+    coarse = Objective(rings.up_to(coarse_limit), microscope, options.astigmatism_tolerance, phases)
+    fine = Objective(rings.up_to(limit), microscope, options.astigmatism_tolerance, phases)
     starts = [np.array([defocus, half * math.cos(turn), half * math.sin(turn), math.radians(phase)])
               for defocus, phase in candidates for half, turn in _astigmatism_starts()]
     fine.choose_decay(max(starts, key=fine.correlation))
@@ -121,7 +129,8 @@ def refine_defocus(
     best = min(finalists, key=fine.cost)
     fine.choose_decay(best)
     best = _simplex(fine, best, free, 40.0, 1.0)
-    return Defocus.from_vector(_fold_phase(best))
+    best[3] = np.clip(best[3], *phases)
+    return Defocus.from_vector(best)
 
 
 def _astigmatism_starts() -> list[tuple[float, float]]:
@@ -144,10 +153,3 @@ def _simplex(objective: Objective, start: np.ndarray, free: int, step: float, to
     end = start.copy()
     end[:free] += result.x * scale[:free]
     return end
-
-
-def _fold_phase(vector: np.ndarray) -> np.ndarray:
-    """Bring the phase shift into [0, π): CTF² has that period."""
-    folded = vector.copy()
-    folded[3] %= math.pi
-    return folded
