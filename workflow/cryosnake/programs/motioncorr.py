@@ -141,8 +141,8 @@ def _frame_range(name: str, info: MovieInfo, options: SimpleNamespace) -> tuple[
     count = _frame_count(info, options)
     last = count if options.last_frame <= 0 else min(options.last_frame, count)
     if count == 0:
-        raise CryosnakeError(f"{name} has {info.frames} EER frames, fewer than eer_grouping ({options.eer_grouping}) adds "
-                             "up; lower eer_grouping.")
+        raise CryosnakeError(f"{name} has {info.frames} EER frames, fewer than eer_grouping "
+                             f"({options.eer_grouping}) adds up; lower eer_grouping.")
     if not options.first_frame <= last:
         raise CryosnakeError(f"{name} has {count} frames; {options.first_frame} to {options.last_frame} were asked "
                              "for. Change first_frame or last_frame.")

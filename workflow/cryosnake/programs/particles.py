@@ -16,6 +16,7 @@ from cryosnake.io.star import read_star
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.refine.bands import Band
 from cryosnake.numerics.refine.images import ctf_at
+from cryosnake.programs.particle_checks import check_values, refuse_blank
 
 _OPTICS_COLUMNS = ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize")
 _CTF_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
@@ -73,7 +74,7 @@ class Particles:
         Raises
         ------
         CryosnakeError
-            when a stack cannot be read, an image has another size than the optics table says, or is not finite
+            when a stack cannot be read, an image has another size than the optics table says, is blank or not finite
         """
         if len(self) * self.box**2 * 4 > RESIDENT_BYTES:
             return self._read(rows)
@@ -87,10 +88,7 @@ class Particles:
         if images.shape[1:] != (self.box, self.box):
             raise CryosnakeError(f"{self.path}: the images are {images.shape[2]} × {images.shape[1]} pixels (first: "
                                  f"{names[0]}), but rlnImageSize in data_optics is {self.box}. Extract them again.")
-        bad = ~np.isfinite(images).all((1, 2))
-        if bad.any():
-            raise CryosnakeError(f"{self.path}: {bad.sum()} image(s) hold NaN or infinite pixels, the first is "
-                                 f"{names[int(bad.argmax())]}. Extract them again or take them out of the STAR file.")
+        refuse_blank(self.path, names, images)
         return images
 
     def ctf(self, rows: np.ndarray, band: Band, intact_first_peak: bool = False) -> np.ndarray:
@@ -139,6 +137,7 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
     optics = tables["optics"] = tables["optics"].reset_index(drop=True)
     index = _optics_index(path, tables)
     used = optics.iloc[np.unique(index)]
+    check_values(path, tables["particles"], used, need_ctf)
     boxes, pixels = used["rlnImageSize"].astype(int), used["rlnImagePixelSize"].astype(float).round(4)
     sizes = set(zip(boxes.tolist(), pixels.tolist(), strict=True))
     if len(sizes) > 1:

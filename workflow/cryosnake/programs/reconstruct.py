@@ -8,6 +8,7 @@ from pathlib import Path
 import numba as nb
 import numpy as np
 
+from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.images import fourier_pixels
@@ -60,6 +61,9 @@ def reconstruct(path: str | Path, out: str | Path, symmetry: str = "C1", *, use_
     particles = read_particles(path, need_ctf=use_ctf)
     group, halves = operators(symmetry), particles.column("rlnRandomSubset").astype(int)
     parts = {f"half{h}": np.flatnonzero(halves == h) for h in (1, 2)} if {1, 2} <= set(halves) else {}
+    if parts and not np.isin(halves, (1, 2)).all():
+        raise CryosnakeError(f"{path}: rlnRandomSubset is 1 or 2 for some particles only; fill the column or "
+                             "remove it")
     written, total = {}, None
     for name, rows in (parts or {"map": np.arange(len(particles))}).items():
         sums = finish_sums(backproject(particles, rows, use_ctf=use_ctf, progress=progress), group)

@@ -242,7 +242,8 @@ def update_statistics(particles: Particles, rows: np.ndarray, gathered: Gathered
     noise = statistics.noise.copy()
     noise[filled] = gathered.noise[filled] / (gathered.counts[filled, None] * pixels)
     noise = np.maximum(noise, 1e-4 * noise.max(1, keepdims=True))
-    state.norm[rows] *= np.sqrt(2.0 * gathered.residual) / statistics.norm_average
+    norm = state.norm[rows] * np.sqrt(2.0 * gathered.residual) / statistics.norm_average
+    state.norm[rows] = np.maximum(norm, 0.01 * np.median(norm))  # images almost without contrast leave no residual
     average = float(state.norm[rows].mean())
     sigma = max(float(np.sqrt(0.5 * gathered.offset_power / len(rows))), 0.3)
     direction = statistics.direction

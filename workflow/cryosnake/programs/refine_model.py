@@ -121,7 +121,7 @@ def iterate(particles: Particles, model: Refinement, settings: Settings, report:
     before = model.state.copy()
     plan, grid = pass_of(particles, model, settings, size), grid_of(settings, model.sampling, model.perturbation)
     halves = [_expect_half(particles, model, settings, plan, grid, half, report) for half in (0, 1)]
-    sums = [finish_sums(gathered.sums, operators(settings.symmetry)) for gathered in halves]
+    sums = [gathered.sums for gathered in halves]
     _learn(particles, model, halves)
     model.change = _changes(before, model.state, settings.symmetry)
     _maximise(particles, model, settings, sums, last)
@@ -137,8 +137,10 @@ def _expect_half(particles: Particles, model: Refinement, settings: Settings, pl
     if plan.sigma == 0:
         prior = np.log(np.repeat(statistics.direction, grid.psi_count)).astype(np.float32)
     done = 0 if half == 0 else int((model.half == 1).sum())
-    return expect(particles, rows, model.state, statistics, reference, plan, prior,
-                  thread_sums(empty_sums(plan.size // 2).shape), lambda count: report(done + count))
+    gathered = expect(particles, rows, model.state, statistics, reference, plan, prior,
+                      thread_sums(empty_sums(plan.size // 2).shape), lambda count: report(done + count))
+    gathered.sums = finish_sums(gathered.sums, operators(settings.symmetry))  # the threads' volumes are freed here
+    return gathered
 
 
 def _learn(particles: Particles, model: Refinement, halves: list[Gathered]) -> None:

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
+from cryosnake.errors import CryosnakeError
 from cryosnake.numerics import healpix
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.symmetry import asymmetric_unit
@@ -147,6 +148,9 @@ def sphere_grid(order: int, symmetry: str, perturbation: float = 0.0, whole: boo
     pixels = np.arange(healpix.pixel_count(order))
     if not whole:
         pixels = pixels[asymmetric_unit(healpix.directions(*healpix.pixel_angles(order)), symmetry)]
+    if len(pixels) < 2:
+        raise CryosnakeError(f"sampling: {healpix.angular_step(order + 1):g} degrees is too coarse for {symmetry}: its "
+                             f"asymmetric unit then holds {len(pixels)} direction(s); take a finer step")
     return SphereGrid(order, pixels, perturbation)
 
 
