@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=ROOT / "demo")
     arguments = parser.parse_args()
-    project = arguments.folder
+    project = arguments.folder.resolve()
     simulate(project)
     start = time.monotonic()
     code, nothing_to_do = run_workflow(project, arguments.cores)

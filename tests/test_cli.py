@@ -87,7 +87,7 @@ def test_what_a_failed_run_left_running_is_settled(project) -> None:
     assert close_run(jobs) == []
     assert read_pipeline("default_pipeline.star").processes["MotionCorr/job002/"].status == Status.SCHEDULED
     set_job_status("MotionCorr/job002", Status.RUNNING)
-    Path("MotionCorr/job002/batches/0001.lock").touch()  # a program began here, and its STAR is not there
+    Path("MotionCorr/job002/batches/0001.log").touch()  # a program began here, and its STAR is not there
     assert close_run(jobs) == ["MotionCorr/job002"]
     assert read_pipeline("default_pipeline.star").processes["MotionCorr/job002/"].status == Status.FAILED
     assert Path("MotionCorr/job002/RELION_JOB_EXIT_FAILURE").exists()

@@ -180,6 +180,15 @@ def test_a_missing_product_gives_its_batch_a_new_revision(project) -> None:
     assert plan_of().jobs["motion"].batches == {1: "0001", 2: "0002.r3"}
 
 
+def test_a_revision_that_was_cut_short_is_planned_again(project) -> None:
+    plan = plan_of()
+    commit(plan)
+    finish(plan, "motion")
+    done = done_file("MotionCorr/job002", 2)
+    os.utime(done, (time.time() + 5,) * 2)  # recorded after the batch's STAR: its program died before it wrote another
+    assert plan_of().jobs["motion"].batches == {1: "0001", 2: "0002.r2"}
+
+
 def test_a_replaced_movie_is_imported_again(project) -> None:
     plan = plan_of()
     commit(plan)

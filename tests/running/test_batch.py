@@ -100,6 +100,22 @@ def test_a_changed_input_is_done_again_alone(program) -> None:
     assert program.calls == ["m0", "m1", "m2", "m2"]
 
 
+def test_results_stand_when_their_source_is_archived(program) -> None:
+    run()
+    Path(NAMES[0]).unlink()
+    Path(NAMES[1]).write_text("another image")
+    run("0001.r2")
+    assert program.calls == ["m0", "m1", "m2", "m1"]
+    assert names_in("CtfFind/job003/batches/0001.r2.star") == ["m0.mrc", "m1.mrc", "m2.mrc"]
+
+
+def test_what_is_left_out_upstream_is_forgotten(program) -> None:
+    run()
+    shutil.copy("in2.star", "in1.star")
+    run("0001.r2")
+    assert list(read_done("CtfFind/job003", 1)) == [NAMES[3]]
+
+
 def test_a_killed_batch_resumes_where_it_was(program) -> None:
     program.fate = {"m2": KeyboardInterrupt()}
     assert run() == 2

@@ -30,7 +30,8 @@ def check_values(path: str, particles: pd.DataFrame, optics: pd.DataFrame, need_
     twice = names.duplicated()
     if twice.any():
         raise CryosnakeError(f"{path}: {twice.sum()} particle(s) stand in it twice, the first is "
-                             f"{names[twice].iloc[0]}. They would link the half sets; take them out (select: duplicate_distance).")
+                             f"{names[twice].iloc[0]}. They would link the half sets; take them out "
+                             "(select: duplicate_distance).")
     for label in CORRECTED:
         if need_ctf and label in optics.columns and optics[label].astype(int).any():
             raise CryosnakeError(f"{path}: {label} is set in data_optics; this program needs images whose CTF was not "

@@ -17,6 +17,7 @@ from cryosnake.project.disk import BATCHES
 from cryosnake.project.movies import stamp
 
 MANIFEST = "manifest.tsv"
+DROPPED = "dropped"  # recorded for a micrograph that is no longer in the input
 BATCH_STAR = re.compile(r"(\d{4,})(?:\.r(\d+))?\.star$")
 
 
@@ -98,6 +99,8 @@ def read_done(job: str, number: int) -> dict[str, Finished]:
         fields = line.split("\t")
         if len(fields) == 4:
             finished[fields[0]] = Finished(*fields)
+            if fields[2] == DROPPED:
+                del finished[fields[0]]
     return finished
 
 

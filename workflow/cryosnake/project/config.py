@@ -6,6 +6,7 @@ name and what to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,7 +100,7 @@ def _job(name: str, body: Any, microscope: Mapping[str, Any], all_jobs: Mapping[
     if not isinstance(body, Mapping) or "type" not in body:
         raise ConfigError(key, "a job needs at least `type:`, as in {type: motioncorr, movies: movies}")
     types = job_types()
-    if body["type"] not in types:
+    if not isinstance(body["type"], str) or body["type"] not in types:
         raise ConfigError(f"{key}.type", f"there is no job type {body['type']!r}{nearest(str(body['type']), types)}; "
                           f"known are {', '.join(types)}")
     job_type = types[body["type"]]
@@ -170,7 +171,13 @@ def _check_connections(job: JobConfig, jobs: Mapping[str, JobConfig]) -> None:
 
 
 def _check_aliases(jobs: Mapping[str, JobConfig]) -> None:
+    seen: dict[str, str] = {}
     for name in jobs:
+        plain = re.sub(r"\W", "_", name)
+        other = seen.setdefault(plain, name)
+        if other != name or (plain.endswith("_join") and plain.removesuffix("_join") in seen):
+            raise ConfigError(f"jobs.{name}", f"for Snakemake and RELION this name is the same as that of {other!r} (or of "
+                              "another job's join); take another")
         problem = alias_problem(name, ())
         if problem:
             raise ConfigError(f"jobs.{name}", f"this name cannot be RELION's alias of the job: {problem}")

@@ -41,7 +41,7 @@ def matching_files(pattern: str) -> Iterator[str]:
     if os.path.isabs(pattern) or ".." in pattern.split("/"):
         raise CryosnakeError(f"import pattern {pattern!r} leaves the project folder; link the movies into it "
                              "(ln -s /where/the/movies/are Movies) and use Movies/*.tiff, so that the project can move")
-    for name in sorted(glob.glob(pattern, recursive=True)):
+    for name in sorted({os.path.normpath(found) for found in glob.glob(pattern, recursive=True)}):
         base = os.path.basename(name)
         if not base.startswith(".") and not name.endswith(TEMPORARY_SUFFIXES) and os.path.isfile(name):
             yield name

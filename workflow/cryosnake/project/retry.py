@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.batches import batch_key, batch_star, done_file, read_done, revisions
+from cryosnake.project.snakemake_lock import running_claim
 from cryosnake.project.status import recorded_batches
 
 
@@ -20,6 +21,8 @@ def retry_failed(path: str, *, rejected: bool = False) -> list[str]:
         job = os.path.relpath(os.path.realpath(job), os.path.realpath("."))
     if not Path(job, "batches").is_dir():
         raise CryosnakeError(f"{path} is not the directory of a per-micrograph job, such as MotionCorr/job002")
+    if running_claim():
+        raise CryosnakeError("a run is going on in this project and records its micrographs; retry when it has ended")
     states = ("failed", "rejected") if rejected else ("failed",)
     newest = revisions(job)
     names: list[str] = []

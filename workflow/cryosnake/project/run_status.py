@@ -57,8 +57,8 @@ def close_run(jobs: Iterable[PlannedJob]) -> list[str]:
 
 
 def _died(job: PlannedJob) -> bool:
-    """Whether a program of this job was started and left no result; a batch's program makes its lock file first."""
+    """Whether a program of this job was started and left no result; a rule's `tee` makes the log file first."""
     if not job.config.type.per_micrograph:
         return True
-    return any(Path(job.path, BATCHES, f"{number:04d}.lock").exists()
-               and not Path(batch_star(job.path, key)).exists() for number, key in job.batches.items())
+    return any(Path(job.path, BATCHES, f"{key}.log").exists() and not Path(batch_star(job.path, key)).exists()
+               for key in job.batches.values())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 
 from cryosnake.io.paths import product_root
 from cryosnake.jobs.model import JobType
-from cryosnake.project.batches import Finished, batch_key, read_done, replaced, revisions
+from cryosnake.project.batches import Finished, batch_key, batch_star, done_file, read_done, replaced, revisions
 from cryosnake.project.disk import files_below
 
 
@@ -17,10 +18,20 @@ def batch_keys(job: str, job_type: JobType, numbers: Iterable[int], *, fresh: bo
     keys = {}
     for number in numbers:
         revision = newest.get(number, 0)
-        if revision and _incomplete(job, job_type, read_done(job, number), present):
+        if revision and (_was_cut_short(job, number, revision)
+                         or _incomplete(job, job_type, read_done(job, number), present)):
             revision += 1
         keys[number] = batch_key(number, max(revision, 1))
     return keys
+
+
+def _was_cut_short(job: str, number: int, revision: int) -> bool:
+    """Whether a later revision recorded micrographs and did not end: a batch's STAR is written last."""
+    try:
+        recorded = os.stat(done_file(job, number)).st_mtime_ns
+        return recorded > os.stat(batch_star(job, batch_key(number, revision))).st_mtime_ns
+    except FileNotFoundError:
+        return False
 
 
 def _incomplete(job: str, job_type: JobType, done: Mapping[str, Finished], present: set[str]) -> bool:

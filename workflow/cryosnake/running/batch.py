@@ -20,7 +20,7 @@ from typing import Any
 from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.paths import micrograph_root
 from cryosnake.jobs.model import JobType
-from cryosnake.project.batches import Finished, batch_number, done_file, read_done
+from cryosnake.project.batches import DROPPED, Finished, batch_number, done_file, read_done
 from cryosnake.project.disk import BATCHES
 from cryosnake.project.unfinished import product_files
 from cryosnake.running.arguments import Arguments
@@ -58,6 +58,8 @@ def run_batch(job_type: JobType, program: ModuleType, arguments: Arguments, prog
     states = _States(program, arguments.options, arguments.inputs)
     tally = Tally()
     with _Records(out, number) as records:
+        for name in earlier.keys() - batch.rows.keys():  # left out upstream since
+            records.add(Finished(name, "", DROPPED, ""))
         for index, (name, row) in enumerate(batch.rows.items()):
             progress(index, len(batch.rows), name)
             made_from = stamp(name)
@@ -126,7 +128,10 @@ def _one_line(error: BaseException) -> str:
 
 
 def _is_finished(job_type: JobType, out: Path, item: Finished | None, made_from: str, has_rows: bool) -> bool:
-    if item is None or item.stamp != made_from:
+    if item is None:
+        return False
+    archived = "" in made_from.split(" ") and item.state == "ok"  # the source is gone: its results stand
+    if item.stamp != made_from and not archived:
         return False
     if item.state != "ok":
         return True  # failed or rejected from the same input: not again until `cryosnake retry`

@@ -88,6 +88,8 @@ def _directory_lock(out: Path, batch: str) -> Iterator[None]:
         except BlockingIOError:
             print(f"{out} {batch}: a program of an earlier run still works here; waiting for it", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            print(f"{path}: this file system has no locks ({error.strerror}); going on without", file=sys.stderr)
         yield
 
 

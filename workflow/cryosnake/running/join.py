@@ -66,14 +66,15 @@ def _check_failures(arguments: Arguments, left_out: list[Finished], total: int) 
 
 def _write_joined(main: Path, table: str, paths: list[str]) -> None:
     """Join by text: parsing a million rows to write them again as they were would take minutes."""
-    parts = [part for part in (_split(path, table) for path in paths) if part is not None]
+    found = {path: part for path in paths if (part := _split(path, table)) is not None}
+    parts = list(found.values())
     if not parts:
         raise CryosnakeError(f"{main}: no micrograph is left to list (all failed, were rejected, or had no picks); "
                              f"{main.parent / FAILED_STAR} names the reasons")
-    wrong = next((path for path, part in zip(paths, parts, strict=False) if part.labels != parts[0].labels), None)
+    wrong = next((path for path, part in found.items() if part.labels != parts[0].labels), None)
     if wrong:
-        raise CryosnakeError(f"{wrong}: other columns than {paths[0]}; one of them was written by another program: "
-                             "delete it, and it is made again")
+        raise CryosnakeError(f"{wrong}: other columns than {next(iter(found))}; one of them was written by another "
+                             "program: delete it, and it is made again")
     temporary = main.with_name(f".{main.name}.tmp")
     with open(temporary, "w") as file:
         file.write(parts[0].head)
