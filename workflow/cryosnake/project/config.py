@@ -176,8 +176,8 @@ def _check_aliases(jobs: Mapping[str, JobConfig]) -> None:
         plain = re.sub(r"\W", "_", name)
         other = seen.setdefault(plain, name)
         if other != name or (plain.endswith("_join") and plain.removesuffix("_join") in seen):
-            raise ConfigError(f"jobs.{name}", f"for Snakemake and RELION this name is the same as that of {other!r} (or "
-                              "of another job's join); take another")
+            raise ConfigError(f"jobs.{name}", f"for Snakemake and RELION this name is that of {other!r} (or of another "
+                              "job's join) again; take another")
         problem = alias_problem(name, ())
         if problem:
             raise ConfigError(f"jobs.{name}", f"this name cannot be RELION's alias of the job: {problem}")
