@@ -45,7 +45,7 @@ def test_the_lock_of_a_killed_run_is_removed(locked) -> None:
 def test_a_reused_process_number_is_not_the_owner(locked) -> None:
     claim_of(os.getpid())
     owner = json.loads(CLAIM.read_text())
-    CLAIM.write_text(json.dumps({**owner, "pid": os.getppid()}))
+    CLAIM.write_text(json.dumps({**owner, "pid": os.getppid(), "start": "1"}))  # who had the number before our parent
     assert claim_run() != ""
     assert not locked.exists()
 

@@ -25,12 +25,6 @@ def job_types() -> dict[str, JobType]:
     return types
 
 
-def external_types() -> dict[str, JobType]:
-    """Return the job types that come from other packages; their rules are made in a loop."""
-    own = {import_module(f"cryosnake.jobs.{module}").JOB.name for module in BUILT_IN}
-    return {name: job_type for name, job_type in job_types().items() if name not in own}
-
-
 def by_folder(folder: str) -> JobType:
     """Return the job type whose jobs stand in `folder` (Import, MotionCorr, …); KeyError if there is none."""
     for job_type in job_types().values():

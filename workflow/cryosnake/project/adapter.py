@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cryosnake.jobs.model import NODE_TYPES, JobType, NodeType, Output, Parameter
+from cryosnake.jobs.model import JobType, NodeType, Output, Parameter
 from cryosnake.pipeline.edit import add_nodes, add_process, connect, set_alias
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
 from cryosnake.project.plan import Plan, PlannedJob, Source
-from cryosnake.project.record import JobRecord
 
 
 def with_job(pipeline: Pipeline, job: PlannedJob, status: Status) -> Pipeline:
@@ -28,13 +27,6 @@ def with_job(pipeline: Pipeline, job: PlannedJob, status: Status) -> Pipeline:
 def output_nodes(job: PlannedJob) -> list[Node]:
     """Return the nodes that a job makes."""
     return [_node(job.file(output), output) for output in job.outputs()]
-
-
-def recorded_nodes(job_type: JobType, path: str, record: JobRecord) -> list[Node]:
-    """Return the nodes of a job from its record alone (its config may be gone)."""
-    parameters = dict(record.parameters)
-    made = [o for o in job_type.outputs if not o.when or parameters.get(o.when) or o.when in record.inputs]
-    return [_node(f"{path}/{output.file.format(**parameters)}", output) for output in made]
 
 
 def _node(path: str, output: Output) -> Node:
@@ -98,8 +90,3 @@ def _text(parameter: Parameter, value: Any) -> str:
 
 def _yes(value: bool) -> str:
     return "Yes" if value else "No"
-
-
-def node_type_names() -> dict[str, str]:
-    """Return the plain name of each node label, for people ("micrographs" for MicrographGroupMetadata…)."""
-    return {node.label: node.name for node in NODE_TYPES if node.label}
