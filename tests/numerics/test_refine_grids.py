@@ -73,3 +73,17 @@ def test_plane_grid():
     assert grid.direction_of(numbers).tolist() == [0, 0, 1, 2]
     np.testing.assert_allclose(grid.angles(numbers), [1.2, 349.2, 1.2, 349.2])
     np.testing.assert_allclose(grid.child_angles(numbers).mean(1), grid.angles(numbers))
+
+
+def test_orientations_of_several_maps_are_runs_of_numbers() -> None:
+    one, three = sphere_grid(1, "D2", 0.2), sphere_grid(1, "D2", 0.2, classes=3)
+    assert three.size == 3 * one.size
+    numbers = np.arange(three.size)
+    assert np.array_equal(three.class_of(numbers), numbers // one.size)
+    assert np.allclose(three.matrices(numbers), np.tile(one.matrices(np.arange(one.size)), (3, 1, 1)))
+    poses = one.matrices(np.array([5, 40]))
+    particle, orientation, prior = three.near(poses, 20.0)
+    alone = one.near(poses, 20.0)
+    assert (np.diff(particle) >= 0).all() and len(particle) == 3 * len(alone[0])
+    chosen = three.class_of(orientation) == 2
+    assert np.array_equal(orientation[chosen] - 2 * one.size, alone[1]) and np.allclose(prior[chosen], alone[2])

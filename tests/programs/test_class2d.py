@@ -186,7 +186,7 @@ def test_beta_galactosidase_classes_look_like_its_projections(real_data, tmp_pat
     share = read_star(tmp_path / "run_it010_model.star")["model_classes"]["rlnClassDistribution"].to_numpy()
     volume = read_mrc(real_data / "models" / "5a1a_box64_3.54A.mrc")[0]
     band = full_band(64).cut(2 * int(64 * 3.54 / 20))
-    real, imaginary = map_reference(volume, 32, sphere_grid(3, "D2")).coarse(np.arange(9216), band)
+    real, imaginary = map_reference(volume[None], 32, sphere_grid(3, "D2")).coarse(np.arange(9216), band)
     projections = (real + 1j * imaginary)[:, 1:]
     projections /= np.linalg.norm(projections, axis=1)[:, None]
     for k in np.argsort(-share)[:3]:

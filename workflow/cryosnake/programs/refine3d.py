@@ -190,7 +190,7 @@ def _rescale(particles: Particles, model: Refinement, settings: Settings) -> Non
                 image_mask(particles, settings.diameter), model.ssnr > 3, settings.seed)
     for half in (0, 1):
         rows = np.flatnonzero(model.half == half + 1)
-        reference = map_reference(model.volumes[half], plan.size, grid)
+        reference = map_reference(model.volumes[half][None], plan.size, grid)
         scale = reference_scale(particles, rows, model.state, model.statistics[half], reference, plan)
         if not np.isfinite(scale) or scale <= 0:
             raise CryosnakeError("The reference does not correlate with the particles at any orientation (scale "

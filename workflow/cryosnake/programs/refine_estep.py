@@ -191,7 +191,7 @@ def _record(particles: Particles, block: _Block, part: slice, begin: int, outcom
     if plan.sigma == 0:
         gathered.direction[: len(outcome.direction_mass)] += outcome.direction_mass
     state.pose[rows] = _poses(grid, outcome)
-    state.klass[rows] = grid.direction_of(outcome.orientation) if isinstance(grid, PlaneGrid) else 0
+    state.klass[rows] = grid.class_of(outcome.orientation)
     state.offset[rows] = block.operands.offsets[part] + outcome.shift
     state.top_weight[rows] = outcome.top_weight
     state.significant[rows] = outcome.significant

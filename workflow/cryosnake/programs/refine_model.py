@@ -13,7 +13,6 @@ from cryosnake.numerics.refine.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.grids import SphereGrid, shift_grid, sphere_grid
 from cryosnake.numerics.refine.images import soft_disc
-from cryosnake.numerics.refine.insertion import empty_sums
 from cryosnake.numerics.refine.maximisation import (
     finish_sums,
     gold_standard,
@@ -24,7 +23,7 @@ from cryosnake.numerics.refine.maximisation import (
     ssnr_from_fsc,
 )
 from cryosnake.numerics.refine.reconstruction import mean_weight
-from cryosnake.numerics.refine.references import MapReference, map_reference
+from cryosnake.numerics.refine.references import empty_map_sums, map_reference
 from cryosnake.numerics.refine.schedule import Progress, Sampling, coarse_size
 from cryosnake.numerics.symmetry import nearest_mate, operators
 from cryosnake.programs.particles import Particles
@@ -131,15 +130,15 @@ def iterate(particles: Particles, model: Refinement, settings: Settings, report:
 def _expect_half(particles: Particles, model: Refinement, settings: Settings, plan: Pass, grid: SphereGrid, half: int,
                  report: Callable[[int], None]) -> Gathered:
     rows = np.flatnonzero(model.half == half + 1)
-    reference = map_reference(model.volumes[half], plan.size, grid)
+    reference = map_reference(model.volumes[half][None], plan.size, grid)
     statistics = model.statistics[half]
     prior = np.zeros(0, np.float32)
     if plan.sigma == 0:
         prior = np.log(np.repeat(statistics.direction, grid.psi_count)).astype(np.float32)
     done = 0 if half == 0 else int((model.half == 1).sum())
     gathered = expect(particles, rows, model.state, statistics, reference, plan, prior,
-                      thread_sums(empty_sums(plan.size // 2).shape), lambda count: report(done + count))
-    gathered.sums = finish_sums(gathered.sums, operators(settings.symmetry))  # the threads' volumes are freed here
+                      thread_sums(empty_map_sums(1, plan.size // 2).shape), lambda count: report(done + count))
+    gathered.sums = finish_sums(gathered.sums[:, 0], operators(settings.symmetry))  # frees the threads' volumes
     return gathered
 
 
@@ -217,10 +216,10 @@ def measure_accuracy(particles: Particles, model: Refinement, settings: Settings
     rows = np.sort(rng.choice(candidates, min(most, len(candidates)), replace=False))
     plan, grid = pass_of(particles, model, settings, model.size), grid_of(settings, model.sampling, 0.0)
     block = prepare_block(particles, rows, model.state, model.statistics[0], plan)
-    reference: MapReference = map_reference(model.volumes[0], plan.size, grid)
+    reference = map_reference(model.volumes[0][None], plan.size, grid)
     ctf = np.sqrt(block.operands.ctf2)
-    return estimate_accuracy(reference.transform, model.state.pose[rows], ctf, full_band(particles.box).cut(plan.size),
-                             rng)
+    band = full_band(particles.box).cut(plan.size)
+    return estimate_accuracy(reference.transforms[0], model.state.pose[rows], ctf, band, rng)
 
 
 def resolution(model: Refinement, particles: Particles, threshold: float) -> float:

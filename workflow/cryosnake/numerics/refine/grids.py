@@ -20,9 +20,10 @@ from cryosnake.numerics.symmetry import asymmetric_unit
 
 @dataclass(frozen=True)
 class SphereGrid:
-    """Orientations of a map: HEALPix directions × in-plane angles, turned as a whole by a random perturbation.
+    """Orientations of one or several maps: HEALPix directions × in-plane angles, turned by a random perturbation.
 
-    An orientation's number is `direction index · psi_count + psi index`.
+    An orientation's number is `(class · directions + direction index) · psi_count + psi index`: those of a class are
+    a run of numbers.
 
     Attributes
     ----------
@@ -32,11 +33,14 @@ class SphereGrid:
         Nested pixel numbers of the directions in use.
     perturbation : float
         In units of the angular step, −0.5 … 0.5.
+    classes : int
+        Number of maps.
     """
 
     order: int
     pixels: np.ndarray
     perturbation: float
+    classes: int = 1
 
     @property
     def step(self) -> float:
@@ -50,8 +54,8 @@ class SphereGrid:
 
     @property
     def size(self) -> int:
-        """Number of coarse orientations."""
-        return len(self.pixels) * self.psi_count
+        """Number of coarse orientations of all classes."""
+        return self.classes * len(self.pixels) * self.psi_count
 
     @property
     def children(self) -> int:
@@ -64,12 +68,19 @@ class SphereGrid:
         return euler_to_matrix(np.array(angle), np.array(angle), np.array(angle))
 
     def direction_of(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the direction index of orientations."""
+        """Return class · directions + direction index of orientations."""
         return numbers // self.psi_count
+
+    def class_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the class (counted from 0)."""
+        return numbers // (len(self.pixels) * self.psi_count)
+
+    def _pixel_of(self, numbers: np.ndarray) -> np.ndarray:
+        return self.pixels[self.direction_of(numbers) % len(self.pixels)]
 
     def matrices(self, numbers: np.ndarray) -> np.ndarray:
         """Return the rotation matrices (n, 3, 3) of coarse orientations."""
-        rot, tilt = healpix.pixel_angles(self.order, self.pixels[self.direction_of(numbers)])
+        rot, tilt = healpix.pixel_angles(self.order, self._pixel_of(numbers))
         return euler_to_matrix(rot, tilt, (numbers % self.psi_count) * self.step) @ self._turn
 
     def child_matrices(self, numbers: np.ndarray) -> np.ndarray:
@@ -78,7 +89,7 @@ class SphereGrid:
         Near the poles a child's rot differs much from its parent's; psi makes up for it, so that children are
         neighbours of their parent as rotations too, not only in direction.
         """
-        pixels = self.pixels[self.direction_of(numbers)]
+        pixels = self._pixel_of(numbers)
         inside = healpix.children(pixels)  # (n, 4)
         rot, tilt = (angle.reshape(inside.shape) for angle in healpix.pixel_angles(self.order + 1, inside.ravel()))
         parent_rot, parent_tilt = healpix.pixel_angles(self.order, pixels)
@@ -108,7 +119,7 @@ class SphereGrid:
         Returns
         -------
         particle, orientation : (samples,) int64
-            Pairs in order of the particle; at least the nearest orientation of each.
+            Pairs in order of the particle; at least the nearest orientation of each, in every class.
         log_prior : (samples,) float32
         """
         bare = np.asarray(poses, np.float64) @ self._turn.T  # in the frame of the unperturbed grid
@@ -118,7 +129,17 @@ class SphereGrid:
         lists = [np.asarray(f if f else [n], np.int64) for f, n in zip(found, nearest, strict=True)]
         particle = np.repeat(np.arange(len(bare)), [len(f) for f in lists])
         direction = np.concatenate(lists) if lists else np.zeros(0, np.int64)
-        return self._with_psi(bare, particle, direction, sigma, width)
+        return self._in_all_classes(*self._with_psi(bare, particle, direction, sigma, width))
+
+    def _in_all_classes(self, particle: np.ndarray, number: np.ndarray, log_prior: np.ndarray,
+                        ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if self.classes == 1:
+            return particle, number, log_prior
+        per_class = len(self.pixels) * self.psi_count
+        numbers = (np.arange(self.classes) * per_class)[:, None] + number
+        order = np.argsort(np.tile(particle, self.classes), kind="stable")
+        return (np.tile(particle, self.classes)[order], numbers.ravel()[order],
+                np.tile(log_prior, self.classes)[order])
 
     def _with_psi(self, bare: np.ndarray, particle: np.ndarray, direction: np.ndarray, sigma: float, width: float,
                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -143,7 +164,8 @@ def in_plane_angle(poses: np.ndarray, frames: np.ndarray) -> np.ndarray:
     return np.degrees(np.arctan2(sine, cosine))
 
 
-def sphere_grid(order: int, symmetry: str, perturbation: float = 0.0, whole: bool = False) -> SphereGrid:
+def sphere_grid(order: int, symmetry: str, perturbation: float = 0.0, whole: bool = False, classes: int = 1,
+                ) -> SphereGrid:
     """Return the grid over one asymmetric unit of the group, or over the whole sphere (for local searches)."""
     pixels = np.arange(healpix.pixel_count(order))
     if not whole:
@@ -151,7 +173,7 @@ def sphere_grid(order: int, symmetry: str, perturbation: float = 0.0, whole: boo
     if len(pixels) < 2:
         raise CryosnakeError(f"sampling: {healpix.angular_step(order + 1):g} degrees is too coarse for {symmetry}: its "
                              f"asymmetric unit then holds {len(pixels)} direction(s); take a finer step")
-    return SphereGrid(order, pixels, perturbation)
+    return SphereGrid(order, pixels, perturbation, classes)
 
 
 @dataclass(frozen=True)
@@ -178,6 +200,10 @@ class PlaneGrid:
         return 2
 
     def direction_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the class (counted from 0)."""
+        return numbers // self.psi_count
+
+    def class_of(self, numbers: np.ndarray) -> np.ndarray:
         """Return the class (counted from 0)."""
         return numbers // self.psi_count
 

@@ -1,4 +1,4 @@
-"""References as sources of slices and sinks of back-projections: one map (3D), or class averages (2D)."""
+"""References as sources of slices and sinks of back-projections: maps (3D), or class averages (2D)."""
 
 from __future__ import annotations
 
@@ -37,30 +37,52 @@ class Reference(Protocol):
 
 @dataclass(frozen=True)
 class MapReference:
-    """A map: centred band-limited transform in RELION's scale, see `map_reference`."""
+    """One or several maps: centred band-limited transforms in RELION's scale, see `map_reference`."""
 
-    transform: np.ndarray
+    transforms: np.ndarray  # (classes, 2m + 1, 2m + 1, m + 1) complex64
     grid: SphereGrid
 
     def coarse(self, numbers: np.ndarray, band: Band) -> Slices:
         """See `Reference`."""
-        return central_slices(self.transform, self.grid.matrices(numbers), band.kx, band.ky)
+        return self._slices(self.grid.class_of(numbers), self.grid.matrices(numbers), band)
 
     def fine(self, numbers: np.ndarray, band: Band) -> Slices:
         """See `Reference`."""
-        return central_slices(self.transform, self.grid.child_matrices(numbers).reshape(-1, 3, 3), band.kx, band.ky)
+        classes = np.repeat(self.grid.class_of(numbers), self.grid.children)
+        return self._slices(classes, self.grid.child_matrices(numbers).reshape(-1, 3, 3), band)
+
+    def _slices(self, classes: np.ndarray, matrices: np.ndarray, band: Band) -> Slices:
+        if len(self.transforms) == 1:
+            return central_slices(self.transforms[0], matrices, band.kx, band.ky)
+        real = np.empty((len(matrices), band.kx.size), np.float32)
+        imaginary = np.empty_like(real)
+        for number in np.unique(classes):
+            rows = np.flatnonzero(classes == number)
+            real[rows], imaginary[rows] = central_slices(self.transforms[number], matrices[rows], band.kx, band.ky)
+        return real, imaginary
 
     def insert(self, sums: np.ndarray, numbers: np.ndarray, rows: np.ndarray, slices: Slices, weight: np.ndarray,
                band: Band) -> None:
-        """See `Reference`."""
+        """See `Reference`; sums are (threads, classes, 2m + 1, 2m + 1, m + 1, 3)."""
         matrices = self.grid.child_matrices(numbers).reshape(-1, 3, 3)[rows]
-        insert_slices(sums, matrices, band.kx, band.ky, slices[0][rows], slices[1][rows], weight[rows])
+        classes = np.repeat(self.grid.class_of(numbers), self.grid.children)[rows]
+        for number in np.unique(classes):
+            mine = classes == number
+            own = rows[mine]
+            insert_slices(sums[:, number], matrices[mine], band.kx, band.ky, slices[0][own], slices[1][own],
+                          weight[own])
 
 
-def map_reference(volume: np.ndarray, size: int, grid: SphereGrid) -> MapReference:
-    """Return the reference of a map (box, box, box) for images of `size` ≤ box Fourier pixels."""
-    box = volume.shape[0]
-    return MapReference(band_limited_transform(volume, size // 2) / np.float32(box * box), grid)
+def map_reference(volumes: np.ndarray, size: int, grid: SphereGrid) -> MapReference:
+    """Return the reference of maps (classes, box, box, box) for images of `size` ≤ box Fourier pixels."""
+    scale = np.float32(volumes.shape[-1] ** 2)
+    return MapReference(np.stack([band_limited_transform(volume, size // 2) / scale for volume in volumes]), grid)
+
+
+def empty_map_sums(classes: int, radius: int) -> np.ndarray:
+    """Return sums of zeros (classes, 2m + 1, 2m + 1, m + 1, 3) for images with |k| ≤ radius."""
+    reach = 2 * radius + 2
+    return np.zeros((classes, 2 * reach + 1, 2 * reach + 1, reach + 1, 3), np.float32)
 
 
 @dataclass(frozen=True)
