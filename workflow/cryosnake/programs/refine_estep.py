@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numba as nb
 import numpy as np
+from scipy.spatial import cKDTree
 
+from cryosnake.numerics import healpix
 from cryosnake.numerics.refine.bands import Band, full_band
 from cryosnake.numerics.refine.expectation import (
     Operands,
@@ -18,15 +20,16 @@ from cryosnake.numerics.refine.expectation import (
     coarse_slices,
     expectation,
     search_everywhere,
-    search_nearby,
 )
 from cryosnake.numerics.refine.grids import PlaneGrid, ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.images import fill_outside, fourier_pixels, shell_power, shift_images
-from cryosnake.numerics.refine.references import Reference
+from cryosnake.numerics.refine.references import MapReference, Reference
+from cryosnake.numerics.refine.schedule import coarse_size
+from cryosnake.numerics.refine.search import global_search, search_all, search_levels, search_local
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_state import Assignments, Statistics
 
-BLOCK = 128
+BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Pass:
     mask: np.ndarray
     signal: np.ndarray
     seed: int = 0
+    diameter: float = 0.0  # Å; 0: the search has one level
 
 
 @dataclass
@@ -144,27 +148,52 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     report
         Called with the number of particles done after each block; may raise to stop.
     """
-    whole = full_band(particles.box)
-    band, coarse = whole.cut(plan.size), whole.cut(plan.coarse_size)
-    slices = None if plan.sigma > 0 else coarse_slices(reference, coarse)
+    band = full_band(particles.box).cut(plan.size)
+    search = _searcher(particles, state, reference, plan, log_prior)
     gathered = _empty(particles, rows, statistics, sums)
+    order = _by_orientation(state.pose[rows]) if isinstance(reference.grid, SphereGrid) else np.arange(len(rows))
     for begin in range(0, len(rows), BLOCK):
-        chosen = slice(begin, min(begin + BLOCK, len(rows)))
+        chosen = order[begin : begin + BLOCK]
         block = prepare_block(particles, rows[chosen], state, statistics, plan)
-        if slices is None:
-            assert isinstance(reference.grid, SphereGrid)
-            pairs = reference.grid.near(state.pose[block.rows], plan.sigma)
-            samples = search_nearby(block.operands, reference, coarse, plan.shifts, *pairs)
-        else:
-            prior = log_prior if log_prior.ndim == 1 else log_prior[chosen]
-            samples = search_everywhere(block.operands, slices, coarse, plan.shifts, prior)
+        samples = search(block.rows, chosen, block.operands)
         for part in blocks_of(np.bincount(samples.particle, minlength=len(block.rows))):
             mine = samples.take(np.flatnonzero((samples.particle >= part.start) & (samples.particle < part.stop)))
             mine = Samples(mine.orientation, mine.particle - part.start, mine.shift, mine.log_prior)
             outcome = expectation(block.operands.part(part), mine, reference, band, plan.shifts, gathered.sums)
-            _record(particles, block, part, begin, outcome, reference.grid, state, plan, gathered)
-        report(chosen.stop)
+            _record(particles, block, part, chosen[part], outcome, reference.grid, state, plan, gathered)
+        report(min(begin + BLOCK, len(rows)))
     return gathered
+
+
+_Search = Callable[[np.ndarray, np.ndarray, Operands], Samples]  # rows, their places in the set, operands
+
+
+def _searcher(particles: Particles, state: Assignments, reference: Reference, plan: Pass, log_prior: np.ndarray,
+              ) -> _Search:
+    """Return what finds the significant coarse samples of a block."""
+    whole = full_band(particles.box)
+    if isinstance(reference, MapReference) and plan.diameter > 0 and log_prior.ndim == 1:
+
+        def band_of(step: float) -> Band:
+            return whole.cut(coarse_size(step, plan.diameter, particles.pixel_size, whole.box, plan.size, False))
+
+        levels = search_levels(reference, band_of)
+        if plan.sigma > 0:
+            return lambda rows, places, operands: search_local(operands, levels, plan.shifts, state.pose[rows],
+                                                               plan.sigma)
+        everywhere = global_search(levels, log_prior)
+        return lambda rows, places, operands: search_all(operands, everywhere, plan.shifts)
+    coarse = whole.cut(plan.coarse_size)
+    slices = coarse_slices(reference, coarse)
+    return lambda rows, places, operands: search_everywhere(
+        operands, slices, coarse, plan.shifts, log_prior if log_prior.ndim == 1 else log_prior[places])
+
+
+def _by_orientation(poses: np.ndarray, order: int = 3) -> np.ndarray:
+    """Return the order of poses (n, 3, 3) in which neighbours have like directions, so that they share slices."""
+    _, pixel = cKDTree(healpix.directions(*healpix.pixel_angles(order, np.arange(healpix.pixel_count(order))))).query(
+        poses[:, 2])
+    return np.argsort(pixel, kind="stable")
 
 
 def _empty(particles: Particles, rows: np.ndarray, statistics: Statistics, sums: np.ndarray) -> Gathered:
@@ -174,10 +203,9 @@ def _empty(particles: Particles, rows: np.ndarray, statistics: Statistics, sums:
                     np.zeros_like(statistics.direction))
 
 
-def _record(particles: Particles, block: _Block, part: slice, begin: int, outcome: Outcome,
+def _record(particles: Particles, block: _Block, part: slice, where: np.ndarray, outcome: Outcome,
             grid: SphereGrid | PlaneGrid, state: Assignments, plan: Pass, gathered: Gathered) -> None:
     rows = block.rows[part]
-    where = slice(begin + part.start, begin + part.stop)
     shells = outcome.cross.shape[1]
     residual = block.power[part].copy()
     residual[:, :shells] += block.noise[part, :shells] * (outcome.power - 2.0 * outcome.cross)

@@ -42,8 +42,11 @@ class Band:
 
     def phases(self, shifts: np.ndarray) -> np.ndarray:
         """Return exp(−2πi k·s / box), complex64 (n, pixels), that moves images by shifts (n, 2), x and y in pixels."""
-        angle = -2.0 * np.pi / self.box * (np.asarray(shifts, np.float64) @ np.stack([self.kx, self.ky]))
-        return np.exp(1j * angle).astype(np.complex64)
+        turns = np.asarray(shifts, np.float64) @ np.stack([self.kx, self.ky]).astype(np.float64) / -self.box
+        angle = (2.0 * np.pi * (turns - np.rint(turns))).astype(np.float32)
+        result = np.empty(angle.shape, np.complex64)
+        result.real, result.imag = np.cos(angle), np.sin(angle)
+        return result
 
 
 def full_band(box: int) -> Band:

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 
-from cryosnake.numerics.refine import kernels
+from cryosnake.numerics.refine import kernels, selection
 from cryosnake.numerics.refine.bands import Band
 from cryosnake.numerics.refine.grids import ShiftGrid
 from cryosnake.numerics.refine.references import Reference
 
 SIGNIFICANT = 0.999  # fraction of the probability that is carried on (RELION's adaptive fraction)
-_SLICE_BYTES = 1 << 26  # slices of one chunk of orientations
-_SAMPLES_AT_ONCE = 1 << 21  # fine scores take 128 bytes for each
+_SLICE_BYTES = 1 << 28  # slices of one chunk of orientations
+_SAMPLES_AT_ONCE = 1 << 20  # fine scores and their twins take 256 bytes for each
+_DRAWS = 64  # samples per particle that residual power is taken over
 _Slices = dict[bytes, tuple[np.ndarray, np.ndarray]]  # by the orientations that they are for
 _CC_DEPTH = 2000.0  # makes one bin of the significance histogram a hundred-thousandth of a correlation
 
@@ -51,6 +52,11 @@ class Operands:
     def part(self, rows: slice) -> Operands:
         """Return some of the particles."""
         return Operands(self.masked[rows], self.raw[rows], self.ctf2[rows], self.offsets[rows], self.offset_sigma)
+
+    def cut(self, pixels: int) -> Operands:
+        """Return the lowest frequencies alone."""
+        return Operands(self.masked[:, :pixels], self.raw[:, :pixels], self.ctf2[:, :pixels], self.offsets,
+                        self.offset_sigma)
 
     def shift_prior(self, shifts: np.ndarray) -> np.ndarray:
         """Return the log prior (n, s) float32 of shifts (s, 2) on top of the offsets."""
@@ -138,7 +144,7 @@ def coarse_slices(reference: Reference, band: Band) -> CoarseSlices:
 
 
 def search_everywhere(operands: Operands, slices: CoarseSlices, band: Band, shifts: ShiftGrid, log_prior: np.ndarray,
-                      correlation: bool = False, at_once: int = 16) -> Samples:
+                      correlation: bool = False, at_once: int = 16, significant: float = SIGNIFICANT) -> Samples:
     """Return the significant coarse samples over all orientations and shifts.
 
     Parameters
@@ -152,6 +158,8 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, band: Band, shif
         Score by correlation coefficient, which does not depend on the reference's scale, and keep the best alone.
     at_once : int
         Particles per matrix product; the scores should stay in the cache.
+    significant : float
+        Fraction of the probability that is carried on.
     """
     n, pixels, count = len(operands), band.kx.size, len(shifts.coarse)
     phases, prior = band.phases(shifts.coarse), operands.shift_prior(shifts.coarse)
@@ -162,7 +170,7 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, band: Band, shif
         left = np.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * pixels)
         cross = (left @ slices.stacked).reshape(-1, count, slices.power.shape[1])
         norm = operands.ctf2[rows, :pixels] @ slices.power
-        fraction, shift_prior = SIGNIFICANT, prior[rows]
+        fraction, shift_prior = significant, prior[rows]
         if correlation:
             cross *= (_CC_DEPTH / np.sqrt(np.maximum(norm, 1e-20)))[:, None, :] / _image_norms(operands, rows, pixels)
             norm, fraction, shift_prior = np.zeros_like(norm), 1e-9, np.zeros_like(shift_prior)
@@ -181,54 +189,57 @@ def _image_norms(operands: Operands, rows: slice, pixels: int) -> np.ndarray:
 def _select(cross: np.ndarray, norm: np.ndarray, prior: np.ndarray, fraction: float, begin: int,
             ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     cuts, counts = np.empty(len(cross), np.float32), np.empty(len(cross), np.int64)
-    kernels.find_cuts(cross, norm, prior, fraction, cuts, counts)
+    selection.find_cuts(cross, norm, prior, fraction, cuts, counts)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     orientation, shift = np.full(offsets[-1], -1), np.zeros(offsets[-1], np.int64)
-    kernels.gather_samples(cross, norm, prior, cuts, offsets, orientation, shift)
+    selection.gather_samples(cross, norm, prior, cuts, offsets, orientation, shift)
     particle = np.repeat(np.arange(begin, begin + len(cross)), counts)
     real = orientation >= 0
     return orientation[real], shift[real], particle[real]
 
 
 def search_nearby(operands: Operands, reference: Reference, band: Band, shifts: ShiftGrid, particle: np.ndarray,
-                  orientation: np.ndarray, log_prior: np.ndarray) -> Samples:
+                  orientation: np.ndarray, log_prior: np.ndarray, significant: float = SIGNIFICANT) -> Samples:
     """Return the significant coarse samples among given pairs of particle and orientation, at all shifts."""
-    count = len(shifts.coarse)
-    candidates = sorted_samples(np.repeat(orientation, count), np.repeat(particle, count),
-                                np.tile(np.arange(count), len(particle)), np.repeat(log_prior, count))
-    alone = ShiftGrid(shifts.coarse, shifts.coarse, np.arange(count)[:, None])
-    cut = Operands(operands.masked[:, : band.kx.size], operands.raw[:, : band.kx.size],
-                   operands.ctf2[:, : band.kx.size], operands.offsets, operands.offset_sigma)
-    values = _scores(cut, candidates, reference, band, alone, kept=None)
-    weights = _probabilities(values, candidates, len(operands))
-    return candidates.take(weights.values[:, 0, 0] > 0)
+    count, pixels = len(shifts.coarse), band.kx.size
+    pairs = sorted_samples(orientation, particle, np.zeros(len(particle), np.int64), log_prior)
+    together = ShiftGrid(shifts.coarse, shifts.coarse, np.arange(count)[None, :])
+    values = _scores(operands.cut(pixels), pairs, reference, band, together, kept=None)
+    weights = probabilities(values, pairs, len(operands), significant)
+    pair, shift = np.nonzero(weights.values[:, 0, :])
+    return Samples(pairs.orientation[pair], pairs.particle[pair], shift, pairs.log_prior[pair])
 
 
 @dataclass(frozen=True)
 class _Probabilities:
     values: np.ndarray  # (samples, children, sub) float32
+    drawn: np.ndarray  # the same with few samples, see `selection.normalise`
     best: np.ndarray
     top_weight: np.ndarray
     significant: np.ndarray
     log_sum: np.ndarray
 
 
-def _probabilities(values: np.ndarray, samples: Samples, particles: int, fraction: float = SIGNIFICANT,
-                   ) -> _Probabilities:
+def probabilities(values: np.ndarray, samples: Samples, particles: int, fraction: float = SIGNIFICANT,
+                  ) -> _Probabilities:
+    """Turn log-weights (samples, children, sub) of so many particles into probabilities, in place."""
     order = np.argsort(samples.particle, kind="stable")
     starts = np.searchsorted(samples.particle[order], np.arange(particles + 1))
     best, significant = np.zeros(particles, np.int64), np.zeros(particles, np.int64)
     top_weight, log_sum = np.zeros(particles), np.zeros(particles)
-    kernels.normalise(values, order, starts, fraction, best, top_weight, significant, log_sum)
-    return _Probabilities(values, best, top_weight, significant, log_sum)
+    drawn = np.empty_like(values)
+    selection.normalise(values, order, starts, fraction, _DRAWS, drawn, best, top_weight, significant, log_sum)
+    return _Probabilities(values, drawn, best, top_weight, significant, log_sum)
 
 
-def _chunks(count: int, children: int, pixels: int) -> list[tuple[int, int]]:
+def chunks_of_orientations(count: int, children: int, pixels: int) -> list[tuple[int, int]]:
+    """Return runs of orientations whose children's slices fit the budget for slices."""
     size = max(1, _SLICE_BYTES // (8 * children * pixels))
     return [(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
 
-def _split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return real and imaginary parts, each contiguous."""
     return np.ascontiguousarray(values.real), np.ascontiguousarray(values.imag)
 
 
@@ -242,8 +253,8 @@ def _scores(operands: Operands, samples: Samples, reference: Reference, band: Ba
     oversampled = kept is not None
     children = reference.grid.children if oversampled else 1
     values = np.empty((len(samples), children, shifts.sub.shape[1]), np.float32)
-    image, phase = _split(operands.masked), _split(band.phases(shifts.fine))
-    for begin, end in _chunks(len(numbers), children, band.kx.size):
+    image, phase = split(operands.masked), split(band.phases(shifts.fine))
+    for begin, end in chunks_of_orientations(len(numbers), children, band.kx.size):
         rows = slice(starts[begin], starts[end])
         slices = (reference.fine if oversampled else reference.coarse)(numbers[begin:end], band)
         kernels.score(*slices, starts[begin : end + 1] - starts[begin], samples.particle[rows], samples.shift[rows],
@@ -269,8 +280,8 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
     """
     kept: _Slices = {}
     values = _scores(operands, samples, reference, band, shifts, kept)
-    found = _probabilities(values, samples, len(operands))
-    cross, power = _accumulate(operands, samples, reference, band, shifts, found.values, sums, kept)
+    found = probabilities(values, samples, len(operands))
+    cross, power = _accumulate(operands, samples, reference, band, shifts, found, sums, kept)
     per_sample = values.shape[1] * values.shape[2]
     sample, inner = found.best // per_sample, found.best % per_sample
     child, sub = inner // values.shape[2], inner % values.shape[2]
@@ -286,23 +297,23 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
 
 
 def _accumulate(operands: Operands, samples: Samples, reference: Reference, band: Band, shifts: ShiftGrid,
-                weights: np.ndarray, sums: np.ndarray, kept: _Slices) -> tuple[np.ndarray, np.ndarray]:
-    used = samples
+                found: _Probabilities, sums: np.ndarray, kept: _Slices) -> tuple[np.ndarray, np.ndarray]:
+    used, weights, drawn = samples, found.values, found.drawn
     if samples.runs()[0].tobytes() not in kept:
         chosen = np.flatnonzero(weights.any((1, 2)))
-        used, weights = samples.take(chosen), np.ascontiguousarray(weights[chosen])
+        used, weights, drawn = samples.take(chosen), weights[chosen], drawn[chosen]
     numbers, starts = used.runs()
     children, shell_starts = reference.grid.children, np.append(band.shell_starts(), band.kx.size)
     cross = np.zeros((nb.get_num_threads(), len(operands), len(shell_starts) - 1), np.float32)
     power = np.zeros_like(cross)
-    image, raw, phase = _split(operands.masked), _split(operands.raw), _split(band.phases(shifts.fine))
-    for begin, end in _chunks(len(numbers), children, band.kx.size):
+    image, raw, phase = split(operands.masked), split(operands.raw), split(band.phases(shifts.fine))
+    for begin, end in chunks_of_orientations(len(numbers), children, band.kx.size):
         rows = slice(starts[begin], starts[end])
         slices = kept.get(numbers.tobytes()) or reference.fine(numbers[begin:end], band)
         data = [np.empty_like(slices[0]) for _ in range(3)]
         kernels.accumulate(*slices, starts[begin : end + 1] - starts[begin], used.particle[rows], used.shift[rows],
-                           weights[rows], *image, *raw, operands.ctf2, *phase, shifts.sub, shell_starts, *data, cross,
-                           power)
+                           weights[rows], drawn[rows], *image, *raw, operands.ctf2, *phase, shifts.sub, shell_starts,
+                           *data, cross, power)
         filled = np.flatnonzero(data[2].any(1))
         reference.insert(sums, numbers[begin:end], filled, (data[0], data[1]), data[2], band)
     return cross.sum(0, dtype=np.float64), power.sum(0, dtype=np.float64)

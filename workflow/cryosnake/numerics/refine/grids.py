@@ -35,12 +35,15 @@ class SphereGrid:
         In units of the angular step, −0.5 … 0.5.
     classes : int
         Number of maps.
+    psi_offset : float
+        In-plane angle of index 0, in units of the step: see `levels.parent_grid`.
     """
 
     order: int
     pixels: np.ndarray
     perturbation: float
     classes: int = 1
+    psi_offset: float = 0.0
 
     @property
     def step(self) -> float:
@@ -81,7 +84,7 @@ class SphereGrid:
     def matrices(self, numbers: np.ndarray) -> np.ndarray:
         """Return the rotation matrices (n, 3, 3) of coarse orientations."""
         rot, tilt = healpix.pixel_angles(self.order, self._pixel_of(numbers))
-        return euler_to_matrix(rot, tilt, (numbers % self.psi_count) * self.step) @ self._turn
+        return euler_to_matrix(rot, tilt, (numbers % self.psi_count + self.psi_offset) * self.step) @ self._turn
 
     def child_matrices(self, numbers: np.ndarray) -> np.ndarray:
         """Return the rotation matrices (n, 8, 3, 3) of the oversampled orientations.
@@ -95,7 +98,7 @@ class SphereGrid:
         parent_rot, parent_tilt = healpix.pixel_angles(self.order, pixels)
         frame = euler_to_matrix(parent_rot, parent_tilt, np.zeros(len(pixels)))[:, None]
         level = in_plane_angle(frame, euler_to_matrix(rot, tilt, np.zeros_like(rot)))
-        psi = ((numbers % self.psi_count)[:, None] + np.array([-0.25, 0.25])) * self.step  # (n, 2)
+        psi = ((numbers % self.psi_count + self.psi_offset)[:, None] + np.array([-0.25, 0.25])) * self.step  # (n, 2)
         angles = (rot[:, :, None], tilt[:, :, None], level[:, :, None] + psi[:, None, :])
         matrices = euler_to_matrix(*np.broadcast_arrays(*angles))  # (n, 4, 2, 3, 3)
         return matrices.reshape(len(numbers), 8, 3, 3) @ self._turn
@@ -146,7 +149,7 @@ class SphereGrid:
         rot, tilt = healpix.pixel_angles(self.order, self.pixels[direction])
         frame = euler_to_matrix(rot, tilt, np.zeros_like(rot))
         away = np.degrees(np.arccos(np.clip((bare[particle, 2] * frame[:, 2]).sum(-1), -1.0, 1.0)))
-        psi = in_plane_angle(bare[particle], frame)
+        psi = in_plane_angle(bare[particle], frame) - self.psi_offset * self.step
         reach = max(int(np.floor(width * sigma / self.step + 0.5)), 0)
         index = np.rint(psi / self.step).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
         off = index * self.step - psi[:, None]
@@ -155,6 +158,17 @@ class SphereGrid:
         log_prior = -0.5 * (away[row] ** 2 + off[row, column] ** 2) / sigma**2
         number = direction[row] * self.psi_count + index[row, column] % self.psi_count
         return particle[row], number, log_prior.astype(np.float32)
+
+
+    def log_prior(self, poses: np.ndarray, numbers: np.ndarray, sigma: float, width: float = 3.0) -> np.ndarray:
+        """Return the log prior (n,) float32 of `near` for pairs of pose and orientation; −1e30 beyond `width` sigma."""
+        bare = np.asarray(poses, np.float64) @ self._turn.T
+        frame = euler_to_matrix(*healpix.pixel_angles(self.order, self._pixel_of(numbers)), np.zeros(len(numbers)))
+        away = np.degrees(np.arccos(np.clip((bare[:, 2] * frame[:, 2]).sum(-1), -1.0, 1.0)))
+        off = in_plane_angle(bare, frame) - (numbers % self.psi_count + self.psi_offset) * self.step
+        off = np.abs((off + 180.0) % 360.0 - 180.0)
+        inside = np.maximum(away, off) <= width * sigma
+        return np.where(inside, -0.5 * (away**2 + off**2) / sigma**2, -1e30).astype(np.float32)
 
 
 def in_plane_angle(poses: np.ndarray, frames: np.ndarray) -> np.ndarray:
