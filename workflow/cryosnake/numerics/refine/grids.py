@@ -160,15 +160,19 @@ class SphereGrid:
         return particle[row], number, log_prior.astype(np.float32)
 
 
-    def log_prior(self, poses: np.ndarray, numbers: np.ndarray, sigma: float, width: float = 3.0) -> np.ndarray:
-        """Return the log prior (n,) float32 of `near` for pairs of pose and orientation; −1e30 beyond `width` sigma."""
+    def log_prior(self, poses: np.ndarray, numbers: np.ndarray, sigma: float, flat: float = 0.0) -> np.ndarray:
+        """Return the log prior (n,) float32 of `near` for pairs of pose and orientation.
+
+        Angles up to `flat` degrees count as 0; there is no end at some number of sigma, so that whatever the images
+        lead to keeps a probability.
+        """
         bare = np.asarray(poses, np.float64) @ self._turn.T
         frame = euler_to_matrix(*healpix.pixel_angles(self.order, self._pixel_of(numbers)), np.zeros(len(numbers)))
         away = np.degrees(np.arccos(np.clip((bare[:, 2] * frame[:, 2]).sum(-1), -1.0, 1.0)))
         off = in_plane_angle(bare, frame) - (numbers % self.psi_count + self.psi_offset) * self.step
         off = np.abs((off + 180.0) % 360.0 - 180.0)
-        inside = np.maximum(away, off) <= width * sigma
-        return np.where(inside, -0.5 * (away**2 + off**2) / sigma**2, -1e30).astype(np.float32)
+        away, off = np.maximum(away - flat, 0.0), np.maximum(off - flat, 0.0)
+        return (-0.5 * (away**2 + off**2) / sigma**2).astype(np.float32)
 
 
 def in_plane_angle(poses: np.ndarray, frames: np.ndarray) -> np.ndarray:

@@ -113,12 +113,11 @@ def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, pos
     samples = search_nearby(operands, first.reference, first.band, shifts, particle, orientation, log_prior,
                             _kept(levels, 0))
     for index, level in enumerate(levels[1:], 1):
+        flat = 0.0 if level is last else 3.0 * sigma + _REACH * level.grid.step
 
-        def prior(particle: np.ndarray, number: np.ndarray, level: Level = level) -> np.ndarray:
-            if level is last:
-                return level.grid.log_prior(poses[particle], number, sigma)
-            near = level.grid.log_prior(poses[particle], number, sigma, 3.0 + _REACH * level.grid.step / sigma)
-            return np.where(near > -1e29, np.float32(0.0), near)
+        def prior(particle: np.ndarray, number: np.ndarray, grid: SphereGrid = level.grid, flat: float = flat,
+                  ) -> np.ndarray:
+            return grid.log_prior(poses[particle], number, sigma, flat)
 
         samples = search_children(operands, samples, level, shifts, prior, _kept(levels, index))
     return samples
