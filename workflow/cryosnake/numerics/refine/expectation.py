@@ -314,7 +314,8 @@ def _accumulate(operands: Operands, samples: Samples, reference: Reference, band
         kernels.accumulate(*slices, starts[begin : end + 1] - starts[begin], used.particle[rows], used.shift[rows],
                            weights[rows], drawn[rows], *image, *raw, operands.ctf2, *phase, shifts.sub, shell_starts,
                            *data, cross, power)
-        filled = np.flatnonzero(data[2].any(1))
+        inside = np.logical_or.reduceat(weights[rows].any(2), starts[begin:end] - starts[begin])
+        filled = np.flatnonzero(inside)
         reference.insert(sums, numbers[begin:end], filled, (data[0], data[1]), data[2], band)
     return cross.sum(0, dtype=np.float64), power.sum(0, dtype=np.float64)
 
