@@ -83,7 +83,8 @@ class SortedTransform:
         fft = fft_of(self.radius)
         part = self._between(centre - plan.half_width, centre + plan.half_width)
         factor = plan.profile(self.radius[part], centre) * float(size) ** 3
-        return [fft.irfftn(self._spectrum(values[part] * factor, part, size), s=(size,) * 3, overwrite_x=True)
+        place = self._place(part, size)
+        return [fft.irfftn(_spectrum(values[part] * factor, place, size), s=(size,) * 3, overwrite_x=True)
                 for values in self.values]
 
     def below(self, plan: BandPlan, size: int) -> Array:
@@ -91,18 +92,24 @@ class SortedTransform:
         xp = namespace(self.radius)
         part = self._between(0.0, float(plan.centres[0]) + plan.half_width)
         factor = xp.asarray(plan.below(to_numpy(self.radius[part])).astype(np.float32)) / len(self.values)
-        return self._spectrum(sum(values[part] for values in self.values) * factor, part, size)
+        mean = sum(values[part] for values in self.values) * factor
+        return _spectrum(mean, self._place(part, size), size)
 
     def _between(self, low: float, high: float) -> slice:
         xp = namespace(self.radius)
         start, end = xp.searchsorted(self.radius, xp.asarray([low, high], dtype=xp.float32))
         return slice(int(start), int(end))
 
-    def _spectrum(self, coefficients: Array, part: slice, size: int) -> Array:
+    def _place(self, part: slice, size: int) -> Array:
+        """Return where coefficients stand in the half transform of a box of `size` voxels, flattened."""
         z, y, x = self.index[:, part]
-        spectrum = namespace(coefficients).zeros(size * size * (size // 2 + 1), dtype=coefficients.dtype)
-        spectrum[((z % size) * size + y % size) * (size // 2 + 1) + x] = coefficients
-        return spectrum.reshape(size, size, -1)
+        return ((z % size) * size + y % size) * (size // 2 + 1) + x
+
+
+def _spectrum(coefficients: Array, place: Array, size: int) -> Array:
+    spectrum = namespace(coefficients).zeros(size * size * (size // 2 + 1), dtype=coefficients.dtype)
+    spectrum[place] = coefficients
+    return spectrum.reshape(size, size, -1)
 
 
 def sort_transforms(*volumes: Array) -> SortedTransform:
