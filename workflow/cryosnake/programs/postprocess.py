@@ -147,6 +147,8 @@ def _log(values: np.ndarray) -> np.ndarray:
 def _draw(folder: Path, maps: HalfMaps, result: PostProcessed) -> None:
     """Draw the pictures; they are an extra, a project without Matplotlib goes on."""
     try:
+        import matplotlib  # noqa: F401  # the panels import it when they draw
+
         from cryosnake.report import fsc_panel, map_panel
         from cryosnake.report.panels import save
     except ImportError:

@@ -113,19 +113,6 @@ def _mask(out: Path, _: Mapping[str, Any]) -> Figure:
     return map_views(*read_mrc(out / "mask.mrc"), title="Mask")
 
 
-def _local_resolution(out: Path, _: Mapping[str, Any]) -> Figure:
-    """Colour what lies inside the mask; without one, what is denser than solvent."""
-    from cryosnake.numerics.masking import automatic_threshold
-    from cryosnake.report.local_resolution_panel import local_resolution_views
-
-    resolution, pixel_size = read_mrc(out / "relion_locres.mrc")
-    density = read_mrc(out / "relion_locres_filtered.mrc")[0]
-    particle = resolution > 0
-    if particle.all():
-        particle = density > automatic_threshold(density, pixel_size).value
-    return local_resolution_views(resolution, density, particle, pixel_size)
-
-
 def _particles(out: Path, parameters: Mapping[str, Any]) -> Figure:
     """Draw some particles, evenly taken from the whole set."""
     from cryosnake.io.mrc import read_images
@@ -153,5 +140,4 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "map": _refine_map,
     "angular_distribution": _angular_distribution,
     "mask": _mask,
-    "local_resolution": _local_resolution,
 }

@@ -56,14 +56,15 @@ def plan_bands(box: int, box_size: float, window_diameter: float, lowest: float)
 
     A window blurs the transform by 1 / diameter; a shell seen through it is a band of that width (at half power).
     Narrower bands would reach beyond the window, wider ones blur the FSC curve more. A step of three quarters of the
-    width moves the resolution by half a per cent (root mean square) from that with every shell. The first band
-    lies at the resolution `lowest` (Å).
+    width moves the resolution by half a per cent (root mean square) from that with every shell. The last band
+    lies at Nyquist, the first at the resolution `lowest` (Å) or just before.
     """
     width = max(1.0, box_size / window_diameter)
     step = max(1, round(0.75 * width))
     last = box // 2
-    first = min(max(1, round(box_size / lowest)), last - 1)
-    return BandPlan(np.arange(first, last + 1, step), 1.2 * width, step, last)
+    first = min(max(1, math.floor(box_size / lowest)), last - 1)
+    count = min(math.ceil((last - first) / step), (last - 1) // step)
+    return BandPlan(last - step * np.arange(count, -1, -1), 1.2 * width, step, last)
 
 
 @dataclass(frozen=True)

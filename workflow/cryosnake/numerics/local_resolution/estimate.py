@@ -27,6 +27,7 @@ from cryosnake.numerics.local_resolution.window import Window, WindowSums
 from cryosnake.numerics.postprocessing import fsc_weight
 
 FINER = 2  # FSCs are taken on a grid so much finer than the sampling distance: it costs little
+FINEST = 4  # but no finer than this part of a window: the FSCs of such neighbours are the same
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def local_resolution(half1: Array, half2: Array, pixel_size: float, mask: Array 
     window : Window
         Default: radius ½ sampling, edge 1 sampling (RELION's).
     threshold : float
-        The resolution is where the FSC first falls below it, linear between bands.
+        The resolution is that of the last shell before the FSC falls below it; the FSC is linear between bands.
     transfer : (box // 2 + 1,)
         Factor of the filtered map per shell: sharpening, MTF.
     progress : callable
@@ -74,7 +75,7 @@ def local_resolution(half1: Array, half2: Array, pixel_size: float, mask: Array 
     box_size = box * pixel_size
     window = window or Window(0.5 * sampling, sampling)
     plan = plan_bands(box, box_size, window.diameter, lowest)
-    sums = WindowSums.plan(window, box_size, sampling / FINER, half1)
+    sums = WindowSums.plan(window, box_size, max(sampling / FINER, window.diameter / FINEST), half1)
     curves, reached, spectrum = _scan_bands(half1, half2, plan, sums, _wanted(mask, sums), threshold, progress)
     factor = np.ones(box // 2 + 1) if transfer is None else transfer
     filtered = _finish(spectrum, plan, factor)
@@ -90,7 +91,8 @@ def _scan_bands(half1: Array, half2: Array, plan: BandPlan, sums: WindowSums, wa
     """Return the FSC grid of each band, the shell reached at each grid point, and the filtered bands' transform.
 
     A point is open while its FSC has not been below the threshold; in the band where it closes it counts by the
-    share of the step before the crossing. The shell reached is therefore the sum of what was open.
+    share of the step before the crossing. The shell reached, the last whole one before the crossing, is therefore the
+    sum of what was open.
     """
     xp, box = namespace(half1), half1.shape[0]
     transforms = sort_transforms(half1, half2)
@@ -117,7 +119,8 @@ def _scan_bands(half1: Array, half2: Array, plan: BandPlan, sums: WindowSums, wa
         if not bool((is_open >= 1.0).any()):
             break
     add_to_spectrum(spectrum, tier, box)
-    return curves, sums.blend(xp.maximum(reached, float(plan.centres[0]))), spectrum
+    whole = xp.floor(xp.maximum(reached, float(plan.centres[0])) + 1e-6)
+    return curves, sums.blend(whole), spectrum
 
 
 def _correlation(first: Array, second: Array, sums: WindowSums) -> Array:
