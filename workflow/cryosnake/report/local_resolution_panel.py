@@ -46,6 +46,7 @@ def local_resolution_views(resolution: np.ndarray, density: np.ndarray, particle
             show_image(axes, density[cut])
             colours = axes.imshow(np.ma.masked_where(~particle[cut], resolution[cut]), cmap=COLOURS, alpha=0.65,
                                   vmin=limits[0], vmax=limits[1], origin="lower")
+            axes.set(xticks=[], yticks=[])  # hidden ones would still be laid out
             axes.set_title(f"slice {name}", fontsize=9, fontweight="normal")
         scale_bar(panels[0], resolution.shape[0], pixel_size)
         figure.colorbar(colours, ax=panels, label="Å", shrink=0.8)
@@ -54,17 +55,21 @@ def local_resolution_views(resolution: np.ndarray, density: np.ndarray, particle
 
 def _histogram(axes: Axes, inside: np.ndarray, limits: tuple[float, float]) -> None:
     from matplotlib import colormaps
+    from matplotlib.collections import PolyCollection
 
     spread = limits[1] - limits[0]
     low, high = max(0.0, limits[0] - 0.15 * spread), limits[1] + 0.15 * spread
     counts, edges = np.histogram(np.clip(inside, low, high), bins=60, range=(low, high))
     colours = colormaps[COLOURS](np.clip((0.5 * (edges[1:] + edges[:-1]) - limits[0]) / spread, 0.0, 1.0))
-    axes.bar(edges[:-1], 100.0 * counts / inside.size, width=np.diff(edges), align="edge", color=colours)
+    heights = 100.0 * counts / inside.size
+    bars = [[(x, 0.0), (x, y), (end, y), (end, 0.0)] for x, end, y in zip(edges[:-1], edges[1:], heights, strict=True)]
+    axes.add_collection(PolyCollection(bars, facecolors=colours))  # one artist: bars take half a second to lay out
     median = float(np.median(inside))
     axes.axvline(median, color=INK, linewidth=1.0, linestyle=":")
     axes.annotate(f"median {median:.2f} Å", (median, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -3), va="top",
                   textcoords="offset points", fontsize=9, fontweight="bold", color=BLUE)
-    axes.set(xlabel="local resolution, Å", ylabel="voxels, %", xlim=(low, high), title="Local resolution")
+    axes.set(xlabel="local resolution, Å", ylabel="voxels, %", xlim=(low, high),
+             ylim=(0.0, 1.08 * float(heights.max())), title="Local resolution")
 
 
 def _content(particle: np.ndarray) -> tuple[slice, ...]:
