@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 import pytest
 
-from cryosnake.numerics.refine import kernels
+from cryosnake.numerics.refine import kernels, selection
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.grids import shift_grid
 
@@ -62,14 +62,16 @@ def test_accumulate_sums_weighted_images_and_noise_terms(case):
     rng = np.random.default_rng(5)
     weights = rng.random((len(case.particle), CHILDREN, 4)).astype(np.float32)
     weights[rng.random(weights.shape) < 0.5] = 0.0
+    weights[case.particle == 0] = 0.0  # rows that nothing falls on
+    drawn = np.where(rng.random(weights.shape) < 0.3, weights * 2, 0).astype(np.float32)
     shell_starts = np.append(case.band.shell_starts(), case.band.kx.size)
     shells, rows = len(shell_starts) - 1, case.orientations * CHILDREN
     data = [np.full((rows, case.band.kx.size), 7.0, np.float32) for _ in range(3)]
     cross = np.zeros((nb.get_num_threads(), case.n, shells), np.float32)
     power = np.zeros_like(cross)
-    kernels.accumulate(*_split(case.slices), case.starts, case.particle, case.shift, weights, *_split(case.image),
-                       *_split(case.raw), case.ctf2, *_split(case.phase), case.shifts.sub, shell_starts, *data, cross,
-                       power)
+    kernels.accumulate(*_split(case.slices), case.starts, case.particle, case.shift, weights, drawn,
+                       *_split(case.image), *_split(case.raw), case.ctf2, *_split(case.phase), case.shifts.sub, shell_starts,
+                       *data, cross, power)
     expected_data = np.zeros((rows, case.band.kx.size), complex)
     expected_weight = np.zeros((rows, case.band.kx.size))
     expected_cross, expected_power = np.zeros((case.n, shells)), np.zeros((case.n, shells))
@@ -80,12 +82,14 @@ def test_accumulate_sums_weighted_images_and_noise_terms(case):
                 w, phase = weights[s, c, u], case.phase[case.shifts.sub[t, u]]
                 expected_data[row] += w * phase * case.raw[i]
                 expected_weight[row] += w * case.ctf2[i]
-                x = w * (phase * case.image[i] * case.slices[row].conj()).real
-                a = w * case.ctf2[i] * np.abs(case.slices[row]) ** 2
+                x = drawn[s, c, u] * (phase * case.image[i] * case.slices[row].conj()).real
+                a = drawn[s, c, u] * case.ctf2[i] * np.abs(case.slices[row]) ** 2
                 expected_cross[i] += np.bincount(case.band.shell, x, shells)
                 expected_power[i] += np.bincount(case.band.shell, a, shells)
-    np.testing.assert_allclose(data[0] + 1j * data[1], expected_data, atol=1e-4)
-    np.testing.assert_allclose(data[2], expected_weight, atol=1e-4)
+    filled = expected_weight.any(1)
+    np.testing.assert_allclose((data[0] + 1j * data[1])[filled], expected_data[filled], atol=1e-4)
+    np.testing.assert_allclose(data[2][filled], expected_weight[filled], atol=1e-4)
+    assert (data[2][~filled] == 7.0).all()
     np.testing.assert_allclose(cross.sum(0), expected_cross, atol=1e-3)
     np.testing.assert_allclose(power.sum(0), expected_power, rtol=1e-4, atol=1e-3)
 
@@ -95,10 +99,10 @@ def test_dense_selection_keeps_the_samples_that_hold_the_mass():
     cross = rng.normal(0, 3, (3, 5, 40)).astype(np.float32)
     norm, prior = rng.normal(0, 1, (3, 40)).astype(np.float32), rng.normal(0, 1, (3, 5)).astype(np.float32)
     cuts, counts = np.empty(3, np.float32), np.empty(3, np.int64)
-    kernels.find_cuts(cross, norm, prior, 0.999, cuts, counts)
+    selection.find_cuts(cross, norm, prior, 0.999, cuts, counts)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     orientation, shift = np.full(offsets[-1], -1), np.full(offsets[-1], -1)
-    kernels.gather_samples(cross, norm, prior, cuts, offsets, orientation, shift)
+    selection.gather_samples(cross, norm, prior, cuts, offsets, orientation, shift)
     logs = cross - norm[:, None, :] + prior[:, :, None]
     for i in range(3):
         weights = np.exp(logs[i] - logs[i].max())
@@ -120,7 +124,9 @@ def test_normalise_gives_probabilities_of_each_particle():
     original = values.astype(np.float64)
     order = np.argsort(particle, kind="stable")
     best, significant, top, log_sum = np.zeros(2, int), np.zeros(2, int), np.zeros(2), np.zeros(2)
-    kernels.normalise(values, order, np.array([0, 2, 5]), 1.0, best, top, significant, log_sum)
+    drawn = np.empty_like(values)
+    selection.normalise(values, order, np.array([0, 2, 5]), 1.0, 64, drawn, best, top, significant, log_sum)
+    assert np.array_equal(drawn, values)  # no more samples than are drawn
     for i in range(2):
         weights = np.exp(original[particle == i])
         np.testing.assert_allclose(values[particle == i], weights / weights.sum(), rtol=1e-4)
@@ -128,3 +134,33 @@ def test_normalise_gives_probabilities_of_each_particle():
         assert log_sum[i] == pytest.approx(np.log(weights.sum()), rel=1e-5)
         assert original.ravel()[best[i]] == original[particle == i].max()
         assert significant[i] == weights.size
+
+
+def test_drawn_weights_are_few_and_unbiased():
+    rng = np.random.default_rng(10)
+    samples = 400
+    values = rng.normal(0, 1, (samples, 2, 4)).astype(np.float32)
+    order, quantity = np.arange(samples), rng.normal(size=values.shape)
+    best, significant, top, log_sum = np.zeros(8, int), np.zeros(8, int), np.zeros(8), np.zeros(8)
+    starts, drawn = np.arange(0, samples + 1, 50), np.empty_like(values)
+    selection.normalise(values, order, starts, 0.999, 64, drawn, best, top, significant, log_sum)
+    by_particle = drawn.reshape(8, -1)
+    assert ((by_particle > 0).sum(1) <= 64).all() and (drawn[values == 0] == 0).all()
+    np.testing.assert_allclose(by_particle.sum(1), 1.0, atol=1.01 / 64)
+    difference = ((drawn - values) * quantity).reshape(8, -1).sum(1)
+    assert abs(difference.mean()) < 3 * np.sqrt(1 / 64 / 8)  # 64 independent draws for each of 8 particles at most
+
+
+def test_all_shifts_of_one_orientation_at_once_score_as_one_by_one(case):
+    shifts = len(case.shifts.fine)
+    whole = np.unique(np.stack([case.orientation, case.particle]), axis=1)
+    starts = np.searchsorted(whole[0], np.arange(case.orientations + 1))
+    slices = [part[::CHILDREN].copy() for part in _split(case.slices)]
+    arguments = (*slices, starts, whole[1], np.zeros(len(whole[1]), int), *_split(case.image), case.ctf2,
+                 *_split(case.phase))
+    together = np.empty((len(whole[1]), 1, shifts), np.float32)
+    kernels.score(*arguments, np.arange(shifts)[None], together)
+    alone = np.empty((len(whole[1]), 1, 1), np.float32)
+    for shift in range(shifts):
+        kernels.score(*arguments, np.array([[shift]]), alone)
+        np.testing.assert_allclose(together[:, :, shift], alone[:, :, 0], rtol=1e-4, atol=1e-3)

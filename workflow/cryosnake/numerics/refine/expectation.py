@@ -20,6 +20,7 @@ SIGNIFICANT = 0.999  # fraction of the probability that is carried on (RELION's 
 _SLICE_BYTES = 1 << 28  # slices of one chunk of orientations
 _SAMPLES_AT_ONCE = 1 << 20  # fine scores and their twins take 256 bytes for each
 _DRAWS = 64  # samples per particle that residual power is taken over
+_MANY = 1000  # significant samples of a particle from which on more than SIGNIFICANT is not asked for
 _Slices = dict[bytes, tuple[np.ndarray, np.ndarray]]  # by the orientations that they are for
 _CC_DEPTH = 2000.0  # makes one bin of the significance histogram a hundred-thousandth of a correlation
 
@@ -159,7 +160,7 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, band: Band, shif
     at_once : int
         Particles per matrix product; the scores should stay in the cache.
     significant : float
-        Fraction of the probability that is carried on.
+        Fraction of the probability that is carried on, where that takes few samples; at least SIGNIFICANT.
     """
     n, pixels, count = len(operands), band.kx.size, len(shifts.coarse)
     phases, prior = band.phases(shifts.coarse), operands.shift_prior(shifts.coarse)
@@ -190,6 +191,11 @@ def _select(cross: np.ndarray, norm: np.ndarray, prior: np.ndarray, fraction: fl
             ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     cuts, counts = np.empty(len(cross), np.float32), np.empty(len(cross), np.int64)
     selection.find_cuts(cross, norm, prior, fraction, cuts, counts)
+    many = np.flatnonzero(counts > _MANY) if fraction > SIGNIFICANT else counts[:0]
+    if len(many):  # with that many, no single one decides
+        fewer = np.empty(len(many), np.float32), np.empty(len(many), np.int64)
+        selection.find_cuts(cross[many], norm[many], prior[many], SIGNIFICANT, *fewer)
+        cuts[many], counts[many] = fewer
     offsets = np.concatenate([[0], np.cumsum(counts)])
     orientation, shift = np.full(offsets[-1], -1), np.zeros(offsets[-1], np.int64)
     selection.gather_samples(cross, norm, prior, cuts, offsets, orientation, shift)

@@ -27,7 +27,7 @@ from cryosnake.numerics.refine.grids import ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.levels import children_of, parent_grid, search_grids
 from cryosnake.numerics.refine.references import MapReference
 
-_KEPT_ABOVE = 0.9999  # fraction of the probability that is carried on from a level whose step is not yet the wanted one
+_KEPT_ABOVE = 0.999999  # fraction of the probability that is carried on from a level whose step is not the wanted one
 _REACH = 0.6  # steps from a direction of a grid to the farthest of its children
 PairPrior = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (particle, orientation) -> log prior (n,) float32
 
