@@ -70,8 +70,8 @@ def test_accumulate_sums_weighted_images_and_noise_terms(case):
     cross = np.zeros((nb.get_num_threads(), case.n, shells), np.float32)
     power = np.zeros_like(cross)
     kernels.accumulate(*_split(case.slices), case.starts, case.particle, case.shift, weights, drawn,
-                       *_split(case.image), *_split(case.raw), case.ctf2, *_split(case.phase), case.shifts.sub, shell_starts,
-                       *data, cross, power)
+                       *_split(case.image), *_split(case.raw), case.ctf2, *_split(case.phase), case.shifts.sub,
+                       shell_starts, *data, cross, power)
     expected_data = np.zeros((rows, case.band.kx.size), complex)
     expected_weight = np.zeros((rows, case.band.kx.size))
     expected_cross, expected_power = np.zeros((case.n, shells)), np.zeros((case.n, shells))
