@@ -188,8 +188,11 @@ def _record(particles: Particles, block: _Block, part: slice, begin: int, outcom
     gathered.cross[where] = outcome.cross[:, signal].sum(1)
     gathered.power[where] = outcome.power[:, signal].sum(1)
     gathered.offset_power += outcome.offset_power.sum()
-    if plan.sigma == 0:
-        gathered.direction[: len(outcome.direction_mass)] += outcome.direction_mass
+    mass = outcome.direction_mass
+    if plan.sigma > 0:  # angles have a Gaussian prior then; only the classes' shares are learnt
+        assert isinstance(grid, SphereGrid)
+        mass = grid.class_mass(mass)
+    gathered.direction[: len(mass)] += mass
     state.pose[rows] = _poses(grid, outcome)
     state.klass[rows] = grid.class_of(outcome.orientation)
     state.offset[rows] = block.operands.offsets[part] + outcome.shift

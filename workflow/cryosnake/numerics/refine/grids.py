@@ -35,12 +35,15 @@ class SphereGrid:
         In units of the angular step, −0.5 … 0.5.
     classes : int
         Number of maps.
+    log_shares : tuple of float
+        Log priors of the classes, which `near` adds to that of the angles; empty for equal ones.
     """
 
     order: int
     pixels: np.ndarray
     perturbation: float
     classes: int = 1
+    log_shares: tuple[float, ...] = ()
 
     @property
     def step(self) -> float:
@@ -74,6 +77,10 @@ class SphereGrid:
     def class_of(self, numbers: np.ndarray) -> np.ndarray:
         """Return the class (counted from 0)."""
         return numbers // (len(self.pixels) * self.psi_count)
+
+    def class_mass(self, direction_mass: np.ndarray) -> np.ndarray:
+        """Return the sums (classes,) over each class of what `direction_of` counts, (≤ classes · directions,)."""
+        return np.bincount(np.arange(len(direction_mass)) // len(self.pixels), direction_mass, self.classes)
 
     def _pixel_of(self, numbers: np.ndarray) -> np.ndarray:
         return self.pixels[self.direction_of(numbers) % len(self.pixels)]
@@ -137,9 +144,10 @@ class SphereGrid:
             return particle, number, log_prior
         per_class = len(self.pixels) * self.psi_count
         numbers = (np.arange(self.classes) * per_class)[:, None] + number
+        shares = np.asarray(self.log_shares or (0.0,) * self.classes, np.float32)
+        priors = shares[:, None] + log_prior
         order = np.argsort(np.tile(particle, self.classes), kind="stable")
-        return (np.tile(particle, self.classes)[order], numbers.ravel()[order],
-                np.tile(log_prior, self.classes)[order])
+        return np.tile(particle, self.classes)[order], numbers.ravel()[order], priors.ravel()[order]
 
     def _with_psi(self, bare: np.ndarray, particle: np.ndarray, direction: np.ndarray, sigma: float, width: float,
                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
