@@ -106,7 +106,8 @@ def _sampling_tables(particles: Particles, model: Classification3D, settings: Se
         "rlnIs3DSampling": 1, "rlnIs3DTranslationalSampling": 0, "rlnHealpixOrder": settings.order,
         "rlnSymmetryGroup": settings.symmetry.upper(), "rlnTiltAngleLimit": -91.0, "rlnPsiStep": step,
         "rlnOffsetRange": reach, "rlnOffsetStep": offset, "rlnHelicalOffsetStep": -1.0,
-        "rlnSamplingPerturbInstance": model.perturbation, "rlnSamplingPerturbFactor": 0.5,
+        "rlnSamplingPerturbInstance": model.perturbation if settings.align else 0.0,
+        "rlnSamplingPerturbFactor": 0.5 if settings.align else 0.0,
         "rlnHealpixOrderOriginal": settings.order, "rlnPsiStepOriginal": step, "rlnOffsetRangeOriginal": reach,
         "rlnOffsetStepOriginal": offset,
     }
