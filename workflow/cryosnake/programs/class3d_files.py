@@ -95,8 +95,17 @@ def _directions(model: Classification3D, settings: Settings3D) -> np.ndarray:
     """Return the prior (classes, directions); the classes' shares spread evenly where directions have none."""
     if settings.has_directions:
         return model.statistics.direction.reshape(settings.classes, -1)
-    count = len(grid_of(settings, 0.0, 1).pixels)
+    count = len(_listed_pixels(settings))
     return np.repeat(model.shares[:, None] / count, count, axis=1)
+
+
+def _listed_pixels(settings: Settings3D) -> np.ndarray:
+    """Return the directions that the files list: one, as relion_refine --skip_align does, where none is searched.
+
+    RELION 3.1 cannot continue such a classification, its own neither; with a full list it would search orientations.
+    """
+    pixels = grid_of(settings, 0.0, 1).pixels
+    return pixels if settings.align else pixels[:1]
 
 
 def _sampling_tables(particles: Particles, model: Classification3D, settings: Settings3D) -> dict[str, Any]:
@@ -111,7 +120,7 @@ def _sampling_tables(particles: Particles, model: Classification3D, settings: Se
         "rlnHealpixOrderOriginal": settings.order, "rlnPsiStepOriginal": step, "rlnOffsetRangeOriginal": reach,
         "rlnOffsetStepOriginal": offset,
     }
-    rot, tilt = healpix.pixel_angles(settings.order, grid_of(settings, 0.0, 1).pixels)
+    rot, tilt = healpix.pixel_angles(settings.order, _listed_pixels(settings))
     return {"sampling_general": general,
             "sampling_directions": pd.DataFrame({"rlnAngleRot": rot, "rlnAngleTilt": tilt})}
 
