@@ -202,6 +202,13 @@ def test_limits_and_masks_are_obeyed(project):
     assert not read_star("out/run_it002_model.star")["model_class_1"]["rlnSsnrMap"][shells + 1 :].any()
 
 
+def test_maps_are_symmetric(project):
+    classify("truth/particles.star", align=False, symmetry="C2", iterations=1)
+    volume = read_mrc("out/run_it001_class001.mrc")[0][1:, 1:, 1:]  # the origin is in the middle of what is left
+    turned = volume[:, ::-1, ::-1]
+    assert volume.any() and np.abs(volume - turned).max() < 1e-3 * np.abs(volume).max()
+
+
 def test_bad_input_is_refused(project):
     volume, pixel = read_mrc("1/reference.mrc")
     write_mrc("zero.mrc", 0 * volume, pixel)

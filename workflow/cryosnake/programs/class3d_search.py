@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numba as nb
 import numpy as np
@@ -52,10 +53,13 @@ def gather(particles: Particles, state: Assignments, statistics: Statistics, ref
 
 
 def _class_sums(classes: int, radius: int) -> np.ndarray:
-    """Return volumes of zeros (threads, classes, …): one for each thread, or fewer where they would not fit."""
-    one = empty_map_sums(classes, radius)
-    threads = max(1, min(nb.get_num_threads(), _SUM_BYTES // one.nbytes))
-    return np.zeros((threads, *one.shape), np.float32)
+    """Return volumes of zeros (threads, classes, …): one for each thread, or fewer where they would not fit.
+
+    In memory the class comes first, so that the volumes of one class, which a kernel takes, are contiguous.
+    """
+    one = empty_map_sums(1, radius)
+    threads = max(1, min(nb.get_num_threads(), _SUM_BYTES // (classes * one.nbytes)))
+    return np.zeros((classes, threads, *one.shape[1:]), np.float32).swapaxes(0, 1)
 
 
 def _drawn(particles: Particles, state: Assignments, statistics: Statistics, reference: MapReference, plan: Pass,
@@ -75,12 +79,16 @@ def _drawn(particles: Particles, state: Assignments, statistics: Statistics, ref
         rows = np.flatnonzero(seeds == number)
         alone = replace(reference, transforms=reference.transforms[number : number + 1], grid=grid)
         part = expect(particles, rows, state, own, alone, plan, prior, sums[:, number : number + 1],
-                      lambda count, before=done: report(before + count))  # type: ignore[misc]
+                      partial(_report_after, report, done))
         state.klass[rows] = number
         done += len(rows)
         direction[number] += part.direction
         _add(total, part, rows)
     return total
+
+
+def _report_after(report: Report, before: int, count: int) -> None:
+    report(before + count)
 
 
 def _empty(particles: Particles, statistics: Statistics, sums: np.ndarray) -> Gathered:
