@@ -78,6 +78,10 @@ class SphereGrid:
         """Return the class (counted from 0)."""
         return numbers // (len(self.pixels) * self.psi_count)
 
+    def class_prior(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the log prior (n,) float32 of the classes of orientations."""
+        return np.asarray(self.log_shares or (0.0,) * self.classes, np.float32)[self.class_of(numbers)]
+
     def class_mass(self, direction_mass: np.ndarray) -> np.ndarray:
         """Return the sums (classes,) over each class of what `direction_of` counts, (≤ classes · directions,)."""
         return np.bincount(np.arange(len(direction_mass)) // len(self.pixels), direction_mass, self.classes)
@@ -144,10 +148,9 @@ class SphereGrid:
             return particle, number, log_prior
         per_class = len(self.pixels) * self.psi_count
         numbers = (np.arange(self.classes) * per_class)[:, None] + number
-        shares = np.asarray(self.log_shares or (0.0,) * self.classes, np.float32)
-        priors = shares[:, None] + log_prior
+        priors = np.tile(log_prior, self.classes) + self.class_prior(numbers.ravel())
         order = np.argsort(np.tile(particle, self.classes), kind="stable")
-        return np.tile(particle, self.classes)[order], numbers.ravel()[order], priors.ravel()[order]
+        return np.tile(particle, self.classes)[order], numbers.ravel()[order], priors[order]
 
     def _with_psi(self, bare: np.ndarray, particle: np.ndarray, direction: np.ndarray, sigma: float, width: float,
                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
