@@ -66,8 +66,8 @@ def job_page(job_type: JobType) -> str:
         lines += [f"| `{s.name}`{'' if s.required else ' (optional)'} | {' or '.join(t.name for t in s.types)} | "
                   f"{s.help} |" for s in job_type.inputs] + [""]
     lines += ["## Outputs", "", "| output | file | node |", "|---|---|---|"]
-    lines += [f"| `{o.name}` | `{o.file}` | {o.node.name}{f', when `{o.when}` is set' if o.when else ''} |"
-              for o in job_type.outputs]
+    lines += [f"| `{o.name}` | `{o.file}` | {o.node.name}{f', when `{o.when}` is set' if o.when else ''}"
+              f"{f', for each number from 1 to `{o.each}`' if o.each else ''} |" for o in job_type.outputs]
     lines += ["", "## Parameters", "", "| parameter | default | unit | |", "|---|---|---|---|"]
     lines += [_row(p) for p in sorted(job_type.parameters, key=lambda p: p.advanced)]
     if job_type.references:

@@ -59,6 +59,9 @@ def test_outputs_name_known_parameters_and_nodes(job_type: JobType) -> None:
     for output in job_type.outputs:
         assert output.node in NODE_TYPES
         assert not output.when or output.when in known
+        if output.each:
+            assert job_type.parameter(output.each).kind is int and "{number" in output.file and "{number" in output.name
+            output = output.numbered(1)
         fields = {name for _, name, _, _ in string.Formatter().parse(output.file) if name}
         assert fields <= {p.name for p in job_type.parameters if p.default is not None}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.config import ConfigError, parse_config
+from cryosnake.project.config import ConfigError, fitting_output, parse_config
 from cryosnake.project.config_lines import line_of
 
 MICROSCOPE = {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0, "dose_per_frame": 1.2}
@@ -90,3 +90,20 @@ def test_the_key_of_a_mistake_is_known() -> None:
     with pytest.raises(ConfigError) as refused:
         parse_config(changed("jobs/motion/patches", [5]))
     assert refused.value.key == "jobs.motion.patches"
+
+
+def test_outputs_of_which_there_are_several_have_numbers() -> None:
+    raw = copy.deepcopy(GOOD)
+    raw["jobs"] = {
+        "classes": {"type": "class3d", "particles": "p.star", "reference": "map.mrc", "particle_diameter": 100,
+                    "classes": 3},
+        "refine": {"type": "refine3d", "particles": "classes", "reference": "classes.class2", "particle_diameter": 100},
+    }
+    jobs = parse_config(raw).jobs
+    chosen = fitting_output(jobs["classes"], jobs["refine"].type.slot("reference"), "class2")
+    assert chosen is not None and chosen.file.format(**jobs["classes"].parameters()) == "run_it025_class002.mrc"
+    assert [o.name for o in jobs["classes"].type.all_outputs({"classes": 3})] == [
+        "particles", "optimiser", "class1", "class2", "class3", "model"]
+    raw["jobs"]["refine"]["reference"] = "classes.class4"
+    with pytest.raises(ConfigError, match=r"offers .*classes\.class3 \(map\)"):
+        parse_config(raw)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from cryosnake.numerics.symmetry import operators
-from cryosnake.report import classes_panel, fsc_panel, local_resolution_panel, map_panel, particles_panel
+from cryosnake.report import (
+    class_maps_panel,
+    classes_panel,
+    fsc_panel,
+    local_resolution_panel,
+    map_panel,
+    particles_panel,
+)
 from cryosnake.report.panels import save
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -31,6 +38,8 @@ def figures() -> dict[str, object]:
                                           -120.0, 4.2),
         "classes": classes_panel.class_montage(RNG.normal(size=(7, 16, 16)), [5, 0, 9, 1, 3, 3, 0],
                                                [10.0, np.inf, 8.0, np.nan, 9.0, 12.0, 1.0], columns=3),
+        "3D classes": class_maps_panel.class_slices(np.stack([ball(64, 12), 0 * ball(64, 12), ball(64, 9)]), [5, 0, 3],
+                                                    [10.0, 999.0, 12.0], 1.5),
         "one class": classes_panel.class_montage(RNG.normal(size=(1, 16, 16)), [5]),
         "angles": particles_panel.angular_distribution(RNG.uniform(-180, 180, 500), RNG.uniform(0, 180, 500)),
         "angles in D2": particles_panel.angular_distribution(np.zeros(5), np.zeros(5), operators("D2")),

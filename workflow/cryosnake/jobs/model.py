@@ -5,7 +5,9 @@ Standard library only: every SLURM job parses the Snakefile again and imports th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -91,7 +93,8 @@ class Output:
 
     `name` is what a config writes after the dot (`refine.map`). `when` names a parameter (or input slot) that must be
     set, and not false, for the file to be made. In a file name, `{parameter}` is replaced by the parameter's value
-    (`{iterations:03d}` formats).
+    (`{iterations:03d}` formats). `each` names a parameter that says how many such files there are: `{number}` in name
+    and file counts them from 1 (`JobType.all_outputs`).
     """
 
     name: str
@@ -99,6 +102,12 @@ class Output:
     node: NodeType
     label: str = ""  # appended to the node type's RELION 4/5 label, with a dot
     when: str = ""
+    each: str = ""
+
+    def numbered(self, number: int) -> Output:
+        """Return the output of this number, with all other fields of its file name as they were."""
+        file = re.sub(r"\{number(:[^}]*)?\}", lambda found: found[0].format(number=number), self.file)
+        return replace(self, name=self.name.format(number=number), file=file, each="")
 
 
 @dataclass(frozen=True)
@@ -163,6 +172,13 @@ class JobType:
     def output(self, name: str) -> Output:
         """Return the output of this name; KeyError if there is none."""
         return _named(self.outputs, name)
+
+    def all_outputs(self, values: Mapping[str, Any]) -> list[Output]:
+        """Return the outputs for these parameter values, each numbered one as often as it is made."""
+        found: list[Output] = []
+        for output in self.outputs:
+            found += [output.numbered(n + 1) for n in range(values[output.each])] if output.each else [output]
+        return found
 
 
 def _named(items: tuple[Any, ...], name: str) -> Any:

@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import read_mrc
 from cryosnake.numerics.healpix import angular_step
 from cryosnake.numerics.refine.grids import shift_grid
-from cryosnake.numerics.refine.images import soft_disc
 from cryosnake.numerics.refine.maximisation import low_pass
 from cryosnake.numerics.refine.references import map_reference
 from cryosnake.numerics.refine.schedule import Progress as Schedule
 from cryosnake.numerics.refine.schedule import Sampling, after_iteration, at_floor, coarse_size, next_sampling
 from cryosnake.programs.particles import Particles, half_sets, read_particles, refuse_gpu
+from cryosnake.programs.reference_maps import order_of, read_map, solvent_mask
 from cryosnake.programs.refine_estep import Pass, reference_scale
 from cryosnake.programs.refine_files import read_refinement, write_final, write_iteration
 from cryosnake.programs.refine_model import (
-    MASK_EDGE,
     Refinement,
     Settings,
     directions_of,
@@ -37,8 +35,6 @@ from cryosnake.programs.refine_model import (
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
 Report = Callable[[int, int, str], None]
-_DEGREES = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees", "1.8 degrees", "0.9 degrees", "0.5 degrees",
-            "0.2 degrees", "0.1 degrees")
 
 
 def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Report) -> None:
@@ -119,43 +115,15 @@ def _settings(particles: Particles, options: Any, mask: str | Path | None) -> Se
                              f"of {particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
     if options.solvent_fsc and mask is None:
         raise CryosnakeError("solvent_fsc needs a mask: connect one to the slot mask, or set solvent_fsc: false.")
-    if mask is not None:
-        solvent = _read_map(mask, "mask", particles)
-        if solvent.min() < -1e-3 or solvent.max() > 1.001:
-            raise CryosnakeError(f"{mask}: a mask has values from 0 to 1, this one {solvent.min():g} to "
-                                 f"{solvent.max():g}. Make it with MaskCreate.")
-    else:
-        solvent = soft_disc(box, min(options.particle_diameter / 2 / pixel, box / 2 - 1), MASK_EDGE, dimensions=3)
+    solvent = solvent_mask(mask, options.particle_diameter, particles)
     return Settings(options.symmetry, options.particle_diameter, order_of(options.local_sampling, "local_sampling"),
                     options.ctf, options.ctf_intact_first_peak, options.zero_mask, options.seed, solvent,
                     options.solvent_fsc, options.local_regularisation)
 
 
-def order_of(text: str, name: str) -> int:
-    """Return the HEALPix order of the coarse grid for RELION's name of the step after oversampling."""
-    if text not in _DEGREES:
-        raise CryosnakeError(f"{name}: {text!r} is none of {', '.join(_DEGREES)}.")
-    return _DEGREES.index(text)
-
-
-def _read_map(path: str | Path, what: str, particles: Particles) -> np.ndarray:
-    volume, pixel = read_mrc(path)
-    if not np.isfinite(volume).all():
-        raise CryosnakeError(f"{path}: the {what} holds NaN or infinite values. Make it again.")
-    remedy = ("Rescale it, for example with relion_image_handler --rescale_angpix "
-              f"{particles.pixel_size:g} --new_box {particles.box}.")
-    if volume.shape != (particles.box,) * 3:
-        raise CryosnakeError(f"{path}: the {what} is {' × '.join(map(str, volume.shape))} voxels, the particles of "
-                             f"{particles.path} are {particles.box} pixels wide. {remedy}")
-    if pixel > 0 and abs(pixel / particles.pixel_size - 1.0) > 0.01:
-        raise CryosnakeError(f"{path}: the {what} has {pixel:g} Å per voxel, the particles of {particles.path} "
-                             f"{particles.pixel_size:g}. {remedy}")
-    return volume
-
-
 def _start(particles: Particles, settings: Settings, options: Any, reference: str | Path) -> Refinement:
     box, pixel = particles.box, particles.pixel_size
-    volume = _read_map(reference, "reference", particles)
+    volume = read_map(reference, "reference", particles)
     if not volume.any():
         raise CryosnakeError(f"{reference}: the reference is zero everywhere.")
     volume = low_pass(volume, pixel, options.initial_lowpass) * settings.solvent

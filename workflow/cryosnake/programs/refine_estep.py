@@ -50,6 +50,8 @@ class Pass:
         Shells with enough signal to estimate intensities from.
     seed : int
         For the noise outside the mask, when it is not set to 0.
+    diameter : float
+        Å, the particle's: the levels of a search in 3D see what their steps allow for it.
     """
 
     size: int
@@ -62,7 +64,7 @@ class Pass:
     mask: np.ndarray
     signal: np.ndarray
     seed: int = 0
-    diameter: float = 0.0  # Å; 0: the search has one level
+    diameter: float = 0.0
 
 
 @dataclass
@@ -172,7 +174,7 @@ def _searcher(particles: Particles, state: Assignments, reference: Reference, pl
               ) -> _Search:
     """Return what finds the significant coarse samples of a block."""
     whole = full_band(particles.box)
-    if isinstance(reference, MapReference) and plan.diameter > 0 and log_prior.ndim == 1:
+    if isinstance(reference, MapReference) and log_prior.ndim == 1:
 
         def band_of(step: float) -> Band:
             return whole.cut(coarse_size(step, plan.diameter, particles.pixel_size, whole.box, plan.size, False))
@@ -216,8 +218,11 @@ def _record(particles: Particles, block: _Block, part: slice, where: np.ndarray,
     gathered.cross[where] = outcome.cross[:, signal].sum(1)
     gathered.power[where] = outcome.power[:, signal].sum(1)
     gathered.offset_power += outcome.offset_power.sum()
-    if plan.sigma == 0:
-        gathered.direction[: len(outcome.direction_mass)] += outcome.direction_mass
+    mass = outcome.direction_mass
+    if plan.sigma > 0:  # angles have a Gaussian prior then; only the classes' shares are learnt
+        assert isinstance(grid, SphereGrid)
+        mass = grid.class_mass(mass)
+    gathered.direction[: len(mass)] += mass
     state.pose[rows] = _poses(grid, outcome)
     state.klass[rows] = grid.class_of(outcome.orientation)
     state.offset[rows] = block.operands.offsets[part] + outcome.shift

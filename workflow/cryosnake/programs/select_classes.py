@@ -40,7 +40,7 @@ def chosen_classes(options: Any, rows: pd.DataFrame, path: str) -> list[int] | N
 
 
 def write_class_averages(model: str, classes: list[int] | None, folder: Path) -> None:
-    """Write class_averages.mrcs and class_averages.star with the chosen classes (None: all) of a model.star."""
+    """Write class_averages.star with the chosen classes (None: all) of a model.star, in 2D class_averages.mrcs too."""
     table = read_table(model, "model_classes", ["rlnReferenceImage"])
     numbers = list(range(1, len(table) + 1)) if classes is None else classes
     if max(numbers) > len(table):
@@ -48,9 +48,10 @@ def write_class_averages(model: str, classes: list[int] | None, folder: Path) ->
                              "model of these particles' classification")
     chosen = table.iloc[[number - 1 for number in numbers]].reset_index(drop=True)
     names = chosen["rlnReferenceImage"].tolist()
-    pixel_size = read_header(names[0].partition("@")[2] or names[0]).pixel_size
-    stack = folder / "class_averages.mrcs"
-    write_mrc(stack, read_images(names), pixel_size, stack=True)
-    chosen["rlnReferenceImage"] = [f"{index:06d}@{stack.as_posix()}" for index in range(1, len(chosen) + 1)]
+    if "@" in names[0]:  # the maps of a 3D classification stay where they are
+        pixel_size = read_header(names[0].partition("@")[2]).pixel_size
+        stack = folder / "class_averages.mrcs"
+        write_mrc(stack, read_images(names), pixel_size, stack=True)
+        chosen["rlnReferenceImage"] = [f"{index:06d}@{stack.as_posix()}" for index in range(1, len(chosen) + 1)]
     chosen["rlnClassNumber"] = numbers
     write_star(folder / "class_averages.star", {"": chosen})

@@ -146,7 +146,8 @@ def _connection(key: str, slot: Slot, text: str, all_jobs: Mapping[str, Any]) ->
 
 def fitting_output(job: JobConfig, slot: Slot, wanted: str) -> Output | None:
     """Return the output of `job` that fills `slot`: the one called `wanted`, or the first of a fitting node type."""
-    outputs = [o for o in job.type.outputs if is_made(job, o) and (not wanted or o.name == wanted)]
+    outputs = [o for o in job.type.all_outputs(job.parameters())
+               if is_made(job, o) and (not wanted or o.name == wanted)]
     return next((o for o in outputs if o.node in slot.types), None)
 
 
@@ -165,8 +166,8 @@ def _check_connections(job: JobConfig, jobs: Mapping[str, JobConfig]) -> None:
             continue
         if connection.job and fitting_output(jobs[connection.job], slot, connection.output) is None:
             source = jobs[connection.job]
-            offers = ", ".join(f"{source.name}.{o.name} ({o.node.name})" for o in source.type.outputs
-                               if is_made(source, o))
+            offers = ", ".join(f"{source.name}.{o.name} ({o.node.name})" for o in
+                               source.type.all_outputs(source.parameters()) if is_made(source, o))
             raise ConfigError(key, f"{slot.name} takes {kinds}, and {source.name} ({source.type.name}) offers {offers}")
 
 

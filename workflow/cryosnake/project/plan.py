@@ -63,7 +63,8 @@ class PlannedJob:
 
     def outputs(self) -> list[Output]:
         """Return the outputs that a job with these parameters makes."""
-        return [output for output in self.config.type.outputs if is_made(self.config, output)]
+        return [output for output in self.config.type.all_outputs(self.config.parameters())
+                if is_made(self.config, output)]
 
     def identity_inputs(self) -> dict[str, str]:
         """Return the inputs as they stand in the job's record."""

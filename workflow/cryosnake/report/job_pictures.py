@@ -83,6 +83,18 @@ def _class_averages(out: Path, parameters: Mapping[str, Any]) -> Figure:
                          mask_diameter=parameters["particle_diameter"] / pixel_size)
 
 
+def _class_maps(out: Path, parameters: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.class_maps_panel import class_slices
+
+    name = f"run_it{parameters['iterations']:03d}"
+    classes = read_star(out / f"{name}_model.star")["model_classes"]
+    maps = [read_mrc(out / f"{name}_class{number:03d}.mrc") for number in range(1, len(classes) + 1)]
+    members = read_star(out / f"{name}_data.star")["particles"]["rlnClassNumber"].to_numpy()
+    return class_slices(np.stack([volume for volume, _ in maps]),
+                        np.bincount(members, minlength=len(maps) + 1)[1:],
+                        classes["rlnEstimatedResolution"].to_numpy(float), maps[0][1])
+
+
 def _refine_fsc(out: Path, _: Mapping[str, Any]) -> Figure:
     from cryosnake.report.fsc_panel import fsc_curves
 
@@ -136,6 +148,7 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "picks": _picks,
     "particles": _particles,
     "class_averages": _class_averages,
+    "class_maps": _class_maps,
     "fsc": _refine_fsc,
     "map": _refine_map,
     "angular_distribution": _angular_distribution,

@@ -14,7 +14,7 @@ from cryosnake.running.arguments import Arguments
 def made_outputs(job_type: JobType, arguments: Arguments) -> list[tuple[str, Output]]:
     """Return the path and definition of each output that a job with these arguments makes."""
     values = vars(arguments.options)
-    return [(f"{arguments.out}/{output.file.format(**values)}", output) for output in job_type.outputs
+    return [(f"{arguments.out}/{output.file.format(**values)}", output) for output in job_type.all_outputs(values)
             if not output.when or values.get(output.when) or output.when in arguments.inputs]
 
 

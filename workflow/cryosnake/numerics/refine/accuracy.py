@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.bands import Band
-from cryosnake.numerics.symmetry import rotation_about
 
 _LIKELIHOOD_RATIO = np.log(100.0)  # two poses are told apart when one is a hundred times more likely
 _ANGLES = np.geomspace(0.05, 30.0, 20)  # degrees
@@ -50,7 +50,8 @@ def _complex(transform: np.ndarray, poses: np.ndarray, band: Band) -> np.ndarray
 
 
 def _turned(poses: np.ndarray, axes: np.ndarray, angle: float) -> np.ndarray:
-    return np.stack([rotation_about(axis, angle) for axis in axes]) @ poses
+    unit = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    return Rotation.from_rotvec(angle * unit, degrees=True).as_matrix() @ poses
 
 
 def _distance(first: np.ndarray, second: np.ndarray, ctf: np.ndarray) -> np.ndarray:

@@ -37,6 +37,8 @@ class SphereGrid:
         Number of maps.
     psi_offset : float
         In-plane angle of index 0, in units of the step: see `levels.parent_grid`.
+    log_shares : tuple of float
+        Log priors of the classes, which `near` adds to that of the angles; empty for equal ones.
     """
 
     order: int
@@ -44,6 +46,7 @@ class SphereGrid:
     perturbation: float
     classes: int = 1
     psi_offset: float = 0.0
+    log_shares: tuple[float, ...] = ()
 
     @property
     def step(self) -> float:
@@ -77,6 +80,14 @@ class SphereGrid:
     def class_of(self, numbers: np.ndarray) -> np.ndarray:
         """Return the class (counted from 0)."""
         return numbers // (len(self.pixels) * self.psi_count)
+
+    def class_prior(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the log prior (n,) float32 of the classes of orientations."""
+        return np.asarray(self.log_shares or (0.0,) * self.classes, np.float32)[self.class_of(numbers)]
+
+    def class_mass(self, direction_mass: np.ndarray) -> np.ndarray:
+        """Return the sums (classes,) over each class of what `direction_of` counts, (≤ classes · directions,)."""
+        return np.bincount(np.arange(len(direction_mass)) // len(self.pixels), direction_mass, self.classes)
 
     def _pixel_of(self, numbers: np.ndarray) -> np.ndarray:
         return self.pixels[self.direction_of(numbers) % len(self.pixels)]
@@ -140,9 +151,9 @@ class SphereGrid:
             return particle, number, log_prior
         per_class = len(self.pixels) * self.psi_count
         numbers = (np.arange(self.classes) * per_class)[:, None] + number
+        priors = np.tile(log_prior, self.classes) + self.class_prior(numbers.ravel())
         order = np.argsort(np.tile(particle, self.classes), kind="stable")
-        return (np.tile(particle, self.classes)[order], numbers.ravel()[order],
-                np.tile(log_prior, self.classes)[order])
+        return np.tile(particle, self.classes)[order], numbers.ravel()[order], priors[order]
 
     def _with_psi(self, bare: np.ndarray, particle: np.ndarray, direction: np.ndarray, sigma: float, width: float,
                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -159,7 +170,6 @@ class SphereGrid:
         number = direction[row] * self.psi_count + index[row, column] % self.psi_count
         return particle[row], number, log_prior.astype(np.float32)
 
-
     def log_prior(self, poses: np.ndarray, numbers: np.ndarray, sigma: float, flat: float = 0.0) -> np.ndarray:
         """Return the log prior (n,) float32 of `near` for pairs of pose and orientation.
 
@@ -172,7 +182,7 @@ class SphereGrid:
         off = in_plane_angle(bare, frame) - (numbers % self.psi_count + self.psi_offset) * self.step
         off = np.abs((off + 180.0) % 360.0 - 180.0)
         away, off = np.maximum(away - flat, 0.0), np.maximum(off - flat, 0.0)
-        return (-0.5 * (away**2 + off**2) / sigma**2).astype(np.float32)
+        return (-0.5 * (away**2 + off**2) / sigma**2).astype(np.float32) + self.class_prior(numbers)
 
 
 def in_plane_angle(poses: np.ndarray, frames: np.ndarray) -> np.ndarray:

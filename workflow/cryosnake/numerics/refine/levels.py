@@ -7,6 +7,8 @@ more than one level.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cryosnake.numerics import healpix
@@ -19,7 +21,8 @@ COARSEST = 2  # HEALPix order at which searches start: with steps of 30 degrees 
 def parent_grid(grid: SphereGrid) -> SphereGrid:
     """Return the grid at twice the step, as much turned; its in-plane angles lie between two of the grid's."""
     pixels = np.unique(grid.pixels >> 2)
-    return SphereGrid(grid.order - 1, pixels, grid.perturbation / 2.0, grid.classes, grid.psi_offset / 2.0 + 0.25)
+    return replace(grid, order=grid.order - 1, pixels=pixels, perturbation=grid.perturbation / 2.0,
+                   psi_offset=grid.psi_offset / 2.0 + 0.25)
 
 
 def search_grids(grid: SphereGrid, coarsest: int = COARSEST) -> list[SphereGrid]:

@@ -109,7 +109,7 @@ def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, pos
     width = 3.0 + (_REACH * first.grid.step / sigma if len(levels) > 1 else 0.0)
     particle, orientation, log_prior = first.grid.near(poses, sigma, width)
     if len(levels) > 1:
-        log_prior = np.zeros_like(log_prior)
+        log_prior = first.grid.class_prior(orientation)
     samples = search_nearby(operands, first.reference, first.band, shifts, particle, orientation, log_prior,
                             _kept(levels, 0))
     for index, level in enumerate(levels[1:], 1):

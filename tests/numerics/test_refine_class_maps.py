@@ -1,0 +1,44 @@
+"""Priors of classes and directions, and the signal-to-noise ratio of class maps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cryosnake.numerics.refine.class_maps import class_directions, class_shares, log_shares, map_ssnr
+from cryosnake.numerics.refine.grids import sphere_grid
+from cryosnake.numerics.refine.references import empty_map_sums, map_reference
+
+
+def test_a_class_without_particles_keeps_no_share() -> None:
+    mass = np.array([[30.0, 0.0, 10.0], [0.0, 0.0, 0.0], [0.0, 60.0, 0.0]])
+    np.testing.assert_allclose(class_shares(mass), [0.4, 0.0, 0.6])
+    prior = class_directions(mass).reshape(3, 3)
+    np.testing.assert_allclose(prior.sum(1), [0.4, 0.0, 0.6])
+    assert (prior[[0, 2]] > 0).all() and not prior[1].any()
+    logs = log_shares(prior)
+    assert np.isfinite(logs).all() and (logs[1] < -1e4).all()
+    np.testing.assert_allclose(np.exp(logs[0]), prior[0])
+
+
+def test_ssnr_is_signal_power_times_the_number_of_measurements() -> None:
+    volume = np.zeros((1, 16, 16, 16), np.float32)
+    volume[0, 8, 8, 8] = 3.0 * 16**2  # a point: the same power, 3², at all frequencies in the scale of slices
+    transform = map_reference(volume, 12, sphere_grid(0, "C1")).transforms[0]
+    sums = empty_map_sums(1, 6)[0]
+    sums[..., 2] = 5.0 / 8.0  # padding³ cells share the weight of one Fourier voxel
+    ssnr = map_ssnr(sums, transform, 6, 4.0)
+    np.testing.assert_allclose(ssnr[1:], 4.0 * 9.0 * 5.0, rtol=0.02)
+    assert not map_ssnr(np.zeros_like(sums), transform, 6, 4.0).any()
+
+
+def test_local_searches_know_the_classes_shares() -> None:
+    plain = sphere_grid(1, "C1", whole=True, classes=2)
+    grid = type(plain)(plain.order, plain.pixels, 0.0, 2, (-1.0, -2.0))
+    poses = plain.matrices(np.array([7]))
+    _, numbers, prior = grid.near(poses, 20.0)
+    _, same, without = plain.near(poses, 20.0)
+    assert np.array_equal(numbers, same)
+    np.testing.assert_allclose(prior - without, np.where(grid.class_of(numbers) == 0, -1.0, -2.0), atol=1e-5)
+    mass = np.arange(2.0 * len(plain.pixels))
+    np.testing.assert_allclose(grid.class_mass(mass), mass.reshape(2, -1).sum(1))
+    np.testing.assert_allclose(grid.class_mass(mass[:3]), [mass[:3].sum(), 0.0])

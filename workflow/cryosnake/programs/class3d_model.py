@@ -1,0 +1,186 @@
+"""The state of a 3D classification, and one iteration of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cryosnake.numerics.euler import angular_distance
+from cryosnake.numerics.refine.accuracy import estimate_accuracy
+from cryosnake.numerics.refine.bands import full_band
+from cryosnake.numerics.refine.class_maps import class_directions, class_shares, map_ssnr
+from cryosnake.numerics.refine.classes import class_shells
+from cryosnake.numerics.refine.grids import SphereGrid, shift_grid, sphere_grid
+from cryosnake.numerics.refine.maximisation import finish_sums, group_scales, regularised_map
+from cryosnake.numerics.refine.reconstruction import mean_weight
+from cryosnake.numerics.refine.references import MapReference, map_reference
+from cryosnake.numerics.refine.schedule import coarse_size
+from cryosnake.numerics.symmetry import nearest_mate, operators
+from cryosnake.programs.class3d_search import gather
+from cryosnake.programs.particles import Particles
+from cryosnake.programs.refine_estep import Gathered, Pass, prepare_block, update_statistics
+from cryosnake.programs.refine_model import image_mask
+from cryosnake.programs.refine_state import Assignments, Statistics
+
+_GROWTH = 10  # shells that the images reach beyond the best class
+_ACCURACY_PARTICLES = 50  # of each class
+
+
+@dataclass(frozen=True)
+class Settings3D:
+    """What stays the same through a classification; see `jobs/class3d.py` for the options."""
+
+    classes: int
+    one_reference: bool  # all classes start from one map: the first iteration draws their particles
+    symmetry: str
+    diameter: float
+    tau2_fudge: float
+    align: bool
+    order: int  # HEALPix, of the coarse grid
+    sigma: float  # degrees, of local searches; 0 searches everywhere
+    offset_range: float  # pixels
+    offset_step: float  # coarse, pixels
+    use_ctf: bool
+    intact_first_peak: bool
+    zero_mask: bool
+    highres_limit: float  # Å; 0 for none
+    seed: int
+    solvent: np.ndarray  # (box, box, box) float32
+
+    @property
+    def has_directions(self) -> bool:
+        """Whether a prior of directions is kept, beside that of the classes."""
+        return self.align and self.sigma == 0
+
+
+@dataclass
+class Classification3D:
+    """Maps, assignments and statistics after an iteration.
+
+    `statistics.direction` is the prior of class · directions + direction, or of the classes alone where directions
+    have none (`Settings3D.has_directions`).
+    """
+
+    iteration: int
+    state: Assignments
+    statistics: Statistics
+    volumes: np.ndarray  # (classes, box, box, box), masked
+    ssnr: np.ndarray  # (classes, shells)
+    size: int
+    weight: np.ndarray  # (classes, shells)
+    change: tuple[float, float, float] = (999.0, 999.0, 1.0)  # degrees, pixels, fraction of classes
+    accuracy: tuple[tuple[float, float], ...] = ()  # of each class: degrees, pixels
+    perturbation: float = 0.0
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Return the fraction (classes,) of the particles in each class."""
+        return class_shares(self.statistics.direction.reshape(len(self.volumes), -1))
+
+
+def grid_of(settings: Settings3D, perturbation: float, classes: int) -> SphereGrid:
+    """Return the orientations of `classes` maps: an asymmetric unit, or the whole sphere for local searches."""
+    return sphere_grid(settings.order, settings.symmetry, perturbation, settings.sigma > 0, classes)
+
+
+def flat_direction(settings: Settings3D) -> np.ndarray:
+    """Return a prior that prefers nothing, of the length that the settings need."""
+    count = settings.classes
+    if settings.has_directions:
+        count *= len(grid_of(settings, 0.0, 1).pixels)
+    return np.full(count, 1.0 / count)
+
+
+def pass_of(particles: Particles, model: Classification3D, settings: Settings3D) -> Pass:
+    """Return how an iteration searches."""
+    step = grid_of(settings, 0.0, 1).step
+    coarse = coarse_size(step, settings.diameter, particles.pixel_size, particles.box, model.size, False)
+    shifts = shift_grid(settings.offset_range, settings.offset_step, model.perturbation)
+    return Pass(model.size, coarse, shifts, settings.sigma, settings.use_ctf, settings.intact_first_peak,
+                settings.zero_mask, image_mask(particles, settings.diameter), model.ssnr.max(0) > 3.0,
+                settings.seed + model.iteration, settings.diameter)
+
+
+def reference_of(model: Classification3D, settings: Settings3D, size: int) -> MapReference:
+    """Return all classes' maps as references of the search."""
+    return map_reference(model.volumes, size, grid_of(settings, model.perturbation, settings.classes))
+
+
+def iterate(particles: Particles, model: Classification3D, settings: Settings3D, report: Callable[[int], None],
+            ) -> Classification3D:
+    """Return the model after one more iteration; the given one is left as it was."""
+    iteration = model.iteration + 1
+    rng = np.random.default_rng([settings.seed, iteration])
+    model = replace(model, iteration=iteration, state=model.state.copy(), perturbation=float(rng.uniform(-0.5, 0.5)))
+    before, old = model.state.copy(), model.statistics
+    plan, reference = pass_of(particles, model, settings), reference_of(model, settings, model.size)
+    drawn = iteration == 1 and settings.one_reference and settings.classes > 1
+    seeds = random_classes(len(particles), settings) if drawn else None
+    gathered = gather(particles, model.state, old, reference, plan, settings.align, seeds, report)
+    scales = group_scales(gathered.cross, gathered.power, particles.group, old.scale)
+    model.statistics = update_statistics(particles, np.arange(len(particles)), gathered, old, model.state,
+                                         full_band(particles.box), scales)
+    model.statistics.direction = _direction(gathered, settings)
+    model.change = _changes(before, model.state, settings.symmetry)
+    _maximise(particles, model, settings, gathered.sums, reference.transforms)
+    model.accuracy = measure_accuracy(particles, model, settings, plan)
+    return model
+
+
+def random_classes(count: int, settings: Settings3D) -> np.ndarray:
+    """Return the class that each particle starts in when all start from one map: at random, equally many in each."""
+    return np.random.default_rng([settings.seed, 0]).permutation(count) % settings.classes
+
+
+def _direction(gathered: Gathered, settings: Settings3D) -> np.ndarray:
+    mass = gathered.direction.reshape(settings.classes, -1)
+    return class_directions(mass) if settings.has_directions else class_shares(mass)
+
+
+def _changes(before: Assignments, after: Assignments, symmetry: str) -> tuple[float, float, float]:
+    """Mean change of orientation (degrees), shift (root mean square, pixels), and the fraction that changed class."""
+    nearest = nearest_mate(before.pose, after.pose, symmetry)
+    shift = float(np.sqrt(0.5 * ((before.offset - after.offset) ** 2).sum(1).mean()))
+    return float(angular_distance(nearest, after.pose).mean()), shift, float((before.klass != after.klass).mean())
+
+
+def _maximise(particles: Particles, model: Classification3D, settings: Settings3D, sums: np.ndarray,
+              transforms: np.ndarray) -> None:
+    """Make the maps, class by class; a class without particles becomes zero and stays so."""
+    box, radius, group = particles.box, model.size // 2, operators(settings.symmetry)
+    model.volumes, model.ssnr = np.empty_like(model.volumes), np.zeros((settings.classes, box // 2 + 1))
+    weights = []
+    for number, transform in enumerate(transforms):
+        total = finish_sums(sums[:, number], group)
+        ssnr = map_ssnr(total, transform, radius, settings.tau2_fudge)
+        model.volumes[number] = regularised_map(total, radius, box, ssnr) * settings.solvent
+        model.ssnr[number, : radius + 1] = ssnr
+        weights.append(mean_weight(total, radius))
+    model.weight = np.stack(weights)
+
+
+def next_size(particles: Particles, ssnr: np.ndarray, settings: Settings3D) -> int:
+    """Return the number of Fourier pixels for the next iteration: the best class's and ten shells more."""
+    shell = int(class_shells(ssnr).max()) + _GROWTH
+    if settings.highres_limit > 0:
+        shell = min(shell, max(int(particles.box * particles.pixel_size / settings.highres_limit), 1))
+    return min(2 * shell, particles.box)
+
+
+def measure_accuracy(particles: Particles, model: Classification3D, settings: Settings3D, plan: Pass,
+                     ) -> tuple[tuple[float, float], ...]:
+    """Return the estimated accuracy of angles (degrees) and shifts (pixels) of each class; 999 where it has none."""
+    band, found = full_band(particles.box).cut(plan.size), []
+    rng = np.random.default_rng([settings.seed, model.iteration, 7])
+    for number in range(settings.classes):
+        members = np.flatnonzero(model.state.klass == number)
+        if not members.size or not settings.align:
+            found.append((999.0, 999.0))
+            continue
+        rows = np.sort(rng.choice(members, min(_ACCURACY_PARTICLES, len(members)), replace=False))
+        block = prepare_block(particles, rows, model.state, model.statistics, plan)
+        transform = map_reference(model.volumes[number][None], plan.size, grid_of(settings, 0.0, 1)).transforms[0]
+        found.append(estimate_accuracy(transform, model.state.pose[rows], np.sqrt(block.operands.ctf2), band, rng))
+    return tuple(found)
