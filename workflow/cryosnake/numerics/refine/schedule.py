@@ -107,6 +107,6 @@ def coarse_size(step: float, diameter: float, pixel_size: float, box: int, size:
 
     A turn by one step moves the particle's edge by π · diameter · step / 360; finer detail would not match anyway.
     """
-    moved = math.pi * diameter * step / 360.0
+    moved = max(math.pi * diameter * step / 360.0, 1e-3)
     wanted = 2 * math.ceil(box * pixel_size / (moved / (1.5 if two_dimensional else 1.2)))
     return min(wanted, size)
