@@ -83,6 +83,16 @@ def _class_averages(out: Path, parameters: Mapping[str, Any]) -> Figure:
                          mask_diameter=parameters["particle_diameter"] / pixel_size)
 
 
+def _class_selection(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.io.mrc import read_images
+    from cryosnake.report.classes_panel import class_montage
+
+    table = read_star(out / "class_selection.star")["class_selection"]
+    return class_montage(read_images(table["rlnReferenceImage"].tolist()), table["cryosnakeParticles"].to_numpy(),
+                         table["rlnEstimatedResolution"].to_numpy(float), kept=table["rlnSelected"].to_numpy(bool),
+                         scores=table["rlnClassScore"].to_numpy(float), title="Selection")
+
+
 def _refine_fsc(out: Path, _: Mapping[str, Any]) -> Figure:
     from cryosnake.report.fsc_panel import fsc_curves
 
@@ -136,6 +146,7 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "picks": _picks,
     "particles": _particles,
     "class_averages": _class_averages,
+    "class_selection": _class_selection,
     "fsc": _refine_fsc,
     "map": _refine_map,
     "angular_distribution": _angular_distribution,
