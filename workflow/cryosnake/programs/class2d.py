@@ -91,8 +91,8 @@ def _one(particles: Particles, model: Classification, settings: Settings2D, prog
     report(0)
     model = iterate(particles, model, settings, report)
     members = np.bincount(model.state.klass[model.rows], minlength=settings.classes)
-    print(f"iteration {number:3d}: {len(model.rows)} particles, best class {best_resolution(particles, model):.1f} Å, "
-          f"{(members > 0).sum()} of {settings.classes} classes in use, largest {members.max() / len(model.rows):.0%}, "
+    print(f"iteration {number:3d}: best class {best_resolution(particles, model):.1f} Å, "
+          f"{len(model.rows)} particles, {(members > 0).sum()} of {settings.classes} classes in use, largest {members.max() / len(model.rows):.0%}, "
           f"{model.size} px, Pmax {model.state.top_weight[model.rows].mean():.3f}, changes {model.change[0]:.1f}° "
           f"{model.change[1] * particles.pixel_size:.2f} Å {model.change[2]:.1%} of classes, "
           f"{time.monotonic() - begin:.1f} s", flush=True)

@@ -84,7 +84,7 @@ def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int) ->
     low = (index >= 1) & (index <= outline)
     contrast = np.maximum(power[:, low].sum(1), 0.0) / np.maximum(weight[:, low].sum(1), 1e-30)
     signal = (gain * beyond).sum(1)
-    known = (index >= 1) & (index <= _weighted_median(shells, counts * filled))
+    known = (index >= 1) & (index <= max(_weighted_median(shells, counts * filled), 1))
     fair = _of_more_members(true, np.maximum(_ENOUGH / np.maximum(looked, 1), 1.0))
     agreement = np.clip(fair[:, known] @ index[known] / index[known].sum(), 0.0, 1.0)
     trust = counts * agreement * filled
