@@ -29,10 +29,16 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
+from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.jobs.class2d import JOB
 from cryosnake.numerics.euler import euler_to_matrix
+from cryosnake.numerics.projection import central_slices
+from cryosnake.numerics.refine.bands import full_band
+from cryosnake.numerics.refine.class_validation import correlation, cross_spectra, half_averages
+from cryosnake.numerics.refine.references import class_references, empty_class_sums, insert_planes, map_reference
 from cryosnake.programs import class2d
+from cryosnake.programs.particles import Particles, read_particles
 from cryosnake.programs.simulate_particles import simulate_particles
 
 DIAMETER, KINDS = 180.0, ("empty", "neighbours", "contamination")
@@ -94,12 +100,42 @@ def methods(count: int, classes: int, snr: float) -> None:
     simulate_particles("methods", count=count, box=48, pixel_size=4.67, snr=snr, symmetry="C1", residues=1500, seed=5,
                        prefix="methods/")
     truth = read_star("methods/truth/particles.star")["particles"]
+    poses = read_particles("methods/truth/particles.star")
+    volume = read_mrc("methods/truth/map.mrc")[0]
     for method in ("em", "gradient"):
         rows, table, seconds = classify("methods/particles.star", f"methods/{method}", classes=classes, method=method)
-        resolution = np.average(table["rlnEstimatedResolution"], weights=table["rlnClassDistribution"])
+        claimed, real = claimed_and_true(poses, volume, f"methods/{method}/run_it025")
         print(f"{method}: {count} particles, {classes} classes: {seconds:.0f} CPU s, log likelihood "
-              f"{rows['rlnLogLikeliContribution'].mean():.2f} per particle, mean resolution {resolution:.1f} Å, views "
-              f"{order_of_views(truth, rows):.3f}", flush=True)
+              f"{rows['rlnLogLikeliContribution'].mean():.2f} per particle, views {order_of_views(truth, rows):.3f}; "
+              f"resolution of the classes, claimed: {' '.join(f'{x:.0f}' for x in claimed)} Å, true (FRC 0.5 with the "
+              f"average of the noise-free images): {' '.join(f'{x:.0f}' for x in real)} Å", flush=True)
+
+
+def claimed_and_true(truth: Particles, volume: np.ndarray, root: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return resolutions in Å of the classes of 20 particles or more, the largest first: as model.star says, and true.
+
+    True: where the average's correlation with that of its members' noise-free images, moved by the alignments that were
+    found, falls below 0.5.
+    """
+    found, box = read_particles(f"{root}_data.star"), truth.box
+    table = read_star(f"{root}_model.star")["model_classes"]
+    number, band, reach = found.column("rlnClassNumber").astype(int) - 1, full_band(box), box // 2 + 1
+    real, imaginary = central_slices(map_reference(volume[None], box, None).transforms[0], truth.poses(), band.kx,
+                                     band.ky)
+    moved = (real + 1j * imaginary) * band.phases_each(found.offsets() - truth.offsets())
+    pose = found.poses()
+    sums = np.zeros((1, *empty_class_sums(len(table), box // 2).shape), np.float32)
+    insert_planes(sums, number, np.degrees(np.arctan2(pose[:, 0, 1], pose[:, 0, 0])), band, moved,
+                  np.ones((len(found), band.kx.size), np.float32))
+    ideal = half_averages(sums[0], box // 2)
+    averages = class_references(read_mrc(f"{root}_classes.mrcs")[0], box, None).transforms
+    counts = np.bincount(number, minlength=len(table))
+    chosen, shells = [k for k in np.argsort(-counts) if counts[k] >= 20], []
+    for k in chosen:
+        curve = correlation(*(x[None] for x in cross_spectra(averages[k], ideal[k], reach)))[0]
+        below = np.flatnonzero(curve[1:] < 0.5)
+        shells.append(max(int(below[0]) if len(below) else reach - 1, 1))
+    return table["rlnEstimatedResolution"].to_numpy(float)[chosen], box * truth.pixel_size / np.array(shells)
 
 
 def real(data: Path) -> None:

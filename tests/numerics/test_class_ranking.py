@@ -21,6 +21,7 @@ from cryosnake.numerics.refine.images import fourier_pixels, soft_disc
 from cryosnake.numerics.refine.references import class_references, empty_class_sums, insert_planes
 
 BOX = 32
+MOST = 99  # no limit from elsewhere
 
 
 def test_random_phases_keep_the_power_and_nothing_else():
@@ -84,22 +85,23 @@ def spectra(kinds):
 
 def test_particles_are_told_from_noise_lumps_and_outlines():
     kinds = ["good", "good", "rare", "noise", "lump", "outline", "single"]
-    ranking = rank(*spectra(kinds), outline=1)
+    ranking = rank(*spectra(kinds), outline=1, most=MOST)
     assert (ranking.score >= KEEP).tolist() == [True, True, True, False, False, False, False]
     assert ranking.reason(0) == "" and "mass" in ranking.reason(4) and "too few" in ranking.reason(6)
     assert ranking.answers["signal"][5] < 0.5 and ranking.answers["resolution"][5] < 0.5
     assert CRITERIA[ranking.worst[4]] == "contrast"
     assert ranking.shells[0] > 8 > ranking.shells[5]
+    assert rank(*spectra(kinds), outline=1, most=np.full(7, 5)).shells.max() == 5
 
 
 def test_good_classes_need_not_be_the_majority():
-    ranking = rank(*spectra(["good", "noise", "noise", "noise", "lump", "noise"]), outline=1)
+    ranking = rank(*spectra(["good", "noise", "noise", "noise", "lump", "noise"]), outline=1, most=MOST)
     assert (ranking.score >= KEEP).tolist() == [True] + [False] * 5
 
 
 def test_nothing_is_kept_of_noise_alone():
-    ranking = rank(*spectra(["noise", "noise"]), outline=1)
+    ranking = rank(*spectra(["noise", "noise"]), outline=1, most=MOST)
     assert (ranking.score < KEEP).all()
     empty = rank(*[x * 0 if isinstance(x, np.ndarray) else {k: v * 0 for k, v in x.items()}
-                   for x in spectra(["good", "good"])], outline=1)
+                   for x in spectra(["good", "good"])], outline=1, most=MOST)
     assert np.isfinite(empty.score).all() and empty.score == pytest.approx(0.0)

@@ -14,7 +14,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.refine.class_ranking import KEEP
 from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.images import shift_images
-from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, pays
+from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, pays, updates_until
 from cryosnake.programs.class2d_files import read_classification, write_classes, write_unmasked
 from cryosnake.programs.class2d_iteration import first_seeds, iterate
 from cryosnake.programs.class2d_model import (
@@ -83,20 +83,19 @@ def _print_ranking(particles: Particles, model: Classification, validation: Vali
 def _one(particles: Particles, model: Classification, settings: Settings2D, progress: Report) -> Classification:
     begin, number = time.monotonic(), model.iteration + 1
     sizes = batch_sizes(len(particles), settings.classes, settings.iterations, settings.gradient)
-    before, total = int(sizes[: number - 1].sum()), int(sizes.sum())
+    before = int(sizes[: updates_until(number - 1, settings.iterations, settings.gradient)].sum())
 
     def report(done: int) -> None:
-        progress(before + done, total, f"iteration {number}")
+        progress(before + done, int(sizes.sum()), f"iteration {number}")
 
     report(0)
     model = iterate(particles, model, settings, report)
     members = np.bincount(model.state.klass[model.rows], minlength=settings.classes)
-    print(f"iteration {number:3d}: best class {best_resolution(particles, model):.1f} Å, "
-          f"{len(model.rows)} particles, {(members > 0).sum()} of {settings.classes} classes in use, largest {members.max() / len(model.rows):.0%}, "
+    shift = model.change[1] * particles.pixel_size
+    print(f"iteration {number:3d}: best class {best_resolution(particles, model):.1f} Å, {len(model.rows)} particles, "
+          f"{(members > 0).sum()} of {settings.classes} classes in use, largest {members.max() / len(model.rows):.0%}, "
           f"{model.size} px, Pmax {model.state.top_weight[model.rows].mean():.3f}, changes {model.change[0]:.1f}° "
-          f"{model.change[1] * particles.pixel_size:.2f} Å {model.change[2]:.1%} of classes, "
-          f"{time.monotonic() - begin:.1f} s", flush=True)
-    model.size = next_size(particles, model.ssnr, settings)
+          f"{shift:.2f} Å {model.change[2]:.1%} of classes, {time.monotonic() - begin:.1f} s", flush=True)
     return model
 
 
@@ -136,7 +135,7 @@ def _start(particles: Particles, settings: Settings2D) -> Classification:
     print(f"{count} particles, {box} px of {pixel:g} Å, {len(particles.group_names)} micrographs, "
           f"{len(particles.tables['optics'])} optics group(s); {settings.classes} classes, {grid.psi_count} angles of "
           f"{grid.step:g}°, {len(shift_grid(settings.offset_range, settings.offset_step).coarse)} shifts; "
-          + (f"mini-batches of {sizes[0]} to {sizes[:-2].max()}, then all: {passes:.1f} passes in place of "
+          + (f"mini-batches of {sizes[1]} to {sizes[-3]}, then all: {passes:.1f} passes in place of "
              f"{settings.iterations}" if settings.gradient else "all particles in every iteration"), flush=True)
     return Classification(0, state, statistics, averages, ssnr, next_size(particles, ssnr, settings),
                           np.zeros_like(ssnr), rows)
@@ -145,10 +144,12 @@ def _start(particles: Particles, settings: Settings2D) -> Classification:
 def _plain_averages(particles: Particles, chosen: np.ndarray, classes: np.ndarray, offsets: np.ndarray, count: int,
                     ) -> np.ndarray:
     """Return the averages (count, box, box) of the chosen particles of each class."""
-    total = np.zeros((count, particles.box, particles.box))
+    total = np.zeros((count, particles.box**2))
     for begin in range(0, len(chosen), 256):
         rows = chosen[begin : begin + 256]
-        np.add.at(total, classes[rows], shift_images(particles.images(rows), np.rint(offsets[rows])))
+        member = (classes[rows] == np.arange(count)[:, None]).astype(np.float32)
+        total += member @ shift_images(particles.images(rows), np.rint(offsets[rows])).reshape(len(rows), -1)
+    total = total.reshape(count, particles.box, particles.box)
     number = np.maximum(np.bincount(classes[chosen], minlength=count), 1)
     return (total / number[:, None, None]).astype(np.float32)
 

@@ -18,6 +18,7 @@ from cryosnake.numerics.refine.classes import (
     is_fine_enough,
     moved_sums,
     random_seeds,
+    revived,
     sums_of_averages,
 )
 from cryosnake.numerics.refine.grids import PlaneGrid, shift_grid
@@ -26,8 +27,8 @@ from cryosnake.numerics.refine.maximisation import group_scales
 from cryosnake.numerics.refine.reconstruction import mean_weight
 from cryosnake.numerics.refine.references import ClassReferences, class_references, empty_class_sums
 from cryosnake.numerics.refine.schedule import coarse_size
-from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, step_size
-from cryosnake.programs.class2d_model import Classification, Settings2D, best_resolution, plane_grid
+from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, step_size, updates_until
+from cryosnake.programs.class2d_model import Classification, Settings2D, best_resolution, next_size, plane_grid
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import Gathered, Pass, expect, thread_sums, update_statistics
 from cryosnake.programs.refine_model import image_mask
@@ -39,32 +40,54 @@ Report = Callable[[int], None]
 def iterate(particles: Particles, model: Classification, settings: Settings2D, report: Report) -> Classification:
     """Return the model after one more iteration; the given one is left as it was.
 
-    In the first iteration every particle may only go to the class that it was drawn for, which makes the classes
+    Over mini-batches an iteration is several updates.
+    """
+    model = Classification(**{**vars(model), "iteration": model.iteration + 1, "state": model.state.copy()})
+    last = updates_until(model.iteration, settings.iterations, settings.gradient)
+    for number in range(updates_until(model.iteration - 1, settings.iterations, settings.gradient) + 1, last + 1):
+        model.size = next_size(particles, model.ssnr, settings)
+        _update(particles, model, settings, number, report)
+    return model
+
+
+def _update(particles: Particles, model: Classification, settings: Settings2D, number: int, report: Report) -> None:
+    """Run the expectation over one batch, then set new statistics and averages, in place.
+
+    In the first update every particle may only go to the class that it was drawn for, which makes the classes
     different; from then on it goes where it fits.
     """
-    iteration, count = model.iteration + 1, len(particles)
-    rng = np.random.default_rng([settings.seed, iteration])
+    count = len(particles)
+    model.perturbation = float(np.random.default_rng([settings.seed, number]).uniform(-0.5, 0.5))
     sizes = batch_sizes(count, settings.classes, settings.iterations, settings.gradient)
-    rows, step = batch_rows(count, sizes, iteration, settings.seed), step_size(count, sizes, iteration)
-    model = Classification(**{**vars(model), "iteration": iteration, "state": model.state.copy(), "rows": rows,
-                              "perturbation": float(rng.uniform(-0.5, 0.5))})
-    before = model.state.copy()
+    rows = model.rows = batch_rows(count, sizes, number, settings.seed)
+    step, before = step_size(count, sizes, number), model.state.copy()
     grid, plan = search_plan(particles, model, settings)
     references = class_references(model.averages, plan.size, grid)
-    if iteration == 1:
+    if number == 1:
         gathered = _expect_seeds(particles, rows, model, references, plan, report)
     else:
-        prior = np.log(np.repeat(model.statistics.direction, grid.psi_count)).astype(np.float32)
+        prior = _prior(model, grid, step)
         sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape)
         gathered = expect(particles, rows, model.state, model.statistics, references, plan, prior, sums, report)
     model.statistics = _new_statistics(particles, rows, gathered, model, step)
     model.change = _changes(before, model.state, rows)
     sums = finish_class_sums(gathered.sums)
     if step < 1.0:
-        sums = decayed_sums(_remembered(model, references), sums, step)
+        batch = sums
+        sums = decayed_sums(_remembered(model, references), batch, step)
+        revived(sums, batch, model.statistics.direction)
     model.sums = sums if settings.gradient else None
     _maximise(particles, model, settings, sums, references.transforms)
-    return model
+
+
+def _prior(model: Classification, grid: PlaneGrid, step: float) -> np.ndarray:
+    """Return the log prior of all orientations: the classes' shares; over mini-batches all classes are equal.
+
+    Shares estimated early feed on themselves: a class that is large by chance takes what fits several.
+    """
+    direction = model.statistics.direction if step == 1.0 else np.full(grid.classes, 1.0 / grid.classes)
+    floor = 0.1 / grid.classes  # no class is ruled out
+    return np.log(np.repeat(np.maximum(direction, floor), grid.psi_count)).astype(np.float32)
 
 
 def search_plan(particles: Particles, model: Classification, settings: Settings2D) -> tuple[PlaneGrid, Pass]:
@@ -118,7 +141,8 @@ def _new_statistics(particles: Particles, rows: np.ndarray, gathered: Gathered, 
         scales = group_scales(gathered.cross, gathered.power, particles.group, old.scale)
     new = update_statistics(particles, rows, gathered, old, model.state, full_band(particles.box), scales)
     new.noise = (1.0 - step) * old.noise + step * new.noise
-    new.direction = (1.0 - step) * old.direction + step * new.direction
+    if step < 1.0:
+        new.direction = (1.0 - step) * old.direction + step * gathered.direction / gathered.direction.sum()
     return new
 
 

@@ -15,6 +15,7 @@ from cryosnake.numerics.refine.class_validation import (
     half_averages,
     random_phases,
 )
+from cryosnake.numerics.refine.classes import class_shells
 from cryosnake.numerics.refine.grids import PlaneGrid, ShiftGrid, shift_grid
 from cryosnake.numerics.refine.images import fourier_pixels, shift_images
 from cryosnake.numerics.refine.references import ClassReferences, class_references, empty_class_sums, insert_planes
@@ -63,7 +64,7 @@ def validate(particles: Particles, model: Classification, settings: Settings2D) 
                 spectra[name][k] = curve
     outline = max(1, round(particles.box * particles.pixel_size / settings.diameter))
     counts = np.bincount(model.state.klass, minlength=settings.classes)
-    return Validation(rank(spectra | {"members": looked}, counts, outline), accuracy)
+    return Validation(rank(spectra | {"members": looked}, counts, outline, class_shells(model.ssnr)), accuracy)
 
 
 def _one_class(particles: Particles, rows: np.ndarray, model: Classification, settings: Settings2D,

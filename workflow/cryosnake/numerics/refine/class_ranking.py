@@ -59,7 +59,7 @@ class Ranking:
         return "" if self.score[number] >= KEEP else _REASONS[CRITERIA[self.worst[number]]]
 
 
-def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int) -> Ranking:
+def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int, most: np.ndarray) -> Ranking:
     """Return the ranking of classes.
 
     Parameters
@@ -70,12 +70,14 @@ def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int) ->
         Particles of each class.
     outline : int
         Last shell that shows no more than the particle's size: box length over diameter.
+    most : (classes,)
+        Last shells in which the expectation step saw more signal than noise: no average is said to reach further.
     """
     looked, filled = spectra["members"], spectra["members"] >= _FEWEST
     true = true_correlation(correlation(spectra["cross"], spectra["norm"]),
                             correlation(spectra["null_cross"], spectra["null_norm"]))
     true[~filled] = 0.0
-    shells = resolved_shells(_of_more_members(true, counts / np.maximum(looked, 1)))
+    shells = np.minimum(resolved_shells(_of_more_members(true, counts / np.maximum(looked, 1))), most)
     weight = spectra["ctf2"] * np.arange(true.shape[1])
     power = weight * spectra["cross"]
     gain = np.maximum(power - weight * spectra["null_cross"], 0.0)

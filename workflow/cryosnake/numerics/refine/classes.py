@@ -79,6 +79,27 @@ def decayed_sums(old: np.ndarray, new: np.ndarray, step: float) -> np.ndarray:
     return result
 
 
+def revived(sums: np.ndarray, batch: np.ndarray, share: np.ndarray, least: float = 0.1) -> None:
+    """Split the largest class where another one holds less than `least` of the mean share, in place; once a call.
+
+    Both get half of the large class's sums; the empty one counts the newest batch twice, which is all the difference
+    that the next batches need to part them. RELION's VDAM resets such classes too (class_inactivity_threshold).
+
+    Parameters
+    ----------
+    sums, batch : (classes, 2m + 1, m + 1, 3)
+        All that is remembered, and the newest batch's part of it.
+    share : (classes,)
+        Of the particles; sums to 1.
+    """
+    empty, large = int(share.argmin()), int(share.argmax())
+    if share[empty] * len(share) >= least:
+        return
+    sums[large] *= 0.5
+    sums[empty] = sums[large] + batch[large]
+    share[[empty, large]] = 0.5 * (share[empty] + share[large])
+
+
 def sums_of_averages(transforms: np.ndarray, weight: np.ndarray, ssnr: np.ndarray) -> np.ndarray:
     """Return sums (classes, 2m + 1, m + 1, 3) that would give averages with these transforms, (classes, 2m + 1, m + 1).
 
