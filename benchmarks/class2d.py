@@ -103,7 +103,7 @@ def methods(count: int, classes: int, snr: float) -> None:
     poses = read_particles("methods/truth/particles.star")
     volume = read_mrc("methods/truth/map.mrc")[0]
     for method in ("em", "gradient"):
-        rows, table, seconds = classify("methods/particles.star", f"methods/{method}", classes=classes, method=method)
+        rows, _, seconds = classify("methods/particles.star", f"methods/{method}", classes=classes, method=method)
         claimed, real = claimed_and_true(poses, volume, f"methods/{method}/run_it025")
         print(f"{method}: {count} particles, {classes} classes: {seconds:.0f} CPU s, log likelihood "
               f"{rows['rlnLogLikeliContribution'].mean():.2f} per particle, views {order_of_views(truth, rows):.3f}; "

@@ -70,7 +70,7 @@ def spectra(kinds):
     """Spectra as of half averages of: good and rare classes, noise, lumps, outlines without detail, one particle."""
     shells, index = 16, np.arange(16)
     fall = 1.0 / (1.0 + (index / 6.0) ** 4)
-    signal = {"good": fall, "rare": fall, "noise": 0.01 * fall, "lump": 40.0 / (1.0 + index**4),
+    signal = {"good": fall, "rare": fall, "noise": 0.002 * fall, "lump": 40.0 / (1.0 + index**4),
               "outline": np.where(index <= 2, fall, 0.0), "single": fall}
     members = {"good": 200, "rare": 12, "single": 1}
     result = {name: np.zeros((len(kinds), shells)) for name in ("cross", "norm", "null_cross", "null_norm", "ctf2")}

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.classes import decayed_sums, finish_class_sums, moved_sums, sums_of_averages
+from cryosnake.numerics.refine.classes import decayed_sums, finish_class_sums, moved_sums, revived, sums_of_averages
 from cryosnake.numerics.refine.images import fourier_pixels, shift_images
 from cryosnake.numerics.refine.reconstruction import divide, mean_weight, to_real_space
 from cryosnake.numerics.refine.references import class_references, empty_class_sums, insert_planes
-from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, pays, step_size
+from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, pays, step_size, updates_until
 
 BOX = 24
 
@@ -18,8 +18,9 @@ BOX = 24
 @pytest.mark.parametrize(("count", "classes"), [(3000, 12), (20_000, 50), (1_000_000, 100)])
 def test_mini_batches_are_a_few_passes_and_end_with_all(count, classes):
     sizes = batch_sizes(count, classes, 25, gradient=True)
-    assert sizes.sum() <= 4.1 * count and (sizes[-2:] == count).all()
-    assert (np.diff(sizes[:-2]) >= 0).all() and sizes[0] >= min(20 * classes, 2 * count / 23) - 1
+    assert sizes.sum() <= 5.8 * count and (sizes[-3:] == count).all() and len(sizes) == 4 * 22 + 3
+    assert (np.diff(sizes[1:-3]) >= 0).all() and sizes[0] == 50 * classes
+    assert sizes[1] >= min(8 * classes, 2.5 * count / 88) - 1
     assert (batch_sizes(count, classes, 25, gradient=False) == count).all()
 
 
@@ -27,6 +28,11 @@ def test_few_particles_or_iterations_are_taken_whole():
     assert (batch_sizes(10, 3, 25, gradient=True) <= 10).all() and (batch_sizes(10, 3, 25, gradient=True) >= 1).all()
     assert (batch_sizes(1000, 10, 2, gradient=True) == 1000).all()
     assert not pays(1000, 20, 25) and pays(20_000, 50, 25) and not pays(20_000, 50, 5)
+
+
+def test_updates_of_iterations():
+    assert [updates_until(n, 25, gradient=True) for n in (0, 1, 2, 22, 23, 25)] == [0, 4, 8, 88, 89, 91]
+    assert [updates_until(n, 25, gradient=False) for n in (0, 1, 25)] == [0, 1, 25]
 
 
 def test_a_turn_sees_every_particle_once():
@@ -41,10 +47,10 @@ def test_a_turn_sees_every_particle_once():
 
 def test_what_is_remembered_never_exceeds_the_set():
     sizes = batch_sizes(3000, 12, 25, gradient=True)
-    steps = np.array([step_size(3000, sizes, number) for number in range(1, 26)])
-    assert steps[0] == 1.0 and (steps[-2:] == 1.0).all()
+    steps = np.array([step_size(3000, sizes, number) for number in range(1, len(sizes) + 1)])
+    assert steps[0] == 1.0 and (steps[-3:] == 1.0).all()
     memory = 0.0
-    for size, step in zip(sizes[:-2], steps, strict=False):
+    for size, step in zip(sizes[:-3], steps, strict=False):
         memory = (1.0 - step) * memory + size
         assert memory <= 3001
 
@@ -83,6 +89,17 @@ def test_old_sums_fade_and_fit_another_size(sums):
     assert mixed.shape == smaller.shape
     assert mixed[0, inner + 2, 1] == pytest.approx(1.0 + 0.75 * planes[0, centre + 2, 1], rel=1e-5)
     assert decayed_sums(smaller, planes, 0.25).shape == planes.shape
+
+
+def test_an_empty_class_takes_half_of_the_largest():
+    sums = np.arange(3.0)[:, None, None, None] * np.ones((3, 5, 3, 3), np.float32)
+    share = np.array([0.0, 0.3, 0.7])
+    revived(sums, np.ones_like(sums), share)
+    assert share.tolist() == [0.35, 0.3, 0.35]
+    assert (sums[2] == 1.0).all() and (sums[0] == 2.0).all() and (sums[1] == 1.0).all()
+    before = sums.copy()
+    revived(sums, np.ones_like(sums), share)
+    assert np.array_equal(before, sums)
 
 
 def test_sums_are_found_again_from_averages(sums):

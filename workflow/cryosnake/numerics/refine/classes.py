@@ -110,7 +110,7 @@ def sums_of_averages(transforms: np.ndarray, weight: np.ndarray, ssnr: np.ndarra
     """
     shells = np.minimum(np.rint(radii(transforms.shape[1:], _PADDING)).astype(np.int64), weight.shape[1] - 1)
     flat = weight[:, shells]
-    data = transforms * flat * (1.0 + 1.0 / np.maximum(ssnr[:, shells], 1e-3))
+    data = transforms * flat * (1.0 + 1.0 / np.maximum(ssnr[:, shells], 1.0))  # beyond that the mask's edge is all
     return np.stack([data.real, data.imag, flat], -1).astype(np.float32)
 
 
