@@ -87,15 +87,17 @@ def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int, mo
     contrast = np.maximum(power[:, low].sum(1), 0.0) / np.maximum(weight[:, low].sum(1), 1e-30)
     signal = (gain * beyond).sum(1)
     known = (index >= 1) & (index <= max(_weighted_median(shells, counts * filled), 1))
+    # What small classes lack for want of particles is not held against them.
     fair = _of_more_members(true, np.maximum(_ENOUGH / np.maximum(looked, 1), 1.0))
-    agreement = np.clip(fair[:, known] @ index[known] / index[known].sum(), 0.0, 1.0)
+    agreement = np.clip(fair[:, known].mean(1), 0.0, 1.0)
+    reach = np.minimum(np.maximum(shells, resolved_shells(fair)), most)
     trust = counts * agreement * filled
     ratio = contrast / max(_weighted_median(contrast, trust), 1e-30)
     values = {
         "agreement": agreement,
         "signal": signal / max(_weighted_median(signal, trust), 1e-30),
         "contrast": np.minimum(ratio, 1.0 / np.maximum(ratio, 1e-30)),
-        "resolution": shells / max(_weighted_median(shells, trust), 1.0),
+        "resolution": reach / max(_weighted_median(reach, trust), 1.0),
     }
     answers = {name: np.where(filled, _grade(values[name], *_HALF[name]), 0.0) for name in CRITERIA}
     table = np.stack([answers[name] for name in CRITERIA])
