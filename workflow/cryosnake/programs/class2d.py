@@ -149,9 +149,8 @@ def _plain_averages(particles: Particles, chosen: np.ndarray, classes: np.ndarra
         rows = chosen[begin : begin + 256]
         member = (classes[rows] == np.arange(count)[:, None]).astype(np.float32)
         total += member @ shift_images(particles.images(rows), np.rint(offsets[rows])).reshape(len(rows), -1)
-    total = total.reshape(count, particles.box, particles.box)
     number = np.maximum(np.bincount(classes[chosen], minlength=count), 1)
-    return (total / number[:, None, None]).astype(np.float32)
+    return (total / number[:, None]).astype(np.float32).reshape(count, particles.box, particles.box)
 
 
 def _low_passed(images: np.ndarray, shell: int) -> np.ndarray:

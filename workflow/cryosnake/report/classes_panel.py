@@ -34,7 +34,7 @@ def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
     kept : (n,) bool
         Draws a green frame about the classes kept and a red cross through the others.
     scores : (n,)
-        0 … 1, or None.
+        0 … 1, written below each average after its number and resolution; or None.
     """
     counts = np.asarray(counts)
     order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i] > 0]
@@ -55,7 +55,7 @@ def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
             if resolutions is not None and np.isfinite(resolutions[index]):
                 parts.append(f"{resolutions[index]:.1f} Å")
             if scores is not None:
-                parts.append(f"score {scores[index]:.2f}")
+                parts.append(f"{scores[index]:.2f}")
             below = " · ".join(parts)
             if kept is not None:
                 _mark(axes, bool(kept[index]))
