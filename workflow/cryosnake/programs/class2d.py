@@ -135,7 +135,7 @@ def _start(particles: Particles, settings: Settings2D) -> Classification:
     print(f"{count} particles, {box} px of {pixel:g} Å, {len(particles.group_names)} micrographs, "
           f"{len(particles.tables['optics'])} optics group(s); {settings.classes} classes, {grid.psi_count} angles of "
           f"{grid.step:g}°, {len(shift_grid(settings.offset_range, settings.offset_step).coarse)} shifts; "
-          + (f"mini-batches of {sizes[1:].min()} particles and more, then all: {passes:.1f} passes in place of "
+          + (f"mini-batches of {sizes.min()} particles and more, then all: {passes:.1f} passes in place of "
              f"{settings.iterations}" if settings.gradient else "all particles in every iteration"), flush=True)
     return Classification(0, state, statistics, averages, ssnr, next_size(particles, ssnr, settings),
                           np.zeros_like(ssnr), rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_WHOLE_AT_END = 3  # iterations over all particles that end a run with mini-batches
+WHOLE_AT_END = 3  # iterations over all particles that end a run with mini-batches
 _STEPS = 4  # mini-batches of each iteration before those
 _PASSES = 2.5  # over all particles, that the mini-batches amount to at most
 _FIRST_PER_CLASS = 50  # particles for each class in the first batch, which makes the classes different
@@ -20,14 +20,14 @@ _FORGETTING = 0.75  # exponent of the step sizes; convergence needs more than 0.
 
 def updates_until(iteration: int, iterations: int, gradient: bool) -> int:
     """Return how many batches have been looked at when an iteration is over; without mini-batches one for each."""
-    early = max(iterations - _WHOLE_AT_END, 0)
+    early = max(iterations - WHOLE_AT_END, 0)
     return iteration if not gradient else _STEPS * min(iteration, early) + max(iteration - early, 0)
 
 
 def batch_sizes(count: int, classes: int, iterations: int, gradient: bool) -> np.ndarray:
     """Return how many particles each batch has, (updates,)."""
     sizes = np.full(updates_until(iterations, iterations, gradient), count)
-    early = len(sizes) - _WHOLE_AT_END
+    early = len(sizes) - WHOLE_AT_END
     if not gradient or early < _STEPS:
         return sizes
     mean = _PASSES * count / early
@@ -40,7 +40,7 @@ def batch_sizes(count: int, classes: int, iterations: int, gradient: bool) -> np
 
 def pays(count: int, classes: int, iterations: int) -> bool:
     """Return whether mini-batches are large enough to be trusted, and few enough passes to be worth it."""
-    early = updates_until(iterations, iterations, True) - _WHOLE_AT_END
+    early = updates_until(iterations, iterations, True) - WHOLE_AT_END
     return iterations >= 10 and _PASSES * count / early >= _PER_CLASS * classes
 
 

@@ -27,7 +27,7 @@ from cryosnake.numerics.refine.maximisation import group_scales
 from cryosnake.numerics.refine.reconstruction import mean_weight
 from cryosnake.numerics.refine.references import ClassReferences, class_references, empty_class_sums
 from cryosnake.numerics.refine.schedule import coarse_size
-from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, step_size, updates_until
+from cryosnake.programs.class2d_batches import WHOLE_AT_END, batch_rows, batch_sizes, step_size, updates_until
 from cryosnake.programs.class2d_model import Classification, Settings2D, best_resolution, next_size, plane_grid
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import Gathered, Pass, expect, thread_sums, update_statistics
@@ -91,8 +91,12 @@ def _prior(model: Classification, grid: PlaneGrid, step: float) -> np.ndarray:
 
 
 def search_plan(particles: Particles, model: Classification, settings: Settings2D) -> tuple[PlaneGrid, Pass]:
-    """Return what the next iteration searches; steps that the averages' resolution needs no finer are not halved."""
-    resolution = best_resolution(particles, model)
+    """Return what the next iteration searches; steps that the averages' resolution needs no finer are not halved.
+
+    The last iterations halve them all the same: from these come the averages and alignments that are kept.
+    """
+    last = model.iteration > settings.iterations - WHOLE_AT_END
+    resolution = 0.0 if last else best_resolution(particles, model)
     coarse = plane_grid(settings, model.perturbation)
     pixel, radius = particles.pixel_size, settings.diameter / 2.0
     fine_turns = is_fine_enough(np.radians(coarse.step) * radius, resolution)

@@ -65,7 +65,9 @@ def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int, mo
     Parameters
     ----------
     spectra
-        See `programs/class2d_validation.half_spectra`.
+        (classes, shells) each: "cross" and "norm" of half averages (`class_validation.cross_spectra`), "null_cross" and
+        "null_norm" of aligned noise, "ctf2" the mean squared CTF over the noise power; and "members" (classes,), how
+        many the halves were made of.
     counts : (classes,)
         Particles of each class.
     outline : int
