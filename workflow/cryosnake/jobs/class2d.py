@@ -38,8 +38,8 @@ JOB = JobType(
                   relion="nr_iter_em,nr_iter_grad"),
         Parameter("method", str, "auto", "em: all particles in every iteration. gradient: growing mini-batches and "
                   "three last iterations over all, several times fewer passes, for large sets. auto: gradient where "
-                  "there are enough particles for each class.", choices=("auto", "em", "gradient"), relion="do_em,do_grad",
-                  relion_values={"auto": "Yes,No", "em": "Yes,No", "gradient": "No,Yes"}),
+                  "there are enough particles for each class.", choices=("auto", "em", "gradient"),
+                  relion="do_em,do_grad", relion_values={"auto": "Yes,No", "em": "Yes,No", "gradient": "No,Yes"}),
         Parameter("tau2_fudge", float, 2.0, "Regularisation parameter T: larger gives finer, noisier averages.",
                   minimum=0.01, relion="tau_fudge"),
         Parameter("psi_step", float, 6.0, "In-plane angular step, after oversampling.", unit="degrees", minimum=0.5,
