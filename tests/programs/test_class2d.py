@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,8 +65,12 @@ def rotated(image, psi, shift):
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("class2d"), np.random.default_rng(2)
-    count, templates = 240, views()
+    return simulate(tmp_path_factory.mktemp("class2d"), 240)
+
+
+def simulate(folder, count):
+    """Write `count` particles of the three views, and truth.npz; return the folder."""
+    rng, templates = np.random.default_rng(2), views()
     view, psi = np.arange(count) % VIEWS, rng.uniform(-180, 180, count)
     shift = rng.normal(0, 1.0, (count, 2))
     images = np.stack([rotated(templates[v], p, s) for v, p, s in zip(view, psi, shift, strict=True)])
@@ -143,6 +148,77 @@ def test_more_classes_than_are_needed_stay_finite(project):
     classify(ctf=False, classes=40, iterations=4)
     assert np.isfinite(read_mrc("out/run_it004_classes.mrcs")[0]).all()
     assert np.isfinite(read_star("out/run_it004_model.star")["model_classes"]["rlnEstimatedResolution"]).all()
+
+
+def test_mini_batches_find_the_same_averages(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(simulate(tmp_path, 960))
+    Path("out").mkdir()
+    classify(ctf=False, method="gradient", iterations=12)
+    assert "mini-batches of 49 particles and more, then all: 5.8 passes in place of 12" in capsys.readouterr().out
+    averages, truth = read_mrc("out/run_it012_classes.mrcs")[0], np.load("truth.npz")
+    number = read_star("out/run_it012_data.star")["particles"]["rlnClassNumber"].to_numpy()
+    for view, template in enumerate(views()):
+        members = np.bincount(number[truth["view"] == view], minlength=7)[1:]
+        assert likeness(averages[members.argmax()], template) > 0.9, f"view {view}"
+    purest = sum(np.bincount(truth["view"][number == k]).max() for k in np.unique(number))
+    assert purest > 0.9 * len(number)
+
+
+def test_mini_batches_go_on_after_a_kill(project):
+    classify(ctf=False, method="gradient", iterations=12)
+    whole = read_star("out/run_it012_data.star")["particles"]
+    classify(ctf=False, method="gradient", iterations=12, continue_from="out/run_it005_optimiser.star")
+    resumed = read_star("out/run_it012_data.star")["particles"]
+    likelihood = [table["rlnLogLikeliContribution"].mean() for table in (whole, resumed)]
+    assert abs(likelihood[1] - likelihood[0]) < 3.0
+
+
+def test_the_resolution_of_a_class_is_an_honest_one(project, simulated):
+    """At the resolution that the last model.star claims the average still agrees with the true view (FRC above 0.4)."""
+    classify(ctf=False, iterations=12)
+    averages = read_mrc("out/run_it012_classes.mrcs")[0]
+    number = read_star("out/run_it012_data.star")["particles"]["rlnClassNumber"].to_numpy()
+    claimed = read_star("out/run_it012_model.star")["model_classes"]["rlnEstimatedResolution"].to_numpy()
+    tested = 0
+    for k in range(6):
+        members = np.load(simulated / "truth.npz")["view"][number == k + 1]
+        if len(members) >= 20 and np.bincount(members).max() > 0.9 * len(members):
+            shell = int(BOX * PIXEL / claimed[k] + 1e-6)
+            assert 3 <= shell <= BOX // 2
+            assert best_ring_correlation(averages[k], views()[np.bincount(members).argmax()], shell) > 0.4
+            tested += 1
+    assert tested >= 3
+
+
+def best_ring_correlation(image, template, shell):
+    """Mean Fourier ring correlation of shells `shell` − 1 and `shell` where the template lies best on the image."""
+    radius = np.hypot(np.fft.fftfreq(BOX, 1 / BOX)[:, None], np.fft.fftfreq(BOX, 1 / BOX))
+    rings, own = [np.rint(radius) == s for s in (shell - 1, shell)], np.fft.fft2(image)
+
+    def product(psi, x, y):
+        other = np.fft.fft2(rotated(template, psi, (x, y)))
+        return (own * other.conj()).real, np.abs(other) ** 2
+
+    def best(turns, shifts):
+        return max((product(*pose)[0][radius < 6].sum(), pose) for pose in
+                   ((psi, x, y) for psi in turns for x in shifts[0] for y in shifts[1]))[1]
+
+    psi, x, y = best(range(0, 360, 6), ([0], [0]))
+    for step in (1.0, 0.5):
+        near = step * np.arange(-2, 3)
+        psi, x, y = best([psi], (x + near, y + near))
+        psi, x, y = best(psi + 3 * near, ([x], [y]))
+    cross, power = product(psi, x, y)
+    return np.mean([cross[r].sum() / np.sqrt((np.abs(own[r]) ** 2).sum() * power[r].sum()) for r in rings])
+
+
+def test_all_particles_in_one_micrograph(project):
+    tables = read_star("particles.star")
+    tables["particles"]["rlnMicrographName"] = "one.mrc"
+    write_star("alone.star", tables)
+    classify(particles="alone.star", ctf=False, iterations=3)
+    model = read_star("out/run_it003_model.star")
+    assert len(model["model_groups"]) == 1 and np.isfinite(model["model_classes"]["rlnClassScore"]).all()
 
 
 def test_bad_input_is_refused(project):

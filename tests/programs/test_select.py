@@ -99,6 +99,58 @@ def test_class_averages_of_the_chosen_classes(tmp_path: Path, source: Path) -> N
     assert np.array_equal(written, stack[[1, 6]]) and pixel_size == pytest.approx(3.0)
 
 
+@pytest.fixture
+def ranked(tmp_path: Path) -> Path:
+    """A model.star of seven classes with scores, as the last iteration of Class2D leaves it."""
+    stack = np.random.default_rng(0).normal(size=(7, 8, 8)).astype(np.float32)
+    write_mrc(tmp_path / "run_it025_classes.mrcs", stack, 3.0, stack=True)
+    score = [0.9, 0.8, 0.2, 0.0, 0.0, 0.0, 0.6]
+    write_star(tmp_path / "run_it025_model.star", {
+        "model_general": {"rlnNrClasses": 7},
+        "model_classes": pd.DataFrame({
+            "rlnReferenceImage": [f"{i:06d}@{tmp_path}/run_it025_classes.mrcs" for i in range(1, 8)],
+            "rlnClassDistribution": np.full(7, 1 / 7), "rlnEstimatedResolution": np.linspace(10, 40, 7),
+            "rlnClassScore": score}),
+        "class_ranking": pd.DataFrame({"rlnClassNumber": np.arange(1, 8), "cryosnakeReason": [
+            "None", "None", "blurred beside the others", *["too few particles"] * 3, "None"]})})
+    return tmp_path / "run_it025_model.star"
+
+
+def test_junk_classes_go_and_the_table_says_why(tmp_path: Path, source: Path, ranked: Path) -> None:
+    out = choose(tmp_path, {"particles": source, "model": ranked}, minimum_score=0.5)
+    assert set(read_star(out / "particles.star")["particles"]["rlnClassNumber"]) == {1, 2, 7}
+    table = read_star(out / "class_selection.star")["class_selection"]
+    counts = np.bincount(particles()["rlnClassNumber"], minlength=8)[1:]
+    assert table["rlnSelected"].tolist() == [1, 1, 0, 0, 0, 0, 1]
+    assert table["cryosnakeParticles"].tolist() == counts.tolist()
+    assert table["cryosnakeReason"][2] == "blurred beside the others" and table["cryosnakeReason"][3] == "empty"
+    assert (out / "class_selection.png").stat().st_size > 1000
+    assert len(read_mrc(out / "class_averages.mrcs")[0]) == 3
+
+
+def test_scores_and_numbers_are_both_asked(tmp_path: Path, source: Path, ranked: Path) -> None:
+    out = choose(tmp_path, {"particles": source, "model": ranked}, minimum_score=0.5, classes=[2, 3])
+    assert set(read_star(out / "particles.star")["particles"]["rlnClassNumber"]) == {2}
+
+
+def test_scores_that_are_missing_or_too_low_are_explained(tmp_path: Path, source: Path, ranked: Path) -> None:
+    with pytest.raises(CryosnakeError, match=r"no class scores 0.95; the best of 4 has 0.90"):
+        choose(tmp_path, {"particles": source, "model": ranked}, minimum_score=0.95)
+    with pytest.raises(CryosnakeError, match=r"connect model"):
+        choose(tmp_path, {"particles": source}, minimum_score=0.5)
+    tables = read_star(ranked)
+    write_star(ranked, tables | {"model_classes": tables["model_classes"].drop(columns="rlnClassScore")})
+    with pytest.raises(CryosnakeError, match=r"has no rlnClassScore"):
+        choose(tmp_path, {"particles": source, "model": ranked}, minimum_score=0.5)
+
+
+def test_particles_that_slid_away_go(tmp_path: Path, source: Path) -> None:
+    out = choose(tmp_path, {"particles": source}, maximum_shift=12.0)
+    kept, every = read_star(out / "particles.star")["particles"], particles()
+    near = np.hypot(every["rlnOriginXAngst"], every["rlnOriginYAngst"]) <= 12.0
+    assert kept["rlnImageName"].tolist() == every["rlnImageName"][near].tolist() and 0 < near.sum() < 300
+
+
 def test_of_near_particles_the_last_is_kept(tmp_path: Path) -> None:
     table = particles(4)
     table["rlnMicrographName"] = ["a", "a", "a", "b"]

@@ -34,7 +34,12 @@ JOB = JobType(
                   relion="nr_classes"),
         Parameter("particle_diameter", float, None, "Diameter of the soft mask about the particle.", unit="Å",
                   minimum=1, required=True, relion="particle_diameter"),
-        Parameter("iterations", int, 25, "Number of iterations.", minimum=1, maximum=999, relion="nr_iter_em"),
+        Parameter("iterations", int, 25, "Number of iterations.", minimum=1, maximum=999,
+                  relion="nr_iter_em,nr_iter_grad"),
+        Parameter("method", str, "auto", "em: all particles in every iteration. gradient: growing mini-batches and "
+                  "three last iterations over all, several times fewer passes, for large sets. auto: gradient where "
+                  "there are enough particles for each class.", choices=("auto", "em", "gradient"),
+                  relion="do_em,do_grad", relion_values={"auto": "Yes,No", "em": "Yes,No", "gradient": "No,Yes"}),
         Parameter("tau2_fudge", float, 2.0, "Regularisation parameter T: larger gives finer, noisier averages.",
                   minimum=0.01, relion="tau_fudge"),
         Parameter("psi_step", float, 6.0, "In-plane angular step, after oversampling.", unit="degrees", minimum=0.5,
@@ -58,7 +63,6 @@ JOB = JobType(
         DEVICE,
     ),
     program="cryosnake.programs.class2d",
-    relion_options={"do_em": "Yes", "do_grad": "No"},
     resources=Resources(threads=2, mem_mb=8000, runtime=240),
     clean=CleanUp(intermediate=("run_it*_data.star", "run_it*_model.star", "run_it*_optimiser.star",
                                 "run_it*_sampling.star", "run_it*_classes.mrcs")),

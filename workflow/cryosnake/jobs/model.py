@@ -47,7 +47,8 @@ class Parameter:
     `kind` is bool, int, float, str, or `list[int]`, `list[float]`, `list[str]` (with `length` when it is fixed).
     A default of None means "not set". `relion` is the variable in RELION's job.star; where RELION's value differs in
     form, `relion_values` maps ours to RELION's text; a list writes one variable per item when `relion` holds names
-    separated by commas ("patch_x,patch_y"); `relion_switch` is a variable that is Yes when the value is set (and not
+    separated by commas ("patch_x,patch_y"), and `relion_values` may then hold as many texts, separated by commas;
+    `relion_switch` is a variable that is Yes when the value is set (and not
     false) and No otherwise. `microscope` names the key of the config's `microscope:` block that supplies the default.
     `identity=False` marks options that change speed only: they make no new job.
     """

@@ -24,7 +24,7 @@ JOB = JobType(
         Slot("particles", (PARTICLES,), "Particles to choose from; give particles or micrographs.", required=False,
              relion="fn_data"),
         Slot("micrographs", (MICROGRAPHS,), "Micrographs to choose from.", required=False, relion="fn_mic"),
-        Slot("model", (MODEL,), "model.star of the classification, for the averages of the chosen classes.",
+        Slot("model", (MODEL,), "model.star of the classification, for the averages and scores of the classes.",
              required=False, relion="fn_model"),
     ),
     outputs=(
@@ -37,6 +37,11 @@ JOB = JobType(
     parameters=(
         Parameter("classes", list[int], None, "Numbers of the classes to keep, from 1.", minimum=1),
         Parameter("minimal_class_size", int, None, "Keep only classes with at least so many particles.", minimum=1),
+        Parameter("minimum_score", float, None, "Keep only classes that Class2D's ranking gives at least this score; "
+                  "0.5 parts classes of particles from junk. Needs model; class_selection.star says why.", minimum=0,
+                  maximum=1, relion="rank_threshold", relion_switch="do_class_ranker"),
+        Parameter("maximum_shift", float, None, "Leave out particles that alignment moved further than this: with half "
+                  "the particle's diameter, picks that slid onto a neighbour.", unit="Å", minimum=0),
         Parameter("label", str, None, "Column to choose by, such as rlnCtfMaxResolution.", relion="select_label",
                   relion_switch="do_select_values"),
         Parameter("minimum", float, None, "Smallest value of that column to keep.", relion="select_minval"),

@@ -11,23 +11,27 @@ import numpy as np
 import scipy.fft
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.numerics.refine.classes import class_shells, random_seeds
+from cryosnake.numerics.refine.class_ranking import KEEP
 from cryosnake.numerics.refine.grids import shift_grid
+from cryosnake.numerics.refine.images import shift_images
+from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, pays, updates_until
 from cryosnake.programs.class2d_files import read_classification, write_classes, write_unmasked
+from cryosnake.programs.class2d_iteration import first_seeds, iterate
 from cryosnake.programs.class2d_model import (
     FIRST_RESOLUTION,
     Classification,
     Settings2D,
-    first_averages,
-    iterate,
+    best_resolution,
     next_size,
     plane_grid,
 )
+from cryosnake.programs.class2d_validation import Validation, validate
 from cryosnake.programs.particles import Particles, read_particles, refuse_gpu
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
 Report = Callable[[int, int, str], None]
+_WRITE_EVERY = 5  # iterations over mini-batches
 
 
 def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Report) -> None:
@@ -49,29 +53,49 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         model = _start(particles, settings)
         write_classes(particles, model, settings, root, options)
     while model.iteration < options.iterations:
-        model = _one(particles, model, settings, options, progress)
-        write_classes(particles, model, settings, root, options)
+        model = _one(particles, model, settings, progress)
+        last = model.iteration == options.iterations
+        validation = validate(particles, model, settings) if last else None
+        if last or _to_be_written(particles, model):
+            write_classes(particles, model, settings, root, options, validation)
+        if validation is not None:
+            _print_ranking(particles, model, validation)
     if model.unmasked.size:
         write_unmasked(particles, model, root)
 
 
-def _one(particles: Particles, model: Classification, settings: Settings2D, options: Any, progress: Report,
-         ) -> Classification:
+def _to_be_written(particles: Particles, model: Classification) -> bool:
+    """Return whether an iteration leaves files: of those over mini-batches only every fifth does."""
+    return len(model.rows) == len(particles) or model.iteration % _WRITE_EVERY == 0
+
+
+def _print_ranking(particles: Particles, model: Classification, validation: Validation) -> None:
+    ranking, counts = validation.ranking, np.bincount(model.state.klass, minlength=len(model.averages))
+    length = particles.box * particles.pixel_size
+    for k in np.argsort(-counts, kind="stable"):
+        if counts[k]:
+            print(f"class {k + 1:3d}: {counts[k]:6d} particles, {length / ranking.shells[k]:5.1f} Å, score "
+                  f"{ranking.score[k]:.2f}  {ranking.reason(int(k))}")
+    good = counts[ranking.score >= KEEP].sum() / max(counts.sum(), 1)
+    print(f"{good:.0%} of the particles are in classes that score {KEEP:g} or more", flush=True)
+
+
+def _one(particles: Particles, model: Classification, settings: Settings2D, progress: Report) -> Classification:
     begin, number = time.monotonic(), model.iteration + 1
-    total = len(particles) * options.iterations
+    sizes = batch_sizes(len(particles), settings.classes, settings.iterations, settings.gradient)
+    before = int(sizes[: updates_until(number - 1, settings.iterations, settings.gradient)].sum())
 
     def report(done: int) -> None:
-        progress(len(particles) * (number - 1) + done, total, f"iteration {number}")
+        progress(before + done, int(sizes.sum()), f"iteration {number}")
 
     report(0)
     model = iterate(particles, model, settings, report)
-    pixel, shells = particles.pixel_size, class_shells(model.ssnr)
-    length, members = particles.box * pixel, np.bincount(model.state.klass, minlength=settings.classes)
-    print(f"iteration {number:3d}: best class {length / shells.max():.1f} Å, {(members > 0).sum()} of "
-          f"{settings.classes} classes in use, largest {members.max() / len(particles):.0%}, {model.size} px, Pmax "
-          f"{model.state.top_weight.mean():.3f}, changes {model.change[0]:.1f}° {model.change[1] * pixel:.2f} Å "
-          f"{model.change[2]:.1%} of classes, {time.monotonic() - begin:.1f} s", flush=True)
-    model.size = next_size(particles, model.ssnr, settings)
+    members = np.bincount(model.state.klass[model.rows], minlength=settings.classes)
+    shift = model.change[1] * particles.pixel_size
+    print(f"iteration {number:3d}: best class {best_resolution(particles, model):.1f} Å, {len(model.rows)} particles, "
+          f"{(members > 0).sum()} of {settings.classes} classes in use, largest {members.max() / len(model.rows):.0%}, "
+          f"{model.size} px, Pmax {model.state.top_weight[model.rows].mean():.3f}, changes {model.change[0]:.1f}° "
+          f"{shift:.2f} Å {model.change[2]:.1%} of classes, {time.monotonic() - begin:.1f} s", flush=True)
     return model
 
 
@@ -85,26 +109,48 @@ def _settings(particles: Particles, options: Any) -> Settings2D:
                              "ask for fewer classes.")
     return Settings2D(options.classes, options.particle_diameter, options.tau2_fudge, 2.0 * options.psi_step,
                       options.offset_range, 2.0 * options.offset_step, options.ctf, options.ctf_intact_first_peak,
-                      options.zero_mask, max(options.highres_limit or 0.0, 0.0), options.center_classes, options.seed)
+                      options.zero_mask, max(options.highres_limit or 0.0, 0.0), options.center_classes, options.seed,
+                      options.iterations, _is_gradient(len(particles), options))
+
+
+def _is_gradient(count: int, options: Any) -> bool:
+    """Return whether the iterations are over mini-batches; `auto` decides by the number of particles."""
+    return options.method == "gradient" or (options.method == "auto"
+                                            and pays(count, options.classes, options.iterations))
 
 
 def _start(particles: Particles, settings: Settings2D) -> Classification:
-    box, pixel = particles.box, particles.pixel_size
+    box, pixel, count = particles.box, particles.pixel_size, len(particles)
     state = first_assignments(particles)
-    state.klass = random_seeds(len(particles), settings.classes, np.random.default_rng([settings.seed, 0]))
+    state.klass = first_seeds(count, settings)
+    sizes = batch_sizes(count, settings.classes, settings.iterations, settings.gradient)
+    rows = batch_rows(count, sizes, 1, settings.seed)
     mask = image_mask(particles, settings.diameter)
-    rows = np.arange(len(particles))
     statistics = first_statistics(particles, rows, state.offset, mask, settings.classes)
     shell = min(max(int(box * pixel / FIRST_RESOLUTION), 2), box // 2)
-    averages = _low_passed(first_averages(particles, state.klass, state.offset, settings.classes), shell)
+    averages = _low_passed(_plain_averages(particles, rows, state.klass, state.offset, settings.classes), shell)
     averages *= mask
     ssnr = np.tile(np.where(np.arange(box // 2 + 1) <= shell, 10.0, 0.0), (settings.classes, 1))
-    grid = plane_grid(settings, 0.0)
-    print(f"{len(particles)} particles, {box} px of {pixel:g} Å, {len(particles.group_names)} micrographs, "
+    grid, passes = plane_grid(settings, 0.0), sizes.sum() / count
+    print(f"{count} particles, {box} px of {pixel:g} Å, {len(particles.group_names)} micrographs, "
           f"{len(particles.tables['optics'])} optics group(s); {settings.classes} classes, {grid.psi_count} angles of "
-          f"{grid.step:g}°, {len(shift_grid(settings.offset_range, settings.offset_step).coarse)} shifts", flush=True)
+          f"{grid.step:g}°, {len(shift_grid(settings.offset_range, settings.offset_step).coarse)} shifts; "
+          + (f"mini-batches of {sizes.min()} particles and more, then all: {passes:.1f} passes in place of "
+             f"{settings.iterations}" if settings.gradient else "all particles in every iteration"), flush=True)
     return Classification(0, state, statistics, averages, ssnr, next_size(particles, ssnr, settings),
-                          np.zeros((settings.classes, 1)))
+                          np.zeros_like(ssnr), rows)
+
+
+def _plain_averages(particles: Particles, chosen: np.ndarray, classes: np.ndarray, offsets: np.ndarray, count: int,
+                    ) -> np.ndarray:
+    """Return the averages (count, box, box) of the chosen particles of each class."""
+    total = np.zeros((count, particles.box**2))
+    for begin in range(0, len(chosen), 256):
+        rows = chosen[begin : begin + 256]
+        member = (classes[rows] == np.arange(count)[:, None]).astype(np.float32)
+        total += member @ shift_images(particles.images(rows), np.rint(offsets[rows])).reshape(len(rows), -1)
+    number = np.maximum(np.bincount(classes[chosen], minlength=count), 1)
+    return (total / number[:, None]).astype(np.float32).reshape(count, particles.box, particles.box)
 
 
 def _low_passed(images: np.ndarray, shell: int) -> np.ndarray:

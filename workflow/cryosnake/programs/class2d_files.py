@@ -14,6 +14,7 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.numerics.refine.classes import class_shells
 from cryosnake.programs.class2d_model import Classification, Settings2D, next_size, plane_grid
+from cryosnake.programs.class2d_validation import Validation
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_state import Statistics
 from cryosnake.programs.refine_tables import (
@@ -27,12 +28,13 @@ from cryosnake.programs.refine_tables import (
 )
 
 
-def write_classes(particles: Particles, model: Classification, settings: Settings2D, root: Path, options: Any) -> None:
+def write_classes(particles: Particles, model: Classification, settings: Settings2D, root: Path, options: Any,
+                  validation: Validation | None = None) -> None:
     """Write `<root>_itNNN_…`; the optimiser last, so that it never names a file that is not there."""
     name = f"{root}_it{model.iteration:03d}"
     write_mrc(f"{name}_classes.mrcs", model.averages, particles.pixel_size, stack=True)
     write_star(f"{name}_data.star", data_tables(particles, model.state, None))
-    write_star(f"{name}_model.star", _model_tables(particles, model, settings, f"{name}_classes.mrcs"))
+    write_star(f"{name}_model.star", _model_tables(particles, model, settings, f"{name}_classes.mrcs", validation))
     write_star(f"{name}_sampling.star", {"sampling_general": _sampling(particles, model, settings)})
     write_star(f"{name}_optimiser.star", {"optimiser_general": optimiser_list(
         root=str(root), models=[f"{name}_model.star"], data=f"{name}_data.star", sampling=f"{name}_sampling.star",
@@ -52,7 +54,8 @@ def write_unmasked(particles: Particles, model: Classification, root: Path) -> N
     write_mrc(f"{root}_unmasked_classes.mrcs", model.unmasked, particles.pixel_size, stack=True)
 
 
-def _model_tables(particles: Particles, model: Classification, settings: Settings2D, images: str) -> dict[str, Any]:
+def _model_tables(particles: Particles, model: Classification, settings: Settings2D, images: str,
+                  validation: Validation | None) -> dict[str, Any]:
     statistics, pixel = model.statistics, particles.pixel_size
     length = particles.box * pixel
     resolution = length / class_shells(model.ssnr)
@@ -76,12 +79,31 @@ def _model_tables(particles: Particles, model: Classification, settings: Setting
         "rlnOverallFourierCompleteness": np.ones(count), "rlnClassPriorOffsetX": np.zeros(count),
         "rlnClassPriorOffsetY": np.zeros(count)})
     tables: dict[str, Any] = {"model_general": general, "model_classes": classes}
+    if validation is not None:
+        _add_validation(tables, particles, model, validation)
     for k in range(count):
         tables[f"model_class_{k + 1}"] = class_table(particles, model.ssnr[k], np.zeros(model.ssnr.shape[1]),
                                                      model.weight[k], dimensions=2)
     everyone = np.ones(len(particles), bool)
     tables["model_groups"] = group_table(particles, everyone, statistics.scale)
     return tables | noise_tables(particles, statistics.noise, everyone)
+
+
+def _add_validation(tables: dict[str, Any], particles: Particles, model: Classification, validation: Validation,
+                    ) -> None:
+    """Put score, accuracies and the resolution of the half averages into model_classes; why, into class_ranking."""
+    ranking, classes = validation.ranking, tables["model_classes"]
+    count, length = len(classes), particles.box * particles.pixel_size
+    classes["rlnAccuracyRotations"] = validation.accuracy[:, 0]
+    known = validation.accuracy[:, 1] < 999.0
+    classes["rlnAccuracyTranslationsAngst"] = np.where(known, validation.accuracy[:, 1] * particles.pixel_size, 999.0)
+    classes["rlnEstimatedResolution"] = length / ranking.shells
+    classes["rlnClassScore"] = ranking.score
+    members = np.bincount(model.state.klass, minlength=count)
+    tables["class_ranking"] = pd.DataFrame({
+        "rlnClassNumber": np.arange(1, count + 1), "rlnClassScore": ranking.score, "cryosnakeParticles": members,
+        **{f"cryosnake{name.title()}": answer for name, answer in ranking.answers.items()},
+        "cryosnakeReason": [ranking.reason(k) or "None" for k in range(count)]})
 
 
 def _sampling(particles: Particles, model: Classification, settings: Settings2D) -> dict[str, Any]:
@@ -122,4 +144,11 @@ def read_classification(path: str | os.PathLike[str], particles: Particles, sett
         read_noise(model, particles), model["model_groups"]["rlnGroupScaleCorrection"].to_numpy(float),
         float(row["rlnNormCorrectionAverage"]), float(row["rlnSigmaOffsetsAngst"]) / pixel, direction / direction.sum())
     return Classification(int(general["rlnCurrentIteration"]), state, statistics, averages, ssnr,
-                          next_size(particles, ssnr, settings), np.zeros((len(classes), 1)))
+                          next_size(particles, ssnr, settings), _weights(model, len(classes)),
+                          np.arange(len(particles)))
+
+
+def _weights(model: dict[str, pd.DataFrame], classes: int) -> np.ndarray:
+    """Return the mean weights (classes, shells) behind rlnReferenceSigma2, see `refine_tables.class_table`."""
+    sigma2 = np.stack([model[f"model_class_{k + 1}"]["rlnReferenceSigma2"].to_numpy(float) for k in range(classes)])
+    return np.divide(0.125, sigma2, out=np.zeros_like(sigma2), where=sigma2 > 0)

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star, write_star
-from cryosnake.programs.select_classes import chosen_classes, write_class_averages
+from cryosnake.programs.select_classes import chosen_classes, write_class_averages, write_class_selection
 from cryosnake.programs.select_images import keep_by_statistics
-from cryosnake.programs.select_rows import keep_by_class, keep_by_value, keep_without_duplicates, parts_of
+from cryosnake.programs.select_rows import (
+    keep_by_class,
+    keep_by_shift,
+    keep_by_value,
+    keep_without_duplicates,
+    parts_of,
+)
+from cryosnake.report.job_pictures import draw_pictures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,15 +40,19 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         raise CryosnakeError(f"{path} has no block data_{kind}, only {', '.join(tables)}; connect a job that makes "
                              f"{kind}")
     rows = tables[kind]
-    classes = chosen_classes(options, rows, path) if kind == "particles" else None
+    model = str(inputs["model"]) if "model" in inputs else None
+    classes = chosen_classes(options, rows, path, model) if kind == "particles" else None
     chosen = select(rows, tables.get("optics"), options, classes, path, kind, progress)
     folder = Path(out)
     _write(folder / f"{kind}.star", tables, kind, chosen)
     for number, part in enumerate(_parts(chosen, options, kind, path), 1):
         _write(folder / f"{kind}_split{number}.star", tables, kind, part)
         print(f"{kind}_split{number}.star: {len(part)} rows")
-    if "model" in inputs:
-        write_class_averages(str(inputs["model"]), classes, folder)
+    if model is not None:
+        write_class_averages(model, classes, folder)
+    if model is not None and options.minimum_score is not None:
+        write_class_selection(model, rows, path, classes, folder)
+        draw_pictures(["class_selection"], folder, {})
     progress(1, 1, "done")
 
 
@@ -57,6 +68,8 @@ def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: Any, classe
     steps: list[tuple[str, Callable[[pd.DataFrame], Any]]] = []
     if classes is not None:
         steps.append(("class", lambda rows: keep_by_class(rows, classes, path)))
+    if options.maximum_shift is not None:
+        steps.append(("shift", lambda rows: keep_by_shift(rows, options.maximum_shift, path)))
     if options.label is not None:
         steps.append((options.label, lambda rows: keep_by_value(rows, options.label, options.minimum, options.maximum,
                                                                 path)))

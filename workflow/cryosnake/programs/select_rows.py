@@ -44,6 +44,11 @@ def keep_by_class(rows: pd.DataFrame, classes: list[int], path: str) -> np.ndarr
     return np.isin(column_of(rows, "rlnClassNumber", path), classes)
 
 
+def keep_by_shift(rows: pd.DataFrame, maximum: float, path: str) -> np.ndarray:
+    """Return which particles were moved by at most `maximum` Å by alignment."""
+    return np.hypot(column_of(rows, "rlnOriginXAngst", path), column_of(rows, "rlnOriginYAngst", path)) <= maximum
+
+
 def keep_without_duplicates(rows: pd.DataFrame, optics: pd.DataFrame | None, distance: float,
                             pixel_size: float | None, path: str) -> np.ndarray:
     """Return which particles have no later one of their micrograph within `distance` (Å): RELION's rule.

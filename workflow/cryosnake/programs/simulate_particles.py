@@ -16,6 +16,7 @@ from cryosnake.numerics.simulation.atoms import Atoms
 from cryosnake.numerics.simulation.density import density_from_atoms
 from cryosnake.numerics.simulation.micrograph import Defocus, Optics, contrast_images, delocalised_box, random_poses
 from cryosnake.numerics.simulation.protein import pseudo_protein
+from cryosnake.programs.simulate_false_picks import false_kinds, replace_false_picks
 from cryosnake.programs.simulate_settings import Progress, silent
 
 _CHUNK = 64
@@ -40,6 +41,7 @@ def simulate_particles(
     b_factor: float = 80.0,
     per_micrograph: int = 100,
     prefix: str = "",
+    false_picks: float = 0.0,
     seed: int = 1,
     progress: Progress = silent,
 ) -> None:
@@ -70,6 +72,9 @@ def simulate_particles(
         Particles that share rlnMicrographName and the defocus.
     prefix : str
         What stands before `particles.mrcs` in rlnImageName, for example "Extract/job001/".
+    false_picks : float
+        Share of the images that are no particles, see `simulate_false_picks`: truth/particles.star says which in
+        rlnClassNumber (0 a particle, 1 empty, 2 parts of neighbours, 3 contamination).
     seed : int
         The same seed gives the same bytes.
     progress : callable
@@ -91,6 +96,11 @@ def simulate_particles(
     table = _random_table(rng, count, per_micrograph, defocus, astigmatism, shift)
     signal = _signal(atoms, table, box, optics, b_factor, progress)
     noise = float(np.sqrt(signal.var() / snr))
+    if false_picks > 0:
+        own = np.random.default_rng([seed, 1])  # the particles stay those of the same seed without false picks
+        kinds = false_kinds(own, count, false_picks)
+        replace_false_picks(signal, kinds, own, atoms, table, optics, b_factor)
+        table["rlnClassNumber"] = kinds
     images = signal / np.float32(noise) + rng.standard_normal(signal.shape, dtype=np.float32)
     write_mrc(folder / "particles.mrcs", _normalised(images), pixel_size, stack=True)
     density = density_from_atoms(atoms, box, pixel_size, b_factor)
@@ -100,7 +110,7 @@ def simulate_particles(
     table.insert(0, "rlnImageName", [f"{number:06d}@{prefix}particles.mrcs" for number in range(1, count + 1)])
     groups = _optics_table(optics, box)
     write_star(folder / "truth/particles.star", {"optics": groups, "particles": table})
-    poses = [label for label in table if str(label).startswith(("rlnAngle", "rlnOrigin"))]
+    poses = [label for label in table if str(label).startswith(("rlnAngle", "rlnOrigin", "rlnClass"))]
     write_star(folder / "particles.star", {"optics": groups, "particles": table.drop(columns=poses)})
     progress(count, count, "done")
 

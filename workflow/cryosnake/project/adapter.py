@@ -67,8 +67,11 @@ def _parameter_options(parameter: Parameter, value: Any, present: dict[str, str]
         return options  # RELION takes its own default; "" is no number to it
     names = [name.strip() for name in parameter.relion.split(",") if name.strip()]
     if len(names) > 1:
-        items = value if isinstance(value, list) else [value] * len(names)
-        options.update({name: _text(parameter, item) for name, item in zip(names, items, strict=False)})
+        if not isinstance(value, list):  # one value for all, or a text for each
+            text = _text(parameter, value).split(",") if value in parameter.relion_values else [value] * len(names)
+            options.update(zip(names, (_text(parameter, item) for item in text), strict=True))
+        else:
+            options.update({name: _text(parameter, item) for name, item in zip(names, value, strict=False)})
     elif names and not (value is None and (parameter.kind is not str or present.get(names[0]))):
         options[names[0]] = _text(parameter, value)
     if parameter.relion_switch:

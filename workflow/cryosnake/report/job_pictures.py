@@ -95,6 +95,16 @@ def _class_maps(out: Path, parameters: Mapping[str, Any]) -> Figure:
                         classes["rlnEstimatedResolution"].to_numpy(float), maps[0][1])
 
 
+def _class_selection(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.io.mrc import read_images
+    from cryosnake.report.classes_panel import class_montage
+
+    table = read_star(out / "class_selection.star")["class_selection"]
+    return class_montage(read_images(table["rlnReferenceImage"].tolist()), table["cryosnakeParticles"].to_numpy(),
+                         table["rlnEstimatedResolution"].to_numpy(float), kept=table["rlnSelected"].to_numpy(bool),
+                         scores=table["rlnClassScore"].to_numpy(float), title="Selection")
+
+
 def _refine_fsc(out: Path, _: Mapping[str, Any]) -> Figure:
     from cryosnake.report.fsc_panel import fsc_curves
 
@@ -149,6 +159,7 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "particles": _particles,
     "class_averages": _class_averages,
     "class_maps": _class_maps,
+    "class_selection": _class_selection,
     "fsc": _refine_fsc,
     "map": _refine_map,
     "angular_distribution": _angular_distribution,

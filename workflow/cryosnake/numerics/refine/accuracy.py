@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.bands import Band
+from cryosnake.numerics.refine.references import ClassReferences
 
 _LIKELIHOOD_RATIO = np.log(100.0)  # two poses are told apart when one is a hundred times more likely
 _ANGLES = np.geomspace(0.05, 30.0, 20)  # degrees
@@ -39,6 +40,18 @@ def estimate_accuracy(transform: np.ndarray, poses: np.ndarray, ctf: np.ndarray,
     angle_errors = np.stack([_distance(true, _complex(transform, _turned(poses, axes, angle), band), ctf)
                              for angle in _ANGLES], 1)
     heading = rng.uniform(0, 2 * np.pi, len(poses))
+    unit = np.stack([np.cos(heading), np.sin(heading)], -1)
+    shift_errors = np.stack([_distance(true, true * band.phases(unit * length), ctf) for length in _SHIFTS], 1)
+    return _crossing(angle_errors, _ANGLES), _crossing(shift_errors, _SHIFTS)
+
+
+def estimate_plane_accuracy(references: ClassReferences, number: int, psi: np.ndarray, ctf: np.ndarray, band: Band,
+                            rng: np.random.Generator) -> tuple[float, float]:
+    """Return what `estimate_accuracy` does for members at psi (n,) degrees of the class average `number`."""
+    classes = np.full(len(psi), number)
+    true = references.at(classes, psi, band)
+    angle_errors = np.stack([_distance(true, references.at(classes, psi + angle, band), ctf) for angle in _ANGLES], 1)
+    heading = rng.uniform(0, 2 * np.pi, len(psi))
     unit = np.stack([np.cos(heading), np.sin(heading)], -1)
     shift_errors = np.stack([_distance(true, true * band.phases(unit * length), ctf) for length in _SHIFTS], 1)
     return _crossing(angle_errors, _ANGLES), _crossing(shift_errors, _SHIFTS)

@@ -48,6 +48,11 @@ class Band:
         result.real, result.imag = np.cos(angle), np.sin(angle)
         return result
 
+    def phases_each(self, shifts: np.ndarray) -> np.ndarray:
+        """Return the phases of one shift for each image (n, 2): the same formula, made in single precision."""
+        angle = np.float32(-2.0 * np.pi / self.box) * (shifts.astype(np.float32) @ np.stack([self.kx, self.ky]))
+        return np.exp(1j * angle).astype(np.complex64)
+
 
 def full_band(box: int) -> Band:
     """Return the band up to the Nyquist frequency.

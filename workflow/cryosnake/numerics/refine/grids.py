@@ -206,11 +206,15 @@ def sphere_grid(order: int, symmetry: str, perturbation: float = 0.0, whole: boo
 
 @dataclass(frozen=True)
 class PlaneGrid:
-    """In-plane orientations of class averages: number = class · psi_count + psi index."""
+    """In-plane orientations of class averages: number = class · psi_count + psi index.
+
+    `children` is 2, or 1 where the coarse step is fine enough: a coarse orientation is then its own child.
+    """
 
     classes: int
     psi_count: int
     perturbation: float
+    children: int = 2
 
     @property
     def step(self) -> float:
@@ -221,11 +225,6 @@ class PlaneGrid:
     def size(self) -> int:
         """Number of coarse orientations of all classes."""
         return self.classes * self.psi_count
-
-    @property
-    def children(self) -> int:
-        """Number of oversampled orientations of each coarse one."""
-        return 2
 
     def direction_of(self, numbers: np.ndarray) -> np.ndarray:
         """Return the class (counted from 0)."""
@@ -240,20 +239,24 @@ class PlaneGrid:
         return (numbers % self.psi_count + self.perturbation) * self.step
 
     def child_angles(self, numbers: np.ndarray) -> np.ndarray:
-        """Return psi (n, 2) in degrees of the oversampled orientations."""
-        return self.angles(numbers)[:, None] + np.array([-0.25, 0.25]) * self.step
+        """Return psi (n, children) in degrees of the oversampled orientations."""
+        apart = np.array([-0.25, 0.25]) if self.children == 2 else np.zeros(1)
+        return self.angles(numbers)[:, None] + apart * self.step
 
 
 @dataclass(frozen=True)
 class ShiftGrid:
-    """Shifts in pixels: coarse (t, 2), oversampled (f, 2), and the oversampled ones of each coarse one, sub (t, 4)."""
+    """Shifts in pixels: coarse (t, 2), oversampled (f, 2), and the oversampled ones of each coarse one, sub (t, 4).
+
+    Without oversampling the fine shifts are the coarse ones, and sub is (t, 1).
+    """
 
     coarse: np.ndarray
     fine: np.ndarray
     sub: np.ndarray
 
 
-def shift_grid(reach: float, step: float, perturbation: float = 0.0) -> ShiftGrid:
+def shift_grid(reach: float, step: float, perturbation: float = 0.0, oversampled: bool = True) -> ShiftGrid:
     """Return the shifts on a square grid of `step` pixels within a circle of `reach` pixels.
 
     >>> shift_grid(5.0, 2.0).coarse.shape, shift_grid(5.0, 2.0).fine.shape
@@ -265,5 +268,7 @@ def shift_grid(reach: float, step: float, perturbation: float = 0.0) -> ShiftGri
     coarse = np.stack([x[inside], y[inside]], -1)
     quarter = step / 4.0 * np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)])
     coarse = coarse + perturbation * step
+    if not oversampled:
+        return ShiftGrid(coarse, coarse, np.arange(len(coarse))[:, None])
     fine = coarse[:, None, :] + quarter
     return ShiftGrid(coarse, fine.reshape(-1, 2), np.arange(4 * len(coarse)).reshape(-1, 4))

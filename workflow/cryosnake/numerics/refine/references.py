@@ -101,6 +101,11 @@ class ClassReferences:
         classes = np.repeat(self.grid.direction_of(numbers), self.grid.children)
         return self._slices(classes, self.grid.child_angles(numbers).ravel(), band)
 
+    def at(self, classes: np.ndarray, psi: np.ndarray, band: Band) -> np.ndarray:
+        """Return the slices, complex64 (n, pixels), of classes (n,) turned by psi (n,) degrees."""
+        real, imaginary = self._slices(classes, psi, band)
+        return real + np.complex64(1j) * imaginary
+
     def _slices(self, classes: np.ndarray, psi: np.ndarray, band: Band) -> Slices:
         real = np.empty((len(psi), band.kx.size), np.float32)
         imaginary = np.empty_like(real)
@@ -179,3 +184,10 @@ def _insert_lines(sums, classes, psi, kx, ky, padding, real, imaginary, weight):
                         cell[0] += g * re
                         cell[1] += g * im
                         cell[2] += g * w
+
+
+def insert_planes(sums: np.ndarray, classes: np.ndarray, psi: np.ndarray, band: Band, data: np.ndarray,
+                  weight: np.ndarray) -> None:
+    """Add images (n, pixels) complex64 at psi (n,) degrees, with weights, to sums (threads, classes, …), in place."""
+    _insert_lines(sums, classes, np.radians(psi), band.kx, band.ky, 2, np.ascontiguousarray(data.real),
+                  np.ascontiguousarray(data.imag), weight)

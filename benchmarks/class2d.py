@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Class2D's figures: false picks that the ranking drops, mini-batches beside full iterations, and real particles.
+
+    python benchmarks/class2d.py [--seeds 3] [--particles 600] [--snr 0.1] [--classes 12] [--data FOLDER]
+
+Junk: simulated particles (box 48, 4.67 Å) of which a fifth are false picks, of three kinds (empty ice, parts of
+neighbours, lumps of ice): the share of each kind in classes that score below 0.5, and of the particles in those above.
+Neighbours that alignment moved onto themselves are particles again; with `maximum_shift` of half the diameter they go
+too. Mini-batches: CPU seconds and passes of both methods, what they end with (log likelihood per particle, resolution,
+and how well classes part views: the mean over particles of the largest eigenvalue of ⟨d dᵀ⟩ of the class's true viewing
+directions d, 1/3 for no order, 1 for one view). Real: the β-galactosidase picks, of which 707 are known particles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import resource
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+import numpy as np
+
+from cryosnake.io.mrc import read_mrc
+from cryosnake.io.star import read_star
+from cryosnake.jobs.class2d import JOB
+from cryosnake.numerics.euler import euler_to_matrix
+from cryosnake.numerics.projection import central_slices
+from cryosnake.numerics.refine.bands import full_band
+from cryosnake.numerics.refine.class_validation import correlation, cross_spectra, half_averages
+from cryosnake.numerics.refine.references import class_references, empty_class_sums, insert_planes, map_reference
+from cryosnake.programs import class2d
+from cryosnake.programs.particles import Particles, read_particles
+from cryosnake.programs.simulate_particles import simulate_particles
+
+DIAMETER, KINDS = 180.0, ("empty", "neighbours", "contamination")
+
+
+def classify(source: str, out: str, **changed: Any) -> tuple[Any, Any, float]:
+    """Run Class2D and return the particles' rows, the classes' rows, and the CPU seconds."""
+    options = SimpleNamespace(**{p.name: p.default for p in JOB.parameters} | {"particle_diameter": DIAMETER} | changed)
+    Path(out).mkdir(exist_ok=True)
+    before = cpu_seconds()
+    with contextlib.redirect_stdout(io.StringIO()):
+        class2d.run(options, {"particles": source}, out, lambda done, total, message: None)
+    root = f"{out}/run_it{options.iterations:03d}"
+    return (read_star(f"{root}_data.star")["particles"], read_star(f"{root}_model.star")["model_classes"],
+            cpu_seconds() - before)
+
+
+def cpu_seconds() -> float:
+    """Return user and system time so far of this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def kept(rows: Any, classes: Any) -> np.ndarray:
+    """Return which particles are in classes that score 0.5 or more."""
+    return classes["rlnClassScore"].to_numpy(float)[rows["rlnClassNumber"].to_numpy(int) - 1] >= 0.5
+
+
+def junk(seed: int, count: int, snr: float, classes: int) -> tuple[float, float]:
+    """Print what becomes of a fifth of false picks; return the shares of false picks dropped and particles kept."""
+    folder = f"junk{seed}"
+    simulate_particles(folder, count=count, box=48, pixel_size=4.67, snr=snr, symmetry="C1", residues=1500,
+                       false_picks=0.2, seed=seed, prefix=f"{folder}/")
+    kind = read_star(f"{folder}/truth/particles.star")["particles"]["rlnClassNumber"].to_numpy(int)
+    rows, table, seconds = classify(f"{folder}/particles.star", f"{folder}/out", classes=classes, iterations=20)
+    keep = kept(rows, table)
+    shift = np.hypot(rows["rlnOriginXAngst"].to_numpy(float), rows["rlnOriginYAngst"].to_numpy(float))
+    near = keep & (shift <= DIAMETER / 2)
+    by_kind = ", ".join(f"{name} {(~keep[kind == number]).mean():.0%}" for number, name in enumerate(KINDS, 1))
+    print(f"junk, seed {seed}: {(~keep[kind > 0]).mean():.1%} of the false picks dropped ({by_kind}), "
+          f"{keep[kind == 0].mean():.1%} of the particles kept; with maximum_shift {(~near[kind > 0]).mean():.1%} and "
+          f"{near[kind == 0].mean():.1%}; {seconds:.0f} CPU s", flush=True)
+    return float((~keep[kind > 0]).mean()), float(keep[kind == 0].mean())
+
+
+def order_of_views(truth: Any, rows: Any) -> float:
+    """Return how well classes part the true viewing directions, see the head of this file."""
+    angles = (truth[name].to_numpy(float) for name in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"))
+    direction, number = euler_to_matrix(*angles)[:, 2], rows["rlnClassNumber"].to_numpy(int)
+    total = 0.0
+    for k in np.unique(number):
+        mine = direction[number == k]
+        total += np.linalg.eigvalsh(mine.T @ mine)[-1]
+    return float(total / len(number))
+
+
+def methods(count: int, classes: int, snr: float) -> None:
+    """Compare mini-batches with full iterations."""
+    simulate_particles("methods", count=count, box=48, pixel_size=4.67, snr=snr, symmetry="C1", residues=1500, seed=5,
+                       prefix="methods/")
+    truth = read_star("methods/truth/particles.star")["particles"]
+    poses = read_particles("methods/truth/particles.star")
+    volume = read_mrc("methods/truth/map.mrc")[0]
+    for method in ("em", "gradient"):
+        rows, _, seconds = classify("methods/particles.star", f"methods/{method}", classes=classes, method=method)
+        claimed, real = claimed_and_true(poses, volume, f"methods/{method}/run_it025")
+        print(f"{method}: {count} particles, {classes} classes: {seconds:.0f} CPU s, log likelihood "
+              f"{rows['rlnLogLikeliContribution'].mean():.2f} per particle, views {order_of_views(truth, rows):.3f}; "
+              f"resolution of the classes, claimed: {' '.join(f'{x:.0f}' for x in claimed)} Å, true (FRC 0.5 with the "
+              f"average of the noise-free images): {' '.join(f'{x:.0f}' for x in real)} Å", flush=True)
+
+
+def claimed_and_true(truth: Particles, volume: np.ndarray, root: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return resolutions in Å of the classes of 20 particles or more, the largest first: as model.star says, and true.
+
+    True: where the average's correlation with that of its members' noise-free images, moved by the alignments that were
+    found, falls below 0.5.
+    """
+    found, box = read_particles(f"{root}_data.star"), truth.box
+    table = read_star(f"{root}_model.star")["model_classes"]
+    number, band, reach = found.column("rlnClassNumber").astype(int) - 1, full_band(box), box // 2 + 1
+    real, imaginary = central_slices(map_reference(volume[None], box, None).transforms[0], truth.poses(), band.kx,
+                                     band.ky)
+    moved = (real + 1j * imaginary) * band.phases_each(found.offsets() - truth.offsets())
+    pose = found.poses()
+    sums = np.zeros((1, *empty_class_sums(len(table), box // 2).shape), np.float32)
+    insert_planes(sums, number, np.degrees(np.arctan2(pose[:, 0, 1], pose[:, 0, 0])), band, moved,
+                  np.ones((len(found), band.kx.size), np.float32))
+    ideal = half_averages(sums[0], box // 2)
+    averages = class_references(read_mrc(f"{root}_classes.mrcs")[0], box, None).transforms
+    counts = np.bincount(number, minlength=len(table))
+    chosen, shells = [k for k in np.argsort(-counts) if counts[k] >= 20], []
+    for k in chosen:
+        curve = correlation(*(x[None] for x in cross_spectra(averages[k], ideal[k], reach)))[0]
+        below = np.flatnonzero(curve[1:] < 0.5)
+        shells.append(max(int(below[0]) if len(below) else reach - 1, 1))
+    return table["rlnEstimatedResolution"].to_numpy(float)[chosen], box * truth.pixel_size / np.array(shells)
+
+
+def real(data: Path) -> None:
+    """Print what becomes of the 1,408 LoG picks of the real set, 707 of which are known particles."""
+    folder, here = data / "bgal_k2_particles", Path.cwd()
+    known = set(read_star(folder / "known_poses.star")["particles"]["rlnImageName"])
+    with contextlib.chdir(folder):
+        rows, table, seconds = classify("particles_all_goodctf.star", str(here / "real"), classes=16, iterations=20,
+                                        particle_diameter=200.0)
+    keep, is_known = kept(rows, table), rows["rlnImageName"].isin(known).to_numpy()
+    print(f"real picks: {keep[is_known].mean():.1%} of {is_known.sum()} known particles kept, "
+          f"{(~keep[~is_known]).sum()} of {(~is_known).sum()} others dropped; {seconds:.0f} CPU s", flush=True)
+    for k in np.argsort(-table["rlnClassScore"].to_numpy(float)):
+        mine = rows["rlnClassNumber"].to_numpy(int) == k + 1
+        if mine.any():
+            print(f"    score {table['rlnClassScore'][k]:.2f}: {mine.sum():4d} picks, {is_known[mine].mean():.0%} "
+                  f"known, {table['rlnEstimatedResolution'][k]:.0f} Å")
+
+
+def main() -> int:
+    """Run the cases."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, type_, default in (("seeds", int, 3), ("particles", int, 600), ("snr", float, 0.1), ("classes", int, 12),
+                                 ("many", int, 3000)):
+        parser.add_argument(f"--{name}", type=type_, default=default)
+    parser.add_argument("--data", type=Path, default=None, help="folder of the real data sets")
+    parser.add_argument("--only", choices=("junk", "methods", "real"), default=None)
+    given = parser.parse_args()
+    data = None if given.data is None else given.data.resolve()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        if given.only in (None, "junk"):
+            figures = [junk(seed, given.particles, given.snr, given.classes) for seed in range(1, given.seeds + 1)]
+            dropped, left = np.mean(figures, axis=0)
+            print(f"mean: {dropped:.1%} of the false picks dropped, {left:.1%} of the particles kept")
+        if given.only in (None, "methods"):
+            methods(given.many, given.classes, given.snr)
+        if data is not None and given.only in (None, "real"):
+            real(data)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
