@@ -151,7 +151,7 @@ def _whiten(values: np.ndarray, shell: np.ndarray) -> np.ndarray:
 
 @nb.njit(cache=True)
 def sample_transform(transform, points, matrix, padding):  # type: ignore[no-untyped-def]
-    """Return values (n,) complex64 of a padded half transform at matrix · point, points (n, 3) as x, y, z; trilinear."""
+    """Return values (n,) complex64 of a padded half transform at matrix · point; points (n, 3) x, y, z; trilinear."""
     centre = transform.shape[0] // 2
     values = np.empty(points.shape[0], np.complex64)
     for p in range(points.shape[0]):

@@ -17,6 +17,7 @@ from cryosnake.numerics.refine.online import Stage, halves_ssnr, random_sums, re
 from cryosnake.numerics.refine.references import MapReference, empty_map_sums, map_reference
 from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.numerics.symmetry import operators
+from cryosnake.numerics.symmetry_axes import Axes, symmetrised
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import Pass, expect, prepare_block, thread_sums
 from cryosnake.programs.refine_model import MASK_EDGE, image_mask
@@ -26,6 +27,7 @@ _FIRST_PARTICLES = 1000  # that make the random start
 _FIRST_MEMORY = 0.1  # what the random start counts beside the first batches
 _LEAST_SSNR = 0.05  # keeps what is not known yet in the map, faintly
 _MEMORY = 0.9  # of noise and offset statistics
+_CONCENTRATED = 8.0  # effective number of orientations per symmetry mate, below which a search finds them cheaper
 _SHIFT_STEP = 0.2  # coarse step of shifts, in units of the resolution
 
 Report = Callable[[int], None]
@@ -59,6 +61,7 @@ class Model:
     ssnr: np.ndarray
     radius: int
     symmetry: str
+    concentrated: bool = False  # few orientations of each particle are probable: the rest need not be summed
 
 
 def first_model(particles: Particles, settings: Settings, symmetry: str, resolution: float, rng: np.random.Generator,
@@ -101,13 +104,13 @@ def use_batch(particles: Particles, model: Model, settings: Settings, stage: Sta
     reference = map_reference(model.volumes, plan.size, grid)
     model.sums = resized_sums(model.sums, radius) * np.float32(stage.decay if decay is None else decay)
     model.radius = radius
-    step = _dense if stage.dense else _adaptive
+    step = _dense if stage.dense or not model.concentrated else _adaptive
     residual, offset_power = np.zeros(particles.box // 2 + 1), 0.0
     mass = np.zeros(settings.classes)
     for half in (0, 1):
         mine = rows[rows % 2 == half]
         if len(mine):
-            found = step(particles, model, stage, plan, reference, mine, half)
+            found = step(particles, model, settings, stage, plan, reference, mine, half)
             residual, offset_power, mass = residual + found[0], offset_power + found[1], mass + found[2]
         report(int((rows % 2 <= half).sum()))
     _learn(particles, model, rows, residual, offset_power, mass)
@@ -119,7 +122,7 @@ def _pass_of(particles: Particles, settings: Settings, stage: Stage, radius: int
     step = max(_SHIFT_STEP * stage.resolution / pixel, 1.0)
     shifts = shift_grid(max(settings.offset_range / pixel, step), step, turn)
     coarse = 2 * radius
-    if not stage.dense:
+    if not stage.dense:  # matters to the search for significant samples only
         degrees = 60.0 / (1 << stage.order)
         coarse = coarse_size(degrees, settings.diameter, pixel, particles.box, coarse, two_dimensional=False)
     return Pass(2 * radius, coarse, shifts, 0.0, settings.use_ctf, settings.intact_first_peak, settings.zero_mask,
@@ -134,8 +137,8 @@ def _log_prior(model: Model, grid: SphereGrid) -> np.ndarray:
 Found = tuple[np.ndarray, float, np.ndarray]  # residual power by shell, summed squared offsets, summed class weights
 
 
-def _dense(particles: Particles, model: Model, stage: Stage, plan: Pass, reference: MapReference, rows: np.ndarray,
-           half: int) -> Found:
+def _dense(particles: Particles, model: Model, settings: Settings, stage: Stage, plan: Pass,
+           reference: MapReference, rows: np.ndarray, half: int) -> Found:
     grid, band = reference.grid, full_band(particles.box).cut(plan.size)
     block = prepare_block(particles, rows, model.state, model.statistics, plan)
     slices = coarse_slices(reference, band)
@@ -146,6 +149,8 @@ def _dense(particles: Particles, model: Model, stage: Stage, plan: Pass, referen
     state = model.state
     state.pose[rows], state.klass[rows] = grid.matrices(outcome.orientation), grid.class_of(outcome.orientation)
     state.offset[rows] = block.operands.offsets + plan.shifts.coarse[outcome.shift]
+    state.significant[rows] = np.rint(outcome.effective)
+    model.concentrated = float(np.median(outcome.effective)) < _CONCENTRATED * len(operators(settings.symmetry))
     state.top_weight[rows], state.log_likelihood[rows] = outcome.top_weight, outcome.log_likelihood
     residual, change = block.power.sum(0), outcome.residual(slices, band)
     mean_noise = model.statistics.noise[particles.optics[rows]].mean(0)
@@ -153,8 +158,8 @@ def _dense(particles: Particles, model: Model, stage: Stage, plan: Pass, referen
     return residual, outcome.offset_power, outcome.mass.reshape(grid.classes, -1).sum(1)
 
 
-def _adaptive(particles: Particles, model: Model, stage: Stage, plan: Pass, reference: MapReference, rows: np.ndarray,
-              half: int) -> Found:
+def _adaptive(particles: Particles, model: Model, settings: Settings, stage: Stage, plan: Pass,
+              reference: MapReference, rows: np.ndarray, half: int) -> Found:
     grid = reference.grid
     directions = grid.size // grid.psi_count
     statistics = replace(model.statistics, direction=np.zeros(directions))
@@ -201,3 +206,31 @@ def solvent_sphere(particles: Particles, diameter: float) -> np.ndarray:
     """Return the soft ball of the particle's diameter (Å), (box, box, box) float32."""
     radius = min(diameter / 2.0 / particles.pixel_size, particles.box / 2 - 1.0)
     return soft_disc(particles.box, radius, MASK_EDGE, dimensions=3)
+
+
+def pose_search(particles: Particles, model: Model, settings: Settings, stage: Stage, volumes: np.ndarray,
+                rows: np.ndarray) -> Assignments:
+    """Return the assignments with those of `rows` found anew in other maps (classes, box, box, box)."""
+    grid = sphere_grid(stage.order, model.symmetry, 0.0, classes=settings.classes)
+    plan = _pass_of(particles, settings, stage, model.radius, 0.0)
+    other = replace(model, state=model.state.copy(), sums=np.zeros_like(model.sums))
+    step = _dense if stage.dense or not model.concentrated else _adaptive
+    step(particles, other, settings, stage, plan, map_reference(volumes, plan.size, grid), rows, 0)
+    return other.state
+
+
+def likelihood(particles: Particles, model: Model, settings: Settings, stage: Stage, rows: np.ndarray,
+               noise: np.ndarray) -> float:
+    """Return the mean log likelihood of `rows` under the model's maps and a noise spectrum that is common to all."""
+    rival = replace(model, statistics=replace(model.statistics, noise=noise))
+    state = pose_search(particles, rival, settings, replace(stage, temperature=1.0), model.volumes, rows)
+    return float(state.log_likelihood[rows].mean())
+
+
+def impose_symmetry(particles: Particles, model: Model, settings: Settings, axes: list[Axes]) -> None:
+    """Turn the maps onto their axes and average them over the group; the sums, made without it, are forgotten."""
+    solvent = solvent_sphere(particles, settings.diameter)
+    model.volumes = np.stack([symmetrised(volume, own, settings.symmetry) * solvent
+                              for volume, own in zip(model.volumes, axes, strict=True)])
+    model.symmetry = settings.symmetry
+    model.sums = np.zeros_like(model.sums)

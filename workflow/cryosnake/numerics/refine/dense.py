@@ -32,6 +32,8 @@ class DenseOutcome:
         Numbers of the most probable ones.
     top_weight, log_likelihood : (n,) float64
         Probability of that orientation over all shifts; log of the summed likelihood of all samples.
+    effective : (n,) float64
+        Effective number of orientations, 1 / Σ p².
     offset_power : float
         Summed expectation of the squared whole shift, pixels².
     images : (orientations, 2 pixels) float32
@@ -46,6 +48,7 @@ class DenseOutcome:
     shift: np.ndarray
     top_weight: np.ndarray
     log_likelihood: np.ndarray
+    effective: np.ndarray
     offset_power: float
     images: np.ndarray
     weights: np.ndarray
@@ -78,7 +81,8 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, band: Band, shif
     n, pixels, count, orientations = len(operands), band.kx.size, len(shifts.coarse), slices.power.shape[1]
     phases, prior = band.phases(shifts.coarse), operands.shift_prior(shifts.coarse)
     best = np.zeros((n, 2), np.int64)
-    top_weight, log_sum, by_shift = np.zeros(n), np.zeros(n), np.zeros((n, count), np.float32)
+    top_weight, log_sum, effective = np.zeros(n), np.zeros(n), np.zeros(n)
+    by_shift = np.zeros((n, count), np.float32)
     images = np.zeros((orientations, 2 * pixels), np.float32)
     weights, mass = np.zeros((orientations, pixels), np.float32), np.zeros(orientations)
     at_once = max(1, _SCORES_AT_ONCE // (count * orientations))
@@ -91,6 +95,7 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, band: Band, shif
         by_orientation = np.zeros(norm.shape, np.float32)
         _to_probabilities(scores, norm, prior[rows], by_orientation, by_shift[rows], best[rows], top_weight[rows],
                           log_sum[rows])
+        effective[rows] = 1.0 / (by_orientation**2).sum(1)
         mass += by_orientation.sum(0)
         used = np.flatnonzero(by_orientation.any(0))
         probabilities = scores.reshape(-1, orientations)
@@ -101,8 +106,8 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, band: Band, shif
             images += probabilities.T @ left
             weights += by_orientation.T @ operands.ctf2[rows, :pixels]
     whole = ((operands.offsets[:, None, :] + shifts.coarse) ** 2).sum(-1)
-    return DenseOutcome(best[:, 1], best[:, 0], top_weight, log_sum, float((by_shift * whole).sum()), images, weights,
-                        mass)
+    return DenseOutcome(best[:, 1], best[:, 0], top_weight, log_sum, effective,
+                        float((by_shift * whole).sum()), images, weights, mass)
 
 
 @nb.njit(parallel=True, fastmath=True, cache=True)

@@ -21,7 +21,7 @@ _HOLD, _ARRIVE = 0.15, 0.8  # fractions of the steps: the resolution stays at th
 _ANNEALED = 0.3  # fraction of the steps after which the noise counts as it is
 _TEMPERATURE = 4.0
 _DECAY = (0.8, 0.9)
-_TURN = 1.3  # a step may move the particle's rim by this many times the resolution
+_TURN = 1.35  # a step may move the particle's rim by this many times the resolution
 _FINEST_ORDER = 2  # of searches over everything without oversampling
 
 
