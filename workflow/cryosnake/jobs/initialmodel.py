@@ -49,7 +49,8 @@ JOB = JobType(
                   advanced=True, relion="sgd_ini_subset_size"),
         Parameter("final_batch", int, 200, "Particles of the last ones.", minimum=10, maximum=100000, advanced=True,
                   relion="sgd_fin_subset_size"),
-        Parameter("offset_range", float, 15.0, "Shifts are searched this far from the last ones.", unit="Å", minimum=0,
+        Parameter("offset_range", float, 15.0, "Shifts are searched this far from the last ones at first, "
+                  "and less far as the resolution grows.", unit="Å", minimum=0,
                   maximum=200, advanced=True),
         Parameter("ctf", bool, True, "Correct for the CTF.", relion="do_ctf_correction"),
         Parameter("ctf_intact_first_peak", bool, False, "Take the CTF as 1 up to its first peak.", advanced=True,

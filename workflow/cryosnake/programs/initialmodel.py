@@ -77,8 +77,9 @@ def _settings(particles: Particles, options: Any) -> Settings:
         raise CryosnakeError(f"final_resolution is {options.final_resolution:g} Å, coarser than initial_resolution, "
                              f"{options.initial_resolution:g} Å; swap them.")
     operators(options.symmetry)  # refuses unknown names
-    return Settings(options.classes, options.symmetry, options.particle_diameter, options.offset_range, options.ctf,
-                    options.ctf_intact_first_peak, options.zero_mask, options.seed)
+    return Settings(options.classes, options.symmetry, options.particle_diameter, options.offset_range,
+                    options.initial_resolution, options.ctf, options.ctf_intact_first_peak, options.zero_mask,
+                    options.seed)
 
 
 def _range(options: Any) -> tuple[tuple[float, float], tuple[int, int], float]:

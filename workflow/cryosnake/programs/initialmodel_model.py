@@ -28,7 +28,7 @@ _FIRST_MEMORY = 0.1  # what the random start counts beside the first batches
 _LEAST_SSNR = 0.05  # keeps what is not known yet in the map, faintly
 _MEMORY = 0.9  # of noise and offset statistics
 _CONCENTRATED = 8.0  # effective number of orientations per symmetry mate, below which a search finds them cheaper
-_SHIFT_STEP = 0.2  # coarse step of shifts, in units of the resolution
+_SHIFT_STEP = 0.3  # coarse step of shifts, in units of the resolution
 
 Report = Callable[[int], None]
 
@@ -40,7 +40,8 @@ class Settings:
     classes: int
     symmetry: str
     diameter: float
-    offset_range: float
+    offset_range: float  # at the first resolution; in proportion to the resolution from then on
+    first_resolution: float
     use_ctf: bool
     intact_first_peak: bool
     zero_mask: bool
@@ -120,7 +121,8 @@ def use_batch(particles: Particles, model: Model, settings: Settings, stage: Sta
 def _pass_of(particles: Particles, settings: Settings, stage: Stage, radius: int, turn: float) -> Pass:
     pixel = particles.pixel_size
     step = max(_SHIFT_STEP * stage.resolution / pixel, 1.0)
-    shifts = shift_grid(max(settings.offset_range / pixel, step), step, turn)
+    reach = settings.offset_range / pixel * stage.resolution / settings.first_resolution
+    shifts = shift_grid(max(reach, 1.5 * step), step, turn)
     coarse = 2 * radius
     if not stage.dense:  # matters to the search for significant samples only
         degrees = 60.0 / (1 << stage.order)

@@ -17,7 +17,7 @@ from cryosnake.numerics.refine.insertion import empty_sums, insert_slices
 from cryosnake.numerics.refine.maximisation import finish_sums
 from cryosnake.numerics.refine.reconstruction import fsc_of_sums
 
-_HOLD, _ARRIVE = 0.15, 0.8  # fractions of the steps: the resolution stays at the first, and has reached the last
+_HOLD, _ARRIVE = 0.15, 0.9  # fractions of the steps: the resolution stays at the first, and has reached the last
 _ANNEALED = 0.3  # fraction of the steps after which the noise counts as it is
 _TEMPERATURE = 4.0
 _DECAY = (0.8, 0.9)
