@@ -27,7 +27,7 @@ from cryosnake.programs.initialmodel_verdict import Verdict, judge, map_agreemen
 from cryosnake.programs.particles import Particles, read_particles, refuse_gpu
 
 Report = Callable[[int, int, str], None]
-_CHOICE = 0.35  # part of the way after which one start is chosen
+_CHOICE = (0.35, 0.6)  # parts of the way between which one start is chosen: when its poses become definite
 _AXES = 0.7  # part after which the axes are looked for
 _AXES_RESOLUTION = 20.0  # Å, that their search uses at most
 _COMPARED_PARTICLES = 200
@@ -51,9 +51,9 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
           f"{small.pixel_size:.2f} Å); {settings.classes} map(s), symmetry {settings.symmetry}, "
           f"{options.starts} start(s)", flush=True)
     tell = _counter(particles, options, progress)
-    model, agreements = _best_start(small, settings, options, tell)
+    model, step, agreements = _best_start(small, settings, options, tell)
     save = partial(write_maps, particles, small, root=Path(out) / "run")
-    symmetry = _grow(small, model, settings, options, tell, save)
+    symmetry = _grow(small, model, settings, options, step, tell, save)
     last = stage_at(1.0, *_range(options))
     use_batch(small, model, settings, last, np.arange(len(small)), _rng(options, 3), decay=0.0)
     tell(len(small), "all particles")
@@ -77,7 +77,7 @@ def _settings(particles: Particles, options: Any) -> Settings:
         raise CryosnakeError(f"final_resolution is {options.final_resolution:g} Å, coarser than initial_resolution, "
                              f"{options.initial_resolution:g} Å; swap them.")
     operators(options.symmetry)  # refuses unknown names
-    return Settings(options.classes, options.symmetry, options.particle_diameter, options.offset_range,
+    return Settings(options.classes, options.symmetry.strip().upper(), options.particle_diameter, options.offset_range,
                     options.initial_resolution, options.ctf, options.ctf_intact_first_peak, options.zero_mask,
                     options.seed)
 
@@ -98,8 +98,8 @@ def _rng(options: Any, *purpose: int) -> np.random.Generator:
 def _counter(particles: Particles, options: Any, progress: Report) -> Callable[[int, str], None]:
     """Return what counts particles for the progress bar; it may raise to stop."""
     batches = [min(_stage(step, options).batch, len(particles)) for step in range(options.iterations)]
-    chosen = round(_CHOICE * options.iterations)
-    total, done = options.starts * sum(batches[:chosen]) + sum(batches[chosen:]) + len(particles), 0
+    most = round(_CHOICE[1] * options.iterations)  # each start may take so many; most are done earlier
+    total, done = options.starts * sum(batches[:most]) + sum(batches[most:]) + len(particles), 0
 
     def tell(count: int, message: str) -> None:
         nonlocal done
@@ -120,21 +120,21 @@ def _one(small: SmallParticles, model: Model, settings: Settings, options: Any, 
 
 
 def _best_start(small: SmallParticles, settings: Settings, options: Any, tell: Callable[[int, str], None],
-                ) -> tuple[Model, list[float]]:
-    """Return the start that explains some particles best, and how well the others' maps agree with its map."""
-    symmetry, chosen = "C1" if options.run_in_c1 else settings.symmetry, round(_CHOICE * options.iterations)
-    models = []
-    for number in range(options.starts):
-        model = first_model(small, settings, symmetry, options.initial_resolution, _rng(options, 0, number))
-        for step in range(chosen):
-            tell(_stage(step, options).batch, f"start {number + 1}")
-            _one(small, model, settings, options, step)
-        models.append(model)
+                ) -> tuple[Model, int, list[float]]:
+    """Return the start that explains some particles best, its next step, and how well the others' maps agree with it.
+
+    All starts go as far as the first one, which goes on until few orientations of each particle are probable: before
+    that all maps are blobs.
+    """
+    earliest, latest = (round(part * options.iterations) for part in _CHOICE)
+    first, step = _one_start(small, settings, options, 0, (earliest, latest), tell)
+    models = [first] + [_one_start(small, settings, options, number, (step, step), tell)[0]
+                        for number in range(1, options.starts)]
     if len(models) == 1:
-        return models[0], []
-    rows = _rng(options, 5).permutation(len(small))[:_COMPARED_PARTICLES]
-    stage, noise = _stage(chosen, options), models[0].statistics.noise
-    scores = [likelihood(small, model, settings, stage, np.sort(rows), noise) for model in models]
+        return first, step, []
+    rows = np.sort(_rng(options, 5).permutation(len(small))[:_COMPARED_PARTICLES])
+    stage, noise = _stage(step, options), first.statistics.noise
+    scores = [likelihood(small, model, settings, stage, rows, noise) for model in models]
     best = int(np.argmax(scores))
     length = small.box * small.pixel_size
     agreements = [map_agreement(_largest(model), _largest(models[best]), length)
@@ -142,21 +142,33 @@ def _best_start(small: SmallParticles, settings: Settings, options: Any, tell: C
     print(f"starts at {stage.resolution:.0f} Å: log likelihood per particle {', '.join(f'{s:.1f}' for s in scores)}; "
           f"start {best + 1} goes on; the others' maps correlate with its map by "
           f"{', '.join(f'{a:.2f}' for a in agreements)}", flush=True)
-    return models[best], agreements
+    return models[best], step, agreements
+
+
+def _one_start(small: SmallParticles, settings: Settings, options: Any, number: int, steps: tuple[int, int],
+               tell: Callable[[int, str], None]) -> tuple[Model, int]:
+    """Run a start for the first number of steps, and on to the second while its poses are indefinite."""
+    symmetry = "C1" if options.run_in_c1 else settings.symmetry
+    model, step = first_model(small, settings, symmetry, options.initial_resolution, _rng(options, 0, number)), 0
+    while step < steps[0] or (step < steps[1] and not model.concentrated):
+        tell(_stage(step, options).batch, f"start {number + 1}")
+        _one(small, model, settings, options, step)
+        step += 1
+    return model, step
 
 
 def _largest(model: Model) -> np.ndarray:
     return model.volumes[int(np.argmax(model.statistics.direction))]
 
 
-def _grow(small: SmallParticles, model: Model, settings: Settings, options: Any, tell: Callable[[int, str], None],
-          save: Callable[..., None]) -> float:
-    """Take the chosen start to the last resolution; return how well the map had its symmetry before it was imposed."""
+def _grow(small: SmallParticles, model: Model, settings: Settings, options: Any, first: int,
+          tell: Callable[[int, str], None], save: Callable[..., None]) -> float:
+    """Take the chosen start from its step `first` to the last resolution; return how well the map had its symmetry before it was imposed."""
     symmetry, length = 1.0, small.box * small.pixel_size
-    for step in range(round(_CHOICE * options.iterations), options.iterations):
+    for step in range(first, options.iterations):
         stage = _stage(step, options)
         tell(stage.batch, f"batch {step + 1} of {options.iterations}, {stage.resolution:.0f} Å")
-        if step >= _AXES * options.iterations and model.symmetry != settings.symmetry.upper():
+        if step >= _AXES * options.iterations and model.symmetry != settings.symmetry:
             radius = min(model.radius, max(int(length / _AXES_RESOLUTION), 4))
             axes = [find_axes(volume, settings.symmetry, radius) for volume in model.volumes]
             symmetry = axes[int(np.argmax(model.statistics.direction))].agreement

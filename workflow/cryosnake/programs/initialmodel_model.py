@@ -223,9 +223,12 @@ def pose_search(particles: Particles, model: Model, settings: Settings, stage: S
 
 def likelihood(particles: Particles, model: Model, settings: Settings, stage: Stage, rows: np.ndarray,
                noise: np.ndarray) -> float:
-    """Return the mean log likelihood of `rows` under the model's maps and a noise spectrum that is common to all."""
+    """Return the mean log likelihood of `rows` under the model's maps and a noise spectrum that is common to all.
+
+    It is that of the maps over that of no map at all.
+    """
     rival = replace(model, statistics=replace(model.statistics, noise=noise))
-    state = pose_search(particles, rival, settings, replace(stage, temperature=1.0), model.volumes, rows)
+    state = pose_search(particles, rival, settings, replace(stage, temperature=1.0, dense=True), model.volumes, rows)
     return float(state.log_likelihood[rows].mean())
 
 
