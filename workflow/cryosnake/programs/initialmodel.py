@@ -163,7 +163,10 @@ def _largest(model: Model) -> np.ndarray:
 
 def _grow(small: SmallParticles, model: Model, settings: Settings, options: Any, first: int,
           tell: Callable[[int, str], None], save: Callable[..., None]) -> float:
-    """Take the chosen start from its step `first` to the last resolution; return how well the map had its symmetry before it was imposed."""
+    """Take the chosen start from its step `first` to the last resolution.
+
+    Returns how well the map had its symmetry before it was imposed.
+    """
     symmetry, length = 1.0, small.box * small.pixel_size
     for step in range(first, options.iterations):
         stage = _stage(step, options)
