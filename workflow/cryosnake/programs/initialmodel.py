@@ -55,7 +55,8 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     save = partial(write_maps, particles, small, root=Path(out) / "run")
     symmetry = _grow(small, model, settings, options, step, tell, save)
     last = stage_at(1.0, *_range(options))
-    use_batch(small, model, settings, last, np.arange(len(small)), _rng(options, 3), decay=0.0)
+    use_batch(small, model, settings, last, np.arange(len(small)), _rng(options, 3), decay=0.0,
+              report=lambda done: tell(0, "all particles"))
     tell(len(small), "all particles")
     verdict = judge(small, model, settings, last, agreements, symmetry, _rng(options, 4))
     write_final(particles, small, model, settings, Path(out) / "run", options, verdict)
@@ -162,7 +163,7 @@ def _largest(model: Model) -> np.ndarray:
 
 
 def _grow(small: SmallParticles, model: Model, settings: Settings, options: Any, first: int,
-          tell: Callable[[int, str], None], save: Callable[..., None]) -> float:
+          tell: Callable[[int, str], None], save: Callable[..., object]) -> float:
     """Take the chosen start from its step `first` to the last resolution.
 
     Returns how well the map had its symmetry before it was imposed.

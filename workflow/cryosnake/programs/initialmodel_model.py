@@ -28,6 +28,7 @@ _FIRST_MEMORY = 0.1  # what the random start counts beside the first batches
 _LEAST_SSNR = 0.05  # keeps what is not known yet in the map, faintly
 _MEMORY = 0.9  # of noise and offset statistics
 _CONCENTRATED = 8.0  # effective number of orientations per symmetry mate, below which a search finds them cheaper
+_DENSE_BLOCK = 512  # particles whose images are in memory at once
 _SHIFT_STEP = 0.3  # coarse step of shifts, in units of the resolution
 
 Report = Callable[[int], None]
@@ -97,7 +98,10 @@ def shells_to(particles: Particles, resolution: float) -> int:
 
 def use_batch(particles: Particles, model: Model, settings: Settings, stage: Stage, rows: np.ndarray,
               rng: np.random.Generator, decay: float | None = None, report: Report = lambda done: None) -> None:
-    """Change the model, in place, by the particles `rows`; `decay` in place of the stage's for the earlier sums."""
+    """Change the model, in place, by the particles `rows`; `decay` in place of the stage's for the earlier sums.
+
+    `report` is called after each block of particles with how many of their half are done; it may raise to stop.
+    """
     radius = shells_to(particles, stage.resolution)
     turn = float(rng.uniform(-0.5, 0.5))
     grid = sphere_grid(stage.order, model.symmetry, turn, classes=settings.classes)
@@ -111,9 +115,8 @@ def use_batch(particles: Particles, model: Model, settings: Settings, stage: Sta
     for half in (0, 1):
         mine = rows[rows % 2 == half]
         if len(mine):
-            found = step(particles, model, settings, stage, plan, reference, mine, half)
+            found = step(particles, model, settings, stage, plan, reference, mine, half, report)
             residual, offset_power, mass = residual + found[0], offset_power + found[1], mass + found[2]
-        report(int((rows % 2 <= half).sum()))
     _learn(particles, model, rows, residual, offset_power, mass)
     _make_volumes(particles, model, settings, halves=True)
 
@@ -140,33 +143,39 @@ Found = tuple[np.ndarray, float, np.ndarray]  # residual power by shell, summed 
 
 
 def _dense(particles: Particles, model: Model, settings: Settings, stage: Stage, plan: Pass,
-           reference: MapReference, rows: np.ndarray, half: int) -> Found:
+           reference: MapReference, rows: np.ndarray, half: int, report: Report) -> Found:
     grid, band = reference.grid, full_band(particles.box).cut(plan.size)
-    block = prepare_block(particles, rows, model.state, model.statistics, plan)
-    slices = coarse_slices(reference, band)
-    outcome = dense_expectation(block.operands, slices, band, plan.shifts, _log_prior(model, grid), stage.temperature)
+    slices, prior, state = coarse_slices(reference, band), _log_prior(model, grid), model.state
     sums = thread_sums(empty_map_sums(grid.classes, plan.size // 2).shape)
-    insert_outcome(sums, outcome, grid, band)
+    residual, offset_power, mass = np.zeros(particles.box // 2 + 1), 0.0, np.zeros(grid.classes)
+    for begin in range(0, len(rows), _DENSE_BLOCK):
+        mine = rows[begin : begin + _DENSE_BLOCK]
+        block = prepare_block(particles, mine, state, model.statistics, plan)
+        outcome = dense_expectation(block.operands, slices, band, plan.shifts, prior, stage.temperature)
+        insert_outcome(sums, outcome, grid, band)
+        state.pose[mine], state.klass[mine] = grid.matrices(outcome.orientation), grid.class_of(outcome.orientation)
+        state.offset[mine] = block.operands.offsets + plan.shifts.coarse[outcome.shift]
+        state.significant[mine] = np.rint(outcome.effective)
+        state.top_weight[mine], state.log_likelihood[mine] = outcome.top_weight, outcome.log_likelihood
+        change = outcome.residual(slices, band) * block.noise[:, : plan.size // 2 + 1].mean(0)
+        residual += block.power.sum(0)
+        residual[: len(change)] += change
+        offset_power += outcome.offset_power
+        mass += outcome.mass.reshape(grid.classes, -1).sum(1)
+        report(begin + len(mine))
     _add_sums(model, half, sums)
-    state = model.state
-    state.pose[rows], state.klass[rows] = grid.matrices(outcome.orientation), grid.class_of(outcome.orientation)
-    state.offset[rows] = block.operands.offsets + plan.shifts.coarse[outcome.shift]
-    state.significant[rows] = np.rint(outcome.effective)
-    model.concentrated = float(np.median(outcome.effective)) < _CONCENTRATED * len(operators(settings.symmetry))
-    state.top_weight[rows], state.log_likelihood[rows] = outcome.top_weight, outcome.log_likelihood
-    residual, change = block.power.sum(0), outcome.residual(slices, band)
-    mean_noise = model.statistics.noise[particles.optics[rows]].mean(0)
-    residual[: len(change)] += change * mean_noise[: len(change)]
-    return residual, outcome.offset_power, outcome.mass.reshape(grid.classes, -1).sum(1)
+    definite = _CONCENTRATED * len(operators(settings.symmetry))
+    model.concentrated = float(np.median(state.significant[rows])) < definite
+    return residual, offset_power, mass
 
 
 def _adaptive(particles: Particles, model: Model, settings: Settings, stage: Stage, plan: Pass,
-              reference: MapReference, rows: np.ndarray, half: int) -> Found:
+              reference: MapReference, rows: np.ndarray, half: int, report: Report) -> Found:
     grid = reference.grid
     directions = grid.size // grid.psi_count
     statistics = replace(model.statistics, direction=np.zeros(directions))
     gathered = expect(particles, rows, model.state, statistics, reference, plan, _log_prior(model, grid),
-                      thread_sums(empty_map_sums(grid.classes, plan.size // 2).shape), lambda done: None)
+                      thread_sums(empty_map_sums(grid.classes, plan.size // 2).shape), report)
     _add_sums(model, half, gathered.sums)
     mass = gathered.direction.reshape(grid.classes, -1).sum(1)
     return gathered.noise.sum(0), gathered.offset_power, mass
@@ -197,7 +206,7 @@ def _learn(particles: Particles, model: Model, rows: np.ndarray, residual: np.nd
 def _make_volumes(particles: Particles, model: Model, settings: Settings, halves: bool = False) -> None:
     box, shells = particles.box, particles.box // 2 + 1
     if halves:
-        model.ssnr = np.stack([halves_ssnr(*pair, model.radius, shells, _LEAST_SSNR)
+        model.ssnr = np.stack([halves_ssnr(pair[0], pair[1], model.radius, shells, _LEAST_SSNR)
                                for pair in model.sums.swapaxes(0, 1)])
     solvent = solvent_sphere(particles, settings.diameter)
     model.volumes = np.stack([regularised_map(pair.sum(0), model.radius, box, curve) * solvent
@@ -217,7 +226,7 @@ def pose_search(particles: Particles, model: Model, settings: Settings, stage: S
     plan = _pass_of(particles, settings, stage, model.radius, 0.0)
     other = replace(model, state=model.state.copy(), sums=np.zeros_like(model.sums))
     step = _dense if stage.dense or not model.concentrated else _adaptive
-    step(particles, other, settings, stage, plan, map_reference(volumes, plan.size, grid), rows, 0)
+    step(particles, other, settings, stage, plan, map_reference(volumes, plan.size, grid), rows, 0, lambda done: None)
     return other.state
 
 
