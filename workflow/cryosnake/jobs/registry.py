@@ -8,8 +8,8 @@ from importlib.metadata import entry_points
 
 from cryosnake.jobs.model import JobType
 
-BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "class2d", "select", "class3d", "refine3d",
-            "maskcreate", "postprocess", "localres")
+BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "class2d", "select", "initialmodel",
+            "class3d", "refine3d", "maskcreate", "postprocess", "localres")
 
 
 @cache

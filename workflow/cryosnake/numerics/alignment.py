@@ -139,7 +139,7 @@ def _band(fixed: np.ndarray, radius: int) -> _Band:
     keep = (squared <= radius * radius) & (squared > 0)
     points = np.stack([x[keep], y[keep], z[keep]], -1).astype(np.float32)
     shell = np.rint(np.sqrt(squared[keep])).astype(np.int64)
-    values = _sample(padded_transform(_inside_sphere(fixed)), points, np.eye(3, dtype=np.float32), 2)
+    values = sample_transform(padded_transform(_inside_sphere(fixed)), points, np.eye(3, dtype=np.float32), 2)
     return _Band(points, shell, _whiten(values, shell), 2 * (radius + 1))
 
 
@@ -150,8 +150,8 @@ def _whiten(values: np.ndarray, shell: np.ndarray) -> np.ndarray:
 
 
 @nb.njit(cache=True)
-def _sample(transform, points, matrix, padding):  # type: ignore[no-untyped-def]
-    """Values of a padded half transform at matrix · point, trilinear."""
+def sample_transform(transform, points, matrix, padding):  # type: ignore[no-untyped-def]
+    """Return values (n,) complex64 of a padded half transform at matrix · point; points (n, 3) x, y, z; trilinear."""
     centre = transform.shape[0] // 2
     values = np.empty(points.shape[0], np.complex64)
     for p in range(points.shape[0]):
@@ -196,7 +196,7 @@ def _score(entry: tuple[float, np.ndarray]) -> float:
 
 def _best_shift(transform: np.ndarray, matrix: np.ndarray, band: _Band, box: int) -> tuple[float, np.ndarray]:
     """Return correlation and whole-grid shift (x, y, z) in voxels for one rotation."""
-    values = _whiten(_sample(transform, band.points, matrix.astype(np.float32), 2), band.shell)
+    values = _whiten(sample_transform(transform, band.points, matrix.astype(np.float32), 2), band.shell)
     cross = np.zeros((band.box, band.box, band.box // 2 + 1), np.complex64)
     x, y, z = band.points.astype(np.int64).T
     cross[z % band.box, y % band.box, x] = band.fixed * values.conj()
@@ -239,7 +239,7 @@ def _polish(transform: np.ndarray, matrix: np.ndarray, band: _Band, box: int, mi
 
     def cost(x: np.ndarray) -> float:
         turned = (matrix @ _small_rotation(x[:3])).astype(np.float32)
-        values = _whiten(_sample(transform, band.points, turned, 2), band.shell)
+        values = _whiten(sample_transform(transform, band.points, turned, 2), band.shell)
         return -_correlation(values, band, x[3:], box)
 
     found = scipy.optimize.minimize(cost, start, method="Powell", options={"xtol": 1e-3, "ftol": 1e-6, "maxiter": 12})

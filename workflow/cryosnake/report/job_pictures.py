@@ -120,6 +120,23 @@ def _refine_map(out: Path, _: Mapping[str, Any]) -> Figure:
     return map_views(*read_mrc(out / "run_class001.mrc"))
 
 
+def _initial_map(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.map_panel import map_views
+
+    return map_views(*read_mrc(out / "initial_model.mrc"))
+
+
+def _stages(out: Path, _: Mapping[str, Any]) -> Figure:
+    """Draw the maps that were written on the way, the first class of each."""
+    import json
+
+    from cryosnake.report.stages_panel import map_stages
+
+    verdict = json.loads((out / "convergence.json").read_text())
+    maps = {f"batch {int(path.name[6:9])}": read_mrc(path)[0] for path in sorted(out.glob("run_it???_class001.mrc"))}
+    return map_stages(maps, "Initial model: " + ("converged" if verdict["converged"] else "not converged"))
+
+
 def _angular_distribution(out: Path, parameters: Mapping[str, Any]) -> Figure:
     from cryosnake.numerics.symmetry import operators
     from cryosnake.report.particles_panel import angular_distribution
@@ -162,6 +179,8 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "class_selection": _class_selection,
     "fsc": _refine_fsc,
     "map": _refine_map,
+    "initial_map": _initial_map,
+    "stages": _stages,
     "angular_distribution": _angular_distribution,
     "mask": _mask,
 }

@@ -1,0 +1,70 @@
+"""InitialModel: maps from particles alone."""
+
+from cryosnake.jobs.model import (
+    DEVICE,
+    MAP,
+    MODEL,
+    OPTIMISER,
+    PARTICLES,
+    CleanUp,
+    JobType,
+    Output,
+    Parameter,
+    Resources,
+    Slot,
+)
+
+JOB = JobType(
+    name="initialmodel",
+    folder="InitialModel",
+    relion3=18,
+    label="relion.initialmodel",
+    title="3D initial model",
+    description="Makes one or several maps from particles alone: from random orientations, by mini-batches with "
+    "annealed noise and a growing resolution, from several starts of which the most likely one goes on; at the end it "
+    "turns the map onto its symmetry axes, and says whether the starts, and the halves of the particles, agree.",
+    inputs=(Slot("particles", (PARTICLES,), "Particles, without most of the junk.", relion="fn_img"),),
+    outputs=(
+        Output("map", "initial_model.mrc", MAP),
+        Output("particles", "run_it{iterations:03d}_data.star", PARTICLES, label="initialmodel"),
+        Output("model", "run_it{iterations:03d}_model.star", MODEL),
+        Output("optimiser", "run_it{iterations:03d}_optimiser.star", OPTIMISER, label="initialmodel"),
+    ),
+    parameters=(
+        Parameter("classes", int, 1, "Number of maps; initial_model.mrc is the one with the most particles.", minimum=1,
+                  maximum=20, relion="nr_classes"),
+        Parameter("symmetry", str, "C1", "Point group: Cn, Dn, T, O, I, I1, I2, I3 or I4.", relion="sym_name"),
+        Parameter("run_in_c1", bool, True, "Find the map without symmetry and look for the axes in it afterwards; "
+                  "otherwise the symmetry is imposed from the start.", relion="do_run_C1"),
+        Parameter("particle_diameter", float, None, "Diameter of the soft mask about the particle.", unit="Å",
+                  minimum=1, required=True, relion="particle_diameter"),
+        Parameter("iterations", int, 80, "Number of mini-batches.", minimum=20, maximum=998, relion="nr_iter"),
+        Parameter("starts", int, 3, "Random starts; the most likely one goes on, the others show whether it is found "
+                  "again.", minimum=1, maximum=50),
+        Parameter("initial_resolution", float, 40.0, "Resolution of the first batches.", unit="Å", minimum=1,
+                  relion="sgd_ini_resol"),
+        Parameter("final_resolution", float, 15.0, "Resolution of the last ones.", unit="Å", minimum=1,
+                  relion="sgd_fin_resol"),
+        Parameter("initial_batch", int, 100, "Particles of the first batches.", minimum=10, maximum=100000,
+                  advanced=True, relion="sgd_ini_subset_size"),
+        Parameter("final_batch", int, 200, "Particles of the last ones.", minimum=10, maximum=100000, advanced=True,
+                  relion="sgd_fin_subset_size"),
+        Parameter("offset_range", float, 15.0, "Shifts are searched this far from the last ones at first, "
+                  "and less far as the resolution grows.", unit="Å", minimum=0,
+                  maximum=200, advanced=True),
+        Parameter("ctf", bool, True, "Correct for the CTF.", relion="do_ctf_correction"),
+        Parameter("ctf_intact_first_peak", bool, False, "Take the CTF as 1 up to its first peak.", advanced=True,
+                  relion="ctf_intact_first_peak"),
+        Parameter("zero_mask", bool, True, "Set what is outside the particle's mask to 0; otherwise to noise.",
+                  advanced=True),
+        Parameter("seed", int, 1, "Seed of all that is random: starts, batches, perturbations.", minimum=0,
+                  advanced=True),
+        DEVICE,
+    ),
+    program="cryosnake.programs.initialmodel",
+    resources=Resources(threads=2, mem_mb=8000, runtime=120),
+    clean=CleanUp(intermediate=("run_it*_class???.mrc",)),
+    panels=("stages", "initial_map"),
+    references=("Cappé & Moulines 2009, J. R. Stat. Soc. B 71, 593-613", "Punjani et al. 2017, Nat. Methods 14, "
+                "290-296", "Zivanov et al. 2018, eLife 7, e42166"),
+)

@@ -1,0 +1,133 @@
+"""Where the symmetry axes of a map lie, and the map turned so that they lie where RELION expects them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.optimize
+
+from cryosnake.numerics.alignment import Alignment, rotation_grid, sample_transform, transform_map
+from cryosnake.numerics.projection import padded_transform
+from cryosnake.numerics.symmetry import operators, rotation_about
+
+_CANDIDATES = 12
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How a map is brought onto its symmetry axes, see `transform_map`, and how well the symmetry then holds.
+
+    `agreement` is the mean correlation of the whitened map with its rotated copies: 1 for a perfect symmetry, about 0
+    for a map without it.
+    """
+
+    alignment: Alignment
+    agreement: float
+
+
+@dataclass(frozen=True)
+class _Points:
+    points: np.ndarray  # (n, 3) float32, x, y, z in Fourier pixels of the map
+    shell: np.ndarray
+    box: int
+
+
+def find_axes(volume: np.ndarray, group: str, radius: int) -> Axes:
+    """Return the rotation and centre that bring the axes of a map (box, box, box) to those of a point group.
+
+    Method: for every rotation of a grid, the transform at the group's mates of each Fourier pixel up to `radius`,
+    whitened by shell; the power of their mean over the group is largest where the axes coincide. The best of them are
+    refined with halved steps, at last together with the centre (Powell's method).
+
+    Raises
+    ------
+    CryosnakeError
+        when the group is unknown
+    """
+    group_operators = operators(group)
+    if len(group_operators) == 1:
+        return Axes(Alignment(np.eye(3), np.zeros(3), False, 1.0), 1.0)
+    transform, centre = padded_transform(volume), centre_of_mass(volume)
+    coarse, fine = _points(max(radius // 2, 3), volume.shape[0]), _points(radius, volume.shape[0])
+    step = math.degrees(1.0 / max(radius // 2, 3))
+    grid = rotation_grid(step)
+    scores = np.array([_agreement(transform, matrix, centre, group_operators, coarse) for matrix in grid])
+    found = [grid[i] for i in np.argsort(scores)[::-1][:_CANDIDATES]]
+    while step > 2.0:
+        step /= 2.0
+        climbed = sorted((_climb(transform, matrix, centre, group_operators, coarse, step) for matrix in found),
+                         key=lambda entry: entry[0])
+        found = [matrix for _, matrix in climbed[-max(len(found) // 2, 3) :]]
+    best = max((_polish(transform, matrix, centre, group_operators, fine) for matrix in found),
+               key=lambda entry: entry[0])
+    score, matrix, middle = best
+    return Axes(Alignment(matrix, -matrix.T @ middle, False, score), score)
+
+
+def symmetrised(volume: np.ndarray, axes: Axes, group: str) -> np.ndarray:
+    """Return the map (box, box, box) float32 brought onto its axes and averaged over the group."""
+    total = np.zeros(volume.shape, np.float64)
+    for rotation in operators(group):
+        placed = Alignment(axes.alignment.matrix @ rotation, rotation.T @ axes.alignment.shift, False, 1.0)
+        total += transform_map(volume, placed)
+    return (total / len(operators(group))).astype(np.float32)
+
+
+def centre_of_mass(volume: np.ndarray) -> np.ndarray:
+    """Return the centre (x, y, z) of the density above a fifth of its maximum, voxels from box // 2."""
+    axis = np.arange(volume.shape[0]) - volume.shape[0] // 2
+    dense = np.where(volume > 0.2 * volume.max(), volume, 0.0).astype(np.float64)
+    total = max(float(dense.sum()), 1e-30)
+    return np.array([dense.sum((0, 1)) @ axis, dense.sum((0, 2)) @ axis, dense.sum((1, 2)) @ axis]) / total
+
+
+def _points(radius: int, box: int) -> _Points:
+    z, y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1, 0 : radius + 1]
+    squared = x * x + y * y + z * z
+    keep = (squared <= radius * radius) & (squared >= 4)
+    points = np.stack([x[keep], y[keep], z[keep]], -1).astype(np.float32)
+    return _Points(points, np.rint(np.sqrt(squared[keep])).astype(np.int64), box)
+
+
+def _agreement(transform: np.ndarray, matrix: np.ndarray, centre: np.ndarray, group: np.ndarray, band: _Points,
+               ) -> float:
+    """Mean correlation of the different copies about a centre: 0 when they have nothing in common."""
+    mean, power = np.zeros(len(band.points), np.complex128), np.zeros(len(band.points))
+    for rotation in group:
+        turned = matrix @ rotation
+        values = sample_transform(transform, band.points, turned.astype(np.float32), 2)
+        values = values * np.exp(2j * np.pi / band.box * (band.points @ (turned.T @ centre)))
+        mean += values
+        power += np.abs(values) ** 2
+    level = np.bincount(band.shell, power) / np.maximum(np.bincount(band.shell), 1)
+    white = np.maximum(level, 1e-30)[band.shell]
+    together = float((np.abs(mean) ** 2 / white).sum()) / float((power / white).sum())  # 1 apart … g together
+    return (together - 1.0) / (len(group) - 1.0)
+
+
+def _climb(transform: np.ndarray, matrix: np.ndarray, centre: np.ndarray, group: np.ndarray, band: _Points,
+           step: float) -> tuple[float, np.ndarray]:
+    best = _agreement(transform, matrix, centre, group, band)
+    for _ in range(8):
+        trials = [matrix @ rotation_about(axis, sign * step) for axis in np.eye(3) for sign in (-1.0, 1.0)]
+        scores = [_agreement(transform, trial, centre, group, band) for trial in trials]
+        if max(scores) <= best:
+            break
+        best, matrix = max(scores), trials[int(np.argmax(scores))]
+    return best, matrix
+
+
+def _polish(transform: np.ndarray, matrix: np.ndarray, centre: np.ndarray, group: np.ndarray, band: _Points,
+            ) -> tuple[float, np.ndarray, np.ndarray]:
+    def turned(angles: np.ndarray) -> np.ndarray:
+        size = float(np.linalg.norm(angles))
+        return matrix @ rotation_about(angles, size) if size > 0 else matrix
+
+    def cost(x: np.ndarray) -> float:
+        return -_agreement(transform, turned(x[:3]), centre + x[3:], group, band)
+
+    found = scipy.optimize.minimize(cost, np.zeros(6), method="Powell", options={"xtol": 1e-2, "ftol": 1e-5,
+                                                                                "maxiter": 8})
+    return -float(found.fun), turned(found.x[:3]), centre + found.x[3:]
