@@ -13,6 +13,7 @@ import scipy.fft
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.refine.classes import class_shells, random_seeds
 from cryosnake.numerics.refine.grids import shift_grid
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class2d_files import read_classification, write_classes, write_unmasked
 from cryosnake.programs.class2d_model import (
     FIRST_RESOLUTION,
@@ -23,7 +24,8 @@ from cryosnake.programs.class2d_model import (
     next_size,
     plane_grid,
 )
-from cryosnake.programs.particles import Particles, read_particles, refuse_gpu
+from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.particles import Particles, refuse_gpu
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
@@ -39,19 +41,24 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     refuse_gpu(options.device)
-    particles = read_particles(inputs["particles"], need_ctf=options.ctf)
-    settings = _settings(particles, options)
-    root = Path(out) / "run"
+    with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
+        _classify(particles, options, Path(out) / "run", progress)
+
+
+def _classify(particles: Particles, options: Any, root: Path, progress: Report) -> None:
+    settings, ranks = _settings(particles, options), particles.ranks
     if options.continue_from:
-        model = read_classification(options.continue_from, particles, settings)
+        model = lead(ranks, lambda: read_classification(options.continue_from, particles, settings))
         print(f"Continuing after iteration {model.iteration} of {options.continue_from}")
     else:
-        model = _start(particles, settings)
-        write_classes(particles, model, settings, root, options)
+        model = lead(ranks, lambda: _start(particles, settings))
+        if ranks.rank == 0:
+            write_classes(particles, model, settings, root, options)
     while model.iteration < options.iterations:
         model = _one(particles, model, settings, options, progress)
-        write_classes(particles, model, settings, root, options)
-    if model.unmasked.size:
+        if ranks.rank == 0:
+            write_classes(particles, model, settings, root, options)
+    if ranks.rank == 0 and model.unmasked.size:
         write_unmasked(particles, model, root)
 
 

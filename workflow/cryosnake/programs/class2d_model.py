@@ -23,9 +23,11 @@ from cryosnake.numerics.refine.maximisation import group_scales
 from cryosnake.numerics.refine.reconstruction import mean_weight
 from cryosnake.numerics.refine.references import class_references, empty_class_sums
 from cryosnake.numerics.refine.schedule import coarse_size
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Pass, expect, thread_sums, update_statistics
+from cryosnake.programs.refine_estep import Gathered, Pass, expect, thread_sums, update_statistics
 from cryosnake.programs.refine_model import image_mask
+from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 FIRST_RESOLUTION = 50.0  # Å, at which the averages of random particles start
@@ -104,13 +106,27 @@ def iterate(particles: Particles, model: Classification, settings: Settings2D, r
     plan = _pass_of(particles, model, settings, grid)
     references = class_references(model.averages, plan.size, grid)
     prior = _class_prior(particles, model, settings, grid)
-    sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape)
-    gathered = expect(particles, rows, model.state, model.statistics, references, plan, prior, sums, report)
-    old = model.statistics
+
+    def work(number: int, positions: np.ndarray, told: Callable[[int], None]) -> Gathered:
+        sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape)
+        mine = prior if prior.ndim == 1 else prior[positions]
+        gathered = expect(particles, rows[positions], model.state, model.statistics, references, plan, mine, sums, told)
+        gathered.sums = gathered.sums.sum(0, keepdims=True)
+        return gathered
+
+    gathered = expect_on_ranks(particles, [rows], model.state, work, report)
+    return lead(particles.ranks, lambda: _learnt(particles, model, settings, before, gathered[0],
+                                                 references.transforms))
+
+
+def _learnt(particles: Particles, model: Classification, settings: Settings2D, before: Assignments, gathered: Gathered,
+            transforms: np.ndarray) -> Classification:
+    """Complete the model from what the expectation step gathered."""
+    old, rows = model.statistics, np.arange(len(particles))
     scales = group_scales(gathered.cross, gathered.power, particles.group, old.scale)
     model.statistics = update_statistics(particles, rows, gathered, old, model.state, full_band(particles.box), scales)
     model.change = _changes(before, model.state)
-    _maximise(particles, model, settings, finish_class_sums(gathered.sums), references.transforms)
+    _maximise(particles, model, settings, finish_class_sums(gathered.sums), transforms)
     return model
 
 

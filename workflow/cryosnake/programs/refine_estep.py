@@ -127,8 +127,10 @@ def _background(images: np.ndarray, rows: np.ndarray, plan: Pass) -> np.ndarray 
         return None
     outside = plan.mask == 0
     spread = images[:, outside].std(1) if outside.any() else images.std((1, 2))
-    rng = np.random.default_rng([plan.seed, int(rows[0])])
-    return rng.standard_normal(images.shape, np.float32) * spread[:, None, None]
+    noise = np.empty(images.shape, np.float32)
+    for image, row in zip(noise, rows.tolist(), strict=True):  # by particle: the same whatever it is computed with
+        np.random.default_rng([plan.seed, row]).standard_normal(out=image, dtype=np.float32)
+    return noise * spread[:, None, None]
 
 
 def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics, reference: Reference,
@@ -148,8 +150,8 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     band, coarse = whole.cut(plan.size), whole.cut(plan.coarse_size)
     slices = None if plan.sigma > 0 else coarse_slices(reference, coarse)
     gathered = _empty(particles, rows, statistics, sums)
-    for begin in range(0, len(rows), BLOCK):
-        chosen = slice(begin, min(begin + BLOCK, len(rows)))
+    for begin in range(0, len(rows), particles.block):
+        chosen = slice(begin, min(begin + particles.block, len(rows)))
         block = prepare_block(particles, rows[chosen], state, statistics, plan)
         if slices is None:
             assert isinstance(reference.grid, SphereGrid)

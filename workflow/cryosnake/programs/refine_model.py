@@ -27,8 +27,10 @@ from cryosnake.numerics.refine.reconstruction import mean_weight
 from cryosnake.numerics.refine.references import MapReference, map_reference
 from cryosnake.numerics.refine.schedule import Progress, Sampling, coarse_size
 from cryosnake.numerics.symmetry import nearest_mate, operators
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import Gathered, Pass, expect, prepare_block, thread_sums, update_statistics
+from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 JOIN_RESOLUTION = 40.0  # Å: the halves share what is coarser
@@ -120,8 +122,20 @@ def iterate(particles: Particles, model: Refinement, settings: Settings, report:
                           "perturbation": float(rng.uniform(-0.5, 0.5))})
     before = model.state.copy()
     plan, grid = pass_of(particles, model, settings, size), grid_of(settings, model.sampling, model.perturbation)
-    halves = [_expect_half(particles, model, settings, plan, grid, half, report) for half in (0, 1)]
-    sums = [gathered.sums for gathered in halves]
+
+    def work(half: int, positions: np.ndarray, told: Callable[[int], None]) -> Gathered:
+        return _expect_half(particles, model, settings, plan, grid, half, positions, told)
+
+    sets = [np.flatnonzero(model.half == number) for number in (1, 2)]
+    halves = expect_on_ranks(particles, sets, model.state, work, report)
+    return lead(particles.ranks, lambda: _learnt(particles, model, settings, before, halves, last))
+
+
+def _learnt(particles: Particles, model: Refinement, settings: Settings, before: Assignments, halves: list[Gathered],
+            last: bool) -> Refinement:
+    """Complete the model from what the expectation step gathered."""
+    group = operators(settings.symmetry)
+    sums = [finish_sums(gathered.sums, group) for gathered in halves]
     _learn(particles, model, halves)
     model.change = _changes(before, model.state, settings.symmetry)
     _maximise(particles, model, settings, sums, last)
@@ -129,17 +143,16 @@ def iterate(particles: Particles, model: Refinement, settings: Settings, report:
 
 
 def _expect_half(particles: Particles, model: Refinement, settings: Settings, plan: Pass, grid: SphereGrid, half: int,
-                 report: Callable[[int], None]) -> Gathered:
-    rows = np.flatnonzero(model.half == half + 1)
+                 positions: np.ndarray, report: Callable[[int], None]) -> Gathered:
+    rows = np.flatnonzero(model.half == half + 1)[positions]
     reference = map_reference(model.volumes[half], plan.size, grid)
     statistics = model.statistics[half]
     prior = np.zeros(0, np.float32)
     if plan.sigma == 0:
         prior = np.log(np.repeat(statistics.direction, grid.psi_count)).astype(np.float32)
-    done = 0 if half == 0 else int((model.half == 1).sum())
     gathered = expect(particles, rows, model.state, statistics, reference, plan, prior,
-                      thread_sums(empty_sums(plan.size // 2).shape), lambda count: report(done + count))
-    gathered.sums = finish_sums(gathered.sums, operators(settings.symmetry))  # the threads' volumes are freed here
+                      thread_sums(empty_sums(plan.size // 2).shape), report)
+    gathered.sums = gathered.sums.sum(0, keepdims=True)  # the threads' volumes are freed here
     return gathered
 
 

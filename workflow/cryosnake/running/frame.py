@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryosnake.errors import CryosnakeError
+from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
+from cryosnake.parallel.threads import thread_limit
 from cryosnake.pipeline.markers import append_note, clear_exit, set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.disk import BATCHES
 from cryosnake.project.run_status import set_job_status
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.logs import copied_to_logs
-from cryosnake.running.progress import Aborted, JobProgress
-from cryosnake.running.threads import thread_limit
+from cryosnake.running.progress import JobProgress
 
 
 @contextmanager
