@@ -17,7 +17,7 @@ from cryosnake.errors import CryosnakeError
 
 # Open MPI 4 and 5 (PRRTE): the other libraries' mpirun binds nothing by default, and ignores these.
 UNBOUND = {"OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_oversubscribe": "1",
-           "OMPI_MCA_odls_base_sigkill_timeout": "10",
+           "OMPI_MCA_odls_base_sigkill_timeout": "10", "OMPI_MCA_orte_execute_quiet": "1",
            "PRTE_MCA_hwloc_default_binding_policy": "none", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
 
 
