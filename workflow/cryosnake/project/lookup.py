@@ -65,6 +65,32 @@ def _words(value: Any) -> list[str]:
     return [str(value).lower() if isinstance(value, bool) else str(value)]
 
 
+def ranks(job: PlannedJob) -> int:
+    """Return the number of MPI ranks of a job; 1 for types that know none."""
+    return int(job.config.parameters().get("mpi_ranks") or 1)
+
+
+def launcher(job: PlannedJob) -> str:
+    """Return what stands between `python` and the program of a job: nothing, or the start of its MPI ranks."""
+    if ranks(job) == 1:
+        return ""
+    command = job.config.parameters().get("mpi_launcher")
+    words = ["-m", "cryosnake.running.launch", str(ranks(job)), *(["--launcher", command] if command else [])]
+    return shlex.join(words) + " "
+
+
+def threads(job: PlannedJob) -> int:
+    """Return the cores that a job takes: the threads of all its ranks."""
+    return job.config.type.resources.threads * ranks(job)
+
+
+def mpi_resources(job: PlannedJob) -> dict[str, int | str]:
+    """Return what the SLURM executor must know of a job with several ranks: `tasks` and what each takes."""
+    if ranks(job) == 1:
+        return {}
+    return {"mpi": "srun", "tasks": ranks(job), "cpus_per_task": job.config.type.resources.threads}
+
+
 def gpus(job: PlannedJob) -> int:
     """Return how many GPUs the rule asks for: one for `device: gpu`, and for `auto` on a machine that has one."""
     device = job.config.parameters().get("device", "cpu")
