@@ -88,10 +88,19 @@ def mpi_resources(job: PlannedJob) -> dict[str, int | str]:
     """Return what the SLURM executor must know of a job with several ranks: `tasks` and what each takes."""
     if ranks(job) == 1:
         return {}
-    return {"mpi": "srun", "tasks": ranks(job), "cpus_per_task": job.config.type.resources.threads}
+    found: dict[str, int | str] = {"mpi": "srun", "tasks": ranks(job)}
+    found["cpus_per_task"] = job.config.type.resources.threads
+    if _wants_gpu(job):  # `gpu` with `tasks` asks SLURM for tasks per GPU and tasks in all, which it cannot grant
+        found |= {"gres": f"gpu:{ranks(job)}", "tasks_per_gpu": 1}
+    return found
 
 
 def gpus(job: PlannedJob) -> int:
-    """Return how many GPUs the rule asks for: one for `device: gpu`, and for `auto` on a machine that has one."""
+    """Return how many GPUs the rule of a single process asks for; `mpi_resources` has those of several."""
+    return int(_wants_gpu(job) and ranks(job) == 1)
+
+
+def _wants_gpu(job: PlannedJob) -> bool:
+    """Whether a GPU is asked for: `device: gpu`, or `auto` on a machine that has one."""
     device = job.config.parameters().get("device", "cpu")
-    return int(device == "gpu" or (device == "auto" and os.path.exists("/dev/nvidia0")))
+    return device == "gpu" or (device == "auto" and os.path.exists("/dev/nvidia0"))

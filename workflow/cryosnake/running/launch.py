@@ -16,9 +16,15 @@ from importlib.util import find_spec
 from cryosnake.errors import CryosnakeError
 
 # Open MPI 4 and 5 (PRRTE), and srun for them; other libraries' mpirun binds nothing by default, and ignores these.
-UNBOUND = {"OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_oversubscribe": "1",
-           "OMPI_MCA_odls_base_sigkill_timeout": "10", "OMPI_MCA_orte_execute_quiet": "1",
-           "SLURM_MPI_TYPE": "pmix", "PRTE_MCA_hwloc_default_binding_policy": "none", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+UNBOUND = {
+    "OMPI_MCA_hwloc_base_binding_policy": "none",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "OMPI_MCA_odls_base_sigkill_timeout": "10",  # seconds in which a terminated job puts its files in order
+    "OMPI_MCA_orte_execute_quiet": "1",  # rank 0 says what went wrong
+    "PRTE_MCA_hwloc_default_binding_policy": "none",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    "SLURM_MPI_TYPE": "pmix",
+}
 
 
 def command(ranks: int, launcher: str, program: list[str], environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -37,7 +43,9 @@ def command(ranks: int, launcher: str, program: list[str], environment: Mapping[
         raise CryosnakeError(f"mpi_ranks is {ranks}, but there is no {words[0]} on the PATH. Install an MPI library "
                              "(Debian: openmpi-bin; clusters: module load openmpi), name another program "
                              "(mpi_launcher), or set mpi_ranks: 1 and more threads.")
-    cores = ["-c", program[program.index("--threads") + 1]] if words[0] == "srun" and "--threads" in program else []
+    cores = []
+    if words[0] == "srun" and "--threads" in program:  # srun gives a task one core where it is not told
+        cores = ["-c", program[program.index("--threads") + 1]]
     return [*words, "-n", str(ranks), *cores, sys.executable, *program]
 
 
