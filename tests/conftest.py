@@ -1,7 +1,7 @@
 """Fixtures that every test may use, and the rule about what must not be skipped.
 
-CRYOSNAKE_REQUIRE is a comma-separated list of `data`, `relion`, `mpi`, `gpu`, or `all` (data, relion and mpi): what is required
-fails where it is absent, everything else is skipped with its reason.
+CRYOSNAKE_REQUIRE is a comma-separated list of `data`, `relion`, `mpi`, `gpu`, or `all` (data, relion and mpi): what is
+required fails where it is absent, everything else is skipped with its reason.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from cryosnake.parallel.ranks import Ranks, lead, world
 from cryosnake.parallel.stacks import StackImages
 from cryosnake.running.run import run_job
 
-JOB = JobType("mpi_job", "Test", 0, "test", "Test", "A test.", (), (), (Parameter("case", str, "", "What to do."), *RUNNING),
-              program="mpi_job")
+JOB = JobType("mpi_job", "Test", 0, "test", "Test", "A test.", (), (),
+              (Parameter("case", str, "", "What to do."), *RUNNING), program="mpi_job")
 
 
 def run(options, inputs, out, progress) -> None:
