@@ -127,7 +127,8 @@ def test_a_killed_job_is_cleaned_up_by_the_next(tmp_path) -> None:
     code = (f"import os, numpy as np; from pathlib import Path; from cryosnake.parallel.ranks import SingleNode\n"
             f"from cryosnake.parallel.scratch import scratch_copy\n"
             f"ones = lambda rows: np.ones((len(rows), 8, 8), np.float32)\n"
-            f"with scratch_copy(ones, (30, 8, 8), Path({str(tmp_path)!r}), 0, SingleNode(), ''):\n    os.kill(os.getpid(), 9)")
+            f"with scratch_copy(ones, (30, 8, 8), Path({str(tmp_path)!r}), 0, SingleNode(), ''):\n"
+            f"    os.kill(os.getpid(), 9)")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -9
     assert len(list((tmp_path / "relion_volatile").iterdir())) == 1
     with scratch_copy(Source(), SHAPE, tmp_path, 0, SingleNode(), ""):
