@@ -7,7 +7,7 @@ RUNNING = (
               "number for its half sets.", minimum=1, maximum=4096, identity=False, relion="nr_mpi"),
     Parameter("gpu_ids", str, None, "GPUs, counted from 0: commas between those of one rank, colons between ranks. "
               "Not set: all that are there, dealt out to the ranks.", identity=False, relion="gpu_ids"),
-    Parameter("pooled", int, 128, "Particles that are computed together; more take more memory.", minimum=1,
+    Parameter("pooled", int, None, "Particles that are computed together; fewer take less memory.", minimum=1,
               maximum=10_000, advanced=True, identity=False, relion="nr_pool"),
     Parameter("parallel_io", bool, True, "Every rank reads its own images; otherwise rank 0 reads for all.",
               advanced=True, identity=False, relion="do_parallel_discio"),

@@ -31,5 +31,5 @@ def open_particles(path: str | os.PathLike[str], options: Any, out: str | os.Pat
                       round(options.keep_free_scratch * 1e9))
     stacks = stack_images(particles.path, particles.table, particles.box)
     with open_images(stacks, reading, ranks, os.fspath(out)) as source:
-        yield replace(particles, source=source.images, follow=source.follow, ranks=ranks, block=options.pooled,
+        yield replace(particles, source=source.images, follow=source.follow, ranks=ranks, block=options.pooled or 0,
                       combine_in=Path(out) if options.combine_through_disc else None)

@@ -53,7 +53,7 @@ class Particles:
     ranks : Ranks
         The processes that share the work on these particles.
     block : int
-        Particles that are computed together.
+        Particles that are computed together; 0 where the program decides.
     combine_in : Path, optional
         Folder for files through which the ranks' sums are combined; without it MPI does.
     """
@@ -68,7 +68,7 @@ class Particles:
     source: Images = field(repr=False)
     follow: Callable[[np.ndarray], None] = field(default=lambda rows: None, repr=False)
     ranks: Ranks = field(default_factory=SingleRank, repr=False)
-    block: int = 128
+    block: int = 0
     combine_in: Path | None = None
 
     def __len__(self) -> int:

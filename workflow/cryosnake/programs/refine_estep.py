@@ -150,8 +150,9 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     band, coarse = whole.cut(plan.size), whole.cut(plan.coarse_size)
     slices = None if plan.sigma > 0 else coarse_slices(reference, coarse)
     gathered = _empty(particles, rows, statistics, sums)
-    for begin in range(0, len(rows), particles.block):
-        chosen = slice(begin, min(begin + particles.block, len(rows)))
+    particles.follow(rows)
+    for begin in range(0, len(rows), particles.block or BLOCK):
+        chosen = slice(begin, min(begin + (particles.block or BLOCK), len(rows)))
         block = prepare_block(particles, rows[chosen], state, statistics, plan)
         if slices is None:
             assert isinstance(reference.grid, SphereGrid)
@@ -232,7 +233,7 @@ def reference_scale(particles: Particles, rows: np.ndarray, state: Assignments, 
 
 
 def thread_sums(shape: tuple[int, ...]) -> np.ndarray:
-    """Return one volume of zeros per thread."""
+    """Return one array of zeros per thread, for class sums; maps need one that the threads share."""
     return np.zeros((nb.get_num_threads(), *shape), np.float32)
 
 

@@ -29,7 +29,7 @@ from cryosnake.numerics.refine.schedule import Progress, Sampling, coarse_size
 from cryosnake.numerics.symmetry import nearest_mate, operators
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Gathered, Pass, expect, prepare_block, thread_sums, update_statistics
+from cryosnake.programs.refine_estep import Gathered, Pass, expect, prepare_block, update_statistics
 from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
 
@@ -150,10 +150,8 @@ def _expect_half(particles: Particles, model: Refinement, settings: Settings, pl
     prior = np.zeros(0, np.float32)
     if plan.sigma == 0:
         prior = np.log(np.repeat(statistics.direction, grid.psi_count)).astype(np.float32)
-    gathered = expect(particles, rows, model.state, statistics, reference, plan, prior,
-                      thread_sums(empty_sums(plan.size // 2).shape), report)
-    gathered.sums = gathered.sums.sum(0, keepdims=True)  # the threads' volumes are freed here
-    return gathered
+    return expect(particles, rows, model.state, statistics, reference, plan, prior, empty_sums(plan.size // 2)[None],
+                  report)
 
 
 def _learn(particles: Particles, model: Refinement, halves: list[Gathered]) -> None:

@@ -51,7 +51,6 @@ def expect_on_ranks(particles: Particles, sets: Sequence[np.ndarray], state: Ass
 
         gathered = None
         if len(positions):
-            particles.follow(sets[number][positions])
             gathered = work(number, positions, told)
         found.append(gathered)
         done += len(positions)

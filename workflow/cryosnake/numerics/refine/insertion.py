@@ -11,6 +11,8 @@ import math
 import numba as nb
 import numpy as np
 
+from cryosnake.numerics.refine.shared_insertion import insert_shared
+
 
 def empty_sums(radius: int, padding: int = 2) -> np.ndarray:
     """Return sums of zeros for slices with |k| ≤ radius."""
@@ -56,13 +58,16 @@ def insert_slices(sums: np.ndarray, matrices: np.ndarray, kx: np.ndarray, ky: np
     Parameters
     ----------
     sums : (threads, 2m + 1, 2m + 1, m + 1, 3) float32
-        One volume per thread; add them up at the end.
+        One volume per thread, to be added up at the end; or one alone, which all threads share.
     matrices : (n, 3, 3)
         Orientations, as for `central_slices`.
     kx, ky : (pixels,) float32
     real, imaginary, weight : (n, pixels) float32
         CTF-weighted image and squared CTF, both over the noise power.
     """
+    if len(sums) == 1 and nb.get_num_threads() > 1:
+        insert_shared(sums[0], matrices, kx, ky, real, imaginary, weight, padding)
+        return
     _insert(sums, np.ascontiguousarray(matrices, np.float32), kx, ky, padding, real, imaginary, weight)
 
 
