@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -121,6 +122,12 @@ def test_a_lock_that_is_held_says_that_its_owner_lives(tmp_path) -> None:
         (folder / FILE).write_text(json.dumps(asdict(replace(this_process(), boot="another boot"))))
         assert not is_gone(folder)
     assert is_gone(folder)
+
+
+def test_images_can_be_read_when_the_scratch_directory_is_emptied(tmp_path) -> None:
+    with scratch_copy(Source(), SHAPE, tmp_path, 0, SingleNode(), "") as images:
+        shutil.rmtree(tmp_path / "relion_volatile")  # as RELION does when it starts
+        np.testing.assert_array_equal(images(np.arange(30)), IMAGES)
 
 
 def test_a_killed_job_is_cleaned_up_by_the_next(tmp_path) -> None:

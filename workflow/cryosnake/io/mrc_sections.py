@@ -41,33 +41,32 @@ def read_sections(path: str | os.PathLike[str], sections: Sequence[int]) -> np.n
         raise CryosnakeError(f"{path} has {header.nz} images; image {max(sections) + 1} was asked for. The STAR file "
                              "is not of this stack: extract again.")
     images = np.empty((len(sections), header.ny, header.nx), dtype)
-    read_runs(path, header.offset, np.asarray(sections), images)
+    try:
+        with open(path, "rb", buffering=0) as file:
+            read_runs(file.fileno(), header.offset, np.asarray(sections), images)
+    except (OSError, EOFError) as error:
+        raise CryosnakeError(f"{path} cannot be read: {error}. Was it moved, or changed while it was read?") from None
     return images
 
 
-def read_runs(path: str | os.PathLike[str], offset: int, sections: np.ndarray, images: np.ndarray) -> None:
-    """Fill images (n, rows, columns) with sections of a file, those that lie behind one another at once.
+def read_runs(descriptor: int, offset: int, sections: np.ndarray, images: np.ndarray) -> None:
+    """Fill images (n, rows, columns) with sections of an open file, those that lie behind one another at once.
 
     Raises
     ------
-    CryosnakeError
+    OSError, EOFError
         When the file cannot be read or ends too early.
     """
     size = images[0].nbytes
     starts = np.flatnonzero(np.diff(sections, prepend=-2) != 1)
-    try:
-        with open(path, "rb", buffering=0) as file:
-            for begin, end in zip(starts, [*starts[1:], len(sections)], strict=True):
-                file.seek(offset + int(sections[begin]) * size)
-                _read_full(file, images[begin:end].data.cast("B"))
-    except (OSError, EOFError) as error:
-        raise CryosnakeError(f"{path} cannot be read: {error}. Was it moved, or changed while it was read?") from None
+    for begin, end in zip(starts, [*starts[1:], len(sections)], strict=True):
+        _read_full(descriptor, offset + int(sections[begin]) * size, images[begin:end].data.cast("B"))
 
 
-def _read_full(file, view: memoryview) -> None:  # type: ignore[no-untyped-def]
+def _read_full(descriptor: int, place: int, view: memoryview) -> None:
     done = 0
     while done < len(view):
-        count = file.readinto(view[done:])
+        count = os.preadv(descriptor, [view[done:]], place + done)  # no shared position: threads may read at once
         if not count:
             raise EOFError("it ends too early")
         done += count

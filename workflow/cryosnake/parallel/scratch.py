@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -31,9 +32,12 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class ScratchImages:
-    """The first `count` images from a copy, the others from their source."""
+    """The first `count` images from a copy, an open file, the others from their source.
 
-    path: Path
+    Open, the copy can be read even when somebody (RELION, as it starts) empties the scratch directory meanwhile.
+    """
+
+    file: BinaryIO
     count: int
     box: int
     source: Images
@@ -45,7 +49,11 @@ class ScratchImages:
             return self.source(rows)
         images = np.empty((len(rows), self.box, self.box), np.float32)
         copied = np.empty((int(here.sum()), self.box, self.box), np.float32)
-        read_runs(self.path, 0, rows[here], copied)
+        try:
+            read_runs(self.file.fileno(), 0, rows[here], copied)
+        except (OSError, EOFError) as error:
+            raise CryosnakeError(f"{self.file.name} cannot be read: {error}. Is the scratch disk broken? Run again "
+                                 "without scratch_dir.") from None
         images[here] = copied
         if not here.all():
             images[~here] = self.source(rows[~here])
@@ -77,7 +85,9 @@ def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep
     """
     if node.rank > 0:
         path, count = node.share(None)
-        yield ScratchImages(path, count, shape[1], source)
+        with open(path, "rb", buffering=0) as file:
+            node.meet()
+            yield ScratchImages(file, count, shape[1], source)
         return
     remove_leftovers(folder)
     own = _own_folder(folder)
@@ -89,7 +99,9 @@ def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep
             print(f"{count} of {shape[0]} images copied to {own}"
                   + ("" if count == shape[0] else "; the others are read where they lie"), flush=True)
             node.share((path, count))
-            yield ScratchImages(path, count, shape[1], source)
+            with open(path, "rb", buffering=0) as file:
+                node.meet()
+                yield ScratchImages(file, count, shape[1], source)
     finally:
         shutil.rmtree(own, ignore_errors=True)
 
