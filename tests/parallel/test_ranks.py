@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ import pytest
 from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.parallel.ranks import SingleRank, StopHeard, lead, problem_of, started_ranks
+from cryosnake.programs.refine_estep import Gathered
+from cryosnake.programs.refine_ranks import ADDED, EACH, share_of
 
 PROGRAM = Path(__file__).with_name("mpi_job.py")
 
@@ -97,6 +101,22 @@ def test_what_the_environment_says_about_ranks() -> None:
     assert started_ranks({"SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "2", "PMIX_RANK": "0"}) == 2
     assert started_ranks({"OMPI_COMM_WORLD_SIZE": "4"}) == 4
     assert started_ranks({"PMI_SIZE": "3"}) == 3
+
+
+def test_every_field_of_what_a_rank_gathered_is_combined() -> None:
+    assert {field.name for field in fields(Gathered)} == {"sums", *ADDED, *EACH}
+
+
+@pytest.mark.parametrize(("size", "sets", "shares"), [
+    (1, 2, [[3, 4]]), (2, 2, [[3, 0], [0, 4]]), (4, 2, [[1, 0], [0, 2], [2, 0], [0, 2]]),
+    (3, 2, [[1, 1], [1, 1], [1, 2]]), (3, 1, [[2], [2], [3]])])
+def test_particles_are_shared_out_once(size, sets, shares) -> None:
+    counts = (3, 4) if sets == 2 else (7,)
+    found = [[share_of(SimpleNamespace(rank=rank, size=size), number, sets, count)
+              for number, count in enumerate(counts)] for rank in range(size)]
+    assert [[len(part) for part in parts] for parts in found] == shares
+    for number, count in enumerate(counts):
+        assert sorted(np.concatenate([parts[number] for parts in found])) == list(range(count))
 
 
 def test_one_rank_alone_shares_with_nobody() -> None:

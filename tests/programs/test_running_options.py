@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,8 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.numerics.euler import angular_distance
-from cryosnake.parallel import scratch
+from cryosnake.parallel import images, scratch
+from cryosnake.parallel.stacks import StackImages
 from cryosnake.parallel.threads import thread_limit
 from cryosnake.programs.particles import read_particles
 from cryosnake.programs.simulate_particles import simulate_particles
@@ -81,6 +83,19 @@ def test_one_rank(inside, case) -> None:
     run(case, f"{case}_1")
     agree("plain", f"{case}_1")
     assert not list((inside / "scratch").glob("*/*"))
+
+
+def test_images_that_are_not_kept_are_read_ahead(inside, monkeypatch) -> None:
+    readers = []
+    read = StackImages.__call__
+    monkeypatch.setattr(images, "KEPT_BYTES", 0)
+    monkeypatch.setattr(StackImages, "__call__", lambda stacks, rows: (
+        readers.append(threading.current_thread().name.partition("_")[0]), read(stacks, rows))[1])
+    (inside / "ahead").mkdir()
+    run("pooled", "ahead")
+    agree("plain", "ahead")
+    # Three iterations of two halves of three blocks each; the first of each half nobody could foresee.
+    assert readers.count("read-ahead") == 12
 
 
 def test_scratch_that_holds_a_part(inside, monkeypatch, capsys) -> None:

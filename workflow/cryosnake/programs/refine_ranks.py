@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cryosnake.numerics.backend import to_numpy
 from cryosnake.parallel.ranks import Ranks, SingleRank
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import Gathered
@@ -75,7 +76,7 @@ def share_of(ranks: Ranks, number: int, sets: int, count: int) -> np.ndarray:
 def _combined(ranks: Ranks, rows: np.ndarray, positions: np.ndarray, state: Assignments, gathered: Gathered | None,
               folder: Path | None) -> Gathered | None:
     """Return one set's results of all ranks on rank 0, whose state gains the other ranks' particles."""
-    sums = ranks.add_up(None if gathered is None else gathered.sums, folder)
+    sums = ranks.add_up(None if gathered is None else to_numpy(gathered.sums), folder)
     own = rows[positions]
     message = None if gathered is None else (
         positions, {name: value[own] for name, value in vars(state).items()},
