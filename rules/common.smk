@@ -34,10 +34,6 @@ def memory(job):
     return lambda wildcards, attempt: job.config.type.resources.mem_mb * lookup.ranks(job) * attempt
 
 
-def threads_of_rank(job):
-    return lambda wildcards, threads: max(1, threads // lookup.ranks(job))
-
-
 def runtime(job):
     return lambda wildcards, attempt: job.config.type.resources.runtime * attempt
 

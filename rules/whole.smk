@@ -22,7 +22,7 @@ for job in by_kind(per_micrograph=False):
         params:
             script=script(job),
             arguments=lookup.arguments(plan, job.path),
-            threads=threads_of_rank(job),
+            threads=lookup.threads_of_rank(job),
         message:
             f"{job.name} ({job.path})"
         shell:

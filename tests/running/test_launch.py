@@ -57,7 +57,9 @@ def test_a_rule_takes_the_cores_of_all_ranks() -> None:
     assert (lookup.threads(one), lookup.threads(four)) == (threads, 4 * threads)
     assert lookup.launcher(one) == "" and lookup.mpi_resources(one) == {}
     assert lookup.launcher(four) == "-m cryosnake.running.launch 4 --launcher 'srun --mpi=pmi2' "
-    assert lookup.mpi_resources(four) == {"mpi": "srun", "tasks": 4, "cpus_per_task": threads}
+    resources = lookup.mpi_resources(four)
+    assert (resources["mpi"], resources["tasks"]) == ("srun", 4)
+    assert [resources["cpus_per_task"]({}, given) for given in (4 * threads, 4, 1)] == [threads, 1, 1]
     on_gpus = planned(mpi_ranks=2, device="gpu")
     assert lookup.gpus(on_gpus) == 0 and lookup.mpi_resources(on_gpus)["gres"] == "gpu:2"
     assert lookup.gpus(planned(mpi_ranks=1, device="gpu")) == 1

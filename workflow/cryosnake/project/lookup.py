@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable
 from typing import Any
 
 from cryosnake.project.batches import batch_number, batch_star
@@ -84,12 +85,17 @@ def threads(job: PlannedJob) -> int:
     return job.config.type.resources.threads * ranks(job)
 
 
-def mpi_resources(job: PlannedJob) -> dict[str, int | str]:
+def threads_of_rank(job: PlannedJob) -> Callable[[Any, int], int]:
+    """Return the function with which Snakemake finds the threads of one rank: its share of those that it gave."""
+    count = ranks(job)
+    return lambda wildcards, threads: max(1, threads // count)
+
+
+def mpi_resources(job: PlannedJob) -> dict[str, Any]:
     """Return what the SLURM executor must know of a job with several ranks: `tasks` and what each takes."""
     if ranks(job) == 1:
         return {}
-    found: dict[str, int | str] = {"mpi": "srun", "tasks": ranks(job)}
-    found["cpus_per_task"] = job.config.type.resources.threads
+    found = {"mpi": "srun", "tasks": ranks(job), "cpus_per_task": threads_of_rank(job)}
     if _wants_gpu(job):  # `gpu` with `tasks` asks SLURM for tasks per GPU and tasks in all, which it cannot grant
         found |= {"gres": f"gpu:{ranks(job)}", "tasks_per_gpu": 1}
     return found
