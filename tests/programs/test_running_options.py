@@ -27,7 +27,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from mpi_refine import CASES, run
 
 COUNT, BOX = 80, 32
-TOLERANCE = 1e-4  # of the largest value: float32 sums in another order, over three iterations
+TOLERANCE = 1e-4  # of the largest value: float32 sums in another order, over two or three iterations
+# Rounding of the first map decides which samples are among the 99.9 % of a particle's probability that count.
+EDGE = 3e-3
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def _agree_particles(first: str, second: str) -> None:
     assert angular_distance(one.poses(), other.poses()).max() < 1e-3
     assert np.abs(one.offsets() - other.offsets()).max() < 1e-3
     for label in ("rlnNormCorrection", "rlnMaxValueProbDistribution", "rlnLogLikeliContribution"):
-        np.testing.assert_allclose(one.column(label), other.column(label), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(one.column(label), other.column(label), rtol=EDGE)
 
 
 @pytest.mark.parametrize("case", ["preread", "scratch", "pooled", "disc", "rank0_reads"])
@@ -94,8 +96,8 @@ def test_images_that_are_not_kept_are_read_ahead(inside, monkeypatch) -> None:
     (inside / "ahead").mkdir()
     run("pooled", "ahead")
     agree("plain", "ahead")
-    # Three iterations of two halves of three blocks each; the first of each half nobody could foresee.
-    assert readers.count("read-ahead") == 12
+    # Two iterations of two halves of three blocks each; the first of each half nobody could foresee.
+    assert readers.count("read-ahead") == 8
 
 
 def test_scratch_that_holds_a_part(inside, monkeypatch, capsys) -> None:
