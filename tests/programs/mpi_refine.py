@@ -19,7 +19,7 @@ CASES = {
 
 def run(case: str, out: str, **changed) -> None:
     """Run a case, with other options than its own if wanted, in the working directory."""
-    job, usual = (class2d_job, {"classes": 3, "iterations": 3, "psi_step": 15.0}) if case == "classes" else (
+    job, usual = (class2d_job, {"classes": 3, "iterations": 2, "psi_step": 15.0}) if case == "classes" else (
         refine3d_job, {"symmetry": "D2", "initial_lowpass": 40.0, "sampling": "15 degrees", "max_iterations": 1})
     values = {parameter.name: parameter.default for parameter in job.JOB.parameters}
     usual |= {"particle_diameter": 160.0, "zero_mask": False}
