@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from mpi_refine import CASES, run
 
 COUNT, BOX = 80, 32
-TOLERANCE = 1e-4  # of the largest value: float32 sums in another order, over two iterations (longer, it grows: see EDGE)
+TOLERANCE = 1e-4  # of the largest value: float32 sums in another order, over two iterations; it grows with more
 # Rounding of the first maps decides which samples at the edge are among the 99.9 % of a probability that count.
 EDGE = 3e-3
 
