@@ -18,7 +18,8 @@ def rule_name(job, suffix=""):
 def script(job):
     """The job type's program; types that other packages add have none in scripts/."""
     path = f"{SCRIPTS}/run_{job.config.type.name}.py"
-    return shlex.quote(path) if os.path.exists(path) else f"-m cryosnake.running {job.config.type.name}"
+    program = shlex.quote(path) if os.path.exists(path) else f"-m cryosnake.running {job.config.type.name}"
+    return lookup.launcher(job) + program
 
 
 def batch_inputs(job):
@@ -30,7 +31,7 @@ def batch_arguments(job):
 
 
 def memory(job):
-    return lambda wildcards, attempt: job.config.type.resources.mem_mb * attempt
+    return lambda wildcards, attempt: job.config.type.resources.mem_mb * lookup.ranks(job) * attempt
 
 
 def runtime(job):

@@ -13,15 +13,17 @@ for job in by_kind(per_micrograph=False):
             f"{job.path}/snakemake.log",
         conda:
             "../envs/cpu.yaml"
-        threads: job.config.type.resources.threads
+        threads: lookup.threads(job)
         resources:
+            **lookup.mpi_resources(job),
             mem_mb=memory(job),
             runtime=runtime(job),
             gpu=lookup.gpus(job),
         params:
             script=script(job),
             arguments=lookup.arguments(plan, job.path),
+            threads=lookup.threads_of_rank(job),
         message:
             f"{job.name} ({job.path})"
         shell:
-            "python {params.script} {params.arguments} --threads {threads} 2>&1 | tee {log}"
+            "python {params.script} {params.arguments} --threads {params.threads} 2>&1 | tee {log}"

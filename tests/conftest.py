@@ -1,13 +1,16 @@
 """Fixtures that every test may use, and the rule about what must not be skipped.
 
-CRYOSNAKE_REQUIRE is a comma-separated list of `data`, `relion`, `gpu`, or `all` (data and relion): what is required
-fails where it is absent, everything else is skipped with its reason.
+CRYOSNAKE_REQUIRE is a comma-separated list of `data`, `relion`, `mpi`, `gpu`, or `all` (data, relion and mpi): what is
+required fails where it is absent, everything else is skipped with its reason.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,10 +18,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = set(filter(None, os.environ.get("CRYOSNAKE_REQUIRE", "").split(",")))
 if "all" in REQUIRED:
-    REQUIRED |= {"data", "relion"}
+    REQUIRED |= {"data", "relion", "mpi"}
 
 # Kernels of parallel test workers must not fight for cores.
 os.environ.setdefault("RELION_SHELL", "bash")
+if hasattr(os, "geteuid") and os.geteuid() == 0:  # containers
+    os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 
 
 def _absent(what: str, reason: str) -> None:
@@ -49,6 +54,16 @@ def relion() -> Path:
     if program is None:
         _absent("relion", "relion_refine is not on the PATH (Debian: apt-get install relion)")
     return Path(str(program)).parent
+
+
+@pytest.fixture(scope="session")
+def mpirun() -> Callable[[int], list[str]]:
+    """Command line, up to the program, that runs Python on a number of MPI ranks."""
+    if shutil.which("mpirun") is None:
+        _absent("mpi", "mpirun is not on the PATH (Debian: apt-get install openmpi-bin)")
+    if find_spec("mpi4py") is None:
+        _absent("mpi", "mpi4py is not installed (pip install 'cryosnake[mpi]')")
+    return lambda ranks: [sys.executable, "-m", "cryosnake.running.launch", str(ranks), "--launcher", "mpirun"]
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ ALLOWED = {
     "programs": {"io", "numerics", "parallel", "report"},  # panels beside their results
     "report": {"io", "jobs", "pipeline", "numerics"},
     "project": {"pipeline", "jobs", "io"},
-    "running": {"project", "pipeline", "jobs", "io", "programs", "report"},
+    "running": {"project", "pipeline", "jobs", "io", "programs", "report", "parallel"},
     "parallel": {"io", "numerics"},
     "cli": {"project", "pipeline", "report", "programs", "running", "io"},
 }

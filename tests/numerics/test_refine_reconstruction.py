@@ -1,5 +1,6 @@
 """Insertion, symmetry and division: the transpose of slicing, exact symmetry, and the map back from its slices."""
 
+import numba as nb
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.insertion import complete_plane, empty_sums, insert_slices, symmetrise
 from cryosnake.numerics.refine.maximisation import finish_sums, regularised_map, ssnr_from_fsc
 from cryosnake.numerics.refine.reconstruction import coarse_sums, fsc_of_sums, mean_weight
+from cryosnake.numerics.refine.shared_insertion import insert_shared
 from cryosnake.numerics.symmetry import operators
 
 BOX = 24
@@ -55,6 +57,23 @@ def test_insertion_is_the_transpose_of_slicing():
     assert forward == pytest.approx(backward, rel=1e-3)
     weight = sums[0, ..., 2].sum()
     assert weight == pytest.approx(real.size, rel=1e-4)
+
+
+def test_threads_that_share_a_volume_make_the_sums_of_one_alone():
+    rng = np.random.default_rng(5)
+    band = full_band(BOX)
+    matrices, slices = _matrices(150), rng.normal(size=(3, 150, band.kx.size)).astype(np.float32)
+    alone, shared = empty_sums(BOX // 2), []
+    before = nb.get_num_threads()
+    nb.set_num_threads(1)
+    insert_slices(alone[None], matrices, band.kx, band.ky, *slices)
+    for threads in range(1, nb.config.NUMBA_NUM_THREADS + 1):
+        nb.set_num_threads(threads)
+        shared.append(empty_sums(BOX // 2))
+        insert_shared(shared[-1], matrices, band.kx, band.ky, *slices)
+    nb.set_num_threads(before)
+    np.testing.assert_allclose(shared[0], alone, atol=1e-5 * np.abs(alone).max())
+    assert all(np.array_equal(volume, shared[0]) for volume in shared)  # whatever the number of threads
 
 
 def test_the_map_comes_back_from_its_slices_on_its_own_scale():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from dataclasses import replace
@@ -196,6 +197,38 @@ def test_an_abort_request_is_obeyed(program, monkeypatch) -> None:
     assert run() == 2
     assert program.calls == ["m0"]
     assert not Path("CtfFind/job003/RELION_JOB_ABORT_NOW").exists()
+
+
+def test_an_abort_request_stays_for_the_other_batches_that_are_at_work(program, monkeypatch) -> None:
+    done = program.process
+    request = Path("CtfFind/job003/RELION_JOB_ABORT_NOW")
+
+    def abort(row: dict[str, Any], optics: Any, state: Any, root: Path) -> dict[str, Any]:
+        request.touch()
+        return done(row, optics, state, root)
+
+    monkeypatch.setattr("cryosnake.running.progress.LOOK_EVERY", 0.0)
+    program.process = abort
+    Path("CtfFind/job003/batches").mkdir(parents=True)
+    with open("CtfFind/job003/batches/0002.lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert run() == 2
+        assert request.exists()
+        assert run() == 2 and program.calls == ["m0"]  # a batch that starts now stops as well
+    program.process = done
+    assert run() == 0  # nobody else works any more: the request is an old one
+    assert not request.exists()
+
+
+def test_an_abort_request_older_than_all_that_works_is_nobodys(program) -> None:
+    Path("CtfFind/job003/batches").mkdir(parents=True)
+    request = Path("CtfFind/job003/RELION_JOB_ABORT_NOW")
+    request.touch()
+    os.utime(request, (1, 1))
+    with open("CtfFind/job003/batches/0002.lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert run() == 0
+    assert not request.exists()
 
 
 def test_batches_are_joined_in_order(program) -> None:

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions that are meant for the user."""
 
 
 class CryosnakeError(Exception):
@@ -10,3 +10,7 @@ class CryosnakeError(Exception):
 
 class Rejected(CryosnakeError):
     """A micrograph that was processed well and is not good enough (quality gate); the message says why."""
+
+
+class Aborted(Exception):
+    """Somebody asked for the job to stop: RELION_JOB_ABORT_NOW was found in its directory."""

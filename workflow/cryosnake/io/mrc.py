@@ -15,7 +15,8 @@ import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc_header import MrcHeader, check_complete, read_header
-from cryosnake.io.mrc_writer import DTYPES, StackWriter, check_finite, write_mrc
+from cryosnake.io.mrc_sections import pixel_type, read_sections
+from cryosnake.io.mrc_writer import StackWriter, check_finite, write_mrc
 
 __all__ = ["MrcHeader", "StackWriter", "check_complete", "check_finite", "open_stack", "read_header", "read_images",
            "read_mrc", "write_mrc"]
@@ -58,12 +59,7 @@ def open_stack(path: MrcPath) -> np.memmap:
         As `read_mrc`.
     """
     header = check_complete(path)
-    if header.mode not in DTYPES:
-        raise CryosnakeError(f"{path} is an MRC file of mode {header.mode}; modes 0, 1, 2, 6 and 12 are known. "
-                             "Convert it, for example with newstack -mode 2 of IMOD.")
-    code = "u1" if header.unsigned_bytes and header.mode == 0 else DTYPES[header.mode]
-    dtype = np.dtype(header.byte_order + code)
-    return np.memmap(path, dtype, "r", header.offset, (header.nz, header.ny, header.nx))
+    return np.memmap(path, pixel_type(path, header), "r", header.offset, (header.nz, header.ny, header.nx))
 
 
 def read_images(names: Sequence[str]) -> np.ndarray:
@@ -93,17 +89,14 @@ def read_images(names: Sequence[str]) -> np.ndarray:
     images = np.empty((0, 0, 0), np.float32)
     first = ""
     for path, (positions, sections) in wanted.items():
-        stack = open_stack(path)
+        found = read_sections(path, sections)
         if not first:
             first = path
-            images = np.empty((len(names), *stack.shape[1:]), np.float32)
-        if stack.shape[1:] != images.shape[1:]:
-            raise CryosnakeError(f"{path} has images of {_size(stack)} pixels, {first} of {_size(images)}. Extract "
+            images = np.empty((len(names), *found.shape[1:]), np.float32)
+        if found.shape[1:] != images.shape[1:]:
+            raise CryosnakeError(f"{path} has images of {_size(found)} pixels, {first} of {_size(images)}. Extract "
                                  "both with one box size, or refine them apart.")
-        if max(sections) >= len(stack):
-            raise CryosnakeError(f"{path} has {len(stack)} images; image {max(sections) + 1} was asked for. The STAR "
-                                 "file is not of this stack: extract again.")
-        images[positions] = stack[sections]
+        images[positions] = found
     return images
 
 

@@ -13,6 +13,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
+from cryosnake.jobs.running_options import RUNNING
 
 JOB = JobType(
     name="class2d",
@@ -61,6 +62,7 @@ JOB = JobType(
         Parameter("continue_from", str, None, "run_itNNN_optimiser.star to go on from.", advanced=True,
                   identity=False, relion="fn_cont"),
         DEVICE,
+        *RUNNING,
     ),
     program="cryosnake.programs.class2d",
     resources=Resources(threads=2, mem_mb=8000, runtime=240),

@@ -15,6 +15,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
+from cryosnake.jobs.running_options import RUNNING
 
 _STEPS = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees", "1.8 degrees", "0.9 degrees", "0.5 degrees",
           "0.2 degrees", "0.1 degrees")
@@ -74,6 +75,7 @@ JOB = JobType(
         Parameter("continue_from", str, None, "run_itNNN_optimiser.star to go on from.", advanced=True,
                   identity=False, relion="fn_cont"),
         DEVICE,
+        *RUNNING,
     ),
     program="cryosnake.programs.refine3d",
     resources=Resources(threads=2, mem_mb=16000, runtime=720),

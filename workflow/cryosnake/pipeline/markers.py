@@ -22,7 +22,7 @@ NODES_DIRECTORY = ".Nodes"
 BACKUP_FILE = PIPELINE_FILE
 
 
-def set_exit(job_dir: str | os.PathLike[str], kind: Status) -> None:
+def set_exit(job_dir: str | os.PathLike[str], kind: Status, keep_request: bool = False) -> None:
     """Record how a job ended: its exit file appears, the other two and an abort request go.
 
     Parameters
@@ -31,15 +31,17 @@ def set_exit(job_dir: str | os.PathLike[str], kind: Status) -> None:
         The job directory.
     kind
         SUCCEEDED, FAILED or ABORTED.
+    keep_request
+        Leave an abort request, which another program of the job has yet to see.
     """
     Path(job_dir, EXIT_FILES[kind]).touch()
-    clear_exit(job_dir, keep=EXIT_FILES[kind])
+    clear_exit(job_dir, EXIT_FILES[kind], *([ABORT_REQUEST] if keep_request else []))
 
 
-def clear_exit(job_dir: str | os.PathLike[str], keep: str = "") -> None:
-    """Remove exit files and abort request, as RELION does before it starts a job."""
+def clear_exit(job_dir: str | os.PathLike[str], *keep: str) -> None:
+    """Remove exit files and abort request, as RELION does before it starts a job, but those to keep."""
     for name in (*EXIT_FILES.values(), ABORT_REQUEST):
-        if name != keep:
+        if name not in keep:
             Path(job_dir, name).unlink(missing_ok=True)
 
 

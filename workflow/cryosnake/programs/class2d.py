@@ -14,6 +14,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.refine.class_ranking import KEEP
 from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.images import shift_images
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, pays, updates_until
 from cryosnake.programs.class2d_files import read_classification, write_classes, write_unmasked
 from cryosnake.programs.class2d_iteration import first_seeds, iterate
@@ -26,7 +27,8 @@ from cryosnake.programs.class2d_model import (
     plane_grid,
 )
 from cryosnake.programs.class2d_validation import Validation, validate
-from cryosnake.programs.particles import Particles, read_particles, refuse_gpu
+from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.particles import Particles, refuse_gpu
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
@@ -43,25 +45,33 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     refuse_gpu(options.device)
-    particles = read_particles(inputs["particles"], need_ctf=options.ctf)
-    settings = _settings(particles, options)
-    root = Path(out) / "run"
+    with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
+        _classify(particles, options, Path(out) / "run", progress)
+
+
+def _classify(particles: Particles, options: Any, root: Path, progress: Report) -> None:
+    settings, ranks = _settings(particles, options), particles.ranks
     if options.continue_from:
-        model = read_classification(options.continue_from, particles, settings)
+        model = lead(ranks, lambda: read_classification(options.continue_from, particles, settings))
         print(f"Continuing after iteration {model.iteration} of {options.continue_from}")
     else:
-        model = _start(particles, settings)
-        write_classes(particles, model, settings, root, options)
+        model = lead(ranks, lambda: _start(particles, settings))
+        if ranks.rank == 0:
+            write_classes(particles, model, settings, root, options)
     while model.iteration < options.iterations:
         model = _one(particles, model, settings, progress)
         last = model.iteration == options.iterations
-        validation = validate(particles, model, settings) if last else None
-        if last or _to_be_written(particles, model):
+        validation = _validated(particles, model, settings) if last else None
+        if ranks.rank == 0 and (last or _to_be_written(particles, model)):
             write_classes(particles, model, settings, root, options, validation)
         if validation is not None:
             _print_ranking(particles, model, validation)
-    if model.unmasked.size:
+    if ranks.rank == 0 and model.unmasked.size:
         write_unmasked(particles, model, root)
+
+
+def _validated(particles: Particles, model: Classification, settings: Settings2D) -> Validation:
+    return lead(particles.ranks, lambda: validate(particles, model, settings))
 
 
 def _to_be_written(particles: Particles, model: Classification) -> bool:

@@ -27,11 +27,13 @@ from cryosnake.numerics.refine.maximisation import group_scales
 from cryosnake.numerics.refine.reconstruction import mean_weight
 from cryosnake.numerics.refine.references import ClassReferences, class_references, empty_class_sums
 from cryosnake.numerics.refine.schedule import coarse_size
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class2d_batches import WHOLE_AT_END, batch_rows, batch_sizes, step_size, updates_until
 from cryosnake.programs.class2d_model import Classification, Settings2D, best_resolution, next_size, plane_grid
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import Gathered, Pass, expect, thread_sums, update_statistics
 from cryosnake.programs.refine_model import image_mask
+from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 Report = Callable[[int], None]
@@ -46,12 +48,13 @@ def iterate(particles: Particles, model: Classification, settings: Settings2D, r
     last = updates_until(model.iteration, settings.iterations, settings.gradient)
     for number in range(updates_until(model.iteration - 1, settings.iterations, settings.gradient) + 1, last + 1):
         model.size = next_size(particles, model.ssnr, settings)
-        _update(particles, model, settings, number, report)
+        model = _update(particles, model, settings, number, report)
     return model
 
 
-def _update(particles: Particles, model: Classification, settings: Settings2D, number: int, report: Report) -> None:
-    """Run the expectation over one batch, then set new statistics and averages, in place.
+def _update(particles: Particles, model: Classification, settings: Settings2D, number: int, report: Report,
+            ) -> Classification:
+    """Run the expectation over one batch, then set new statistics and averages; returns the model.
 
     In the first update every particle may only go to the class that it was drawn for, which makes the classes
     different; from then on it goes where it fits.
@@ -63,14 +66,27 @@ def _update(particles: Particles, model: Classification, settings: Settings2D, n
     step, before = step_size(count, sizes, number), model.state.copy()
     grid, plan = search_plan(particles, model, settings)
     references = class_references(model.averages, plan.size, grid)
-    if number == 1:
-        gathered = _expect_seeds(particles, rows, model, references, plan, report)
-    else:
-        prior = _prior(model, grid, step)
-        sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape)
-        gathered = expect(particles, rows, model.state, model.statistics, references, plan, prior, sums, report)
-    model.statistics = _new_statistics(particles, rows, gathered, model, step)
-    model.change = _changes(before, model.state, rows)
+
+    def work(_: int, positions: np.ndarray, told: Report) -> Gathered:
+        mine = rows[positions]
+        if number == 1:
+            gathered = _expect_seeds(particles, mine, model, references, plan, told)
+        else:
+            prior = _prior(model, grid, step)
+            sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape)
+            gathered = expect(particles, mine, model.state, model.statistics, references, plan, prior, sums, told)
+        gathered.sums = gathered.sums.sum(0, keepdims=True)
+        return gathered
+
+    gathered = expect_on_ranks(particles, [rows], model.state, work, report)
+    return lead(particles.ranks, lambda: _learnt(particles, model, settings, before, gathered[0], references, step))
+
+
+def _learnt(particles: Particles, model: Classification, settings: Settings2D, before: Assignments, gathered: Gathered,
+            references: ClassReferences, step: float) -> Classification:
+    """Complete the model, in place, from what the expectation step gathered."""
+    model.statistics = _new_statistics(particles, model.rows, gathered, model, step)
+    model.change = _changes(before, model.state, model.rows)
     sums = finish_class_sums(gathered.sums)
     if step < 1.0:
         batch = sums
@@ -78,6 +94,7 @@ def _update(particles: Particles, model: Classification, settings: Settings2D, n
         revived(sums, batch, model.statistics.direction)
     model.sums = sums if settings.gradient else None
     _maximise(particles, model, settings, sums, references.transforms)
+    return model
 
 
 def _prior(model: Classification, grid: PlaneGrid, step: float) -> np.ndarray:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import read_images
 from cryosnake.io.star import read_star
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.refine.bands import Band
 from cryosnake.numerics.refine.images import ctf_at
+from cryosnake.parallel.images import KEPT_BYTES
+from cryosnake.parallel.preread import image_bytes
+from cryosnake.parallel.ranks import Ranks, SingleRank
+from cryosnake.parallel.stacks import Images, KeptImages, StackImages
 from cryosnake.programs.particle_checks import check_values, refuse_blank
 
 _OPTICS_COLUMNS = ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize")
 _CTF_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 _CTF_COLUMNS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
-RESIDENT_BYTES = 4 << 30  # images are kept in memory up to this, and read again in every iteration beyond
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,16 @@ class Particles:
     group : (n,) int64
         Index of its micrograph (or rlnGroupName) in `group_names`.
     group_names : list of str
+    source : callable
+        Where images come from: rows (n,) -> images; see `parallel/images.py`.
+    follow : callable
+        Is told which rows `images` will be asked for next, in blocks.
+    ranks : Ranks
+        The processes that share the work on these particles.
+    block : int
+        Particles that are computed together; 0 where the program decides.
+    combine_in : Path, optional
+        Folder for files through which the ranks' sums are combined; without it MPI does.
     """
 
     path: str
@@ -52,7 +65,11 @@ class Particles:
     optics: np.ndarray
     group: np.ndarray
     group_names: list[str]
-    _cache: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    source: Images = field(repr=False)
+    follow: Callable[[np.ndarray], None] = field(default=lambda rows: None, repr=False)
+    ranks: Ranks = field(default_factory=SingleRank, repr=False)
+    block: int = 0
+    combine_in: Path | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -76,20 +93,7 @@ class Particles:
         CryosnakeError
             when a stack cannot be read, an image has another size than the optics table says, is blank or not finite
         """
-        if len(self) * self.box**2 * 4 > RESIDENT_BYTES:
-            return self._read(rows)
-        if "all" not in self._cache:
-            self._cache["all"] = self._read(np.arange(len(self)))
-        return self._cache["all"][rows]
-
-    def _read(self, rows: np.ndarray) -> np.ndarray:
-        names = self.table["rlnImageName"].to_numpy()[rows].tolist()
-        images = read_images(names)
-        if images.shape[1:] != (self.box, self.box):
-            raise CryosnakeError(f"{self.path}: the images are {images.shape[2]} × {images.shape[1]} pixels (first: "
-                                 f"{names[0]}), but rlnImageSize in data_optics is {self.box}. Extract them again.")
-        refuse_blank(self.path, names, images)
-        return images
+        return self.source(rows)
 
     def ctf(self, rows: np.ndarray, band: Band, intact_first_peak: bool = False) -> np.ndarray:
         """Return CTFs (len(rows), pixels) float32, each with its own optics group's microscope."""
@@ -148,7 +152,15 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
     if box % 2:
         raise CryosnakeError(f"{path}: rlnImageSize is {box}; the box must be even. Extract with an even box_size.")
     group, names = _groups(tables["particles"])
-    return Particles(path, {k: tables[k] for k in ("optics", "particles")}, box, pixel_size, index, group, names)
+    stacks = stack_images(path, tables["particles"], box)
+    source = KeptImages(stacks, stacks.shape) if image_bytes(stacks.shape) <= KEPT_BYTES else stacks
+    return Particles(path, {k: tables[k] for k in ("optics", "particles")}, box, pixel_size, index, group, names,
+                     source)
+
+
+def stack_images(path: str, table: pd.DataFrame, box: int) -> StackImages:
+    """Return the images of a particle table where they lie."""
+    return StackImages(path, table["rlnImageName"].tolist(), box, refuse_blank)
 
 
 def _require(path: str, block: str, tables: Mapping[str, pd.DataFrame], labels: tuple[str, ...]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numba as nb
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
@@ -24,7 +23,7 @@ def backproject(particles: Particles, rows: np.ndarray, *, use_ctf: bool = True,
                 progress: Callable[[int, int, str], None] | None = None) -> np.ndarray:
     """Return sums (threads, …) of the images of `rows` at the poses that the STAR file gives."""
     band = full_band(particles.box)
-    sums = np.zeros((nb.get_num_threads(), *empty_sums(particles.box // 2).shape), np.float32)
+    sums = empty_sums(particles.box // 2)[None]
     poses, offsets = particles.poses(), particles.offsets()
     for begin in range(0, len(rows), _BLOCK):
         block = rows[begin : begin + _BLOCK]

@@ -16,7 +16,9 @@ from cryosnake.numerics.refine.maximisation import low_pass
 from cryosnake.numerics.refine.references import map_reference
 from cryosnake.numerics.refine.schedule import Progress as Schedule
 from cryosnake.numerics.refine.schedule import Sampling, after_iteration, at_floor, coarse_size, next_sampling
-from cryosnake.programs.particles import Particles, half_sets, read_particles, refuse_gpu
+from cryosnake.parallel.ranks import lead
+from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.particles import Particles, half_sets, refuse_gpu
 from cryosnake.programs.reference_maps import order_of, read_map, solvent_mask
 from cryosnake.programs.refine_estep import Pass, reference_scale
 from cryosnake.programs.refine_files import read_refinement, write_final, write_iteration
@@ -46,27 +48,33 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     refuse_gpu(options.device)
-    particles = read_particles(inputs["particles"], need_ctf=options.ctf)
-    settings = _settings(particles, options, inputs.get("mask"))
+    with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
+        _refine(particles, options, inputs, out, progress)
+
+
+def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Report,
+            ) -> None:
+    settings, ranks = _settings(particles, options, inputs.get("mask")), particles.ranks
     if options.continue_from:
-        model = read_refinement(options.continue_from, particles)
+        model = lead(ranks, lambda: read_refinement(options.continue_from, particles))
         print(f"Continuing after iteration {model.iteration} of {options.continue_from}")
         model = _schedule(model, settings)
     else:
-        model = _start(particles, settings, options, inputs["reference"])
+        model = lead(ranks, lambda: _start(particles, settings, options, inputs["reference"]))
     while not (model.progress.converged or model.iteration >= options.max_iterations):
-        model = _one(particles, model, settings, options, progress, last=False)
-        write_iteration(particles, model, settings, Path(out) / "run", options)
+        model = _one(particles, model, settings, progress, last=False)
+        if ranks.rank == 0:
+            write_iteration(particles, model, settings, Path(out) / "run", options)
         model = _schedule(model, settings)
     if not model.progress.converged:
         print(f"Stopping after {model.iteration} iterations (max_iterations) without convergence")
-    model = _one(particles, model, settings, options, progress, last=True)
-    write_final(particles, model, settings, Path(out) / "run", options)
+    model = _one(particles, model, settings, progress, last=True)
+    if ranks.rank == 0:
+        write_final(particles, model, settings, Path(out) / "run", options)
     print(f"Resolution of the unmasked half maps: {resolution(model, particles, 0.143):.2f} Å (FSC 0.143)")
 
 
-def _one(particles: Particles, model: Refinement, settings: Settings, options: Any, progress: Report, last: bool,
-         ) -> Refinement:
+def _one(particles: Particles, model: Refinement, settings: Settings, progress: Report, last: bool) -> Refinement:
     begin, number = time.monotonic(), model.iteration + 1
 
     def report(done: int) -> None:
@@ -79,7 +87,7 @@ def _one(particles: Particles, model: Refinement, settings: Settings, options: A
     print(_line(particles, model), f"{time.monotonic() - begin:.1f} s", flush=True)
     if not last:
         model.size = next_size(model.fsc, model.ssnr, model.size, particles.box)
-        model.accuracy = measure_accuracy(particles, model, settings)
+        model.accuracy = lead(particles.ranks, lambda: measure_accuracy(particles, model, settings))
     return model
 
 

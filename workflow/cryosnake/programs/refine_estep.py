@@ -133,8 +133,10 @@ def _background(images: np.ndarray, rows: np.ndarray, plan: Pass) -> np.ndarray 
         return None
     outside = plan.mask == 0
     spread = images[:, outside].std(1) if outside.any() else images.std((1, 2))
-    rng = np.random.default_rng([plan.seed, int(rows[0])])
-    return rng.standard_normal(images.shape, np.float32) * spread[:, None, None]
+    noise = np.empty(images.shape, np.float32)
+    for image, row in zip(noise, rows.tolist(), strict=True):  # by particle: the same whatever it is computed with
+        np.random.default_rng([plan.seed, row]).standard_normal(out=image, dtype=np.float32)
+    return noise * spread[:, None, None]
 
 
 def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics, reference: Reference,
@@ -154,8 +156,10 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     search = _searcher(particles, state, reference, plan, log_prior)
     gathered = _empty(particles, rows, statistics, sums)
     order = _by_orientation(state.pose[rows]) if isinstance(reference.grid, SphereGrid) else np.arange(len(rows))
-    for begin in range(0, len(rows), BLOCK):
-        chosen = order[begin : begin + BLOCK]
+    particles.follow(rows[order])
+    size = particles.block or BLOCK
+    for begin in range(0, len(rows), size):
+        chosen = order[begin : begin + size]
         block = prepare_block(particles, rows[chosen], state, statistics, plan)
         samples = search(block.rows, chosen, block.operands)
         for part in blocks_of(np.bincount(samples.particle, minlength=len(block.rows))):
@@ -163,7 +167,7 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
             mine = Samples(mine.orientation, mine.particle - part.start, mine.shift, mine.log_prior)
             outcome = expectation(block.operands.part(part), mine, reference, band, plan.shifts, gathered.sums)
             _record(particles, block, part, chosen[part], outcome, reference.grid, state, plan, gathered)
-        report(min(begin + BLOCK, len(rows)))
+        report(min(begin + size, len(rows)))
     return gathered
 
 
@@ -263,7 +267,7 @@ def reference_scale(particles: Particles, rows: np.ndarray, state: Assignments, 
 
 
 def thread_sums(shape: tuple[int, ...]) -> np.ndarray:
-    """Return one volume of zeros per thread."""
+    """Return one array of zeros per thread, for class sums; maps need one that the threads share."""
     return np.zeros((nb.get_num_threads(), *shape), np.float32)
 
 

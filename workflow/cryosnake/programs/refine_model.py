@@ -26,8 +26,10 @@ from cryosnake.numerics.refine.reconstruction import mean_weight
 from cryosnake.numerics.refine.references import empty_map_sums, map_reference
 from cryosnake.numerics.refine.schedule import Progress, Sampling, coarse_size
 from cryosnake.numerics.symmetry import nearest_mate, operators
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Gathered, Pass, expect, prepare_block, thread_sums, update_statistics
+from cryosnake.programs.refine_estep import Gathered, Pass, expect, prepare_block, update_statistics
+from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 JOIN_RESOLUTION = 40.0  # Å: the halves share what is coarser
@@ -121,8 +123,20 @@ def iterate(particles: Particles, model: Refinement, settings: Settings, report:
                           "perturbation": float(rng.uniform(-0.5, 0.5))})
     before = model.state.copy()
     plan, grid = pass_of(particles, model, settings, size), grid_of(settings, model.sampling, model.perturbation)
-    halves = [_expect_half(particles, model, settings, plan, grid, half, report) for half in (0, 1)]
-    sums = [gathered.sums for gathered in halves]
+
+    def work(half: int, positions: np.ndarray, told: Callable[[int], None]) -> Gathered:
+        return _expect_half(particles, model, settings, plan, grid, half, positions, told)
+
+    sets = [np.flatnonzero(model.half == number) for number in (1, 2)]
+    halves = expect_on_ranks(particles, sets, model.state, work, report)
+    return lead(particles.ranks, lambda: _learnt(particles, model, settings, before, halves, last))
+
+
+def _learnt(particles: Particles, model: Refinement, settings: Settings, before: Assignments, halves: list[Gathered],
+            last: bool) -> Refinement:
+    """Complete the model from what the expectation step gathered."""
+    group = operators(settings.symmetry)
+    sums = [finish_sums(gathered.sums[:, 0], group) for gathered in halves]
     _learn(particles, model, halves)
     model.change = _changes(before, model.state, settings.symmetry)
     _maximise(particles, model, settings, sums, last)
@@ -130,18 +144,15 @@ def iterate(particles: Particles, model: Refinement, settings: Settings, report:
 
 
 def _expect_half(particles: Particles, model: Refinement, settings: Settings, plan: Pass, grid: SphereGrid, half: int,
-                 report: Callable[[int], None]) -> Gathered:
-    rows = np.flatnonzero(model.half == half + 1)
+                 positions: np.ndarray, report: Callable[[int], None]) -> Gathered:
+    rows = np.flatnonzero(model.half == half + 1)[positions]
     reference = map_reference(model.volumes[half][None], plan.size, grid)
     statistics = model.statistics[half]
     prior = np.zeros(0, np.float32)
     if plan.sigma == 0:
         prior = np.log(np.repeat(statistics.direction, grid.psi_count)).astype(np.float32)
-    done = 0 if half == 0 else int((model.half == 1).sum())
-    gathered = expect(particles, rows, model.state, statistics, reference, plan, prior,
-                      thread_sums(empty_map_sums(1, plan.size // 2).shape), lambda count: report(done + count))
-    gathered.sums = finish_sums(gathered.sums[:, 0], operators(settings.symmetry))  # frees the threads' volumes
-    return gathered
+    return expect(particles, rows, model.state, statistics, reference, plan, prior,
+                  empty_map_sums(1, plan.size // 2)[None], report)
 
 
 def _learn(particles: Particles, model: Refinement, halves: list[Gathered]) -> None:

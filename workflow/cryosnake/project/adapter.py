@@ -49,6 +49,8 @@ def relion_options(plan: Plan, job: PlannedJob) -> dict[str, str]:
             options[slot.relion] = _relion_file(plan, source, slot.relion_output) if source else ""
         if slot.relion_switch:
             options[slot.relion_switch] = _yes(source is not None)
+    if any(parameter.relion == "nr_mpi" for parameter in job_type.parameters):
+        options["nr_threads"] = str(job_type.resources.threads)
     for parameter in job_type.parameters:
         options.update(_parameter_options(parameter, values[parameter.name], options))
     return options

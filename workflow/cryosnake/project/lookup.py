@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable
 from typing import Any
 
 from cryosnake.project.batches import batch_number, batch_star
@@ -65,7 +66,47 @@ def _words(value: Any) -> list[str]:
     return [str(value).lower() if isinstance(value, bool) else str(value)]
 
 
+def ranks(job: PlannedJob) -> int:
+    """Return the number of MPI ranks of a job; 1 for types that know none."""
+    return int(job.config.parameters().get("mpi_ranks") or 1)
+
+
+def launcher(job: PlannedJob) -> str:
+    """Return what stands between `python` and the program of a job: nothing, or the start of its MPI ranks."""
+    if ranks(job) == 1:
+        return ""
+    command = job.config.parameters().get("mpi_launcher")
+    words = ["-m", "cryosnake.running.launch", str(ranks(job)), *(["--launcher", command] if command else [])]
+    return shlex.join(words) + " "
+
+
+def threads(job: PlannedJob) -> int:
+    """Return the cores that a job takes: the threads of all its ranks."""
+    return job.config.type.resources.threads * ranks(job)
+
+
+def threads_of_rank(job: PlannedJob) -> Callable[[Any, int], int]:
+    """Return the function with which Snakemake finds the threads of one rank: its share of those that it gave."""
+    count = ranks(job)
+    return lambda wildcards, threads: max(1, threads // count)
+
+
+def mpi_resources(job: PlannedJob) -> dict[str, Any]:
+    """Return what the SLURM executor must know of a job with several ranks: `tasks` and what each takes."""
+    if ranks(job) == 1:
+        return {}
+    found = {"mpi": "srun", "tasks": ranks(job), "cpus_per_task": threads_of_rank(job)}
+    if _wants_gpu(job):  # `gpu` with `tasks` asks SLURM for tasks per GPU and tasks in all, which it cannot grant
+        found |= {"gres": f"gpu:{ranks(job)}", "tasks_per_gpu": 1}
+    return found
+
+
 def gpus(job: PlannedJob) -> int:
-    """Return how many GPUs the rule asks for: one for `device: gpu`, and for `auto` on a machine that has one."""
+    """Return how many GPUs the rule of a single process asks for; `mpi_resources` has those of several."""
+    return int(_wants_gpu(job) and ranks(job) == 1)
+
+
+def _wants_gpu(job: PlannedJob) -> bool:
+    """Whether a GPU is asked for: `device: gpu`, or `auto` on a machine that has one."""
     device = job.config.parameters().get("device", "cpu")
-    return int(device == "gpu" or (device == "auto" and os.path.exists("/dev/nvidia0")))
+    return device == "gpu" or (device == "auto" and os.path.exists("/dev/nvidia0"))

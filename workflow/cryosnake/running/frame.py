@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryosnake.errors import CryosnakeError
+from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
-from cryosnake.pipeline.markers import append_note, clear_exit, set_exit
+from cryosnake.parallel.threads import thread_limit
+from cryosnake.pipeline.markers import ABORT_REQUEST, append_note, clear_exit, set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.disk import BATCHES
 from cryosnake.project.run_status import set_job_status
+from cryosnake.running import abort_request
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.logs import copied_to_logs
-from cryosnake.running.progress import Aborted, JobProgress
-from cryosnake.running.threads import thread_limit
+from cryosnake.running.progress import JobProgress
 
 
 @contextmanager
@@ -40,14 +41,14 @@ def job_frame(job_type: JobType, arguments: Arguments) -> Iterator[JobProgress]:
         try:
             yield progress
         except (Aborted, KeyboardInterrupt):
-            _end(out, Status.ABORTED)
+            _end(out, Status.ABORTED, arguments.batch)
             raise Aborted from None
         except (CryosnakeError, OSError, MemoryError) as error:
-            _end(out, Status.FAILED)
+            _end(out, Status.FAILED, arguments.batch)
             raise CryosnakeError(_message(error)) from error
         except Exception as error:
             traceback.print_exc()
-            _end(out, Status.FAILED)
+            _end(out, Status.FAILED, arguments.batch)
             raise CryosnakeError(f"unexpected {type(error).__name__}: {error}; this is a fault of cryosnake, please "
                                  f"report it with {out}/run.err") from error
         finally:
@@ -60,13 +61,13 @@ def finish(out: Path) -> None:
 
 
 def _start(out: Path, arguments: Arguments) -> None:
-    clear_exit(out)
+    clear_exit(out, *([ABORT_REQUEST] if abort_request.stays(out, arguments.batch) else []))
     if set_job_status(str(out), Status.RUNNING) or not (out / "note.txt").exists():
         append_note(out, arguments.command)
 
 
-def _end(out: Path, status: Status) -> None:
-    set_exit(out, status)
+def _end(out: Path, status: Status, batch: str = "") -> None:
+    set_exit(out, status, keep_request=abort_request.stays(out, batch))
     set_job_status(str(out), status)
 
 
@@ -81,7 +82,7 @@ def _make_directory(out: Path, job_type: JobType) -> None:
 @contextmanager
 def _directory_lock(out: Path, batch: str) -> Iterator[None]:
     """Wait for a program that still works here: a killed Snakemake leaves its programs running to their end."""
-    path = out / BATCHES / f"{batch.partition('.')[0]}.lock" if batch else out / ".cryosnake.lock"
+    path = abort_request.lock_file(out, batch)
     with open(path, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,15 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cryosnake.errors import Aborted
 from cryosnake.pipeline.markers import abort_requested
 
 Progress = Callable[[int, int, str], None]
 
 LOOK_EVERY = 0.5  # seconds between looks for an abort request
-
-
-class Aborted(Exception):
-    """RELION_JOB_ABORT_NOW was found in the job directory."""
 
 
 class JobProgress:
@@ -30,13 +27,17 @@ class JobProgress:
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
         """Show how far the work is; raise Aborted when somebody asked for it."""
+        self.look()
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total, description=f"{self._title} {message}".strip())
+
+    def look(self) -> None:
+        """Raise Aborted when somebody asked for it."""
         now = time.monotonic()
         if now - self._last_look >= LOOK_EVERY:
             self._last_look = now
             if abort_requested(self._out):
                 raise Aborted
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, description=f"{self._title} {message}".strip())
 
     def close(self) -> None:
         """Take the bar off the screen."""

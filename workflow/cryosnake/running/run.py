@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from cryosnake.errors import CryosnakeError
+from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
+from cryosnake.parallel.disc_sums import remove_leftovers
+from cryosnake.parallel.ranks import Ranks
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw
-from cryosnake.running.progress import Aborted, Progress
+from cryosnake.running.progress import Progress
+from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_ranks, together, told_of_others
 from cryosnake.running.resume import resume
 
 
@@ -28,8 +31,13 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
     """
     arguments = parse_arguments(job_type, sys.argv[1:] if words is None else words)
     try:
-        with job_frame(job_type, arguments) as progress:
-            _work(job_type, arguments, progress)
+        ranks = these_ranks()
+        if ranks.rank > 0:
+            return follow(job_type, arguments, ranks)
+        with together(ranks), job_frame(job_type, arguments) as progress, told_of_others(ranks):
+            ranks.watch = progress.look
+            check_ranks(job_type, arguments, ranks)
+            _work(job_type, arguments, progress, ranks)
     except Aborted:
         print(f"{job_type.title} {arguments.out}: aborted on request", file=sys.stderr)
         return 2
@@ -39,7 +47,7 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _work(job_type: JobType, arguments: Arguments, progress: Progress) -> None:
+def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ranks) -> None:
     program = import_module(job_type.program)
     out = Path(arguments.out)
     if job_type.per_micrograph:
@@ -52,7 +60,11 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress) -> None:
             run_batch(job_type, program, arguments, progress)
         return
     resume(job_type, arguments.options, arguments.inputs, out)
-    program.run(arguments.options, arguments.inputs, out, progress)
+    remove_leftovers(out)
+    options = ranks.share(arguments.options)
+    choose_gpus(options, ranks)
+    program.run(options, arguments.inputs, out, progress)
+    ranks.meet()
     check_outputs(job_type, arguments)
     declare_outputs(job_type, arguments)
     draw(job_type, arguments)

@@ -12,6 +12,7 @@ import numba as nb
 import numpy as np
 
 from cryosnake.numerics.projection import cell_positions
+from cryosnake.numerics.refine.shared_insertion import insert_shared
 from cryosnake.numerics.simd import add_trilinear
 
 
@@ -44,13 +45,16 @@ def insert_slices(sums: np.ndarray, matrices: np.ndarray, kx: np.ndarray, ky: np
     Parameters
     ----------
     sums : (threads, 2m + 1, 2m + 1, m + 1, 3) float32
-        One volume per thread; add them up at the end.
+        One volume per thread, to be added up at the end; or one alone, which all threads share.
     matrices : (n, 3, 3)
         Orientations, as for `central_slices`.
     kx, ky : (pixels,) float32
     real, imaginary, weight : (n, pixels) float32
         CTF-weighted image and squared CTF, both over the noise power.
     """
+    if len(sums) == 1 and nb.get_num_threads() > 1:
+        insert_shared(sums[0], matrices, kx, ky, real, imaginary, weight, padding)
+        return
     threads, side, _, half, _ = sums.shape
     flat = sums.reshape(threads, -1)
     assert np.shares_memory(flat, sums)  # the sums of one class of many are no single block, but each thread's are

@@ -11,8 +11,11 @@ _FSC_LIMIT = 0.999  # as if 999 times more signal than noise were the most that 
 
 
 def finish_sums(sums: np.ndarray, operators: np.ndarray) -> np.ndarray:
-    """Return one symmetric volume of sums from those of the threads (threads, 2m + 1, 2m + 1, m + 1, 3)."""
-    total = sums.sum(0) if len(sums) > 1 else sums[0].copy()
+    """Return one symmetric volume of sums from those of the threads (threads, 2m + 1, 2m + 1, m + 1, 3).
+
+    A single volume is changed in place: there may be no room for two.
+    """
+    total = sums.sum(0) if len(sums) > 1 else sums[0]
     complete_plane(total)
     return symmetrise(total, operators)
 

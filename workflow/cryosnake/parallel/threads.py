@@ -23,3 +23,16 @@ def thread_limit(threads: int) -> Iterator[None]:
             yield
     finally:
         numba.set_num_threads(before)
+
+
+@contextmanager
+def borrowed_threads(ranks: int) -> Iterator[None]:
+    """Give rank 0 the threads of the other ranks of its computer while they wait for it."""
+    import numba
+
+    own = numba.get_num_threads()
+    if ranks == 1:
+        yield
+        return
+    with thread_limit(min(own * ranks, len(os.sched_getaffinity(0)))):
+        yield

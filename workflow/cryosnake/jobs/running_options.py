@@ -1,0 +1,24 @@
+"""Options of long jobs that change their speed only: MPI ranks, GPUs, how images are read."""
+
+from cryosnake.jobs.model import Parameter
+
+RUNNING = (
+    Parameter("mpi_ranks", int, 1, "Processes (MPI ranks), each with the rule's threads; Refine3D takes an even "
+              "number for its half sets.", minimum=1, maximum=4096, identity=False, relion="nr_mpi"),
+    Parameter("gpu_ids", str, None, "GPUs, counted from 0: commas between those of one rank, colons between ranks. "
+              "Not set: all that are there, dealt out to the ranks.", identity=False, relion="gpu_ids"),
+    Parameter("pooled", int, None, "Particles that are computed together; fewer take less memory.", minimum=1,
+              maximum=10_000, advanced=True, identity=False, relion="nr_pool"),
+    Parameter("parallel_io", bool, True, "Every rank reads its own images; otherwise rank 0 reads for all.",
+              advanced=True, identity=False, relion="do_parallel_discio"),
+    Parameter("preread", bool, False, "Read all images into memory first, once on each computer: particles × box² × "
+              "4 bytes. Refused when they do not fit.", identity=False, relion="do_preread_images"),
+    Parameter("scratch_dir", str, None, "Local disk to copy the images to (below relion_volatile) while the job runs.",
+              identity=False, relion="scratch_dir"),
+    Parameter("keep_free_scratch", float, 10.0, "Space that stays free on the scratch disk; what does not fit is read "
+              "where it lies.", unit="GB", minimum=0, advanced=True, identity=False),
+    Parameter("combine_through_disc", bool, False, "Add up the ranks' sums through files instead of MPI.",
+              advanced=True, identity=False, relion="do_combine_thru_disc"),
+    Parameter("mpi_launcher", str, None, "Command that starts the ranks, without their number: \"mpirun\", \"srun "
+              "--mpi=pmix\". Not set: srun inside a SLURM job, else mpirun.", advanced=True, identity=False),
+)

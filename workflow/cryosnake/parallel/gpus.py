@@ -1,0 +1,68 @@
+"""Which GPUs a rank works with, by RELION's notation of `gpu_ids` or automatically. Standard library only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+
+
+def parse_gpu_ids(text: str) -> list[list[int]]:
+    """Return the GPUs of each rank: ranks are separated by colons, GPUs of one rank by commas.
+
+    >>> parse_gpu_ids("0,1:2,3")
+    [[0, 1], [2, 3]]
+
+    Raises
+    ------
+    CryosnakeError
+        when the text has another form
+    """
+    try:
+        ranks = [[int(number) for number in rank.split(",")] for rank in text.strip().split(":")]
+        if any(number < 0 for rank in ranks for number in rank):
+            raise ValueError
+    except ValueError:
+        raise CryosnakeError(f"gpu_ids: {text!r} is no list of GPUs. Numbers are separated by commas, and those of "
+                             "different MPI ranks by colons: 0,1 or 0:1 or 0,1:2,3.") from None
+    return ranks
+
+
+def gpus_of_rank(text: str | None, node_rank: int, node_size: int, there: list[str]) -> list[str]:
+    """Return the names of the GPUs that a rank may use, among those that its computer has.
+
+    Parameters
+    ----------
+    text
+        `gpu_ids`; without it the GPUs are dealt out in turn, and a single rank may use all.
+    node_rank, node_size
+        The rank among those of its computer; more ranks than entries start again with the first.
+    there
+        Numbers or names (CUDA_VISIBLE_DEVICES) of the computer's GPUs.
+
+    Raises
+    ------
+    CryosnakeError
+        when a GPU is asked for that is not there
+    """
+    if not text:
+        if node_size >= len(there):
+            return [there[node_rank % len(there)]] if there else []
+        return there[node_rank::node_size]
+    entries = parse_gpu_ids(text)
+    chosen = entries[node_rank % len(entries)]
+    missing = [number for number in chosen if number >= len(there)]
+    if missing:
+        raise CryosnakeError(f"gpu_ids: {text} asks for GPU {missing[0]}, but there are {len(there)} (counted from 0). "
+                             "nvidia-smi lists them; inside a SLURM job only the job's own count.")
+    return [there[number] for number in chosen]
+
+
+def visible_gpus(environment: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> list[str]:
+    """Return the GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, else all of the computer."""
+    given = environment.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name for name in given.split(",") if name and name != "-1"]
+    return [str(i) for i in range(len(list(devices.glob("nvidia[0-9]*"))))]

@@ -1,0 +1,76 @@
+"""Where a job's particle images come from, by the running options: speed alone depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cryosnake.parallel.ahead import read_ahead
+from cryosnake.parallel.preread import image_bytes, preread
+from cryosnake.parallel.ranks import Node, Ranks, SingleNode
+from cryosnake.parallel.scratch import scratch_copy
+from cryosnake.parallel.stacks import Images, KeptImages, StackImages
+
+KEPT_BYTES = 1 << 30  # sets up to this size stay in memory in any case
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The running options that concern reading; `keep_free` is in bytes."""
+
+    parallel_io: bool = True
+    preread: bool = False
+    scratch_dir: str = ""
+    keep_free: int = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images, and a function that is told which rows will be asked for next."""
+
+    images: Images
+    follow: Callable[[np.ndarray], None]
+
+
+@contextmanager
+def open_images(stacks: StackImages, reading: Reading, ranks: Ranks, job: str) -> Iterator[Source]:
+    """Yield the source of images for this rank; all ranks call this together, and leave together.
+
+    Raises
+    ------
+    CryosnakeError
+        when memory or scratch directory cannot be used as asked for
+    """
+    together = ranks.size > 1 and not reading.parallel_io
+    with ExitStack() as stack:
+        images: Images | None = None
+        resident = False
+        if not together or ranks.rank == 0:
+            images, resident = _local(stacks, reading, SingleNode() if together else ranks.node, job, stack)
+        if together:
+            ranks.meet()
+            images = stack.enter_context(ranks.images(images))
+            resident = ranks.rank == 0 and resident
+        assert images is not None
+        if resident:
+            yield Source(images, lambda rows: None)
+        else:
+            ahead = stack.enter_context(read_ahead(images))
+            yield Source(ahead, ahead.follow)
+        ranks.meet()  # nobody reads any more
+
+
+def _local(stacks: StackImages, reading: Reading, node: Node, job: str, stack: ExitStack) -> tuple[Images, bool]:
+    """Return images that this process reads itself, and whether they are in memory."""
+    if reading.preread:
+        return preread(stacks, stacks.shape, node), True
+    if reading.scratch_dir:
+        copy = scratch_copy(stacks, stacks.shape, Path(reading.scratch_dir), reading.keep_free, node, job)
+        return stack.enter_context(copy), False
+    if image_bytes(stacks.shape) <= KEPT_BYTES:
+        return KeptImages(stacks, stacks.shape), True
+    return stacks, False

@@ -1,0 +1,83 @@
+"""Who made a folder, and whether that process is provably gone."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+FILE = "owner.json"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process: number, start (clock ticks after boot), and the computer, its present boot and process numbering."""
+
+    host: str
+    boot: str
+    namespace: str
+    pid: int
+    started: int
+    job: str = ""
+
+
+def this_process(job: str = "") -> Owner:
+    """Return the owner that this process is."""
+    return Owner(socket.gethostname(), _boot(), _namespace(), os.getpid(), _started(os.getpid()) or 0, job)
+
+
+def claim(folder: Path, job: str) -> TextIO:
+    """Write the owner's file into a folder; the lock on it lasts as long as the returned file is open."""
+    file = open(folder / FILE, "w")  # stays open
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pass  # no locks on this file system: the process number has to do
+    json.dump(asdict(this_process(job)), file)
+    file.flush()
+    return file
+
+
+def is_gone(folder: Path) -> bool:
+    """Whether the process that claimed a folder is provably gone; False where there is any doubt."""
+    try:
+        with open(folder / FILE, "r+") as file:  # r+: NFS locks only what may be written
+            owner = Owner(**json.load(file))
+            if owner.host != socket.gethostname():
+                return False
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (OSError, ValueError, TypeError):
+        return False  # not ours, not yet written, or its lock is held
+    if owner.boot != _boot():
+        return True
+    if owner.namespace != _namespace():
+        return False
+    return _started(owner.pid) != owner.started
+
+
+def _boot() -> str:
+    return _text("/proc/sys/kernel/random/boot_id")
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process started, in clock ticks after boot; None when there is none of this number."""
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(fields[19]) if len(fields) > 19 else None
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

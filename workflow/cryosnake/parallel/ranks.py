@@ -1,0 +1,210 @@
+"""The processes that work on one job: one alone (no MPI at all), or the ranks that mpirun or srun started.
+
+All data flow to rank 0, which decides, and back: `add_up` and `gather` end there, `share` starts there. When one rank
+fails or is asked to stop, every rank stops with the same `Problem`, see `mpi.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cryosnake.errors import Aborted, CryosnakeError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why the ranks stop: where it happened, and for a person what it is."""
+
+    rank: int
+    text: str
+    abort: bool = False  # asked for, no fault
+    trace: str = ""  # of an unexpected error
+    relayed: bool = False  # this rank only heard of another's
+
+    def exception(self) -> Exception:
+        """Return what is raised on the ranks where it did not happen."""
+        return Aborted() if self.abort else CryosnakeError(self.text)
+
+
+class Stopped(Exception):
+    """All ranks agreed to stop; `problem` is the same on each."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.text)
+        self.problem = problem
+
+
+class StopHeard(Exception):
+    """Another rank stops; what happened there is not known here yet."""
+
+
+class Node(Protocol):
+    """The ranks on one computer."""
+
+    rank: int
+    size: int
+
+    def share(self, value: Any) -> Any:
+        """Return the value that the node's first rank gave, on all of them."""
+
+    def meet(self) -> None:
+        """Wait for the node's other ranks."""
+
+    def memory(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return an array float32 that the node's ranks have in common; its content is undefined."""
+
+
+class Ranks(Protocol):
+    """The ranks of one job."""
+
+    rank: int
+    size: int
+    node: Node
+    watch: Callable[[], None]  # called now and then while rank 0 waits; may raise to stop all
+
+    def look(self) -> None:
+        """Raise StopHeard when another rank stops. Cheap; called between blocks of particles."""
+
+    def meet(self) -> None:
+        """Wait for all; raises Stopped when one of them stops."""
+
+    def add_up(self, array: np.ndarray | None, folder: Path | None = None) -> np.ndarray | None:
+        """Return the sum of the ranks' arrays on rank 0, None on the others; a rank may give None.
+
+        The sum may be made in the array given. With a folder the arrays pass through files in it.
+        """
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all ranks on rank 0, an empty list on the others."""
+
+    def share(self, value: Any) -> Any:
+        """Return rank 0's value on all ranks."""
+
+    def images(self, source: Any) -> AbstractContextManager[Any]:
+        """Let rank 0 read images for all; see `sending.py`."""
+
+    def fail(self, error: BaseException) -> Problem:
+        """Stop all ranks, and return the problem that they agree on."""
+
+
+class SingleNode:
+    """One process on its own."""
+
+    rank, size = 0, 1
+
+    def share(self, value: Any) -> Any:
+        """See `Node`."""
+        return value
+
+    def meet(self) -> None:
+        """See `Node`."""
+
+    def memory(self, shape: tuple[int, ...]) -> np.ndarray:
+        """See `Node`."""
+        return np.empty(shape, np.float32)
+
+
+class SingleRank:
+    """One process: nothing to share, nobody to wait for."""
+
+    rank, size = 0, 1
+
+    def __init__(self) -> None:
+        self.node: Node = SingleNode()
+        self.watch: Callable[[], None] = lambda: None
+
+    def look(self) -> None:
+        """See `Ranks`."""
+
+    def meet(self) -> None:
+        """See `Ranks`."""
+
+    def add_up(self, array: np.ndarray | None, folder: Path | None = None) -> np.ndarray | None:
+        """See `Ranks`."""
+        return array
+
+    def gather(self, value: Any) -> list[Any]:
+        """See `Ranks`."""
+        return [value]
+
+    def share(self, value: Any) -> Any:
+        """See `Ranks`."""
+        return value
+
+    def images(self, source: Any) -> AbstractContextManager[Any]:
+        """See `Ranks`."""
+        return nullcontext(source)
+
+    def fail(self, error: BaseException) -> Problem:
+        """See `Ranks`."""
+        return problem_of(error, 0)
+
+
+def lead(ranks: Ranks, work: Callable[[], Any]) -> Any:
+    """Let rank 0 do something, with the threads of all ranks of its computer, and return the result on every rank."""
+    from cryosnake.parallel.threads import borrowed_threads
+
+    result = None
+    if ranks.rank == 0:
+        with borrowed_threads(ranks.node.size):
+            result = work()
+    return ranks.share(result)
+
+
+def problem_of(error: BaseException, rank: int) -> Problem:
+    """Return what the other ranks are told about an exception."""
+    if isinstance(error, (Aborted, KeyboardInterrupt)):
+        return Problem(rank, "aborted", abort=True)
+    if isinstance(error, StopHeard):
+        return Problem(rank, "", relayed=True)
+    if isinstance(error, (CryosnakeError, OSError, MemoryError)):
+        return Problem(rank, str(error) or type(error).__name__)
+    text = f"unexpected {type(error).__name__} on rank {rank}: {error}; this is a fault of cryosnake, please report it"
+    return Problem(rank, text, trace="".join(traceback.format_exception(error)))
+
+
+def started_ranks(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many ranks mpirun or srun started, as far as the environment says; 1 without them.
+
+    SLURM_NTASKS alone does not count: it is set in every batch script.
+    """
+    names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
+    if "PMIX_RANK" in environment:
+        names += ["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"]
+    sizes = [environment[name] for name in names if environment.get(name, "").isdecimal()]
+    return int(sizes[0]) if sizes else 1
+
+
+@functools.cache
+def world() -> Ranks:
+    """Return the ranks that this process belongs to; mpi4py is imported only when there are several.
+
+    Raises
+    ------
+    CryosnakeError
+        when several were started and mpi4py is missing, or belongs to another MPI than the launcher
+    """
+    count = started_ranks()
+    if count <= 1:
+        return SingleRank()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise CryosnakeError(f"{count} MPI ranks were started, but mpi4py can't be used ({error}). Install it: "
+                             "pip install 'cryosnake[mpi]', or set mpi_ranks: 1.") from error
+    if count != MPI.COMM_WORLD.size:
+        raise CryosnakeError(f"the launcher started {count} ranks, mpi4py sees {MPI.COMM_WORLD.size}: they belong to "
+                             f"different MPI libraries (mpi4py uses {MPI.Get_library_version().splitlines()[0]}). Put "
+                             "that library's mpirun first on the PATH, or set mpi_ranks: 1.")
+    from cryosnake.parallel.mpi import MpiRanks
+
+    return MpiRanks(MPI)

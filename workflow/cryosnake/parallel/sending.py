@@ -1,0 +1,97 @@
+"""Rank 0 reads images for all ranks and sends them: for file systems that suffer from many readers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.parallel.stacks import Images
+from cryosnake.parallel.transfer import CHUNK
+
+_REQUEST, _ANSWER = 1, 2
+_PAUSE = 1e-3  # seconds; answers take longer than that
+
+
+@contextmanager
+def sent_images(mpi: Any, comm: Any, source: Images | None, look: Callable[[], None]) -> Iterator[Images]:
+    """Yield rank 0's own source on rank 0, and on the others one that asks rank 0; all ranks call this together.
+
+    Parameters
+    ----------
+    mpi, comm
+        The MPI module and the ranks.
+    source
+        Rank 0's images; may be called by a second thread.
+    look
+        Raises when another rank stops.
+
+    Raises
+    ------
+    CryosnakeError
+        when the MPI library does not serve two threads
+    """
+    if mpi.Query_thread() < mpi.THREAD_MULTIPLE:
+        raise CryosnakeError("parallel_io: false needs an MPI library with MPI_THREAD_MULTIPLE, which this one "
+                             "does not offer. Set parallel_io: true.")
+    own = comm.Dup()
+    if comm.rank > 0:
+        yield lambda rows: _ask(own, rows, look)
+        return
+    assert source is not None
+    stop = threading.Event()
+    server = threading.Thread(target=_serve, args=(mpi, own, source, stop), name="images")
+    server.start()
+    try:
+        yield source
+    finally:
+        stop.set()
+        server.join()
+
+
+def _ask(comm: Any, rows: np.ndarray, look: Callable[[], None]) -> np.ndarray:
+    comm.send(rows, dest=0, tag=_REQUEST)
+    while (message := comm.improbe(source=0, tag=_ANSWER)) is None:
+        look()
+        time.sleep(_PAUSE)
+    answer = message.recv()
+    if isinstance(answer, str):
+        raise CryosnakeError(answer)
+    images = np.empty(answer, np.float32)
+    for part in _parts(images):
+        comm.Recv(part, source=0, tag=_ANSWER)
+    return images
+
+
+def _serve(mpi: Any, comm: Any, source: Images, stop: threading.Event) -> None:
+    while not stop.is_set():
+        message = comm.improbe(tag=_REQUEST)
+        if message is None:
+            time.sleep(_PAUSE)
+            continue
+        status = mpi.Status()
+        rows = message.recv(status=status)
+        asker = status.Get_source()
+        images: np.ndarray | None = None
+        answer: Any
+        try:
+            images = source(rows)
+            answer = images.shape
+        except Exception as error:  # told to the rank that asked, which fails in its own name
+            answer = str(error)
+        requests = [comm.isend(answer, dest=asker, tag=_ANSWER)]
+        if images is not None:
+            requests += [comm.Isend(part, dest=asker, tag=_ANSWER) for part in _parts(images)]
+        while not stop.is_set() and not mpi.Request.Testall(requests):
+            time.sleep(_PAUSE / 10)
+
+
+def _parts(images: np.ndarray) -> list[np.ndarray]:
+    flat = images.reshape(-1)
+    items = CHUNK // 4
+    return [flat[begin : begin + items] for begin in range(0, flat.size, items)]

@@ -1,0 +1,35 @@
+"""Particles opened for a job: with the ranks that share the work, and images read as the running options say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cryosnake.parallel.images import Reading, open_images
+from cryosnake.parallel.ranks import world
+from cryosnake.programs.particles import Particles, read_particles, stack_images
+
+
+@contextmanager
+def open_particles(path: str | os.PathLike[str], options: Any, out: str | os.PathLike[str], need_ctf: bool = True,
+                   ) -> Iterator[Particles]:
+    """Yield the checked particles of a STAR file; `options` has those of `jobs/running_options.py`.
+
+    With several ranks all of them call this together.
+
+    Raises
+    ------
+    CryosnakeError
+        as `read_particles`, and when memory or scratch directory cannot be used as asked for
+    """
+    particles, ranks = read_particles(path, need_ctf), world()
+    reading = Reading(options.parallel_io, options.preread, options.scratch_dir or "",
+                      round(options.keep_free_scratch * 1e9))
+    stacks = stack_images(particles.path, particles.table, particles.box)
+    with open_images(stacks, reading, ranks, os.fspath(out)) as source:
+        yield replace(particles, source=source.images, follow=source.follow, ranks=ranks, block=options.pooled or 0,
+                      combine_in=Path(out) if options.combine_through_disc else None)

@@ -1,0 +1,118 @@
+"""A job on several MPI ranks: rank 0 runs it as a job, the others follow in silence; all stop when one does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.model import JobType
+from cryosnake.parallel.gpus import gpus_of_rank, visible_gpus
+from cryosnake.parallel.ranks import Ranks, StopHeard, Stopped, world
+from cryosnake.parallel.threads import thread_limit
+from cryosnake.running.arguments import Arguments
+
+
+def check_ranks(job_type: JobType, arguments: Arguments, ranks: Ranks) -> None:
+    """Refuse ranks that the job type has no use for, and a number that was asked for but not started.
+
+    Raises
+    ------
+    CryosnakeError
+        naming the command to start with
+    """
+    wanted = getattr(arguments.options, "mpi_ranks", None)
+    if wanted is None and ranks.size > 1:
+        raise CryosnakeError(f"{job_type.name} does not use MPI; start it without mpirun.")
+    if wanted is not None and wanted > 1 and ranks.size == 1:
+        raise CryosnakeError(f"mpi_ranks is {wanted}, but this process was started alone. Start it with python -m "
+                             f"cryosnake.running.launch {wanted} PROGRAM …, or with mpirun -n {wanted} python PROGRAM "
+                             "…; `snakemake` does so by itself.")
+
+
+@contextlib.contextmanager
+def together(ranks: Ranks) -> Iterator[None]:
+    """Stop the other ranks when the body fails; at its end wait for them."""
+    try:
+        yield
+    except BaseException as error:
+        ranks.fail(error)
+        raise
+    ranks.meet()
+
+
+@contextlib.contextmanager
+def told_of_others(ranks: Ranks) -> Iterator[None]:
+    """Stop the other ranks when the body fails, and raise here what failed on another.
+
+    Raises
+    ------
+    CryosnakeError, Aborted
+        what happened on another rank; what happened on this one is passed on as it is
+    """
+    try:
+        yield
+    except BaseException as error:
+        problem = ranks.fail(error)
+        if problem.rank == ranks.rank and not isinstance(error, (Stopped, StopHeard)):
+            raise
+        if problem.trace:
+            print(problem.trace, file=sys.stderr)
+        raise problem.exception() from None
+
+
+def follow(job_type: JobType, arguments: Arguments, ranks: Ranks) -> int:
+    """Run a job's program on a rank other than 0: no lock, no files, no words. Rank 0's exit code is that of all."""
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
+        with contextlib.suppress(BaseException), together(ranks), thread_limit(arguments.threads):
+            options = ranks.share(None)
+            choose_gpus(options, ranks)
+            import_module(job_type.program).run(options, arguments.inputs, Path(arguments.out), _silent(ranks))
+            ranks.meet()
+    return 0  # rank 0 says what happened
+
+
+def _silent(ranks: Ranks) -> Any:
+    def progress(done: int, total: int, message: str = "") -> None:
+        ranks.look()
+
+    return progress
+
+
+def choose_gpus(options: Any, ranks: Ranks) -> None:
+    """Let this process see the GPUs that are its own, under the numbers 0, 1, …: before CUDA is first used.
+
+    Raises
+    ------
+    CryosnakeError
+        when `gpu_ids` names one that is not there
+    """
+    text = getattr(options, "gpu_ids", None)
+    if getattr(options, "device", "cpu") == "cpu" or (not text and ranks.size == 1):
+        return
+    chosen = gpus_of_rank(text, ranks.node.rank, ranks.node.size, visible_gpus())
+    if chosen:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
+
+
+def stop_when_terminated() -> None:
+    """Take SIGTERM, with which mpirun and SLURM end a job, as a request to abort: files are left in order."""
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def these_ranks() -> Ranks:
+    """Return the ranks that this process belongs to."""
+    ranks = world()
+    if ranks.size > 1:
+        stop_when_terminated()
+    return ranks
