@@ -125,7 +125,8 @@ def test_normalise_gives_probabilities_of_each_particle():
     order = np.argsort(particle, kind="stable")
     best, significant, top, log_sum = np.zeros(2, int), np.zeros(2, int), np.zeros(2), np.zeros(2)
     drawn = np.empty_like(values)
-    selection.normalise(values, order, np.array([0, 2, 5]), 1.0, 64, drawn, best, top, significant, log_sum)
+    selection.normalise(values, order, np.array([0, 2, 5]), 1.0, 64, np.arange(2), drawn, best, top,
+                        significant, log_sum)
     assert np.array_equal(drawn, values)  # no more samples than are drawn
     for i in range(2):
         weights = np.exp(original[particle == i])
@@ -143,7 +144,7 @@ def test_drawn_weights_are_few_and_unbiased():
     order, quantity = np.arange(samples), rng.normal(size=values.shape)
     best, significant, top, log_sum = np.zeros(8, int), np.zeros(8, int), np.zeros(8), np.zeros(8)
     starts, drawn = np.arange(0, samples + 1, 50), np.empty_like(values)
-    selection.normalise(values, order, starts, 0.999, 64, drawn, best, top, significant, log_sum)
+    selection.normalise(values, order, starts, 0.999, 64, np.arange(8), drawn, best, top, significant, log_sum)
     by_particle = drawn.reshape(8, -1)
     assert ((by_particle > 0).sum(1) <= 64).all() and (drawn[values == 0] == 0).all()
     np.testing.assert_allclose(by_particle.sum(1), 1.0, atol=1.01 / 64)

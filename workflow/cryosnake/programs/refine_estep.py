@@ -123,7 +123,7 @@ def prepare_block(particles: Particles, rows: np.ndarray, state: Assignments, st
         ctf = particles.ctf(rows, band.cut(plan.size), plan.intact_first_peak)
     ctf *= whiten * statistics.scale[particles.group[rows], None].astype(np.float32)
     whiten *= ctf
-    operands = Operands(masked[:, :count] * whiten, raw * whiten, ctf**2, offsets, statistics.offset_sigma)
+    operands = Operands(masked[:, :count] * whiten, raw * whiten, ctf**2, offsets, statistics.offset_sigma, rows)
     return _Block(rows, operands, shell_power(masked, band), noise)
 
 

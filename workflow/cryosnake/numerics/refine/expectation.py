@@ -39,6 +39,8 @@ class Operands:
         What the images were moved by already, pixels.
     offset_sigma : float
         Standard deviation of the Gaussian prior of the whole shift, pixels.
+    numbers : (n,) int64, optional
+        The particles' own, which what is drawn for them depends on: not on the block that they are in.
     """
 
     masked: np.ndarray
@@ -46,18 +48,20 @@ class Operands:
     ctf2: np.ndarray
     offsets: np.ndarray
     offset_sigma: float
+    numbers: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.masked)
 
     def part(self, rows: slice) -> Operands:
         """Return some of the particles."""
-        return Operands(self.masked[rows], self.raw[rows], self.ctf2[rows], self.offsets[rows], self.offset_sigma)
+        return Operands(self.masked[rows], self.raw[rows], self.ctf2[rows], self.offsets[rows], self.offset_sigma,
+                        None if self.numbers is None else self.numbers[rows])
 
     def cut(self, pixels: int) -> Operands:
         """Return the lowest frequencies alone."""
         return Operands(self.masked[:, :pixels], self.raw[:, :pixels], self.ctf2[:, :pixels], self.offsets,
-                        self.offset_sigma)
+                        self.offset_sigma, self.numbers)
 
     def shift_prior(self, shifts: np.ndarray) -> np.ndarray:
         """Return the log prior (n, s) float32 of shifts (s, 2) on top of the offsets."""
@@ -227,14 +231,15 @@ class _Probabilities:
 
 
 def probabilities(values: np.ndarray, samples: Samples, particles: int, fraction: float = SIGNIFICANT,
-                  ) -> _Probabilities:
+                  numbers: np.ndarray | None = None) -> _Probabilities:
     """Turn log-weights (samples, children, sub) of so many particles into probabilities, in place."""
     order = np.argsort(samples.particle, kind="stable")
     starts = np.searchsorted(samples.particle[order], np.arange(particles + 1))
     best, significant = np.zeros(particles, np.int64), np.zeros(particles, np.int64)
     top_weight, log_sum = np.zeros(particles), np.zeros(particles)
     drawn = np.empty_like(values)
-    selection.normalise(values, order, starts, fraction, _DRAWS, drawn, best, top_weight, significant, log_sum)
+    numbers = np.arange(particles) if numbers is None else numbers
+    selection.normalise(values, order, starts, fraction, _DRAWS, numbers, drawn, best, top_weight, significant, log_sum)
     return _Probabilities(values, drawn, best, top_weight, significant, log_sum)
 
 
@@ -286,7 +291,7 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
     """
     kept: _Slices = {}
     values = _scores(operands, samples, reference, band, shifts, kept)
-    found = probabilities(values, samples, len(operands))
+    found = probabilities(values, samples, len(operands), numbers=operands.numbers)
     cross, power = _accumulate(operands, samples, reference, band, shifts, found, sums, kept)
     per_sample = values.shape[1] * values.shape[2]
     sample, inner = found.best // per_sample, found.best % per_sample

@@ -73,7 +73,7 @@ def gather_samples(cross, norm, shift_prior, cuts, offsets, orientation, shift):
 
 
 @nb.njit(parallel=True, cache=True)
-def normalise(values, order, starts, fraction, draws, drawn, best, top_weight, significant, log_sum):  # type: ignore[no-untyped-def]
+def normalise(values, order, starts, fraction, draws, numbers, drawn, best, top_weight, significant, log_sum):  # type: ignore[no-untyped-def]
     """Turn log-weights (samples, children, sub) into probabilities, 0 outside the significant `fraction`, in place.
 
     `drawn` becomes a second set of weights that sum to 1, of at most `draws` samples per particle: all samples where
@@ -112,7 +112,7 @@ def normalise(values, order, starts, fraction, draws, drawn, best, top_weight, s
                     count += 1
                 else:
                     row[u] = 0
-        passed = ((i * 0.618034) % 1.0) / draws  # another start of the comb for each particle
+        passed = ((numbers[i] * 0.618034) % 1.0) / draws  # each particle's own start of the comb, in whatever block
         share = np.float32(1.0 / kept) if kept > 0 else np.float32(0.0)
         for k in range(starts[i], starts[i + 1]):
             row, picked = flat[order[k]], twin[order[k]]
