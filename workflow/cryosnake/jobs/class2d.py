@@ -2,6 +2,7 @@
 
 from cryosnake.jobs.model import (
     DEVICE,
+    GPU_IDS,
     MODEL,
     OPTIMISER,
     PARTICLES,
@@ -56,10 +57,11 @@ JOB = JobType(
         Parameter("continue_from", str, None, "run_itNNN_optimiser.star to go on from.", advanced=True,
                   identity=False, relion="fn_cont"),
         DEVICE,
+        GPU_IDS,
     ),
     program="cryosnake.programs.class2d",
     relion_options={"do_em": "Yes", "do_grad": "No"},
-    resources=Resources(threads=2, mem_mb=8000, runtime=240),
+    resources=Resources(threads=2, mem_mb=8000, runtime=240, gpu=True),
     clean=CleanUp(intermediate=("run_it*_data.star", "run_it*_model.star", "run_it*_optimiser.star",
                                 "run_it*_sampling.star", "run_it*_classes.mrcs")),
     panels=("class_averages",),

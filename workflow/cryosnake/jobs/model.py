@@ -174,5 +174,7 @@ def _named(items: tuple[Any, ...], name: str) -> Any:
 
 DEVICE = Parameter("device", str, "auto", "Where the numerics run; auto takes a GPU when one is there.",
                    choices=("auto", "cpu", "gpu"), identity=False, advanced=True)
+GPU_IDS = Parameter("gpu_ids", str, "", "Numbers of the GPUs to use, for example 0 or 0:1; empty for all that are "
+                    "there.", identity=False, advanced=True, relion="gpu_ids")
 MAX_FAILED = Parameter("max_failed", float, 0.5, "The job fails when more than this fraction of its micrographs"
                        " fail.", minimum=0.0, maximum=1.0, advanced=True, identity=False)

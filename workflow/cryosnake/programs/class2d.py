@@ -11,6 +11,7 @@ import numpy as np
 import scipy.fft
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.numerics.backend import use_device
 from cryosnake.numerics.refine.classes import class_shells, random_seeds
 from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.programs.class2d_files import read_classification, write_classes, write_unmasked
@@ -23,7 +24,7 @@ from cryosnake.programs.class2d_model import (
     next_size,
     plane_grid,
 )
-from cryosnake.programs.particles import Particles, read_particles, refuse_gpu
+from cryosnake.programs.particles import Particles, read_particles
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
@@ -38,8 +39,8 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     CryosnakeError
         when an input cannot be used
     """
-    refuse_gpu(options.device)
-    particles = read_particles(inputs["particles"], need_ctf=options.ctf)
+    device = use_device(options.device, options.gpu_ids)
+    particles = read_particles(inputs["particles"], options.ctf, device)
     settings = _settings(particles, options)
     root = Path(out) / "run"
     if options.continue_from:

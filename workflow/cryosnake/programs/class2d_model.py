@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cryosnake.numerics.backend import to_device
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.classes import (
@@ -102,9 +103,9 @@ def iterate(particles: Particles, model: Classification, settings: Settings2D, r
     before, rows = model.state.copy(), np.arange(len(particles))
     grid = plane_grid(settings, model.perturbation)
     plan = _pass_of(particles, model, settings, grid)
-    references = class_references(model.averages, plan.size, grid)
+    references = class_references(to_device(model.averages, particles.device), plan.size, grid)
     prior = _class_prior(particles, model, settings, grid)
-    sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape)
+    sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape, references.transforms)
     gathered = expect(particles, rows, model.state, model.statistics, references, plan, prior, sums, report)
     old = model.statistics
     scales = group_scales(gathered.cross, gathered.power, particles.group, old.scale)

@@ -13,6 +13,7 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_images
 from cryosnake.io.star import read_star
+from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.refine.bands import Band
 from cryosnake.numerics.refine.images import ctf_at
@@ -43,6 +44,10 @@ class Particles:
     group : (n,) int64
         Index of its micrograph (or rlnGroupName) in `group_names`.
     group_names : list of str
+    device : str
+        "cpu" or "gpu": where their images are worked on, see `device_images.py`.
+    cache : dict
+        Images that are kept between iterations.
     """
 
     path: str
@@ -52,7 +57,8 @@ class Particles:
     optics: np.ndarray
     group: np.ndarray
     group_names: list[str]
-    _cache: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    device: str = "cpu"
+    cache: dict[str, Array] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -78,9 +84,9 @@ class Particles:
         """
         if len(self) * self.box**2 * 4 > RESIDENT_BYTES:
             return self._read(rows)
-        if "all" not in self._cache:
-            self._cache["all"] = self._read(np.arange(len(self)))
-        return self._cache["all"][rows]
+        if "all" not in self.cache:
+            self.cache["all"] = self._read(np.arange(len(self)))
+        return self.cache["all"][rows]
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
         names = self.table["rlnImageName"].to_numpy()[rows].tolist()
@@ -91,20 +97,21 @@ class Particles:
         refuse_blank(self.path, names, images)
         return images
 
-    def ctf(self, rows: np.ndarray, band: Band, intact_first_peak: bool = False) -> np.ndarray:
-        """Return CTFs (len(rows), pixels) float32, each with its own optics group's microscope."""
-        result = np.empty((len(rows), band.kx.size), np.float32)
+    def ctf(self, rows: np.ndarray, band: Band, intact_first_peak: bool = False, like: Array | None = None) -> Array:
+        """Return CTFs (len(rows), pixels) float32, each with its optics group's microscope; made where `like` is."""
+        xp = namespace(band.kx if like is None else like)
+        result = xp.empty((len(rows), band.kx.size), xp.float32)
         columns = {"u": "rlnDefocusU", "v": "rlnDefocusV", "angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
                    "b_factor": "rlnCtfBfactor", "scale": "rlnCtfScalefactor"}
         values = {key: self.column(label, 1.0 if key == "scale" else 0.0)[rows] for key, label in columns.items()}
         for index, optics in self.tables["optics"].iterrows():
             mine = self.optics[rows] == index
             if mine.any():
-                result[mine] = ctf_at(band, {key: value[mine] for key, value in values.items()},
-                                      pixel_size=self.pixel_size, voltage=float(optics["rlnVoltage"]),
-                                      cs=float(optics["rlnSphericalAberration"]),
-                                      amplitude_contrast=float(optics["rlnAmplitudeContrast"]),
-                                      intact_first_peak=intact_first_peak)
+                own = {key: value[mine] for key, value in values.items()}
+                result[xp.asarray(mine)] = ctf_at(
+                    band, own, pixel_size=self.pixel_size, voltage=float(optics["rlnVoltage"]),
+                    cs=float(optics["rlnSphericalAberration"]), like=like, intact_first_peak=intact_first_peak,
+                    amplitude_contrast=float(optics["rlnAmplitudeContrast"]))
         return result
 
     def poses(self) -> np.ndarray:
@@ -116,8 +123,10 @@ class Particles:
         return np.stack([self.column(f"rlnOrigin{axis}Angst") for axis in "XY"], -1) / self.pixel_size
 
 
-def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Particles:
+def read_particles(path: str | os.PathLike[str], need_ctf: bool = True, device: str = "cpu") -> Particles:
     """Read and check a particle STAR file (RELION 3.1 or newer, with an optics table).
+
+    `device`, "cpu" or "gpu", is where the images will be worked on.
 
     Raises
     ------
@@ -148,7 +157,8 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
     if box % 2:
         raise CryosnakeError(f"{path}: rlnImageSize is {box}; the box must be even. Extract with an even box_size.")
     group, names = _groups(tables["particles"])
-    return Particles(path, {k: tables[k] for k in ("optics", "particles")}, box, pixel_size, index, group, names)
+    tables = {name: tables[name] for name in ("optics", "particles")}
+    return Particles(path, tables, box, pixel_size, index, group, names, device)
 
 
 def _require(path: str, block: str, tables: Mapping[str, pd.DataFrame], labels: tuple[str, ...]) -> None:
@@ -174,19 +184,6 @@ def _groups(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
         return np.zeros(len(table), np.int64), ["group_1"]
     names, inverse = np.unique(table[label].to_numpy(str), return_inverse=True)
     return inverse.astype(np.int64), [str(name) for name in names]
-
-
-def refuse_gpu(device: str) -> None:
-    """Refuse device: gpu; auto runs on the CPU.
-
-    Raises
-    ------
-    CryosnakeError
-        when a GPU is asked for
-    """
-    if device == "gpu":
-        raise CryosnakeError("device: gpu was asked for, but classification and refinement run on the CPU in this "
-                             "version. Set device: auto or cpu.")
 
 
 def half_sets(particles: Particles, rng: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc
+from cryosnake.numerics.backend import to_device, use_device
 from cryosnake.numerics.healpix import angular_step
 from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.images import soft_disc
@@ -18,7 +19,7 @@ from cryosnake.numerics.refine.maximisation import low_pass
 from cryosnake.numerics.refine.references import map_reference
 from cryosnake.numerics.refine.schedule import Progress as Schedule
 from cryosnake.numerics.refine.schedule import Sampling, after_iteration, coarse_size, next_sampling
-from cryosnake.programs.particles import Particles, half_sets, read_particles, refuse_gpu
+from cryosnake.programs.particles import Particles, half_sets, read_particles
 from cryosnake.programs.refine_estep import Pass, reference_scale
 from cryosnake.programs.refine_files import read_refinement, write_final, write_iteration
 from cryosnake.programs.refine_model import (
@@ -49,8 +50,8 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     CryosnakeError
         when an input cannot be used
     """
-    refuse_gpu(options.device)
-    particles = read_particles(inputs["particles"], need_ctf=options.ctf)
+    device = use_device(options.device, options.gpu_ids)
+    particles = read_particles(inputs["particles"], options.ctf, device)
     settings = _settings(particles, options, inputs.get("mask"))
     if options.continue_from:
         model = read_refinement(options.continue_from, particles)
@@ -190,7 +191,7 @@ def _rescale(particles: Particles, model: Refinement, settings: Settings) -> Non
                 image_mask(particles, settings.diameter), model.ssnr > 3, settings.seed)
     for half in (0, 1):
         rows = np.flatnonzero(model.half == half + 1)
-        reference = map_reference(model.volumes[half][None], plan.size, grid)
+        reference = map_reference(to_device(model.volumes[half][None], particles.device), plan.size, grid)
         scale = reference_scale(particles, rows, model.state, model.statistics[half], reference, plan)
         if not np.isfinite(scale) or scale <= 0:
             raise CryosnakeError("The reference does not correlate with the particles at any orientation (scale "

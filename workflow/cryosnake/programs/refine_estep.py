@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 
+from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band, full_band
+from cryosnake.numerics.refine.dispatch import parts_of_sums
 from cryosnake.numerics.refine.expectation import (
     Operands,
     Outcome,
@@ -23,10 +24,9 @@ from cryosnake.numerics.refine.expectation import (
 from cryosnake.numerics.refine.grids import PlaneGrid, ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.images import fill_outside, fourier_pixels, shell_power, shift_images
 from cryosnake.numerics.refine.references import Reference
+from cryosnake.programs.device_images import image_blocks, images_on_device
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_state import Assignments, Statistics
-
-BLOCK = 128
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Pass:
         Shells with enough signal to estimate intensities from.
     seed : int
         For the noise outside the mask, when it is not set to 0.
+    tf32 : bool
+        Let a GPU round the operands of the global coarse search to TF32.
     """
 
     size: int
@@ -59,6 +61,7 @@ class Pass:
     mask: np.ndarray
     signal: np.ndarray
     seed: int = 0
+    tf32: bool = True
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Gathered:
     Attributes
     ----------
     sums : (threads, …) float32
-        Back-projections.
+        Back-projections; on the GPU when that is where they were made.
     noise : (optics groups, shells) float64
         Summed residual power.
     counts : (optics groups,) int64
@@ -82,7 +85,7 @@ class Gathered:
     direction : (directions or classes,) float64
     """
 
-    sums: np.ndarray
+    sums: Array
     noise: np.ndarray
     counts: np.ndarray
     cross: np.ndarray
@@ -101,38 +104,40 @@ class _Block:
 
 
 def prepare_block(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics, plan: Pass,
-                  ) -> _Block:
-    """Read, centre, normalise, mask, transform and whiten the images of `rows`."""
+                  images: Array | None = None) -> _Block:
+    """Read (unless given), centre, normalise, mask, transform and whiten the images of `rows`."""
     band = full_band(particles.box)
     count = band.count(plan.size)
     offsets = np.rint(state.offset[rows])
-    images = shift_images(particles.images(rows), offsets)
-    images *= (statistics.norm_average / state.norm[rows]).astype(np.float32)[:, None, None]
-    masked = fourier_pixels(fill_outside(images, plan.mask, _background(images, rows, plan)), band)
+    images = shift_images(images_on_device(particles, rows) if images is None else images, offsets)
+    xp = namespace(images)
+    images *= xp.asarray((statistics.norm_average / state.norm[rows]).astype(np.float32))[:, None, None]
+    mask = xp.asarray(plan.mask)
+    masked = fourier_pixels(fill_outside(images, mask, _background(images, rows, plan)), band)
     raw = fourier_pixels(images, band.cut(plan.size))
     noise = statistics.noise[particles.optics[rows]]
-    whiten = (1.0 / np.sqrt(noise)).astype(np.float32)[:, band.shell[:count]]
-    ctf = np.ones((len(rows), count), np.float32)
+    whiten = xp.asarray((1.0 / np.sqrt(noise)).astype(np.float32))[:, xp.asarray(band.shell[:count])]
+    ctf = xp.ones((len(rows), count), xp.float32)
     if plan.use_ctf:
-        ctf = particles.ctf(rows, band.cut(plan.size), plan.intact_first_peak)
-    ctf *= whiten * statistics.scale[particles.group[rows], None].astype(np.float32)
+        ctf = particles.ctf(rows, band.cut(plan.size), plan.intact_first_peak, like=images)
+    ctf *= whiten * xp.asarray(statistics.scale[particles.group[rows], None].astype(np.float32))
     whiten *= ctf
     operands = Operands(masked[:, :count] * whiten, raw * whiten, ctf**2, offsets, statistics.offset_sigma)
-    return _Block(rows, operands, shell_power(masked, band), noise)
+    return _Block(rows, operands, to_numpy(shell_power(masked, band)), noise)
 
 
-def _background(images: np.ndarray, rows: np.ndarray, plan: Pass) -> np.ndarray | None:
+def _background(images: Array, rows: np.ndarray, plan: Pass) -> Array | None:
     """Noise with each image's own level outside the mask; None for zeros."""
     if plan.zero_mask:
         return None
-    outside = plan.mask == 0
-    spread = images[:, outside].std(1) if outside.any() else images.std((1, 2))
+    xp, outside = namespace(images), plan.mask == 0
+    spread = images[:, xp.asarray(outside)].std(1) if outside.any() else images.std((1, 2))
     rng = np.random.default_rng([plan.seed, int(rows[0])])
-    return rng.standard_normal(images.shape, np.float32) * spread[:, None, None]
+    return xp.asarray(rng.standard_normal(images.shape, np.float32)) * spread[:, None, None]
 
 
 def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics, reference: Reference,
-           plan: Pass, log_prior: np.ndarray, sums: np.ndarray, report: Callable[[int], None]) -> Gathered:
+           plan: Pass, log_prior: np.ndarray, sums: Array, report: Callable[[int], None]) -> Gathered:
     """Run the expectation step over `rows`; updates `state` in place and returns the sums.
 
     Parameters
@@ -148,26 +153,30 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     band, coarse = whole.cut(plan.size), whole.cut(plan.coarse_size)
     slices = None if plan.sigma > 0 else coarse_slices(reference, coarse)
     gathered = _empty(particles, rows, statistics, sums)
-    for begin in range(0, len(rows), BLOCK):
-        chosen = slice(begin, min(begin + BLOCK, len(rows)))
-        block = prepare_block(particles, rows[chosen], state, statistics, plan)
+    for chosen, images in image_blocks(particles, rows):
+        block = prepare_block(particles, rows[chosen], state, statistics, plan, images)
         if slices is None:
             assert isinstance(reference.grid, SphereGrid)
             pairs = reference.grid.near(state.pose[block.rows], plan.sigma)
             samples = search_nearby(block.operands, reference, coarse, plan.shifts, *pairs)
         else:
             prior = log_prior if log_prior.ndim == 1 else log_prior[chosen]
-            samples = search_everywhere(block.operands, slices, coarse, plan.shifts, prior)
-        for part in blocks_of(np.bincount(samples.particle, minlength=len(block.rows))):
-            mine = samples.take(np.flatnonzero((samples.particle >= part.start) & (samples.particle < part.stop)))
-            mine = Samples(mine.orientation, mine.particle - part.start, mine.shift, mine.log_prior)
-            outcome = expectation(block.operands.part(part), mine, reference, band, plan.shifts, gathered.sums)
-            _record(particles, block, part, begin, outcome, reference.grid, state, plan, gathered)
+            samples = search_everywhere(block.operands, slices, coarse, plan.shifts, prior, reduced=plan.tf32)
+        for part in blocks_of(np.bincount(to_numpy(samples.particle), minlength=len(block.rows))):
+            outcome = expectation(block.operands.part(part), _of_part(samples, part), reference, band, plan.shifts,
+                                  gathered.sums)
+            _record(particles, block, part, chosen.start, outcome, reference.grid, state, plan, gathered)
         report(chosen.stop)
     return gathered
 
 
-def _empty(particles: Particles, rows: np.ndarray, statistics: Statistics, sums: np.ndarray) -> Gathered:
+def _of_part(samples: Samples, part: slice) -> Samples:
+    mine = namespace(samples.particle).flatnonzero((samples.particle >= part.start) & (samples.particle < part.stop))
+    taken = samples.take(mine)
+    return Samples(taken.orientation, taken.particle - part.start, taken.shift, taken.log_prior)
+
+
+def _empty(particles: Particles, rows: np.ndarray, statistics: Statistics, sums: Array) -> Gathered:
     zeros = np.zeros(len(rows))
     counts = np.bincount(particles.optics[rows], minlength=len(statistics.noise))
     return Gathered(sums, np.zeros_like(statistics.noise), counts, zeros.copy(), zeros.copy(), zeros.copy(), 0.0,
@@ -221,17 +230,18 @@ def reference_scale(particles: Particles, rows: np.ndarray, state: Assignments, 
     slices = coarse_slices(reference, coarse)
     flat = np.zeros(reference.grid.size, np.float32)
     cross = norm = 0.0
-    for begin in range(0, min(len(rows), most), BLOCK):
-        block = prepare_block(particles, rows[begin : min(begin + BLOCK, most)], state, statistics, plan)
+    for chosen, images in image_blocks(particles, rows[:most]):
+        block = prepare_block(particles, rows[:most][chosen], state, statistics, plan, images)
         samples = search_everywhere(block.operands, slices, coarse, plan.shifts, flat, correlation=True)
         part = best_scale(block.operands, samples, slices, coarse, plan.shifts)
         cross, norm = cross + part[0], norm + part[1]
     return cross / norm if norm > 0 else 0.0
 
 
-def thread_sums(shape: tuple[int, ...]) -> np.ndarray:
-    """Return one volume of zeros per thread."""
-    return np.zeros((nb.get_num_threads(), *shape), np.float32)
+def thread_sums(shape: tuple[int, ...], like: Array) -> Array:
+    """Return one volume of zeros per thread; where `like` is on a GPU one, with four numbers per voxel there."""
+    xp, components = namespace(like), 3 if isinstance(like, np.ndarray) else 4
+    return xp.zeros((parts_of_sums(like), *shape[:-1], components), xp.float32)
 
 
 def update_statistics(particles: Particles, rows: np.ndarray, gathered: Gathered, statistics: Statistics,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cryosnake.numerics.backend import to_device
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.fsc import resolution_at
 from cryosnake.numerics.refine.accuracy import estimate_accuracy
@@ -130,14 +131,15 @@ def iterate(particles: Particles, model: Refinement, settings: Settings, report:
 def _expect_half(particles: Particles, model: Refinement, settings: Settings, plan: Pass, grid: SphereGrid, half: int,
                  report: Callable[[int], None]) -> Gathered:
     rows = np.flatnonzero(model.half == half + 1)
-    reference = map_reference(model.volumes[half][None], plan.size, grid)
+    reference = map_reference(to_device(model.volumes[half][None], particles.device), plan.size, grid)
     statistics = model.statistics[half]
     prior = np.zeros(0, np.float32)
     if plan.sigma == 0:
         prior = np.log(np.repeat(statistics.direction, grid.psi_count)).astype(np.float32)
     done = 0 if half == 0 else int((model.half == 1).sum())
-    gathered = expect(particles, rows, model.state, statistics, reference, plan, prior,
-                      thread_sums(empty_map_sums(1, plan.size // 2).shape), lambda count: report(done + count))
+    sums = thread_sums(empty_map_sums(1, plan.size // 2).shape, reference.transforms)
+    gathered = expect(particles, rows, model.state, statistics, reference, plan, prior, sums,
+                      lambda count: report(done + count))
     gathered.sums = finish_sums(gathered.sums[:, 0], operators(settings.symmetry))  # frees the threads' volumes
     return gathered
 
@@ -216,8 +218,8 @@ def measure_accuracy(particles: Particles, model: Refinement, settings: Settings
     rows = np.sort(rng.choice(candidates, min(most, len(candidates)), replace=False))
     plan, grid = pass_of(particles, model, settings, model.size), grid_of(settings, model.sampling, 0.0)
     block = prepare_block(particles, rows, model.state, model.statistics[0], plan)
-    reference = map_reference(model.volumes[0][None], plan.size, grid)
-    ctf = np.sqrt(block.operands.ctf2)
+    reference = map_reference(to_device(model.volumes[0][None], particles.device), plan.size, grid)
+    ctf = block.operands.ctf2**0.5
     band = full_band(particles.box).cut(plan.size)
     return estimate_accuracy(reference.transforms[0], model.state.pose[rows], ctf, band, rng)
 

@@ -1,0 +1,49 @@
+"""Which compiled kernels work on an array: numba's for NumPy, CUDA's for CuPy; and what suits each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+
+from cryosnake.numerics.backend import Array, is_gpu
+
+_GPU_SLICE_BYTES = 1 << 31
+_CPU_SLICE_BYTES = 1 << 26
+_GPU_SCORE_BYTES = 4 << 30
+
+
+def kernels_of(array: Array) -> Any:
+    """Return the module of the expectation step's kernels (see `kernels.py`) for arrays like this one."""
+    if is_gpu(array):
+        from cryosnake.numerics.refine.cuda import kernels as cuda_kernels
+
+        return cuda_kernels
+    from cryosnake.numerics.refine import kernels
+
+    return kernels
+
+
+def parts_of_sums(like: Array) -> int:
+    """Return how many partial sums the kernels write: one per thread on the CPU, one on a GPU."""
+    return 1 if is_gpu(like) else nb.get_num_threads()
+
+
+def slice_bytes(like: Array) -> int:
+    """Return how much memory the slices of one chunk of orientations may take."""
+    return _GPU_SLICE_BYTES if is_gpu(like) else _CPU_SLICE_BYTES
+
+
+def particles_at_once(like: Array, shifts: int, orientations: int, on_cpu: int) -> int:
+    """Return how many particles one product of the coarse search takes.
+
+    On a CPU the scores should stay in the cache; a GPU needs many to be busy, and has the memory: a sixth of what is
+    free, at most 4 GiB.
+    """
+    if not is_gpu(like):
+        return on_cpu
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    free = cupy.cuda.Device().mem_info[0] + pool.free_bytes()
+    return max(1, int(min(_GPU_SCORE_BYTES, free // 6)) // (4 * shifts * orientations))
