@@ -52,10 +52,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) normalise(
     for (unsigned long long e = threadIdx.x; e < count; e += THREADS)
         values[order[begin + e / PER_SAMPLE] * PER_SAMPLE + e % PER_SAMPLE] *= scale;
     if (threadIdx.x == 0) {
-        best[i] = first < count ? order[begin + first / PER_SAMPLE] * PER_SAMPLE + first % PER_SAMPLE : -1;
+        best[i] = first < count ? order[begin + first / PER_SAMPLE] * PER_SAMPLE + first % PER_SAMPLE : -1LL;
         significant[i] = (long long)(number + 0.5);
         top_weight[i] = total > 0.0 ? 1.0 / total : 0.0;
-        log_sum[i] = total > 0.0 ? top + log(total) : -INFINITY;
+        log_sum[i] = top + log(total);  // minus infinity without samples
     }
 }
 """
