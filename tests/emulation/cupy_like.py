@@ -9,12 +9,13 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import scipy.fft
+
 from emulation.kernels import RawKernel
 
 _FROM_HOST = {"asarray", "array", "ascontiguousarray"}
 
 
-class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
+class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     """An array of the emulated device; `host` holds its values."""
 
     __module__ = "cupy"

@@ -29,8 +29,9 @@ def _library(source: str, name: str, options: tuple[str, ...]) -> ctypes.CDLL:
     arguments = ", ".join(f"*({kind}*)arguments[{i}]" for i, kind in enumerate(parameters(source, name)))
     folder = Path(tempfile.mkdtemp(prefix="emulated"))
     unit, result = folder / "kernel.cpp", folder / "kernel.so"
-    unit.write_text(f'#include "{HEADER}"\n{source}\nextern "C" void run(const long long* grid, long long threads, '
-                    f"void** arguments) {{\n    emulation::launch(grid, threads, [=] {{ {name}({arguments}); }});\n}}\n")
+    entry = (f'extern "C" void run(const long long* grid, long long threads, void** arguments) {{\n'
+             f"    emulation::launch(grid, threads, [=] {{ {name}({arguments}); }});\n}}\n")
+    unit.write_text(f'#include "{HEADER}"\n{source}\n{entry}')
     subprocess.run(["g++", "-O1", "-shared", "-fPIC", "-w", *options, "-o", result, unit], check=True)
     return ctypes.CDLL(str(result))
 

@@ -5,6 +5,8 @@ On a GPU (`-m gpu`), and everywhere by emulation: the same sources compiled for 
 
 from __future__ import annotations
 
+import itertools
+
 import numba as nb
 import numpy as np
 import pytest
@@ -54,8 +56,8 @@ def test_selection(cupy, orientations):
         orientation, shift = xp.full(int(offsets[-1]), -1), xp.full(int(offsets[-1]), -1)
         module.gather_samples(*given, cuts, xp.asarray(offsets), orientation, shift)
         keys = to_numpy(shift) * orientations + to_numpy(orientation)
-        results.append((to_numpy(cuts), to_numpy(counts), [sorted(keys[a:b]) for a, b in zip(offsets, offsets[1:],
-                                                                                             strict=False)]))
+        found = [sorted(keys[begin:end]) for begin, end in itertools.pairwise(offsets)]
+        results.append((to_numpy(cuts), to_numpy(counts), found))
     np.testing.assert_allclose(results[1][0], results[0][0], atol=1e-4)
     np.testing.assert_array_equal(results[1][1], results[0][1])
     assert results[1][2] == results[0][2]

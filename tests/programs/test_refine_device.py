@@ -24,12 +24,13 @@ from cryosnake.programs.simulate_particles import simulate_particles
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("device")
-    simulate_particles(folder, count=24, box=24, pixel_size=9.0, snr=1.0, symmetry="D2", residues=300)
+    simulate_particles(folder, count=14, box=24, pixel_size=9.0, snr=1.0, symmetry="D2", residues=300)
     return folder
 
 
 def _options(job, **changed):
-    return SimpleNamespace(**{p.name: p.default for p in job.JOB.parameters} | {"particle_diameter": 150.0} | changed)
+    usual = {"particle_diameter": 150.0, "offset_range": 2.0}
+    return SimpleNamespace(**{p.name: p.default for p in job.JOB.parameters} | usual | changed)
 
 
 def _on_both(folder, cupy):
@@ -77,7 +78,7 @@ def test_an_iteration_of_refine3d(in_folder, cupy, local):
 
 
 def test_iterations_of_class2d(in_folder, cupy):
-    options, models = _options(class2d_job, classes=3), []
+    options, models = _options(class2d_job, classes=2, psi_step=15.0), []
     for particles in _on_both(in_folder, cupy):
         settings = class2d._settings(particles, options)
         model = class2d._start(particles, settings)
@@ -98,12 +99,12 @@ def test_refinement_runs_on_a_gpu(in_folder, cupy, tmp_path):
 
 def test_streamed_images_are_those_that_are_resident(in_folder, cupy, monkeypatch):
     _, there = _on_both(in_folder, cupy)
-    rows = np.arange(3, 20)
+    rows = np.arange(1, 14)
     monkeypatch.setattr("cryosnake.programs.device_images._GPU_BLOCK", 6)
     resident = np.concatenate([images.get() for _, images in image_blocks(there, rows)])
     monkeypatch.setattr("cryosnake.programs.device_images._MEMORY_SHARE", 0.0)
     streamed = np.concatenate([images.get() for _, images in image_blocks(replace(there, cache={}), rows)])
-    assert streamed.shape == (17, 24, 24)
+    assert streamed.shape == (13, 24, 24)
     np.testing.assert_allclose(resident, streamed, rtol=1e-3, atol=1e-6)  # half precision
 
 

@@ -130,8 +130,8 @@ def _background(images: Array, rows: np.ndarray, plan: Pass) -> Array | None:
     """Noise with each image's own level outside the mask; None for zeros."""
     if plan.zero_mask:
         return None
-    xp, outside = namespace(images), plan.mask == 0
-    spread = images[:, xp.asarray(outside)].std(1) if outside.any() else images.std((1, 2))
+    xp, outside = namespace(images), np.flatnonzero(plan.mask == 0)
+    spread = images.reshape(len(images), -1)[:, xp.asarray(outside)].std(1) if outside.size else images.std((1, 2))
     rng = np.random.default_rng([plan.seed, int(rows[0])])
     return xp.asarray(rng.standard_normal(images.shape, np.float32)) * spread[:, None, None]
 

@@ -72,8 +72,9 @@ class Samples:
 
     def runs(self) -> tuple[Array, np.ndarray]:
         """Return the distinct orientations (u,) and, in host memory, where their samples begin (u + 1,)."""
-        numbers, starts = namespace(self.orientation).unique(self.orientation, return_index=True)
-        return numbers, np.append(to_numpy(starts), len(self))
+        changes = namespace(self.orientation).flatnonzero(self.orientation[1:] != self.orientation[:-1]) + 1
+        starts = np.concatenate([np.zeros(min(len(self), 1), np.int64), to_numpy(changes), [len(self)]])
+        return self.orientation[namespace(self.orientation).asarray(starts[:-1])], starts
 
     def take(self, chosen: Array) -> Samples:
         """Return some samples, in the same order."""
@@ -118,7 +119,7 @@ class Outcome:
 def sorted_samples(orientation: Array, particle: Array, shift: Array, log_prior: Array) -> Samples:
     """Return samples in the order that the kernels need."""
     xp = namespace(orientation)
-    order = xp.lexsort(xp.stack([shift, particle, orientation]))
+    order = xp.argsort(orientation << 40 | particle << 20 | shift)  # blocks have fewer than 2^20 particles
     return Samples(orientation[order], particle[order].astype(xp.int64), shift[order].astype(xp.int64),
                    log_prior[order].astype(xp.float32))
 
