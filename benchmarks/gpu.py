@@ -140,15 +140,18 @@ def synthetic(count: int, box: int, snr: float, seed: int = 1) -> tuple[Particle
     return particles, poses, volume / np.float32(noise)
 
 
-def e_step(particles: Particles, volume: np.ndarray, order: int, size: int, rows: np.ndarray, tf32: bool) -> Any:
-    """Run the expectation step of a global search; return what it gathered, the new assignments and its plan."""
+def e_step(particles: Particles, volume: np.ndarray, order: int, size: int, rows: np.ndarray, tf32: bool = False,
+           near: np.ndarray | None = None) -> Any:
+    """Run an expectation step, local where poses to search near are given; return what came of it and its plan."""
     box, pixel = particles.box, particles.pixel_size
-    grid = sphere_grid(order, "C1", 0.1)
+    grid = sphere_grid(order, "C1", 0.1, whole=near is not None)
     coarse = coarse_size(healpix.angular_step(order), DIAMETER, pixel, box, size, False)
     mask = soft_disc(box, DIAMETER / 2 / pixel, 5.0)
-    plan = refine_estep.Pass(size, coarse, shift_grid(5.0, 2.0, 0.1), 0.0, True, False, True, mask,
-                             np.ones(box // 2 + 1, bool), tf32=tf32)
+    sigma = 0.0 if near is None else 2.0 * healpix.angular_step(order + 1)
+    plan = refine_estep.Pass(size, coarse, shift_grid(*((5.0, 2.0) if near is None else (2.0, 1.0)), 0.1), sigma, True,
+                             False, True, mask, np.ones(box // 2 + 1, bool), tf32=tf32)
     state = first_assignments(particles)
+    state.pose = state.pose if near is None else near.copy()
     statistics = first_statistics(particles, rows[:500], state.offset, mask, len(grid.pixels))
     reference = map_reference(to_device(volume[None], particles.device), size, grid)
     prior = np.full(grid.size, -np.log(grid.size), np.float32)
@@ -166,7 +169,7 @@ def now(particles: Particles) -> float:
 @contextlib.contextmanager
 def stopwatch(times: dict[str, float]) -> Iterator[None]:
     """Add up, by name, the seconds of the stages of an expectation step on the GPU."""
-    stages = [(refine_estep, name) for name in ("prepare_block", "search_everywhere", "coarse_slices")]
+    stages = [(refine_estep, name) for name in ("prepare_block", "search_everywhere", "search_nearby", "coarse_slices")]
     stages += [(expectation, name) for name in ("product", "_select", "_scores", "_probabilities", "_accumulate")]
     originals = [getattr(module, name) for module, name in stages]
 
@@ -188,35 +191,56 @@ def stopwatch(times: dict[str, float]) -> Iterator[None]:
 
 
 def steps(given: argparse.Namespace) -> None:
-    """Time global searches, and print the parts of one and the fraction of the card's limit."""
-    import cupy
-
+    """Time global searches, and print the parts of one and the fraction of the card's limit; then local searches."""
     single, tensor, _ = limits()
     for box, order, size, snr in ((64, 2, 50, 0.05), (64, 3, 50, 0.05), (128, 3, 66, 0.02), (64, 2, 50, 0.005)):
         if box > given.largest_box or order > given.highest_order:
             continue
-        particles, poses, volume = synthetic(given.particles, box, snr)
-        there, rows = replace(particles, device="gpu", cache=dict(particles.cache)), np.arange(given.particles)
+        particles, poses, volume, rows = on_gpu(given.particles, box, snr)
         for tf32 in (False, True):
-            e_step(there, volume, order, size, rows, tf32)
-            run = min((e_step(there, volume, order, size, rows, tf32) for _ in range(2)), key=lambda r: r.seconds)
-            times: dict[str, float] = {}
-            with stopwatch(times):
-                e_step(there, volume, order, size, rows, tf32)
+            run, times = best_of(lambda p=particles, v=volume, o=order, s=size, r=rows, t=tf32: e_step(
+                p, v, o, s, r, t))
             pixels, shifts = full_band(box).count(run.plan.coarse_size), len(run.plan.shifts.coarse)
             flops = 4.0 * pixels * shifts * run.grid.size * given.particles
             rate, limit = flops / times["product"] / 1e12, tensor if tf32 else single
-            error = np.median(angular_distance(run.state.pose, poses))
-            print(f"   box {box}, order {order}, {run.plan.coarse_size}/{size} px, SNR {snr:g}, "
-                  f"{'TF32' if tf32 else 'fp32'}: {1e6 * run.seconds / given.particles:.1f} µs/particle; product "
-                  f"{flops / given.particles / 1e9:.2f} GFLOP, {rate:.0f} TFLOP/s = {rate / limit:.0%}; whole step "
-                  f"{flops / run.seconds / 1e12:.1f} TFLOP/s; median error {error:.1f}°, significant "
-                  f"{run.state.significant.mean():.1f}")
-            print("      µs/particle: " + ", ".join(f"{name} {1e6 * seconds / given.particles:.1f}"
-                                                     for name, seconds in times.items()))
-        pool = cupy.get_default_memory_pool()
-        print(f"      device memory held {pool.total_bytes() / 2**30:.2f} GiB", flush=True)
-        pool.free_all_blocks()
+            report(f"box {box}, order {order}, {run.plan.coarse_size}/{size} px, SNR {snr:g}, "
+                   f"{'TF32' if tf32 else 'fp32'}", run, times, poses)
+            print(f"      product {flops / given.particles / 1e9:.2f} GFLOP/particle at {rate:.0f} TFLOP/s = "
+                  f"{rate / limit:.0%} of the limit; whole step {flops / run.seconds / 1e12:.1f} TFLOP/s", flush=True)
+    for box, order, size in ((64, 4, 64), (128, 4, 110)):
+        if box <= given.largest_box:
+            particles, poses, volume, rows = on_gpu(given.particles, box, 0.05)
+            run, times = best_of(lambda p=particles, v=volume, o=order, s=size, r=rows, n=poses: e_step(
+                p, v, o, s, r, near=n))
+            report(f"box {box}, local, order {order}, {run.plan.coarse_size}/{size} px", run, times, poses)
+
+
+def on_gpu(count: int, box: int, snr: float) -> tuple[Particles, np.ndarray, np.ndarray, np.ndarray]:
+    """Return synthetic particles on the GPU, their poses, their map, and the numbers of their rows."""
+    particles, poses, volume = synthetic(count, box, snr)
+    return replace(particles, device="gpu", cache=dict(particles.cache)), poses, volume, np.arange(count)
+
+
+def best_of(step: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """Return the faster of two runs after a first one, and the seconds of the stages of one more."""
+    step()
+    run, times = min((step() for _ in range(2)), key=lambda result: result.seconds), {}
+    with stopwatch(times):
+        step()
+    return run, times
+
+
+def report(case: str, run: Any, times: dict[str, float], poses: np.ndarray) -> None:
+    """Print microseconds per particle of a step and of its stages, what it found, and the memory behind it."""
+    import cupy
+
+    n, pool = len(poses), cupy.get_default_memory_pool()
+    print(f"   {case}: {1e6 * run.seconds / n:.1f} µs/particle; median error "
+          f"{np.median(angular_distance(run.state.pose, poses)):.1f}°, significant {run.state.significant.mean():.1f}, "
+          f"device memory {pool.total_bytes() / 2**30:.2f} GiB")
+    print("      µs/particle: " + ", ".join(f"{name} {1e6 * seconds / n:.1f}" for name, seconds in times.items()),
+          flush=True)
+    pool.free_all_blocks()
 
 
 def precision(given: argparse.Namespace) -> None:
