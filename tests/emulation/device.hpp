@@ -1,5 +1,6 @@
 // What the CUDA sources need, on a CPU: every thread of a block is a fiber, blocks run one after the other. A barrier
 // that not all threads of its block or warp reach ends the program with a message.
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -8,9 +9,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <memory>
-#include <vector>
 
 #define __global__
 #define __device__ static
@@ -31,27 +32,39 @@ namespace emulation {
 
 enum State { READY, AT_BLOCK, AT_WARP, DONE };
 struct Fiber {
-    ucontext_t context;
+    ucontext_t context;  // to begin with; from then on the two jump buffers, which need no system call
+    jmp_buf here;
+    bool begun = false;
     std::unique_ptr<char[]> stack;
     State state;
     long long thread;
 };
-static std::vector<Fiber> fibers;
+static std::deque<Fiber> fibers;
 static Fiber* current;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static std::function<void()> body;
 static uint64_t exchange[1024];
 constexpr size_t STACK = 1 << 16;
 
 static void wait(State state) {
     current->state = state;
-    swapcontext(&current->context, &scheduler);
+    if (_setjmp(current->here) == 0) _longjmp(scheduler, 1);
 }
 
-static void enter() {
-    body();
-    current->state = DONE;
-    swapcontext(&current->context, &scheduler);
+static void live() {
+    for (;;) {
+        body();
+        wait(DONE);
+    }
+}
+
+static void resume(Fiber& fiber) {
+    current = &fiber;
+    threadIdx = {fiber.thread, 0};
+    if (_setjmp(scheduler)) return;
+    if (fiber.begun) _longjmp(fiber.here, 1);
+    fiber.begun = true;
+    setcontext(&fiber.context);
 }
 
 static bool release(size_t begin, size_t end, State state) {
@@ -66,21 +79,12 @@ static bool release(size_t begin, size_t end, State state) {
 }
 
 static void run_block() {
-    for (auto& fiber : fibers) {
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get();
-        fiber.context.uc_stack.ss_size = STACK;
-        fiber.context.uc_link = nullptr;
-        makecontext(&fiber.context, enter, 0);
-        fiber.state = READY;
-    }
+    for (auto& fiber : fibers) fiber.state = READY;
     for (bool moved = true; moved;) {
         moved = false;
         for (auto& fiber : fibers) {
             if (fiber.state != READY) continue;
-            current = &fiber;
-            threadIdx = {fiber.thread, 0};
-            swapcontext(&scheduler, &fiber.context);
+            resume(fiber);
             moved = true;
         }
         for (size_t t = 0; t < fibers.size(); t += 32) moved |= release(t, min(t + 32, fibers.size()), AT_WARP);
@@ -92,10 +96,16 @@ static void run_block() {
 
 static void launch(const long long* grid, long long threads, std::function<void()> kernel) {
     body = std::move(kernel);
-    fibers.resize(threads);
-    for (long long t = 0; t < threads; t++) {
-        fibers[t].thread = t;
-        if (!fibers[t].stack) fibers[t].stack.reset(new char[STACK]);
+    while ((long long)fibers.size() < threads) {
+        fibers.emplace_back();
+        Fiber& fiber = fibers.back();
+        fiber.thread = (long long)fibers.size() - 1;
+        fiber.stack.reset(new char[STACK]);
+        getcontext(&fiber.context);
+        fiber.context.uc_stack.ss_sp = fiber.stack.get();
+        fiber.context.uc_stack.ss_size = STACK;
+        fiber.context.uc_link = nullptr;
+        makecontext(&fiber.context, live, 0);
     }
     blockDim = {threads, 1};
     for (blockIdx.y = 0; blockIdx.y < grid[1]; blockIdx.y++)
