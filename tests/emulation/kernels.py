@@ -32,7 +32,8 @@ def _library(source: str, name: str, options: tuple[str, ...]) -> ctypes.CDLL:
     entry = (f'extern "C" void run(const long long* grid, long long threads, void** arguments) {{\n'
              f"    emulation::launch(grid, threads, [=] {{ {name}({arguments}); }});\n}}\n")
     unit.write_text(f'#include "{HEADER}"\n{source}\n{entry}')
-    subprocess.run(["g++", "-O2", "-U_FORTIFY_SOURCE", "-shared", "-fPIC", "-w", *options, "-o", result, unit], check=True)
+    flags = ["-O2", "-U_FORTIFY_SOURCE", "-shared", "-fPIC", "-w", *options]  # fibers jump between stacks
+    subprocess.run(["g++", *flags, "-o", result, unit], check=True)
     return ctypes.CDLL(str(result))
 
 
