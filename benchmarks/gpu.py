@@ -33,7 +33,7 @@ from cryosnake.numerics.backend import product, to_device
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.projection import band_limited_transform, central_slices
-from cryosnake.numerics.refine import expectation
+from cryosnake.numerics.refine import dispatch, expectation, search
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.grids import shift_grid, sphere_grid
 from cryosnake.numerics.refine.images import ctf_at, soft_disc
@@ -141,7 +141,7 @@ def synthetic(count: int, box: int, snr: float, seed: int = 1) -> tuple[Particle
 
 
 def e_step(particles: Particles, volume: np.ndarray, order: int, size: int, rows: np.ndarray, tf32: bool = False,
-           near: np.ndarray | None = None) -> Any:
+           near: np.ndarray | None = None, coarsest: int = 3) -> Any:
     """Run an expectation step, local where poses to search near are given; return what came of it and its plan."""
     box, pixel = particles.box, particles.pixel_size
     grid = sphere_grid(order, "C1", 0.1, whole=near is not None)
@@ -149,7 +149,7 @@ def e_step(particles: Particles, volume: np.ndarray, order: int, size: int, rows
     mask = soft_disc(box, DIAMETER / 2 / pixel, 5.0)
     sigma = 0.0 if near is None else 2.0 * healpix.angular_step(order + 1)
     plan = refine_estep.Pass(size, coarse, shift_grid(*((5.0, 2.0) if near is None else (2.0, 1.0)), 0.1), sigma, True,
-                             False, True, mask, np.ones(box // 2 + 1, bool), tf32=tf32)
+                             False, True, mask, np.ones(box // 2 + 1, bool), diameter=DIAMETER, tf32=tf32)
     state = first_assignments(particles)
     state.pose = state.pose if near is None else near.copy()
     statistics = first_statistics(particles, rows[:500], state.offset, mask, len(grid.pixels))
@@ -157,8 +157,21 @@ def e_step(particles: Particles, volume: np.ndarray, order: int, size: int, rows
     prior = np.full(grid.size, -np.log(grid.size), np.float32)
     sums = refine_estep.thread_sums(empty_map_sums(1, size // 2).shape, reference.transforms)
     begin = now(particles)
-    gathered = refine_estep.expect(particles, rows, state, statistics, reference, plan, prior, sums, lambda done: None)
+    with searches_from(coarsest):
+        gathered = refine_estep.expect(particles, rows, state, statistics, reference, plan, prior, sums,
+                                       lambda done: None)
     return SimpleNamespace(seconds=now(particles) - begin, gathered=gathered, state=state, plan=plan, grid=grid)
+
+
+@contextlib.contextmanager
+def searches_from(order: int) -> Iterator[None]:
+    """Let searches over several levels start on a grid of this HEALPix order, on both devices."""
+    before = dispatch._COARSEST_ON_CPU, dispatch._COARSEST_ON_GPU
+    dispatch._COARSEST_ON_CPU = dispatch._COARSEST_ON_GPU = order
+    try:
+        yield
+    finally:
+        dispatch._COARSEST_ON_CPU, dispatch._COARSEST_ON_GPU = before
 
 
 def now(particles: Particles) -> float:
@@ -169,8 +182,9 @@ def now(particles: Particles) -> float:
 @contextlib.contextmanager
 def stopwatch(times: dict[str, float]) -> Iterator[None]:
     """Add up, by name, the seconds of the stages of an expectation step on the GPU."""
-    stages = [(refine_estep, name) for name in ("prepare_block", "search_everywhere", "search_nearby", "coarse_slices")]
-    stages += [(expectation, name) for name in ("product", "_select", "_scores", "_probabilities", "_accumulate")]
+    stages = [(refine_estep, "prepare_block")]
+    stages += [(search, name) for name in ("coarse_slices", "search_everywhere", "search_nearby", "search_children")]
+    stages += [(expectation, name) for name in ("product", "_select", "_scores", "_accumulate")]
     originals = [getattr(module, name) for module, name in stages]
 
     def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
@@ -197,22 +211,26 @@ def steps(given: argparse.Namespace) -> None:
         if box > given.largest_box or order > given.highest_order:
             continue
         particles, poses, volume, rows = on_gpu(given.particles, box, snr)
-        for tf32 in (False, True):
-            run, times = best_of(lambda p=particles, v=volume, o=order, s=size, r=rows, t=tf32: e_step(
-                p, v, o, s, r, t))
+        for tf32, coarsest in ((False, 3), (True, 3), (True, 2))[: 3 if order > 2 else 2]:
+            run, times = best_of(lambda p=particles, v=volume, o=order, s=size, r=rows, t=tf32, c=coarsest: e_step(
+                p, v, o, s, r, t, coarsest=c))
             pixels, shifts = full_band(box).count(run.plan.coarse_size), len(run.plan.shifts.coarse)
             flops = 4.0 * pixels * shifts * run.grid.size * given.particles
             rate, limit = flops / times["product"] / 1e12, tensor if tf32 else single
             report(f"box {box}, order {order}, {run.plan.coarse_size}/{size} px, SNR {snr:g}, "
-                   f"{'TF32' if tf32 else 'fp32'}", run, times, poses)
+                   f"{'TF32' if tf32 else 'fp32'}, from order {min(coarsest, order)}", run, times, poses)
+            if coarsest < order:
+                continue
             print(f"      product {flops / given.particles / 1e9:.2f} GFLOP/particle at {rate:.0f} TFLOP/s = "
                   f"{rate / limit:.0%} of the limit; whole step {flops / run.seconds / 1e12:.1f} TFLOP/s", flush=True)
     for box, order, size in ((64, 4, 64), (128, 4, 110)):
         if box <= given.largest_box:
             particles, poses, volume, rows = on_gpu(given.particles, box, 0.05)
-            run, times = best_of(lambda p=particles, v=volume, o=order, s=size, r=rows, n=poses: e_step(
-                p, v, o, s, r, near=n))
-            report(f"box {box}, local, order {order}, {run.plan.coarse_size}/{size} px", run, times, poses)
+            for coarsest in (4, 3, 2):
+                run, times = best_of(lambda p=particles, v=volume, o=order, s=size, r=rows, n=poses, c=coarsest: e_step(
+                    p, v, o, s, r, near=n, coarsest=c))
+                report(f"box {box}, local, order {order} from {coarsest}, {run.plan.coarse_size}/{size} px", run, times,
+                       poses)
 
 
 def on_gpu(count: int, box: int, snr: float) -> tuple[Particles, np.ndarray, np.ndarray, np.ndarray]:

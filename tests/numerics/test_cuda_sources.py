@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cryosnake.numerics.refine.cuda import accumulate, insert, normalise, score, select, slices
+from cryosnake.numerics.refine.cuda import accumulate, insert, normalise, pairs, score, select, slices
 from cryosnake.numerics.refine.cuda.compile import OPTIONS, definitions
 
 CASES = {
@@ -18,6 +18,8 @@ CASES = {
     "score of maps": (score._SOURCE, {"CHILDREN": 8, "SUB": 4}),
     "score of classes": (score._SOURCE, {"CHILDREN": 2, "SUB": 4}),
     "score of coarse samples": (score._SOURCE, {"CHILDREN": 1, "SUB": 1}),
+    "score of children at one shift": (score._SOURCE, {"CHILDREN": 8, "SUB": 1}),
+    "score of pairs": (pairs._SOURCE, {}),
     "accumulate": (accumulate._SOURCE, {"CHILDREN": 8, "SUB": 4}),
     "slices": (slices._SOURCE, {}),
     "insert": (insert._SOURCE, {}),

@@ -15,13 +15,15 @@ from cryosnake.numerics import symmetry
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import band_limited_transform, central_slices
-from cryosnake.numerics.refine import kernels
+from cryosnake.numerics.refine import kernels, selection
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.cuda import kernels as cuda
 from cryosnake.numerics.refine.grids import PlaneGrid, sphere_grid
 from cryosnake.numerics.refine.images import ctf_at, fourier_pixels, shell_power, shift_images
 from cryosnake.numerics.refine.insertion import insert_slices, symmetrise
+from cryosnake.numerics.refine.levels import children_of, parent_grid
 from cryosnake.numerics.refine.references import ClassReferences, MapReference, class_references
+from cryosnake.numerics.refine.search import parent_prior
 
 BAND = full_band(24).cut(22)
 
@@ -48,7 +50,7 @@ def test_selection(cupy, orientations):
     cross, norm = _floats(rng, 3, 5, orientations) * 4, _floats(rng, 3, orientations)
     prior = _floats(rng, 3, 5)
     results = []
-    for module, xp in ((kernels, np), (cuda, cupy)):
+    for module, xp in ((selection, np), (cuda, cupy)):
         given = [xp.asarray(values) for values in (cross, norm, prior)]
         cuts, counts = xp.zeros(3, xp.float32), xp.zeros(3, xp.int64)
         module.find_cuts(*given, 0.999, cuts, counts)
@@ -63,7 +65,7 @@ def test_selection(cupy, orientations):
     assert results[1][2] == results[0][2]
 
 
-@pytest.mark.parametrize(("children", "sub"), [(8, 4), (2, 4), (1, 1)])
+@pytest.mark.parametrize(("children", "sub"), [(8, 4), (2, 4), (1, 1), (8, 1)])
 def test_score(cupy, children, sub):
     rng = np.random.default_rng(3)
     n, orientations, pixels = 4, 5, BAND.kx.size
@@ -78,6 +80,20 @@ def test_score(cupy, children, sub):
     _close(there, here)
 
 
+def test_score_of_pairs_at_all_shifts(cupy, monkeypatch):
+    monkeypatch.setattr("cryosnake.numerics.refine.cuda.pairs._VALUES_AT_ONCE", 14 * BAND.kx.size)  # 7 pairs
+    rng = np.random.default_rng(13)
+    n, orientations, shifts, pixels = 4, 6, 9, BAND.kx.size
+    starts, particle, shift = _samples(rng, orientations, n, 1, 20)
+    arrays = [_floats(rng, orientations, pixels), _floats(rng, orientations, pixels), starts, particle, shift,
+              _floats(rng, n, pixels), _floats(rng, n, pixels), _floats(rng, n, pixels) ** 2,
+              _floats(rng, shifts, pixels), _floats(rng, shifts, pixels), np.arange(shifts)[None, :]]
+    here, there = np.empty((20, 1, shifts), np.float32), cupy.zeros((20, 1, shifts), cupy.float32)
+    kernels.score(*arrays, here)
+    cuda.score(*(cupy.asarray(array) for array in arrays), there)
+    _close(there, here)
+
+
 @pytest.mark.parametrize("fraction", [0.999, 1.0])
 def test_normalise(cupy, fraction):
     rng = np.random.default_rng(9)
@@ -87,11 +103,12 @@ def test_normalise(cupy, fraction):
     starts = np.searchsorted(particle[order], np.arange(6))
     values = _floats(rng, 200, 2, 4) * 3
     results = []
-    for module, xp in ((kernels, np), (cuda, cupy)):
+    for module, xp in ((selection, np), (cuda, cupy)):
         out = [xp.zeros(5, xp.int64), xp.zeros(5), xp.zeros(5, xp.int64), xp.zeros(5)]
         mine = xp.asarray(values.copy())
-        module.normalise(mine, xp.asarray(order), xp.asarray(starts), fraction, *out)
-        results.append([to_numpy(result) for result in (mine, *out)])
+        drawn = xp.full(mine.shape, 7.0, xp.float32)
+        module.normalise(mine, xp.asarray(order), xp.asarray(starts), fraction, 1000, drawn, *out)
+        results.append([to_numpy(result) for result in (mine, drawn, *out)])
     for there, here in zip(results[1], results[0], strict=True):
         np.testing.assert_allclose(there, here, rtol=1e-5, atol=1e-7)
 
@@ -103,10 +120,12 @@ def test_accumulate(cupy):
     starts = np.append(starts, 50)  # the last orientation has no samples
     weights = rng.random((50, children, 4)).astype(np.float32)
     weights[rng.random(weights.shape) < 0.7] = 0.0
+    drawn = np.where(rng.random(weights.shape) < 0.5, weights, 0.0).astype(np.float32)
     shell_starts = np.append(BAND.shell_starts(), pixels)
     arrays = [_floats(rng, orientations * children, pixels), _floats(rng, orientations * children, pixels), starts,
-              particle, shift, weights, *(_floats(rng, n, pixels) for _ in range(4)), _floats(rng, n, pixels) ** 2,
-              _floats(rng, 12, pixels), _floats(rng, 12, pixels), np.arange(12).reshape(3, 4), shell_starts]
+              particle, shift, weights, drawn, *(_floats(rng, n, pixels) for _ in range(4)),
+              _floats(rng, n, pixels) ** 2, _floats(rng, 12, pixels), _floats(rng, 12, pixels),
+              np.arange(12).reshape(3, 4), shell_starts]
     results = []
     for module, xp, threads in ((kernels, np, nb.get_num_threads()), (cuda, cupy, 1)):
         data = [xp.full((orientations * children, pixels), 7.0, xp.float32) for _ in range(3)]
@@ -201,3 +220,14 @@ def test_orientations(cupy):
     numbers = np.random.default_rng(1).choice(grid.size, 60)
     for method in ("matrices", "child_matrices"):
         _close(getattr(grid, method)(cupy.asarray(numbers)), getattr(grid, method)(numbers), 1e-12)
+    poses = _matrices(np.random.default_rng(2), 60)
+    prior = grid.log_prior(cupy.asarray(poses), cupy.asarray(numbers), 20.0, 5.0)
+    _close(prior, grid.log_prior(poses, numbers, 20.0, 5.0))
+
+
+def test_levels_of_grids(cupy):
+    grid = parent_grid(sphere_grid(3, "D2", 0.37, classes=2))
+    parents = np.random.default_rng(1).choice(parent_grid(grid).size, 60)
+    np.testing.assert_array_equal(to_numpy(children_of(grid, cupy.asarray(parents))), children_of(grid, parents))
+    prior = np.random.default_rng(2).normal(size=grid.size).astype(np.float32)
+    _close(parent_prior(grid, cupy.asarray(prior)), parent_prior(grid, prior), 1e-6)

@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 import pytest
 
-from cryosnake.numerics.refine import kernels
+from cryosnake.numerics.refine import kernels, selection
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.grids import shift_grid
 
@@ -58,18 +58,37 @@ def test_score_is_the_log_likelihood(case):
     np.testing.assert_allclose(_score(case), expected, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize(("children", "together"), [(1, True), (8, False)])
+def test_score_at_coarse_shifts(case, children, together):
+    """All shifts of a pair as one sample, and single shifts of a parent's children."""
+    rng = np.random.default_rng(4)
+    shifts, pixels = len(case.shifts.fine), case.band.kx.size
+    slices = rng.normal(size=(2, case.orientations * children, pixels)).astype(np.float32)
+    sub = np.arange(shifts)[None, :] if together else np.arange(shifts)[:, None]
+    shift = np.zeros_like(case.shift) if together else case.shift
+    out = np.empty((len(case.particle), children, sub.shape[1]), np.float32)
+    kernels.score(*slices, case.starts, case.particle, shift, *_split(case.image), case.ctf2, *_split(case.phase), sub,
+                  out)
+    projection = (slices[0] + 1j * slices[1]).reshape(case.orientations, children, pixels)[case.orientation]
+    moved = case.phase[sub[shift]] * case.image[case.particle][:, None, :]  # (samples, sub, pixels)
+    cross = np.einsum("sup,scp->scu", moved, projection.conj()).real
+    norm = np.einsum("sp,scp->sc", case.ctf2[case.particle], np.abs(projection) ** 2)
+    np.testing.assert_allclose(out, 2 * cross - norm[:, :, None], rtol=1e-4, atol=2e-3)
+
+
 def test_accumulate_sums_weighted_images_and_noise_terms(case):
     rng = np.random.default_rng(5)
     weights = rng.random((len(case.particle), CHILDREN, 4)).astype(np.float32)
     weights[rng.random(weights.shape) < 0.5] = 0.0
+    drawn = np.where(rng.random(weights.shape) < 0.5, weights * 1.5, 0.0).astype(np.float32)
     shell_starts = np.append(case.band.shell_starts(), case.band.kx.size)
     shells, rows = len(shell_starts) - 1, case.orientations * CHILDREN
     data = [np.full((rows, case.band.kx.size), 7.0, np.float32) for _ in range(3)]
     cross = np.zeros((nb.get_num_threads(), case.n, shells), np.float32)
     power = np.zeros_like(cross)
-    kernels.accumulate(*_split(case.slices), case.starts, case.particle, case.shift, weights, *_split(case.image),
-                       *_split(case.raw), case.ctf2, *_split(case.phase), case.shifts.sub, shell_starts, *data, cross,
-                       power)
+    kernels.accumulate(*_split(case.slices), case.starts, case.particle, case.shift, weights, drawn,
+                       *_split(case.image), *_split(case.raw), case.ctf2, *_split(case.phase),
+                       case.shifts.sub, shell_starts, *data, cross, power)
     expected_data = np.zeros((rows, case.band.kx.size), complex)
     expected_weight = np.zeros((rows, case.band.kx.size))
     expected_cross, expected_power = np.zeros((case.n, shells)), np.zeros((case.n, shells))
@@ -80,8 +99,8 @@ def test_accumulate_sums_weighted_images_and_noise_terms(case):
                 w, phase = weights[s, c, u], case.phase[case.shifts.sub[t, u]]
                 expected_data[row] += w * phase * case.raw[i]
                 expected_weight[row] += w * case.ctf2[i]
-                x = w * (phase * case.image[i] * case.slices[row].conj()).real
-                a = w * case.ctf2[i] * np.abs(case.slices[row]) ** 2
+                x = drawn[s, c, u] * (phase * case.image[i] * case.slices[row].conj()).real
+                a = drawn[s, c, u] * case.ctf2[i] * np.abs(case.slices[row]) ** 2
                 expected_cross[i] += np.bincount(case.band.shell, x, shells)
                 expected_power[i] += np.bincount(case.band.shell, a, shells)
     np.testing.assert_allclose(data[0] + 1j * data[1], expected_data, atol=1e-4)
@@ -95,10 +114,10 @@ def test_dense_selection_keeps_the_samples_that_hold_the_mass():
     cross = rng.normal(0, 3, (3, 5, 40)).astype(np.float32)
     norm, prior = rng.normal(0, 1, (3, 40)).astype(np.float32), rng.normal(0, 1, (3, 5)).astype(np.float32)
     cuts, counts = np.empty(3, np.float32), np.empty(3, np.int64)
-    kernels.find_cuts(cross, norm, prior, 0.999, cuts, counts)
+    selection.find_cuts(cross, norm, prior, 0.999, cuts, counts)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     orientation, shift = np.full(offsets[-1], -1), np.full(offsets[-1], -1)
-    kernels.gather_samples(cross, norm, prior, cuts, offsets, orientation, shift)
+    selection.gather_samples(cross, norm, prior, cuts, offsets, orientation, shift)
     logs = cross - norm[:, None, :] + prior[:, :, None]
     for i in range(3):
         weights = np.exp(logs[i] - logs[i].max())
@@ -120,7 +139,9 @@ def test_normalise_gives_probabilities_of_each_particle():
     original = values.astype(np.float64)
     order = np.argsort(particle, kind="stable")
     best, significant, top, log_sum = np.zeros(2, int), np.zeros(2, int), np.zeros(2), np.zeros(2)
-    kernels.normalise(values, order, np.array([0, 2, 5]), 1.0, best, top, significant, log_sum)
+    drawn = np.empty_like(values)
+    selection.normalise(values, order, np.array([0, 2, 5]), 1.0, 64, drawn, best, top, significant, log_sum)
+    np.testing.assert_array_equal(drawn, values)  # few enough to take them all
     for i in range(2):
         weights = np.exp(original[particle == i])
         np.testing.assert_allclose(values[particle == i], weights / weights.sum(), rtol=1e-4)
@@ -128,3 +149,19 @@ def test_normalise_gives_probabilities_of_each_particle():
         assert log_sum[i] == pytest.approx(np.log(weights.sum()), rel=1e-5)
         assert original.ravel()[best[i]] == original[particle == i].max()
         assert significant[i] == weights.size
+
+
+def test_drawn_weights_are_few_and_unbiased():
+    rng = np.random.default_rng(2)
+    particles, each, draws = 400, 100, 16
+    logs = rng.normal(0, 1.5, each)
+    values = np.tile(logs, particles).astype(np.float32).reshape(-1, 1, 1)  # the same weights for all particles
+    order, starts = np.arange(len(values)), np.arange(particles + 1) * each
+    best, significant, top, log_sum = (np.zeros(particles, kind) for kind in (int, int, float, float))
+    drawn = np.empty_like(values)
+    selection.normalise(values, order, starts, 1.0, draws, drawn, best, top, significant, log_sum)
+    drawn, weights = drawn.reshape(particles, each), values.reshape(particles, each)
+    np.testing.assert_allclose(drawn.sum(1), 1.0, atol=1.01 / draws)
+    assert (drawn > 0).sum(1).max() <= draws + 1
+    assert np.abs(drawn - weights).max() <= 1.0 / draws + 1e-6  # systematic: the next number of draws up or down
+    np.testing.assert_allclose(drawn.mean(0), weights[0], atol=4 * 0.5 / draws / np.sqrt(particles))

@@ -101,9 +101,9 @@ def test_streamed_images_are_those_that_are_resident(in_folder, cupy, monkeypatc
     _, there = _on_both(in_folder, cupy)
     rows = np.arange(1, 14)
     monkeypatch.setattr("cryosnake.programs.device_images._GPU_BLOCK", 6)
-    resident = np.concatenate([images.get() for _, images in image_blocks(there, rows)])
+    resident = np.concatenate([images.get() for _, images in image_blocks(there, rows, 5)])
     monkeypatch.setattr("cryosnake.programs.device_images._MEMORY_SHARE", 0.0)
-    streamed = np.concatenate([images.get() for _, images in image_blocks(replace(there, cache={}), rows)])
+    streamed = np.concatenate([images.get() for _, images in image_blocks(replace(there, cache={}), rows, 5)])
     assert streamed.shape == (13, 24, 24)
     np.testing.assert_allclose(resident, streamed, rtol=1e-3, atol=1e-6)  # half precision
 

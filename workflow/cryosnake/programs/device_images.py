@@ -13,7 +13,7 @@ from cryosnake.programs.particles import Particles
 _MEMORY_SHARE = 0.5  # of the free memory that the images may take
 _HALF_ERROR = 1e-5  # of an image's variance: the most that rounding to half precision may add as noise
 _READ_AT_ONCE = 4096  # images
-_CPU_BLOCK, _GPU_BLOCK = 128, 2048  # particles
+_GPU_BLOCK = 2048  # particles
 _GPU_BLOCK_BYTES = 1 << 29  # of float32 images
 
 
@@ -29,9 +29,12 @@ def images_on_device(particles: Particles, rows: np.ndarray) -> Array:
     return resident[cupy.asarray(rows)].astype(cupy.float32)
 
 
-def image_blocks(particles: Particles, rows: np.ndarray) -> Iterator[tuple[slice, Array]]:
-    """Yield slices of `rows` and their images, block by block; those that are streamed are read one block ahead."""
-    size = _block(particles)
+def image_blocks(particles: Particles, rows: np.ndarray, on_cpu: int) -> Iterator[tuple[slice, Array]]:
+    """Yield slices of `rows` and their images, block by block; those that are streamed are read one block ahead.
+
+    `on_cpu`: particles per block on a CPU; a GPU takes more.
+    """
+    size = on_cpu if particles.device == "cpu" else _gpu_block(particles)
     parts = [slice(begin, min(begin + size, len(rows))) for begin in range(0, len(rows), size)]
     if particles.device == "cpu" or _resident(particles) is not None:
         yield from ((part, images_on_device(particles, rows[part])) for part in parts)
@@ -39,10 +42,8 @@ def image_blocks(particles: Particles, rows: np.ndarray) -> Iterator[tuple[slice
         yield from _streamed(particles, rows, parts)
 
 
-def _block(particles: Particles) -> int:
-    """Return how many particles are worked on at a time."""
-    if particles.device == "cpu":
-        return _CPU_BLOCK
+def _gpu_block(particles: Particles) -> int:
+    """Return how many particles a GPU works on at a time."""
     return max(1, min(_GPU_BLOCK, _GPU_BLOCK_BYTES // (4 * particles.box**2)))
 
 

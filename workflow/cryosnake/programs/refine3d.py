@@ -18,7 +18,7 @@ from cryosnake.numerics.refine.images import soft_disc
 from cryosnake.numerics.refine.maximisation import low_pass
 from cryosnake.numerics.refine.references import map_reference
 from cryosnake.numerics.refine.schedule import Progress as Schedule
-from cryosnake.numerics.refine.schedule import Sampling, after_iteration, coarse_size, next_sampling
+from cryosnake.numerics.refine.schedule import Sampling, after_iteration, at_floor, coarse_size, next_sampling
 from cryosnake.programs.particles import Particles, half_sets, read_particles
 from cryosnake.programs.refine_estep import Pass, reference_scale
 from cryosnake.programs.refine_files import read_refinement, write_final, write_iteration
@@ -80,7 +80,7 @@ def _one(particles: Particles, model: Refinement, settings: Settings, options: A
     report(0)
     model = iterate(particles, model, settings, report, last)
     model.progress = after_iteration(model.progress, resolution_shell(model.ssnr), model.change[0],
-                                     model.change[1] * particles.pixel_size)
+                                     model.change[1] * particles.pixel_size, at_floor(model.sampling, *model.change))
     print(_line(particles, model), f"{time.monotonic() - begin:.1f} s", flush=True)
     if not last:
         model.size = next_size(model.fsc, model.ssnr, model.size, particles.box)

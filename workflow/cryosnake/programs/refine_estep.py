@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from cryosnake.numerics.backend import Array, namespace, to_numpy
+from cryosnake.numerics import healpix
+from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band, full_band
 from cryosnake.numerics.refine.dispatch import parts_of_sums
 from cryosnake.numerics.refine.expectation import (
@@ -19,14 +21,17 @@ from cryosnake.numerics.refine.expectation import (
     coarse_slices,
     expectation,
     search_everywhere,
-    search_nearby,
 )
 from cryosnake.numerics.refine.grids import PlaneGrid, ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.images import fill_outside, fourier_pixels, shell_power, shift_images
-from cryosnake.numerics.refine.references import Reference
+from cryosnake.numerics.refine.references import MapReference, Reference
+from cryosnake.numerics.refine.schedule import coarse_size
+from cryosnake.numerics.refine.search import global_search, search_all, search_levels, search_local
 from cryosnake.programs.device_images import image_blocks, images_on_device
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_state import Assignments, Statistics
+
+BLOCK = 256  # particles at a time on a CPU
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Pass:
         Shells with enough signal to estimate intensities from.
     seed : int
         For the noise outside the mask, when it is not set to 0.
+    diameter : float
+        Of the particle, Å, which gives each level of the search its resolution; 0: the search has one level.
     tf32 : bool
         Let a GPU round the operands of the global coarse search to TF32.
     """
@@ -61,6 +68,7 @@ class Pass:
     mask: np.ndarray
     signal: np.ndarray
     seed: int = 0
+    diameter: float = 0.0
     tf32: bool = True
 
 
@@ -149,31 +157,52 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     report
         Called with the number of particles done after each block; may raise to stop.
     """
-    whole = full_band(particles.box)
-    band, coarse = whole.cut(plan.size), whole.cut(plan.coarse_size)
-    slices = None if plan.sigma > 0 else coarse_slices(reference, coarse)
+    band = full_band(particles.box).cut(plan.size)
+    search = _searcher(particles, state, reference, plan, log_prior)
     gathered = _empty(particles, rows, statistics, sums)
-    for chosen, images in image_blocks(particles, rows):
+    order = _by_orientation(state.pose[rows]) if isinstance(reference.grid, SphereGrid) else np.arange(len(rows))
+    for where, images in image_blocks(particles, rows[order], BLOCK):
+        chosen = order[where]
         block = prepare_block(particles, rows[chosen], state, statistics, plan, images)
-        if slices is None:
-            assert isinstance(reference.grid, SphereGrid)
-            pairs = reference.grid.near(state.pose[block.rows], plan.sigma)
-            samples = search_nearby(block.operands, reference, coarse, plan.shifts, *pairs)
-        else:
-            prior = log_prior if log_prior.ndim == 1 else log_prior[chosen]
-            samples = search_everywhere(block.operands, slices, coarse, plan.shifts, prior, reduced=plan.tf32)
+        samples = search(block.rows, chosen, block.operands)
         for part in blocks_of(np.bincount(to_numpy(samples.particle), minlength=len(block.rows))):
-            outcome = expectation(block.operands.part(part), _of_part(samples, part), reference, band, plan.shifts,
+            outcome = expectation(block.operands.part(part), samples.of_particles(part), reference, band, plan.shifts,
                                   gathered.sums)
-            _record(particles, block, part, chosen.start, outcome, reference.grid, state, plan, gathered)
-        report(chosen.stop)
+            _record(particles, block, part, chosen[part], outcome, reference.grid, state, plan, gathered)
+        report(where.stop)
     return gathered
 
 
-def _of_part(samples: Samples, part: slice) -> Samples:
-    mine = namespace(samples.particle).flatnonzero((samples.particle >= part.start) & (samples.particle < part.stop))
-    taken = samples.take(mine)
-    return Samples(taken.orientation, taken.particle - part.start, taken.shift, taken.log_prior)
+_Search = Callable[[np.ndarray, np.ndarray, Operands], Samples]  # rows, their places in the set, operands
+
+
+def _searcher(particles: Particles, state: Assignments, reference: Reference, plan: Pass, log_prior: np.ndarray,
+              ) -> _Search:
+    """Return what finds the significant coarse samples of a block."""
+    whole = full_band(particles.box)
+    if isinstance(reference, MapReference) and plan.diameter > 0 and log_prior.ndim == 1:
+
+        def band_of(step: float) -> Band:
+            return whole.cut(coarse_size(step, plan.diameter, particles.pixel_size, whole.box, plan.size, False))
+
+        levels = search_levels(reference, band_of)
+        if plan.sigma > 0:
+            return lambda rows, places, operands: search_local(operands, levels, plan.shifts, state.pose[rows],
+                                                               plan.sigma)
+        everywhere = global_search(levels, log_prior)
+        return lambda rows, places, operands: search_all(operands, everywhere, plan.shifts, plan.tf32)
+    coarse = whole.cut(plan.coarse_size)
+    slices = coarse_slices(reference, coarse)
+    return lambda rows, places, operands: search_everywhere(
+        operands, slices, coarse, plan.shifts, log_prior if log_prior.ndim == 1 else log_prior[places],
+        reduced=plan.tf32)
+
+
+def _by_orientation(poses: np.ndarray, order: int = 3) -> np.ndarray:
+    """Return the order of poses (n, 3, 3) in which neighbours have like directions, so that they share slices."""
+    _, pixel = cKDTree(healpix.directions(*healpix.pixel_angles(order, np.arange(healpix.pixel_count(order))))).query(
+        poses[:, 2])
+    return np.argsort(pixel, kind="stable")
 
 
 def _empty(particles: Particles, rows: np.ndarray, statistics: Statistics, sums: Array) -> Gathered:
@@ -183,10 +212,9 @@ def _empty(particles: Particles, rows: np.ndarray, statistics: Statistics, sums:
                     np.zeros_like(statistics.direction))
 
 
-def _record(particles: Particles, block: _Block, part: slice, begin: int, outcome: Outcome,
+def _record(particles: Particles, block: _Block, part: slice, where: np.ndarray, outcome: Outcome,
             grid: SphereGrid | PlaneGrid, state: Assignments, plan: Pass, gathered: Gathered) -> None:
     rows = block.rows[part]
-    where = slice(begin + part.start, begin + part.stop)
     shells = outcome.cross.shape[1]
     residual = block.power[part].copy()
     residual[:, :shells] += block.noise[part, :shells] * (outcome.power - 2.0 * outcome.cross)
@@ -230,7 +258,7 @@ def reference_scale(particles: Particles, rows: np.ndarray, state: Assignments, 
     slices = coarse_slices(reference, coarse)
     flat = np.zeros(reference.grid.size, np.float32)
     cross = norm = 0.0
-    for chosen, images in image_blocks(particles, rows[:most]):
+    for chosen, images in image_blocks(particles, rows[:most], BLOCK):
         block = prepare_block(particles, rows[:most][chosen], state, statistics, plan, images)
         samples = search_everywhere(block.operands, slices, coarse, plan.shifts, flat, correlation=True)
         part = best_scale(block.operands, samples, slices, coarse, plan.shifts)
@@ -238,10 +266,11 @@ def reference_scale(particles: Particles, rows: np.ndarray, state: Assignments, 
     return cross / norm if norm > 0 else 0.0
 
 
-def thread_sums(shape: tuple[int, ...], like: Array) -> Array:
+def thread_sums(shape: tuple[int, ...], like: Array | None = None) -> Array:
     """Return one volume of zeros per thread; where `like` is on a GPU one, with four numbers per voxel there."""
-    xp, components = namespace(like), 3 if isinstance(like, np.ndarray) else 4
-    return xp.zeros((parts_of_sums(like), *shape[:-1], components), xp.float32)
+    like = np.empty(0) if like is None else like
+    components = 4 if is_gpu(like) else 3
+    return namespace(like).zeros((parts_of_sums(like), *shape[:-1], components), np.float32)
 
 
 def update_statistics(particles: Particles, rows: np.ndarray, gathered: Gathered, statistics: Statistics,

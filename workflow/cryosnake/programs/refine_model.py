@@ -97,7 +97,8 @@ def pass_of(particles: Particles, model: Refinement, settings: Settings, size: i
     coarse = coarse_size(step, settings.diameter, particles.pixel_size, box, size, two_dimensional=False)
     shifts = shift_grid(sampling.offset_range, sampling.offset_step, model.perturbation)
     return Pass(size, coarse, shifts, sampling.sigma, settings.use_ctf, settings.intact_first_peak, settings.zero_mask,
-                image_mask(particles, settings.diameter), model.ssnr > 3.0, settings.seed + model.iteration)
+                image_mask(particles, settings.diameter), model.ssnr > 3.0, settings.seed + model.iteration,
+                settings.diameter)
 
 
 def iterate(particles: Particles, model: Refinement, settings: Settings, report: Callable[[int], None],

@@ -58,10 +58,13 @@ class Band:
 
         They are made where `like` is, in host memory without it.
         """
-        xp = namespace(self.kx if like is None else like)
-        kx, ky = self.frequencies(self.kx if like is None else like)
-        angle = (-2.0 * np.pi / self.box) * (xp.asarray(shifts, xp.float64) @ xp.stack([kx, ky]))
-        return xp.exp(1j * angle).astype(xp.complex64)
+        xp, like = (np, self.kx) if like is None else (namespace(like), like)
+        frequencies = xp.stack(self.frequencies(like)).astype(xp.float64)
+        turns = xp.asarray(shifts, xp.float64) @ frequencies / -self.box
+        angle = (2.0 * np.pi * (turns - xp.rint(turns))).astype(xp.float32)
+        result = xp.empty(angle.shape, xp.complex64)
+        result.real[...], result.imag[...] = xp.cos(angle), xp.sin(angle)
+        return result
 
 
 def full_band(box: int) -> Band:

@@ -12,73 +12,26 @@ import numpy as np
 
 from cryosnake.numerics.backend import Array, namespace, product, to_numpy
 from cryosnake.numerics.refine.bands import Band
-from cryosnake.numerics.refine.dispatch import kernels_of, particles_at_once, parts_of_sums, slice_bytes
+from cryosnake.numerics.refine.dispatch import (
+    kernels_of,
+    particles_at_once,
+    parts_of_sums,
+    selection_of,
+    slice_bytes,
+    twin_of,
+)
 from cryosnake.numerics.refine.grids import ShiftGrid
 from cryosnake.numerics.refine.references import Reference
+from cryosnake.numerics.refine.samples import Operands, Samples, blocks_of, sorted_samples, split
+
+__all__ = ["SIGNIFICANT", "CoarseSlices", "Operands", "Outcome", "Samples", "best_scale", "blocks_of",
+           "chunks_of_orientations", "coarse_slices", "expectation", "probabilities", "search_everywhere",
+           "search_nearby", "sorted_samples", "split"]
 
 SIGNIFICANT = 0.999  # fraction of the probability that is carried on (RELION's adaptive fraction)
-_SAMPLES_AT_ONCE = 1 << 21  # fine scores take 128 bytes for each
+_DRAWS = 64  # samples per particle that residual power is taken over
 _Slices = dict[bytes, tuple[Array, Array]]  # by the orientations that they are for
 _CC_DEPTH = 2000.0  # makes one bin of the significance histogram a hundred-thousandth of a correlation
-
-
-@dataclass(frozen=True)
-class Operands:
-    """A block of n particles, whitened: √(noise power) divides images and CTFs.
-
-    Attributes
-    ----------
-    masked, raw : (n, pixels) complex64
-        CTF times image, with and without the circular mask.
-    ctf2 : (n, pixels) float32
-        Squared CTF. Where these arrays are, in host memory or on a GPU, the block is worked on.
-    offsets : (n, 2) float64
-        What the images were moved by already, pixels; in host memory.
-    offset_sigma : float
-        Standard deviation of the Gaussian prior of the whole shift, pixels.
-    """
-
-    masked: Array
-    raw: Array
-    ctf2: Array
-    offsets: np.ndarray
-    offset_sigma: float
-
-    def __len__(self) -> int:
-        return len(self.masked)
-
-    def part(self, rows: slice) -> Operands:
-        """Return some of the particles."""
-        return Operands(self.masked[rows], self.raw[rows], self.ctf2[rows], self.offsets[rows], self.offset_sigma)
-
-    def shift_prior(self, shifts: np.ndarray) -> Array:
-        """Return the log prior (n, s) float32 of shifts (s, 2) on top of the offsets."""
-        whole = self.offsets[:, None, :] + shifts
-        prior = (-0.5 * (whole**2).sum(-1) / self.offset_sigma**2).astype(np.float32)
-        return namespace(self.masked).asarray(prior)
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Coarse samples sorted by (orientation, particle, shift); `log_prior` is that of the orientation."""
-
-    orientation: Array
-    particle: Array
-    shift: Array
-    log_prior: Array
-
-    def __len__(self) -> int:
-        return len(self.orientation)
-
-    def runs(self) -> tuple[Array, np.ndarray]:
-        """Return the distinct orientations (u,) and, in host memory, where their samples begin (u + 1,)."""
-        changes = namespace(self.orientation).flatnonzero(self.orientation[1:] != self.orientation[:-1]) + 1
-        starts = np.concatenate([np.zeros(min(len(self), 1), np.int64), to_numpy(changes), [len(self)]])
-        return self.orientation[namespace(self.orientation).asarray(starts[:-1])], starts
-
-    def take(self, chosen: Array) -> Samples:
-        """Return some samples, in the same order."""
-        return Samples(self.orientation[chosen], self.particle[chosen], self.shift[chosen], self.log_prior[chosen])
 
 
 @dataclass
@@ -116,14 +69,6 @@ class Outcome:
     direction_mass: np.ndarray
 
 
-def sorted_samples(orientation: Array, particle: Array, shift: Array, log_prior: Array) -> Samples:
-    """Return samples in the order that the kernels need."""
-    xp = namespace(orientation)
-    order = xp.argsort(orientation << 40 | particle << 20 | shift)  # blocks have fewer than 2^20 particles
-    return Samples(orientation[order], particle[order].astype(xp.int64), shift[order].astype(xp.int64),
-                   log_prior[order].astype(xp.float32))
-
-
 @dataclass(frozen=True)
 class CoarseSlices:
     """Slices of all coarse orientations as operands of a matrix product; made once per iteration."""
@@ -141,7 +86,8 @@ def coarse_slices(reference: Reference, band: Band) -> CoarseSlices:
 
 
 def search_everywhere(operands: Operands, slices: CoarseSlices, band: Band, shifts: ShiftGrid, log_prior: Array,
-                      correlation: bool = False, at_once: int = 16, reduced: bool = False) -> Samples:
+                      correlation: bool = False, at_once: int = 16, significant: float = SIGNIFICANT,
+                      reduced: bool = False) -> Samples:
     """Return the significant coarse samples over all orientations and shifts.
 
     Parameters
@@ -155,6 +101,8 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, band: Band, shif
         Score by correlation coefficient, which does not depend on the reference's scale, and keep the best alone.
     at_once : int
         Particles per matrix product on a CPU, see `particles_at_once`.
+    significant : float
+        Fraction of the probability that is carried on.
     reduced : bool
         Let a GPU round the operands of the matrix product to TF32.
     """
@@ -170,7 +118,7 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, band: Band, shif
         left = xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * pixels)
         cross = product(left, slices.stacked, reduced).reshape(-1, count, slices.power.shape[1])
         norm = operands.ctf2[rows, :pixels] @ slices.power
-        fraction, shift_prior = SIGNIFICANT, prior[rows]
+        fraction, shift_prior = significant, prior[rows]
         if correlation:
             cross *= (_CC_DEPTH / xp.sqrt(xp.maximum(norm, 1e-20)))[:, None, :] / _image_norms(operands, rows, pixels)
             norm, fraction, shift_prior = xp.zeros_like(norm), 1e-9, xp.zeros_like(shift_prior)
@@ -188,62 +136,58 @@ def _image_norms(operands: Operands, rows: slice, pixels: int) -> Array:
 
 
 def _select(cross: Array, norm: Array, prior: Array, fraction: float, begin: int) -> tuple[Array, Array, Array]:
-    xp, kernels = namespace(cross), kernels_of(cross)
+    xp, selection = namespace(cross), selection_of(cross)
     cuts, counts = xp.empty(len(cross), xp.float32), xp.empty(len(cross), xp.int64)
-    kernels.find_cuts(cross, norm, prior, fraction, cuts, counts)
+    selection.find_cuts(cross, norm, prior, fraction, cuts, counts)
     offsets = xp.zeros(len(cross) + 1, xp.int64)
     offsets[1:] = xp.cumsum(counts)
     total = int(offsets[-1])
     orientation, shift = xp.full(total, -1, xp.int64), xp.zeros(total, xp.int64)
-    kernels.gather_samples(cross, norm, prior, cuts, offsets, orientation, shift)
+    selection.gather_samples(cross, norm, prior, cuts, offsets, orientation, shift)
     particle = begin + xp.searchsorted(offsets[1:], xp.arange(total), side="right")
     real = orientation >= 0
     return orientation[real], shift[real], particle[real]
 
 
-def search_nearby(operands: Operands, reference: Reference, band: Band, shifts: ShiftGrid, particle: np.ndarray,
-                  orientation: np.ndarray, log_prior: np.ndarray) -> Samples:
+def search_nearby(operands: Operands, reference: Reference, band: Band, shifts: ShiftGrid, particle: Array,
+                  orientation: Array, log_prior: Array, significant: float = SIGNIFICANT) -> Samples:
     """Return the significant coarse samples among given pairs of particle and orientation, at all shifts."""
-    xp, count = namespace(operands.masked), len(shifts.coarse)
+    xp, count, pixels = namespace(operands.masked), len(shifts.coarse), band.kx.size
     particle, orientation, log_prior = (xp.asarray(values) for values in (particle, orientation, log_prior))
-    candidates = sorted_samples(xp.repeat(orientation, count), xp.repeat(particle, count),
-                                xp.tile(xp.arange(count), len(particle)), xp.repeat(log_prior, count))
-    alone = ShiftGrid(shifts.coarse, shifts.coarse, np.arange(count)[:, None])
-    cut = Operands(operands.masked[:, : band.kx.size], operands.raw[:, : band.kx.size],
-                   operands.ctf2[:, : band.kx.size], operands.offsets, operands.offset_sigma)
-    values = _scores(cut, candidates, reference, band, alone, kept=None)
-    weights = _probabilities(values, candidates, len(operands))
-    return candidates.take(weights.values[:, 0, 0] > 0)
+    pairs = sorted_samples(orientation, particle, xp.zeros_like(particle), log_prior)
+    together = ShiftGrid(shifts.coarse, shifts.coarse, np.arange(count)[None, :])
+    values = _scores(operands.cut(pixels), pairs, reference, band, together, kept=None)
+    weights = probabilities(values, pairs, len(operands), significant)
+    pair, shift = xp.nonzero(weights.values[:, 0, :])
+    return Samples(pairs.orientation[pair], pairs.particle[pair], xp.ascontiguousarray(shift), pairs.log_prior[pair])
 
 
 @dataclass(frozen=True)
 class _Probabilities:
     values: Array  # (samples, children, sub) float32
+    drawn: Array  # the same with few samples, see `selection.normalise`; on a GPU the same array
     best: Array
     top_weight: Array
     significant: Array
     log_sum: Array
 
 
-def _probabilities(values: Array, samples: Samples, particles: int, fraction: float = SIGNIFICANT,
-                   ) -> _Probabilities:
-    xp = namespace(values)
+def probabilities(values: Array, samples: Samples, particles: int, fraction: float = SIGNIFICANT) -> _Probabilities:
+    """Turn log-weights (samples, children, sub) of so many particles into probabilities, in place."""
+    xp, drawn = namespace(values), twin_of(values)
     order = xp.argsort(samples.particle, kind="stable")
     starts = xp.searchsorted(samples.particle[order], xp.arange(particles + 1))
     best, significant = xp.zeros(particles, xp.int64), xp.zeros(particles, xp.int64)
     top_weight, log_sum = xp.zeros(particles), xp.zeros(particles)
-    kernels_of(values).normalise(values, order, starts, fraction, best, top_weight, significant, log_sum)
-    return _Probabilities(values, best, top_weight, significant, log_sum)
+    selection_of(values).normalise(values, order, starts, fraction, _DRAWS, drawn, best, top_weight, significant,
+                                   log_sum)
+    return _Probabilities(values, drawn, best, top_weight, significant, log_sum)
 
 
-def _chunks(count: int, children: int, pixels: int, most: int) -> list[tuple[int, int]]:
+def chunks_of_orientations(count: int, children: int, pixels: int, most: int) -> list[tuple[int, int]]:
+    """Return runs of orientations whose children's slices take at most so many bytes."""
     size = max(1, most // (8 * children * pixels))
     return [(begin, min(begin + size, count)) for begin in range(0, count, size)]
-
-
-def _split(values: Array) -> tuple[Array, Array]:
-    xp = namespace(values)
-    return xp.ascontiguousarray(values.real), xp.ascontiguousarray(values.imag)
 
 
 def _scores(operands: Operands, samples: Samples, reference: Reference, band: Band, shifts: ShiftGrid,
@@ -256,9 +200,9 @@ def _scores(operands: Operands, samples: Samples, reference: Reference, band: Ba
     oversampled = kept is not None
     children = reference.grid.children if oversampled else 1
     values, sub = xp.empty((len(samples), children, shifts.sub.shape[1]), xp.float32), xp.asarray(shifts.sub)
-    image, phase = _split(operands.masked), _split(band.phases(shifts.fine, operands.masked))
+    image, phase = split(operands.masked), split(band.phases(shifts.fine, operands.masked))
     ctf2 = xp.ascontiguousarray(operands.ctf2)
-    for begin, end in _chunks(len(numbers), children, band.kx.size, slice_bytes(values)):
+    for begin, end in chunks_of_orientations(len(numbers), children, band.kx.size, slice_bytes(values)):
         rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
         slices = (reference.fine if oversampled else reference.coarse)(numbers[begin:end], band)
         kernels_of(values).score(*slices, own, samples.particle[rows], samples.shift[rows], *image, ctf2, *phase, sub,
@@ -284,8 +228,8 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
     """
     xp, kept = namespace(operands.masked), _Slices()
     values = _scores(operands, samples, reference, band, shifts, kept)
-    found = _probabilities(values, samples, len(operands))
-    cross, power = _accumulate(operands, samples, reference, band, shifts, found.values, sums, kept)
+    found = probabilities(values, samples, len(operands))
+    cross, power = _accumulate(operands, samples, reference, band, shifts, found, sums, kept)
     sub, fine = xp.asarray(shifts.sub), xp.asarray(shifts.fine)
     per_sample = values.shape[1] * values.shape[2]
     sample, inner = found.best // per_sample, found.best % per_sample
@@ -300,24 +244,24 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
 
 
 def _accumulate(operands: Operands, samples: Samples, reference: Reference, band: Band, shifts: ShiftGrid,
-                weights: Array, sums: Array, kept: _Slices) -> tuple[Array, Array]:
-    xp, used = namespace(weights), samples
+                found: _Probabilities, sums: Array, kept: _Slices) -> tuple[Array, Array]:
+    xp, used, weights, drawn = namespace(found.values), samples, found.values, found.drawn
     if samples.runs()[0].tobytes() not in kept:
         chosen = xp.flatnonzero(weights.any((1, 2)))
-        used, weights = samples.take(chosen), xp.ascontiguousarray(weights[chosen])
+        used, weights, drawn = samples.take(chosen), weights[chosen], drawn[chosen]
     numbers, starts = used.runs()
     children, shell_starts = reference.grid.children, xp.asarray(np.append(band.shell_starts(), band.kx.size))
     cross = xp.zeros((parts_of_sums(weights), len(operands), len(shell_starts) - 1), xp.float32)
     power = xp.zeros_like(cross)
-    image, raw, phase = (_split(values) for values in (operands.masked, operands.raw,
-                                                       band.phases(shifts.fine, weights)))
+    image, raw, phase = (split(values) for values in (operands.masked, operands.raw,
+                                                      band.phases(shifts.fine, weights)))
     ctf2, sub = xp.ascontiguousarray(operands.ctf2), xp.asarray(shifts.sub)
-    for begin, end in _chunks(len(numbers), children, band.kx.size, slice_bytes(weights)):
+    for begin, end in chunks_of_orientations(len(numbers), children, band.kx.size, slice_bytes(weights)):
         rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
         slices = kept.get(numbers.tobytes()) or reference.fine(numbers[begin:end], band)
         data = [xp.empty_like(slices[0]) for _ in range(3)]
-        kernels_of(weights).accumulate(*slices, own, used.particle[rows], used.shift[rows], weights[rows], *image, *raw,
-                                       ctf2, *phase, sub, shell_starts, *data, cross, power)
+        kernels_of(weights).accumulate(*slices, own, used.particle[rows], used.shift[rows], weights[rows], drawn[rows],
+                                       *image, *raw, ctf2, *phase, sub, shell_starts, *data, cross, power)
         filled = xp.flatnonzero(data[2].any(1))
         reference.insert(sums, numbers[begin:end], filled, (data[0], data[1]), data[2], band)
     return cross.sum(0, dtype=xp.float64), power.sum(0, dtype=xp.float64)
@@ -332,14 +276,3 @@ def best_scale(operands: Operands, samples: Samples, slices: CoarseSlices, band:
     cross = (left.real * chosen[:, :pixels] + left.imag * chosen[:, pixels:]).sum()
     norm = (operands.ctf2[samples.particle, :pixels] * slices.power[:, samples.orientation].T).sum()
     return float(cross), float(norm)
-
-
-def blocks_of(counts: np.ndarray, limit: int = _SAMPLES_AT_ONCE) -> list[slice]:
-    """Return runs of particles whose numbers of samples (n,) add up to at most `limit` (one particle at least)."""
-    runs, begin, total = [], 0, 0
-    for i, count in enumerate(counts):
-        if total + count > limit and i > begin:
-            runs.append(slice(begin, i))
-            begin, total = i, 0
-        total += int(count)
-    return [*runs, slice(begin, len(counts))]

@@ -36,12 +36,15 @@ class SphereGrid:
         In units of the angular step, −0.5 … 0.5.
     classes : int
         Number of maps.
+    psi_offset : float
+        In-plane angle of index 0, in units of the step: see `levels.parent_grid`.
     """
 
     order: int
     pixels: np.ndarray
     perturbation: float
     classes: int = 1
+    psi_offset: float = 0.0
 
     @property
     def step(self) -> float:
@@ -86,7 +89,8 @@ class SphereGrid:
     def matrices(self, numbers: Array) -> Array:
         """Return the rotation matrices (n, 3, 3) of coarse orientations."""
         rot, tilt = healpix.pixel_angles(self.order, self._pixel_of(numbers))
-        return self._turned(euler_to_matrix(rot, tilt, (numbers % self.psi_count) * self.step))
+        psi = (numbers % self.psi_count + self.psi_offset) * self.step
+        return self._turned(euler_to_matrix(rot, tilt, psi))
 
     def child_matrices(self, numbers: Array) -> Array:
         """Return the rotation matrices (n, 8, 3, 3) of the oversampled orientations.
@@ -100,7 +104,8 @@ class SphereGrid:
         parent_rot, parent_tilt = healpix.pixel_angles(self.order, pixels)
         frame = euler_to_matrix(parent_rot, parent_tilt, xp.zeros_like(parent_rot))[:, None]
         level = in_plane_angle(frame, euler_to_matrix(rot, tilt, xp.zeros_like(rot)))
-        psi = ((numbers % self.psi_count)[:, None] + xp.asarray([-0.25, 0.25])) * self.step  # (n, 2)
+        quarters = xp.asarray([-0.25, 0.25])
+        psi = ((numbers % self.psi_count + self.psi_offset)[:, None] + quarters) * self.step  # (n, 2)
         angles = (rot[:, :, None], tilt[:, :, None], level[:, :, None] + psi[:, None, :])
         matrices = euler_to_matrix(*xp.broadcast_arrays(*angles))  # (n, 4, 2, 3, 3)
         return self._turned(matrices.reshape(len(numbers), 8, 3, 3))
@@ -151,7 +156,7 @@ class SphereGrid:
         rot, tilt = healpix.pixel_angles(self.order, self.pixels[direction])
         frame = euler_to_matrix(rot, tilt, np.zeros_like(rot))
         away = np.degrees(np.arccos(np.clip((bare[particle, 2] * frame[:, 2]).sum(-1), -1.0, 1.0)))
-        psi = in_plane_angle(bare[particle], frame)
+        psi = in_plane_angle(bare[particle], frame) - self.psi_offset * self.step
         reach = max(int(np.floor(width * sigma / self.step + 0.5)), 0)
         index = np.rint(psi / self.step).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
         off = index * self.step - psi[:, None]
@@ -160,6 +165,22 @@ class SphereGrid:
         log_prior = -0.5 * (away[row] ** 2 + off[row, column] ** 2) / sigma**2
         number = direction[row] * self.psi_count + index[row, column] % self.psi_count
         return particle[row], number, log_prior.astype(np.float32)
+
+    def log_prior(self, poses: Array, numbers: Array, sigma: float, flat: float = 0.0) -> Array:
+        """Return the log prior (n,) float32 of `near` for pairs of pose and orientation, made where these are.
+
+        Angles up to `flat` degrees count as 0; there is no end at some number of sigma, so that whatever the images
+        lead to keeps a probability.
+        """
+        xp = namespace(numbers)
+        bare = xp.asarray(poses, xp.float64) @ xp.asarray(self._turn.T)
+        rot, tilt = healpix.pixel_angles(self.order, self._pixel_of(numbers))
+        frame = euler_to_matrix(rot, tilt, xp.zeros_like(rot))
+        away = xp.degrees(xp.arccos(xp.clip((bare[:, 2] * frame[:, 2]).sum(-1), -1.0, 1.0)))
+        off = in_plane_angle(bare, frame) - (numbers % self.psi_count + self.psi_offset) * self.step
+        off = xp.abs((off + 180.0) % 360.0 - 180.0)
+        away, off = xp.maximum(away - flat, 0.0), xp.maximum(off - flat, 0.0)
+        return (-0.5 * (away**2 + off**2) / sigma**2).astype(xp.float32)
 
 
 def in_plane_angle(poses: Array, frames: Array) -> Array:

@@ -12,6 +12,8 @@ import numba as nb
 import numpy as np
 
 from cryosnake.numerics.backend import Array, is_gpu, namespace
+from cryosnake.numerics.projection import cell_positions
+from cryosnake.numerics.simd import add_trilinear
 
 
 def empty_sums(radius: int, padding: int = 2) -> np.ndarray:
@@ -21,34 +23,19 @@ def empty_sums(radius: int, padding: int = 2) -> np.ndarray:
 
 
 @nb.njit(parallel=True, fastmath=True, cache=True)
-def _insert(sums, matrices, kx, ky, padding, real, imaginary, weight):  # type: ignore[no-untyped-def]
-    threads, centre, n = sums.shape[0], sums.shape[1] // 2, matrices.shape[0]
+def _insert(flat, side, half, matrices, kx, ky, padding, real, imaginary, weight):  # type: ignore[no-untyped-def]
+    threads, n, pixels, one = flat.shape[0], matrices.shape[0], kx.size, np.float32(1.0)
     for thread in nb.prange(threads):
-        volume = sums[thread]
+        volume = flat[thread]
+        cell = np.empty(pixels, np.int32)
+        fx, fy, fz, sign = np.empty((4, pixels), np.float32)
         for j in range(thread * n // threads, (thread + 1) * n // threads):
-            a = matrices[j]
-            for p in range(kx.size):
-                x = (a[0, 0] * kx[p] + a[1, 0] * ky[p]) * padding
-                y = (a[0, 1] * kx[p] + a[1, 1] * ky[p]) * padding
-                z = (a[0, 2] * kx[p] + a[1, 2] * ky[p]) * padding
-                re, im, w = real[j, p], imaginary[j, p], weight[j, p]
-                if x < 0:
-                    x, y, z, im = -x, -y, -z, -im
-                x0, y0, z0 = int(x), math.floor(y), math.floor(z)
-                fx, fy, fz = np.float32(x - x0), np.float32(y - y0), np.float32(z - z0)
-                for d in range(2):
-                    gz = fz if d else 1 - fz
-                    for e in range(2):
-                        g = gz * (fy if e else 1 - fy)
-                        cell = volume[z0 + centre + d, y0 + centre + e]
-                        g1 = g * fx
-                        g0 = g - g1
-                        cell[x0, 0] += g0 * re
-                        cell[x0, 1] += g0 * im
-                        cell[x0, 2] += g0 * w
-                        cell[x0 + 1, 0] += g1 * re
-                        cell[x0 + 1, 1] += g1 * im
-                        cell[x0 + 1, 2] += g1 * w
+            cell_positions(matrices[j], padding, kx, ky, side, half, cell, fx, fy, fz, sign)
+            re, im, w = real[j], imaginary[j], weight[j]
+            for p in range(pixels):
+                gy, gz = one - fy[p], one - fz[p]
+                add_trilinear(volume, 3 * np.int64(cell[p]), 3 * half, 3 * half * side, gz * gy, gz * fy[p],
+                              fz[p] * gy, fz[p] * fy[p], fx[p], re[p], im[p] * sign[p], w[p])
 
 
 def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, real: Array, imaginary: Array, weight: Array,
@@ -67,10 +54,15 @@ def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, real: Arra
     """
     xp = namespace(sums)
     matrices = xp.ascontiguousarray(xp.asarray(matrices, xp.float32))
-    kernel = _insert
     if is_gpu(sums):
-        from cryosnake.numerics.refine.cuda.insert import insert as kernel
-    kernel(sums, matrices, xp.asarray(kx), xp.asarray(ky), padding, real, imaginary, weight)
+        from cryosnake.numerics.refine.cuda.insert import insert
+
+        insert(sums, matrices, xp.asarray(kx), xp.asarray(ky), padding, real, imaginary, weight)
+        return
+    threads, side, _, half, _ = sums.shape
+    flat = sums.reshape(threads, -1)
+    assert np.shares_memory(flat, sums)  # the sums of one class of many are no single block, but each thread's are
+    _insert(flat, np.int32(side), np.int32(half), matrices, kx, ky, np.float32(padding), real, imaginary, weight)
 
 
 def complete_plane(sums: Array) -> None:

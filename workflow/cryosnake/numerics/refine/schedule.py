@@ -49,9 +49,21 @@ class Progress:
         return self.fine_enough and self.stalled
 
 
-def after_iteration(progress: Progress, shell: int, rotation: float, offset: float) -> Progress:
-    """Count an iteration that reached a resolution shell and changed orientations and offsets by so much."""
-    steady = 1.03 * rotation >= progress.smallest_rotation and 1.03 * offset >= progress.smallest_offset
+def at_floor(sampling: Sampling, rotation: float, offset: float) -> bool:
+    """Return whether mean changes (degrees, pixels) are no more than the sampling itself makes.
+
+    Two grids at random to each other differ by a step / √2 in orientation and by a step / √6 along each axis, root
+    mean square, where they stand for the same pose: changes of that size say nothing about the particles.
+    """
+    return rotation <= 0.8 * sampling.fine_step and offset <= 0.6 * sampling.offset_step / 2.0
+
+
+def after_iteration(progress: Progress, shell: int, rotation: float, offset: float, floor: bool = False) -> Progress:
+    """Count an iteration that reached a resolution shell and changed orientations and offsets by so much.
+
+    `floor`: the changes are those of the sampling alone (see `at_floor`).
+    """
+    steady = floor or (1.03 * rotation >= progress.smallest_rotation and 1.03 * offset >= progress.smallest_offset)
     return replace(
         progress,
         best_shell=max(shell, progress.best_shell),

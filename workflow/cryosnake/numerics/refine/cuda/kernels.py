@@ -1,4 +1,4 @@
-"""The kernels of the expectation step on a CUDA device, under the names of `refine/kernels.py`."""
+"""The kernels of the expectation step on a CUDA device, named as in `refine/kernels.py` and `refine/selection.py`."""
 
 from cryosnake.numerics.refine.cuda.accumulate import accumulate
 from cryosnake.numerics.refine.cuda.normalise import normalise

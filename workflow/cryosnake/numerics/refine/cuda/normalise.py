@@ -61,11 +61,16 @@ extern "C" __global__ void __launch_bounds__(THREADS) normalise(
 """
 
 
-def normalise(values: Array, order: Array, starts: Array, fraction: float, best: Array, top_weight: Array,
-              significant: Array, log_sum: Array) -> None:
-    """See `refine.kernels.normalise`."""
+def normalise(values: Array, order: Array, starts: Array, fraction: float, draws: int, drawn: Array, best: Array,
+              top_weight: Array, significant: Array, log_sum: Array) -> None:
+    """See `refine.selection.normalise`; but nothing is drawn: `drawn`, which may be `values`, gets all the weights.
+
+    Residual power is then exact. It costs a GPU no more than what depends on all weights anyway.
+    """
     n = starts.size - 1
     if n:
         kernel(_SOURCE, "normalise", PER_SAMPLE=values.shape[1] * values.shape[2])(
             (n,), (significance.THREADS,),
             (values, order, starts, float(fraction), best, top_weight, significant, log_sum))
+    if drawn is not values:
+        drawn[...] = values

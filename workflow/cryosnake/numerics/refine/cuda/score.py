@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cryosnake.numerics.backend import Array
 from cryosnake.numerics.refine.cuda.compile import WARP, blocks, kernel
+from cryosnake.numerics.refine.cuda.pairs import score_pairs
 
 _WARPS = 8
 
@@ -89,9 +90,14 @@ def run_of_samples(starts: Array, samples: int) -> Array:
 def score(slice_re: Array, slice_im: Array, starts: Array, particle: Array, shift: Array, image_re: Array,
           image_im: Array, ctf2: Array, phase_re: Array, phase_im: Array, sub: Array, out: Array) -> None:
     """See `refine.kernels.score`."""
-    samples, children = out.shape[0], out.shape[1]
-    if samples:
-        kernel(_SOURCE, "score", CHILDREN=children, SUB=sub.shape[1])(
-            (blocks(samples, _WARPS),), (_WARPS * WARP,),
-            (slice_re, slice_im, run_of_samples(starts, samples), particle, shift, image_re, image_im, ctf2, phase_re,
-             phase_im, sub, out, samples, slice_re.shape[1]))
+    samples, children, subs = out.shape
+    if samples == 0:
+        return
+    run = run_of_samples(starts, samples)
+    if children == 1 and len(sub) == 1 and subs > 1:
+        score_pairs(slice_re, slice_im, run, particle, image_re, image_im, ctf2, phase_re[sub[0]], phase_im[sub[0]],
+                    out[:, 0])
+        return
+    kernel(_SOURCE, "score", CHILDREN=children, SUB=subs)((blocks(samples, _WARPS),), (_WARPS * WARP,), (
+        slice_re, slice_im, run, particle, shift, image_re, image_im, ctf2, phase_re, phase_im, sub, out, samples,
+        slice_re.shape[1]))

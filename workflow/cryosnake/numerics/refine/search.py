@@ -1,0 +1,148 @@
+"""The coarse search over several levels: what is significant on a coarse grid has its children searched on a finer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array, namespace
+from cryosnake.numerics.projection import crop_centred
+from cryosnake.numerics.refine.bands import Band
+from cryosnake.numerics.refine.dispatch import coarsest_order, kernels_of, slice_bytes
+from cryosnake.numerics.refine.expectation import (
+    SIGNIFICANT,
+    CoarseSlices,
+    chunks_of_orientations,
+    coarse_slices,
+    probabilities,
+    search_everywhere,
+    search_nearby,
+)
+from cryosnake.numerics.refine.grids import ShiftGrid, SphereGrid
+from cryosnake.numerics.refine.levels import children_of, parent_grid, search_grids
+from cryosnake.numerics.refine.references import MapReference
+from cryosnake.numerics.refine.samples import Operands, Samples, sorted_samples, split
+
+_KEPT_ABOVE = 0.9999  # fraction of the probability that is carried on from a level whose step is not yet the wanted one
+_REACH = 0.6  # steps from a direction of a grid to the farthest of its children
+PairPrior = Callable[[Array, Array], Array]  # (particle, orientation) -> log prior (n,) float32
+
+
+@dataclass(frozen=True)
+class Level:
+    """A grid of the search, the pixels that its step allows, and the references cut to these."""
+
+    reference: MapReference
+    band: Band
+
+    @property
+    def grid(self) -> SphereGrid:
+        """The orientations of this level."""
+        return self.reference.grid
+
+
+def search_levels(reference: MapReference, band_of: Callable[[float], Band]) -> list[Level]:
+    """Return the levels of a search that ends on the reference's grid; `band_of` gives the pixels for a step."""
+    levels, xp = [], namespace(reference.transforms)
+    for grid in search_grids(reference.grid, coarsest_order(reference.transforms)):
+        band = band_of(grid.step)
+        reach = 2 * int(np.ceil(band.shell[-1] + 0.5)) + 2
+        reach = min(reach, reference.transforms.shape[-1] - 1)
+        cut = xp.stack([crop_centred(transform, reach) for transform in reference.transforms])
+        levels.append(Level(MapReference(cut, grid), band))
+    return levels
+
+
+def parent_prior(grid: SphereGrid, log_prior: Array) -> Array:
+    """Return the log prior of the parent grid's orientations: the mean of that of their children."""
+    xp = namespace(log_prior)
+    children = children_of(grid, xp.arange(parent_grid(grid).size))
+    weight = xp.where(children >= 0, xp.exp(log_prior)[children], 0.0)
+    mean = weight.sum(1) / xp.maximum((children >= 0).sum(1), 1)
+    return xp.log(xp.maximum(mean, 1e-30)).astype(xp.float32)
+
+
+@dataclass(frozen=True)
+class GlobalSearch:
+    """What a search over all orientations needs of its levels; made once per iteration."""
+
+    levels: list[Level]
+    priors: list[Array]
+    slices: CoarseSlices
+
+
+def global_search(levels: list[Level], log_prior: np.ndarray) -> GlobalSearch:
+    """Return the slices of the coarsest level and the priors of all of them; log_prior (orientations,) is the last."""
+    priors = [namespace(levels[0].reference.transforms).asarray(log_prior)]
+    for level in reversed(levels[1:]):
+        priors.insert(0, parent_prior(level.grid, priors[0]))
+    return GlobalSearch(levels, priors, coarse_slices(levels[0].reference, levels[0].band))
+
+
+def search_all(operands: Operands, search: GlobalSearch, shifts: ShiftGrid, reduced: bool = False) -> Samples:
+    """Return the significant samples on the last level's grid, over all orientations and shifts.
+
+    `reduced` lets a GPU round the operands of the first level's matrix product to TF32.
+    """
+    samples = search_everywhere(operands, search.slices, search.levels[0].band, shifts, search.priors[0],
+                                significant=_kept(search.levels, 0), reduced=reduced)
+    for number, level in enumerate(search.levels[1:], 1):
+
+        def prior(_particle: Array, orientation: Array, values: Array = search.priors[number]) -> Array:
+            return values[orientation]
+
+        samples = search_children(operands, samples, level, shifts, prior, _kept(search.levels, number))
+    return samples
+
+
+def _kept(levels: list[Level], number: int) -> float:
+    return SIGNIFICANT if number + 1 == len(levels) else _KEPT_ABOVE
+
+
+def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, poses: np.ndarray, sigma: float,
+                 ) -> Samples:
+    """Return the significant samples on the last level's grid near poses (n, 3, 3), with a Gaussian prior of `sigma`.
+
+    On the levels above, all orientations that may have a child within three sigma are equally probable.
+    """
+    first, last = levels[0], levels[-1]
+    width = 3.0 + (_REACH * first.grid.step / sigma if len(levels) > 1 else 0.0)
+    particle, orientation, log_prior = first.grid.near(poses, sigma, width)
+    if len(levels) > 1:
+        log_prior = np.zeros_like(log_prior)
+    samples = search_nearby(operands, first.reference, first.band, shifts, particle, orientation, log_prior,
+                            _kept(levels, 0))
+    there = namespace(operands.masked).asarray(poses)
+    for index, level in enumerate(levels[1:], 1):
+        flat = 0.0 if level is last else 3.0 * sigma + _REACH * level.grid.step
+
+        def prior(particle: Array, orientation: Array, grid: SphereGrid = level.grid, flat: float = flat) -> Array:
+            return grid.log_prior(there[particle], orientation, sigma, flat)
+
+        samples = search_children(operands, samples, level, shifts, prior, _kept(levels, index))
+    return samples
+
+
+def search_children(operands: Operands, samples: Samples, level: Level, shifts: ShiftGrid, prior: PairPrior,
+                    significant: float) -> Samples:
+    """Return the significant samples among the children, on `level`, of samples on its parent grid; shifts are kept."""
+    xp, band, reference = namespace(operands.masked), level.band, level.reference
+    numbers, starts = samples.runs()
+    children, cut = children_of(level.grid, numbers), operands.cut(band.kx.size)
+    values, alone = xp.empty((len(samples), 8, 1), xp.float32), xp.arange(len(shifts.coarse))[:, None]
+    image, phase = split(cut.masked), split(band.phases(shifts.coarse, cut.masked))
+    ctf2 = xp.ascontiguousarray(cut.ctf2)
+    for begin, end in chunks_of_orientations(len(numbers), 8, band.kx.size, slice_bytes(values)):
+        rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
+        slices = reference.coarse(xp.maximum(children[begin:end].ravel(), 0), band)
+        kernels_of(values).score(*slices, own, samples.particle[rows], samples.shift[rows], *image, ctf2, *phase, alone,
+                                 values[rows])
+    mine = children[samples.run_of()]  # (samples, 8)
+    log_prior = prior(xp.repeat(samples.particle, 8), xp.maximum(mine, 0).ravel()).reshape(mine.shape)
+    log_prior = xp.where(mine >= 0, log_prior, np.float32(-1e30))
+    values[:, :, 0] += log_prior + operands.shift_prior(shifts.coarse)[samples.particle, samples.shift][:, None]
+    weights = probabilities(values, samples, len(operands), significant).values[:, :, 0]
+    row, child = xp.nonzero(weights)
+    return sorted_samples(mine[row, child], samples.particle[row], samples.shift[row], log_prior[row, child])
