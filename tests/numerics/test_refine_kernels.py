@@ -58,19 +58,16 @@ def test_score_is_the_log_likelihood(case):
     np.testing.assert_allclose(_score(case), expected, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize(("children", "together"), [(1, True), (8, False)])
-def test_score_at_coarse_shifts(case, children, together):
-    """All shifts of a pair as one sample, and single shifts of a parent's children."""
+def test_score_of_eight_children_at_one_shift(case):
     rng = np.random.default_rng(4)
-    shifts, pixels = len(case.shifts.fine), case.band.kx.size
+    children, pixels = 8, case.band.kx.size
     slices = rng.normal(size=(2, case.orientations * children, pixels)).astype(np.float32)
-    sub = np.arange(shifts)[None, :] if together else np.arange(shifts)[:, None]
-    shift = np.zeros_like(case.shift) if together else case.shift
-    out = np.empty((len(case.particle), children, sub.shape[1]), np.float32)
-    kernels.score(*slices, case.starts, case.particle, shift, *_split(case.image), case.ctf2, *_split(case.phase), sub,
-                  out)
+    sub = np.arange(len(case.shifts.fine))[:, None]
+    out = np.empty((len(case.particle), children, 1), np.float32)
+    kernels.score(*slices, case.starts, case.particle, case.shift, *_split(case.image), case.ctf2, *_split(case.phase),
+                  sub, out)
     projection = (slices[0] + 1j * slices[1]).reshape(case.orientations, children, pixels)[case.orientation]
-    moved = case.phase[sub[shift]] * case.image[case.particle][:, None, :]  # (samples, sub, pixels)
+    moved = case.phase[sub[case.shift]] * case.image[case.particle][:, None, :]  # (samples, 1, pixels)
     cross = np.einsum("sup,scp->scu", moved, projection.conj()).real
     norm = np.einsum("sp,scp->sc", case.ctf2[case.particle], np.abs(projection) ** 2)
     np.testing.assert_allclose(out, 2 * cross - norm[:, :, None], rtol=1e-4, atol=2e-3)
@@ -80,15 +77,16 @@ def test_accumulate_sums_weighted_images_and_noise_terms(case):
     rng = np.random.default_rng(5)
     weights = rng.random((len(case.particle), CHILDREN, 4)).astype(np.float32)
     weights[rng.random(weights.shape) < 0.5] = 0.0
-    drawn = np.where(rng.random(weights.shape) < 0.5, weights * 1.5, 0.0).astype(np.float32)
+    weights[case.particle == 0] = 0.0  # rows that nothing falls on
+    drawn = np.where(rng.random(weights.shape) < 0.3, weights * 2, 0).astype(np.float32)
     shell_starts = np.append(case.band.shell_starts(), case.band.kx.size)
     shells, rows = len(shell_starts) - 1, case.orientations * CHILDREN
     data = [np.full((rows, case.band.kx.size), 7.0, np.float32) for _ in range(3)]
     cross = np.zeros((nb.get_num_threads(), case.n, shells), np.float32)
     power = np.zeros_like(cross)
     kernels.accumulate(*_split(case.slices), case.starts, case.particle, case.shift, weights, drawn,
-                       *_split(case.image), *_split(case.raw), case.ctf2, *_split(case.phase),
-                       case.shifts.sub, shell_starts, *data, cross, power)
+                       *_split(case.image), *_split(case.raw), case.ctf2, *_split(case.phase), case.shifts.sub,
+                       shell_starts, *data, cross, power)
     expected_data = np.zeros((rows, case.band.kx.size), complex)
     expected_weight = np.zeros((rows, case.band.kx.size))
     expected_cross, expected_power = np.zeros((case.n, shells)), np.zeros((case.n, shells))
@@ -103,8 +101,10 @@ def test_accumulate_sums_weighted_images_and_noise_terms(case):
                 a = drawn[s, c, u] * case.ctf2[i] * np.abs(case.slices[row]) ** 2
                 expected_cross[i] += np.bincount(case.band.shell, x, shells)
                 expected_power[i] += np.bincount(case.band.shell, a, shells)
-    np.testing.assert_allclose(data[0] + 1j * data[1], expected_data, atol=1e-4)
-    np.testing.assert_allclose(data[2], expected_weight, atol=1e-4)
+    filled = expected_weight.any(1)
+    np.testing.assert_allclose((data[0] + 1j * data[1])[filled], expected_data[filled], atol=1e-4)
+    np.testing.assert_allclose(data[2][filled], expected_weight[filled], atol=1e-4)
+    assert (data[2][~filled] == 7.0).all()
     np.testing.assert_allclose(cross.sum(0), expected_cross, atol=1e-3)
     np.testing.assert_allclose(power.sum(0), expected_power, rtol=1e-4, atol=1e-3)
 
@@ -141,7 +141,7 @@ def test_normalise_gives_probabilities_of_each_particle():
     best, significant, top, log_sum = np.zeros(2, int), np.zeros(2, int), np.zeros(2), np.zeros(2)
     drawn = np.empty_like(values)
     selection.normalise(values, order, np.array([0, 2, 5]), 1.0, 64, drawn, best, top, significant, log_sum)
-    np.testing.assert_array_equal(drawn, values)  # few enough to take them all
+    assert np.array_equal(drawn, values)  # no more samples than are drawn
     for i in range(2):
         weights = np.exp(original[particle == i])
         np.testing.assert_allclose(values[particle == i], weights / weights.sum(), rtol=1e-4)
@@ -152,16 +152,30 @@ def test_normalise_gives_probabilities_of_each_particle():
 
 
 def test_drawn_weights_are_few_and_unbiased():
-    rng = np.random.default_rng(2)
-    particles, each, draws = 400, 100, 16
-    logs = rng.normal(0, 1.5, each)
-    values = np.tile(logs, particles).astype(np.float32).reshape(-1, 1, 1)  # the same weights for all particles
-    order, starts = np.arange(len(values)), np.arange(particles + 1) * each
-    best, significant, top, log_sum = (np.zeros(particles, kind) for kind in (int, int, float, float))
-    drawn = np.empty_like(values)
-    selection.normalise(values, order, starts, 1.0, draws, drawn, best, top, significant, log_sum)
-    drawn, weights = drawn.reshape(particles, each), values.reshape(particles, each)
-    np.testing.assert_allclose(drawn.sum(1), 1.0, atol=1.01 / draws)
-    assert (drawn > 0).sum(1).max() <= draws + 1
-    assert np.abs(drawn - weights).max() <= 1.0 / draws + 1e-6  # systematic: the next number of draws up or down
-    np.testing.assert_allclose(drawn.mean(0), weights[0], atol=4 * 0.5 / draws / np.sqrt(particles))
+    rng = np.random.default_rng(10)
+    samples = 400
+    values = rng.normal(0, 1, (samples, 2, 4)).astype(np.float32)
+    order, quantity = np.arange(samples), rng.normal(size=values.shape)
+    best, significant, top, log_sum = np.zeros(8, int), np.zeros(8, int), np.zeros(8), np.zeros(8)
+    starts, drawn = np.arange(0, samples + 1, 50), np.empty_like(values)
+    selection.normalise(values, order, starts, 0.999, 64, drawn, best, top, significant, log_sum)
+    by_particle = drawn.reshape(8, -1)
+    assert ((by_particle > 0).sum(1) <= 64).all() and (drawn[values == 0] == 0).all()
+    np.testing.assert_allclose(by_particle.sum(1), 1.0, atol=1.01 / 64)
+    difference = ((drawn - values) * quantity).reshape(8, -1).sum(1)
+    assert abs(difference.mean()) < 3 * np.sqrt(1 / 64 / 8)  # 64 independent draws for each of 8 particles at most
+
+
+def test_all_shifts_of_one_orientation_at_once_score_as_one_by_one(case):
+    shifts = len(case.shifts.fine)
+    whole = np.unique(np.stack([case.orientation, case.particle]), axis=1)
+    starts = np.searchsorted(whole[0], np.arange(case.orientations + 1))
+    slices = [part[::CHILDREN].copy() for part in _split(case.slices)]
+    arguments = (*slices, starts, whole[1], np.zeros(len(whole[1]), int), *_split(case.image), case.ctf2,
+                 *_split(case.phase))
+    together = np.empty((len(whole[1]), 1, shifts), np.float32)
+    kernels.score(*arguments, np.arange(shifts)[None], together)
+    alone = np.empty((len(whole[1]), 1, 1), np.float32)
+    for shift in range(shifts):
+        kernels.score(*arguments, np.array([[shift]]), alone)
+        np.testing.assert_allclose(together[:, :, shift], alone[:, :, 0], rtol=1e-4, atol=1e-3)

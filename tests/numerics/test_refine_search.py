@@ -1,4 +1,4 @@
-"""Searches over levels of grids: nesting, and what they find on simulated particles, beside the dense search."""
+"""Searches over levels of grids on particles of a symmetric map: the best poses, and the same samples on a GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.dispatch import parts_of_sums
 from cryosnake.numerics.refine.expectation import coarse_slices, expectation, search_everywhere
 from cryosnake.numerics.refine.grids import shift_grid, sphere_grid
-from cryosnake.numerics.refine.levels import children_of, parent_grid, search_grids
+from cryosnake.numerics.refine.levels import children_of
 from cryosnake.numerics.refine.references import MapReference, empty_map_sums
 from cryosnake.numerics.refine.samples import Operands
 from cryosnake.numerics.refine.schedule import coarse_size
@@ -27,28 +27,6 @@ from cryosnake.numerics.symmetry import nearest_mate
 BOX, PIXEL, SIZE, DIAMETER = 32, 6.0, 26, 130.0
 WHOLE = full_band(BOX)
 BAND = WHOLE.cut(SIZE)
-
-
-@pytest.mark.parametrize(("symmetry", "classes"), [("C1", 1), ("D2", 2)])
-def test_each_orientation_is_the_child_of_one_parent(symmetry: str, classes: int) -> None:
-    grid = parent_grid(sphere_grid(3, symmetry, 0.3, classes=classes))  # itself a parent: its psi begin off zero
-    above = parent_grid(grid)
-    parents = np.arange(above.size)
-    children = children_of(grid, parents)
-    assert np.array_equal(np.sort(children[children >= 0]), np.arange(grid.size))
-    row, column = np.nonzero(children >= 0)
-    found = children[row, column]
-    distance = angular_distance(grid.matrices(found), above.matrices(row))
-    assert distance.max() < 1.5 * above.step and np.median(distance) < 0.6 * above.step
-    assert np.array_equal(grid.class_of(found), above.class_of(row))
-
-
-def test_the_grids_of_a_search_end_on_the_wanted_one() -> None:
-    grid = sphere_grid(4, "D2", 0.2)
-    assert [level.order for level in search_grids(grid, 2)] == [2, 3, 4]
-    assert search_grids(grid, 2)[-1] is grid and search_grids(grid, 5) == [grid]
-    turn = [level.perturbation * level.step for level in search_grids(grid, 2)]
-    np.testing.assert_allclose(turn, turn[0])  # all are turned by the same angle, so that they nest
 
 
 def test_a_parents_prior_is_the_mean_of_its_childrens() -> None:
@@ -104,22 +82,20 @@ def test_search_over_levels_finds_what_the_dense_search_finds() -> None:
     assert len(found) < 1.1 * len(dense)
 
 
-@pytest.mark.parametrize(("power", "coarsest"), [(100.0, 2), (600.0, 3)])
-def test_local_search_finds_the_nearest_orientation(power: float, coarsest: int) -> None:
-    """With a power of 600 one sample of 15 degrees holds all probability, and of these searches 4 in 30 go astray."""
-    case, sigma = _particles(60, power, 4, whole=True), 4.0
+def test_local_search_finds_the_nearest_orientation() -> None:
+    """From steps of 7.5 degrees on; from 15 degrees on, 4 in 30 of these strong signals miss their own grid point."""
+    case, sigma = _particles(60, 600.0, 4, whole=True), 4.0
     angles = np.random.default_rng(5).normal(0, sigma, (3, 60))
     start = euler_to_matrix(angles[0], angles[1], angles[2] - angles[0]) @ case.poses
-    levels = [level for level in search_levels(case.reference, _band_of) if level.grid.order >= coarsest]
-    assert [level.grid.order for level in levels] == list(range(coarsest, 5))
+    levels = search_levels(case.reference, _band_of)[1:]
+    assert [level.grid.order for level in levels] == [3, 4]
     found = search_local(case.operands, levels, case.shifts, start, sigma)
     known = set(zip(found.particle.tolist(), found.orientation.tolist(), strict=True))
     assert np.mean([(i, case.numbers[i]) in known for i in range(0, 60, 2)]) >= 0.95
     here = _best(case, found)
     single = _best(case, search_local(case.operands, levels[-1:], case.shifts, start, sigma))
     assert (angular_distance(here, single) < 1e-3).mean() >= 0.9
-    if power > 500:
-        assert np.median(angular_distance(here, case.poses)) < 0.6 * np.median(angular_distance(start, case.poses))
+    assert np.median(angular_distance(here, case.poses)) < 0.6 * np.median(angular_distance(start, case.poses))
 
 
 def _keys(samples) -> set[tuple[int, ...]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cryosnake.numerics.symmetry import operators
-from cryosnake.report import classes_panel, fsc_panel, map_panel, particles_panel
+from cryosnake.report import classes_panel, fsc_panel, local_resolution_panel, map_panel, particles_panel
 from cryosnake.report.panels import save
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -24,6 +24,8 @@ def figures() -> dict[str, object]:
     picks = RNG.uniform(0, 100, (30, 2))
     return {
         "map": map_panel.map_views(ball(64, 12), 1.5, "a ball"),
+        "local resolution": local_resolution_panel.local_resolution_views(
+            4.0 + 3.0 * RNG.random((64,) * 3), ball(64, 12), ball(64, 14) > 0, 1.5),
         "fsc": fsc_panel.fsc_curves({"corrected": curve, "masked": curve**0.9}, shells / box_size, resolution=4.2),
         "guinier": fsc_panel.guinier_plot(shells / box_size, {"original": -30 * (shells / box_size) ** 2}, (-30.0, 0.0),
                                           -120.0, 4.2),

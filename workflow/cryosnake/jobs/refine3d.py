@@ -57,6 +57,10 @@ JOB = JobType(
                   minimum=0.1, maximum=5, relion="offset_step"),
         Parameter("solvent_fsc", bool, False, "Measure the FSC inside the mask, corrected by phase randomisation, in "
                   "every iteration.", relion="do_solvent_fsc"),
+        Parameter("local_regularisation", bool, False, "Filter the half maps of every iteration place by place, as "
+                  "finely as each predicts the other (in the spirit of non-uniform refinement); for particles with "
+                  "flexible or disordered parts, membrane proteins above all. Needs a mask that holds them.",
+                  advanced=True),
         Parameter("zero_mask", bool, True, "Set what is outside the particle's mask to 0; otherwise to noise.",
                   relion="do_zero_mask"),
         Parameter("ctf", bool, True, "Correct for the CTF.", relion="do_ctf_correction"),
@@ -78,5 +82,6 @@ JOB = JobType(
     clean=CleanUp(intermediate=("run_it*_data.star", "run_it*_optimiser.star", "run_it*_sampling.star",
                                 "run_it*_half?_model.star", "run_it*_half?_class001.mrc")),
     panels=("fsc", "map", "angular_distribution"),
-    references=("Scheres 2012, J. Mol. Biol. 415, 406-418", "Scheres & Chen 2012, Nat. Methods 9, 853-854"),
+    references=("Scheres 2012, J. Mol. Biol. 415, 406-418", "Scheres & Chen 2012, Nat. Methods 9, 853-854",
+                "Punjani, Zhang & Fleet 2020, Nat. Methods 17, 1214-1221"),
 )

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from cryosnake.jobs.model import JobType
 
 BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "class2d", "select", "refine3d",
-            "maskcreate", "postprocess")
+            "maskcreate", "postprocess", "localres")
 
 
 @cache

@@ -11,7 +11,6 @@ import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
-from cryosnake.io.star import read_table
 from cryosnake.numerics.filters import shell_of
 from cryosnake.numerics.fsc import resolution_at
 from cryosnake.numerics.postprocessing import (
@@ -23,6 +22,7 @@ from cryosnake.numerics.postprocessing import (
     mean_amplitudes,
     sharpen,
 )
+from cryosnake.programs.detector_mtf import detector_mtf
 from cryosnake.programs.postprocess_files import write_tables
 from cryosnake.programs.postprocess_inputs import HalfMaps, read_half_maps
 
@@ -88,7 +88,7 @@ def post_process(maps: HalfMaps, options: Any) -> PostProcessed:
     frequency = np.arange(curves.unmasked.size) / box_size
     mean = 0.5 * (maps.half1 + maps.half2)
     weights = np.ones_like(frequency) if options.skip_fsc_weighting else fsc_weight(curves.corrected)
-    mtf = _mtf(options, frequency, maps.pixel_size)
+    mtf = detector_mtf(options.mtf, frequency, maps.pixel_size, options.mtf_pixel_size)
     original, corrected = _log(mean_amplitudes(mean)), None
     if mtf is not None:
         corrected = original - np.log(mtf)
@@ -140,22 +140,6 @@ def _b_factor(options: Any, frequency: np.ndarray, weighted: np.ndarray,
     return fit.b_factor, fit
 
 
-def _mtf(options: Any, frequency: np.ndarray, pixel_size: float) -> np.ndarray | None:
-    """Return the detector's MTF at each shell, or None when none is given."""
-    if not options.mtf:
-        return None
-    table = read_table(options.mtf, "mtf", ["rlnResolutionInversePixel", "rlnMtfValue"])
-    inverse_pixels, values = (table[name].to_numpy(float) for name in ("rlnResolutionInversePixel", "rlnMtfValue"))
-    detector = options.mtf_pixel_size or pixel_size
-    print(f"MTF of {options.mtf} at {detector:g} Å per pixel" + ("" if options.mtf_pixel_size else
-          " (the pixel size of the maps; set mtf_pixel_size when they were binned)"))
-    mtf = np.interp(frequency * detector, inverse_pixels, values)
-    if not (np.diff(inverse_pixels) > 0).all() or not (mtf > 0).all():
-        raise CryosnakeError(f"{options.mtf}: rlnResolutionInversePixel must rise and rlnMtfValue be positive up to "
-                             f"{frequency[-1] * detector:.3f}; correct the file or mtf_pixel_size ({detector:g} Å)")
-    return mtf
-
-
 def _log(values: np.ndarray) -> np.ndarray:
     return np.where(values > 0, np.log(np.maximum(values, 1e-300)), MINUS_INFINITY)
 
@@ -163,6 +147,8 @@ def _log(values: np.ndarray) -> np.ndarray:
 def _draw(folder: Path, maps: HalfMaps, result: PostProcessed) -> None:
     """Draw the pictures; they are an extra, a project without Matplotlib goes on."""
     try:
+        import matplotlib  # noqa: F401  # the panels import it when they draw
+
         from cryosnake.report import fsc_panel, map_panel
         from cryosnake.report.panels import save
     except ImportError:

@@ -1,4 +1,4 @@
-"""What PostProcess reads: two half maps and a mask that fit together."""
+"""What PostProcess and LocalRes read: two half maps and a mask that fit together."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ class HalfMaps:
     mask_name: str
 
 
+@dataclass(frozen=True)
+class Halves:
+    """Two half maps (box, box, box) float32, their names and their pixel size in Å."""
+
+    half1: np.ndarray
+    half2: np.ndarray
+    pixel_size: float
+    name1: str
+    name2: str
+
+
 def read_half_maps(path: str, mask_path: str, pixel_size: float | None) -> HalfMaps:
     """Return the checked maps; `path` is one of the half maps, `pixel_size` (Å) overrides the headers.
 
@@ -32,22 +43,39 @@ def read_half_maps(path: str, mask_path: str, pixel_size: float | None) -> HalfM
     CryosnakeError
         when a map is missing, broken, or does not fit the others
     """
+    halves = read_halves(path, pixel_size)
+    mask = read_mask(mask_path, halves, pixel_size)
+    return HalfMaps(halves.half1, halves.half2, mask, halves.pixel_size, halves.name1, halves.name2, mask_path)
+
+
+def read_halves(path: str, pixel_size: float | None) -> Halves:
+    """Return both half maps, of which `path` is one; errors as `read_half_maps`."""
     name1, name2 = _names(path)
     half1, size = read_map(name1, pixel_size)
     half2, size2 = read_map(name2, pixel_size)
-    mask, mask_size = read_map(mask_path, pixel_size)
-    for name, other, other_size in ((name2, half2, size2), (mask_path, mask, mask_size)):
-        if other.shape != half1.shape:
-            raise CryosnakeError(f"{name} has a box of {other.shape[0]} voxels, {name1} one of {half1.shape[0]}; make "
-                                 "it again from maps of this refinement")
-        if abs(other_size - size) > 0.01 * size:
-            raise CryosnakeError(f"{name} has a pixel size of {other_size:.4g} Å, {name1} one of {size:.4g} Å; make "
-                                 "it again, or set pixel_size when a header is wrong")
+    halves = Halves(half1, half2, size, name1, name2)
+    _check_fit(name2, half2, size2, halves)
     if np.array_equal(half1, half2):
         raise CryosnakeError(f"{name1} and {name2} are the same map; give the unfiltered half maps of a refinement of "
                              "two independent halves")
-    _check_mask(mask, mask_path)
-    return HalfMaps(half1, half2, np.clip(mask, 0.0, 1.0), size, name1, name2, mask_path)
+    return halves
+
+
+def read_mask(path: str, halves: Halves, pixel_size: float | None) -> np.ndarray:
+    """Return the mask that belongs to the half maps, 0 to 1; errors as `read_half_maps`."""
+    mask, size = read_map(path, pixel_size)
+    _check_fit(path, mask, size, halves)
+    _check_mask(mask, path)
+    return np.clip(mask, 0.0, 1.0)
+
+
+def _check_fit(name: str, volume: np.ndarray, size: float, halves: Halves) -> None:
+    if volume.shape != halves.half1.shape:
+        raise CryosnakeError(f"{name} has a box of {volume.shape[0]} voxels, {halves.name1} one of "
+                             f"{halves.half1.shape[0]}; make it again from maps of this refinement")
+    if abs(size - halves.pixel_size) > 0.01 * halves.pixel_size:
+        raise CryosnakeError(f"{name} has a pixel size of {size:.4g} Å, {halves.name1} one of "
+                             f"{halves.pixel_size:.4g} Å; make it again, or set pixel_size when a header is wrong")
 
 
 def _names(path: str) -> tuple[str, str]:

@@ -129,7 +129,7 @@ def _settings(particles: Particles, options: Any, mask: str | Path | None) -> Se
         solvent = soft_disc(box, min(options.particle_diameter / 2 / pixel, box / 2 - 1), MASK_EDGE, dimensions=3)
     return Settings(options.symmetry, options.particle_diameter, order_of(options.local_sampling, "local_sampling"),
                     options.ctf, options.ctf_intact_first_peak, options.zero_mask, options.seed, solvent,
-                    options.solvent_fsc)
+                    options.solvent_fsc, options.local_regularisation)
 
 
 def order_of(text: str, name: str) -> int:

@@ -49,6 +49,7 @@ class Settings:
     seed: int
     solvent: np.ndarray  # (box, box, box) float32
     solvent_fsc: bool
+    local_regularisation: bool = False
 
 
 @dataclass
@@ -178,7 +179,24 @@ def _maximise(particles: Particles, model: Refinement, settings: Settings, sums:
     else:
         sums = list(join_low_resolution(sums[0], sums[1], joined))
     model.weight = [mean_weight(half, radius) for half in sums]
-    model.volumes = [regularised_map(half, radius, box, model.ssnr) * settings.solvent for half in sums]
+    if settings.local_regularisation and not last:
+        model.volumes = _locally_regularised(sums, radius, settings, particles.pixel_size)
+    else:
+        model.volumes = [regularised_map(half, radius, box, model.ssnr) * settings.solvent for half in sums]
+
+
+def _locally_regularised(sums: list[np.ndarray], radius: int, settings: Settings, pixel_size: float,
+                         ) -> list[np.ndarray]:
+    """Return the halves filtered as finely as each predicts the other, place by place, in place of the one SSNR.
+
+    The low band that the halves share passes through every filter of the choice, so that it decides nothing.
+    """
+    from cryosnake.numerics.refine.local_filter import cross_validated_filter
+
+    box = settings.solvent.shape[0]
+    a, b = (regularised_map(half, radius, box, None) for half in sums)
+    first, second, _ = cross_validated_filter(a, b, settings.solvent, pixel_size)
+    return [first * settings.solvent, second * settings.solvent]
 
 
 def _masked_fsc(model: Refinement, settings: Settings, joined: int) -> np.ndarray:

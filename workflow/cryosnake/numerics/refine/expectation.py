@@ -30,6 +30,7 @@ __all__ = ["SIGNIFICANT", "CoarseSlices", "Operands", "Outcome", "Samples", "bes
 
 SIGNIFICANT = 0.999  # fraction of the probability that is carried on (RELION's adaptive fraction)
 _DRAWS = 64  # samples per particle that residual power is taken over
+_MANY = 1000  # significant samples of a particle from which on more than SIGNIFICANT is not asked for
 _Slices = dict[bytes, tuple[Array, Array]]  # by the orientations that they are for
 _CC_DEPTH = 2000.0  # makes one bin of the significance histogram a hundred-thousandth of a correlation
 
@@ -102,7 +103,7 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, band: Band, shif
     at_once : int
         Particles per matrix product on a CPU, see `particles_at_once`.
     significant : float
-        Fraction of the probability that is carried on.
+        Fraction of the probability that is carried on, where that takes few samples; at least SIGNIFICANT.
     reduced : bool
         Let a GPU round the operands of the matrix product to TF32.
     """
@@ -139,6 +140,11 @@ def _select(cross: Array, norm: Array, prior: Array, fraction: float, begin: int
     xp, selection = namespace(cross), selection_of(cross)
     cuts, counts = xp.empty(len(cross), xp.float32), xp.empty(len(cross), xp.int64)
     selection.find_cuts(cross, norm, prior, fraction, cuts, counts)
+    many = xp.flatnonzero(counts > _MANY) if fraction > SIGNIFICANT else counts[:0]
+    if len(many):  # with that many, no single one decides
+        fewer = xp.empty(len(many), xp.float32), xp.empty(len(many), xp.int64)
+        selection.find_cuts(cross[many], norm[many], prior[many], SIGNIFICANT, *fewer)
+        cuts[many], counts[many] = fewer
     offsets = xp.zeros(len(cross) + 1, xp.int64)
     offsets[1:] = xp.cumsum(counts)
     total = int(offsets[-1])
@@ -262,9 +268,17 @@ def _accumulate(operands: Operands, samples: Samples, reference: Reference, band
         data = [xp.empty_like(slices[0]) for _ in range(3)]
         kernels_of(weights).accumulate(*slices, own, used.particle[rows], used.shift[rows], weights[rows], drawn[rows],
                                        *image, *raw, ctf2, *phase, sub, shell_starts, *data, cross, power)
-        filled = xp.flatnonzero(data[2].any(1))
+        filled = _filled(weights[rows], own)
         reference.insert(sums, numbers[begin:end], filled, (data[0], data[1]), data[2], band)
     return cross.sum(0, dtype=xp.float64), power.sum(0, dtype=xp.float64)
+
+
+def _filled(weights: Array, starts: Array) -> Array:
+    """Return the rows, orientation · children + child, that any weight falls on; samples of an orientation are runs."""
+    xp = namespace(weights)
+    taken = xp.zeros((len(weights) + 1, weights.shape[1]), xp.int64)
+    taken[1:] = xp.cumsum(weights.any(2), axis=0)
+    return xp.flatnonzero(taken[starts[1:]] > taken[starts[:-1]])
 
 
 def best_scale(operands: Operands, samples: Samples, slices: CoarseSlices, band: Band, shifts: ShiftGrid,

@@ -198,9 +198,9 @@ def accumulate(slice_re, slice_im, starts, particle, shift, weights, drawn,  # t
                data_re, data_im, data_weight, cross, power):
     """Sum, per child orientation, w c S y of the raw (unmasked) images and w c², and the noise terms per particle.
 
-    data_… (orientations · children, pixels) are overwritten. cross and power (threads, n, shells) gain Re⟨w S c y, P⟩
-    of the masked images and w c²|P|², w from `drawn` (see `normalise`), from which the residual power follows without
-    forming residuals.
+    data_… (orientations · children, pixels): rows of children with weight are overwritten, others not touched. cross
+    and power (threads, n, shells) gain Re⟨w S c y, P⟩ of the masked images and w c²|P|², w from `drawn` (see
+    `selection.normalise`), from which the residual power follows without forming residuals.
     """
     children, pixels, subs = weights.shape[1], slice_re.shape[1], sub.shape[1]
     for o in nb.prange(starts.size - 1):
@@ -209,15 +209,18 @@ def accumulate(slice_re, slice_im, starts, particle, shift, weights, drawn,  # t
         mass = np.zeros(children, np.float32)
         rows = slice(o * children, (o + 1) * children)
         re, im, sum_re, sum_im, sum_w = slice_re[rows], slice_im[rows], data_re[rows], data_im[rows], data_weight[rows]
-        sum_re[:], sum_im[:], sum_w[:] = _ZERO, _ZERO, _ZERO
+        begun = np.zeros(children, np.bool_)
         for s in range(starts[o], starts[o + 1]):
             i = particle[s]
             for u in range(subs):
                 f, wanted = sub[shift[s], u], False
                 for c in range(children):
                     w = weights[s, c, u]
-                    wanted |= w > 0
-                    mass[c] += w
+                    if w > 0:
+                        wanted = True
+                        mass[c] += w
+                        if not begun[c]:
+                            sum_re[c], sum_im[c], sum_w[c], begun[c] = _ZERO, _ZERO, _ZERO, True
                     if drawn[s, c, u] > 0:
                         _add_residuals(drawn[s, c, u], re[c], im[c], image_re[i], image_im[i], phase_re[f],
                                        phase_im[f], ctf2[i], shell_starts, cross[thread, i], power[thread, i])

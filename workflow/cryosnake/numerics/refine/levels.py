@@ -21,7 +21,7 @@ def parent_grid(grid: SphereGrid) -> SphereGrid:
     return SphereGrid(grid.order - 1, pixels, grid.perturbation / 2.0, grid.classes, grid.psi_offset / 2.0 + 0.25)
 
 
-def search_grids(grid: SphereGrid, coarsest: int) -> list[SphereGrid]:
+def search_grids(grid: SphereGrid, coarsest: int = 2) -> list[SphereGrid]:
     """Return the grids of a search that ends on `grid`, the coarsest one, of at least that order, first."""
     grids = [grid]
     while grids[0].order > coarsest:

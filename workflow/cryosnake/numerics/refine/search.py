@@ -25,7 +25,7 @@ from cryosnake.numerics.refine.levels import children_of, parent_grid, search_gr
 from cryosnake.numerics.refine.references import MapReference
 from cryosnake.numerics.refine.samples import Operands, Samples, sorted_samples, split
 
-_KEPT_ABOVE = 0.9999  # fraction of the probability that is carried on from a level whose step is not yet the wanted one
+_KEPT_ABOVE = 0.999999  # fraction of the probability that is carried on from a level whose step is not the wanted one
 _REACH = 0.6  # steps from a direction of a grid to the farthest of its children
 PairPrior = Callable[[Array, Array], Array]  # (particle, orientation) -> log prior (n,) float32
 

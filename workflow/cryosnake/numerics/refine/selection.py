@@ -85,43 +85,48 @@ def normalise(values, order, starts, fraction, draws, drawn, best, top_weight, s
     per_sample = values.shape[1] * values.shape[2]
     flat, twin = values.reshape(values.shape[0], per_sample), drawn.reshape(values.shape[0], per_sample)
     for i in nb.prange(starts.size - 1):
-        top, where = -1e30, -1
+        top, where = np.float32(-3e38), -1
         for k in range(starts[i], starts[i + 1]):
+            row = flat[order[k]]
             for u in range(per_sample):
-                if flat[order[k], u] > top:
-                    top, where = flat[order[k], u], order[k] * per_sample + u
+                if row[u] > top:
+                    top, where = row[u], order[k] * per_sample + u
         histogram = np.zeros(_BINS)
         total = 0.0
         for k in range(starts[i], starts[i + 1]):
+            row = flat[order[k]]
             for u in range(per_sample):
-                depth = top - flat[order[k], u]
-                if depth < _DEPTH:
-                    weight = math.exp(-depth)
-                    total += weight
-                    histogram[min(int(depth * (_BINS / _DEPTH)), _BINS - 1)] += weight
-        cut = top - _cut(histogram, fraction)
+                depth = top - row[u]
+                row[u] = 0
+                if depth < np.float32(_DEPTH):
+                    row[u] = math.exp(-depth)
+                    total += row[u]
+                    histogram[min(int(depth * np.float32(_BINS / _DEPTH)), _BINS - 1)] += row[u]
+        least = np.float32(math.exp(-_cut(histogram, fraction)))
         kept, count = 0.0, 0
         for k in range(starts[i], starts[i + 1]):
+            row = flat[order[k]]
             for u in range(per_sample):
-                value = flat[order[k], u]
-                if value >= cut:
-                    weight = math.exp(value - top)
-                    flat[order[k], u] = weight
-                    kept += weight
+                if row[u] >= least:
+                    kept += row[u]
                     count += 1
                 else:
-                    flat[order[k], u] = 0.0
+                    row[u] = 0
         passed = ((i * 0.618034) % 1.0) / draws  # another start of the comb for each particle
+        share = np.float32(1.0 / kept) if kept > 0 else np.float32(0.0)
         for k in range(starts[i], starts[i + 1]):
+            row, picked = flat[order[k]], twin[order[k]]
             for u in range(per_sample):
-                weight = flat[order[k], u] / kept
-                flat[order[k], u] = weight
+                weight = row[u] * share
+                row[u] = weight
                 if count <= draws:
-                    twin[order[k], u] = weight
+                    picked[u] = weight
+                elif weight == 0:
+                    picked[u] = 0
                 else:
                     before = math.floor(passed * draws)
                     passed += weight
-                    twin[order[k], u] = (math.floor(passed * draws) - before) / draws
+                    picked[u] = (math.floor(passed * draws) - before) / draws
         best[i], significant[i] = where, count
         top_weight[i] = 1.0 / total if total > 0 else 0.0
         log_sum[i] = top + math.log(total) if total > 0 else -math.inf

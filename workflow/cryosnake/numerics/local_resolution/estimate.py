@@ -1,0 +1,170 @@
+"""Local resolution of two half maps, all positions at once, and their locally filtered mean.
+
+For each band of shells both halves are band-passed; the FSC about the point x is
+
+    FSC_s(x) = Σ w²(y − x) a_s(y) b_s(y) / √( Σ w²(y − x) a_s²(y) · Σ w²(y − x) b_s²(y) )
+
+with w the soft sphere by which RELION multiplies both maps (Cardone, Heymann & Steven 2013, J. Struct. Biol. 184: FSC
+in a moving window). By Parseval's theorem this is the FSC of the windowed maps, each shell as wide as the
+window blurs it. Because bands are cut before the window is applied, strong low frequencies don't leak into high
+ones: the randomised phases with which RELION corrects for the window have nothing to correct.
+
+A voxel's resolution and filter are the means of those of all windows that cover it, weighted by w, as RELION's are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array, fft_of, namespace, to_numpy
+from cryosnake.numerics.filters import frequency_radius, interpolate_shells
+from cryosnake.numerics.local_resolution.bands import BandPlan, add_to_spectrum, plan_bands, sort_transforms
+from cryosnake.numerics.local_resolution.expansion import add_weighted, expand
+from cryosnake.numerics.local_resolution.window import Window, WindowSums
+from cryosnake.numerics.postprocessing import fsc_weight
+
+FINER = 2  # FSCs are taken on a grid so much finer than the sampling distance: it costs little
+FINEST = 4  # but no finer than this part of a window: the FSCs of such neighbours are the same
+
+
+@dataclass(frozen=True)
+class LocalResolution:
+    """`resolution` (box, box, box) float32 in Å; `filtered`, the locally filtered mean map, of the same shape.
+
+    `shells` (bands,) and `fsc` (bands, points, points, points) float64: the local FSC on a grid whose point i lies at
+    i / points of the box. Bands beyond the best resolution found are not there.
+    """
+
+    resolution: Array
+    filtered: Array
+    shells: np.ndarray
+    fsc: np.ndarray
+
+
+def local_resolution(half1: Array, half2: Array, pixel_size: float, mask: Array | None = None, *,
+                     sampling: float = 25.0, window: Window | None = None, lowest: float = 50.0,
+                     threshold: float = 0.143, transfer: np.ndarray | None = None,
+                     progress: Callable[[int, int], object] = lambda done, total: None) -> LocalResolution:
+    """Return resolution and filtered map at every voxel.
+
+    Parameters
+    ----------
+    half1, half2, mask : (box, box, box) float32
+        Unfiltered half maps, NumPy or CuPy. Voxels with mask 0 get resolution 0 and density 0.
+    pixel_size, sampling, lowest : float
+        Å. `sampling` is the distance of the estimates, `lowest` the lowest resolution that a voxel is given.
+    window : Window
+        Default: radius ½ sampling, edge 1 sampling (RELION's).
+    threshold : float
+        The resolution is that of the last shell before the FSC falls below it; the FSC is linear between bands.
+    transfer : (box // 2 + 1,)
+        Factor of the filtered map per shell: sharpening, MTF.
+    progress : callable
+        Called with bands done and their number.
+
+    Raises
+    ------
+    ValueError
+        when the maps are not cubes of one shape with an even box, or hold NaN or infinities
+    """
+    _check(half1, half2, mask)
+    box = half1.shape[0]
+    box_size = box * pixel_size
+    window = window or Window(0.5 * sampling, sampling)
+    plan = plan_bands(box, box_size, window.diameter, lowest)
+    sums = WindowSums.plan(window, box_size, max(sampling / FINER, window.diameter / FINEST), half1)
+    curves, reached, spectrum = _scan_bands(half1, half2, plan, sums, _wanted(mask, sums), threshold, progress)
+    factor = np.ones(box // 2 + 1) if transfer is None else transfer
+    filtered = _finish(spectrum, plan, factor)
+    frequency = expand(reached / box_size, box)
+    resolution = 1.0 / namespace(half1).maximum(frequency, 1.0 / lowest)
+    if mask is not None:
+        resolution, filtered = resolution * (mask > 0), filtered * mask
+    return LocalResolution(resolution, filtered, plan.centres[: len(curves)], np.stack(curves))
+
+
+def _scan_bands(half1: Array, half2: Array, plan: BandPlan, sums: WindowSums, wanted: Array, threshold: float,
+                progress: Callable[[int, int], object]) -> tuple[list[np.ndarray], Array, Array]:
+    """Return the FSC grid of each band, the shell reached at each grid point, and the filtered bands' transform.
+
+    A point is open while its FSC has not been below the threshold; in the band where it closes it counts by the
+    share of the step before the crossing. The shell reached, the last whole one before the crossing, is therefore the
+    sum of what was open.
+    """
+    xp, box = namespace(half1), half1.shape[0]
+    transforms = sort_transforms(half1, half2)
+    spectrum = transforms.below(plan, box)
+    tier = xp.zeros((1, 1, 1), dtype=xp.float32)  # the filtered bands on grids of one size
+    before, is_open = xp.ones_like(wanted, dtype=xp.float64), wanted.astype(xp.float64)
+    reached = xp.full(wanted.shape, float(plan.centres[0]) - plan.step)
+    curves: list[np.ndarray] = []
+    for done, shell in enumerate(plan.centres):
+        size = plan.grid(float(shell), sums.order)
+        bands = transforms.band(plan, float(shell), size)
+        curve = _correlation(bands[0], bands[1], sums)
+        share = _share_above(before, curve, threshold) if done else 1.0
+        is_open = xp.where(is_open >= 1.0, is_open * share, 0.0)
+        reached += plan.step * is_open
+        weight = is_open * fsc_weight(xp.where(is_open < 1.0, threshold, curve))
+        if tier.shape[0] != size:
+            add_to_spectrum(spectrum, tier, box)
+            tier = xp.zeros((size,) * 3, dtype=xp.float32)
+        add_weighted(tier, bands, sums.blend(weight))
+        curves.append(to_numpy(curve))
+        before = curve
+        progress(done + 1, len(plan.centres))
+        if not bool((is_open >= 1.0).any()):
+            break
+    add_to_spectrum(spectrum, tier, box)
+    whole = xp.floor(xp.maximum(reached, float(plan.centres[0])) + 1e-6)
+    return curves, sums.blend(whole), spectrum
+
+
+def _correlation(first: Array, second: Array, sums: WindowSums) -> Array:
+    """Return the local FSC of two band-passed maps on the grid, float64; 0 where a window holds nothing."""
+    xp = namespace(first)
+    table = sums.basis(first.shape[0])
+    cross, power1, power2 = (sums.of_product(a, b, table).astype(xp.float64)
+                             for a, b in ((first, second), (first, first), (second, second)))
+    # Coefficients left out make sums of nearly empty windows uncertain by as much as they are negligible.
+    floor = 1e-3 * xp.sqrt(power1.max() * power2.max()) + 1e-300
+    norm = xp.sqrt(xp.maximum(power1, 0.0) * xp.maximum(power2, 0.0))
+    return xp.clip(cross / xp.maximum(norm, floor), -1.0, 1.0)
+
+
+def _share_above(before: Array, curve: Array, threshold: float) -> Array:
+    """Return which part of the step between two bands lies before the FSC falls below the threshold."""
+    xp = namespace(curve)
+    fall = xp.maximum(before - curve, 1e-9)
+    return xp.where(curve >= threshold, 1.0, xp.clip((before - threshold) / fall, 0.0, 1.0 - 1e-9))
+
+
+def _wanted(mask: Array | None, sums: WindowSums) -> Array:
+    """Return True at the grid points whose window reaches into the mask."""
+    if mask is None:
+        return namespace(sums.power).ones((sums.points,) * 3, dtype=bool)
+    return sums.of_product(mask, mask, sums.basis(mask.shape[0])) > 1e-3
+
+
+def _finish(spectrum: Array, plan: BandPlan, factor: np.ndarray) -> Array:
+    """Return the map of the filtered bands, their sum evened out at each |k| and multiplied by `factor`."""
+    xp, fft, box = namespace(spectrum), fft_of(spectrum), spectrum.shape[0]
+    fine = np.linspace(0.0, box // 2, 8 * (box // 2) + 1)
+    curve = np.interp(fine, np.arange(factor.size), factor) / plan.total(fine)
+    curve[-1] = 0.0  # what lies beyond the last complete shell
+    radius = 8.0 * frequency_radius(box, spectrum.real)
+    spectrum *= interpolate_shells(xp.asarray((curve * box**3).astype(np.float32)), radius)
+    return fft.irfftn(spectrum, s=(box,) * 3, overwrite_x=True).astype(xp.float32)
+
+
+def _check(half1: Array, half2: Array, mask: Array | None) -> None:
+    maps = [half1, half2] + ([] if mask is None else [mask])
+    shapes = [tuple(volume.shape) for volume in maps]
+    box = shapes[0][0]
+    if any(shape != (box,) * 3 for shape in shapes) or box % 2:
+        raise ValueError(f"local resolution needs cubes of one shape with an even box, got {shapes}")
+    if not all(bool(namespace(volume).isfinite(volume).all()) for volume in maps):
+        raise ValueError("the half maps or the mask hold NaN or infinities")
