@@ -132,7 +132,11 @@ def test_accumulate(cupy):
         noise = [xp.zeros((threads, n, len(shell_starts) - 1), xp.float32) for _ in range(2)]
         module.accumulate(*(xp.asarray(array) for array in arrays), *data, *noise)
         results.append([to_numpy(result) for result in (*data, *(part.sum(0) for part in noise))])
-    for there, here in zip(results[1], results[0], strict=True):
+    filled = (results[0][2] != 7.0).any(1)  # rows without weight may be left as they were
+    assert 0 < filled.sum() < len(filled)
+    for there, here in zip(results[1][:3], results[0][:3], strict=True):
+        _close(there[filled], here[filled])
+    for there, here in zip(results[1][3:], results[0][3:], strict=True):
         _close(there, here)
 
 
