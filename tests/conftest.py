@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,3 +80,16 @@ def gpu() -> object:
             pytest.fail(f"CRYOSNAKE_REQUIRE asks for gpu: {error}")
         pytest.skip(f"no GPU: {error}")
     return cupy
+
+
+@pytest.fixture(params=["emulated", pytest.param("device", marks=pytest.mark.gpu)])
+def cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """CuPy on a GPU, and where a C++ compiler is, the stand-in of tests/emulation."""
+    if request.param == "device":
+        yield request.getfixturevalue("gpu")
+        return
+    if shutil.which("g++") is None:
+        pytest.skip("emulation of CUDA kernels needs g++")
+    from emulation.cupy_like import install
+
+    yield from install(monkeypatch)

@@ -58,6 +58,21 @@ def test_score_is_the_log_likelihood(case):
     np.testing.assert_allclose(_score(case), expected, rtol=1e-4, atol=1e-3)
 
 
+def test_score_of_eight_children_at_one_shift(case):
+    rng = np.random.default_rng(4)
+    children, pixels = 8, case.band.kx.size
+    slices = rng.normal(size=(2, case.orientations * children, pixels)).astype(np.float32)
+    sub = np.arange(len(case.shifts.fine))[:, None]
+    out = np.empty((len(case.particle), children, 1), np.float32)
+    kernels.score(*slices, case.starts, case.particle, case.shift, *_split(case.image), case.ctf2, *_split(case.phase),
+                  sub, out)
+    projection = (slices[0] + 1j * slices[1]).reshape(case.orientations, children, pixels)[case.orientation]
+    moved = case.phase[sub[case.shift]] * case.image[case.particle][:, None, :]  # (samples, 1, pixels)
+    cross = np.einsum("sup,scp->scu", moved, projection.conj()).real
+    norm = np.einsum("sp,scp->sc", case.ctf2[case.particle], np.abs(projection) ** 2)
+    np.testing.assert_allclose(out, 2 * cross - norm[:, :, None], rtol=1e-4, atol=2e-3)
+
+
 def test_accumulate_sums_weighted_images_and_noise_terms(case):
     rng = np.random.default_rng(5)
     weights = rng.random((len(case.particle), CHILDREN, 4)).astype(np.float32)

@@ -65,7 +65,7 @@ JOB = JobType(
         *RUNNING,
     ),
     program="cryosnake.programs.class2d",
-    resources=Resources(threads=2, mem_mb=8000, runtime=240),
+    resources=Resources(threads=2, mem_mb=8000, runtime=240, gpu=True),
     clean=CleanUp(intermediate=("run_it*_data.star", "run_it*_model.star", "run_it*_optimiser.star",
                                 "run_it*_sampling.star", "run_it*_classes.mrcs")),
     panels=("class_averages",),

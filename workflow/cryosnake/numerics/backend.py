@@ -22,6 +22,10 @@ def namespace(array: Array) -> ModuleType:
     """Return the module (numpy, cupy, or a strict array-API module) whose functions take this array."""
     if isinstance(array, np.ndarray):
         return np
+    if is_gpu(array):
+        import cupy
+
+        return cupy
     from array_api_compat import array_namespace
 
     return array_namespace(array)
@@ -52,6 +56,54 @@ def to_device(array: np.ndarray, device: str) -> Array:
     import cupy
 
     return cupy.asarray(array)
+
+
+def product(left: Array, right: Array, reduced: bool = False) -> Array:
+    """Return the matrix product of float32 matrices; `reduced` lets a GPU round the operands to TF32.
+
+    TF32 has float32's range and a mantissa of 10 bits, sums are float32, and Hopper is eight times faster with it.
+    """
+    if not (reduced and is_gpu(left)):
+        return left @ right
+    from cupy._core import _routines_linalg as linear
+
+    before = linear.get_compute_type(left.dtype)
+    linear.set_compute_type(left.dtype, linear.COMPUTE_TYPE_TF32)
+    try:
+        return left @ right
+    finally:
+        linear.set_compute_type(left.dtype, before)
+
+
+def use_device(wish: str, gpu_ids: str = "", rank: int = 0) -> str:
+    """Return the device for the option auto, cpu or gpu, and make this process's GPU the current one.
+
+    Parameters
+    ----------
+    wish : str
+        auto, cpu or gpu, see `choose_device`.
+    gpu_ids : str
+        Numbers of the GPUs to use, for example "0" or "0:1"; empty for all.
+    rank : int
+        Of the process, when several share the GPUs: they take them in turn.
+
+    Raises
+    ------
+    CryosnakeError
+        when a GPU is asked for that is not there
+    """
+    if choose_device(wish) == "cpu":
+        return "cpu"
+    import cupy
+
+    count = cupy.cuda.runtime.getDeviceCount()
+    words = [word for word in gpu_ids.replace(",", ":").split(":") if word.strip()]
+    if not all(word.strip().isdigit() and int(word) < count for word in words):
+        raise CryosnakeError(f"gpu_ids is {gpu_ids!r}; it lists numbers of GPUs from 0 to {count - 1}, for example "
+                             "\"0:1\". Leave it empty to use all.")
+    ids = [int(word) for word in words] or list(range(count))
+    cupy.cuda.Device(ids[rank % len(ids)]).use()
+    return "gpu"
 
 
 def choose_device(wish: str) -> str:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from cryosnake.numerics.backend import Array, is_gpu, namespace
 
-def euler_to_matrix(rot: np.ndarray, tilt: np.ndarray, psi: np.ndarray) -> np.ndarray:
+
+def euler_to_matrix(rot: Array, tilt: Array, psi: Array) -> Array:
     """Return rotation matrices (..., 3, 3) for angles in degrees.
 
     The projection of a map V for these angles has, at its Fourier pixel (kx, ky), the map's value at
     kx · A[0] + ky · A[1] (components x, y, z). Method: Heymann, Chagoyen & Belnap 2005, J. Struct. Biol. 151.
     """
-    rot, tilt, psi = (np.radians(np.asarray(angle, np.float64)) for angle in (rot, tilt, psi))
-    ca, sa, cb, sb, cg, sg = np.cos(rot), np.sin(rot), np.cos(tilt), np.sin(tilt), np.cos(psi), np.sin(psi)
+    xp = namespace(rot) if is_gpu(rot) else np
+    rot, tilt, psi = (xp.radians(xp.asarray(angle, xp.float64)) for angle in (rot, tilt, psi))
+    ca, sa, cb, sb, cg, sg = xp.cos(rot), xp.sin(rot), xp.cos(tilt), xp.sin(tilt), xp.cos(psi), xp.sin(psi)
     rows = (
         (cg * cb * ca - sg * sa, cg * cb * sa + sg * ca, -cg * sb),
         (-sg * cb * ca - cg * sa, -sg * cb * sa + cg * ca, sg * sb),
-        (sb * ca, sb * sa, cb * np.ones_like(cg)),
+        (sb * ca, sb * sa, cb * xp.ones_like(cg)),
     )
-    return np.stack([np.stack(row, -1) for row in rows], -2)
+    return xp.stack([xp.stack(row, -1) for row in rows], -2)
 
 
 def matrix_to_euler(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

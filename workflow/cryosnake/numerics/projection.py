@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numba as nb
 import numpy as np
-import scipy.fft
 
+from cryosnake.numerics.backend import Array, fft_of, is_gpu, namespace
 from cryosnake.numerics.simd import read_trilinear
 
 
@@ -23,23 +23,23 @@ def half_plane(size: int, minimum: float = 0.0) -> tuple[np.ndarray, np.ndarray]
     return kx[keep].astype(np.float32), ky[keep].astype(np.float32)
 
 
-def padded_transform(volume: np.ndarray, padding: int = 2) -> np.ndarray:
+def padded_transform(volume: Array, padding: int = 2) -> Array:
     """Return the centred half transform, complex64 (p·box, p·box, p·box // 2 + 1), of a map (box, box, box).
 
     Axes are z, y, x; the map's origin is its voxel box // 2, the transform's origin (p·box // 2, p·box // 2, 0). The
     map is divided by the transform of the trilinear kernel, so that slices of the result are those of the map
     (gridding correction; Jackson et al. 1991, IEEE Trans. Med. Imaging 10).
     """
-    box = volume.shape[0]
+    xp, fft, box = namespace(volume), fft_of(volume), volume.shape[0]
     size = box * padding
-    axis = (np.arange(box) - box // 2) / size
-    kernel = np.sinc(axis) ** 2
+    axis = (xp.arange(box) - box // 2) / size
+    kernel = xp.sinc(axis) ** 2
     corrected = volume / (kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :])
-    padded = np.zeros((size,) * 3, np.float32)
+    padded = xp.zeros((size,) * 3, xp.float32)
     start = size // 2 - box // 2
     padded[start : start + box, start : start + box, start : start + box] = corrected
-    transform = scipy.fft.rfftn(scipy.fft.ifftshift(padded))
-    return np.ascontiguousarray(scipy.fft.fftshift(transform, axes=(0, 1))).astype(np.complex64)
+    transform = fft.rfftn(fft.ifftshift(padded))
+    return xp.ascontiguousarray(fft.fftshift(transform, axes=(0, 1))).astype(xp.complex64)
 
 
 @nb.njit(fastmath=True, cache=True)
@@ -77,27 +77,34 @@ def _slices(flat, side, half, matrices, kx, ky, padding, real, imaginary):  # ty
 
 
 def central_slices(
-    transform: np.ndarray,  # complex64, from padded_transform
-    matrices: np.ndarray,  # (n, 3, 3)
-    kx: np.ndarray,  # (pixels,) float32
-    ky: np.ndarray,  # (pixels,) float32
+    transform: Array,  # complex64, from padded_transform
+    matrices: Array,  # (n, 3, 3)
+    kx: Array,  # (pixels,) float32
+    ky: Array,  # (pixels,) float32
     padding: int = 2,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Array, Array]:
     """Return real and imaginary parts (n, pixels) float32 of the map's central slices.
 
     |k| must stay at least one pixel below the map's Nyquist frequency. Method: Fourier slice theorem (DeRosier & Klug
     1968, Nature 217), trilinear interpolation. The phase origin of the slices is the image's centre, box // 2.
+    They are made where the transform is, in host memory or on a GPU.
     """
-    real = np.empty((len(matrices), kx.size), np.float32)
-    imaginary = np.empty_like(real)
+    xp = namespace(transform)
+    real = xp.empty((len(matrices), kx.size), xp.float32)
+    imaginary = xp.empty_like(real)
+    matrices = xp.ascontiguousarray(xp.asarray(matrices, xp.float32))
+    if is_gpu(transform):
+        from cryosnake.numerics.refine.cuda.slices import slices
+
+        slices(transform, matrices, xp.asarray(kx), xp.asarray(ky), padding, real, imaginary)
+        return real, imaginary
     side, _, half = transform.shape
     flat = np.ascontiguousarray(transform).view(np.float32).reshape(-1)
-    _slices(flat, np.int32(side), np.int32(half), np.ascontiguousarray(matrices, np.float32), kx, ky,
-            np.float32(padding), real, imaginary)
+    _slices(flat, np.int32(side), np.int32(half), matrices, kx, ky, np.float32(padding), real, imaginary)
     return real, imaginary
 
 
-def band_limited_transform(volume: np.ndarray, radius: int, padding: int = 2) -> np.ndarray:
+def band_limited_transform(volume: Array, radius: int, padding: int = 2) -> Array:
     """Return the part of `padded_transform` that slices with |k| ≤ radius need, complex64, centred.
 
     Shape (2m + 1, 2m + 1, m + 1) with m = padding · radius + 2: it holds one voxel more than the slices touch, so that
@@ -106,14 +113,15 @@ def band_limited_transform(volume: np.ndarray, radius: int, padding: int = 2) ->
     return crop_centred(padded_transform(volume, padding), padding * radius + 2)
 
 
-def crop_centred(transform: np.ndarray, reach: int) -> np.ndarray:
+def crop_centred(transform: Array, reach: int) -> Array:
     """Return the frequencies −reach … reach (0 … reach on the last axis) of a centred half transform, 0 beyond it.
 
     All axes but the last are centred on n // 2; the array may have any number of them.
     """
     middle = transform.shape[0] // 2
     inside = min(reach, middle - 1, transform.shape[-1] - 1)
-    result = np.zeros((2 * reach + 1,) * (transform.ndim - 1) + (reach + 1,), transform.dtype)
+    shape = (2 * reach + 1,) * (transform.ndim - 1) + (reach + 1,)
+    result = namespace(transform).zeros(shape, transform.dtype)
     target = (slice(reach - inside, reach + inside + 1),) * (transform.ndim - 1) + (slice(0, inside + 1),)
     source = (slice(middle - inside, middle + inside + 1),) * (transform.ndim - 1) + (slice(0, inside + 1),)
     result[target] = transform[source]

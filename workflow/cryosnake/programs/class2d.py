@@ -28,7 +28,7 @@ from cryosnake.programs.class2d_model import (
 )
 from cryosnake.programs.class2d_validation import Validation, validate
 from cryosnake.programs.particle_images import open_particles
-from cryosnake.programs.particles import Particles, refuse_gpu
+from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
@@ -44,7 +44,6 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     CryosnakeError
         when an input cannot be used
     """
-    refuse_gpu(options.device)
     with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
         _classify(particles, options, Path(out) / "run", progress)
 

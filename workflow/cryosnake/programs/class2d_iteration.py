@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from cryosnake.numerics.backend import to_device, to_numpy
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.classes import (
@@ -65,7 +66,7 @@ def _update(particles: Particles, model: Classification, settings: Settings2D, n
     rows = model.rows = batch_rows(count, sizes, number, settings.seed)
     step, before = step_size(count, sizes, number), model.state.copy()
     grid, plan = search_plan(particles, model, settings)
-    references = class_references(model.averages, plan.size, grid)
+    references = class_references(to_device(model.averages, particles.device), plan.size, grid)
 
     def work(_: int, positions: np.ndarray, told: Report) -> Gathered:
         mine = rows[positions]
@@ -73,7 +74,7 @@ def _update(particles: Particles, model: Classification, settings: Settings2D, n
             gathered = _expect_seeds(particles, mine, model, references, plan, told)
         else:
             prior = _prior(model, grid, step)
-            sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape)
+            sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape, references.transforms)
             gathered = expect(particles, mine, model.state, model.statistics, references, plan, prior, sums, told)
         gathered.sums = gathered.sums.sum(0, keepdims=True)
         return gathered
@@ -132,7 +133,7 @@ def _expect_seeds(particles: Particles, rows: np.ndarray, model: Classification,
     grid, state, old = references.grid, model.state, model.statistics
     seeds = state.klass[rows].copy()
     radius, done = plan.size // 2, 0
-    sums = thread_sums(empty_class_sums(grid.classes, radius).shape)
+    sums = thread_sums(empty_class_sums(grid.classes, radius).shape, references.transforms)
     whole = Gathered(sums, np.zeros_like(old.noise), np.bincount(particles.optics[rows], minlength=len(old.noise)),
                      np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows)), 0.0, np.zeros_like(old.direction))
     alone = PlaneGrid(1, grid.psi_count, grid.perturbation, grid.children)
@@ -171,7 +172,7 @@ def _remembered(model: Classification, references: ClassReferences) -> np.ndarra
     """Return the sums of the batches so far; from the averages where a run goes on and they were not kept."""
     if model.sums is not None:
         return model.sums
-    return sums_of_averages(references.transforms, model.weight, model.ssnr)
+    return sums_of_averages(to_numpy(references.transforms), model.weight, model.ssnr)
 
 
 def _changes(before: Assignments, after: Assignments, rows: np.ndarray) -> tuple[float, float, float]:

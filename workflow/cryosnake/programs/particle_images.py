@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cryosnake.numerics.backend import use_device
 from cryosnake.parallel.images import Reading, open_images
 from cryosnake.parallel.ranks import world
 from cryosnake.programs.particles import Particles, read_particles, stack_images
@@ -26,7 +27,7 @@ def open_particles(path: str | os.PathLike[str], options: Any, out: str | os.Pat
     CryosnakeError
         as `read_particles`, and when memory or scratch directory cannot be used as asked for
     """
-    particles, ranks = read_particles(path, need_ctf), world()
+    particles, ranks = read_particles(path, need_ctf, use_device(options.device)), world()
     reading = Reading(options.parallel_io, options.preread, options.scratch_dir or "",
                       round(options.keep_free_scratch * 1e9))
     stacks = stack_images(particles.path, particles.table, particles.box)

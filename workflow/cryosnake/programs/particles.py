@@ -13,6 +13,7 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star
+from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.refine.bands import Band
 from cryosnake.numerics.refine.images import ctf_at
@@ -56,6 +57,10 @@ class Particles:
         Particles that are computed together; 0 where the program decides.
     combine_in : Path, optional
         Folder for files through which the ranks' sums are combined; without it MPI does.
+    device : str
+        "cpu" or "gpu": where their images are worked on, see `device_images.py`.
+    cache : dict
+        Images that are kept between iterations.
     """
 
     path: str
@@ -70,6 +75,8 @@ class Particles:
     ranks: Ranks = field(default_factory=SingleRank, repr=False)
     block: int = 0
     combine_in: Path | None = None
+    device: str = "cpu"
+    cache: dict[str, Array] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -95,20 +102,21 @@ class Particles:
         """
         return self.source(rows)
 
-    def ctf(self, rows: np.ndarray, band: Band, intact_first_peak: bool = False) -> np.ndarray:
-        """Return CTFs (len(rows), pixels) float32, each with its own optics group's microscope."""
-        result = np.empty((len(rows), band.kx.size), np.float32)
+    def ctf(self, rows: np.ndarray, band: Band, intact_first_peak: bool = False, like: Array | None = None) -> Array:
+        """Return CTFs (len(rows), pixels) float32, each with its optics group's microscope; made where `like` is."""
+        xp = namespace(band.kx if like is None else like)
+        result = xp.empty((len(rows), band.kx.size), xp.float32)
         columns = {"u": "rlnDefocusU", "v": "rlnDefocusV", "angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
                    "b_factor": "rlnCtfBfactor", "scale": "rlnCtfScalefactor"}
         values = {key: self.column(label, 1.0 if key == "scale" else 0.0)[rows] for key, label in columns.items()}
         for index, optics in self.tables["optics"].iterrows():
             mine = self.optics[rows] == index
             if mine.any():
-                result[mine] = ctf_at(band, {key: value[mine] for key, value in values.items()},
-                                      pixel_size=self.pixel_size, voltage=float(optics["rlnVoltage"]),
-                                      cs=float(optics["rlnSphericalAberration"]),
-                                      amplitude_contrast=float(optics["rlnAmplitudeContrast"]),
-                                      intact_first_peak=intact_first_peak)
+                own = {key: value[mine] for key, value in values.items()}
+                result[xp.asarray(mine)] = ctf_at(
+                    band, own, pixel_size=self.pixel_size, voltage=float(optics["rlnVoltage"]),
+                    cs=float(optics["rlnSphericalAberration"]), like=like, intact_first_peak=intact_first_peak,
+                    amplitude_contrast=float(optics["rlnAmplitudeContrast"]))
         return result
 
     def poses(self) -> np.ndarray:
@@ -120,8 +128,10 @@ class Particles:
         return np.stack([self.column(f"rlnOrigin{axis}Angst") for axis in "XY"], -1) / self.pixel_size
 
 
-def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Particles:
+def read_particles(path: str | os.PathLike[str], need_ctf: bool = True, device: str = "cpu") -> Particles:
     """Read and check a particle STAR file (RELION 3.1 or newer, with an optics table).
+
+    `device`, "cpu" or "gpu", is where the images will be worked on.
 
     Raises
     ------
@@ -154,8 +164,8 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
     group, names = _groups(tables["particles"])
     stacks = stack_images(path, tables["particles"], box)
     source = KeptImages(stacks, stacks.shape) if image_bytes(stacks.shape) <= KEPT_BYTES else stacks
-    return Particles(path, {k: tables[k] for k in ("optics", "particles")}, box, pixel_size, index, group, names,
-                     source)
+    tables = {name: tables[name] for name in ("optics", "particles")}
+    return Particles(path, tables, box, pixel_size, index, group, names, source, device=device)
 
 
 def stack_images(path: str, table: pd.DataFrame, box: int) -> StackImages:
@@ -189,7 +199,7 @@ def _groups(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
 
 
 def refuse_gpu(device: str) -> None:
-    """Refuse device: gpu; auto runs on the CPU.
+    """Refuse device: gpu for what runs on the CPU alone; auto does that.
 
     Raises
     ------
@@ -197,8 +207,8 @@ def refuse_gpu(device: str) -> None:
         when a GPU is asked for
     """
     if device == "gpu":
-        raise CryosnakeError("device: gpu was asked for, but classification and refinement run on the CPU in this "
-                             "version. Set device: auto or cpu.")
+        raise CryosnakeError("device: gpu was asked for, but this job type runs on the CPU in this version. Set device: "
+                             "auto or cpu.")
 
 
 def half_sets(particles: Particles, rng: np.random.Generator) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.numerics.backend import to_device
 from cryosnake.numerics.healpix import angular_step
 from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.maximisation import low_pass
@@ -18,7 +19,7 @@ from cryosnake.numerics.refine.schedule import Progress as Schedule
 from cryosnake.numerics.refine.schedule import Sampling, after_iteration, at_floor, coarse_size, next_sampling
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.particle_images import open_particles
-from cryosnake.programs.particles import Particles, half_sets, refuse_gpu
+from cryosnake.programs.particles import Particles, half_sets
 from cryosnake.programs.reference_maps import order_of, read_map, solvent_mask
 from cryosnake.programs.refine_estep import Pass, reference_scale
 from cryosnake.programs.refine_files import read_refinement, write_final, write_iteration
@@ -47,7 +48,6 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     CryosnakeError
         when an input cannot be used
     """
-    refuse_gpu(options.device)
     with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
         _refine(particles, options, inputs, out, progress)
 
@@ -166,7 +166,7 @@ def _rescale(particles: Particles, model: Refinement, settings: Settings) -> Non
                 image_mask(particles, settings.diameter), model.ssnr > 3, settings.seed)
     for half in (0, 1):
         rows = np.flatnonzero(model.half == half + 1)
-        reference = map_reference(model.volumes[half][None], plan.size, grid)
+        reference = map_reference(to_device(model.volumes[half][None], particles.device), plan.size, grid)
         scale = reference_scale(particles, rows, model.state, model.statistics[half], reference, plan)
         if not np.isfinite(scale) or scale <= 0:
             raise CryosnakeError("The reference does not correlate with the particles at any orientation (scale "

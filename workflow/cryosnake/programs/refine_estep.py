@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 from scipy.spatial import cKDTree
 
 from cryosnake.numerics import healpix
+from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band, full_band
+from cryosnake.numerics.refine.dispatch import parts_of_sums
 from cryosnake.numerics.refine.expectation import (
     Operands,
     Outcome,
@@ -23,13 +24,15 @@ from cryosnake.numerics.refine.expectation import (
 )
 from cryosnake.numerics.refine.grids import PlaneGrid, ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.images import fill_outside, fourier_pixels, shell_power, shift_images
-from cryosnake.numerics.refine.references import MapReference, Reference
+from cryosnake.numerics.refine.references import MapReference, Reference, empty_map_sums
 from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.numerics.refine.search import global_search, search_all, search_levels, search_local
+from cryosnake.programs.device_images import image_blocks, images_on_device
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_state import Assignments, Statistics
 
-BLOCK = 256
+_SUM_BYTES = 1 << 29  # of all threads' volumes of sums
+BLOCK = 256  # particles at a time on a CPU
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Pass:
         For the noise outside the mask, when it is not set to 0.
     diameter : float
         Å, the particle's: the levels of a search in 3D see what their steps allow for it.
+    tf32 : bool
+        Let a GPU round the operands of the global coarse search to TF32.
     """
 
     size: int
@@ -65,6 +70,7 @@ class Pass:
     signal: np.ndarray
     seed: int = 0
     diameter: float = 0.0
+    tf32: bool = True
 
 
 @dataclass
@@ -74,7 +80,7 @@ class Gathered:
     Attributes
     ----------
     sums : (threads, …) float32
-        Back-projections.
+        Back-projections; on the GPU when that is where they were made.
     noise : (optics groups, shells) float64
         Summed residual power.
     counts : (optics groups,) int64
@@ -88,7 +94,7 @@ class Gathered:
     direction : (directions or classes,) float64
     """
 
-    sums: np.ndarray
+    sums: Array
     noise: np.ndarray
     counts: np.ndarray
     cross: np.ndarray
@@ -107,40 +113,42 @@ class _Block:
 
 
 def prepare_block(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics, plan: Pass,
-                  ) -> _Block:
-    """Read, centre, normalise, mask, transform and whiten the images of `rows`."""
+                  images: Array | None = None) -> _Block:
+    """Read (unless given), centre, normalise, mask, transform and whiten the images of `rows`."""
     band = full_band(particles.box)
     count = band.count(plan.size)
     offsets = np.rint(state.offset[rows])
-    images = shift_images(particles.images(rows), offsets)
-    images *= (statistics.norm_average / state.norm[rows]).astype(np.float32)[:, None, None]
-    masked = fourier_pixels(fill_outside(images, plan.mask, _background(images, rows, plan)), band)
+    images = shift_images(images_on_device(particles, rows) if images is None else images, offsets)
+    xp = namespace(images)
+    images *= xp.asarray((statistics.norm_average / state.norm[rows]).astype(np.float32))[:, None, None]
+    mask = xp.asarray(plan.mask)
+    masked = fourier_pixels(fill_outside(images, mask, _background(images, rows, plan)), band)
     raw = fourier_pixels(images, band.cut(plan.size))
     noise = statistics.noise[particles.optics[rows]]
-    whiten = (1.0 / np.sqrt(noise)).astype(np.float32)[:, band.shell[:count]]
-    ctf = np.ones((len(rows), count), np.float32)
+    whiten = xp.asarray((1.0 / np.sqrt(noise)).astype(np.float32))[:, xp.asarray(band.shell[:count])]
+    ctf = xp.ones((len(rows), count), xp.float32)
     if plan.use_ctf:
-        ctf = particles.ctf(rows, band.cut(plan.size), plan.intact_first_peak)
-    ctf *= whiten * statistics.scale[particles.group[rows], None].astype(np.float32)
+        ctf = particles.ctf(rows, band.cut(plan.size), plan.intact_first_peak, like=images)
+    ctf *= whiten * xp.asarray(statistics.scale[particles.group[rows], None].astype(np.float32))
     whiten *= ctf
     operands = Operands(masked[:, :count] * whiten, raw * whiten, ctf**2, offsets, statistics.offset_sigma, rows)
-    return _Block(rows, operands, shell_power(masked, band), noise)
+    return _Block(rows, operands, to_numpy(shell_power(masked, band)), noise)
 
 
-def _background(images: np.ndarray, rows: np.ndarray, plan: Pass) -> np.ndarray | None:
+def _background(images: Array, rows: np.ndarray, plan: Pass) -> Array | None:
     """Noise with each image's own level outside the mask; None for zeros."""
     if plan.zero_mask:
         return None
-    outside = plan.mask == 0
-    spread = images[:, outside].std(1) if outside.any() else images.std((1, 2))
+    xp, outside = namespace(images), np.flatnonzero(plan.mask == 0)
+    spread = images.reshape(len(images), -1)[:, xp.asarray(outside)].std(1) if outside.size else images.std((1, 2))
     noise = np.empty(images.shape, np.float32)
     for image, row in zip(noise, rows.tolist(), strict=True):  # by particle: the same whatever it is computed with
         np.random.default_rng([plan.seed, row]).standard_normal(out=image, dtype=np.float32)
-    return noise * spread[:, None, None]
+    return xp.asarray(noise) * spread[:, None, None]
 
 
 def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics, reference: Reference,
-           plan: Pass, log_prior: np.ndarray, sums: np.ndarray, report: Callable[[int], None]) -> Gathered:
+           plan: Pass, log_prior: np.ndarray, sums: Array, report: Callable[[int], None]) -> Gathered:
     """Run the expectation step over `rows`; updates `state` in place and returns the sums.
 
     Parameters
@@ -157,17 +165,15 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     gathered = _empty(particles, rows, statistics, sums)
     order = _by_orientation(state.pose[rows]) if isinstance(reference.grid, SphereGrid) else np.arange(len(rows))
     particles.follow(rows[order])
-    size = particles.block or BLOCK
-    for begin in range(0, len(rows), size):
-        chosen = order[begin : begin + size]
-        block = prepare_block(particles, rows[chosen], state, statistics, plan)
+    for where, images in image_blocks(particles, rows[order], particles.block or BLOCK):
+        chosen = order[where]
+        block = prepare_block(particles, rows[chosen], state, statistics, plan, images)
         samples = search(block.rows, chosen, block.operands)
-        for part in blocks_of(np.bincount(samples.particle, minlength=len(block.rows))):
-            mine = samples.take(np.flatnonzero((samples.particle >= part.start) & (samples.particle < part.stop)))
-            mine = Samples(mine.orientation, mine.particle - part.start, mine.shift, mine.log_prior)
-            outcome = expectation(block.operands.part(part), mine, reference, band, plan.shifts, gathered.sums)
+        for part in blocks_of(np.bincount(to_numpy(samples.particle), minlength=len(block.rows))):
+            outcome = expectation(block.operands.part(part), samples.of_particles(part), reference, band, plan.shifts,
+                                  gathered.sums)
             _record(particles, block, part, chosen[part], outcome, reference.grid, state, plan, gathered)
-        report(min(begin + size, len(rows)))
+        report(where.stop)
     return gathered
 
 
@@ -188,11 +194,12 @@ def _searcher(particles: Particles, state: Assignments, reference: Reference, pl
             return lambda rows, places, operands: search_local(operands, levels, plan.shifts, state.pose[rows],
                                                                plan.sigma)
         everywhere = global_search(levels, log_prior)
-        return lambda rows, places, operands: search_all(operands, everywhere, plan.shifts)
+        return lambda rows, places, operands: search_all(operands, everywhere, plan.shifts, plan.tf32)
     coarse = whole.cut(plan.coarse_size)
     slices = coarse_slices(reference, coarse)
     return lambda rows, places, operands: search_everywhere(
-        operands, slices, coarse, plan.shifts, log_prior if log_prior.ndim == 1 else log_prior[places])
+        operands, slices, coarse, plan.shifts, log_prior if log_prior.ndim == 1 else log_prior[places],
+        reduced=plan.tf32)
 
 
 def _by_orientation(poses: np.ndarray, order: int = 3) -> np.ndarray:
@@ -202,7 +209,7 @@ def _by_orientation(poses: np.ndarray, order: int = 3) -> np.ndarray:
     return np.argsort(pixel, kind="stable")
 
 
-def _empty(particles: Particles, rows: np.ndarray, statistics: Statistics, sums: np.ndarray) -> Gathered:
+def _empty(particles: Particles, rows: np.ndarray, statistics: Statistics, sums: Array) -> Gathered:
     zeros = np.zeros(len(rows))
     counts = np.bincount(particles.optics[rows], minlength=len(statistics.noise))
     return Gathered(sums, np.zeros_like(statistics.noise), counts, zeros.copy(), zeros.copy(), zeros.copy(), 0.0,
@@ -258,17 +265,27 @@ def reference_scale(particles: Particles, rows: np.ndarray, state: Assignments, 
     slices = coarse_slices(reference, coarse)
     flat = np.zeros(reference.grid.size, np.float32)
     cross = norm = 0.0
-    for begin in range(0, min(len(rows), most), BLOCK):
-        block = prepare_block(particles, rows[begin : min(begin + BLOCK, most)], state, statistics, plan)
+    for chosen, images in image_blocks(particles, rows[:most], BLOCK):
+        block = prepare_block(particles, rows[:most][chosen], state, statistics, plan, images)
         samples = search_everywhere(block.operands, slices, coarse, plan.shifts, flat, correlation=True)
         part = best_scale(block.operands, samples, slices, coarse, plan.shifts)
         cross, norm = cross + part[0], norm + part[1]
     return cross / norm if norm > 0 else 0.0
 
 
-def thread_sums(shape: tuple[int, ...]) -> np.ndarray:
-    """Return one array of zeros per thread, for class sums; maps need one that the threads share."""
-    return np.zeros((nb.get_num_threads(), *shape), np.float32)
+def thread_sums(shape: tuple[int, ...], like: Array | None = None) -> Array:
+    """Return one array of zeros per thread; where `like` is on a GPU one, with four numbers per voxel there."""
+    like = np.empty(0) if like is None else like
+    components = 4 if is_gpu(like) else 3
+    return namespace(like).zeros((parts_of_sums(like), *shape[:-1], components), np.float32)
+
+
+def map_sums(classes: int, radius: int, like: Array) -> Array:
+    """Return zeros for the sums of maps: a volume per thread, or one that the threads share where that is too much."""
+    one = empty_map_sums(classes, radius)
+    if is_gpu(like) or one.nbytes * parts_of_sums(like) <= _SUM_BYTES:
+        return thread_sums(one.shape, like)
+    return one[None]
 
 
 def update_statistics(particles: Particles, rows: np.ndarray, gathered: Gathered, statistics: Statistics,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cryosnake.numerics.backend import to_device
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.fsc import resolution_at
 from cryosnake.numerics.refine.accuracy import estimate_accuracy
@@ -23,12 +24,12 @@ from cryosnake.numerics.refine.maximisation import (
     ssnr_from_fsc,
 )
 from cryosnake.numerics.refine.reconstruction import mean_weight
-from cryosnake.numerics.refine.references import empty_map_sums, map_reference
+from cryosnake.numerics.refine.references import map_reference
 from cryosnake.numerics.refine.schedule import Progress, Sampling, coarse_size
 from cryosnake.numerics.symmetry import nearest_mate, operators
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Gathered, Pass, expect, prepare_block, update_statistics
+from cryosnake.programs.refine_estep import Gathered, Pass, expect, map_sums, prepare_block, update_statistics
 from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
 
@@ -146,13 +147,16 @@ def _learnt(particles: Particles, model: Refinement, settings: Settings, before:
 def _expect_half(particles: Particles, model: Refinement, settings: Settings, plan: Pass, grid: SphereGrid, half: int,
                  positions: np.ndarray, report: Callable[[int], None]) -> Gathered:
     rows = np.flatnonzero(model.half == half + 1)[positions]
-    reference = map_reference(model.volumes[half][None], plan.size, grid)
+    reference = map_reference(to_device(model.volumes[half][None], particles.device), plan.size, grid)
     statistics = model.statistics[half]
     prior = np.zeros(0, np.float32)
     if plan.sigma == 0:
         prior = np.log(np.repeat(statistics.direction, grid.psi_count)).astype(np.float32)
-    return expect(particles, rows, model.state, statistics, reference, plan, prior,
-                  empty_map_sums(1, plan.size // 2)[None], report)
+    gathered = expect(particles, rows, model.state, statistics, reference, plan, prior,
+                      map_sums(1, plan.size // 2, reference.transforms), report)
+    if len(gathered.sums) > 1:
+        gathered.sums = gathered.sums.sum(0, keepdims=True)  # frees the threads' volumes
+    return gathered
 
 
 def _learn(particles: Particles, model: Refinement, halves: list[Gathered]) -> None:
@@ -246,8 +250,8 @@ def measure_accuracy(particles: Particles, model: Refinement, settings: Settings
     rows = np.sort(rng.choice(candidates, min(most, len(candidates)), replace=False))
     plan, grid = pass_of(particles, model, settings, model.size), grid_of(settings, model.sampling, 0.0)
     block = prepare_block(particles, rows, model.state, model.statistics[0], plan)
-    reference = map_reference(model.volumes[0][None], plan.size, grid)
-    ctf = np.sqrt(block.operands.ctf2)
+    reference = map_reference(to_device(model.volumes[0][None], particles.device), plan.size, grid)
+    ctf = block.operands.ctf2**0.5
     band = full_band(particles.box).cut(plan.size)
     return estimate_accuracy(reference.transforms[0], model.state.pose[rows], ctf, band, rng)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.bands import Band
 from cryosnake.numerics.refine.references import ClassReferences
@@ -14,7 +15,7 @@ _ANGLES = np.geomspace(0.05, 30.0, 20)  # degrees
 _SHIFTS = np.geomspace(0.02, 10.0, 20)  # pixels
 
 
-def estimate_accuracy(transform: np.ndarray, poses: np.ndarray, ctf: np.ndarray, band: Band, rng: np.random.Generator,
+def estimate_accuracy(transform: Array, poses: np.ndarray, ctf: Array, band: Band, rng: np.random.Generator,
                       ) -> tuple[float, float]:
     """Return the mean smallest rotation (degrees) and shift (pixels) that changes the likelihood a hundredfold.
 
@@ -41,7 +42,7 @@ def estimate_accuracy(transform: np.ndarray, poses: np.ndarray, ctf: np.ndarray,
                              for angle in _ANGLES], 1)
     heading = rng.uniform(0, 2 * np.pi, len(poses))
     unit = np.stack([np.cos(heading), np.sin(heading)], -1)
-    shift_errors = np.stack([_distance(true, true * band.phases(unit * length), ctf) for length in _SHIFTS], 1)
+    shift_errors = np.stack([_distance(true, true * band.phases(unit * length, true), ctf) for length in _SHIFTS], 1)
     return _crossing(angle_errors, _ANGLES), _crossing(shift_errors, _SHIFTS)
 
 
@@ -57,8 +58,8 @@ def estimate_plane_accuracy(references: ClassReferences, number: int, psi: np.nd
     return _crossing(angle_errors, _ANGLES), _crossing(shift_errors, _SHIFTS)
 
 
-def _complex(transform: np.ndarray, poses: np.ndarray, band: Band) -> np.ndarray:
-    real, imaginary = central_slices(transform, poses, band.kx, band.ky)
+def _complex(transform: Array, poses: np.ndarray, band: Band) -> Array:
+    real, imaginary = central_slices(transform, poses, *band.frequencies(transform))
     return real + 1j * imaginary
 
 
@@ -67,8 +68,8 @@ def _turned(poses: np.ndarray, axes: np.ndarray, angle: float) -> np.ndarray:
     return Rotation.from_rotvec(angle * unit, degrees=True).as_matrix() @ poses
 
 
-def _distance(first: np.ndarray, second: np.ndarray, ctf: np.ndarray) -> np.ndarray:
-    return (np.abs(ctf * (first - second)) ** 2).sum(1)
+def _distance(first: Array, second: Array, ctf: Array) -> np.ndarray:
+    return to_numpy((namespace(first).abs(ctf * (first - second)) ** 2).sum(1))
 
 
 def _crossing(errors: np.ndarray, sizes: np.ndarray) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from cryosnake.numerics.backend import Array, is_gpu, namespace
 from cryosnake.numerics.projection import half_plane
 
 
@@ -25,6 +26,18 @@ class Band:
     kx: np.ndarray
     ky: np.ndarray
     shell: np.ndarray
+    _there: dict[int, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
+
+    def frequencies(self, like: Array) -> tuple[Array, Array]:
+        """Return kx and ky where `like` is: in host memory or on the current GPU."""
+        if not is_gpu(like):
+            return self.kx, self.ky
+        import cupy
+
+        device = cupy.cuda.Device().id
+        if device not in self._there:
+            self._there[device] = (cupy.asarray(self.kx), cupy.asarray(self.ky))
+        return self._there[device]
 
     def count(self, size: int) -> int:
         """Return how many pixels have |k| ≤ size // 2."""
@@ -40,12 +53,17 @@ class Band:
         """Return where each shell begins, for np.add.reduceat; the shells are in order and none is empty."""
         return np.searchsorted(self.shell, np.arange(int(self.shell[-1]) + 1))
 
-    def phases(self, shifts: np.ndarray) -> np.ndarray:
-        """Return exp(−2πi k·s / box), complex64 (n, pixels), that moves images by shifts (n, 2), x and y in pixels."""
-        turns = np.asarray(shifts, np.float64) @ np.stack([self.kx, self.ky]).astype(np.float64) / -self.box
-        angle = (2.0 * np.pi * (turns - np.rint(turns))).astype(np.float32)
-        result = np.empty(angle.shape, np.complex64)
-        result.real, result.imag = np.cos(angle), np.sin(angle)
+    def phases(self, shifts: np.ndarray, like: Array | None = None) -> Array:
+        """Return exp(−2πi k·s / box), complex64 (n, pixels), that moves images by shifts (n, 2), x and y in pixels.
+
+        They are made where `like` is, in host memory without it.
+        """
+        xp, like = (np, self.kx) if like is None else (namespace(like), like)
+        frequencies = xp.stack(self.frequencies(like)).astype(xp.float64)
+        turns = xp.asarray(shifts, xp.float64) @ frequencies / -self.box
+        angle = (2.0 * np.pi * (turns - xp.rint(turns))).astype(xp.float32)
+        result = xp.empty(angle.shape, xp.complex64)
+        result.real[...], result.imag[...] = xp.cos(angle), xp.sin(angle)
         return result
 
     def phases_each(self, shifts: np.ndarray) -> np.ndarray:

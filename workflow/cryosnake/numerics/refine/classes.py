@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cryosnake.numerics.backend import Array, to_numpy
 from cryosnake.numerics.refine.insertion import complete_plane
 from cryosnake.numerics.refine.maximisation import last_shell_above, reference_power
 from cryosnake.numerics.refine.reconstruction import divide, mean_weight, radii, to_real_space
@@ -12,22 +13,22 @@ _CELLS = 4.0  # padding² cells of the padded grid share what one Fourier pixel 
 _PADDING = 2
 
 
-def finish_class_sums(sums: np.ndarray) -> np.ndarray:
-    """Return sums (classes, 2m + 1, m + 1, 3) from those of the threads (threads, classes, …)."""
-    total = sums.sum(0) if len(sums) > 1 else sums[0].copy()
+def finish_class_sums(sums: Array) -> np.ndarray:
+    """Return sums (classes, 2m + 1, m + 1, 3) in host memory from those of the threads (threads, classes, …)."""
+    total = to_numpy(sums.sum(0) if len(sums) > 1 else sums[0, ..., :3].copy())
     for plane in total:
         complete_plane(plane)
     return total
 
 
-def class_ssnr(sums: np.ndarray, transforms: np.ndarray, radius: int, tau2_fudge: float) -> np.ndarray:
+def class_ssnr(sums: np.ndarray, transforms: Array, radius: int, tau2_fudge: float) -> np.ndarray:
     """Return the expected signal-to-noise ratio (classes, radius + 1) of class averages.
 
     τ² is the power of the present reference, σ² the inverse of the summed weights; without two halves there is no FSC
     to measure it (Scheres 2012, J. Mol. Biol. 415, eqs. 8 and 10). `tau2_fudge` multiplies τ².
     """
     weight = np.stack([mean_weight(plane, radius) for plane in sums]) * _CELLS
-    power = np.stack([reference_power(transform, radius + 1) for transform in transforms])
+    power = np.stack([reference_power(transform, radius + 1) for transform in to_numpy(transforms)])
     return tau2_fudge * power * weight
 
 

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics import healpix
+from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.symmetry import asymmetric_unit
 
@@ -73,46 +74,53 @@ class SphereGrid:
         angle = self.perturbation * self.step
         return euler_to_matrix(np.array(angle), np.array(angle), np.array(angle))
 
-    def direction_of(self, numbers: np.ndarray) -> np.ndarray:
+    def _turned(self, matrices: Array) -> Array:
+        turn = namespace(matrices).asarray(self._turn)
+        return (matrices.reshape(-1, 3) @ turn).reshape(matrices.shape)
+
+    def direction_of(self, numbers: Array) -> Array:
         """Return class · directions + direction index of orientations."""
         return numbers // self.psi_count
 
-    def class_of(self, numbers: np.ndarray) -> np.ndarray:
+    def class_of(self, numbers: Array) -> Array:
         """Return the class (counted from 0)."""
         return numbers // (len(self.pixels) * self.psi_count)
 
-    def class_prior(self, numbers: np.ndarray) -> np.ndarray:
+    def class_prior(self, numbers: Array) -> Array:
         """Return the log prior (n,) float32 of the classes of orientations."""
-        return np.asarray(self.log_shares or (0.0,) * self.classes, np.float32)[self.class_of(numbers)]
+        xp = namespace(numbers)
+        return xp.asarray(self.log_shares or (0.0,) * self.classes, xp.float32)[self.class_of(numbers)]
 
     def class_mass(self, direction_mass: np.ndarray) -> np.ndarray:
         """Return the sums (classes,) over each class of what `direction_of` counts, (≤ classes · directions,)."""
         return np.bincount(np.arange(len(direction_mass)) // len(self.pixels), direction_mass, self.classes)
 
-    def _pixel_of(self, numbers: np.ndarray) -> np.ndarray:
-        return self.pixels[self.direction_of(numbers) % len(self.pixels)]
+    def _pixel_of(self, numbers: Array) -> Array:
+        return namespace(numbers).asarray(self.pixels)[self.direction_of(numbers) % len(self.pixels)]
 
-    def matrices(self, numbers: np.ndarray) -> np.ndarray:
+    def matrices(self, numbers: Array) -> Array:
         """Return the rotation matrices (n, 3, 3) of coarse orientations."""
         rot, tilt = healpix.pixel_angles(self.order, self._pixel_of(numbers))
-        return euler_to_matrix(rot, tilt, (numbers % self.psi_count + self.psi_offset) * self.step) @ self._turn
+        psi = (numbers % self.psi_count + self.psi_offset) * self.step
+        return self._turned(euler_to_matrix(rot, tilt, psi))
 
-    def child_matrices(self, numbers: np.ndarray) -> np.ndarray:
+    def child_matrices(self, numbers: Array) -> Array:
         """Return the rotation matrices (n, 8, 3, 3) of the oversampled orientations.
 
         Near the poles a child's rot differs much from its parent's; psi makes up for it, so that children are
         neighbours of their parent as rotations too, not only in direction.
         """
-        pixels = self._pixel_of(numbers)
+        xp, pixels = namespace(numbers), self._pixel_of(numbers)
         inside = healpix.children(pixels)  # (n, 4)
         rot, tilt = (angle.reshape(inside.shape) for angle in healpix.pixel_angles(self.order + 1, inside.ravel()))
         parent_rot, parent_tilt = healpix.pixel_angles(self.order, pixels)
-        frame = euler_to_matrix(parent_rot, parent_tilt, np.zeros(len(pixels)))[:, None]
-        level = in_plane_angle(frame, euler_to_matrix(rot, tilt, np.zeros_like(rot)))
-        psi = ((numbers % self.psi_count + self.psi_offset)[:, None] + np.array([-0.25, 0.25])) * self.step  # (n, 2)
+        frame = euler_to_matrix(parent_rot, parent_tilt, xp.zeros_like(parent_rot))[:, None]
+        level = in_plane_angle(frame, euler_to_matrix(rot, tilt, xp.zeros_like(rot)))
+        quarters = xp.asarray([-0.25, 0.25])
+        psi = ((numbers % self.psi_count + self.psi_offset)[:, None] + quarters) * self.step  # (n, 2)
         angles = (rot[:, :, None], tilt[:, :, None], level[:, :, None] + psi[:, None, :])
-        matrices = euler_to_matrix(*np.broadcast_arrays(*angles))  # (n, 4, 2, 3, 3)
-        return matrices.reshape(len(numbers), 8, 3, 3) @ self._turn
+        matrices = euler_to_matrix(*xp.broadcast_arrays(*angles))  # (n, 4, 2, 3, 3)
+        return self._turned(matrices.reshape(len(numbers), 8, 3, 3))
 
     @cached_property
     def _tree(self) -> cKDTree:
@@ -170,26 +178,29 @@ class SphereGrid:
         number = direction[row] * self.psi_count + index[row, column] % self.psi_count
         return particle[row], number, log_prior.astype(np.float32)
 
-    def log_prior(self, poses: np.ndarray, numbers: np.ndarray, sigma: float, flat: float = 0.0) -> np.ndarray:
-        """Return the log prior (n,) float32 of `near` for pairs of pose and orientation.
+    def log_prior(self, poses: Array, numbers: Array, sigma: float, flat: float = 0.0) -> Array:
+        """Return the log prior (n,) float32 of `near` for pairs of pose and orientation, made where these are.
 
         Angles up to `flat` degrees count as 0; there is no end at some number of sigma, so that whatever the images
         lead to keeps a probability.
         """
-        bare = np.asarray(poses, np.float64) @ self._turn.T
-        frame = euler_to_matrix(*healpix.pixel_angles(self.order, self._pixel_of(numbers)), np.zeros(len(numbers)))
-        away = np.degrees(np.arccos(np.clip((bare[:, 2] * frame[:, 2]).sum(-1), -1.0, 1.0)))
+        xp = namespace(numbers)
+        bare = xp.asarray(poses, xp.float64) @ xp.asarray(self._turn.T)
+        rot, tilt = healpix.pixel_angles(self.order, self._pixel_of(numbers))
+        frame = euler_to_matrix(rot, tilt, xp.zeros_like(rot))
+        away = xp.degrees(xp.arccos(xp.clip((bare[:, 2] * frame[:, 2]).sum(-1), -1.0, 1.0)))
         off = in_plane_angle(bare, frame) - (numbers % self.psi_count + self.psi_offset) * self.step
-        off = np.abs((off + 180.0) % 360.0 - 180.0)
-        away, off = np.maximum(away - flat, 0.0), np.maximum(off - flat, 0.0)
-        return (-0.5 * (away**2 + off**2) / sigma**2).astype(np.float32) + self.class_prior(numbers)
+        off = xp.abs((off + 180.0) % 360.0 - 180.0)
+        away, off = xp.maximum(away - flat, 0.0), xp.maximum(off - flat, 0.0)
+        return (-0.5 * (away**2 + off**2) / sigma**2).astype(xp.float32) + self.class_prior(numbers)
 
 
-def in_plane_angle(poses: np.ndarray, frames: np.ndarray) -> np.ndarray:
+def in_plane_angle(poses: Array, frames: Array) -> Array:
     """Return the psi in degrees that turns orientations of psi = 0 as near as can be to poses (…, 3, 3)."""
     sine = (poses[..., 0, :] * frames[..., 1, :] - poses[..., 1, :] * frames[..., 0, :]).sum(-1)
     cosine = (poses[..., 0, :] * frames[..., 0, :] + poses[..., 1, :] * frames[..., 1, :]).sum(-1)
-    return np.degrees(np.arctan2(sine, cosine))
+    xp = namespace(sine)
+    return xp.degrees(xp.arctan2(sine, cosine))
 
 
 def sphere_grid(order: int, symmetry: str, perturbation: float = 0.0, whole: bool = False, classes: int = 1,
@@ -226,22 +237,22 @@ class PlaneGrid:
         """Number of coarse orientations of all classes."""
         return self.classes * self.psi_count
 
-    def direction_of(self, numbers: np.ndarray) -> np.ndarray:
+    def direction_of(self, numbers: Array) -> Array:
         """Return the class (counted from 0)."""
         return numbers // self.psi_count
 
-    def class_of(self, numbers: np.ndarray) -> np.ndarray:
+    def class_of(self, numbers: Array) -> Array:
         """Return the class (counted from 0)."""
         return numbers // self.psi_count
 
-    def angles(self, numbers: np.ndarray) -> np.ndarray:
+    def angles(self, numbers: Array) -> Array:
         """Return psi (n,) in degrees of coarse orientations."""
         return (numbers % self.psi_count + self.perturbation) * self.step
 
-    def child_angles(self, numbers: np.ndarray) -> np.ndarray:
+    def child_angles(self, numbers: Array) -> Array:
         """Return psi (n, children) in degrees of the oversampled orientations."""
-        apart = np.array([-0.25, 0.25]) if self.children == 2 else np.zeros(1)
-        return self.angles(numbers)[:, None] + apart * self.step
+        apart = [-0.25, 0.25] if self.children == 2 else [0.0]
+        return self.angles(numbers)[:, None] + namespace(numbers).asarray(apart) * self.step
 
 
 @dataclass(frozen=True)

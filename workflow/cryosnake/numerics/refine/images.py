@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.fft
 
+from cryosnake.numerics.backend import Array, fft_of, is_gpu, namespace
 from cryosnake.numerics.ctf import ctf_phase
 from cryosnake.numerics.refine.bands import Band
 
@@ -21,46 +21,50 @@ def soft_disc(box: int, radius: float, edge: float, dimensions: int = 2) -> np.n
     return (0.5 + 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
 
 
-def shift_images(images: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+def shift_images(images: Array, shifts: np.ndarray) -> Array:
     """Return images (n, box, box) moved by whole pixels, shifts (n, 2) x and y; what comes in from outside is 0."""
-    box = images.shape[1]
-    source = np.arange(box) - np.asarray(shifts, np.int64)[:, :, None]  # (n, 2, box)
+    xp, box = namespace(images), images.shape[1]
+    source = xp.arange(box) - xp.asarray(shifts, xp.int64)[:, :, None]  # (n, 2, box)
     inside = (source >= 0) & (source < box)
-    source = np.clip(source, 0, box - 1)
+    source = xp.clip(source, 0, box - 1)
     rows, columns = source[:, 1, :, None], source[:, 0, None, :]
-    moved = images[np.arange(len(images))[:, None, None], rows, columns]
+    moved = images[xp.arange(len(images))[:, None, None], rows, columns]
     moved *= inside[:, 1, :, None]
     moved *= inside[:, 0, None, :]
     return moved
 
 
-def fill_outside(images: np.ndarray, mask: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+def fill_outside(images: Array, mask: Array, noise: Array | None) -> Array:
     """Return images with what lies outside the mask replaced by 0, or by `noise` (n, box, box)."""
     if noise is None:
         return images * mask
     return images * mask + noise * (1.0 - mask)
 
 
-def fourier_pixels(images: np.ndarray, band: Band) -> np.ndarray:
+def fourier_pixels(images: Array, band: Band) -> Array:
     """Return the transforms at the band's pixels, complex64 (n, pixels), in RELION's scale: Σ x e^{−2πi…} / box².
 
     The phase origin is pixel box // 2.
     """
-    box = band.box
-    transform = scipy.fft.rfft2(scipy.fft.ifftshift(images, axes=(1, 2)))
-    kx, ky = band.kx.astype(np.int64), band.ky.astype(np.int64) % box
-    return (transform[:, ky, kx] / np.float32(box * box)).astype(np.complex64)
+    xp, fft, box = namespace(images), fft_of(images), band.box
+    transform = fft.rfft2(fft.ifftshift(images, axes=(1, 2)))
+    kx, ky = (xp.asarray(k, xp.int64) for k in band.frequencies(images))
+    return (transform[:, ky % box, kx] / np.float32(box * box)).astype(xp.complex64)
 
 
-def shell_power(transforms: np.ndarray, band: Band) -> np.ndarray:
+def shell_power(transforms: Array, band: Band) -> Array:
     """Return Σ|X|² over the band's pixels of each shell, (n, shells) float64."""
-    power = transforms.real.astype(np.float64) ** 2 + transforms.imag.astype(np.float64) ** 2
-    return np.add.reduceat(power, band.shell_starts(), axis=1)
+    xp = namespace(transforms)
+    power = transforms.real.astype(xp.float64) ** 2 + transforms.imag.astype(xp.float64) ** 2
+    if not is_gpu(power):
+        return np.add.reduceat(power, band.shell_starts(), axis=1)
+    shell = xp.asarray(band.shell)  # CuPy has no reduceat: a matrix product with the shells' indicators
+    return power @ (shell[:, None] == xp.arange(int(band.shell[-1]) + 1)).astype(xp.float64)
 
 
 def ctf_at(band: Band, defocus: Mapping[str, np.ndarray], *, pixel_size: float, voltage: float, cs: float,
-           amplitude_contrast: float, intact_first_peak: bool = False) -> np.ndarray:
-    """Return CTFs (n, pixels) float32.
+           amplitude_contrast: float, intact_first_peak: bool = False, like: Array | None = None) -> Array:
+    """Return CTFs (n, pixels) float32, made where `like` is (in host memory without it).
 
     Parameters
     ----------
@@ -71,15 +75,19 @@ def ctf_at(band: Band, defocus: Mapping[str, np.ndarray], *, pixel_size: float, 
     intact_first_peak : bool
         1 up to the first peak, for particles with little signal at low resolution.
     """
-    squared = ((band.kx**2 + band.ky**2) / (band.box * pixel_size) ** 2)[None, :]
-    azimuth = np.arctan2(band.ky, band.kx)[None, :]
-    u, v, angle, shift, b_factor, scale = (np.asarray(defocus[key], np.float32)[:, None] for key in
+    like = band.kx if like is None else like
+    xp, (kx, ky) = namespace(like), band.frequencies(like)
+    squared = ((kx**2 + ky**2) / (band.box * pixel_size) ** 2)[None, :]
+    azimuth = xp.arctan2(ky, kx)[None, :]
+    u, v, angle, shift, b_factor, scale = (xp.asarray(np.asarray(defocus[key], np.float32))[:, None] for key in
                                            ("u", "v", "angle", "phase_shift", "b_factor", "scale"))
     phase = ctf_phase(squared, azimuth, u, v, angle, voltage=voltage, cs=cs, amplitude_contrast=amplitude_contrast,
                       phase_shift=shift)
-    value = np.sin(phase)
+    value = xp.sin(phase)
     if intact_first_peak:
-        value = np.where(np.maximum.accumulate(np.abs(phase), axis=1) < np.pi / 2, 1.0, value)
-    if np.any(b_factor != 0.0):
-        value = value * np.exp(-b_factor / 4.0 * squared)
-    return (value * scale).astype(np.float32)
+        beyond = xp.abs(phase) >= np.pi / 2
+        first = xp.where(beyond.any(1), beyond.argmax(1), beyond.shape[1])
+        value = xp.where(xp.arange(beyond.shape[1]) < first[:, None], 1.0, value)
+    if np.any(np.asarray(defocus["b_factor"]) != 0.0):
+        value = value * xp.exp(-b_factor / 4.0 * squared)
+    return (value * scale).astype(xp.float32)

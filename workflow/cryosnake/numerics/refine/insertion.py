@@ -11,6 +11,7 @@ import math
 import numba as nb
 import numpy as np
 
+from cryosnake.numerics.backend import Array, is_gpu, namespace
 from cryosnake.numerics.projection import cell_positions
 from cryosnake.numerics.refine.shared_insertion import insert_shared
 from cryosnake.numerics.simd import add_trilinear
@@ -38,31 +39,38 @@ def _insert(flat, side, half, matrices, kx, ky, padding, real, imaginary, weight
                               fz[p] * gy, fz[p] * fy[p], fx[p], re[p], im[p] * sign[p], w[p])
 
 
-def insert_slices(sums: np.ndarray, matrices: np.ndarray, kx: np.ndarray, ky: np.ndarray, real: np.ndarray,
-                  imaginary: np.ndarray, weight: np.ndarray, padding: int = 2) -> None:
+def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, real: Array, imaginary: Array, weight: Array,
+                  padding: int = 2) -> None:
     """Add slices to volumes of sums, in place: the transpose of `projection.central_slices`.
 
     Parameters
     ----------
     sums : (threads, 2m + 1, 2m + 1, m + 1, 3) float32
-        One volume per thread, to be added up at the end; or one alone, which all threads share.
+        One volume per thread, to be added up at the end; or one alone, which all threads share. On a GPU
+        (1, 2m + 1, 2m + 1, m + 1, 4), see `cuda/insert.py`.
     matrices : (n, 3, 3)
         Orientations, as for `central_slices`.
     kx, ky : (pixels,) float32
     real, imaginary, weight : (n, pixels) float32
         CTF-weighted image and squared CTF, both over the noise power.
     """
+    xp = namespace(sums)
+    matrices = xp.ascontiguousarray(xp.asarray(matrices, xp.float32))
+    if is_gpu(sums):
+        from cryosnake.numerics.refine.cuda.insert import insert
+
+        insert(sums, matrices, xp.asarray(kx), xp.asarray(ky), padding, real, imaginary, weight)
+        return
     if len(sums) == 1 and nb.get_num_threads() > 1:
         insert_shared(sums[0], matrices, kx, ky, real, imaginary, weight, padding)
         return
     threads, side, _, half, _ = sums.shape
     flat = sums.reshape(threads, -1)
     assert np.shares_memory(flat, sums)  # the sums of one class of many are no single block, but each thread's are
-    _insert(flat, np.int32(side), np.int32(half), np.ascontiguousarray(matrices, np.float32), kx, ky,
-            np.float32(padding), real, imaginary, weight)
+    _insert(flat, np.int32(side), np.int32(half), matrices, kx, ky, np.float32(padding), real, imaginary, weight)
 
 
-def complete_plane(sums: np.ndarray) -> None:
+def complete_plane(sums: Array) -> None:
     """Give the plane (or line) x = 0 the Friedel mates that fell on its other half, in place."""
     plane = sums[..., 0, :]
     mates = plane[(slice(None, None, -1),) * (plane.ndim - 1)].copy()
@@ -103,13 +111,17 @@ def _symmetrise(sums, operators, limit, result):  # type: ignore[no-untyped-def]
                                     result[i, k, x, 2] += weight * cell[2]
 
 
-def symmetrise(sums: np.ndarray, operators: np.ndarray) -> np.ndarray:
+def symmetrise(sums: Array, operators: np.ndarray) -> Array:
     """Return the sums added up over a point group, Σ_R S(R k); exact where R maps the grid onto itself.
 
     `operators` (g, 3, 3) as from `symmetry.operators`; the plane x = 0 must be complete (`complete_plane`).
     """
     if len(operators) == 1:
         return sums
-    result = np.zeros_like(sums)
-    _symmetrise(sums, np.ascontiguousarray(operators, np.float64), sums.shape[2] - 2, result)
+    xp = namespace(sums)
+    result = xp.zeros_like(sums)
+    kernel = _symmetrise
+    if is_gpu(sums):
+        from cryosnake.numerics.refine.cuda.insert import symmetrise as kernel
+    kernel(sums, xp.ascontiguousarray(xp.asarray(operators, xp.float64)), sums.shape[2] - 2, result)
     return result

@@ -12,10 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from cryosnake.numerics import healpix
+from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.refine.grids import SphereGrid, in_plane_angle
-
-COARSEST = 2  # HEALPix order at which searches start: with steps of 30 degrees too little resolution would be left
 
 
 def parent_grid(grid: SphereGrid) -> SphereGrid:
@@ -25,29 +24,31 @@ def parent_grid(grid: SphereGrid) -> SphereGrid:
                    psi_offset=grid.psi_offset / 2.0 + 0.25)
 
 
-def search_grids(grid: SphereGrid, coarsest: int = COARSEST) -> list[SphereGrid]:
-    """Return the grids of a search that ends on `grid`, the coarsest one first."""
+def search_grids(grid: SphereGrid, coarsest: int = 2) -> list[SphereGrid]:
+    """Return the grids of a search that ends on `grid`, the coarsest one, of at least that order, first."""
     grids = [grid]
     while grids[0].order > coarsest:
         grids.insert(0, parent_grid(grids[0]))
     return grids
 
 
-def children_of(grid: SphereGrid, parents: np.ndarray) -> np.ndarray:
+def children_of(grid: SphereGrid, parents: Array) -> Array:
     """Return the orientations (n, 8) of a grid that belong to orientations (n,) of its parent grid.
 
     −1 where a direction is not in the grid's asymmetric unit. Each orientation of the grid has one parent.
     """
-    above = parent_grid(grid)
-    inside = healpix.children(above.pixels)  # (directions, 4)
+    xp, above = namespace(parents), parent_grid(grid)
+    pixels, directions = xp.asarray(grid.pixels), xp.asarray(above.pixels)
+    inside = healpix.children(directions)  # (directions, 4)
     rot, tilt = (angle.reshape(inside.shape) for angle in healpix.pixel_angles(grid.order, inside.ravel()))
-    frame = euler_to_matrix(*healpix.pixel_angles(above.order, above.pixels), np.zeros(len(above.pixels)))
-    level = in_plane_angle(frame[:, None], euler_to_matrix(rot, tilt, np.zeros_like(rot))) / grid.step
-    place = np.minimum(np.searchsorted(grid.pixels, inside), len(grid.pixels) - 1)
-    place = np.where(grid.pixels[place] == inside, place, -1)
-    direction, psi = parents // above.psi_count % len(above.pixels), parents % above.psi_count
-    first = np.ceil(2 * psi[:, None] + level[direction] - 0.5).astype(np.int64)  # (n, 4)
-    index = (first[:, :, None] + np.arange(2)) % grid.psi_count
-    whole = above.class_of(parents)[:, None] * len(grid.pixels) + place[direction]
+    above_rot, above_tilt = healpix.pixel_angles(above.order, directions)
+    frame = euler_to_matrix(above_rot, above_tilt, xp.zeros_like(above_rot))
+    level = in_plane_angle(frame[:, None], euler_to_matrix(rot, tilt, xp.zeros_like(rot))) / grid.step
+    place = xp.minimum(xp.searchsorted(pixels, inside), len(pixels) - 1)
+    place = xp.where(pixels[place] == inside, place, -1)
+    direction, psi = parents // above.psi_count % len(directions), parents % above.psi_count
+    first = xp.ceil(2 * psi[:, None] + level[direction] - 0.5).astype(xp.int64)  # (n, 4)
+    index = (first[:, :, None] + xp.arange(2)) % grid.psi_count
+    whole = above.class_of(parents)[:, None] * len(pixels) + place[direction]
     numbers = whole[:, :, None] * grid.psi_count + index
-    return np.where(place[direction][:, :, None] >= 0, numbers, -1).reshape(len(parents), 8)
+    return xp.where(place[direction][:, :, None] >= 0, numbers, -1).reshape(len(parents), 8)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from cryosnake.numerics.backend import Array, to_numpy
 from cryosnake.numerics.refine.insertion import complete_plane, symmetrise
 from cryosnake.numerics.refine.reconstruction import divide, fsc_of_sums, radii, shell_means, to_real_space
 
 _FSC_LIMIT = 0.999  # as if 999 times more signal than noise were the most that can be known
 
 
-def finish_sums(sums: np.ndarray, operators: np.ndarray) -> np.ndarray:
+def finish_sums(sums: Array, operators: np.ndarray) -> np.ndarray:
     """Return one symmetric volume of sums from those of the threads (threads, 2m + 1, 2m + 1, m + 1, 3).
 
-    A single volume is changed in place: there may be no room for two.
+    A single volume is changed in place: there may be no room for two. Those of a GPU, (1, …, 4), are finished there;
+    the result is in host memory.
     """
     total = sums.sum(0) if len(sums) > 1 else sums[0]
+    if total.shape[-1] > 3:
+        total = total[..., :3].copy()
     complete_plane(total)
-    return symmetrise(total, operators)
+    return to_numpy(symmetrise(total, operators))
 
 
 def join_low_resolution(first: np.ndarray, second: np.ndarray, shell: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,12 +9,13 @@ from typing import Protocol
 import numba as nb
 import numpy as np
 
+from cryosnake.numerics.backend import Array, fft_of, is_gpu, namespace
 from cryosnake.numerics.projection import band_limited_transform, central_slices, crop_centred
 from cryosnake.numerics.refine.bands import Band
 from cryosnake.numerics.refine.grids import PlaneGrid, SphereGrid
 from cryosnake.numerics.refine.insertion import insert_slices
 
-Slices = tuple[np.ndarray, np.ndarray]
+Slices = tuple[Array, Array]
 
 
 class Reference(Protocol):
@@ -24,13 +25,17 @@ class Reference(Protocol):
     def grid(self) -> SphereGrid | PlaneGrid:
         """The orientations that are searched."""
 
-    def coarse(self, numbers: np.ndarray, band: Band) -> Slices:
+    @property
+    def transforms(self) -> Array:
+        """What the slices are taken from; where it is, in host memory or on a GPU, everything happens."""
+
+    def coarse(self, numbers: Array, band: Band) -> Slices:
         """Return real and imaginary parts (n, pixels) of the slices at coarse orientations."""
 
-    def fine(self, numbers: np.ndarray, band: Band) -> Slices:
+    def fine(self, numbers: Array, band: Band) -> Slices:
         """Return those at the oversampled orientations, (n · children, pixels)."""
 
-    def insert(self, sums: np.ndarray, numbers: np.ndarray, rows: np.ndarray, slices: Slices, weight: np.ndarray,
+    def insert(self, sums: Array, numbers: Array, rows: Array, slices: Slices, weight: Array,
                band: Band) -> None:
         """Back-project `rows` of slices (n · children, pixels) into sums (threads, …)."""
 
@@ -39,44 +44,50 @@ class Reference(Protocol):
 class MapReference:
     """One or several maps: centred band-limited transforms in RELION's scale, see `map_reference`."""
 
-    transforms: np.ndarray  # (classes, 2m + 1, 2m + 1, m + 1) complex64
+    transforms: Array  # (classes, 2m + 1, 2m + 1, m + 1) complex64
     grid: SphereGrid
 
-    def coarse(self, numbers: np.ndarray, band: Band) -> Slices:
+    def coarse(self, numbers: Array, band: Band) -> Slices:
         """See `Reference`."""
+        numbers = namespace(self.transforms).asarray(numbers)
         return self._slices(self.grid.class_of(numbers), self.grid.matrices(numbers), band)
 
-    def fine(self, numbers: np.ndarray, band: Band) -> Slices:
+    def fine(self, numbers: Array, band: Band) -> Slices:
         """See `Reference`."""
-        classes = np.repeat(self.grid.class_of(numbers), self.grid.children)
+        xp = namespace(self.transforms)
+        numbers = xp.asarray(numbers)
+        classes = xp.repeat(self.grid.class_of(numbers), self.grid.children)
         return self._slices(classes, self.grid.child_matrices(numbers).reshape(-1, 3, 3), band)
 
-    def _slices(self, classes: np.ndarray, matrices: np.ndarray, band: Band) -> Slices:
+    def _slices(self, classes: Array, matrices: Array, band: Band) -> Slices:
+        xp, (kx, ky) = namespace(self.transforms), band.frequencies(self.transforms)
         if len(self.transforms) == 1:
-            return central_slices(self.transforms[0], matrices, band.kx, band.ky)
-        real = np.empty((len(matrices), band.kx.size), np.float32)
-        imaginary = np.empty_like(real)
-        for number in np.unique(classes):
-            rows = np.flatnonzero(classes == number)
-            real[rows], imaginary[rows] = central_slices(self.transforms[number], matrices[rows], band.kx, band.ky)
+            return central_slices(self.transforms[0], matrices, kx, ky)
+        real = xp.empty((len(matrices), band.kx.size), xp.float32)
+        imaginary = xp.empty_like(real)
+        for number in range(len(self.transforms)):
+            rows = xp.flatnonzero(classes == number)
+            if rows.size:
+                real[rows], imaginary[rows] = central_slices(self.transforms[number], matrices[rows], kx, ky)
         return real, imaginary
 
-    def insert(self, sums: np.ndarray, numbers: np.ndarray, rows: np.ndarray, slices: Slices, weight: np.ndarray,
+    def insert(self, sums: Array, numbers: Array, rows: Array, slices: Slices, weight: Array,
                band: Band) -> None:
         """See `Reference`; sums are (threads, classes, 2m + 1, 2m + 1, m + 1, 3)."""
+        xp, (kx, ky) = namespace(sums), band.frequencies(sums)
         matrices = self.grid.child_matrices(numbers).reshape(-1, 3, 3)[rows]
-        classes = np.repeat(self.grid.class_of(numbers), self.grid.children)[rows]
-        for number in np.unique(classes):
+        classes = xp.repeat(self.grid.class_of(numbers), self.grid.children)[rows]
+        for number in range(sums.shape[1]):
             mine = classes == number
             own = rows[mine]
-            insert_slices(sums[:, number], matrices[mine], band.kx, band.ky, slices[0][own], slices[1][own],
-                          weight[own])
+            if own.size:
+                insert_slices(sums[:, number], matrices[mine], kx, ky, slices[0][own], slices[1][own], weight[own])
 
 
-def map_reference(volumes: np.ndarray, size: int, grid: SphereGrid) -> MapReference:
+def map_reference(volumes: Array, size: int, grid: SphereGrid) -> MapReference:
     """Return the reference of maps (classes, box, box, box) for images of `size` ≤ box Fourier pixels."""
-    scale = np.float32(volumes.shape[-1] ** 2)
-    return MapReference(np.stack([band_limited_transform(volume, size // 2) / scale for volume in volumes]), grid)
+    xp, scale = namespace(volumes), np.float32(volumes.shape[-1] ** 2)
+    return MapReference(xp.stack([band_limited_transform(volume, size // 2) / scale for volume in volumes]), grid)
 
 
 def empty_map_sums(classes: int, radius: int) -> np.ndarray:
@@ -89,50 +100,59 @@ def empty_map_sums(classes: int, radius: int) -> np.ndarray:
 class ClassReferences:
     """Class averages: centred band-limited transforms (classes, 2m + 1, m + 1), see `class_references`."""
 
-    transforms: np.ndarray
+    transforms: Array
     grid: PlaneGrid
 
-    def coarse(self, numbers: np.ndarray, band: Band) -> Slices:
+    def coarse(self, numbers: Array, band: Band) -> Slices:
         """See `Reference`."""
+        numbers = namespace(self.transforms).asarray(numbers)
         return self._slices(self.grid.direction_of(numbers), self.grid.angles(numbers), band)
 
-    def fine(self, numbers: np.ndarray, band: Band) -> Slices:
+    def fine(self, numbers: Array, band: Band) -> Slices:
         """See `Reference`."""
-        classes = np.repeat(self.grid.direction_of(numbers), self.grid.children)
+        xp = namespace(self.transforms)
+        numbers = xp.asarray(numbers)
+        classes = xp.repeat(self.grid.direction_of(numbers), self.grid.children)
         return self._slices(classes, self.grid.child_angles(numbers).ravel(), band)
 
-    def at(self, classes: np.ndarray, psi: np.ndarray, band: Band) -> np.ndarray:
+    def at(self, classes: np.ndarray, psi: np.ndarray, band: Band) -> Array:
         """Return the slices, complex64 (n, pixels), of classes (n,) turned by psi (n,) degrees."""
         real, imaginary = self._slices(classes, psi, band)
         return real + np.complex64(1j) * imaginary
 
-    def _slices(self, classes: np.ndarray, psi: np.ndarray, band: Band) -> Slices:
-        real = np.empty((len(psi), band.kx.size), np.float32)
-        imaginary = np.empty_like(real)
-        _lines(self.transforms, classes, np.radians(psi), band.kx, band.ky, 2, real, imaginary)
+    def _slices(self, classes: Array, psi: Array, band: Band) -> Slices:
+        xp, (kx, ky) = namespace(self.transforms), band.frequencies(self.transforms)
+        real = xp.empty((len(psi), band.kx.size), xp.float32)
+        imaginary = xp.empty_like(real)
+        kernel = _lines
+        if is_gpu(self.transforms):
+            from cryosnake.numerics.refine.cuda.slices import lines as kernel
+        kernel(self.transforms, classes, xp.radians(psi), kx, ky, 2, real, imaginary)
         return real, imaginary
 
-    def insert(self, sums: np.ndarray, numbers: np.ndarray, rows: np.ndarray, slices: Slices, weight: np.ndarray,
+    def insert(self, sums: Array, numbers: Array, rows: Array, slices: Slices, weight: Array,
                band: Band) -> None:
         """See `Reference`."""
-        classes = np.repeat(self.grid.direction_of(numbers), self.grid.children)[rows]
-        psi = np.radians(self.grid.child_angles(numbers).ravel()[rows])
-        _insert_lines(sums, classes, psi, band.kx, band.ky, 2, slices[0][rows], slices[1][rows], weight[rows])
+        xp, (kx, ky) = namespace(sums), band.frequencies(sums)
+        classes = xp.repeat(self.grid.direction_of(numbers), self.grid.children)[rows]
+        psi = xp.radians(self.grid.child_angles(numbers).ravel()[rows])
+        kernel = _insert_lines
+        if is_gpu(sums):
+            from cryosnake.numerics.refine.cuda.insert import insert_lines as kernel
+        kernel(sums, classes, psi, kx, ky, 2, slices[0][rows], slices[1][rows], weight[rows])
 
 
-def class_references(averages: np.ndarray, size: int, grid: PlaneGrid) -> ClassReferences:
+def class_references(averages: Array, size: int, grid: PlaneGrid) -> ClassReferences:
     """Return the references of class averages (classes, box, box) for images of `size` ≤ box Fourier pixels."""
-    import scipy.fft
-
-    box = averages.shape[1]
+    xp, fft, box = namespace(averages), fft_of(averages), averages.shape[1]
     padded_size = 2 * box
-    kernel = np.sinc((np.arange(box) - box // 2) / padded_size) ** 2
-    padded = np.zeros((len(averages), padded_size, padded_size), np.float32)
+    kernel = xp.sinc((xp.arange(box) - box // 2) / padded_size) ** 2
+    padded = xp.zeros((len(averages), padded_size, padded_size), xp.float32)
     start = padded_size // 2 - box // 2
     padded[:, start : start + box, start : start + box] = averages / (kernel[:, None] * kernel * box * box)
-    transforms = scipy.fft.rfft2(scipy.fft.ifftshift(padded, axes=(1, 2)))
-    centred = scipy.fft.fftshift(transforms, axes=1).astype(np.complex64)
-    return ClassReferences(np.stack([crop_centred(t, 2 * (size // 2) + 2) for t in centred]), grid)
+    transforms = fft.rfft2(fft.ifftshift(padded, axes=(1, 2)))
+    centred = fft.fftshift(transforms, axes=1).astype(xp.complex64)
+    return ClassReferences(xp.stack([crop_centred(t, 2 * (size // 2) + 2) for t in centred]), grid)
 
 
 def empty_class_sums(classes: int, radius: int) -> np.ndarray:

@@ -7,29 +7,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.projection import crop_centred
-from cryosnake.numerics.refine import kernels
 from cryosnake.numerics.refine.bands import Band
+from cryosnake.numerics.refine.dispatch import coarsest_order, kernels_of, slice_bytes
 from cryosnake.numerics.refine.expectation import (
     SIGNIFICANT,
     CoarseSlices,
-    Operands,
-    Samples,
     chunks_of_orientations,
     coarse_slices,
     probabilities,
     search_everywhere,
     search_nearby,
-    sorted_samples,
-    split,
 )
 from cryosnake.numerics.refine.grids import ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.levels import children_of, parent_grid, search_grids
 from cryosnake.numerics.refine.references import MapReference
+from cryosnake.numerics.refine.samples import Operands, Samples, sorted_samples, split
 
 _KEPT_ABOVE = 0.999999  # fraction of the probability that is carried on from a level whose step is not the wanted one
 _REACH = 0.6  # steps from a direction of a grid to the farthest of its children
-PairPrior = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (particle, orientation) -> log prior (n,) float32
+PairPrior = Callable[[Array, Array], Array]  # (particle, orientation) -> log prior (n,) float32
 
 
 @dataclass(frozen=True)
@@ -47,22 +45,23 @@ class Level:
 
 def search_levels(reference: MapReference, band_of: Callable[[float], Band]) -> list[Level]:
     """Return the levels of a search that ends on the reference's grid; `band_of` gives the pixels for a step."""
-    levels = []
-    for grid in search_grids(reference.grid):
+    levels, xp = [], namespace(reference.transforms)
+    for grid in search_grids(reference.grid, coarsest_order(reference.transforms)):
         band = band_of(grid.step)
         reach = 2 * int(np.ceil(band.shell[-1] + 0.5)) + 2
         reach = min(reach, reference.transforms.shape[-1] - 1)
-        cut = np.stack([crop_centred(transform, reach) for transform in reference.transforms])
+        cut = xp.stack([crop_centred(transform, reach) for transform in reference.transforms])
         levels.append(Level(MapReference(cut, grid), band))
     return levels
 
 
-def parent_prior(grid: SphereGrid, log_prior: np.ndarray) -> np.ndarray:
+def parent_prior(grid: SphereGrid, log_prior: Array) -> Array:
     """Return the log prior of the parent grid's orientations: the mean of that of their children."""
-    children = children_of(grid, np.arange(parent_grid(grid).size))
-    weight = np.where(children >= 0, np.exp(log_prior)[children], 0.0)
-    mean = weight.sum(1) / np.maximum((children >= 0).sum(1), 1)
-    return np.log(np.maximum(mean, 1e-30)).astype(np.float32)
+    xp = namespace(log_prior)
+    children = children_of(grid, xp.arange(parent_grid(grid).size))
+    weight = xp.where(children >= 0, xp.exp(log_prior)[children], 0.0)
+    mean = weight.sum(1) / xp.maximum((children >= 0).sum(1), 1)
+    return xp.log(xp.maximum(mean, 1e-30)).astype(xp.float32)
 
 
 @dataclass(frozen=True)
@@ -70,26 +69,29 @@ class GlobalSearch:
     """What a search over all orientations needs of its levels; made once per iteration."""
 
     levels: list[Level]
-    priors: list[np.ndarray]
+    priors: list[Array]
     slices: CoarseSlices
 
 
 def global_search(levels: list[Level], log_prior: np.ndarray) -> GlobalSearch:
     """Return the slices of the coarsest level and the priors of all of them; log_prior (orientations,) is the last."""
-    priors = [log_prior]
+    priors = [namespace(levels[0].reference.transforms).asarray(log_prior)]
     for level in reversed(levels[1:]):
         priors.insert(0, parent_prior(level.grid, priors[0]))
     return GlobalSearch(levels, priors, coarse_slices(levels[0].reference, levels[0].band))
 
 
-def search_all(operands: Operands, search: GlobalSearch, shifts: ShiftGrid) -> Samples:
-    """Return the significant samples on the last level's grid, over all orientations and shifts."""
+def search_all(operands: Operands, search: GlobalSearch, shifts: ShiftGrid, reduced: bool = False) -> Samples:
+    """Return the significant samples on the last level's grid, over all orientations and shifts.
+
+    `reduced` lets a GPU round the operands of the first level's matrix product to TF32.
+    """
     samples = search_everywhere(operands, search.slices, search.levels[0].band, shifts, search.priors[0],
-                                significant=_kept(search.levels, 0))
+                                significant=_kept(search.levels, 0), reduced=reduced)
     for number, level in enumerate(search.levels[1:], 1):
 
-        def prior(particle: np.ndarray, number: np.ndarray, values: np.ndarray = search.priors[number]) -> np.ndarray:
-            return values[number]
+        def prior(_particle: Array, orientation: Array, values: Array = search.priors[number]) -> Array:
+            return values[orientation]
 
         samples = search_children(operands, samples, level, shifts, prior, _kept(search.levels, number))
     return samples
@@ -112,12 +114,12 @@ def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, pos
         log_prior = first.grid.class_prior(orientation)
     samples = search_nearby(operands, first.reference, first.band, shifts, particle, orientation, log_prior,
                             _kept(levels, 0))
+    there = namespace(operands.masked).asarray(poses)
     for index, level in enumerate(levels[1:], 1):
         flat = 0.0 if level is last else 3.0 * sigma + _REACH * level.grid.step
 
-        def prior(particle: np.ndarray, number: np.ndarray, grid: SphereGrid = level.grid, flat: float = flat,
-                  ) -> np.ndarray:
-            return grid.log_prior(poses[particle], number, sigma, flat)
+        def prior(particle: Array, orientation: Array, grid: SphereGrid = level.grid, flat: float = flat) -> Array:
+            return grid.log_prior(there[particle], orientation, sigma, flat)
 
         samples = search_children(operands, samples, level, shifts, prior, _kept(levels, index))
     return samples
@@ -126,23 +128,21 @@ def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, pos
 def search_children(operands: Operands, samples: Samples, level: Level, shifts: ShiftGrid, prior: PairPrior,
                     significant: float) -> Samples:
     """Return the significant samples among the children, on `level`, of samples on its parent grid; shifts are kept."""
-    band, reference = level.band, level.reference
+    xp, band, reference = namespace(operands.masked), level.band, level.reference
     numbers, starts = samples.runs()
-    children = children_of(level.grid, numbers)
-    cut = operands.cut(band.kx.size)
-    values = np.empty((len(samples), 8, 1), np.float32)
-    image, phase = split(cut.masked), split(band.phases(shifts.coarse))
-    alone = np.arange(len(shifts.coarse))[:, None]
-    for begin, end in chunks_of_orientations(len(numbers), 8, band.kx.size):
-        rows = slice(starts[begin], starts[end])
-        slices = reference.coarse(np.maximum(children[begin:end].ravel(), 0), band)
-        kernels.score(*slices, starts[begin : end + 1] - starts[begin], samples.particle[rows], samples.shift[rows],
-                      *image, cut.ctf2, *phase, alone, values[rows])
-    mine = np.repeat(children, np.diff(starts), axis=0)  # (samples, 8)
-    log_prior = np.full(mine.shape, np.float32(-1e30))
-    real = mine >= 0
-    log_prior[real] = prior(np.repeat(samples.particle, 8).reshape(mine.shape)[real], mine[real])
+    children, cut = children_of(level.grid, numbers), operands.cut(band.kx.size)
+    values, alone = xp.empty((len(samples), 8, 1), xp.float32), xp.arange(len(shifts.coarse))[:, None]
+    image, phase = split(cut.masked), split(band.phases(shifts.coarse, cut.masked))
+    ctf2 = xp.ascontiguousarray(cut.ctf2)
+    for begin, end in chunks_of_orientations(len(numbers), 8, band.kx.size, slice_bytes(values)):
+        rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
+        slices = reference.coarse(xp.maximum(children[begin:end].ravel(), 0), band)
+        kernels_of(values).score(*slices, own, samples.particle[rows], samples.shift[rows], *image, ctf2, *phase, alone,
+                                 values[rows])
+    mine = children[samples.run_of()]  # (samples, 8)
+    log_prior = prior(xp.repeat(samples.particle, 8), xp.maximum(mine, 0).ravel()).reshape(mine.shape)
+    log_prior = xp.where(mine >= 0, log_prior, np.float32(-1e30))
     values[:, :, 0] += log_prior + operands.shift_prior(shifts.coarse)[samples.particle, samples.shift][:, None]
     weights = probabilities(values, samples, len(operands), significant).values[:, :, 0]
-    row, child = np.nonzero(weights)
+    row, child = xp.nonzero(weights)
     return sorted_samples(mine[row, child], samples.particle[row], samples.shift[row], log_prior[row, child])

@@ -1,0 +1,115 @@
+"""Iterations of Refine3D and Class2D on a GPU (or its emulation) against the CPU's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cryosnake.io.mrc import read_mrc
+from cryosnake.jobs import class2d as class2d_job
+from cryosnake.jobs import refine3d as refine3d_job
+from cryosnake.numerics.euler import angular_distance
+from cryosnake.programs import class2d, refine3d
+from cryosnake.programs.class2d_model import iterate as iterate_2d
+from cryosnake.programs.device_images import half_precision_is_safe, image_blocks
+from cryosnake.programs.particles import read_particles
+from cryosnake.programs.refine_model import iterate as iterate_3d
+from cryosnake.programs.refine_model import measure_accuracy
+from cryosnake.programs.simulate_particles import simulate_particles
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("device")
+    simulate_particles(folder, count=14, box=24, pixel_size=9.0, snr=1.0, symmetry="D2", residues=300)
+    return folder
+
+
+def _options(job, **changed):
+    usual = {"particle_diameter": 150.0, "offset_range": 2.0}
+    return SimpleNamespace(**{p.name: p.default for p in job.JOB.parameters} | usual | changed)
+
+
+def _on_both(folder, cupy):
+    here = read_particles(folder / "particles.star")
+    images = here.images(np.arange(len(here)))
+    here = replace(here, cache={"all": images})
+    return here, replace(here, device="gpu", cache={"all": images})
+
+
+def _same_states(here, there, least):
+    """A few particles may have poses that are as good as the CPU's, but others."""
+    agree = angular_distance(here.pose, there.pose) < 0.1
+    assert agree.mean() >= least
+    np.testing.assert_allclose(here.offset[agree], there.offset[agree], atol=1e-6)
+    np.testing.assert_allclose(here.top_weight[agree], there.top_weight[agree], atol=0.02)
+    np.testing.assert_allclose(here.norm, there.norm, rtol=1e-3)
+
+
+@pytest.fixture
+def in_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_an_iteration_of_refine3d(in_folder, cupy, local):
+    options = _options(refine3d_job, symmetry="D2", initial_lowpass=30.0, sampling="15 degrees", zero_mask=not local)
+    models, accuracies = [], []
+    for particles in _on_both(in_folder, cupy):
+        settings = refine3d._settings(particles, options, None)
+        model = refine3d._start(particles, settings, options, "reference.mrc")
+        model.state.pose = read_particles("truth/particles.star").poses()
+        if local:
+            model.sampling = replace(model.sampling, sigma=6.0)
+        model = iterate_3d(particles, model, settings, lambda done: None)
+        accuracies.append(measure_accuracy(particles, model, settings))
+        models.append(model)
+    here, there = models
+    _same_states(here.state, there.state, 0.9)
+    for half in (0, 1):
+        assert np.corrcoef(here.volumes[half].ravel(), there.volumes[half].ravel())[0, 1] > 0.999
+        np.testing.assert_allclose(here.statistics[half].noise, there.statistics[half].noise, rtol=0.01)
+    np.testing.assert_allclose(here.fsc, there.fsc, atol=0.02)
+    np.testing.assert_allclose(accuracies[0], accuracies[1], rtol=0.05)
+
+
+def test_iterations_of_class2d(in_folder, cupy):
+    options, models = _options(class2d_job, classes=2, psi_step=15.0), []
+    for particles in _on_both(in_folder, cupy):
+        settings = class2d._settings(particles, options)
+        model = class2d._start(particles, settings)
+        for _ in range(2):
+            model = iterate_2d(particles, model, settings, lambda done: None)
+        models.append(model)
+    here, there = models
+    assert (here.state.klass == there.state.klass).mean() > 0.9
+    assert np.corrcoef(here.averages.ravel(), there.averages.ravel())[0, 1] > 0.99
+
+
+def test_refinement_runs_on_a_gpu(in_folder, cupy, tmp_path):
+    options = _options(refine3d_job, symmetry="D2", sampling="30 degrees", device="gpu", max_iterations=1)
+    inputs = {"particles": "particles.star", "reference": "reference.mrc"}
+    refine3d.run(options, inputs, tmp_path, lambda done, total, message: None)
+    assert np.isfinite(read_mrc(tmp_path / "run_class001.mrc")[0]).all()
+
+
+def test_streamed_images_are_those_that_are_resident(in_folder, cupy, monkeypatch):
+    _, there = _on_both(in_folder, cupy)
+    rows = np.arange(1, 14)
+    monkeypatch.setattr("cryosnake.programs.device_images._GPU_BLOCK", 6)
+    resident = np.concatenate([images.get() for _, images in image_blocks(there, rows, 5)])
+    monkeypatch.setattr("cryosnake.programs.device_images._MEMORY_SHARE", 0.0)
+    streamed = np.concatenate([images.get() for _, images in image_blocks(replace(there, cache={}), rows, 5)])
+    assert streamed.shape == (13, 24, 24)
+    np.testing.assert_allclose(resident, streamed, rtol=1e-3, atol=1e-6)  # half precision
+
+
+def test_half_precision_is_refused_where_it_would_round_the_signal_away():
+    images = np.random.default_rng(1).normal(size=(4, 16, 16)).astype(np.float32)
+    assert half_precision_is_safe(images)
+    assert not half_precision_is_safe(images + 1000.0)
+    assert not half_precision_is_safe(images * 1e5)

@@ -1,0 +1,72 @@
+"""Which compiled kernels work on an array: numba's for NumPy, CUDA's for CuPy; and what suits each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+
+from cryosnake.numerics.backend import Array, is_gpu
+
+_GPU_SLICE_BYTES = 1 << 31
+_CPU_SLICE_BYTES = 1 << 28
+_GPU_SCORE_BYTES = 4 << 30
+# HEALPix order at which a search starts. Not below 2: with steps of 30 degrees too little resolution would be left. A
+# GPU takes order 3 whole: one matrix product, about 25 µs per particle in TF32 on an H200.
+_COARSEST_ON_CPU, _COARSEST_ON_GPU = 2, 3
+
+
+def kernels_of(array: Array) -> Any:
+    """Return the module of the scores' and sums' kernels (see `kernels.py`) for arrays like this one."""
+    if is_gpu(array):
+        from cryosnake.numerics.refine.cuda import kernels as cuda_kernels
+
+        return cuda_kernels
+    from cryosnake.numerics.refine import kernels
+
+    return kernels
+
+
+def selection_of(array: Array) -> Any:
+    """Return the module of the selection's kernels (see `selection.py`) for arrays like this one."""
+    if is_gpu(array):
+        return kernels_of(array)
+    from cryosnake.numerics.refine import selection
+
+    return selection
+
+
+def twin_of(values: Array) -> Array:
+    """Return what `selection.normalise` writes the drawn weights to: on a GPU, which takes all, the weights' array."""
+    return values if is_gpu(values) else np.empty_like(values)
+
+
+def coarsest_order(like: Array) -> int:
+    """Return the HEALPix order of the grid that a search over several levels starts on."""
+    return _COARSEST_ON_GPU if is_gpu(like) else _COARSEST_ON_CPU
+
+
+def parts_of_sums(like: Array) -> int:
+    """Return how many partial sums the kernels write: one per thread on the CPU, one on a GPU."""
+    return 1 if is_gpu(like) else nb.get_num_threads()
+
+
+def slice_bytes(like: Array) -> int:
+    """Return how much memory the slices of one chunk of orientations may take."""
+    return _GPU_SLICE_BYTES if is_gpu(like) else _CPU_SLICE_BYTES
+
+
+def particles_at_once(like: Array, shifts: int, orientations: int, on_cpu: int) -> int:
+    """Return how many particles one product of the coarse search takes.
+
+    On a CPU the scores should stay in the cache; a GPU needs many to be busy, and has the memory: a sixth of what is
+    free, at most 4 GiB.
+    """
+    if not is_gpu(like):
+        return on_cpu
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    free = cupy.cuda.Device().mem_info[0] + pool.free_bytes()
+    return max(1, int(min(_GPU_SCORE_BYTES, free // 6)) // (4 * shifts * orientations))
