@@ -159,3 +159,19 @@ def test_relion_goes_on_from_our_files(project, relion):
         capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(read_star("out/theirs_it001_data.star")["particles"]) == 300
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_beta_galactosidase_from_its_particles_alone(real_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(real_data / "bgal_k2_particles")
+    tables = read_star("known_poses.star")
+    hidden = [f"rln{name}" for name in ("AngleRot", "AngleTilt", "AnglePsi", "OriginXAngst", "OriginYAngst",
+                                        "RandomSubset")]
+    tables["particles"] = tables["particles"].drop(columns=hidden)
+    write_star(tmp_path / "particles.star", tables)
+    run(tmp_path / "out", tmp_path / "particles.star", symmetry="D2", particle_diameter=200.0, starts=1, seed=3)
+    found = read_mrc(tmp_path / "out/initial_model.mrc")[0]
+    assert correlation(found, read_mrc(real_data / "models/5a1a_box64_3.54A.mrc")[0], 64 * 3.54) > 0.95
+    verdict = json.loads((tmp_path / "out/convergence.json").read_text())
+    assert verdict["converged"] and verdict["reproduced"] > 0.9
