@@ -207,8 +207,8 @@ def refuse_gpu(device: str) -> None:
         when a GPU is asked for
     """
     if device == "gpu":
-        raise CryosnakeError("device: gpu was asked for, but this job type runs on the CPU in this version. Set device: "
-                             "auto or cpu.")
+        raise CryosnakeError("device: gpu was asked for, but this job type runs on the CPU in this version. Set "
+                             "device: auto or cpu.")
 
 
 def half_sets(particles: Particles, rng: np.random.Generator) -> np.ndarray:
