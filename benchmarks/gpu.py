@@ -136,7 +136,7 @@ def synthetic(count: int, box: int, snr: float, seed: int = 1) -> tuple[Particle
                             "rlnAmplitudeContrast": 0.1, "rlnImagePixelSize": pixel, "rlnImageSize": box}])
     zeros = np.zeros(count, np.int64)
     particles = Particles("none.star", {"optics": optics, "particles": table}, box, pixel, zeros, zeros, ["none"],
-                          cache={"all": images})
+                          source=lambda rows: images[rows])
     return particles, poses, volume / np.float32(noise)
 
 

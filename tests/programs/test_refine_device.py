@@ -13,7 +13,7 @@ from cryosnake.jobs import class2d as class2d_job
 from cryosnake.jobs import refine3d as refine3d_job
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.programs import class2d, refine3d
-from cryosnake.programs.class2d_model import iterate as iterate_2d
+from cryosnake.programs.class2d_iteration import iterate as iterate_2d
 from cryosnake.programs.device_images import half_precision_is_safe, image_blocks
 from cryosnake.programs.particles import read_particles
 from cryosnake.programs.refine_model import iterate as iterate_3d
