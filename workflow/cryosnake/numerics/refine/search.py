@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,8 @@ _KEPT_ABOVE = 0.999999  # fraction of the probability that is carried on from a 
 # What a step allows is enough to weigh children against each other, but not to leave a parent out: with much signal the
 # true pose, half a step away, then looks worse than others. 0.6 to 0.8 of it finds what the search over all finds.
 _CAUTION = 0.7
+_ENOUGH = 14.0  # log-likelihood ratio that decides: a millionth
+_LOSS = 2.0  # times the mean loss that may be forgiven; 4 leaves nothing out and costs twice as much
 _REACH = 0.6  # steps from a direction of a grid to the farthest of its children
 PairPrior = Callable[[Array, Array], Array]  # (particle, orientation) -> log prior (n,) float32
 
@@ -39,6 +41,7 @@ class Level:
 
     reference: MapReference
     band: Band
+    gap: Array  # (pixels,), mean |P − P'|² of orientations and what is half a step away
 
     @property
     def grid(self) -> SphereGrid:
@@ -47,15 +50,41 @@ class Level:
 
 
 def search_levels(reference: MapReference, band_of: Callable[[float], Band]) -> list[Level]:
-    """Return the levels of a search that ends on the reference's grid; `band_of` gives the pixels for a step."""
+    """Return the levels of a search that ends on the reference's grid.
+
+    `band_of` gives the pixels of the images for a step in degrees.
+    """
     levels, xp = [], namespace(reference.transforms)
     for grid in search_grids(reference.grid, coarsest_order(reference.transforms)):
         band = band_of(grid.step if grid is reference.grid else grid.step / _CAUTION)
         reach = 2 * int(np.ceil(band.shell[-1] + 0.5)) + 2
         reach = min(reach, reference.transforms.shape[-1] - 1)
         cut = xp.stack([crop_centred(transform, reach) for transform in reference.transforms])
-        levels.append(Level(MapReference(cut, grid), band))
+        own = MapReference(cut, grid)
+        levels.append(Level(own, band, _gap(own, band)))
     return levels
+
+
+def _gap(reference: MapReference, band: Band, most: int = 64) -> Array:
+    """Return the mean power (pixels,) of the difference between slices at orientations and at their children."""
+    xp, size = namespace(reference.transforms), reference.grid.size
+    numbers = xp.arange(0, size, max(1, size // most))
+    here, there = reference.coarse(numbers, band), reference.fine(numbers, band)
+    return sum(((xp.repeat(a, 8, axis=0) - b) ** 2).mean(0) for a, b in zip(here, there, strict=True))
+
+
+def _tempered(operands: Operands, level: Level) -> Operands:
+    """Return the operands with log-likelihoods scaled down by what the level's step costs a true pose.
+
+    A pose between the orientations of a grid loses Σ c²|P − P'|² (Scheres 2012, J. Struct. Biol. 180, section 2.5):
+    with much signal far more than lies between what is significant and what is not. Differences of that size must
+    not decide before the step is the wanted one.
+    """
+    pixels = level.band.kx.size
+    loss = operands.ctf2[:, :pixels] @ level.gap
+    scale = (_ENOUGH / (_ENOUGH + _LOSS * loss))[:, None]
+    return replace(operands, masked=operands.masked[:, :pixels] * scale, raw=operands.raw[:, :pixels],
+                   ctf2=operands.ctf2[:, :pixels] * scale)
 
 
 def parent_prior(grid: SphereGrid, log_prior: Array) -> Array:
@@ -89,14 +118,16 @@ def search_all(operands: Operands, search: GlobalSearch, shifts: ShiftGrid, redu
 
     `reduced` lets a GPU round the operands of the first level's matrix product to TF32.
     """
-    samples = search_everywhere(operands, search.slices, search.levels[0].band, shifts, search.priors[0],
+    first = operands if len(search.levels) == 1 else _tempered(operands, search.levels[0])
+    samples = search_everywhere(first, search.slices, search.levels[0].band, shifts, search.priors[0],
                                 significant=_kept(search.levels, 0), reduced=reduced)
     for number, level in enumerate(search.levels[1:], 1):
 
         def prior(_particle: Array, orientation: Array, values: Array = search.priors[number]) -> Array:
             return values[orientation]
 
-        samples = search_children(operands, samples, level, shifts, prior, _kept(search.levels, number))
+        own = operands if level is search.levels[-1] else _tempered(operands, level)
+        samples = search_children(own, samples, level, shifts, prior, _kept(search.levels, number))
     return samples
 
 
@@ -115,7 +146,8 @@ def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, pos
     particle, orientation, log_prior = first.grid.near(poses, sigma, width)
     if len(levels) > 1:
         log_prior = first.grid.class_prior(orientation)
-    samples = search_nearby(operands, first.reference, first.band, shifts, particle, orientation, log_prior,
+    tempered = operands if len(levels) == 1 else _tempered(operands, first)
+    samples = search_nearby(tempered, first.reference, first.band, shifts, particle, orientation, log_prior,
                             _kept(levels, 0))
     there = namespace(operands.masked).asarray(poses)
     for index, level in enumerate(levels[1:], 1):
@@ -124,7 +156,8 @@ def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, pos
         def prior(particle: Array, orientation: Array, grid: SphereGrid = level.grid, flat: float = flat) -> Array:
             return grid.log_prior(there[particle], orientation, sigma, flat)
 
-        samples = search_children(operands, samples, level, shifts, prior, _kept(levels, index))
+        own = operands if level is last else _tempered(operands, level)
+        samples = search_children(own, samples, level, shifts, prior, _kept(levels, index))
     return samples
 
 
