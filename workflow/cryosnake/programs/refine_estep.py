@@ -173,7 +173,7 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
             outcome = expectation(block.operands.part(part), samples.of_particles(part), reference, band, plan.shifts,
                                   gathered.sums)
             _record(particles, block, part, chosen[part], outcome, reference.grid, state, plan, gathered)
-        report(where.stop)
+            report(where.start + part.stop)  # where samples are many a block takes long, and an abort must not wait
     return gathered
 
 
