@@ -107,7 +107,7 @@ def test_normalise(cupy, fraction):
         out = [xp.zeros(5, xp.int64), xp.zeros(5), xp.zeros(5, xp.int64), xp.zeros(5)]
         mine = xp.asarray(values.copy())
         drawn = xp.full(mine.shape, 7.0, xp.float32)
-        module.normalise(mine, xp.asarray(order), xp.asarray(starts), fraction, 1000, drawn, *out)
+        module.normalise(mine, xp.asarray(order), xp.asarray(starts), fraction, 1000, np.arange(5), drawn, *out)
         results.append([to_numpy(result) for result in (mine, drawn, *out)])
     for there, here in zip(results[1], results[0], strict=True):
         np.testing.assert_allclose(there, here, rtol=1e-5, atol=1e-7)
