@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cryosnake.numerics.refine.class_maps import class_directions, class_shares, log_shares, map_ssnr
@@ -33,7 +35,7 @@ def test_ssnr_is_signal_power_times_the_number_of_measurements() -> None:
 
 def test_local_searches_know_the_classes_shares() -> None:
     plain = sphere_grid(1, "C1", whole=True, classes=2)
-    grid = type(plain)(plain.order, plain.pixels, 0.0, 2, (-1.0, -2.0))
+    grid = replace(plain, log_shares=(-1.0, -2.0))
     poses = plain.matrices(np.array([7]))
     _, numbers, prior = grid.near(poses, 20.0)
     _, same, without = plain.near(poses, 20.0)

@@ -175,20 +175,23 @@ def test_mini_batches_go_on_after_a_kill(project):
 
 
 def test_the_resolution_of_a_class_is_an_honest_one(project, simulated):
-    """At the resolution that the last model.star claims the average still agrees with the true view (FRC above 0.4)."""
+    """At the resolution that the last model.star claims the averages still agree with the true views.
+
+    What is claimed needs an FRC of 0.3 between half averages, so 0.68 with the truth; one class's FRC over two rings of
+    some 15 pixels each is uncertain by 0.2, the mean over the classes is not.
+    """
     classify(ctf=False, iterations=12)
     averages = read_mrc("out/run_it012_classes.mrcs")[0]
     number = read_star("out/run_it012_data.star")["particles"]["rlnClassNumber"].to_numpy()
     claimed = read_star("out/run_it012_model.star")["model_classes"]["rlnEstimatedResolution"].to_numpy()
-    tested = 0
+    found = []
     for k in range(6):
         members = np.load(simulated / "truth.npz")["view"][number == k + 1]
         if len(members) >= 20 and np.bincount(members).max() > 0.9 * len(members):
             shell = int(BOX * PIXEL / claimed[k] + 1e-6)
             assert 3 <= shell <= BOX // 2
-            assert best_ring_correlation(averages[k], views()[np.bincount(members).argmax()], shell) > 0.4
-            tested += 1
-    assert tested >= 3
+            found.append(best_ring_correlation(averages[k], views()[np.bincount(members).argmax()], shell))
+    assert len(found) >= 3 and np.mean(found) > 0.5, found
 
 
 def best_ring_correlation(image, template, shell):

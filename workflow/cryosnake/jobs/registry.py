@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 
 from cryosnake.jobs.model import JobType
 
+GROUP = "cryosnake.jobs"  # of the entry points
 BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "class2d", "select", "initialmodel",
             "class3d", "refine3d", "maskcreate", "postprocess", "localres")
 
@@ -16,13 +18,38 @@ BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "clas
 def job_types() -> dict[str, JobType]:
     """Return every job type by its name in the config, the built-in ones first, in the order of processing."""
     found = [import_module(f"cryosnake.jobs.{module}").JOB for module in BUILT_IN]
-    found += [point.load() for point in entry_points(group="cryosnake.jobs")]
+    found += _offered()
     types: dict[str, JobType] = {}
     for job_type in found:
         if job_type.name in types:
             raise ValueError(f"two job types are called {job_type.name!r}; rename the one that a plug-in adds")
         types[job_type.name] = job_type
     return types
+
+
+def _offered() -> list[JobType]:
+    """Return the types of other packages; the reader of entry points is dear to import, and mostly there are none."""
+    if not any(_names_the_group(folder) for folder in sys.path):
+        return []
+    from importlib.metadata import entry_points
+
+    return [point.load() for point in entry_points(group=GROUP)]
+
+
+def _names_the_group(folder: str) -> bool:
+    """Return whether a distribution in a folder of sys.path offers job types."""
+    try:
+        names = [name for name in os.listdir(folder or ".") if name.endswith((".dist-info", ".egg-info"))]
+    except OSError:
+        return False
+    for name in names:
+        try:
+            with open(os.path.join(folder, name, "entry_points.txt"), encoding="utf-8") as file:
+                if f"[{GROUP}]" in file.read():
+                    return True
+        except OSError:  # most have none
+            continue
+    return False
 
 
 def by_folder(folder: str) -> JobType:
