@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.refine.class_ranking import KEEP
 from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.images import shift_images
@@ -28,7 +27,7 @@ from cryosnake.programs.class2d_model import (
 )
 from cryosnake.programs.class2d_validation import Validation, validate
 from cryosnake.programs.particle_images import open_particles
-from cryosnake.programs.particles import Particles
+from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
@@ -109,13 +108,8 @@ def _one(particles: Particles, model: Classification, settings: Settings2D, prog
 
 
 def _settings(particles: Particles, options: Any) -> Settings2D:
-    box, pixel = particles.box, particles.pixel_size
-    if not 0 < options.particle_diameter < box * pixel:
-        raise CryosnakeError(f"particle_diameter is {options.particle_diameter:g} Å; it must be smaller than the box "
-                             f"of {particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
-    if options.classes > len(particles):
-        raise CryosnakeError(f"classes is {options.classes}, but {particles.path} has {len(particles)} particle(s); "
-                             "ask for fewer classes.")
+    require_diameter(particles, options.particle_diameter)
+    require_members(particles, options.classes)
     return Settings2D(options.classes, options.particle_diameter, options.tau2_fudge, 2.0 * options.psi_step,
                       options.offset_range, 2.0 * options.offset_step, options.ctf, options.ctf_intact_first_peak,
                       options.zero_mask, max(options.highres_limit or 0.0, 0.0), options.center_classes, options.seed,

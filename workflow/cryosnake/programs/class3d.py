@@ -26,7 +26,7 @@ from cryosnake.programs.class3d_model import (
     pass_of,
 )
 from cryosnake.programs.class3d_scale import scale_at_poses
-from cryosnake.programs.particles import Particles, read_particles, refuse_gpu
+from cryosnake.programs.particles import Particles, read_particles, refuse_gpu, require_diameter, require_members
 from cryosnake.programs.reference_maps import order_of, read_map, reference_names, solvent_mask
 from cryosnake.programs.refine_estep import reference_scale
 from cryosnake.programs.refine_model import image_mask
@@ -83,13 +83,8 @@ def _one(particles: Particles, model: Classification3D, settings: Settings3D, op
 
 
 def _settings(particles: Particles, options: Any, references: int, mask: str | None) -> Settings3D:
-    box, pixel = particles.box, particles.pixel_size
-    if not 0 < options.particle_diameter < box * pixel:
-        raise CryosnakeError(f"particle_diameter is {options.particle_diameter:g} Å; it must be smaller than the box "
-                             f"of {particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
-    if options.classes > len(particles):
-        raise CryosnakeError(f"classes is {options.classes}, but {particles.path} has {len(particles)} particle(s); "
-                             "ask for fewer classes.")
+    require_diameter(particles, options.particle_diameter)
+    require_members(particles, options.classes)
     if options.local_range and not options.align:
         raise CryosnakeError("local_range sets how far orientations are searched, and align: false searches none; "
                              "leave one of them out.")

@@ -24,7 +24,7 @@ from cryosnake.programs.initialmodel_model import (
     use_batch,
 )
 from cryosnake.programs.initialmodel_verdict import Verdict, judge, map_agreement
-from cryosnake.programs.particles import Particles, read_particles, refuse_gpu
+from cryosnake.programs.particles import Particles, read_particles, refuse_gpu, require_diameter, require_members
 
 Report = Callable[[int, int, str], None]
 _CHOICE = (0.35, 0.6)  # parts of the way between which one start is chosen: when its poses become definite
@@ -64,13 +64,8 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
 
 
 def _settings(particles: Particles, options: Any) -> Settings:
-    box, pixel = particles.box, particles.pixel_size
-    if not 0 < options.particle_diameter < box * pixel:
-        raise CryosnakeError(f"particle_diameter is {options.particle_diameter:g} Å; it must be smaller than the box "
-                             f"of {particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
-    if options.classes > len(particles):
-        raise CryosnakeError(f"classes is {options.classes}, but {particles.path} has {len(particles)} particle(s); "
-                             "ask for fewer classes.")
+    require_diameter(particles, options.particle_diameter)
+    require_members(particles, options.classes)
     if len(particles) < _FEWEST:
         raise CryosnakeError(f"{particles.path} has {len(particles)} particle(s); an initial model takes views from "
                              f"all sides, so at least {_FEWEST}, better some hundred. Pick more.")

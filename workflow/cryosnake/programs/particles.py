@@ -211,6 +211,21 @@ def refuse_gpu(device: str) -> None:
                              "device: auto or cpu.")
 
 
+def require_diameter(particles: Particles, diameter: float) -> None:
+    """Raise CryosnakeError unless a particle's diameter, Å, is smaller than the box."""
+    box, pixel = particles.box, particles.pixel_size
+    if not 0 < diameter < box * pixel:
+        raise CryosnakeError(f"particle_diameter is {diameter:g} Å; it must be smaller than the box of "
+                             f"{particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
+
+
+def require_members(particles: Particles, classes: int) -> None:
+    """Raise CryosnakeError when there are more classes than particles."""
+    if classes > len(particles):
+        raise CryosnakeError(f"classes is {classes}, but {particles.path} has {len(particles)} particle(s); ask for "
+                             "fewer classes.")
+
+
 def half_sets(particles: Particles, rng: np.random.Generator) -> np.ndarray:
     """Return the half set, 1 or 2, of each particle: rlnRandomSubset where it is set, else at random, equally many.
 

@@ -19,7 +19,7 @@ from cryosnake.numerics.refine.schedule import Progress as Schedule
 from cryosnake.numerics.refine.schedule import Sampling, after_iteration, at_floor, coarse_size, next_sampling
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.particle_images import open_particles
-from cryosnake.programs.particles import Particles, half_sets
+from cryosnake.programs.particles import Particles, half_sets, require_diameter
 from cryosnake.programs.reference_maps import order_of, read_map, solvent_mask
 from cryosnake.programs.refine_estep import Pass, reference_scale
 from cryosnake.programs.refine_files import read_refinement, write_final, write_iteration
@@ -117,10 +117,7 @@ def _schedule(model: Refinement, settings: Settings) -> Refinement:
 
 
 def _settings(particles: Particles, options: Any, mask: str | Path | None) -> Settings:
-    box, pixel = particles.box, particles.pixel_size
-    if not 0 < options.particle_diameter < box * pixel:
-        raise CryosnakeError(f"particle_diameter is {options.particle_diameter:g} Å; it must be smaller than the box "
-                             f"of {particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
+    require_diameter(particles, options.particle_diameter)
     if options.solvent_fsc and mask is None:
         raise CryosnakeError("solvent_fsc needs a mask: connect one to the slot mask, or set solvent_fsc: false.")
     solvent = solvent_mask(mask, options.particle_diameter, particles)

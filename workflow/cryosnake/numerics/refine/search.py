@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -41,12 +42,16 @@ class Level:
 
     reference: MapReference
     band: Band
-    gap: Array  # (pixels,), mean |P − P'|² of orientations and what is half a step away
 
     @property
     def grid(self) -> SphereGrid:
         """The orientations of this level."""
         return self.reference.grid
+
+    @cached_property
+    def gap(self) -> Array:
+        """Mean |P − P'|² (pixels,) of orientations and what is half a step away."""
+        return _gap(self.reference, self.band)
 
 
 def search_levels(reference: MapReference, band_of: Callable[[float], Band]) -> list[Level]:
@@ -60,8 +65,7 @@ def search_levels(reference: MapReference, band_of: Callable[[float], Band]) -> 
         reach = 2 * int(np.ceil(band.shell[-1] + 0.5)) + 2
         reach = min(reach, reference.transforms.shape[-1] - 1)
         cut = xp.stack([crop_centred(transform, reach) for transform in reference.transforms])
-        own = MapReference(cut, grid)
-        levels.append(Level(own, band, _gap(own, band)))
+        levels.append(Level(MapReference(cut, grid), band))
     return levels
 
 
@@ -70,7 +74,8 @@ def _gap(reference: MapReference, band: Band, most: int = 64) -> Array:
     xp, size = namespace(reference.transforms), reference.grid.size
     numbers = xp.arange(0, size, max(1, size // most))
     here, there = reference.coarse(numbers, band), reference.fine(numbers, band)
-    return sum(((xp.repeat(a, 8, axis=0) - b) ** 2).mean(0) for a, b in zip(here, there, strict=True))
+    children = reference.grid.children
+    return sum(((xp.repeat(a, children, axis=0) - b) ** 2).mean(0) for a, b in zip(here, there, strict=True))
 
 
 def _tempered(operands: Operands, level: Level) -> Operands:
