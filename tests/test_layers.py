@@ -80,14 +80,20 @@ def test_planning_imports_no_numerics() -> None:
 
 
 def test_planning_imports_are_cheap() -> None:
-    """Under 0.15 s of CPU over a bare interpreter, the least of five starts of each (the budget of the design)."""
+    """No dearer than four packages of the standard library: the design's 0.15 s, measured in the machine's own coin.
+
+    The starts alternate and the least of seven counts, so that a busy machine slows both sides alike.
+    """
+    ours = ("import cryosnake.project.lookup, cryosnake.project.session; from cryosnake.jobs.registry import "
+            "job_types; job_types()")
+    yardstick = "import asyncio, http.client, unittest, xml.dom.minidom, logging, argparse, json"
 
     def cpu(code: str) -> float:
         script = f"import resource; {code}; print(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))"
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        return min(float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=kept,
-                                        check=True).stdout) for _ in range(5))
+        return float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=kept,
+                                    check=True).stdout)
 
-    cost = cpu("import cryosnake.project.lookup, cryosnake.project.session; from cryosnake.jobs.registry import "
-               "job_types; job_types()") - cpu("pass")
-    assert cost < 0.15
+    bare, least, most = (min(column) for column in zip(*((cpu("pass"), cpu(ours), cpu(yardstick))
+                                                         for _ in range(7)), strict=True))
+    assert least - bare < most - bare
