@@ -1,0 +1,51 @@
+"""`cryosnake`: what one wants from a project and Snakemake is not made for. Run in the project's folder.
+
+`snakemake --cores N` runs the project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from cryosnake import __version__
+from cryosnake.errors import CryosnakeError
+
+# modules of this package, in the order of the help; each has `register(commands)`, which adds its commands
+TOPICS = (
+    "status",
+    "flowchart",
+    "micrographs",
+    "pipeline_file",
+)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code (1 with a message for a mistake of the user)."""
+    words = list(sys.argv[1:] if words is None else words)
+    if words[:1] == ["simulate"]:
+        from cryosnake.programs.simulate_cli import main as simulate
+
+        return _guarded(lambda: simulate(words[1:]))
+    arguments = _parser().parse_args(words)
+    return _guarded(lambda: arguments.function(arguments))
+
+
+def _guarded(function: Callable[[], int | None]) -> int:
+    try:
+        return function() or 0
+    except CryosnakeError as error:
+        print(f"cryosnake: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cryosnake", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"cryosnake {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for topic in TOPICS:
+        importlib.import_module(f"cryosnake.cli.{topic}").register(commands)
+    commands.add_parser("simulate", help="make a simulated data set (cryosnake simulate --help)")
+    return parser

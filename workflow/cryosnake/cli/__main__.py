@@ -1,0 +1,7 @@
+"""`python -m cryosnake.cli`."""
+
+import sys
+
+from cryosnake.cli import main
+
+sys.exit(main())

@@ -1,0 +1,21 @@
+"""`cryosnake retry`: micrographs that failed."""
+
+from __future__ import annotations
+
+from cryosnake.cli.commands import Arguments, Commands
+
+
+def register(commands: Commands) -> None:
+    """Add the commands of this module."""
+    retry = commands.add_parser("retry", help="ask again for micrographs that failed in a job")
+    retry.add_argument("job", help="job directory or alias, such as MotionCorr/job002 or MotionCorr/motion")
+    retry.add_argument("--rejected", action="store_true", help="also those that a quality gate turned down")
+    retry.set_defaults(function=_retry)
+
+
+def _retry(arguments: Arguments) -> None:
+    from cryosnake.project.retry import retry_failed
+
+    names = retry_failed(arguments.job, rejected=arguments.rejected)
+    print("\n".join(names))
+    print(f"{len(names)} micrographs; `snakemake` processes them again" if names else "nothing to retry")
