@@ -2,9 +2,12 @@
 """CPU seconds of refinement against relion_refine on the same simulated particles, options and one thread.
 
     python benchmarks/refine.py [--particles 200] [--box 64] [--snr 0.05] [--order 2] [--classes 20]
+                                [--cases global local class2d]
 
 Prints one line per case: CPU milliseconds per particle and iteration of both, their ratio, and the pose error of both.
-RELION gets particles without origins, as we do: given the true ones it would search around them.
+RELION gets particles without origins, as we do: given the true ones it would search around them. The local search
+starts from the true orientations, each turned by a random angle of about 2 degrees. Peak memory: ours of this process,
+which has run all cases so far; RELION's of the case that took most.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,9 +29,11 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
+from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs import class2d as class2d_job
 from cryosnake.jobs import refine3d as refine3d_job
-from cryosnake.numerics.euler import angular_distance
+from cryosnake.numerics.euler import angular_distance, euler_to_matrix, matrix_to_euler
+from cryosnake.numerics.refine.schedule import Sampling
 from cryosnake.programs import class2d, refine3d
 from cryosnake.programs.particles import read_particles
 from cryosnake.programs.refine_model import iterate
@@ -55,9 +61,9 @@ def defaults(job, **changed):  # type: ignore[no-untyped-def]
     return SimpleNamespace(**values | {"particle_diameter": DIAMETER} | changed)
 
 
-def common(order_or_psi: list[str]) -> list[str]:
-    """Return the options of relion_refine that both cases share."""
-    return ["--i", "particles.star", "--ctf", "--oversampling", "1", "--offset_range", "5", "--offset_step", "2",
+def common(order_or_psi: list[str], star: str = "particles.star") -> list[str]:
+    """Return the options of relion_refine that all cases share."""
+    return ["--i", star, "--ctf", "--oversampling", "1", "--offset_range", "5", "--offset_step", "2",
             "--particle_diameter", f"{DIAMETER:g}", "--zero_mask", "--flatten_solvent", "--norm", "--scale", "--pad",
             "2", "--j", "1", "--random_seed", "1", *order_or_psi]
 
@@ -84,6 +90,39 @@ def global_search(count: int, order: int) -> None:
     report(f"3D global search, order {order}", ours, theirs, count)
     print(f"    poses within 10 degrees: {(errors[0] < 10).mean():.2f} / {(errors[1] < 10).mean():.2f}; median error "
           f"{np.median(errors[0]):.1f} / {np.median(errors[1]):.1f} degrees")
+
+
+def local_search(count: int, order: int = 4, sigma: float = 3.67) -> None:
+    """Compare one iteration of a local search, from orientations about 2 degrees off."""
+    particles = read_particles("truth/particles.star")
+    truth = particles.poses()
+    turn = euler_to_matrix(*np.random.default_rng(1).normal(0.0, 1.2, (3, count)))
+    start_at = turn @ truth
+    angles = dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), matrix_to_euler(start_at), strict=True))
+    given = read_star("particles.star")
+    write_star("near.star", {**given, "particles": given["particles"].assign(**angles)})
+    options = defaults(refine3d_job, initial_lowpass=LOW_PASS, reference_absolute_greyscale=True)
+    particles = read_particles("near.star")
+    settings = refine3d._settings(particles, options, None)
+    with contextlib.redirect_stdout(io.StringIO()):
+        start = refine3d._start(particles, settings, options, "truth/map.mrc")
+    start = replace(start, sampling=Sampling(order, 5.0, 2.0, sigma))
+    start.state.pose[:] = start_at
+    for statistics in start.statistics:
+        statistics.direction = np.ones(1)
+    iterate(particles, start, settings, lambda done: None)  # compiles
+    before = cpu_seconds(resource.RUSAGE_SELF)
+    model = iterate(particles, start, settings, lambda done: None)
+    ours = cpu_seconds(resource.RUSAGE_SELF) - before
+    theirs = timed_relion(["relion_refine", "--ref", "truth/map.mrc", "--o", "theirs/local", "--iter", "1", "--K", "1",
+                           "--ini_high", f"{LOW_PASS:g}", "--ctf_corrected_ref", "--tau2_fudge", "1", "--sym", "C1",
+                           "--sigma_ang", f"{sigma:g}",
+                           *common(["--healpix_order", str(order)], "near.star")])
+    found = read_particles("theirs/local_it001_data.star")
+    rows = np.argsort(found.table["rlnImageName"].to_numpy())
+    errors = [np.median(angular_distance(poses, truth)) for poses in (start_at, model.state.pose, found.poses()[rows])]
+    report(f"3D local search, order {order}, sigma {sigma:g} degrees", ours, theirs, count)
+    print(f"    median error {errors[1]:.2f} / {errors[2]:.2f} degrees, {errors[0]:.2f} before")
 
 
 def classification(count: int, classes: int, iterations: int = 8) -> None:
@@ -113,14 +152,20 @@ def main() -> int:
     for name, kind, default in (("particles", int, 200), ("box", int, 64), ("snr", float, 0.05), ("order", int, 2),
                                 ("classes", int, 20)):
         parser.add_argument(f"--{name}", type=kind, default=default)
+    parser.add_argument("--cases", nargs="+", default=["global", "local", "class2d"])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         simulate_particles(folder, count=given.particles, box=given.box, pixel_size=PIXEL_SIZE * 64 / given.box,
                            snr=given.snr, symmetry="C1", residues=1500)
         Path("theirs").mkdir()
-        global_search(given.particles, given.order)
-        classification(given.particles, given.classes)
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        cases = {"global": lambda: global_search(given.particles, given.order),
+                 "local": lambda: local_search(given.particles),
+                 "class2d": lambda: classification(given.particles, given.classes)}
+        for name in given.cases:
+            cases[name]()
+            peaks = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF,
+                                                                          resource.RUSAGE_CHILDREN))
+            print("    peak memory {:.0f} / {:.0f} MB".format(*peaks), flush=True)
     return 0
 
 

@@ -61,7 +61,7 @@ def cell_positions(matrix, padding, kx, ky, side, half, cell, fx, fy, fz, sign):
         fx[p], fy[p], fz[p], sign[p] = x - np.float32(x0), y - np.float32(y0), z - np.float32(z0), s
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def _slices(flat, side, half, matrices, kx, ky, padding, real, imaginary):  # type: ignore[no-untyped-def]
     pixels, one = kx.size, np.float32(1.0)
     for j in nb.prange(matrices.shape[0]):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -27,6 +28,7 @@ from cryosnake.numerics.refine.images import fill_outside, fourier_pixels, shell
 from cryosnake.numerics.refine.references import MapReference, Reference, empty_map_sums
 from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.numerics.refine.search import global_search, search_all, search_levels, search_local
+from cryosnake.parallel.workers import share_out, workers_available
 from cryosnake.programs.device_images import image_blocks, images_on_device
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_state import Assignments, Statistics
@@ -162,19 +164,43 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     """
     band = full_band(particles.box).cut(plan.size)
     search = _searcher(particles, state, reference, plan, log_prior)
-    gathered = _empty(particles, rows, statistics, sums)
+    workers = 1 if is_gpu(sums) else workers_available()
+    parts = [sums[number % len(sums)][None] for number in range(workers)] if workers > 1 else [sums]
+    shares = [_empty(particles, rows, statistics, part) for part in parts]
+    turns = [threading.Lock() for _ in sums]
     order = _by_orientation(state.pose[rows]) if isinstance(reference.grid, SphereGrid) else np.arange(len(rows))
-    particles.follow(rows[order])
-    for where, images in image_blocks(particles, rows[order], particles.block or BLOCK):
-        chosen = order[where]
+
+    def work(worker: int, item: tuple[slice, Array], tell: Callable[[int], None]) -> None:
+        where, images = item
+        chosen, gathered, turn = order[where], shares[worker], turns[worker % len(turns)]
         block = prepare_block(particles, rows[chosen], state, statistics, plan, images)
         samples = search(block.rows, chosen, block.operands)
         for part in blocks_of(np.bincount(to_numpy(samples.particle), minlength=len(block.rows))):
             outcome = expectation(block.operands.part(part), samples.of_particles(part), reference, band, plan.shifts,
-                                  gathered.sums)
+                                  gathered.sums, turn)
             _record(particles, block, part, chosen[part], outcome, reference.grid, state, plan, gathered)
-            report(where.start + part.stop)  # where samples are many a block takes long, and an abort must not wait
-    return gathered
+            tell(part.stop - part.start)  # where samples are many a block takes long, and an abort must not wait
+
+    particles.follow(rows[order])
+    size = _block_size(len(rows), particles.block or BLOCK, workers)
+    share_out(work, image_blocks(particles, rows[order], size), workers, report)
+    return _together(shares, sums)
+
+
+def _block_size(count: int, most: int, workers: int) -> int:
+    """Return how many particles make a block, so that all workers get about as much to do."""
+    rounds = max(1, -(-count // (most * workers)))
+    return max(1, -(-count // (rounds * workers))) if workers > 1 else most
+
+
+def _together(shares: Sequence[Gathered], sums: Array) -> Gathered:
+    """Return what all workers gathered; each particle is one worker's."""
+    first = shares[0]
+    if len(shares) == 1:
+        return first
+    added = {name: sum(getattr(share, name) for share in shares)
+             for name in ("noise", "cross", "power", "residual", "offset_power", "direction")}
+    return replace(first, sums=sums, **added)
 
 
 _Search = Callable[[np.ndarray, np.ndarray, Operands], Samples]  # rows, their places in the set, operands

@@ -110,7 +110,7 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, band: Band, shif
                         float((by_shift * whole).sum()), images, weights, mass)
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def _to_probabilities(scores, norm, shift_prior, by_orientation, by_shift,  # type: ignore[no-untyped-def]
                       best, top_weight, log_sum):
     """Log likelihoods (n, shifts, orientations), in place, to probabilities; sums over shifts and orientations."""

@@ -6,7 +6,9 @@ log p(image | orientation, shift) = 2 Re⟨S c y, P⟩ − ⟨c², |P|²⟩ + co
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +34,7 @@ SIGNIFICANT = 0.999  # fraction of the probability that is carried on (RELION's 
 _DRAWS = 64  # samples per particle that residual power is taken over
 _MANY = 1000  # significant samples of a particle from which on more than SIGNIFICANT is not asked for
 _Slices = dict[bytes, tuple[Array, Array]]  # by the orientations that they are for
+_NO_TURN = nullcontext()
 _CC_DEPTH = 2000.0  # makes one bin of the significance histogram a hundred-thousandth of a correlation
 
 
@@ -224,7 +227,7 @@ def _scores(operands: Operands, samples: Samples, reference: Reference, band: Ba
 
 
 def expectation(operands: Operands, samples: Samples, reference: Reference, band: Band, shifts: ShiftGrid,
-                sums: Array) -> Outcome:
+                sums: Array, turn: AbstractContextManager[Any] = _NO_TURN) -> Outcome:
     """Score the oversampled samples at the full band and add the block's back-projections to `sums`.
 
     Parameters
@@ -233,11 +236,13 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
         The block, its significant coarse samples, and the pixels of this iteration.
     sums : (threads, …) float32
         Gains the weighted images and squared CTFs.
+    turn
+        Held while the sums are added to, where several threads share them.
     """
     xp, kept = namespace(operands.masked), _Slices()
     values = _scores(operands, samples, reference, band, shifts, kept)
     found = probabilities(values, samples, len(operands), numbers=operands.numbers)
-    cross, power = _accumulate(operands, samples, reference, band, shifts, found, sums, kept)
+    cross, power = _accumulate(operands, samples, reference, band, shifts, found, sums, kept, turn)
     sub, fine = xp.asarray(shifts.sub), xp.asarray(shifts.fine)
     per_sample = values.shape[1] * values.shape[2]
     sample, inner = found.best // per_sample, found.best % per_sample
@@ -252,7 +257,8 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
 
 
 def _accumulate(operands: Operands, samples: Samples, reference: Reference, band: Band, shifts: ShiftGrid,
-                found: _Probabilities, sums: Array, kept: _Slices) -> tuple[Array, Array]:
+                found: _Probabilities, sums: Array, kept: _Slices, turn: AbstractContextManager[Any],
+                ) -> tuple[Array, Array]:
     xp, used, weights, drawn = namespace(found.values), samples, found.values, found.drawn
     if samples.runs()[0].tobytes() not in kept:
         chosen = xp.flatnonzero(weights.any((1, 2)))
@@ -271,7 +277,8 @@ def _accumulate(operands: Operands, samples: Samples, reference: Reference, band
         kernels_of(weights).accumulate(*slices, own, used.particle[rows], used.shift[rows], weights[rows], drawn[rows],
                                        *image, *raw, ctf2, *phase, sub, shell_starts, *data, cross, power)
         filled = _filled(weights[rows], own)
-        reference.insert(sums, numbers[begin:end], filled, (data[0], data[1]), data[2], band)
+        with turn:
+            reference.insert(sums, numbers[begin:end], filled, (data[0], data[1]), data[2], band)
     return cross.sum(0, dtype=xp.float64), power.sum(0, dtype=xp.float64)
 
 

@@ -23,7 +23,7 @@ def empty_sums(radius: int, padding: int = 2) -> np.ndarray:
     return np.zeros((2 * reach + 1, 2 * reach + 1, reach + 1, 3), np.float32)
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def _insert(flat, side, half, matrices, kx, ky, padding, real, imaginary, weight):  # type: ignore[no-untyped-def]
     threads, n, pixels, one = flat.shape[0], matrices.shape[0], kx.size, np.float32(1.0)
     for thread in nb.prange(threads):
@@ -78,7 +78,7 @@ def complete_plane(sums: Array) -> None:
     plane += mates
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def _symmetrise(sums, operators, limit, result):  # type: ignore[no-untyped-def]
     n, half = sums.shape[0], sums.shape[2]
     centre = n // 2

@@ -116,7 +116,7 @@ def _score_shifts(re, im, y_re, y_im, phase_re, phase_im, sub, norm, product_re,
         u += 1
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def score(slice_re, slice_im, starts, particle, shift,  # type: ignore[no-untyped-def]
           image_re, image_im, ctf2, phase_re, phase_im, sub, out):
     """Log-likelihood, up to a constant, of every child and sub-shift of each sample, (samples, children, sub).
@@ -192,7 +192,7 @@ def _add_residuals(w, re, im, y_re, y_im, phase_re, phase_im, c2, shell_starts, 
         power[h] += w * a
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def accumulate(slice_re, slice_im, starts, particle, shift, weights, drawn,  # type: ignore[no-untyped-def]
                image_re, image_im, raw_re, raw_im, ctf2, phase_re, phase_im, sub, shell_starts,
                data_re, data_im, data_weight, cross, power):

@@ -161,7 +161,7 @@ def empty_class_sums(classes: int, radius: int) -> np.ndarray:
     return np.zeros((classes, 2 * reach + 1, reach + 1, 3), np.float32)
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def _lines(transforms, classes, psi, kx, ky, padding, real, imaginary):  # type: ignore[no-untyped-def]
     centre = transforms.shape[1] // 2
     for j in nb.prange(psi.size):
@@ -182,7 +182,7 @@ def _lines(transforms, classes, psi, kx, ky, padding, real, imaginary):  # type:
             imaginary[j, p] = value.imag * sign
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def _insert_lines(sums, classes, psi, kx, ky, padding, real, imaginary, weight):  # type: ignore[no-untyped-def]
     threads, centre, n = sums.shape[0], sums.shape[2] // 2, psi.size
     for thread in nb.prange(threads):

@@ -26,7 +26,7 @@ def _cut(histogram, fraction):  # type: ignore[no-untyped-def]
     return _DEPTH
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def find_cuts(cross, norm, shift_prior, fraction, cuts, counts):  # type: ignore[no-untyped-def]
     """Find, per particle, the log-weight above which lie the samples that hold `fraction` of the probability.
 
@@ -58,7 +58,7 @@ def find_cuts(cross, norm, shift_prior, fraction, cuts, counts):  # type: ignore
         counts[i] = count
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def gather_samples(cross, norm, shift_prior, cuts, offsets, orientation, shift):  # type: ignore[no-untyped-def]
     """Write the samples above the cuts, those of particle i from offsets[i] on."""
     for i in nb.prange(cross.shape[0]):
@@ -72,7 +72,7 @@ def gather_samples(cross, norm, shift_prior, cuts, offsets, orientation, shift):
                     k += 1
 
 
-@nb.njit(parallel=True, cache=True)
+@nb.njit(parallel=True, nogil=True, cache=True)
 def normalise(values, order, starts, fraction, draws, numbers, drawn, best, top_weight, significant, log_sum):  # type: ignore[no-untyped-def]
     """Turn log-weights (samples, children, sub) into probabilities, 0 outside the significant `fraction`, in place.
 

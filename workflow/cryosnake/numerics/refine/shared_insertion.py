@@ -34,7 +34,7 @@ def insert_shared(volume: np.ndarray, matrices: np.ndarray, kx: np.ndarray, ky: 
         _fill(volume, odd, bounds, order, nb.get_num_threads(), matrices, kx, ky, padding, real, imaginary, weight)
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def _find_slabs(matrices, kx, ky, padding, centre, slab, counts):  # type: ignore[no-untyped-def]
     chunks, n = counts.shape[0], matrices.shape[0]
     for chunk in nb.prange(chunks):
@@ -49,7 +49,7 @@ def _find_slabs(matrices, kx, ky, padding, centre, slab, counts):  # type: ignor
                 counts[chunk, number] += 1
 
 
-@nb.njit(parallel=True, cache=True)
+@nb.njit(parallel=True, nogil=True, cache=True)
 def _sort(slab, places, order):  # type: ignore[no-untyped-def]
     chunks, n, pixels = places.shape[0], slab.shape[0], slab.shape[1]
     for chunk in nb.prange(chunks):
@@ -60,7 +60,7 @@ def _sort(slab, places, order):  # type: ignore[no-untyped-def]
                 place[slab[j, p]] += 1
 
 
-@nb.njit(parallel=True, fastmath=True, cache=True)
+@nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def _fill(volume, odd, bounds, order, threads, matrices, kx, ky, padding, real, imaginary,  # type: ignore[no-untyped-def]
           weight):
     centre, pixels, slabs = volume.shape[0] // 2, kx.size, bounds.size - 1

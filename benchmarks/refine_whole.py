@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""A whole Refine3D against relion_refine_mpi --auto_refine: same simulated particles, reference and options.
+
+    python benchmarks/refine_whole.py [--particles 400] [--box 64] [--snr 0.1] [--symmetry D2] [--residues 1500]
+
+Prints for both: the shell at which the final map's FSC with the truth falls below 0.5 (aligned first), mean FSC to
+that of the truth's Nyquist, median angular error and the fraction of poses within 10 degrees (nearest symmetry mate),
+iterations, CPU seconds and peak memory. RELION runs with a leader, which computes nothing and is not counted, and two
+followers of one thread, one per half set; ours with one thread. Hours for more than a thousand particles in C1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+import numpy as np
+
+from cryosnake.io.mrc import read_mrc
+from cryosnake.jobs.refine3d import JOB
+from cryosnake.numerics.alignment import align_maps
+from cryosnake.numerics.euler import angular_distance
+from cryosnake.numerics.fsc import fsc
+from cryosnake.numerics.symmetry import nearest_mate
+from cryosnake.programs import refine3d
+from cryosnake.programs.particles import read_particles
+from cryosnake.programs.simulate_particles import simulate_particles
+
+DIAMETER, LOW_PASS = 180.0, 40.0
+RANK = """
+import json, os, resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+rank = os.environ["OMPI_COMM_WORLD_RANK"]
+json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024], open(f"usage{rank}.json", "w"))
+sys.exit(code)
+"""
+
+
+def ours(symmetry: str) -> tuple[float, float]:
+    """Refine with ours; return CPU seconds (compilation included) and peak memory in MB."""
+    options = SimpleNamespace(**{parameter.name: parameter.default for parameter in JOB.parameters} | {
+        "particle_diameter": DIAMETER, "initial_lowpass": LOW_PASS, "symmetry": symmetry})
+    Path("ours").mkdir()
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    with open("ours/log.txt", "w") as log, contextlib.redirect_stdout(log):
+        refine3d.run(options, {"particles": "particles.star", "reference": "truth/map.mrc"}, "ours",
+                     lambda done, total, message: None)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
+
+
+def theirs(symmetry: str) -> tuple[float, float]:
+    """Refine with RELION; return CPU seconds of its two followers and the peak memory of one in MB."""
+    Path("theirs").mkdir()
+    subprocess.run(["mpirun", "-n", "3", "--oversubscribe", sys.executable, "-c", RANK, "relion_refine_mpi",
+                    "--auto_refine", "--split_random_halves", "--i", "particles.star", "--ref", "truth/map.mrc",
+                    "--o", "theirs/run", "--ini_high", f"{LOW_PASS:g}", "--sym", symmetry, "--particle_diameter",
+                    f"{DIAMETER:g}", "--ctf", "--ctf_corrected_ref", "--flatten_solvent", "--zero_mask", "--norm",
+                    "--scale", "--pad", "2", "--oversampling", "1", "--healpix_order", "2",
+                    "--auto_local_healpix_order", "4", "--offset_range", "5", "--offset_step", "2",
+                    "--low_resol_join_halves", "40", "--j", "1", "--random_seed", "1",
+                    "--dont_combine_weights_via_disc"], check=True, capture_output=True)
+    used = [json.loads(Path(f"usage{rank}.json").read_text()) for rank in (1, 2)]
+    return used[0][0] + used[1][0], max(used[0][1], used[1][1])
+
+
+def report(name: str, cpu: float, memory: float, folder: str, symmetry: str) -> None:
+    """Print how a result compares with the truth."""
+    truth, particles = read_mrc("truth/map.mrc")[0], read_particles(f"{folder}/run_data.star")
+    image = particles.table["rlnImageName"].to_numpy()
+    poses = particles.poses()[np.argsort(image)]
+    true = read_particles("truth/particles.star").poses()
+    errors = angular_distance(nearest_mate(true, poses, symmetry), poses)
+    found = read_mrc(f"{folder}/run_class001.mrc")[0]
+    curve = fsc(align_maps(found, truth)[0], truth)
+    below = np.flatnonzero(curve[1:] < 0.5)
+    shell = int(below[0]) if below.size else len(curve) - 1
+    last = max(int(path.name[6:9]) for path in Path(folder).glob("run_it[0-9][0-9][0-9]_*data.star"))
+    print(f"{name}: FSC 0.5 with the truth to shell {shell} of {len(curve) - 1}, mean FSC {curve[1:].mean():.3f}; "
+          f"median error {np.median(errors):.2f} degrees, {(errors < 10).mean():.3f} within 10; {last} iterations, "
+          f"{cpu:.0f} CPU s, {memory:.0f} MB", flush=True)
+
+
+def main() -> int:
+    """Simulate particles, refine them twice, print both results and the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, kind, default in (("particles", int, 400), ("box", int, 64), ("snr", float, 0.1), ("symmetry", str, "D2"),
+                                ("residues", int, 1500)):
+        parser.add_argument(f"--{name}", type=kind, default=default)
+    parser.add_argument("--relion", choices=("yes", "no"), default="yes")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        simulate_particles(folder, count=given.particles, box=given.box, pixel_size=3.5 * 64 / given.box,
+                           snr=given.snr, symmetry=given.symmetry, residues=given.residues)
+        mine = ours(given.symmetry)
+        report("cryosnake", *mine, "ours", given.symmetry)
+        if given.relion == "yes":
+            other = theirs(given.symmetry)
+            report("RELION", *other, "theirs", given.symmetry)
+            print(f"ratio of CPU seconds {other[0] / mine[0]:.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

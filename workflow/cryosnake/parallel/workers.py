@@ -1,0 +1,121 @@
+"""Blocks of work shared among threads of which each computes with one core.
+
+Threads that share every small step wait for each other at its end; threads with blocks of their own do not. The
+kernels and BLAS let go of Python's lock, so the threads really run at the same time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from importlib import import_module
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Tell = Callable[[int], None]  # of how many more particles are done
+_LOOK = 0.25  # seconds between looks at what the workers told, so that an abort is soon obeyed
+
+
+def workers_available() -> int:
+    """Return how many workers the limit of threads allows; 1 where numba's threads must not be started twice."""
+    import numba
+
+    if numba.config.THREADING_LAYER == "workqueue":
+        return 1
+    try:
+        import_module("numba.np.ufunc.omppool")
+    except ImportError:  # no OpenMP on this computer; numba then shares out each kernel's loop instead
+        return 1
+    return int(numba.get_num_threads())
+
+
+def share_out(work: Callable[[int, Item, Tell], None], items: Iterable[Item], workers: int,
+              report: Callable[[int], None]) -> None:
+    """Let worker i % workers do item i: the same sums in the same order every time.
+
+    Parameters
+    ----------
+    work : callable
+        work(worker, item, tell) does an item; `tell(n)` says that n more particles are done, and may raise to stop.
+    items : iterable
+        Read in this thread, a little ahead of the workers.
+    workers : int
+        1 works in this thread.
+    report : callable
+        Called in this thread with the number of particles done so far; may raise to stop all workers.
+    """
+    if workers == 1:
+        _alone(work, items, report)
+        return
+    from threadpoolctl import threadpool_limits
+
+    team = _Team(workers)
+    try:
+        with threadpool_limits(1):
+            running: deque[Future[None]] = deque()
+            for number, item in enumerate(items):
+                running.append(team.start(work, number % workers, item))
+                while len(running) > 2 * workers:
+                    _settle(running, team, report)
+            while running:
+                _settle(running, team, report)
+    finally:
+        team.dismiss()
+
+
+def _alone(work: Callable[[int, Item, Tell], None], items: Iterable[Item], report: Callable[[int], None]) -> None:
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        report(done)
+
+    for item in items:
+        work(0, item, tell)
+
+
+class _Stopped(Exception):
+    """Another worker, or the main thread, gave up."""
+
+
+class _Team:
+    """One thread per worker, and what they have told."""
+
+    def __init__(self, workers: int) -> None:
+        self._pools = [ThreadPoolExecutor(1, f"worker-{n}", _one_core) for n in range(workers)]
+        self._stop = threading.Event()
+        self.done = [0] * workers  # each written by its worker alone
+
+    def start(self, work: Callable[[int, Item, Tell], None], worker: int, item: Item) -> Future[None]:
+        """Queue an item for a worker."""
+
+        def tell(count: int) -> None:
+            self.done[worker] += count
+            if self._stop.is_set():
+                raise _Stopped
+
+        return self._pools[worker].submit(work, worker, item, tell)
+
+    def dismiss(self) -> None:
+        """Let what runs come to its next `tell`, then end the threads."""
+        self._stop.set()
+        for pool in self._pools:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_core() -> None:
+    import numba
+
+    numba.set_num_threads(1)
+
+
+def _settle(running: deque[Future[None]], team: _Team, report: Callable[[int], None]) -> None:
+    """Wait a little for the workers; pass on what they told, and what went wrong."""
+    finished, _ = wait(running, _LOOK, FIRST_COMPLETED)
+    for future in finished:
+        running.remove(future)
+        future.result()
+    report(sum(team.done))
