@@ -6,8 +6,8 @@
 
 Prints one line per case: CPU milliseconds per particle and iteration of both, their ratio, and the pose error of both.
 RELION gets particles without origins, as we do: given the true ones it would search around them. The local search
-starts from the true orientations, each turned by a random angle of about 2 degrees. Peak memory: ours of this process,
-which has run all cases so far; RELION's of the case that took most.
+starts from the true orientations, each turned by a random angle of about 2 degrees. Peak memory: of our process, which
+has run all cases so far, and of RELION's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import resource
 import subprocess
@@ -40,19 +41,21 @@ from cryosnake.programs.refine_model import iterate
 from cryosnake.programs.simulate_particles import simulate_particles
 
 PIXEL_SIZE, DIAMETER, LOW_PASS = 3.5, 180.0, 15.0
+USAGE = Path(__file__).resolve().parent / "child_usage.py"
 
 
-def cpu_seconds(who: int) -> float:
-    """Return user and system time so far of this process or of its children."""
-    usage = resource.getrusage(who)
+def cpu_seconds() -> float:
+    """Return user and system time so far of this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def timed_relion(words: list[str]) -> float:
-    """Run a program of RELION and return its CPU seconds."""
-    before = cpu_seconds(resource.RUSAGE_CHILDREN)
-    subprocess.run(words, check=True, capture_output=True)
-    return cpu_seconds(resource.RUSAGE_CHILDREN) - before
+    """Run a program of RELION, print its peak memory beside ours and return its CPU seconds."""
+    subprocess.run([sys.executable, str(USAGE), "usage.json", *words], check=True, capture_output=True)
+    seconds, memory = json.loads(Path("usage.json").read_text())
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} / {memory:.0f} MB; ", end="")
+    return float(seconds)
 
 
 def defaults(job, **changed):  # type: ignore[no-untyped-def]
@@ -77,9 +80,9 @@ def global_search(count: int, order: int) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         start = refine3d._start(particles, settings, options, "truth/map.mrc")
     iterate(particles, start, settings, lambda done: None)  # compiles
-    before = cpu_seconds(resource.RUSAGE_SELF)
+    before = cpu_seconds()
     model = iterate(particles, start, settings, lambda done: None)
-    ours = cpu_seconds(resource.RUSAGE_SELF) - before
+    ours = cpu_seconds() - before
     theirs = timed_relion(["relion_refine", "--ref", "truth/map.mrc", "--o", "theirs/run", "--iter", "1", "--K", "1",
                            "--ini_high", f"{LOW_PASS:g}", "--ctf_corrected_ref", "--tau2_fudge", "1", "--sym", "C1",
                            *common(["--healpix_order", str(order)])])
@@ -111,9 +114,9 @@ def local_search(count: int, order: int = 4, sigma: float = 3.67) -> None:
     for statistics in start.statistics:
         statistics.direction = np.ones(1)
     iterate(particles, start, settings, lambda done: None)  # compiles
-    before = cpu_seconds(resource.RUSAGE_SELF)
+    before = cpu_seconds()
     model = iterate(particles, start, settings, lambda done: None)
-    ours = cpu_seconds(resource.RUSAGE_SELF) - before
+    ours = cpu_seconds() - before
     theirs = timed_relion(["relion_refine", "--ref", "truth/map.mrc", "--o", "theirs/local", "--iter", "1", "--K", "1",
                            "--ini_high", f"{LOW_PASS:g}", "--ctf_corrected_ref", "--tau2_fudge", "1", "--sym", "C1",
                            "--sigma_ang", f"{sigma:g}",
@@ -132,9 +135,9 @@ def classification(count: int, classes: int, iterations: int = 8) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         class2d.run(defaults(class2d_job, classes=2, iterations=1), {"particles": "particles.star"}, "ours",
                     lambda done, total, message: None)
-        before = cpu_seconds(resource.RUSAGE_SELF)
+        before = cpu_seconds()
         class2d.run(options, {"particles": "particles.star"}, "ours", lambda done, total, message: None)
-    ours = cpu_seconds(resource.RUSAGE_SELF) - before
+    ours = cpu_seconds() - before
     theirs = timed_relion(["relion_refine", "--o", "theirs/c2d", "--iter", str(iterations), "--K", str(classes),
                            "--tau2_fudge", "2", *common(["--psi_step", "12"])])
     report(f"Class2D, {classes} classes, whole job of {iterations} iterations", ours, theirs, count * iterations)
@@ -163,9 +166,6 @@ def main() -> int:
                  "class2d": lambda: classification(given.particles, given.classes)}
         for name in given.cases:
             cases[name]()
-            peaks = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF,
-                                                                          resource.RUSAGE_CHILDREN))
-            print("    peak memory {:.0f} / {:.0f} MB".format(*peaks), flush=True)
     return 0
 
 

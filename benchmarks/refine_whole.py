@@ -38,14 +38,7 @@ from cryosnake.programs.particles import read_particles
 from cryosnake.programs.simulate_particles import simulate_particles
 
 DIAMETER, LOW_PASS = 180.0, 40.0
-RANK = """
-import json, os, resource, subprocess, sys
-code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-rank = os.environ["OMPI_COMM_WORLD_RANK"]
-json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024], open(f"usage{rank}.json", "w"))
-sys.exit(code)
-"""
+USAGE = Path(__file__).resolve().parent / "child_usage.py"
 
 
 def ours(symmetry: str) -> tuple[float, float]:
@@ -64,8 +57,8 @@ def ours(symmetry: str) -> tuple[float, float]:
 def theirs(symmetry: str) -> tuple[float, float]:
     """Refine with RELION; return CPU seconds of its two followers and the peak memory of one in MB."""
     Path("theirs").mkdir()
-    subprocess.run(["mpirun", "-n", "3", "--oversubscribe", sys.executable, "-c", RANK, "relion_refine_mpi",
-                    "--auto_refine", "--split_random_halves", "--i", "particles.star", "--ref", "truth/map.mrc",
+    subprocess.run(["mpirun", "-n", "3", "--oversubscribe", sys.executable, str(USAGE), "usage{rank}.json",
+                    "relion_refine_mpi", "--auto_refine", "--split_random_halves", "--i", "particles.star", "--ref", "truth/map.mrc",
                     "--o", "theirs/run", "--ini_high", f"{LOW_PASS:g}", "--sym", symmetry, "--particle_diameter",
                     f"{DIAMETER:g}", "--ctf", "--ctf_corrected_ref", "--flatten_solvent", "--zero_mask", "--norm",
                     "--scale", "--pad", "2", "--oversampling", "1", "--healpix_order", "2",
