@@ -57,14 +57,14 @@ def ours(symmetry: str) -> tuple[float, float]:
 def theirs(symmetry: str) -> tuple[float, float]:
     """Refine with RELION; return CPU seconds of its two followers and the peak memory of one in MB."""
     Path("theirs").mkdir()
+    options = ["--auto_refine", "--split_random_halves", "--i", "particles.star", "--ref", "truth/map.mrc", "--o",
+               "theirs/run", "--ini_high", f"{LOW_PASS:g}", "--sym", symmetry, "--particle_diameter", f"{DIAMETER:g}",
+               "--ctf", "--ctf_corrected_ref", "--flatten_solvent", "--zero_mask", "--norm", "--scale", "--pad", "2",
+               "--oversampling", "1", "--healpix_order", "2", "--auto_local_healpix_order", "4", "--offset_range", "5",
+               "--offset_step", "2", "--low_resol_join_halves", "40", "--j", "1", "--random_seed", "1",
+               "--dont_combine_weights_via_disc"]
     subprocess.run(["mpirun", "-n", "3", "--oversubscribe", sys.executable, str(USAGE), "usage{rank}.json",
-                    "relion_refine_mpi", "--auto_refine", "--split_random_halves", "--i", "particles.star", "--ref", "truth/map.mrc",
-                    "--o", "theirs/run", "--ini_high", f"{LOW_PASS:g}", "--sym", symmetry, "--particle_diameter",
-                    f"{DIAMETER:g}", "--ctf", "--ctf_corrected_ref", "--flatten_solvent", "--zero_mask", "--norm",
-                    "--scale", "--pad", "2", "--oversampling", "1", "--healpix_order", "2",
-                    "--auto_local_healpix_order", "4", "--offset_range", "5", "--offset_step", "2",
-                    "--low_resol_join_halves", "40", "--j", "1", "--random_seed", "1",
-                    "--dont_combine_weights_via_disc"], check=True, capture_output=True)
+                    "relion_refine_mpi", *options], check=True, capture_output=True)
     used = [json.loads(Path(f"usage{rank}.json").read_text()) for rank in (1, 2)]
     return used[0][0] + used[1][0], max(used[0][1], used[1][1])
 
