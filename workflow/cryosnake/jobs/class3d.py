@@ -16,6 +16,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
+from cryosnake.jobs.running_options import RUNNING
 
 _STEPS = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees", "1.8 degrees", "0.9 degrees", "0.5 degrees",
           "0.2 degrees", "0.1 degrees")
@@ -78,9 +79,10 @@ JOB = JobType(
         Parameter("continue_from", str, None, "run_itNNN_optimiser.star to go on from.", advanced=True,
                   identity=False, relion="fn_cont"),
         DEVICE,
+        *RUNNING,
     ),
     program="cryosnake.programs.class3d",
-    resources=Resources(threads=2, mem_mb=16000, runtime=720),
+    resources=Resources(threads=2, mem_mb=16000, runtime=720, gpu=True),
     clean=CleanUp(intermediate=("run_it*_data.star", "run_it*_model.star", "run_it*_optimiser.star",
                                 "run_it*_sampling.star", "run_it*_class???.mrc")),
     panels=("class_maps",),

@@ -13,6 +13,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
+from cryosnake.jobs.running_options import RUNNING
 
 JOB = JobType(
     name="initialmodel",
@@ -60,9 +61,10 @@ JOB = JobType(
         Parameter("seed", int, 1, "Seed of all that is random: starts, batches, perturbations.", minimum=0,
                   advanced=True),
         DEVICE,
+        *RUNNING,
     ),
     program="cryosnake.programs.initialmodel",
-    resources=Resources(threads=2, mem_mb=8000, runtime=120),
+    resources=Resources(threads=2, mem_mb=8000, runtime=120, gpu=True),
     clean=CleanUp(intermediate=("run_it*_class???.mrc",)),
     panels=("stages", "initial_map"),
     references=("Cappé & Moulines 2009, J. R. Stat. Soc. B 71, 593-613", "Punjani et al. 2017, Nat. Methods 14, "

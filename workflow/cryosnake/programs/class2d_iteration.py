@@ -32,7 +32,7 @@ from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class2d_batches import WHOLE_AT_END, batch_rows, batch_sizes, step_size, updates_until
 from cryosnake.programs.class2d_model import Classification, Settings2D, best_resolution, next_size, plane_grid
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Gathered, Pass, expect, thread_sums, update_statistics
+from cryosnake.programs.refine_estep import Gathered, Pass, all_threads, expect, thread_sums, update_statistics
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
@@ -76,7 +76,7 @@ def _update(particles: Particles, model: Classification, settings: Settings2D, n
             prior = _prior(model, grid, step)
             sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape, references.transforms)
             gathered = expect(particles, mine, model.state, model.statistics, references, plan, prior, sums, told)
-        gathered.sums = gathered.sums.sum(0, keepdims=True)
+        gathered.sums = all_threads(gathered.sums)
         return gathered
 
     gathered = expect_on_ranks(particles, [rows], model.state, work, report)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.numerics.backend import to_device
 from cryosnake.numerics.refine.classes import class_shells
 from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.maximisation import low_pass
 from cryosnake.numerics.refine.references import map_reference
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class3d_files import read_classification, write_classes
 from cryosnake.programs.class3d_model import (
     Classification3D,
@@ -26,7 +28,8 @@ from cryosnake.programs.class3d_model import (
     pass_of,
 )
 from cryosnake.programs.class3d_scale import scale_at_poses
-from cryosnake.programs.particles import Particles, read_particles, refuse_gpu, require_diameter, require_members
+from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.reference_maps import order_of, read_map, reference_names, solvent_mask
 from cryosnake.programs.refine_estep import reference_scale
 from cryosnake.programs.refine_model import image_mask
@@ -44,21 +47,26 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     CryosnakeError
         when an input cannot be used
     """
-    refuse_gpu(options.device)
-    particles = read_particles(inputs["particles"], need_ctf=options.ctf)
-    names = reference_names(inputs["reference"], options.classes)
+    with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
+        _classify(particles, options, inputs, Path(out) / "run", progress)
+
+
+def _classify(particles: Particles, options: Any, inputs: Mapping[str, str | Path], root: Path, progress: Report,
+              ) -> None:
+    names, ranks = reference_names(inputs["reference"], options.classes), particles.ranks
     mask = str(inputs["mask"]) if "mask" in inputs else None
     settings = _settings(particles, options, len(names), mask)
-    root = Path(out) / "run"
     if options.continue_from:
-        model = read_classification(options.continue_from, particles, settings)
+        model = lead(ranks, lambda: read_classification(options.continue_from, particles, settings))
         print(f"Continuing after iteration {model.iteration} of {options.continue_from}")
     else:
-        model = _start(particles, settings, options, names)
-        write_classes(particles, model, settings, root, options, mask)
+        model = lead(ranks, lambda: _start(particles, settings, options, names))
+        if ranks.rank == 0:
+            write_classes(particles, model, settings, root, options, mask)
     while model.iteration < options.iterations:
         model = _one(particles, model, settings, options, progress)
-        write_classes(particles, model, settings, root, options, mask)
+        if ranks.rank == 0:
+            write_classes(particles, model, settings, root, options, mask)
         model.size = next_size(particles, model.ssnr, settings)
 
 
@@ -139,7 +147,7 @@ def _rescale(particles: Particles, model: Classification3D, settings: Settings3D
     rows = np.random.default_rng([settings.seed, 1]).permutation(len(particles))
     plan, grid = pass_of(particles, model, settings), grid_of(replace(settings, sigma=0.0), 0.0, 1)
     for number, volume in enumerate(model.volumes):
-        reference = map_reference(volume[None], plan.size, grid)
+        reference = map_reference(to_device(volume[None], particles.device), plan.size, grid)
         measure = reference_scale if settings.align and settings.sigma == 0 else scale_at_poses
         scale = measure(particles, rows, model.state, model.statistics, reference, plan)
         if not np.isfinite(scale) or scale <= 0:

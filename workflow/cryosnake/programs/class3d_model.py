@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cryosnake.numerics.backend import to_device, to_numpy
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.refine.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.bands import full_band
@@ -18,10 +19,12 @@ from cryosnake.numerics.refine.reconstruction import mean_weight
 from cryosnake.numerics.refine.references import MapReference, map_reference
 from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.numerics.symmetry import nearest_mate, operators
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class3d_search import gather
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import Gathered, Pass, prepare_block, update_statistics
 from cryosnake.programs.refine_model import image_mask
+from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 _GROWTH = 10  # shells that the images reach beyond the best class
@@ -103,9 +106,10 @@ def pass_of(particles: Particles, model: Classification3D, settings: Settings3D)
                 settings.seed + model.iteration, settings.diameter)
 
 
-def reference_of(model: Classification3D, settings: Settings3D, size: int) -> MapReference:
-    """Return all classes' maps as references of the search."""
-    return map_reference(model.volumes, size, grid_of(settings, model.perturbation, settings.classes))
+def reference_of(particles: Particles, model: Classification3D, settings: Settings3D, size: int) -> MapReference:
+    """Return all classes' maps as references of the search, where the particles' images are worked on."""
+    volumes = to_device(model.volumes, particles.device)
+    return map_reference(volumes, size, grid_of(settings, model.perturbation, settings.classes))
 
 
 def iterate(particles: Particles, model: Classification3D, settings: Settings3D, report: Callable[[int], None],
@@ -114,17 +118,28 @@ def iterate(particles: Particles, model: Classification3D, settings: Settings3D,
     iteration = model.iteration + 1
     rng = np.random.default_rng([settings.seed, iteration])
     model = replace(model, iteration=iteration, state=model.state.copy(), perturbation=float(rng.uniform(-0.5, 0.5)))
-    before, old = model.state.copy(), model.statistics
-    plan, reference = pass_of(particles, model, settings), reference_of(model, settings, model.size)
+    before, everyone = model.state.copy(), np.arange(len(particles))
+    plan, reference = pass_of(particles, model, settings), reference_of(particles, model, settings, model.size)
     drawn = iteration == 1 and settings.one_reference and settings.classes > 1
     seeds = random_classes(len(particles), settings) if drawn else None
-    gathered = gather(particles, model.state, old, reference, plan, settings.align, seeds, report)
+
+    def work(_: int, rows: np.ndarray, told: Callable[[int], None]) -> Gathered:
+        return gather(particles, rows, model.state, model.statistics, reference, plan, settings.align, seeds, told)
+
+    found = expect_on_ranks(particles, [everyone], model.state, work, report)
+    return lead(particles.ranks, lambda: _learnt(particles, model, settings, before, found[0], reference, plan))
+
+
+def _learnt(particles: Particles, model: Classification3D, settings: Settings3D, before: Assignments,
+            gathered: Gathered, reference: MapReference, plan: Pass) -> Classification3D:
+    """Complete the model, in place, from what the expectation step gathered."""
+    old = model.statistics
     scales = group_scales(gathered.cross, gathered.power, particles.group, old.scale)
     model.statistics = update_statistics(particles, np.arange(len(particles)), gathered, old, model.state,
                                          full_band(particles.box), scales)
     model.statistics.direction = _direction(gathered, settings)
     model.change = _changes(before, model.state, settings.symmetry)
-    _maximise(particles, model, settings, gathered.sums, reference.transforms)
+    _maximise(particles, model, settings, gathered.sums, to_numpy(reference.transforms))
     model.accuracy = measure_accuracy(particles, model, settings, plan)
     return model
 
@@ -181,6 +196,7 @@ def measure_accuracy(particles: Particles, model: Classification3D, settings: Se
             continue
         rows = np.sort(rng.choice(members, min(_ACCURACY_PARTICLES, len(members)), replace=False))
         block = prepare_block(particles, rows, model.state, model.statistics, plan)
-        transform = map_reference(model.volumes[number][None], plan.size, grid_of(settings, 0.0, 1)).transforms[0]
-        found.append(estimate_accuracy(transform, model.state.pose[rows], np.sqrt(block.operands.ctf2), band, rng))
+        volume = to_device(model.volumes[number][None], particles.device)
+        transform = map_reference(volume, plan.size, grid_of(settings, 0.0, 1)).transforms[0]
+        found.append(estimate_accuracy(transform, model.state.pose[rows], block.operands.ctf2**0.5, band, rng))
     return tuple(found)

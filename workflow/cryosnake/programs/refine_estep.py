@@ -162,7 +162,7 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     """
     band = full_band(particles.box).cut(plan.size)
     search = _searcher(particles, state, reference, plan, log_prior)
-    gathered = _empty(particles, rows, statistics, sums)
+    gathered = empty_gathered(particles, rows, statistics, sums)
     order = _by_orientation(state.pose[rows]) if isinstance(reference.grid, SphereGrid) else np.arange(len(rows))
     particles.follow(rows[order])
     for where, images in image_blocks(particles, rows[order], particles.block or BLOCK):
@@ -209,7 +209,8 @@ def _by_orientation(poses: np.ndarray, order: int = 3) -> np.ndarray:
     return np.argsort(pixel, kind="stable")
 
 
-def _empty(particles: Particles, rows: np.ndarray, statistics: Statistics, sums: Array) -> Gathered:
+def empty_gathered(particles: Particles, rows: np.ndarray, statistics: Statistics, sums: Array) -> Gathered:
+    """Return what was gathered over `rows` before the first of them."""
     zeros = np.zeros(len(rows))
     counts = np.bincount(particles.optics[rows], minlength=len(statistics.noise))
     return Gathered(sums, np.zeros_like(statistics.noise), counts, zeros.copy(), zeros.copy(), zeros.copy(), 0.0,
@@ -281,11 +282,22 @@ def thread_sums(shape: tuple[int, ...], like: Array | None = None) -> Array:
 
 
 def map_sums(classes: int, radius: int, like: Array) -> Array:
-    """Return zeros for the sums of maps: a volume per thread, or one that the threads share where that is too much."""
-    one = empty_map_sums(classes, radius)
-    if is_gpu(like) or one.nbytes * parts_of_sums(like) <= _SUM_BYTES:
-        return thread_sums(one.shape, like)
-    return one[None]
+    """Return zeros for the sums of maps: a volume per thread, or one that the threads share where that is too much.
+
+    In memory the class comes first, so that the volumes of one class, which a kernel takes, are contiguous.
+    """
+    one = empty_map_sums(1, radius)
+    if is_gpu(like):
+        return thread_sums((classes, *one.shape[1:]), like)
+    threads = parts_of_sums(like)
+    if classes * one.nbytes * threads > _SUM_BYTES:
+        threads = 1
+    return np.zeros((classes, threads, *one.shape[1:]), np.float32).swapaxes(0, 1)
+
+
+def all_threads(sums: Array) -> Array:
+    """Return the sums (1, …) of all threads (threads, …)."""
+    return sums.sum(0, keepdims=True) if len(sums) > 1 else sums
 
 
 def update_statistics(particles: Particles, rows: np.ndarray, gathered: Gathered, statistics: Statistics,

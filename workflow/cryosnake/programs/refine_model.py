@@ -29,7 +29,15 @@ from cryosnake.numerics.refine.schedule import Progress, Sampling, coarse_size
 from cryosnake.numerics.symmetry import nearest_mate, operators
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Gathered, Pass, expect, map_sums, prepare_block, update_statistics
+from cryosnake.programs.refine_estep import (
+    Gathered,
+    Pass,
+    all_threads,
+    expect,
+    map_sums,
+    prepare_block,
+    update_statistics,
+)
 from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
 
@@ -154,8 +162,7 @@ def _expect_half(particles: Particles, model: Refinement, settings: Settings, pl
         prior = np.log(np.repeat(statistics.direction, grid.psi_count)).astype(np.float32)
     gathered = expect(particles, rows, model.state, statistics, reference, plan, prior,
                       map_sums(1, plan.size // 2, reference.transforms), report)
-    if len(gathered.sums) > 1:
-        gathered.sums = gathered.sums.sum(0, keepdims=True)  # frees the threads' volumes
+    gathered.sums = all_threads(gathered.sums)
     return gathered
 
 
