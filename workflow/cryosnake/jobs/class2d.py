@@ -54,7 +54,8 @@ JOB = JobType(
                   "look blurred.", advanced=True, relion="ctf_intact_first_peak"),
         Parameter("zero_mask", bool, True, "Set what is outside the particle's mask to 0; otherwise to noise.",
                   relion="do_zero_mask"),
-        Parameter("highres_limit", float, None, "Use data to this resolution only. Not set: to what the classes reach.",
+        Parameter("highres_limit", float, None, "Classify and align with data to this resolution only, against classes "
+                  "of noise; the classes themselves still go as far as the data do. Not set: to what they reach.",
                   unit="Å", minimum=1, advanced=True, relion="highres_limit"),
         Parameter("center_classes", bool, True, "Keep the averages' centres of mass in the middle.",
                   relion="do_center"),

@@ -64,8 +64,9 @@ JOB = JobType(
                   minimum=0, maximum=30, relion="offset_range"),
         Parameter("offset_step", float, 1.0, "Step of the shifts, after oversampling.", unit="pixels", minimum=0.1,
                   maximum=5, relion="offset_step"),
-        Parameter("highres_limit", float, None, "Use data to this resolution only, against classes of noise. Not set: "
-                  "to what the classes reach.", unit="Å", minimum=1, relion="highres_limit"),
+        Parameter("highres_limit", float, None, "Classify and align with data to this resolution only, against classes "
+                  "of noise; the classes themselves still go as far as the data do. Not set: to what they reach.",
+                  unit="Å", minimum=1, relion="highres_limit"),
         Parameter("zero_mask", bool, True, "Set what is outside the particle's mask to 0; otherwise to noise.",
                   relion="do_zero_mask"),
         Parameter("ctf", bool, True, "Correct for the CTF.", relion="do_ctf_correction"),

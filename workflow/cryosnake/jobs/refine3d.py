@@ -61,6 +61,8 @@ JOB = JobType(
                   "finely as each predicts the other (in the spirit of non-uniform refinement); for particles with "
                   "flexible or disordered parts, membrane proteins above all. Needs a mask that holds them.",
                   advanced=True),
+        Parameter("highres_limit", float, None, "Search orientations with data to this resolution only; the maps still "
+                  "go as far as the data do. Not set: to what the halves reach.", unit="Å", minimum=1, advanced=True),
         Parameter("zero_mask", bool, True, "Set what is outside the particle's mask to 0; otherwise to noise.",
                   relion="do_zero_mask"),
         Parameter("ctf", bool, True, "Correct for the CTF.", relion="do_ctf_correction"),

@@ -140,7 +140,7 @@ def _start(particles: Particles, settings: Settings2D) -> Classification:
           f"{grid.step:g}°, {len(shift_grid(settings.offset_range, settings.offset_step).coarse)} shifts; "
           + (f"mini-batches of {sizes.min()} particles and more, then all: {passes:.1f} passes in place of "
              f"{settings.iterations}" if settings.gradient else "all particles in every iteration"), flush=True)
-    return Classification(0, state, statistics, averages, ssnr, next_size(particles, ssnr, settings),
+    return Classification(0, state, statistics, averages, ssnr, next_size(particles, ssnr),
                           np.zeros_like(ssnr), rows)
 
 

@@ -67,7 +67,7 @@ def _classify(particles: Particles, options: Any, inputs: Mapping[str, str | Pat
         model = _one(particles, model, settings, options, progress)
         if ranks.rank == 0:
             write_classes(particles, model, settings, root, options, mask)
-        model.size = next_size(particles, model.ssnr, settings)
+        model.size = next_size(particles, model.ssnr)
 
 
 def _one(particles: Particles, model: Classification3D, settings: Settings3D, options: Any, progress: Report,
@@ -117,7 +117,7 @@ def _start(particles: Particles, settings: Settings3D, options: Any, names: list
     statistics.direction = flat_direction(settings)
     shell = min(max(int(box * pixel / options.initial_lowpass), 2), box // 2)
     ssnr = np.tile(np.where(np.arange(box // 2 + 1) <= shell, 10.0, 0.0), (settings.classes, 1))
-    model = Classification3D(0, state, statistics, np.stack(volumes), ssnr, next_size(particles, ssnr, settings),
+    model = Classification3D(0, state, statistics, np.stack(volumes), ssnr, next_size(particles, ssnr),
                              np.zeros((settings.classes, 1)))
     if not options.reference_absolute_greyscale:
         _rescale(particles, model, settings)

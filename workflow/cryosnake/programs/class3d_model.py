@@ -23,6 +23,7 @@ from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class3d_search import gather
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import Gathered, Pass, prepare_block, update_statistics
+from cryosnake.programs.refine_limit import seen_to, shell_of
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
@@ -48,7 +49,7 @@ class Settings3D:
     use_ctf: bool
     intact_first_peak: bool
     zero_mask: bool
-    highres_limit: float  # Å; 0 for none
+    highres_limit: float  # Å, of the expectation step; 0 for none
     seed: int
     solvent: np.ndarray  # (box, box, box) float32
 
@@ -99,7 +100,8 @@ def flat_direction(settings: Settings3D) -> np.ndarray:
 def pass_of(particles: Particles, model: Classification3D, settings: Settings3D) -> Pass:
     """Return how an iteration searches."""
     step = grid_of(settings, 0.0, 1).step
-    coarse = coarse_size(step, settings.diameter, particles.pixel_size, particles.box, model.size, False)
+    reach = min(model.size, 2 * shell_of(particles, settings.highres_limit))
+    coarse = coarse_size(step, settings.diameter, particles.pixel_size, particles.box, reach, False)
     shifts = shift_grid(settings.offset_range, settings.offset_step, model.perturbation)
     return Pass(model.size, coarse, shifts, settings.sigma, settings.use_ctf, settings.intact_first_peak,
                 settings.zero_mask, image_mask(particles, settings.diameter), model.ssnr.max(0) > 3.0,
@@ -120,11 +122,12 @@ def iterate(particles: Particles, model: Classification3D, settings: Settings3D,
     model = replace(model, iteration=iteration, state=model.state.copy(), perturbation=float(rng.uniform(-0.5, 0.5)))
     before, everyone = model.state.copy(), np.arange(len(particles))
     plan, reference = pass_of(particles, model, settings), reference_of(particles, model, settings, model.size)
+    seen = seen_to(particles, reference, settings.highres_limit)
     drawn = iteration == 1 and settings.one_reference and settings.classes > 1
     seeds = random_classes(len(particles), settings) if drawn else None
 
     def work(_: int, rows: np.ndarray, told: Callable[[int], None]) -> Gathered:
-        return gather(particles, rows, model.state, model.statistics, reference, plan, settings.align, seeds, told)
+        return gather(particles, rows, model.state, model.statistics, seen, plan, settings.align, seeds, told)
 
     found = expect_on_ranks(particles, [everyone], model.state, work, report)
     return lead(particles.ranks, lambda: _learnt(particles, model, settings, before, found[0], reference, plan))
@@ -176,12 +179,9 @@ def _maximise(particles: Particles, model: Classification3D, settings: Settings3
     model.weight = np.stack(weights)
 
 
-def next_size(particles: Particles, ssnr: np.ndarray, settings: Settings3D) -> int:
+def next_size(particles: Particles, ssnr: np.ndarray) -> int:
     """Return the number of Fourier pixels for the next iteration: the best class's and ten shells more."""
-    shell = int(class_shells(ssnr).max()) + _GROWTH
-    if settings.highres_limit > 0:
-        shell = min(shell, max(int(particles.box * particles.pixel_size / settings.highres_limit), 1))
-    return min(2 * shell, particles.box)
+    return min(2 * (int(class_shells(ssnr).max()) + _GROWTH), particles.box)
 
 
 def measure_accuracy(particles: Particles, model: Classification3D, settings: Settings3D, plan: Pass,
@@ -197,6 +197,7 @@ def measure_accuracy(particles: Particles, model: Classification3D, settings: Se
         rows = np.sort(rng.choice(members, min(_ACCURACY_PARTICLES, len(members)), replace=False))
         block = prepare_block(particles, rows, model.state, model.statistics, plan)
         volume = to_device(model.volumes[number][None], particles.device)
-        transform = map_reference(volume, plan.size, grid_of(settings, 0.0, 1)).transforms[0]
+        reference = map_reference(volume, plan.size, grid_of(settings, 0.0, 1))
+        transform = seen_to(particles, reference, settings.highres_limit).transforms[0]
         found.append(estimate_accuracy(transform, model.state.pose[rows], block.operands.ctf2**0.5, band, rng))
     return tuple(found)

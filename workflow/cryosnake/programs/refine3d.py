@@ -123,7 +123,7 @@ def _settings(particles: Particles, options: Any, mask: str | Path | None) -> Se
     solvent = solvent_mask(mask, options.particle_diameter, particles)
     return Settings(options.symmetry, options.particle_diameter, order_of(options.local_sampling, "local_sampling"),
                     options.ctf, options.ctf_intact_first_peak, options.zero_mask, options.seed, solvent,
-                    options.solvent_fsc, options.local_regularisation)
+                    options.solvent_fsc, options.local_regularisation, options.highres_limit or 0.0)
 
 
 def _start(particles: Particles, settings: Settings, options: Any, reference: str | Path) -> Refinement:
