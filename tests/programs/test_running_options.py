@@ -79,7 +79,7 @@ def _agree_particles(first: str, second: str) -> None:
         np.testing.assert_allclose(one.column(label), other.column(label), rtol=EDGE)
 
 
-@pytest.mark.parametrize("case", ["preread", "scratch", "pooled", "disc", "rank0_reads"])
+@pytest.mark.parametrize("case", ["preread", "scratch", "pooled", "disc", "rank0_reads", "little_memory"])
 def test_one_rank(inside, case) -> None:
     (inside / f"{case}_1").mkdir()
     run(case, f"{case}_1")

@@ -9,6 +9,9 @@ RUNNING = (
               "Not set: all that are there, dealt out to the ranks.", identity=False, relion="gpu_ids"),
     Parameter("pooled", int, None, "Particles that are computed together; fewer take less memory.", minimum=1,
               maximum=10_000, advanced=True, identity=False, relion="nr_pool"),
+    Parameter("memory", float, None, "Memory that the job may take on each computer. Not set: four fifths of what is "
+              "free when it starts, and of what SLURM or a container allows.", unit="GB", minimum=0.1, maximum=100_000,
+              advanced=True, identity=False),
     Parameter("parallel_io", bool, True, "Every rank reads its own images; otherwise rank 0 reads for all.",
               advanced=True, identity=False, relion="do_parallel_discio"),
     Parameter("preread", bool, False, "Read all images into memory first, once on each computer: particles × box² × "

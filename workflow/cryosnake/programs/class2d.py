@@ -16,7 +16,7 @@ from cryosnake.numerics.refine.images import shift_images
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, pays, updates_until
 from cryosnake.programs.class2d_files import read_classification, write_classes, write_unmasked
-from cryosnake.programs.class2d_iteration import first_seeds, iterate
+from cryosnake.programs.class2d_iteration import first_seeds, iterate, search_plan
 from cryosnake.programs.class2d_model import (
     FIRST_RESOLUTION,
     Classification,
@@ -29,6 +29,7 @@ from cryosnake.programs.class2d_validation import Validation, validate
 from cryosnake.programs.particle_images import open_particles
 from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.refine_model import image_mask
+from cryosnake.programs.refine_plan import say_plan
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
 Report = Callable[[int, int, str], None]
@@ -56,6 +57,9 @@ def _classify(particles: Particles, options: Any, root: Path, progress: Report) 
         model = lead(ranks, lambda: _start(particles, settings))
         if ranks.rank == 0:
             write_classes(particles, model, settings, root, options)
+    if ranks.rank == 0:
+        grid, plan = search_plan(particles, model, settings)
+        say_plan(particles, plan, grid, len(model.rows), model.state)
     while model.iteration < options.iterations:
         model = _one(particles, model, settings, progress)
         last = model.iteration == options.iterations

@@ -33,6 +33,7 @@ from cryosnake.programs.particles import Particles, require_diameter, require_me
 from cryosnake.programs.reference_maps import order_of, read_map, reference_names, solvent_mask
 from cryosnake.programs.refine_estep import reference_scale
 from cryosnake.programs.refine_model import image_mask
+from cryosnake.programs.refine_plan import say_plan, say_plan_at_poses
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
 Report = Callable[[int, int, str], None]
@@ -63,11 +64,21 @@ def _classify(particles: Particles, options: Any, inputs: Mapping[str, str | Pat
         model = lead(ranks, lambda: _start(particles, settings, options, names))
         if ranks.rank == 0:
             write_classes(particles, model, settings, root, options, mask)
+    if ranks.rank == 0:
+        _say_plan(particles, model, settings)
     while model.iteration < options.iterations:
         model = _one(particles, model, settings, options, progress)
         if ranks.rank == 0:
             write_classes(particles, model, settings, root, options, mask)
         model.size = next_size(particles, model.ssnr)
+
+
+def _say_plan(particles: Particles, model: Classification3D, settings: Settings3D) -> None:
+    plan = pass_of(particles, model, settings)
+    if settings.align:
+        say_plan(particles, plan, grid_of(settings, 0.0, settings.classes), len(particles), model.state)
+    else:
+        say_plan_at_poses(particles, plan, settings.classes)
 
 
 def _one(particles: Particles, model: Classification3D, settings: Settings3D, options: Any, progress: Report,

@@ -22,11 +22,13 @@ from cryosnake.programs.initialmodel_model import (
     first_model,
     impose_symmetry,
     likelihood,
+    say_stage,
     use_batch,
 )
 from cryosnake.programs.initialmodel_verdict import Verdict, judge, map_agreement
 from cryosnake.programs.particle_images import open_particles
 from cryosnake.programs.particles import Particles, require_diameter, require_members
+from cryosnake.programs.refine_state import first_assignments
 
 Report = Callable[[int, int, str], None]
 _CHOICE = (0.35, 0.6)  # parts of the way between which one start is chosen: when its poses become definite
@@ -56,6 +58,8 @@ def _make_model(particles: Particles, options: Any, root: Path, progress: Report
           f"{small.pixel_size:.2f} Å); {settings.classes} map(s), symmetry {settings.symmetry}, "
           f"{options.starts} start(s)", flush=True)
     tell = _counter(particles, options, progress)
+    if small.ranks.rank == 0:
+        say_stage(small, settings, _stage(options.iterations - 1, options), first_assignments(small))
     model, step, agreements = _best_start(small, settings, options, tell)
     save = partial(write_maps, particles, small, root=root)
     model, symmetry = _grow(small, model, settings, options, step, tell, save)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cryosnake.numerics.fourier_crop import resample_image
+from cryosnake.numerics.refine.budget import budget
 from cryosnake.programs.particles import Particles
 
 _MARGIN = 1.25  # Nyquist over the finest frequency in use
@@ -20,7 +21,7 @@ def small_particles(particles: Particles, resolution: float) -> Particles:
     length = particles.box * particles.pixel_size
     box = min(2 * int(np.ceil(_MARGIN * length / resolution)), particles.box)
     small = replace(particles, box=box, pixel_size=length / box, cache={})
-    if len(particles) * box**2 * 4 > _RESIDENT_BYTES:
+    if len(particles) * box**2 * 4 > min(_RESIDENT_BYTES, budget().total // 4):
         return replace(small, source=lambda rows: _cut(particles, rows, box))
     return replace(small, source=_kept_source(particles, box), follow=lambda rows: None)  # nothing to read ahead
 

@@ -32,6 +32,7 @@ from cryosnake.programs.refine_estep import (
     prepare_block,
 )
 from cryosnake.programs.refine_model import MASK_EDGE, image_mask
+from cryosnake.programs.refine_plan import say_plan
 from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics, first_assignments, first_statistics
 
@@ -140,6 +141,13 @@ def use_batch(particles: Particles, model: Model, settings: Settings, stage: Sta
         return model
 
     return lead(particles.ranks, learnt)
+
+
+def say_stage(particles: Particles, settings: Settings, stage: Stage, state: Assignments) -> None:
+    """Print what a mini-batch does, and what memory it needs."""
+    plan = _pass_of(particles, settings, stage, shells_to(particles, stage.resolution), 0.0)
+    grid = sphere_grid(stage.order, settings.symmetry, 0.0, classes=settings.classes)
+    say_plan(particles, plan, grid, min(stage.batch, len(particles)), state)
 
 
 def _is_dense(model: Model, stage: Stage) -> bool:

@@ -32,9 +32,11 @@ from cryosnake.programs.refine_model import (
     iterate,
     measure_accuracy,
     next_size,
+    pass_of,
     resolution,
     resolution_shell,
 )
+from cryosnake.programs.refine_plan import say_plan
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
 Report = Callable[[int, int, str], None]
@@ -61,17 +63,26 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
         model = _schedule(model, settings)
     else:
         model = lead(ranks, lambda: _start(particles, settings, options, inputs["reference"]))
+    _say_plan(particles, model, settings)
     while not (model.progress.converged or model.iteration >= options.max_iterations):
         model = _one(particles, model, settings, progress, last=False)
         if ranks.rank == 0:
             write_iteration(particles, model, settings, Path(out) / "run", options)
-        model = _schedule(model, settings)
+        before, model = model.sampling.order, _schedule(model, settings)
+        if model.sampling.order != before:
+            _say_plan(particles, model, settings)
     if not model.progress.converged:
         print(f"Stopping after {model.iteration} iterations (max_iterations) without convergence")
     model = _one(particles, model, settings, progress, last=True)
     if ranks.rank == 0:
         write_final(particles, model, settings, Path(out) / "run", options)
     print(f"Resolution of the unmasked half maps: {resolution(model, particles, 0.143):.2f} Å (FSC 0.143)")
+
+
+def _say_plan(particles: Particles, model: Refinement, settings: Settings) -> None:
+    if particles.ranks.rank == 0:
+        plan, grid = pass_of(particles, model, settings, model.size), grid_of(settings, model.sampling, 0.0)
+        say_plan(particles, plan, grid, len(particles), model.state)
 
 
 def _one(particles: Particles, model: Refinement, settings: Settings, progress: Report, last: bool) -> Refinement:

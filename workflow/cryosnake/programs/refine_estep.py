@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from cryosnake.numerics import healpix
 from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band, full_band
+from cryosnake.numerics.refine.budget import budget
 from cryosnake.numerics.refine.dispatch import parts_of_sums
 from cryosnake.numerics.refine.expectation import (
     Operands,
@@ -31,7 +32,6 @@ from cryosnake.programs.device_images import image_blocks, images_on_device
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_state import Assignments, Statistics
 
-_SUM_BYTES = 1 << 29  # of all threads' volumes of sums
 BLOCK = 256  # particles at a time on a CPU
 
 
@@ -289,10 +289,13 @@ def map_sums(classes: int, radius: int, like: Array) -> Array:
     one = empty_map_sums(1, radius)
     if is_gpu(like):
         return thread_sums((classes, *one.shape[1:]), like)
-    threads = parts_of_sums(like)
-    if classes * one.nbytes * threads > _SUM_BYTES:
-        threads = 1
+    threads = own_volumes(classes * one.nbytes, parts_of_sums(like))
     return np.zeros((classes, threads, *one.shape[1:]), np.float32).swapaxes(0, 1)
+
+
+def own_volumes(size: int, threads: int) -> int:
+    """Return how many volumes of `size` bytes there are: one for each thread, or one that all share."""
+    return threads if size * threads <= budget().sums else 1
 
 
 def all_threads(sums: Array) -> Array:
