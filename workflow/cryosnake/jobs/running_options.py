@@ -12,6 +12,8 @@ RUNNING = (
     Parameter("memory", float, None, "Memory that the job may take on each computer. Not set: four fifths of what is "
               "free when it starts, and of what SLURM or a container allows.", unit="GB", minimum=0.1, maximum=100_000,
               advanced=True, identity=False),
+    Parameter("pictures", bool, True, "Draw iterations, run_itNNN.png, as long as that takes no more than 2 % of the "
+              "time, and the last one.", advanced=True, identity=False),
     Parameter("parallel_io", bool, True, "Every rank reads its own images; otherwise rank 0 reads for all.",
               advanced=True, identity=False, relion="do_parallel_discio"),
     Parameter("preread", bool, False, "Read all images into memory first, once on each computer: particles × box² × "

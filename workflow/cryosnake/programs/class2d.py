@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import scipy.fft
 
 from cryosnake.numerics.refine.class_ranking import KEEP
+from cryosnake.numerics.refine.classes import class_shells
 from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.images import shift_images
 from cryosnake.parallel.ranks import lead
@@ -26,6 +28,7 @@ from cryosnake.programs.class2d_model import (
     plane_grid,
 )
 from cryosnake.programs.class2d_validation import Validation, validate
+from cryosnake.programs.iteration_pictures import Pictures
 from cryosnake.programs.particle_images import open_particles
 from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.refine_model import image_mask
@@ -57,6 +60,7 @@ def _classify(particles: Particles, options: Any, root: Path, progress: Report) 
         model = lead(ranks, lambda: _start(particles, settings))
         if ranks.rank == 0:
             write_classes(particles, model, settings, root, options)
+    pictures = Pictures(options.pictures)
     if ranks.rank == 0:
         grid, plan = search_plan(particles, model, settings)
         say_plan(particles, plan, grid, len(model.rows), model.state)
@@ -66,10 +70,20 @@ def _classify(particles: Particles, options: Any, root: Path, progress: Report) 
         validation = _validated(particles, model, settings) if last else None
         if ranks.rank == 0 and (last or _to_be_written(particles, model)):
             write_classes(particles, model, settings, root, options, validation)
+            pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model), last)
         if validation is not None:
             _print_ranking(particles, model, validation)
     if ranks.rank == 0 and model.unmasked.size:
         write_unmasked(particles, model, root)
+
+
+def _picture(particles: Particles, model: Classification) -> Any:
+    from cryosnake.report.iteration_panel import class_picture
+
+    counts = np.bincount(model.state.klass, minlength=len(model.averages))
+    resolutions = particles.box * particles.pixel_size / class_shells(model.ssnr)
+    return class_picture(model.averages, counts, resolutions, f"iteration {model.iteration}: {len(particles):,} "
+                         f"particles in {(counts > 0).sum()} classes, best {resolutions.min():.1f} Å")
 
 
 def _validated(particles: Particles, model: Classification, settings: Settings2D) -> Validation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from cryosnake.programs.class3d_model import (
     pass_of,
 )
 from cryosnake.programs.class3d_scale import scale_at_poses
+from cryosnake.programs.iteration_pictures import Pictures, views
 from cryosnake.programs.particle_images import open_particles
 from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.reference_maps import order_of, read_map, reference_names, solvent_mask
@@ -64,13 +66,27 @@ def _classify(particles: Particles, options: Any, inputs: Mapping[str, str | Pat
         model = lead(ranks, lambda: _start(particles, settings, options, names))
         if ranks.rank == 0:
             write_classes(particles, model, settings, root, options, mask)
+    pictures = Pictures(options.pictures)
     if ranks.rank == 0:
         _say_plan(particles, model, settings)
     while model.iteration < options.iterations:
         model = _one(particles, model, settings, options, progress)
         if ranks.rank == 0:
             write_classes(particles, model, settings, root, options, mask)
+            pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model, settings),
+                          model.iteration == options.iterations)
         model.size = next_size(particles, model.ssnr)
+
+
+def _picture(particles: Particles, model: Classification3D, settings: Settings3D) -> Any:
+    from cryosnake.report.iteration_panel import map_picture
+
+    resolutions = particles.box * particles.pixel_size / class_shells(model.ssnr)
+    captions = [f"{number}: {share:.0%} · {resolution:.1f} Å" if share > 0 else f"{number}: empty" for
+                number, (share, resolution) in enumerate(zip(model.shares, resolutions, strict=True), 1)]
+    return map_picture(list(model.volumes), captions, particles.pixel_size,
+                       f"iteration {model.iteration}: {len(particles):,} particles",
+                       directions=views(model.state.pose, settings.symmetry))
 
 
 def _say_plan(particles: Particles, model: Classification3D, settings: Settings3D) -> None:

@@ -26,6 +26,7 @@ from cryosnake.programs.initialmodel_model import (
     use_batch,
 )
 from cryosnake.programs.initialmodel_verdict import Verdict, judge, map_agreement
+from cryosnake.programs.iteration_pictures import Pictures, views
 from cryosnake.programs.particle_images import open_particles
 from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.refine_state import first_assignments
@@ -61,7 +62,7 @@ def _make_model(particles: Particles, options: Any, root: Path, progress: Report
     if small.ranks.rank == 0:
         say_stage(small, settings, _stage(options.iterations - 1, options), first_assignments(small))
     model, step, agreements = _best_start(small, settings, options, tell)
-    save = partial(write_maps, particles, small, root=root)
+    save = partial(_save, particles, small, options, root, Pictures(options.pictures))
     model, symmetry = _grow(small, model, settings, options, step, tell, save)
     last = stage_at(1.0, *_range(options))
     model = use_batch(small, model, settings, last, np.arange(len(small)), _rng(options, 3), decay=0.0,
@@ -184,12 +185,27 @@ def _grow(small: Particles, model: Model, settings: Settings, options: Any, firs
         model = _one(small, model, settings, options, step)
         if (step + 1) % _WRITE_EVERY == 0:
             if small.ranks.rank == 0:
-                save(volumes=model.volumes, iteration=step + 1)
+                save(model, step + 1)
             print(f"batch {step + 1:3d}: {stage.resolution:.1f} Å, {model.radius} shells, Pmax "
                   f"{model.state.top_weight[_batch(len(small), step, options)].mean():.3f}, classes "
                   f"{' '.join(f'{share:.2f}' for share in model.statistics.direction)}, offsets "
                   f"{model.statistics.offset_sigma * small.pixel_size:.1f} Å", flush=True)
     return model, symmetry
+
+
+def _save(particles: Particles, small: Particles, options: Any, root: Path, pictures: Pictures, model: Model,
+          iteration: int) -> None:
+    """Write the maps after a batch, and their picture."""
+    def figure() -> Any:
+        from cryosnake.report.iteration_panel import map_picture
+
+        captions = [f"{number}: {share:.0%}" for number, share in enumerate(model.statistics.direction, 1)]
+        title = f"batch {iteration} of {options.iterations}: {_stage(iteration - 1, options).resolution:.0f} Å"
+        return map_picture(list(model.volumes), captions, small.pixel_size, title,
+                           directions=views(model.state.pose, model.symmetry))
+
+    write_maps(particles, small, model.volumes, root, iteration)
+    pictures.draw(f"{root}_it{iteration:03d}.png", figure, iteration == options.iterations)
 
 
 def _on_axes(small: Particles, model: Model, settings: Settings) -> tuple[Model, float]:

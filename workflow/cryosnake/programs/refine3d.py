@@ -18,6 +18,7 @@ from cryosnake.numerics.refine.references import map_reference
 from cryosnake.numerics.refine.schedule import Progress as Schedule
 from cryosnake.numerics.refine.schedule import Sampling, after_iteration, at_floor, coarse_size, next_sampling
 from cryosnake.parallel.ranks import lead
+from cryosnake.programs.iteration_pictures import Pictures, views
 from cryosnake.programs.particle_images import open_particles
 from cryosnake.programs.particles import Particles, half_sets, require_diameter
 from cryosnake.programs.reference_maps import order_of, read_map, solvent_mask
@@ -63,11 +64,13 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
         model = _schedule(model, settings)
     else:
         model = lead(ranks, lambda: _start(particles, settings, options, inputs["reference"]))
+    pictures = Pictures(options.pictures)
     _say_plan(particles, model, settings)
     while not (model.progress.converged or model.iteration >= options.max_iterations):
         model = _one(particles, model, settings, progress, last=False)
         if ranks.rank == 0:
             write_iteration(particles, model, settings, Path(out) / "run", options)
+            _draw(pictures, particles, model, settings, out, last=False)
         before, model = model.sampling.order, _schedule(model, settings)
         if model.sampling.order != before:
             _say_plan(particles, model, settings)
@@ -76,7 +79,23 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
     model = _one(particles, model, settings, progress, last=True)
     if ranks.rank == 0:
         write_final(particles, model, settings, Path(out) / "run", options)
+        _draw(pictures, particles, model, settings, out, last=True)
     print(f"Resolution of the unmasked half maps: {resolution(model, particles, 0.143):.2f} Å (FSC 0.143)")
+
+
+def _draw(pictures: Pictures, particles: Particles, model: Refinement, settings: Settings, out: str | Path, last: bool,
+          ) -> None:
+    def figure() -> Any:
+        from cryosnake.report.iteration_panel import map_picture
+
+        both = model.joined if model.joined is not None else 0.5 * (model.volumes[0] + model.volumes[1])
+        frequency = np.arange(len(model.fsc)) / (particles.box * particles.pixel_size)
+        found = resolution(model, particles, 0.143)
+        return map_picture([both], [f"{found:.1f} Å"], particles.pixel_size,
+                           f"iteration {model.iteration}: {len(particles):,} particles, {found:.2f} Å (FSC 0.143)",
+                           fsc=(frequency, model.fsc), directions=views(model.state.pose, settings.symmetry))
+
+    pictures.draw(f"{out}/run_it{model.iteration:03d}.png", figure, last)
 
 
 def _say_plan(particles: Particles, model: Refinement, settings: Settings) -> None:
