@@ -13,7 +13,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
-from cryosnake.jobs.running_options import RUNNING
+from cryosnake.jobs.running_options import CONTINUE, RUNNING
 
 JOB = JobType(
     name="class2d",
@@ -60,15 +60,14 @@ JOB = JobType(
         Parameter("center_classes", bool, True, "Keep the averages' centres of mass in the middle.",
                   relion="do_center"),
         Parameter("seed", int, 1, "Seed of all that is random.", minimum=0, advanced=True),
-        Parameter("continue_from", str, None, "run_itNNN_optimiser.star to go on from.", advanced=True,
-                  identity=False, relion="fn_cont"),
+        *CONTINUE,
         DEVICE,
         *RUNNING,
     ),
     program="cryosnake.programs.class2d",
     resources=Resources(threads=2, mem_mb=8000, runtime=240, gpu=True),
-    clean=CleanUp(intermediate=("run_it*_data.star", "run_it*_model.star", "run_it*_optimiser.star",
-                                "run_it*_sampling.star", "run_it*_classes.mrcs")),
+    clean=CleanUp(intermediate=("run*_it*_data.star", "run*_it*_model.star", "run*_it*_optimiser.star",
+                                "run*_it*_sampling.star", "run*_it*_classes.mrcs")),
     panels=("class_averages",),
     references=("Scheres 2012, J. Mol. Biol. 415, 406-418", "Scheres 2012, J. Struct. Biol. 180, 519-530"),
 )

@@ -16,7 +16,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
-from cryosnake.jobs.running_options import RUNNING
+from cryosnake.jobs.running_options import CONTINUE, RUNNING
 
 _STEPS = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees", "1.8 degrees", "0.9 degrees", "0.5 degrees",
           "0.2 degrees", "0.1 degrees")
@@ -77,15 +77,14 @@ JOB = JobType(
                   relion="ref_correct_greyscale"),
         Parameter("seed", int, 1, "Seed of all that is random: first classes, perturbations.", minimum=0,
                   advanced=True),
-        Parameter("continue_from", str, None, "run_itNNN_optimiser.star to go on from.", advanced=True,
-                  identity=False, relion="fn_cont"),
+        *CONTINUE,
         DEVICE,
         *RUNNING,
     ),
     program="cryosnake.programs.class3d",
     resources=Resources(threads=2, mem_mb=16000, runtime=720, gpu=True),
-    clean=CleanUp(intermediate=("run_it*_data.star", "run_it*_model.star", "run_it*_optimiser.star",
-                                "run_it*_sampling.star", "run_it*_class???.mrc")),
+    clean=CleanUp(intermediate=("run*_it*_data.star", "run*_it*_model.star", "run*_it*_optimiser.star",
+                                "run*_it*_sampling.star", "run*_it*_class???.mrc")),
     panels=("class_maps",),
     references=("Scheres 2012, J. Mol. Biol. 415, 406-418", "Scheres et al. 2007, Nat. Methods 4, 27-29"),
 )

@@ -27,3 +27,10 @@ RUNNING = (
     Parameter("mpi_launcher", str, None, "Command that starts the ranks, without their number: \"mpirun\", \"srun "
               "--mpi=pmix\". Not set: srun inside a SLURM job, else mpirun.", advanced=True, identity=False),
 )
+
+CONTINUE = (
+    Parameter("continue_from", str, None, "run_itNNN_optimiser.star to go on from.", advanced=True, identity=False,
+              relion="fn_cont"),
+    Parameter("run_ct", bool, False, "Name the files of what goes on run_ctNN_itMMM, NN the iteration that it goes on "
+              "from, as RELION does in the same directory; otherwise run_itMMM.", advanced=True, identity=False),
+)

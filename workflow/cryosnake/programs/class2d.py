@@ -29,7 +29,7 @@ from cryosnake.programs.class2d_model import (
 )
 from cryosnake.programs.class2d_validation import Validation, validate
 from cryosnake.programs.iteration_pictures import Pictures
-from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.particle_images import open_particles, root_of
 from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_plan import say_plan
@@ -48,7 +48,7 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _classify(particles, options, Path(out) / "run", progress)
+        _classify(particles, options, root_of(options, out), progress)
 
 
 def _classify(particles: Particles, options: Any, root: Path, progress: Report) -> None:

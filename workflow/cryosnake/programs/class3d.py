@@ -30,7 +30,7 @@ from cryosnake.programs.class3d_model import (
 )
 from cryosnake.programs.class3d_scale import scale_at_poses
 from cryosnake.programs.iteration_pictures import Pictures, views
-from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.particle_images import open_particles, root_of
 from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.reference_maps import order_of, read_map, reference_names, solvent_mask
 from cryosnake.programs.refine_estep import reference_scale
@@ -51,7 +51,7 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _classify(particles, options, inputs, Path(out) / "run", progress)
+        _classify(particles, options, inputs, root_of(options, out), progress)
 
 
 def _classify(particles: Particles, options: Any, inputs: Mapping[str, str | Path], root: Path, progress: Report,

@@ -43,6 +43,11 @@ def open_particles(path: str | os.PathLike[str], options: Any, out: str | os.Pat
                       combine_in=Path(out) if options.combine_through_disc else None)
 
 
+def root_of(options: Any, out: str | os.PathLike[str]) -> Path:
+    """Return what a job's files begin with: <out>/run, or <out>/run_ctNN where it goes on under that name."""
+    return Path(out) / getattr(options, "root_name", "run")
+
+
 def _memory(options: Any, ranks: Ranks) -> int:
     """Return the bytes that this process may use: its part of the computer's memory that the job may."""
     wanted = options.memory * 1e9 if options.memory else _SHARE_OF_FREE * available_bytes()

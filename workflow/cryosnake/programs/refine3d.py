@@ -19,7 +19,7 @@ from cryosnake.numerics.refine.schedule import Progress as Schedule
 from cryosnake.numerics.refine.schedule import Sampling, after_iteration, at_floor, coarse_size, next_sampling
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.iteration_pictures import Pictures, views
-from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.particle_images import open_particles, root_of
 from cryosnake.programs.particles import Particles, half_sets, require_diameter
 from cryosnake.programs.reference_maps import order_of, read_map, solvent_mask
 from cryosnake.programs.refine_estep import Pass, reference_scale
@@ -52,10 +52,10 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _refine(particles, options, inputs, out, progress)
+        _refine(particles, options, inputs, root_of(options, out), progress)
 
 
-def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Report,
+def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path], root: Path, progress: Report,
             ) -> None:
     settings, ranks = _settings(particles, options, inputs.get("mask")), particles.ranks
     if options.continue_from:
@@ -69,8 +69,8 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
     while not (model.progress.converged or model.iteration >= options.max_iterations):
         model = _one(particles, model, settings, progress, last=False)
         if ranks.rank == 0:
-            write_iteration(particles, model, settings, Path(out) / "run", options)
-            _draw(pictures, particles, model, settings, out, last=False)
+            write_iteration(particles, model, settings, root, options)
+            _draw(pictures, particles, model, settings, root, last=False)
         before, model = model.sampling.order, _schedule(model, settings)
         if model.sampling.order != before:
             _say_plan(particles, model, settings)
@@ -78,12 +78,12 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
         print(f"Stopping after {model.iteration} iterations (max_iterations) without convergence")
     model = _one(particles, model, settings, progress, last=True)
     if ranks.rank == 0:
-        write_final(particles, model, settings, Path(out) / "run", options)
-        _draw(pictures, particles, model, settings, out, last=True)
+        write_final(particles, model, settings, root, options)
+        _draw(pictures, particles, model, settings, root, last=True)
     print(f"Resolution of the unmasked half maps: {resolution(model, particles, 0.143):.2f} Å (FSC 0.143)")
 
 
-def _draw(pictures: Pictures, particles: Particles, model: Refinement, settings: Settings, out: str | Path, last: bool,
+def _draw(pictures: Pictures, particles: Particles, model: Refinement, settings: Settings, root: Path, last: bool,
           ) -> None:
     def figure() -> Any:
         from cryosnake.report.iteration_panel import map_picture
@@ -95,7 +95,7 @@ def _draw(pictures: Pictures, particles: Particles, model: Refinement, settings:
                            f"iteration {model.iteration}: {len(particles):,} particles, {found:.2f} Å (FSC 0.143)",
                            fsc=(frequency, model.fsc), directions=views(model.state.pose, settings.symmetry))
 
-    pictures.draw(f"{out}/run_it{model.iteration:03d}.png", figure, last)
+    pictures.draw(f"{root}_it{model.iteration:03d}.png", figure, last)
 
 
 def _say_plan(particles: Particles, model: Refinement, settings: Settings) -> None:
