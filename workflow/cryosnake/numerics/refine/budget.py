@@ -35,9 +35,9 @@ class Budget:
 
 
 def budget_of(total: int) -> Budget:
-    """Return how so many bytes are dealt out; beyond 4 GiB more memory would make nothing faster.
+    """Return how so many bytes are dealt out; beyond 8 GiB more memory would make nothing faster.
 
-    >>> budget_of(1 << 40).slices == budget_of(4 << 30).slices == 1 << 28
+    >>> budget_of(1 << 40).slices == budget_of(8 << 30).slices == 1 << 28
     True
     """
     return Budget(total, **{name: min(most, total // part) for name, (most, part) in _SHARES.items()})
