@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.projection import band_limited_transform
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.dense import dense_expectation, insert_outcome
@@ -83,3 +84,27 @@ def test_the_sums_of_a_class_are_its_own_back_projections(problem):
         insert_slices(alone, reference.grid.matrices(mine), band.kx, band.ky, outcome.images[mine, :pixels],
                       outcome.images[mine, pixels:], outcome.weights[mine])
         np.testing.assert_allclose(sums[0, number], alone[0], atol=1e-4 * np.abs(alone).max())
+
+
+def test_a_gpu_does_the_same(problem, cupy):
+    operands, reference, band, shifts, prior = problem
+    there = Operands(*(cupy.asarray(values) for values in (operands.masked, operands.raw, operands.ctf2)),
+                     operands.offsets, operands.offset_sigma)
+    results = []
+    for block, maps, parts in ((operands, reference.transforms, 3), (there, cupy.asarray(reference.transforms), 4)):
+        own = MapReference(maps, reference.grid)
+        slices = coarse_slices(own, band)
+        outcome = dense_expectation(block, slices, band, shifts, prior, 2.0)
+        shape = (1, *empty_map_sums(2, RADIUS).shape[:-1], parts)
+        sums = np.zeros(shape, np.float32) if parts == 3 else cupy.zeros(shape, cupy.float32)
+        insert_outcome(sums, outcome, reference.grid, band)
+        results.append((outcome, to_numpy(sums)[..., :3], outcome.residual(slices, band)))
+    (here, sums, residual), (device, device_sums, device_residual) = results
+    for name in ("orientation", "shift"):
+        np.testing.assert_array_equal(getattr(device, name), getattr(here, name))
+    for name in ("top_weight", "log_likelihood", "effective", "mass", "images", "weights", "offset_power"):
+        expected = np.asarray(getattr(here, name))
+        np.testing.assert_allclose(to_numpy(getattr(device, name)), expected, rtol=1e-4, atol=1e-5 * np.abs(
+            expected).max())
+    np.testing.assert_allclose(device_sums, sums, atol=1e-4 * np.abs(sums).max())
+    np.testing.assert_allclose(device_residual, residual, atol=1e-4 * np.abs(residual).max())

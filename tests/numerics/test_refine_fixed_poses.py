@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.bands import full_band
@@ -81,3 +82,20 @@ def test_scale_of_a_map_from_its_own_projections(case):
     operands = Operands(image.astype(np.complex64), image.astype(np.complex64), ctf**2, np.zeros((COUNT, 2)), 3.0)
     cross, power = scale_terms(operands, transforms[0], poses, remainder, band)
     assert cross / power == pytest.approx(2.5, rel=1e-4)
+
+
+def test_a_gpu_does_the_same(case, cupy):
+    operands, transforms, poses, remainder, band = case
+    there = Operands(*(cupy.asarray(values) for values in (operands.masked, operands.raw, operands.ctf2)),
+                     operands.offsets, operands.offset_sigma)
+    sums = cupy.zeros((1, *empty_map_sums(CLASSES, SIZE // 2).shape[:-1], 4), cupy.float32)
+    prior = np.log([0.5, 0.3, 0.2])
+    device = classify_at_poses(there, cupy.asarray(transforms), poses, remainder, band, prior, sums)
+    here, expected = run(case, prior)
+    for name in ("weights", "log_likelihood", "cross", "power"):
+        values = getattr(here, name)
+        np.testing.assert_allclose(getattr(device, name), values, rtol=1e-3, atol=1e-4 * np.abs(values).max())
+    np.testing.assert_allclose(to_numpy(sums)[0, ..., :3], expected, atol=1e-4 * np.abs(expected).max())
+    scales = [scale_terms(block, maps, poses, remainder, band) for block, maps in (
+        (operands, transforms[0]), (there, cupy.asarray(transforms[0])))]
+    np.testing.assert_allclose(scales[1], scales[0], rtol=1e-4)

@@ -5,27 +5,35 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
-from cryosnake.jobs import class2d as class2d_job
-from cryosnake.jobs import refine3d as refine3d_job
+from cryosnake.jobs import registry
 from cryosnake.parallel.ranks import world
-from cryosnake.programs import class2d, refine3d
+from cryosnake.programs import class2d, class3d, initialmodel, refine3d
 
+_MAPS = {"symmetry": "D2", "initial_lowpass": 40.0, "sampling": "15 degrees"}
+JOBS = {  # case: program and its options; all other cases are refinements
+    "classes": (class2d, {"classes": 3, "iterations": 2, "psi_step": 15.0}),
+    "maps": (class3d, _MAPS | {"classes": 2, "iterations": 2}),
+    "known": (class3d, _MAPS | {"classes": 2, "iterations": 2, "align": False}),
+    "initial": (initialmodel, {"symmetry": "D2", "iterations": 4, "starts": 2, "initial_batch": 40, "final_batch": 60,
+                               "final_resolution": 25.0}),
+}
 CASES = {
-    "plain": {}, "classes": {},
+    "plain": {}, **{name: {} for name in JOBS},
     "rank0_reads": {"parallel_io": False}, "preread": {"preread": True}, "disc": {"combine_through_disc": True},
     "scratch": {"scratch_dir": "scratch", "keep_free_scratch": 0.1}, "pooled": {"pooled": 16},
+    "little_memory": {"memory": 0.1},
 }
 
 
 def run(case: str, out: str, **changed) -> None:
     """Run a case, with other options than its own if wanted, in the working directory."""
-    job, usual = (class2d_job, {"classes": 3, "iterations": 2, "psi_step": 15.0}) if case == "classes" else (
-        refine3d_job, {"symmetry": "D2", "initial_lowpass": 40.0, "sampling": "15 degrees", "max_iterations": 1})
-    values = {parameter.name: parameter.default for parameter in job.JOB.parameters}
-    usual |= {"particle_diameter": 160.0, "zero_mask": False}
+    program, usual = JOBS.get(case, (refine3d, _MAPS | {"max_iterations": 1}))
+    job = registry.job_types()[program.__name__.rpartition(".")[2]]
+    values = {parameter.name: parameter.default for parameter in job.parameters}
+    usual = {"particle_diameter": 160.0, "zero_mask": False} | usual
     options = SimpleNamespace(**values | usual | CASES.get(case, {}) | changed)
-    program = class2d if case == "classes" else refine3d
-    program.run(options, {"particles": "particles.star", "reference": "reference.mrc"}, out, lambda *told: None)
+    particles = "truth/particles.star" if case == "known" else "particles.star"
+    program.run(options, {"particles": particles, "reference": "reference.mrc"}, out, lambda *told: None)
 
 
 if __name__ == "__main__":

@@ -136,8 +136,11 @@ def test_the_same_seed_gives_the_same_and_a_killed_run_goes_on(project):
 
     with pytest.raises(KeyboardInterrupt):
         classify(progress=stop, iterations=5)
-    classify(iterations=5, continue_from="out/run_it003_optimiser.star")
-    resumed = read_mrc("out/run_it005_classes.mrcs")[0]
+    classify(iterations=5, continue_from="out/run_it003_optimiser.star", root_name="run_ct3")
+    resumed = read_mrc("out/run_ct3_it005_classes.mrcs")[0]
+    assert not Path("out/run_it005_classes.mrcs").exists() and Path("out/run_ct3_it005.png").exists()
+    general = read_star("out/run_ct3_it005_optimiser.star")["optimiser_general"].iloc[0]
+    assert general["rlnOutputRootName"] == "out/run_ct3" and "run_ct3_it005" in general["rlnModelStarFile"]
     classify(iterations=5)
     whole = read_mrc("out/run_it005_classes.mrcs")[0]
     assert np.corrcoef(resumed.ravel(), whole.ravel())[0, 1] > 0.999

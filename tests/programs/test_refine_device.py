@@ -1,4 +1,4 @@
-"""Iterations of Refine3D and Class2D on a GPU (or its emulation) against the CPU's."""
+"""Iterations of Refine3D, Class2D, Class3D and InitialModel on a GPU (or its emulation) against the CPU's."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import pytest
 
 from cryosnake.io.mrc import read_mrc
 from cryosnake.jobs import class2d as class2d_job
+from cryosnake.jobs import class3d as class3d_job
+from cryosnake.jobs import initialmodel as initialmodel_job
 from cryosnake.jobs import refine3d as refine3d_job
 from cryosnake.numerics.euler import angular_distance
-from cryosnake.programs import class2d, refine3d
+from cryosnake.programs import class2d, class3d, initialmodel, refine3d
 from cryosnake.programs.class2d_iteration import iterate as iterate_2d
+from cryosnake.programs.class3d_model import iterate as iterate_classes
 from cryosnake.programs.device_images import half_precision_is_safe, image_blocks
 from cryosnake.programs.particles import read_particles
 from cryosnake.programs.refine_model import iterate as iterate_3d
@@ -90,11 +93,60 @@ def test_iterations_of_class2d(in_folder, cupy):
     assert np.corrcoef(here.averages.ravel(), there.averages.ravel())[0, 1] > 0.99
 
 
-def test_refinement_runs_on_a_gpu(in_folder, cupy, tmp_path):
-    options = _options(refine3d_job, symmetry="D2", sampling="30 degrees", device="gpu", max_iterations=1)
+@pytest.mark.parametrize(("program", "job", "changed", "result"), [
+    (refine3d, refine3d_job, {"sampling": "30 degrees", "max_iterations": 1}, "run_class001.mrc"),
+    (class3d, class3d_job, {"sampling": "30 degrees", "iterations": 1, "classes": 2}, "run_it001_class002.mrc"),
+    (initialmodel, initialmodel_job, {"iterations": 4, "starts": 2, "initial_batch": 12, "final_batch": 12,
+                                      "final_resolution": 30.0}, "initial_model.mrc")])
+def test_jobs_run_on_a_gpu(in_folder, cupy, tmp_path, monkeypatch, request, program, job, changed, result):
+    if program is initialmodel and "emulated" in request.node.name:
+        pytest.skip("takes minutes by emulation; its batches are tested above")
+    monkeypatch.setattr(initialmodel, "_FEWEST", 10)
+    options = _options(job, symmetry="D2", device="gpu", **changed)
     inputs = {"particles": "particles.star", "reference": "reference.mrc"}
-    refine3d.run(options, inputs, tmp_path, lambda done, total, message: None)
-    assert np.isfinite(read_mrc(tmp_path / "run_class001.mrc")[0]).all()
+    program.run(options, inputs, tmp_path, lambda done, total, message: None)
+    assert np.isfinite(read_mrc(tmp_path / result)[0]).all()
+
+
+@pytest.mark.parametrize("how", ["search", "local", "known"])
+def test_iterations_of_class3d(in_folder, cupy, how):
+    changed = {"search": {}, "local": {"local_range": 30.0}, "known": {"align": False}}[how]
+    options = _options(class3d_job, symmetry="D2", classes=2, initial_lowpass=30.0, sampling="15 degrees", **changed)
+    models = []
+    for particles in _on_both(in_folder, cupy):
+        true = read_particles("truth/particles.star")
+        particles = replace(particles, tables=true.tables)
+        settings = class3d._settings(particles, options, 1, None)
+        model = class3d._start(particles, settings, options, ["reference.mrc"])
+        for _ in range(2):  # in the first one the particles' classes are drawn
+            model = iterate_classes(particles, model, settings, lambda done: None)
+        models.append(model)
+    here, there = models
+    assert (here.state.klass == there.state.klass).mean() > 0.8
+    _same_states(here.state, there.state, 1.0 if how == "known" else 0.8)
+    np.testing.assert_allclose(here.shares, there.shares, atol=0.05)
+    for one, other in zip(here.volumes, there.volumes, strict=True):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.99
+    np.testing.assert_allclose(here.accuracy, there.accuracy, rtol=0.1)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_a_batch_of_an_initial_model(in_folder, cupy, dense):
+    options, models = _options(initialmodel_job, symmetry="D2"), []
+    settings = initialmodel.Settings(1, "D2", 150.0, 15.0, 40.0, True, False, True, 1)
+    stage = replace(initialmodel._stage(0, options), dense=dense)
+    for particles in _on_both(in_folder, cupy):
+        model = initialmodel.first_model(particles, settings, "D2", 40.0, np.random.default_rng(1))
+        model.concentrated = not dense
+        for number in range(2):
+            model = initialmodel.use_batch(particles, model, settings, stage, np.arange(14),
+                                           np.random.default_rng(number))
+        scores = initialmodel.likelihood(particles, model, settings, stage, np.arange(5), model.statistics.noise)
+        models.append((model, scores))
+    (here, here_score), (there, there_score) = models
+    assert np.corrcoef(here.volumes.ravel(), there.volumes.ravel())[0, 1] > 0.999
+    np.testing.assert_allclose(here.statistics.noise, there.statistics.noise, rtol=0.01)
+    assert here.concentrated == there.concentrated and here_score == pytest.approx(there_score, rel=0.02)
 
 
 def test_streamed_images_are_those_that_are_resident(in_folder, cupy, monkeypatch):

@@ -24,7 +24,7 @@ from cryosnake.programs.particles import read_particles
 from cryosnake.programs.simulate_particles import simulate_particles
 
 sys.path.insert(0, str(Path(__file__).parent))
-from mpi_refine import CASES, run
+from mpi_refine import CASES, JOBS, run
 
 COUNT, BOX = 80, 32
 TOLERANCE = 1e-4  # of the largest value: float32 sums in another order, over two iterations; it grows with more
@@ -41,7 +41,7 @@ def project(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch, thread_limit(1):
         patch.chdir(folder)
         (folder / "scratch").mkdir()
-        for name in ("plain", "classes"):
+        for name in ("plain", *JOBS):
             (folder / name).mkdir()
             run(name, name)
     return folder
@@ -56,7 +56,7 @@ def inside(project, monkeypatch) -> Path:
 @pytest.fixture(scope="module")
 def on_ranks(mpirun, project):
     """All cases on two ranks, and the plain ones on three, which share each half set."""
-    for count, cases in ((2, list(CASES)), (3, ["plain", "classes"])):
+    for count, cases in ((2, list(CASES)), (3, ["plain", *JOBS])):
         for name in cases:
             (project / f"{name}_{count}").mkdir()
         done = subprocess.run([*mpirun(count), str(Path(__file__).with_name("mpi_refine.py")), *cases], cwd=project,
@@ -79,7 +79,7 @@ def _agree_particles(first: str, second: str) -> None:
         np.testing.assert_allclose(one.column(label), other.column(label), rtol=EDGE)
 
 
-@pytest.mark.parametrize("case", ["preread", "scratch", "pooled", "disc", "rank0_reads"])
+@pytest.mark.parametrize("case", ["preread", "scratch", "pooled", "disc", "rank0_reads", "little_memory"])
 def test_one_rank(inside, case) -> None:
     (inside / f"{case}_1").mkdir()
     run(case, f"{case}_1")
@@ -125,7 +125,7 @@ def test_two_threads(inside) -> None:
     agree("plain", "threads")
 
 
-@pytest.mark.parametrize("case", [name for name in CASES if name != "classes"])
+@pytest.mark.parametrize("case", [name for name in CASES if name not in JOBS])
 def test_two_ranks(inside, on_ranks, case) -> None:
     agree("plain", f"{case}_2")
     assert not list(inside.glob("*/.combine*")) and not list((inside / "scratch").glob("*/*"))
@@ -136,10 +136,16 @@ def test_three_ranks(inside, on_ranks) -> None:
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_classes_on_ranks(inside, on_ranks, ranks) -> None:
-    one, other = (read_mrc(f"{folder}/run_it002_classes.mrcs")[0] for folder in ("classes", f"classes_{ranks}"))
-    assert np.abs(one - other).max() <= TOLERANCE * np.abs(one).max()
-    numbers = [read_star(f"{folder}/run_it002_data.star")["particles"]["rlnClassNumber"].tolist()
-               for folder in ("classes", f"classes_{ranks}")]
+@pytest.mark.parametrize(("case", "iteration", "maps"), [
+    ("classes", 2, ["run_it002_classes.mrcs"]), ("maps", 2, ["run_it002_class001.mrc", "run_it002_class002.mrc"]),
+    ("known", 2, ["run_it002_class001.mrc", "run_it002_class002.mrc"]),
+    ("initial", 4, ["run_it004_class001.mrc", "initial_model.mrc"])])
+def test_classes_and_initial_maps_on_ranks(inside, on_ranks, case, iteration, maps, ranks) -> None:
+    for name in maps:
+        one, other = (read_mrc(f"{folder}/{name}")[0] for folder in (case, f"{case}_{ranks}"))
+        assert np.abs(one - other).max() <= TOLERANCE * np.abs(one).max()
+    data = f"run_it{iteration:03d}_data.star"
+    numbers = [read_star(f"{folder}/{data}")["particles"]["rlnClassNumber"].tolist()
+               for folder in (case, f"{case}_{ranks}")]
     assert numbers[0] == numbers[1]
-    _agree_particles("classes/run_it002_data.star", f"classes_{ranks}/run_it002_data.star")
+    _agree_particles(f"{case}/{data}", f"{case}_{ranks}/{data}")

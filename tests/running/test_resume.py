@@ -8,8 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from cryosnake.jobs.class2d import JOB as CLASS2D
+from cryosnake.jobs.model import file_of
 from cryosnake.jobs.refine3d import JOB as REFINE
 from cryosnake.jobs.select import JOB as SELECT
+from cryosnake.pipeline.job_star import read_output_nodes, write_output_nodes
+from cryosnake.pipeline.model import Node
+from cryosnake.running.arguments import Arguments
+from cryosnake.running.nodes import check_outputs, declare_outputs
 from cryosnake.running.resume import resume
 
 
@@ -25,8 +31,8 @@ def made(path: Path, age: float) -> None:
     os.utime(path, (1e9 - age,) * 2)
 
 
-def chosen(job: Path, job_type=REFINE, continue_from: str | None = None) -> str | None:
-    options = SimpleNamespace(continue_from=continue_from)
+def chosen(job: Path, job_type=REFINE, continue_from: str | None = None, run_ct: bool = False) -> str | None:
+    options = SimpleNamespace(continue_from=continue_from, run_ct=run_ct)
     resume(job_type, options, {"particles": job / "particles.star"}, job)
     return options.continue_from
 
@@ -56,3 +62,32 @@ def test_what_the_user_says_stands(job) -> None:
 def test_other_jobs_are_left_alone(job) -> None:
     made(job / "run_it010_optimiser.star", 50)
     assert chosen(job, SELECT) is None
+
+
+def test_what_goes_on_under_its_own_name_is_resumed_from_its_own_iterations(job) -> None:
+    start = job / "run_it010_optimiser.star"
+    made(start, 50)
+    assert chosen(job, continue_from=str(start), run_ct=True) == str(start)
+    made(job / "run_ct10_it011_optimiser.star", 60)  # of an earlier run_it010
+    assert chosen(job, continue_from=str(start), run_ct=True) == str(start)
+    made(job / "run_ct10_it012_optimiser.star", 40)
+    assert chosen(job, continue_from=str(start), run_ct=True) == str(job / "run_ct10_it012_optimiser.star")
+
+
+def test_outputs_of_what_goes_on_have_its_name(job) -> None:
+    values = {"iterations": 30, "run_ct": True, "continue_from": str(job / "run_it025_optimiser.star")}
+    names = [file_of(output, values) for output in CLASS2D.outputs]
+    assert names[0] == "run_ct25_it030_data.star" and names[3] == "run_ct25_it030_classes.mrcs"
+    assert file_of(CLASS2D.outputs[0], values | {"run_ct": False}) == "run_it030_data.star"
+    options = SimpleNamespace(**values)
+    for name in names:
+        made(job / name, 0)
+    write_output_nodes(job / "RELION_OUTPUT_NODES.star", [Node(str(job / "particles.star"), "old", 3, 1),
+                                                          Node(str(job / "gone.star"), "gone", 3, 1)])
+    made(job / "run_it025_optimiser.star", 50)
+    resume(CLASS2D, options, {"particles": job / "particles.star"}, job)
+    arguments = Arguments(str(job), "", False, 1, options, {}, "")
+    check_outputs(CLASS2D, arguments)
+    declare_outputs(CLASS2D, arguments)
+    found = [Path(node.name).name for node in read_output_nodes(job / "RELION_OUTPUT_NODES.star")]
+    assert found == ["particles.star", *names]

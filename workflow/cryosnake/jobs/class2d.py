@@ -1,7 +1,6 @@
 """Class2D: class averages of particles."""
 
 from cryosnake.jobs.model import (
-    DEVICE,
     MODEL,
     OPTIMISER,
     PARTICLES,
@@ -13,7 +12,14 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
-from cryosnake.jobs.running_options import RUNNING
+from cryosnake.jobs.refinement_options import (
+    CTF,
+    DIAMETER,
+    HIGHRES_LIMIT,
+    HOW_IT_RUNS,
+    OFFSETS,
+    ZERO_MASK,
+)
 
 JOB = JobType(
     name="class2d",
@@ -33,8 +39,7 @@ JOB = JobType(
     parameters=(
         Parameter("classes", int, 50, "Number of classes; about one for every 50 to 100 particles.", minimum=1,
                   relion="nr_classes"),
-        Parameter("particle_diameter", float, None, "Diameter of the soft mask about the particle.", unit="Å",
-                  minimum=1, required=True, relion="particle_diameter"),
+        DIAMETER,
         Parameter("iterations", int, 25, "Number of iterations.", minimum=1, maximum=999,
                   relion="nr_iter_em,nr_iter_grad"),
         Parameter("method", str, "auto", "em: all particles in every iteration. gradient: growing mini-batches and "
@@ -45,29 +50,18 @@ JOB = JobType(
                   minimum=0.01, relion="tau_fudge"),
         Parameter("psi_step", float, 6.0, "In-plane angular step, after oversampling.", unit="degrees", minimum=0.5,
                   maximum=30, relion="psi_sampling"),
-        Parameter("offset_range", float, 5.0, "Shifts are searched this far from the last ones.", unit="pixels",
-                  minimum=0, maximum=30, relion="offset_range"),
-        Parameter("offset_step", float, 1.0, "Step of the shifts, after oversampling.", unit="pixels", minimum=0.1,
-                  maximum=5, relion="offset_step"),
-        Parameter("ctf", bool, True, "Correct for the CTF.", relion="do_ctf_correction"),
-        Parameter("ctf_intact_first_peak", bool, False, "Take the CTF as 1 up to its first peak; for classes that "
-                  "look blurred.", advanced=True, relion="ctf_intact_first_peak"),
-        Parameter("zero_mask", bool, True, "Set what is outside the particle's mask to 0; otherwise to noise.",
-                  relion="do_zero_mask"),
-        Parameter("highres_limit", float, None, "Use data to this resolution only. Not set: to what the classes reach.",
-                  unit="Å", minimum=1, advanced=True, relion="highres_limit"),
+        *OFFSETS,
+        *CTF,
+        ZERO_MASK,
+        HIGHRES_LIMIT,
         Parameter("center_classes", bool, True, "Keep the averages' centres of mass in the middle.",
                   relion="do_center"),
-        Parameter("seed", int, 1, "Seed of all that is random.", minimum=0, advanced=True),
-        Parameter("continue_from", str, None, "run_itNNN_optimiser.star to go on from.", advanced=True,
-                  identity=False, relion="fn_cont"),
-        DEVICE,
-        *RUNNING,
+        *HOW_IT_RUNS,
     ),
     program="cryosnake.programs.class2d",
     resources=Resources(threads=2, mem_mb=8000, runtime=240, gpu=True),
-    clean=CleanUp(intermediate=("run_it*_data.star", "run_it*_model.star", "run_it*_optimiser.star",
-                                "run_it*_sampling.star", "run_it*_classes.mrcs")),
+    clean=CleanUp(intermediate=("run*_it*_data.star", "run*_it*_model.star", "run*_it*_optimiser.star",
+                                "run*_it*_sampling.star", "run*_it*_classes.mrcs")),
     panels=("class_averages",),
     references=("Scheres 2012, J. Mol. Biol. 415, 406-418", "Scheres 2012, J. Struct. Biol. 180, 519-530"),
 )

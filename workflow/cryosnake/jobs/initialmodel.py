@@ -13,6 +13,12 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
+from cryosnake.jobs.refinement_options import (
+    CTF,
+    DIAMETER,
+    SYMMETRY,
+)
+from cryosnake.jobs.running_options import RUNNING
 
 JOB = JobType(
     name="initialmodel",
@@ -33,11 +39,10 @@ JOB = JobType(
     parameters=(
         Parameter("classes", int, 1, "Number of maps; initial_model.mrc is the one with the most particles.", minimum=1,
                   maximum=20, relion="nr_classes"),
-        Parameter("symmetry", str, "C1", "Point group: Cn, Dn, T, O, I, I1, I2, I3 or I4.", relion="sym_name"),
+        SYMMETRY,
         Parameter("run_in_c1", bool, True, "Find the map without symmetry and look for the axes in it afterwards; "
                   "otherwise the symmetry is imposed from the start.", relion="do_run_C1"),
-        Parameter("particle_diameter", float, None, "Diameter of the soft mask about the particle.", unit="Å",
-                  minimum=1, required=True, relion="particle_diameter"),
+        DIAMETER,
         Parameter("iterations", int, 80, "Number of mini-batches.", minimum=20, maximum=998, relion="nr_iter"),
         Parameter("starts", int, 3, "Random starts; the most likely one goes on, the others show whether it is found "
                   "again.", minimum=1, maximum=50),
@@ -52,17 +57,16 @@ JOB = JobType(
         Parameter("offset_range", float, 15.0, "Shifts are searched this far from the last ones at first, "
                   "and less far as the resolution grows.", unit="Å", minimum=0,
                   maximum=200, advanced=True),
-        Parameter("ctf", bool, True, "Correct for the CTF.", relion="do_ctf_correction"),
-        Parameter("ctf_intact_first_peak", bool, False, "Take the CTF as 1 up to its first peak.", advanced=True,
-                  relion="ctf_intact_first_peak"),
+        *CTF,
         Parameter("zero_mask", bool, True, "Set what is outside the particle's mask to 0; otherwise to noise.",
                   advanced=True),
         Parameter("seed", int, 1, "Seed of all that is random: starts, batches, perturbations.", minimum=0,
                   advanced=True),
         DEVICE,
+        *RUNNING,
     ),
     program="cryosnake.programs.initialmodel",
-    resources=Resources(threads=2, mem_mb=8000, runtime=120),
+    resources=Resources(threads=2, mem_mb=8000, runtime=120, gpu=True),
     clean=CleanUp(intermediate=("run_it*_class???.mrc",)),
     panels=("stages", "initial_map"),
     references=("Cappé & Moulines 2009, J. R. Stat. Soc. B 71, 593-613", "Punjani et al. 2017, Nat. Methods 14, "

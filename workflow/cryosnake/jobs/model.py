@@ -182,6 +182,22 @@ class JobType:
         return found
 
 
+def root_name(values: Mapping[str, Any]) -> str:
+    """Return what the files of a refinement begin with: run, or run_ctNN where it goes on under RELION's name for that.
+
+    >>> root_name({"run_ct": True, "continue_from": "Class2D/job008/run_it025_optimiser.star"})
+    'run_ct25'
+    """
+    found = re.search(r"_it(\d+)_optimiser\.star$", values.get("continue_from") or "")
+    return f"run_ct{int(found[1])}" if found and values.get("run_ct") else "run"
+
+
+def file_of(output: Output, values: Mapping[str, Any]) -> str:
+    """Return an output's file, below the job's directory, for these parameter values."""
+    name, root = output.file.format(**values), values.get("root_name") or root_name(values)
+    return root + name.removeprefix("run") if name.startswith("run_") else name
+
+
 def _named(items: tuple[Any, ...], name: str) -> Any:
     for item in items:
         if item.name == name:

@@ -9,6 +9,11 @@ RUNNING = (
               "Not set: all that are there, dealt out to the ranks.", identity=False, relion="gpu_ids"),
     Parameter("pooled", int, None, "Particles that are computed together; fewer take less memory.", minimum=1,
               maximum=10_000, advanced=True, identity=False, relion="nr_pool"),
+    Parameter("memory", float, None, "Memory that the job may take on each computer. Not set: four fifths of what is "
+              "free when it starts, and of what SLURM or a container allows.", unit="GB", minimum=0.1, maximum=100_000,
+              advanced=True, identity=False),
+    Parameter("pictures", bool, True, "Draw iterations, run_itNNN.png, as long as that takes no more than 2 % of the "
+              "time, and the last one.", advanced=True, identity=False),
     Parameter("parallel_io", bool, True, "Every rank reads its own images; otherwise rank 0 reads for all.",
               advanced=True, identity=False, relion="do_parallel_discio"),
     Parameter("preread", bool, False, "Read all images into memory first, once on each computer: particles × box² × "
@@ -21,4 +26,11 @@ RUNNING = (
               advanced=True, identity=False, relion="do_combine_thru_disc"),
     Parameter("mpi_launcher", str, None, "Command that starts the ranks, without their number: \"mpirun\", \"srun "
               "--mpi=pmix\". Not set: srun inside a SLURM job, else mpirun.", advanced=True, identity=False),
+)
+
+CONTINUE = (
+    Parameter("continue_from", str, None, "run_itNNN_optimiser.star to go on from.", advanced=True, identity=False,
+              relion="fn_cont"),
+    Parameter("run_ct", bool, False, "Name the files of what goes on run_ctNN_itMMM, NN the iteration that it goes on "
+              "from, as RELION does in the same directory; otherwise run_itMMM.", advanced=True, identity=False),
 )

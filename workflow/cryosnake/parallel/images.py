@@ -20,12 +20,13 @@ KEPT_BYTES = 1 << 30  # sets up to this size stay in memory in any case
 
 @dataclass(frozen=True)
 class Reading:
-    """The running options that concern reading; `keep_free` is in bytes."""
+    """The running options that concern reading; bytes: `keep_free`, and `kept`, what stays in memory unasked."""
 
     parallel_io: bool = True
     preread: bool = False
     scratch_dir: str = ""
     keep_free: int = 0
+    kept: int = KEPT_BYTES
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,6 @@ def _local(stacks: StackImages, reading: Reading, node: Node, job: str, stack: E
     if reading.scratch_dir:
         copy = scratch_copy(stacks, stacks.shape, Path(reading.scratch_dir), reading.keep_free, node, job)
         return stack.enter_context(copy), False
-    if image_bytes(stacks.shape) <= KEPT_BYTES:
+    if image_bytes(stacks.shape) <= min(KEPT_BYTES, reading.kept):
         return KeptImages(stacks, stacks.shape), True
     return stacks, False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 import scipy.fft
 
 from cryosnake.numerics.refine.class_ranking import KEEP
+from cryosnake.numerics.refine.classes import class_shells
 from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.images import shift_images
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, pays, updates_until
 from cryosnake.programs.class2d_files import read_classification, write_classes, write_unmasked
-from cryosnake.programs.class2d_iteration import first_seeds, iterate
+from cryosnake.programs.class2d_iteration import first_seeds, iterate, search_plan
 from cryosnake.programs.class2d_model import (
     FIRST_RESOLUTION,
     Classification,
@@ -26,9 +28,11 @@ from cryosnake.programs.class2d_model import (
     plane_grid,
 )
 from cryosnake.programs.class2d_validation import Validation, validate
-from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.iteration_pictures import Pictures
+from cryosnake.programs.particle_images import open_particles, root_of
 from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.refine_model import image_mask
+from cryosnake.programs.refine_plan import say_plan
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
 Report = Callable[[int, int, str], None]
@@ -44,7 +48,7 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _classify(particles, options, Path(out) / "run", progress)
+        _classify(particles, options, root_of(options, out), progress)
 
 
 def _classify(particles: Particles, options: Any, root: Path, progress: Report) -> None:
@@ -56,16 +60,30 @@ def _classify(particles: Particles, options: Any, root: Path, progress: Report) 
         model = lead(ranks, lambda: _start(particles, settings))
         if ranks.rank == 0:
             write_classes(particles, model, settings, root, options)
+    pictures = Pictures(options.pictures)
+    if ranks.rank == 0:
+        grid, plan = search_plan(particles, model, settings)
+        say_plan(particles, plan, grid, len(model.rows), model.state)
     while model.iteration < options.iterations:
         model = _one(particles, model, settings, progress)
         last = model.iteration == options.iterations
         validation = _validated(particles, model, settings) if last else None
         if ranks.rank == 0 and (last or _to_be_written(particles, model)):
             write_classes(particles, model, settings, root, options, validation)
+            pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model), last)
         if validation is not None:
             _print_ranking(particles, model, validation)
     if ranks.rank == 0 and model.unmasked.size:
         write_unmasked(particles, model, root)
+
+
+def _picture(particles: Particles, model: Classification) -> Any:
+    from cryosnake.report.iteration_panel import class_picture
+
+    counts = np.bincount(model.state.klass, minlength=len(model.averages))
+    resolutions = particles.box * particles.pixel_size / class_shells(model.ssnr)
+    return class_picture(model.averages, counts, resolutions, f"iteration {model.iteration}: {len(particles):,} "
+                         f"particles in {(counts > 0).sum()} classes, best {resolutions.min():.1f} Å")
 
 
 def _validated(particles: Particles, model: Classification, settings: Settings2D) -> Validation:
@@ -140,7 +158,7 @@ def _start(particles: Particles, settings: Settings2D) -> Classification:
           f"{grid.step:g}°, {len(shift_grid(settings.offset_range, settings.offset_step).coarse)} shifts; "
           + (f"mini-batches of {sizes.min()} particles and more, then all: {passes:.1f} passes in place of "
              f"{settings.iterations}" if settings.gradient else "all particles in every iteration"), flush=True)
-    return Classification(0, state, statistics, averages, ssnr, next_size(particles, ssnr, settings),
+    return Classification(0, state, statistics, averages, ssnr, next_size(particles, ssnr),
                           np.zeros_like(ssnr), rows)
 
 

@@ -144,7 +144,7 @@ def read_classification(path: str | os.PathLike[str], particles: Particles, sett
         read_noise(model, particles), model["model_groups"]["rlnGroupScaleCorrection"].to_numpy(float),
         float(row["rlnNormCorrectionAverage"]), float(row["rlnSigmaOffsetsAngst"]) / pixel, direction / direction.sum())
     return Classification(int(general["rlnCurrentIteration"]), state, statistics, averages, ssnr,
-                          next_size(particles, ssnr, settings), _weights(model, len(classes)),
+                          next_size(particles, ssnr), _weights(model, len(classes)),
                           np.arange(len(particles)))
 
 

@@ -32,7 +32,8 @@ from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class2d_batches import WHOLE_AT_END, batch_rows, batch_sizes, step_size, updates_until
 from cryosnake.programs.class2d_model import Classification, Settings2D, best_resolution, next_size, plane_grid
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Gathered, Pass, expect, thread_sums, update_statistics
+from cryosnake.programs.refine_estep import Gathered, Pass, all_threads, expect, thread_sums, update_statistics
+from cryosnake.programs.refine_limit import seen_to, shell_of
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
@@ -48,7 +49,7 @@ def iterate(particles: Particles, model: Classification, settings: Settings2D, r
     model = Classification(**{**vars(model), "iteration": model.iteration + 1, "state": model.state.copy()})
     last = updates_until(model.iteration, settings.iterations, settings.gradient)
     for number in range(updates_until(model.iteration - 1, settings.iterations, settings.gradient) + 1, last + 1):
-        model.size = next_size(particles, model.ssnr, settings)
+        model.size = next_size(particles, model.ssnr)
         model = _update(particles, model, settings, number, report)
     return model
 
@@ -67,16 +68,17 @@ def _update(particles: Particles, model: Classification, settings: Settings2D, n
     step, before = step_size(count, sizes, number), model.state.copy()
     grid, plan = search_plan(particles, model, settings)
     references = class_references(to_device(model.averages, particles.device), plan.size, grid)
+    seen = seen_to(particles, references, settings.highres_limit)
 
     def work(_: int, positions: np.ndarray, told: Report) -> Gathered:
         mine = rows[positions]
         if number == 1:
-            gathered = _expect_seeds(particles, mine, model, references, plan, told)
+            gathered = _expect_seeds(particles, mine, model, seen, plan, told)
         else:
             prior = _prior(model, grid, step)
             sums = thread_sums(empty_class_sums(settings.classes, plan.size // 2).shape, references.transforms)
-            gathered = expect(particles, mine, model.state, model.statistics, references, plan, prior, sums, told)
-        gathered.sums = gathered.sums.sum(0, keepdims=True)
+            gathered = expect(particles, mine, model.state, model.statistics, seen, plan, prior, sums, told)
+        gathered.sums = all_threads(gathered.sums)
         return gathered
 
     gathered = expect_on_ranks(particles, [rows], model.state, work, report)
@@ -121,7 +123,8 @@ def search_plan(particles: Particles, model: Classification, settings: Settings2
     fine_shifts = is_fine_enough(settings.offset_step * pixel, resolution)
     grid = PlaneGrid(coarse.classes, coarse.psi_count, coarse.perturbation, 1 if fine_turns else 2)
     shifts = shift_grid(settings.offset_range, settings.offset_step, model.perturbation, not fine_shifts)
-    size = coarse_size(grid.step, settings.diameter, pixel, particles.box, model.size, True)
+    reach = min(model.size, 2 * shell_of(particles, settings.highres_limit))
+    size = coarse_size(grid.step, settings.diameter, pixel, particles.box, reach, True)
     return grid, Pass(model.size, size, shifts, 0.0, settings.use_ctf, settings.intact_first_peak, settings.zero_mask,
                       image_mask(particles, settings.diameter), model.ssnr.max(0) > 3.0,
                       settings.seed + model.iteration)

@@ -28,7 +28,7 @@ class Settings2D:
     use_ctf: bool
     intact_first_peak: bool
     zero_mask: bool
-    highres_limit: float  # Å; 0 for none
+    highres_limit: float  # Å, of the expectation step; 0 for none
     centre: bool
     seed: int
     iterations: int
@@ -63,9 +63,6 @@ def best_resolution(particles: Particles, model: Classification) -> float:
     return float(particles.box * particles.pixel_size / class_shells(model.ssnr).max())
 
 
-def next_size(particles: Particles, ssnr: np.ndarray, settings: Settings2D) -> int:
+def next_size(particles: Particles, ssnr: np.ndarray) -> int:
     """Return the number of Fourier pixels for the next iteration: the best class's and ten shells more."""
-    shell = int(class_shells(ssnr).max()) + _GROWTH
-    if settings.highres_limit > 0:
-        shell = min(shell, int(particles.box * particles.pixel_size / settings.highres_limit))
-    return min(2 * shell, particles.box)
+    return min(2 * (int(class_shells(ssnr).max()) + _GROWTH), particles.box)

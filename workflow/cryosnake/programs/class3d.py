@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.numerics.backend import to_device
 from cryosnake.numerics.refine.classes import class_shells
 from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.maximisation import low_pass
 from cryosnake.numerics.refine.references import map_reference
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class3d_files import read_classification, write_classes
 from cryosnake.programs.class3d_model import (
     Classification3D,
@@ -26,10 +29,13 @@ from cryosnake.programs.class3d_model import (
     pass_of,
 )
 from cryosnake.programs.class3d_scale import scale_at_poses
-from cryosnake.programs.particles import Particles, read_particles, refuse_gpu, require_diameter, require_members
+from cryosnake.programs.iteration_pictures import Pictures, views
+from cryosnake.programs.particle_images import open_particles, root_of
+from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.reference_maps import order_of, read_map, reference_names, solvent_mask
 from cryosnake.programs.refine_estep import reference_scale
 from cryosnake.programs.refine_model import image_mask
+from cryosnake.programs.refine_plan import say_plan, say_plan_at_poses
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
 Report = Callable[[int, int, str], None]
@@ -44,22 +50,51 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     CryosnakeError
         when an input cannot be used
     """
-    refuse_gpu(options.device)
-    particles = read_particles(inputs["particles"], need_ctf=options.ctf)
-    names = reference_names(inputs["reference"], options.classes)
+    with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
+        _classify(particles, options, inputs, root_of(options, out), progress)
+
+
+def _classify(particles: Particles, options: Any, inputs: Mapping[str, str | Path], root: Path, progress: Report,
+              ) -> None:
+    names, ranks = reference_names(inputs["reference"], options.classes), particles.ranks
     mask = str(inputs["mask"]) if "mask" in inputs else None
     settings = _settings(particles, options, len(names), mask)
-    root = Path(out) / "run"
     if options.continue_from:
-        model = read_classification(options.continue_from, particles, settings)
+        model = lead(ranks, lambda: read_classification(options.continue_from, particles, settings))
         print(f"Continuing after iteration {model.iteration} of {options.continue_from}")
     else:
-        model = _start(particles, settings, options, names)
-        write_classes(particles, model, settings, root, options, mask)
+        model = lead(ranks, lambda: _start(particles, settings, options, names))
+        if ranks.rank == 0:
+            write_classes(particles, model, settings, root, options, mask)
+    pictures = Pictures(options.pictures)
+    if ranks.rank == 0:
+        _say_plan(particles, model, settings)
     while model.iteration < options.iterations:
         model = _one(particles, model, settings, options, progress)
-        write_classes(particles, model, settings, root, options, mask)
-        model.size = next_size(particles, model.ssnr, settings)
+        if ranks.rank == 0:
+            write_classes(particles, model, settings, root, options, mask)
+            pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model, settings),
+                          model.iteration == options.iterations)
+        model.size = next_size(particles, model.ssnr)
+
+
+def _picture(particles: Particles, model: Classification3D, settings: Settings3D) -> Any:
+    from cryosnake.report.iteration_panel import map_picture
+
+    resolutions = particles.box * particles.pixel_size / class_shells(model.ssnr)
+    captions = [f"{number}: {share:.0%} · {resolution:.1f} Å" if share > 0 else f"{number}: empty" for
+                number, (share, resolution) in enumerate(zip(model.shares, resolutions, strict=True), 1)]
+    return map_picture(list(model.volumes), captions, particles.pixel_size,
+                       f"iteration {model.iteration}: {len(particles):,} particles",
+                       directions=views(model.state.pose, settings.symmetry))
+
+
+def _say_plan(particles: Particles, model: Classification3D, settings: Settings3D) -> None:
+    plan = pass_of(particles, model, settings)
+    if settings.align:
+        say_plan(particles, plan, grid_of(settings, 0.0, settings.classes), len(particles), model.state)
+    else:
+        say_plan_at_poses(particles, plan, settings.classes)
 
 
 def _one(particles: Particles, model: Classification3D, settings: Settings3D, options: Any, progress: Report,
@@ -109,7 +144,7 @@ def _start(particles: Particles, settings: Settings3D, options: Any, names: list
     statistics.direction = flat_direction(settings)
     shell = min(max(int(box * pixel / options.initial_lowpass), 2), box // 2)
     ssnr = np.tile(np.where(np.arange(box // 2 + 1) <= shell, 10.0, 0.0), (settings.classes, 1))
-    model = Classification3D(0, state, statistics, np.stack(volumes), ssnr, next_size(particles, ssnr, settings),
+    model = Classification3D(0, state, statistics, np.stack(volumes), ssnr, next_size(particles, ssnr),
                              np.zeros((settings.classes, 1)))
     if not options.reference_absolute_greyscale:
         _rescale(particles, model, settings)
@@ -139,7 +174,7 @@ def _rescale(particles: Particles, model: Classification3D, settings: Settings3D
     rows = np.random.default_rng([settings.seed, 1]).permutation(len(particles))
     plan, grid = pass_of(particles, model, settings), grid_of(replace(settings, sigma=0.0), 0.0, 1)
     for number, volume in enumerate(model.volumes):
-        reference = map_reference(volume[None], plan.size, grid)
+        reference = map_reference(to_device(volume[None], particles.device), plan.size, grid)
         measure = reference_scale if settings.align and settings.sigma == 0 else scale_at_poses
         scale = measure(particles, rows, model.state, model.statistics, reference, plan)
         if not np.isfinite(scale) or scale <= 0:

@@ -152,7 +152,7 @@ def read_classification(path: str | os.PathLike[str], particles: Particles, sett
     ssnr = np.stack([model[f"model_class_{k + 1}"]["rlnSsnrMap"].to_numpy(float) for k in range(settings.classes)])
     return Classification3D(int(general["rlnCurrentIteration"]), state,
                             _read_statistics(path, model, particles, settings), volumes, ssnr,
-                            next_size(particles, ssnr, settings), np.zeros((settings.classes, 1)))
+                            next_size(particles, ssnr), np.zeros((settings.classes, 1)))
 
 
 def _read_statistics(path: str | os.PathLike[str], model: dict[str, pd.DataFrame], particles: Particles,

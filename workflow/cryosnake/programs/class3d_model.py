@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cryosnake.numerics.backend import to_device, to_numpy
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.refine.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.bands import full_band
@@ -18,10 +19,13 @@ from cryosnake.numerics.refine.reconstruction import mean_weight
 from cryosnake.numerics.refine.references import MapReference, map_reference
 from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.numerics.symmetry import nearest_mate, operators
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class3d_search import gather
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import Gathered, Pass, prepare_block, update_statistics
+from cryosnake.programs.refine_limit import seen_to, shell_of
 from cryosnake.programs.refine_model import image_mask
+from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 _GROWTH = 10  # shells that the images reach beyond the best class
@@ -45,7 +49,7 @@ class Settings3D:
     use_ctf: bool
     intact_first_peak: bool
     zero_mask: bool
-    highres_limit: float  # Å; 0 for none
+    highres_limit: float  # Å, of the expectation step; 0 for none
     seed: int
     solvent: np.ndarray  # (box, box, box) float32
 
@@ -96,16 +100,18 @@ def flat_direction(settings: Settings3D) -> np.ndarray:
 def pass_of(particles: Particles, model: Classification3D, settings: Settings3D) -> Pass:
     """Return how an iteration searches."""
     step = grid_of(settings, 0.0, 1).step
-    coarse = coarse_size(step, settings.diameter, particles.pixel_size, particles.box, model.size, False)
+    reach = min(model.size, 2 * shell_of(particles, settings.highres_limit))
+    coarse = coarse_size(step, settings.diameter, particles.pixel_size, particles.box, reach, False)
     shifts = shift_grid(settings.offset_range, settings.offset_step, model.perturbation)
     return Pass(model.size, coarse, shifts, settings.sigma, settings.use_ctf, settings.intact_first_peak,
                 settings.zero_mask, image_mask(particles, settings.diameter), model.ssnr.max(0) > 3.0,
                 settings.seed + model.iteration, settings.diameter)
 
 
-def reference_of(model: Classification3D, settings: Settings3D, size: int) -> MapReference:
-    """Return all classes' maps as references of the search."""
-    return map_reference(model.volumes, size, grid_of(settings, model.perturbation, settings.classes))
+def reference_of(particles: Particles, model: Classification3D, settings: Settings3D, size: int) -> MapReference:
+    """Return all classes' maps as references of the search, where the particles' images are worked on."""
+    volumes = to_device(model.volumes, particles.device)
+    return map_reference(volumes, size, grid_of(settings, model.perturbation, settings.classes))
 
 
 def iterate(particles: Particles, model: Classification3D, settings: Settings3D, report: Callable[[int], None],
@@ -114,17 +120,29 @@ def iterate(particles: Particles, model: Classification3D, settings: Settings3D,
     iteration = model.iteration + 1
     rng = np.random.default_rng([settings.seed, iteration])
     model = replace(model, iteration=iteration, state=model.state.copy(), perturbation=float(rng.uniform(-0.5, 0.5)))
-    before, old = model.state.copy(), model.statistics
-    plan, reference = pass_of(particles, model, settings), reference_of(model, settings, model.size)
+    before, everyone = model.state.copy(), np.arange(len(particles))
+    plan, reference = pass_of(particles, model, settings), reference_of(particles, model, settings, model.size)
+    seen = seen_to(particles, reference, settings.highres_limit)
     drawn = iteration == 1 and settings.one_reference and settings.classes > 1
     seeds = random_classes(len(particles), settings) if drawn else None
-    gathered = gather(particles, model.state, old, reference, plan, settings.align, seeds, report)
+
+    def work(_: int, rows: np.ndarray, told: Callable[[int], None]) -> Gathered:
+        return gather(particles, rows, model.state, model.statistics, seen, plan, settings.align, seeds, told)
+
+    found = expect_on_ranks(particles, [everyone], model.state, work, report)
+    return lead(particles.ranks, lambda: _learnt(particles, model, settings, before, found[0], reference, plan))
+
+
+def _learnt(particles: Particles, model: Classification3D, settings: Settings3D, before: Assignments,
+            gathered: Gathered, reference: MapReference, plan: Pass) -> Classification3D:
+    """Complete the model, in place, from what the expectation step gathered."""
+    old = model.statistics
     scales = group_scales(gathered.cross, gathered.power, particles.group, old.scale)
     model.statistics = update_statistics(particles, np.arange(len(particles)), gathered, old, model.state,
                                          full_band(particles.box), scales)
     model.statistics.direction = _direction(gathered, settings)
     model.change = _changes(before, model.state, settings.symmetry)
-    _maximise(particles, model, settings, gathered.sums, reference.transforms)
+    _maximise(particles, model, settings, gathered.sums, to_numpy(reference.transforms))
     model.accuracy = measure_accuracy(particles, model, settings, plan)
     return model
 
@@ -161,12 +179,9 @@ def _maximise(particles: Particles, model: Classification3D, settings: Settings3
     model.weight = np.stack(weights)
 
 
-def next_size(particles: Particles, ssnr: np.ndarray, settings: Settings3D) -> int:
+def next_size(particles: Particles, ssnr: np.ndarray) -> int:
     """Return the number of Fourier pixels for the next iteration: the best class's and ten shells more."""
-    shell = int(class_shells(ssnr).max()) + _GROWTH
-    if settings.highres_limit > 0:
-        shell = min(shell, max(int(particles.box * particles.pixel_size / settings.highres_limit), 1))
-    return min(2 * shell, particles.box)
+    return min(2 * (int(class_shells(ssnr).max()) + _GROWTH), particles.box)
 
 
 def measure_accuracy(particles: Particles, model: Classification3D, settings: Settings3D, plan: Pass,
@@ -181,6 +196,8 @@ def measure_accuracy(particles: Particles, model: Classification3D, settings: Se
             continue
         rows = np.sort(rng.choice(members, min(_ACCURACY_PARTICLES, len(members)), replace=False))
         block = prepare_block(particles, rows, model.state, model.statistics, plan)
-        transform = map_reference(model.volumes[number][None], plan.size, grid_of(settings, 0.0, 1)).transforms[0]
-        found.append(estimate_accuracy(transform, model.state.pose[rows], np.sqrt(block.operands.ctf2), band, rng))
+        volume = to_device(model.volumes[number][None], particles.device)
+        reference = map_reference(volume, plan.size, grid_of(settings, 0.0, 1))
+        transform = seen_to(particles, reference, settings.highres_limit).transforms[0]
+        found.append(estimate_accuracy(transform, model.state.pose[rows], block.operands.ctf2**0.5, band, rng))
     return tuple(found)

@@ -7,6 +7,7 @@ import numpy as np
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.fixed_poses import scale_terms
 from cryosnake.numerics.refine.references import MapReference
+from cryosnake.programs.device_images import image_blocks
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_estep import BLOCK, Pass, prepare_block
 from cryosnake.programs.refine_state import Assignments, Statistics
@@ -17,9 +18,9 @@ def scale_at_poses(particles: Particles, rows: np.ndarray, state: Assignments, s
     """Return the factor that puts a reference on the particles' grey scale: least squares at their present poses."""
     band = full_band(particles.box).cut(plan.size)
     cross = norm = 0.0
-    for begin in range(0, min(len(rows), most), BLOCK):
-        chosen = rows[begin : min(begin + BLOCK, most)]
-        block = prepare_block(particles, chosen, state, statistics, plan)
+    for where, images in image_blocks(particles, rows[:most], BLOCK):
+        chosen = rows[:most][where]
+        block = prepare_block(particles, chosen, state, statistics, plan, images)
         part = scale_terms(block.operands, reference.transforms[0], state.pose[chosen],
                            state.offset[chosen] - block.operands.offsets, band)
         cross, norm = cross + part[0], norm + part[1]

@@ -6,24 +6,33 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import numba as nb
 import numpy as np
 
+from cryosnake.numerics.backend import Array
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.class_maps import log_shares
 from cryosnake.numerics.refine.fixed_poses import classify_at_poses
-from cryosnake.numerics.refine.references import MapReference, empty_map_sums
+from cryosnake.numerics.refine.references import MapReference
+from cryosnake.programs.device_images import image_blocks
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import BLOCK, Gathered, Pass, expect, prepare_block
+from cryosnake.programs.refine_estep import (
+    BLOCK,
+    Gathered,
+    Pass,
+    all_threads,
+    empty_gathered,
+    expect,
+    map_sums,
+    prepare_block,
+)
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 Report = Callable[[int], None]
-_SUM_BYTES = 4 << 30  # back-projections of all threads; with more, fewer threads insert
 
 
-def gather(particles: Particles, state: Assignments, statistics: Statistics, reference: MapReference, plan: Pass,
-           align: bool, seeds: np.ndarray | None, report: Report) -> Gathered:
-    """Run the expectation step over all particles; updates `state` in place and returns the sums.
+def gather(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics, reference: MapReference,
+           plan: Pass, align: bool, seeds: np.ndarray | None, report: Report) -> Gathered:
+    """Run the expectation step over the particles `rows`; updates `state` in place and returns the sums (1, …).
 
     Parameters
     ----------
@@ -34,13 +43,22 @@ def gather(particles: Particles, state: Assignments, statistics: Statistics, ref
     align : bool
         False takes each particle at its pose and offset, in every class.
     seeds : (n,) int64 or None
-        The class that each particle must go to, in the first iteration of classes that all start from one map.
+        The class that each particle of the set must go to, in the first iteration of classes that all start from one
+        map.
     """
-    sums = _class_sums(len(reference.transforms), plan.size // 2)
+    sums = map_sums(len(reference.transforms), plan.size // 2, reference.transforms)
     if not align:
-        return _at_poses(particles, state, statistics, reference.transforms, plan, seeds, sums, report)
-    if seeds is not None:
-        return _drawn(particles, state, statistics, reference, plan, seeds, sums, report)
+        found = _at_poses(particles, rows, state, statistics, reference.transforms, plan, seeds, sums, report)
+    elif seeds is not None:
+        found = _drawn(particles, rows, state, statistics, reference, plan, seeds, sums, report)
+    else:
+        found = _searched(particles, rows, state, statistics, reference, plan, sums, report)
+    found.sums = all_threads(found.sums)
+    return found
+
+
+def _searched(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics,
+              reference: MapReference, plan: Pass, sums: Array, report: Report) -> Gathered:
     prior = log_shares(statistics.direction)
     if plan.sigma > 0:
         shares = tuple(prior.tolist())
@@ -48,22 +66,11 @@ def gather(particles: Particles, state: Assignments, statistics: Statistics, ref
         prior = np.zeros(0)
     else:
         prior = np.repeat(prior, reference.grid.psi_count)
-    return expect(particles, np.arange(len(particles)), state, statistics, reference, plan,
-                  prior.astype(np.float32), sums, report)
+    return expect(particles, rows, state, statistics, reference, plan, prior.astype(np.float32), sums, report)
 
 
-def _class_sums(classes: int, radius: int) -> np.ndarray:
-    """Return volumes of zeros (threads, classes, …): one for each thread, or fewer where they would not fit.
-
-    In memory the class comes first, so that the volumes of one class, which a kernel takes, are contiguous.
-    """
-    one = empty_map_sums(1, radius)
-    threads = max(1, min(nb.get_num_threads(), _SUM_BYTES // (classes * one.nbytes)))
-    return np.zeros((classes, threads, *one.shape[1:]), np.float32).swapaxes(0, 1)
-
-
-def _drawn(particles: Particles, state: Assignments, statistics: Statistics, reference: MapReference, plan: Pass,
-           seeds: np.ndarray, sums: np.ndarray, report: Report) -> Gathered:
+def _drawn(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics, reference: MapReference,
+           plan: Pass, seeds: np.ndarray, sums: Array, report: Report) -> Gathered:
     """Search each class's own particles with its map alone: no dearer than one class."""
     classes = len(reference.transforms)
     grid = replace(reference.grid, classes=1)
@@ -72,18 +79,18 @@ def _drawn(particles: Particles, state: Assignments, statistics: Statistics, ref
     if plan.sigma == 0:
         prior = np.repeat(log_shares(share), grid.psi_count).astype(np.float32)
     own = replace(statistics, direction=share)
-    total = _empty(particles, statistics, sums)
+    total = empty_gathered(particles, rows, statistics, sums)
     direction = total.direction.reshape(classes, -1)
     done = 0
     for number in range(classes):
-        rows = np.flatnonzero(seeds == number)
+        members = np.flatnonzero(seeds[rows] == number)
         alone = replace(reference, transforms=reference.transforms[number : number + 1], grid=grid)
-        part = expect(particles, rows, state, own, alone, plan, prior, sums[:, number : number + 1],
+        part = expect(particles, rows[members], state, own, alone, plan, prior, sums[:, number : number + 1],
                       partial(_report_after, report, done))
-        state.klass[rows] = number
-        done += len(rows)
+        state.klass[rows[members]] = number
+        done += len(members)
         direction[number] += part.direction
-        _add(total, part, rows)
+        _add(total, part, members)
     return total
 
 
@@ -91,43 +98,37 @@ def _report_after(report: Report, before: int, count: int) -> None:
     report(before + count)
 
 
-def _empty(particles: Particles, statistics: Statistics, sums: np.ndarray) -> Gathered:
-    n = len(particles)
-    counts = np.bincount(particles.optics, minlength=len(statistics.noise))
-    return Gathered(sums, np.zeros_like(statistics.noise), counts, np.zeros(n), np.zeros(n), np.zeros(n), 0.0,
-                    np.zeros_like(statistics.direction))
-
-
-def _add(total: Gathered, part: Gathered, rows: np.ndarray) -> None:
+def _add(total: Gathered, part: Gathered, where: np.ndarray) -> None:
     total.noise += part.noise
-    total.cross[rows], total.power[rows], total.residual[rows] = part.cross, part.power, part.residual
+    total.cross[where], total.power[where], total.residual[where] = part.cross, part.power, part.residual
     total.offset_power += part.offset_power
 
 
-def _at_poses(particles: Particles, state: Assignments, statistics: Statistics, transforms: np.ndarray, plan: Pass,
-              seeds: np.ndarray | None, sums: np.ndarray, report: Report) -> Gathered:
+def _at_poses(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics, transforms: Array,
+              plan: Pass, seeds: np.ndarray | None, sums: Array, report: Report) -> Gathered:
     """Weigh the classes of every particle at its own pose and offset, which stay."""
     band = full_band(particles.box).cut(plan.size)
-    total = _empty(particles, statistics, sums)
+    total = empty_gathered(particles, rows, statistics, sums)
     shells, signal = int(band.shell[-1]) + 1, plan.signal[: int(band.shell[-1]) + 1]
-    for begin in range(0, len(particles), BLOCK):
-        rows = np.arange(begin, min(begin + BLOCK, len(particles)))
-        block = prepare_block(particles, rows, state, statistics, plan)
+    particles.follow(rows)
+    for where, images in image_blocks(particles, rows, particles.block or BLOCK):
+        mine = rows[where]
+        block = prepare_block(particles, mine, state, statistics, plan, images)
         prior = log_shares(statistics.direction)
         if seeds is not None:
-            prior = log_shares((seeds[rows, None] == np.arange(len(transforms))).astype(np.float64))
-        found = classify_at_poses(block.operands, transforms, state.pose[rows],
-                                  state.offset[rows] - block.operands.offsets, band, prior, sums)
+            prior = log_shares((seeds[mine, None] == np.arange(len(transforms))).astype(np.float64))
+        found = classify_at_poses(block.operands, transforms, state.pose[mine],
+                                  state.offset[mine] - block.operands.offsets, band, prior, sums)
         residual = block.power.copy()
         residual[:, :shells] += block.noise[:, :shells] * (found.power - 2.0 * found.cross)
         residual = np.maximum(residual, 0.0)
-        np.add.at(total.noise, particles.optics[rows], residual)
-        total.residual[rows] = residual.sum(1)
-        total.cross[rows], total.power[rows] = found.cross[:, signal].sum(1), found.power[:, signal].sum(1)
-        total.offset_power += (state.offset[rows] ** 2).sum()
+        np.add.at(total.noise, particles.optics[mine], residual)
+        total.residual[where] = residual.sum(1)
+        total.cross[where], total.power[where] = found.cross[:, signal].sum(1), found.power[:, signal].sum(1)
+        total.offset_power += (state.offset[mine] ** 2).sum()
         total.direction += found.weights.sum(0)
-        state.klass[rows], state.top_weight[rows] = found.weights.argmax(1), found.weights.max(1)
-        state.significant[rows] = (found.weights > 0).sum(1)
-        state.log_likelihood[rows] = found.log_likelihood - 0.5 * (block.power / block.noise).sum(1)
-        report(int(rows[-1]) + 1)
+        state.klass[mine], state.top_weight[mine] = found.weights.argmax(1), found.weights.max(1)
+        state.significant[mine] = (found.weights > 0).sum(1)
+        state.log_likelihood[mine] = found.log_likelihood - 0.5 * (block.power / block.noise).sum(1)
+        report(where.stop)
     return total

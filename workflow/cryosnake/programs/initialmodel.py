@@ -13,18 +13,23 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.refine.online import Stage, stage_at
 from cryosnake.numerics.symmetry import operators
 from cryosnake.numerics.symmetry_axes import find_axes
+from cryosnake.parallel.ranks import lead
 from cryosnake.programs.initialmodel_files import write_final, write_maps
-from cryosnake.programs.initialmodel_images import SmallParticles, small_particles
+from cryosnake.programs.initialmodel_images import small_particles
 from cryosnake.programs.initialmodel_model import (
     Model,
     Settings,
     first_model,
     impose_symmetry,
     likelihood,
+    say_stage,
     use_batch,
 )
 from cryosnake.programs.initialmodel_verdict import Verdict, judge, map_agreement
-from cryosnake.programs.particles import Particles, read_particles, refuse_gpu, require_diameter, require_members
+from cryosnake.programs.iteration_pictures import Pictures, views
+from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.particles import Particles, require_diameter, require_members
+from cryosnake.programs.refine_state import first_assignments
 
 Report = Callable[[int, int, str], None]
 _CHOICE = (0.35, 0.6)  # parts of the way between which one start is chosen: when its poses become definite
@@ -43,23 +48,29 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     CryosnakeError
         when an input cannot be used
     """
-    refuse_gpu(options.device)
-    particles = read_particles(inputs["particles"], need_ctf=options.ctf)
+    with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
+        _make_model(particles, options, Path(out) / "run", progress)
+
+
+def _make_model(particles: Particles, options: Any, root: Path, progress: Report) -> None:
     settings = _settings(particles, options)
     small = small_particles(particles, options.final_resolution)
     print(f"{len(particles)} particles, {particles.box} px of {particles.pixel_size:g} Å (used: {small.box} px of "
           f"{small.pixel_size:.2f} Å); {settings.classes} map(s), symmetry {settings.symmetry}, "
           f"{options.starts} start(s)", flush=True)
     tell = _counter(particles, options, progress)
+    if small.ranks.rank == 0:
+        say_stage(small, settings, _stage(options.iterations - 1, options), first_assignments(small))
     model, step, agreements = _best_start(small, settings, options, tell)
-    save = partial(write_maps, particles, small, root=Path(out) / "run")
-    symmetry = _grow(small, model, settings, options, step, tell, save)
+    save = partial(_save, particles, small, options, root, Pictures(options.pictures))
+    model, symmetry = _grow(small, model, settings, options, step, tell, save)
     last = stage_at(1.0, *_range(options))
-    use_batch(small, model, settings, last, np.arange(len(small)), _rng(options, 3), decay=0.0,
-              report=lambda done: tell(0, "all particles"))
+    model = use_batch(small, model, settings, last, np.arange(len(small)), _rng(options, 3), decay=0.0,
+                      report=lambda done: tell(0, "all particles"))
     tell(len(small), "all particles")
-    verdict = judge(small, model, settings, last, agreements, symmetry, _rng(options, 4))
-    write_final(particles, small, model, settings, Path(out) / "run", options, verdict)
+    verdict = lead(small.ranks, lambda: judge(small, model, settings, last, agreements, symmetry, _rng(options, 4)))
+    if small.ranks.rank == 0:
+        write_final(particles, small, model, settings, root, options, verdict)
     _say(verdict)
 
 
@@ -111,11 +122,12 @@ def _batch(count: int, step: int, options: Any) -> np.ndarray:
     return np.sort(_rng(options, 1, step).choice(count, size, replace=False))
 
 
-def _one(small: SmallParticles, model: Model, settings: Settings, options: Any, step: int) -> None:
-    use_batch(small, model, settings, _stage(step, options), _batch(len(small), step, options), _rng(options, 2, step))
+def _one(small: Particles, model: Model, settings: Settings, options: Any, step: int) -> Model:
+    return use_batch(small, model, settings, _stage(step, options), _batch(len(small), step, options),
+                     _rng(options, 2, step))
 
 
-def _best_start(small: SmallParticles, settings: Settings, options: Any, tell: Callable[[int, str], None],
+def _best_start(small: Particles, settings: Settings, options: Any, tell: Callable[[int, str], None],
                 ) -> tuple[Model, int, list[float]]:
     """Return the start that explains some particles best, its next step, and how well the others' maps agree with it.
 
@@ -130,25 +142,26 @@ def _best_start(small: SmallParticles, settings: Settings, options: Any, tell: C
         return first, step, []
     rows = np.sort(_rng(options, 5).permutation(len(small))[:_COMPARED_PARTICLES])
     stage, noise = _stage(step, options), first.statistics.noise
-    scores = [likelihood(small, model, settings, stage, rows, noise) for model in models]
+    scores = lead(small.ranks, lambda: [likelihood(small, model, settings, stage, rows, noise) for model in models])
     best = int(np.argmax(scores))
     length = small.box * small.pixel_size
-    agreements = [map_agreement(_largest(model), _largest(models[best]), length)
-                  for number, model in enumerate(models) if number != best]
+    agreements = lead(small.ranks, lambda: [map_agreement(_largest(model), _largest(models[best]), length)
+                                            for number, model in enumerate(models) if number != best])
     print(f"starts at {stage.resolution:.0f} Å: log likelihood per particle {', '.join(f'{s:.1f}' for s in scores)}; "
           f"start {best + 1} goes on; the others' maps correlate with its map by "
           f"{', '.join(f'{a:.2f}' for a in agreements)}", flush=True)
     return models[best], step, agreements
 
 
-def _one_start(small: SmallParticles, settings: Settings, options: Any, number: int, steps: tuple[int, int],
+def _one_start(small: Particles, settings: Settings, options: Any, number: int, steps: tuple[int, int],
                tell: Callable[[int, str], None]) -> tuple[Model, int]:
     """Run a start for the first number of steps, and on to the second while its poses are indefinite."""
     symmetry = "C1" if options.run_in_c1 else settings.symmetry
-    model, step = first_model(small, settings, symmetry, options.initial_resolution, _rng(options, 0, number)), 0
+    model, step = lead(small.ranks, lambda: first_model(small, settings, symmetry, options.initial_resolution,
+                                                        _rng(options, 0, number))), 0
     while step < steps[0] or (step < steps[1] and not model.concentrated):
         tell(_stage(step, options).batch, f"start {number + 1}")
-        _one(small, model, settings, options, step)
+        model = _one(small, model, settings, options, step)
         step += 1
     return model, step
 
@@ -157,31 +170,54 @@ def _largest(model: Model) -> np.ndarray:
     return model.volumes[int(np.argmax(model.statistics.direction))]
 
 
-def _grow(small: SmallParticles, model: Model, settings: Settings, options: Any, first: int,
-          tell: Callable[[int, str], None], save: Callable[..., object]) -> float:
+def _grow(small: Particles, model: Model, settings: Settings, options: Any, first: int,
+          tell: Callable[[int, str], None], save: Callable[..., object]) -> tuple[Model, float]:
     """Take the chosen start from its step `first` to the last resolution.
 
-    Returns how well the map had its symmetry before it was imposed.
+    Returns it, and how well the map had its symmetry before it was imposed.
     """
-    symmetry, length = 1.0, small.box * small.pixel_size
+    symmetry = 1.0
     for step in range(first, options.iterations):
         stage = _stage(step, options)
         tell(stage.batch, f"batch {step + 1} of {options.iterations}, {stage.resolution:.0f} Å")
         if step >= _AXES * options.iterations and model.symmetry != settings.symmetry:
-            radius = min(model.radius, max(int(length / _AXES_RESOLUTION), 4))
-            axes = [find_axes(volume, settings.symmetry, radius) for volume in model.volumes]
-            symmetry = axes[int(np.argmax(model.statistics.direction))].agreement
-            print(f"axes of {settings.symmetry} found at {length / radius:.0f} Å; the turned copies of the map "
-                  f"correlate by {symmetry:.2f}", flush=True)
-            impose_symmetry(small, model, settings, axes)
-        _one(small, model, settings, options, step)
+            model, symmetry = lead(small.ranks, partial(_on_axes, small, model, settings))
+        model = _one(small, model, settings, options, step)
         if (step + 1) % _WRITE_EVERY == 0:
-            save(volumes=model.volumes, iteration=step + 1)
+            if small.ranks.rank == 0:
+                save(model, step + 1)
             print(f"batch {step + 1:3d}: {stage.resolution:.1f} Å, {model.radius} shells, Pmax "
                   f"{model.state.top_weight[_batch(len(small), step, options)].mean():.3f}, classes "
                   f"{' '.join(f'{share:.2f}' for share in model.statistics.direction)}, offsets "
                   f"{model.statistics.offset_sigma * small.pixel_size:.1f} Å", flush=True)
-    return symmetry
+    return model, symmetry
+
+
+def _save(particles: Particles, small: Particles, options: Any, root: Path, pictures: Pictures, model: Model,
+          iteration: int) -> None:
+    """Write the maps after a batch, and their picture."""
+    def figure() -> Any:
+        from cryosnake.report.iteration_panel import map_picture
+
+        captions = [f"{number}: {share:.0%}" for number, share in enumerate(model.statistics.direction, 1)]
+        title = f"batch {iteration} of {options.iterations}: {_stage(iteration - 1, options).resolution:.0f} Å"
+        return map_picture(list(model.volumes), captions, small.pixel_size, title,
+                           directions=views(model.state.pose, model.symmetry))
+
+    write_maps(particles, small, model.volumes, root, iteration)
+    pictures.draw(f"{root}_it{iteration:03d}.png", figure, iteration == options.iterations)
+
+
+def _on_axes(small: Particles, model: Model, settings: Settings) -> tuple[Model, float]:
+    """Return the model with its maps turned onto their axes, and how well they had the symmetry before."""
+    length = small.box * small.pixel_size
+    radius = min(model.radius, max(int(length / _AXES_RESOLUTION), 4))
+    axes = [find_axes(volume, settings.symmetry, radius) for volume in model.volumes]
+    symmetry = axes[int(np.argmax(model.statistics.direction))].agreement
+    print(f"axes of {settings.symmetry} found at {length / radius:.0f} Å; the turned copies of the map correlate by "
+          f"{symmetry:.2f}", flush=True)
+    impose_symmetry(small, model, settings, axes)
+    return model, symmetry
 
 
 def _say(verdict: Verdict) -> None:

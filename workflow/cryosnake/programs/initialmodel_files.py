@@ -18,7 +18,6 @@ from cryosnake.numerics.map_resample import resample_map
 from cryosnake.numerics.refine.grids import sphere_grid
 from cryosnake.numerics.refine.maximisation import last_shell_above
 from cryosnake.numerics.refine.reconstruction import mean_weight
-from cryosnake.programs.initialmodel_images import SmallParticles
 from cryosnake.programs.initialmodel_model import Model, Settings
 from cryosnake.programs.initialmodel_verdict import Verdict
 from cryosnake.programs.particles import Particles
@@ -28,7 +27,7 @@ from cryosnake.programs.refine_tables import class_table, data_tables, group_tab
 _ORDER = 2  # HEALPix order that is written: that of the last search, before oversampling
 
 
-def write_maps(particles: Particles, small: SmallParticles, volumes: np.ndarray, root: Path, iteration: int,
+def write_maps(particles: Particles, small: Particles, volumes: np.ndarray, root: Path, iteration: int,
                ) -> list[str]:
     """Write `<root>_itNNN_classKKK.mrc` with the particles' box and pixel size; return their names."""
     names = []
@@ -38,12 +37,12 @@ def write_maps(particles: Particles, small: SmallParticles, volumes: np.ndarray,
     return names
 
 
-def _at_full_size(volume: np.ndarray, small: SmallParticles, particles: Particles) -> np.ndarray:
+def _at_full_size(volume: np.ndarray, small: Particles, particles: Particles) -> np.ndarray:
     """Return the map with the whole images' box, on their grey scale: RELION's goes with 1 / box²."""
     return resample_map(volume, particles.box) * np.float32(small.box / particles.box)
 
 
-def write_final(particles: Particles, small: SmallParticles, model: Model, settings: Settings, root: Path, options: Any,
+def write_final(particles: Particles, small: Particles, model: Model, settings: Settings, root: Path, options: Any,
                 verdict: Verdict) -> None:
     """Write the last `<root>_itNNN_…`, convergence.json and initial_model.mrc."""
     name = f"{root}_it{options.iterations:03d}"
@@ -67,7 +66,7 @@ def write_final(particles: Particles, small: SmallParticles, model: Model, setti
               particles.pixel_size)
 
 
-def _model_tables(particles: Particles, small: SmallParticles, model: Model, settings: Settings, state: Assignments,
+def _model_tables(particles: Particles, small: Particles, model: Model, settings: Settings, state: Assignments,
                   maps: list[str]) -> dict[str, Any]:
     length, count = particles.box * particles.pixel_size, settings.classes
     ssnr = np.zeros((count, particles.box // 2 + 1))
@@ -102,7 +101,7 @@ def _model_tables(particles: Particles, small: SmallParticles, model: Model, set
     return tables
 
 
-def _full_noise(model: Model, small: SmallParticles, particles: Particles) -> np.ndarray:
+def _full_noise(model: Model, small: Particles, particles: Particles) -> np.ndarray:
     """Return the noise spectra to the Nyquist frequency of the whole images: the last known power goes on."""
     known = model.statistics.noise[:, : small.box // 2]
     return np.pad(known, ((0, 0), (0, particles.box // 2 + 1 - known.shape[1])), mode="edge")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cryosnake.numerics.backend import Array, to_device
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.dense import dense_expectation, insert_outcome
 from cryosnake.numerics.refine.expectation import coarse_slices
@@ -14,13 +15,25 @@ from cryosnake.numerics.refine.grids import SphereGrid, shift_grid, sphere_grid
 from cryosnake.numerics.refine.images import fourier_pixels, soft_disc
 from cryosnake.numerics.refine.maximisation import finish_sums, regularised_map
 from cryosnake.numerics.refine.online import Stage, halves_ssnr, random_sums, resized_sums
-from cryosnake.numerics.refine.references import MapReference, empty_map_sums, map_reference
+from cryosnake.numerics.refine.references import MapReference, map_reference
 from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.numerics.symmetry import operators
 from cryosnake.numerics.symmetry_axes import Axes, symmetrised
+from cryosnake.parallel.ranks import lead
+from cryosnake.programs.device_images import image_blocks
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Pass, expect, prepare_block, thread_sums
+from cryosnake.programs.refine_estep import (
+    Gathered,
+    Pass,
+    all_threads,
+    empty_gathered,
+    expect,
+    map_sums,
+    prepare_block,
+)
 from cryosnake.programs.refine_model import MASK_EDGE, image_mask
+from cryosnake.programs.refine_plan import say_plan
+from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics, first_assignments, first_statistics
 
 _FIRST_PARTICLES = 1000  # that make the random start
@@ -97,28 +110,54 @@ def shells_to(particles: Particles, resolution: float) -> int:
 
 
 def use_batch(particles: Particles, model: Model, settings: Settings, stage: Stage, rows: np.ndarray,
-              rng: np.random.Generator, decay: float | None = None, report: Report = lambda done: None) -> None:
-    """Change the model, in place, by the particles `rows`; `decay` in place of the stage's for the earlier sums.
+              rng: np.random.Generator, decay: float | None = None, report: Report = lambda done: None) -> Model:
+    """Return the model after the particles `rows`, which change the given one; all ranks call this together.
 
-    `report` is called after each block of particles with how many of their half are done; it may raise to stop.
+    `decay` counts in place of the stage's for the earlier sums. `report` is called after each block with the number of
+    particles done; it may raise to stop.
     """
     radius = shells_to(particles, stage.resolution)
     turn = float(rng.uniform(-0.5, 0.5))
-    grid = sphere_grid(stage.order, model.symmetry, turn, classes=settings.classes)
     plan = _pass_of(particles, settings, stage, radius, turn)
-    reference = map_reference(model.volumes, plan.size, grid)
-    model.sums = resized_sums(model.sums, radius) * np.float32(stage.decay if decay is None else decay)
-    model.radius = radius
-    step = _dense if stage.dense or not model.concentrated else _adaptive
-    residual, offset_power = np.zeros(particles.box // 2 + 1), 0.0
-    mass = np.zeros(settings.classes)
-    for half in (0, 1):
-        mine = rows[rows % 2 == half]
-        if len(mine):
-            found = step(particles, model, settings, stage, plan, reference, mine, half, report)
-            residual, offset_power, mass = residual + found[0], offset_power + found[1], mass + found[2]
-    _learn(particles, model, rows, residual, offset_power, mass)
-    _make_volumes(particles, model, settings, halves=True)
+    reference = _reference(particles, model.volumes, settings, stage, model.symmetry, turn, plan)
+    dense = _is_dense(model, stage)
+    halves = [(half, mine) for half in (0, 1) if len(mine := rows[rows % 2 == half])]
+
+    def work(number: int, positions: np.ndarray, told: Report) -> Gathered:
+        return _expect(particles, model, stage, plan, reference, halves[number][1][positions], dense, told)
+
+    found = expect_on_ranks(particles, [mine for _, mine in halves], model.state, work, report)
+
+    def learnt() -> Model:
+        model.sums = resized_sums(model.sums, radius) * np.float32(stage.decay if decay is None else decay)
+        model.radius = radius
+        for (half, _), gathered in zip(halves, found, strict=True):
+            _add_sums(model, half, gathered.sums)
+        if dense:
+            definite = _CONCENTRATED * len(operators(settings.symmetry))
+            model.concentrated = float(np.median(model.state.significant[rows])) < definite
+        _learn(particles, model, rows, found)
+        _make_volumes(particles, model, settings, halves=True)
+        return model
+
+    return lead(particles.ranks, learnt)
+
+
+def say_stage(particles: Particles, settings: Settings, stage: Stage, state: Assignments) -> None:
+    """Print what a mini-batch does, and what memory it needs."""
+    plan = _pass_of(particles, settings, stage, shells_to(particles, stage.resolution), 0.0)
+    grid = sphere_grid(stage.order, settings.symmetry, 0.0, classes=settings.classes)
+    say_plan(particles, plan, grid, min(stage.batch, len(particles)), state)
+
+
+def _is_dense(model: Model, stage: Stage) -> bool:
+    return stage.dense or not model.concentrated
+
+
+def _reference(particles: Particles, volumes: np.ndarray, settings: Settings, stage: Stage, symmetry: str, turn: float,
+               plan: Pass) -> MapReference:
+    grid = sphere_grid(stage.order, symmetry, turn, classes=settings.classes)
+    return map_reference(to_device(volumes, particles.device), plan.size, grid)
 
 
 def _pass_of(particles: Particles, settings: Settings, stage: Stage, radius: int, turn: float) -> Pass:
@@ -139,18 +178,29 @@ def _log_prior(model: Model, grid: SphereGrid) -> np.ndarray:
     return np.repeat(np.log(model.statistics.direction / each), each).astype(np.float32)
 
 
-Found = tuple[np.ndarray, float, np.ndarray]  # residual power by shell, summed squared offsets, summed class weights
+def _expect(particles: Particles, model: Model, stage: Stage, plan: Pass, reference: MapReference, rows: np.ndarray,
+            dense: bool, report: Report) -> Gathered:
+    """Run the expectation step over `rows`; updates the model's assignments and returns the sums (1, …)."""
+    grid = reference.grid
+    sums = map_sums(grid.classes, plan.size // 2, reference.transforms)
+    if dense:
+        gathered = _dense(particles, model, stage, plan, reference, rows, sums, report)
+    else:
+        directions = np.zeros(grid.size // grid.psi_count)
+        gathered = expect(particles, rows, model.state, replace(model.statistics, direction=directions), reference,
+                          plan, _log_prior(model, grid), sums, report)
+    gathered.sums = all_threads(gathered.sums)
+    return gathered
 
 
-def _dense(particles: Particles, model: Model, settings: Settings, stage: Stage, plan: Pass,
-           reference: MapReference, rows: np.ndarray, half: int, report: Report) -> Found:
-    grid, band = reference.grid, full_band(particles.box).cut(plan.size)
-    slices, prior, state = coarse_slices(reference, band), _log_prior(model, grid), model.state
-    sums = thread_sums(empty_map_sums(grid.classes, plan.size // 2).shape)
-    residual, offset_power, mass = np.zeros(particles.box // 2 + 1), 0.0, np.zeros(grid.classes)
-    for begin in range(0, len(rows), _DENSE_BLOCK):
-        mine = rows[begin : begin + _DENSE_BLOCK]
-        block = prepare_block(particles, mine, state, model.statistics, plan)
+def _dense(particles: Particles, model: Model, stage: Stage, plan: Pass, reference: MapReference, rows: np.ndarray,
+           sums: Array, report: Report) -> Gathered:
+    grid, band, state = reference.grid, full_band(particles.box).cut(plan.size), model.state
+    slices, prior = coarse_slices(reference, band), _log_prior(model, grid)
+    total = empty_gathered(particles, rows, model.statistics, sums)
+    for where, images in image_blocks(particles, rows, particles.block or _DENSE_BLOCK):
+        mine = rows[where]
+        block = prepare_block(particles, mine, state, model.statistics, plan, images)
         outcome = dense_expectation(block.operands, slices, band, plan.shifts, prior, stage.temperature)
         insert_outcome(sums, outcome, grid, band)
         state.pose[mine], state.klass[mine] = grid.matrices(outcome.orientation), grid.class_of(outcome.orientation)
@@ -158,41 +208,28 @@ def _dense(particles: Particles, model: Model, settings: Settings, stage: Stage,
         state.significant[mine] = np.rint(outcome.effective)
         state.top_weight[mine], state.log_likelihood[mine] = outcome.top_weight, outcome.log_likelihood
         change = outcome.residual(slices, band) * block.noise[:, : plan.size // 2 + 1].mean(0)
-        residual += block.power.sum(0)
-        residual[: len(change)] += change
-        offset_power += outcome.offset_power
-        mass += outcome.mass.reshape(grid.classes, -1).sum(1)
-        report(begin + len(mine))
-    _add_sums(model, half, sums)
-    definite = _CONCENTRATED * len(operators(settings.symmetry))
-    model.concentrated = float(np.median(state.significant[rows])) < definite
-    return residual, offset_power, mass
+        total.noise[0] += block.power.sum(0)  # not apart by optics group: see `_learn`
+        total.noise[0, : len(change)] += change
+        total.offset_power += outcome.offset_power
+        total.direction += outcome.mass.reshape(grid.classes, -1).sum(1)
+        report(where.stop)
+    return total
 
 
-def _adaptive(particles: Particles, model: Model, settings: Settings, stage: Stage, plan: Pass,
-              reference: MapReference, rows: np.ndarray, half: int, report: Report) -> Found:
-    grid = reference.grid
-    directions = grid.size // grid.psi_count
-    statistics = replace(model.statistics, direction=np.zeros(directions))
-    gathered = expect(particles, rows, model.state, statistics, reference, plan, _log_prior(model, grid),
-                      thread_sums(empty_map_sums(grid.classes, plan.size // 2).shape), report)
-    _add_sums(model, half, gathered.sums)
-    mass = gathered.direction.reshape(grid.classes, -1).sum(1)
-    return gathered.noise.sum(0), gathered.offset_power, mass
-
-
-def _add_sums(model: Model, half: int, sums: np.ndarray) -> None:
+def _add_sums(model: Model, half: int, sums: Array) -> None:
     for number in range(sums.shape[1]):
         model.sums[half, number] += finish_sums(sums[:, number], operators(model.symmetry))
 
 
-def _learn(particles: Particles, model: Model, rows: np.ndarray, residual: np.ndarray, offset_power: float,
-           mass: np.ndarray) -> None:
+def _learn(particles: Particles, model: Model, rows: np.ndarray, halves: list[Gathered]) -> None:
     """Move noise, width of the offsets and class weights towards what the batch says.
 
     The noise of all optics groups changes in the same proportion: a batch has too few particles of each.
     """
     old = model.statistics
+    residual = sum(gathered.noise.sum(0) for gathered in halves)
+    offset_power = sum(gathered.offset_power for gathered in halves)
+    mass = sum(gathered.direction.reshape(len(old.direction), -1).sum(1) for gathered in halves)
     expected = old.noise[particles.optics[rows]].sum(0) * np.bincount(full_band(particles.box).shell)
     ratio = np.clip(residual / expected, 0.1, 10.0)
     noise = old.noise * (_MEMORY + (1.0 - _MEMORY) * ratio)
@@ -221,12 +258,11 @@ def solvent_sphere(particles: Particles, diameter: float) -> np.ndarray:
 
 def pose_search(particles: Particles, model: Model, settings: Settings, stage: Stage, volumes: np.ndarray,
                 rows: np.ndarray) -> Assignments:
-    """Return the assignments with those of `rows` found anew in other maps (classes, box, box, box)."""
-    grid = sphere_grid(stage.order, model.symmetry, 0.0, classes=settings.classes)
+    """Return the assignments with those of `rows` found anew, by this rank, in maps (classes, box, box, box)."""
     plan = _pass_of(particles, settings, stage, model.radius, 0.0)
-    other = replace(model, state=model.state.copy(), sums=np.zeros_like(model.sums))
-    step = _dense if stage.dense or not model.concentrated else _adaptive
-    step(particles, other, settings, stage, plan, map_reference(volumes, plan.size, grid), rows, 0, lambda done: None)
+    reference = _reference(particles, volumes, settings, stage, model.symmetry, 0.0, plan)
+    other = replace(model, state=model.state.copy())
+    _expect(particles, other, stage, plan, reference, rows, _is_dense(model, stage), lambda done: None)
     return other.state
 
 

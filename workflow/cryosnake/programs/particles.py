@@ -198,19 +198,6 @@ def _groups(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return inverse.astype(np.int64), [str(name) for name in names]
 
 
-def refuse_gpu(device: str) -> None:
-    """Refuse device: gpu for what runs on the CPU alone; auto does that.
-
-    Raises
-    ------
-    CryosnakeError
-        when a GPU is asked for
-    """
-    if device == "gpu":
-        raise CryosnakeError("device: gpu was asked for, but this job type runs on the CPU in this version. Set "
-                             "device: auto or cpu.")
-
-
 def require_diameter(particles: Particles, diameter: float) -> None:
     """Raise CryosnakeError unless a particle's diameter, Å, is smaller than the box."""
     box, pixel = particles.box, particles.pixel_size

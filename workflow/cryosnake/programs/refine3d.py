@@ -18,7 +18,8 @@ from cryosnake.numerics.refine.references import map_reference
 from cryosnake.numerics.refine.schedule import Progress as Schedule
 from cryosnake.numerics.refine.schedule import Sampling, after_iteration, at_floor, coarse_size, next_sampling
 from cryosnake.parallel.ranks import lead
-from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.iteration_pictures import Pictures, views
+from cryosnake.programs.particle_images import open_particles, root_of
 from cryosnake.programs.particles import Particles, half_sets, require_diameter
 from cryosnake.programs.reference_maps import order_of, read_map, solvent_mask
 from cryosnake.programs.refine_estep import Pass, reference_scale
@@ -32,9 +33,11 @@ from cryosnake.programs.refine_model import (
     iterate,
     measure_accuracy,
     next_size,
+    pass_of,
     resolution,
     resolution_shell,
 )
+from cryosnake.programs.refine_plan import say_plan
 from cryosnake.programs.refine_state import first_assignments, first_statistics
 
 Report = Callable[[int, int, str], None]
@@ -49,10 +52,10 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _refine(particles, options, inputs, out, progress)
+        _refine(particles, options, inputs, root_of(options, out), progress)
 
 
-def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Report,
+def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path], root: Path, progress: Report,
             ) -> None:
     settings, ranks = _settings(particles, options, inputs.get("mask")), particles.ranks
     if options.continue_from:
@@ -61,17 +64,44 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
         model = _schedule(model, settings)
     else:
         model = lead(ranks, lambda: _start(particles, settings, options, inputs["reference"]))
+    pictures = Pictures(options.pictures)
+    _say_plan(particles, model, settings)
     while not (model.progress.converged or model.iteration >= options.max_iterations):
         model = _one(particles, model, settings, progress, last=False)
         if ranks.rank == 0:
-            write_iteration(particles, model, settings, Path(out) / "run", options)
-        model = _schedule(model, settings)
+            write_iteration(particles, model, settings, root, options)
+            _draw(pictures, particles, model, settings, root, last=False)
+        before, model = model.sampling.order, _schedule(model, settings)
+        if model.sampling.order != before:
+            _say_plan(particles, model, settings)
     if not model.progress.converged:
         print(f"Stopping after {model.iteration} iterations (max_iterations) without convergence")
     model = _one(particles, model, settings, progress, last=True)
     if ranks.rank == 0:
-        write_final(particles, model, settings, Path(out) / "run", options)
+        write_final(particles, model, settings, root, options)
+        _draw(pictures, particles, model, settings, root, last=True)
     print(f"Resolution of the unmasked half maps: {resolution(model, particles, 0.143):.2f} Å (FSC 0.143)")
+
+
+def _draw(pictures: Pictures, particles: Particles, model: Refinement, settings: Settings, root: Path, last: bool,
+          ) -> None:
+    def figure() -> Any:
+        from cryosnake.report.iteration_panel import map_picture
+
+        both = model.joined if model.joined is not None else 0.5 * (model.volumes[0] + model.volumes[1])
+        frequency = np.arange(len(model.fsc)) / (particles.box * particles.pixel_size)
+        found = resolution(model, particles, 0.143)
+        return map_picture([both], [f"{found:.1f} Å"], particles.pixel_size,
+                           f"iteration {model.iteration}: {len(particles):,} particles, {found:.2f} Å (FSC 0.143)",
+                           fsc=(frequency, model.fsc), directions=views(model.state.pose, settings.symmetry))
+
+    pictures.draw(f"{root}_it{model.iteration:03d}.png", figure, last)
+
+
+def _say_plan(particles: Particles, model: Refinement, settings: Settings) -> None:
+    if particles.ranks.rank == 0:
+        plan, grid = pass_of(particles, model, settings, model.size), grid_of(settings, model.sampling, 0.0)
+        say_plan(particles, plan, grid, len(particles), model.state)
 
 
 def _one(particles: Particles, model: Refinement, settings: Settings, progress: Report, last: bool) -> Refinement:
@@ -123,7 +153,7 @@ def _settings(particles: Particles, options: Any, mask: str | Path | None) -> Se
     solvent = solvent_mask(mask, options.particle_diameter, particles)
     return Settings(options.symmetry, options.particle_diameter, order_of(options.local_sampling, "local_sampling"),
                     options.ctf, options.ctf_intact_first_peak, options.zero_mask, options.seed, solvent,
-                    options.solvent_fsc, options.local_regularisation)
+                    options.solvent_fsc, options.local_regularisation, options.highres_limit or 0.0)
 
 
 def _start(particles: Particles, settings: Settings, options: Any, reference: str | Path) -> Refinement:

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from cryosnake.numerics import healpix
 from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band, full_band
+from cryosnake.numerics.refine.budget import budget, use_budget
 from cryosnake.numerics.refine.dispatch import parts_of_sums
 from cryosnake.numerics.refine.expectation import (
     Operands,
@@ -33,7 +34,6 @@ from cryosnake.programs.device_images import image_blocks, images_on_device
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_state import Assignments, Statistics
 
-_SUM_BYTES = 1 << 29  # of all threads' volumes of sums
 BLOCK = 256  # particles at a time on a CPU
 
 
@@ -166,7 +166,7 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     search = _searcher(particles, state, reference, plan, log_prior)
     workers = 1 if is_gpu(sums) else workers_available()
     parts = [sums[number % len(sums)][None] for number in range(workers)] if workers > 1 else [sums]
-    shares = [_empty(particles, rows, statistics, part) for part in parts]
+    shares = [empty_gathered(particles, rows, statistics, part) for part in parts]
     turns = [threading.Lock() for _ in sums]
     order = _by_orientation(state.pose[rows]) if isinstance(reference.grid, SphereGrid) else np.arange(len(rows))
 
@@ -183,7 +183,8 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
 
     particles.follow(rows[order])
     size = _block_size(len(rows), particles.block or BLOCK, workers)
-    share_out(work, image_blocks(particles, rows[order], size), workers, report)
+    with use_budget(budget().divided(workers)):
+        share_out(work, image_blocks(particles, rows[order], size), workers, report)
     return _together(shares, sums)
 
 
@@ -235,7 +236,8 @@ def _by_orientation(poses: np.ndarray, order: int = 3) -> np.ndarray:
     return np.argsort(pixel, kind="stable")
 
 
-def _empty(particles: Particles, rows: np.ndarray, statistics: Statistics, sums: Array) -> Gathered:
+def empty_gathered(particles: Particles, rows: np.ndarray, statistics: Statistics, sums: Array) -> Gathered:
+    """Return what was gathered over `rows` before the first of them."""
     zeros = np.zeros(len(rows))
     counts = np.bincount(particles.optics[rows], minlength=len(statistics.noise))
     return Gathered(sums, np.zeros_like(statistics.noise), counts, zeros.copy(), zeros.copy(), zeros.copy(), 0.0,
@@ -307,11 +309,25 @@ def thread_sums(shape: tuple[int, ...], like: Array | None = None) -> Array:
 
 
 def map_sums(classes: int, radius: int, like: Array) -> Array:
-    """Return zeros for the sums of maps: a volume per thread, or one that the threads share where that is too much."""
-    one = empty_map_sums(classes, radius)
-    if is_gpu(like) or one.nbytes * parts_of_sums(like) <= _SUM_BYTES:
-        return thread_sums(one.shape, like)
-    return one[None]
+    """Return zeros for the sums of maps: a volume per thread, or one that the threads share where that is too much.
+
+    In memory the class comes first, so that the volumes of one class, which a kernel takes, are contiguous.
+    """
+    one = empty_map_sums(1, radius)
+    if is_gpu(like):
+        return thread_sums((classes, *one.shape[1:]), like)
+    threads = own_volumes(classes * one.nbytes, parts_of_sums(like))
+    return np.zeros((classes, threads, *one.shape[1:]), np.float32).swapaxes(0, 1)
+
+
+def own_volumes(size: int, threads: int) -> int:
+    """Return how many volumes of `size` bytes there are: one for each thread, or one that all share."""
+    return threads if size * threads <= budget().sums else 1
+
+
+def all_threads(sums: Array) -> Array:
+    """Return the sums (1, …) of all threads (threads, …)."""
+    return sums.sum(0, keepdims=True) if len(sums) > 1 else sums
 
 
 def update_statistics(particles: Particles, rows: np.ndarray, gathered: Gathered, statistics: Statistics,

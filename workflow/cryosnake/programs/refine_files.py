@@ -123,6 +123,7 @@ def _optimiser(particles: Particles, model: Refinement, settings: Settings, root
         diameter=settings.diameter, zero_mask=settings.zero_mask, solvent_mask=getattr(options, "mask", None),
         auto=True, use_ctf=settings.use_ctf, intact=settings.intact_first_peak, changed={
             "rlnDoSolventFscCorrection": int(settings.solvent_fsc),
+            "rlnHighresLimitExpectation": settings.highres_limit or -1.0,
             "rlnIncrementImageSize": 10,
             "rlnAutoLocalSearchesHealpixOrder": settings.local_order,
             "rlnNumberOfIterWithoutResolutionGain": progress.without_gain,

@@ -24,12 +24,21 @@ from cryosnake.numerics.refine.maximisation import (
     ssnr_from_fsc,
 )
 from cryosnake.numerics.refine.reconstruction import mean_weight
-from cryosnake.numerics.refine.references import map_reference
+from cryosnake.numerics.refine.references import MapReference, map_reference
 from cryosnake.numerics.refine.schedule import Progress, Sampling, coarse_size
 from cryosnake.numerics.symmetry import nearest_mate, operators
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Gathered, Pass, expect, map_sums, prepare_block, update_statistics
+from cryosnake.programs.refine_estep import (
+    Gathered,
+    Pass,
+    all_threads,
+    expect,
+    map_sums,
+    prepare_block,
+    update_statistics,
+)
+from cryosnake.programs.refine_limit import seen_to, shell_of
 from cryosnake.programs.refine_ranks import expect_on_ranks
 from cryosnake.programs.refine_state import Assignments, Statistics
 
@@ -52,6 +61,7 @@ class Settings:
     solvent: np.ndarray  # (box, box, box) float32
     solvent_fsc: bool
     local_regularisation: bool = False
+    highres_limit: float = 0.0  # Å, of the expectation step; 0 for none
 
 
 @dataclass
@@ -97,7 +107,8 @@ def pass_of(particles: Particles, model: Refinement, settings: Settings, size: i
     """Return how this iteration searches."""
     sampling, box = model.sampling, particles.box
     step = sampling.fine_step * 2.0
-    coarse = coarse_size(step, settings.diameter, particles.pixel_size, box, size, two_dimensional=False)
+    reach = min(size, 2 * shell_of(particles, settings.highres_limit))
+    coarse = coarse_size(step, settings.diameter, particles.pixel_size, box, reach, two_dimensional=False)
     shifts = shift_grid(sampling.offset_range, sampling.offset_step, model.perturbation)
     return Pass(size, coarse, shifts, sampling.sigma, settings.use_ctf, settings.intact_first_peak, settings.zero_mask,
                 image_mask(particles, settings.diameter), model.ssnr > 3.0, settings.seed + model.iteration,
@@ -147,16 +158,21 @@ def _learnt(particles: Particles, model: Refinement, settings: Settings, before:
 def _expect_half(particles: Particles, model: Refinement, settings: Settings, plan: Pass, grid: SphereGrid, half: int,
                  positions: np.ndarray, report: Callable[[int], None]) -> Gathered:
     rows = np.flatnonzero(model.half == half + 1)[positions]
-    reference = map_reference(to_device(model.volumes[half][None], particles.device), plan.size, grid)
+    reference = _seen(particles, model.volumes[half], settings, plan, grid)
     statistics = model.statistics[half]
     prior = np.zeros(0, np.float32)
     if plan.sigma == 0:
         prior = np.log(np.repeat(statistics.direction, grid.psi_count)).astype(np.float32)
     gathered = expect(particles, rows, model.state, statistics, reference, plan, prior,
                       map_sums(1, plan.size // 2, reference.transforms), report)
-    if len(gathered.sums) > 1:
-        gathered.sums = gathered.sums.sum(0, keepdims=True)  # frees the threads' volumes
+    gathered.sums = all_threads(gathered.sums)
     return gathered
+
+
+def _seen(particles: Particles, volume: np.ndarray, settings: Settings, plan: Pass, grid: SphereGrid) -> MapReference:
+    """Return a map (box, box, box) as reference of the expectation step, to the resolution that this may use."""
+    reference = map_reference(to_device(volume[None], particles.device), plan.size, grid)
+    return seen_to(particles, reference, settings.highres_limit)
 
 
 def _learn(particles: Particles, model: Refinement, halves: list[Gathered]) -> None:
@@ -250,7 +266,7 @@ def measure_accuracy(particles: Particles, model: Refinement, settings: Settings
     rows = np.sort(rng.choice(candidates, min(most, len(candidates)), replace=False))
     plan, grid = pass_of(particles, model, settings, model.size), grid_of(settings, model.sampling, 0.0)
     block = prepare_block(particles, rows, model.state, model.statistics[0], plan)
-    reference = map_reference(to_device(model.volumes[0][None], particles.device), plan.size, grid)
+    reference = _seen(particles, model.volumes[0], settings, plan, grid)
     ctf = block.operands.ctf2**0.5
     band = full_band(particles.box).cut(plan.size)
     return estimate_accuracy(reference.transforms[0], model.state.pose[rows], ctf, band, rng)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output
+from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_of
 from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project.batches import form_batches, read_manifest
@@ -59,7 +59,7 @@ class PlannedJob:
 
     def file(self, output: Output) -> str:
         """Return the path of one of the job's outputs."""
-        return f"{self.path}/{output.file.format(**self.config.parameters())}"
+        return f"{self.path}/{file_of(output, self.config.parameters())}"
 
     def outputs(self) -> list[Output]:
         """Return the outputs that a job with these parameters makes."""

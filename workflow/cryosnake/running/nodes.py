@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.jobs.model import JobType, Output
-from cryosnake.pipeline.job_star import OUTPUT_NODES_FILE, write_output_nodes
+from cryosnake.jobs.model import JobType, Output, file_of
+from cryosnake.pipeline.job_star import OUTPUT_NODES_FILE, read_output_nodes, write_output_nodes
 from cryosnake.pipeline.model import Node
 from cryosnake.running.arguments import Arguments
 
@@ -14,7 +14,7 @@ from cryosnake.running.arguments import Arguments
 def made_outputs(job_type: JobType, arguments: Arguments) -> list[tuple[str, Output]]:
     """Return the path and definition of each output that a job with these arguments makes."""
     values = vars(arguments.options)
-    return [(f"{arguments.out}/{output.file.format(**values)}", output) for output in job_type.all_outputs(values)
+    return [(f"{arguments.out}/{file_of(output, values)}", output) for output in job_type.all_outputs(values)
             if not output.when or values.get(output.when) or output.when in arguments.inputs]
 
 
@@ -27,12 +27,16 @@ def check_outputs(job_type: JobType, arguments: Arguments) -> None:
 
 
 def declare_outputs(job_type: JobType, arguments: Arguments) -> None:
-    """Write RELION_OUTPUT_NODES.star."""
-    nodes = []
-    for path, output in made_outputs(job_type, arguments):
+    """Write RELION_OUTPUT_NODES.star; a job that went on under another name keeps its nodes from before."""
+    path = Path(arguments.out, OUTPUT_NODES_FILE)
+    goes_on = getattr(arguments.options, "root_name", "run") != "run"
+    nodes = [node for node in read_output_nodes(path) if Path(node.name).exists()] if goes_on else []
+    known = {node.name for node in nodes}
+    for name, output in made_outputs(job_type, arguments):
         label = output.node.label + (f".{output.label}" if output.label else "")
-        nodes.append(Node(path, label, output.node.relion3, 1))
-    write_output_nodes(Path(arguments.out, OUTPUT_NODES_FILE), nodes)
+        if name not in known:
+            nodes.append(Node(name, label, output.node.relion3, 1))
+    write_output_nodes(path, nodes)
 
 
 def draw(job_type: JobType, arguments: Arguments) -> None:

@@ -7,19 +7,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
-from cryosnake.jobs.model import JobType
+from cryosnake.jobs.model import JobType, root_name
 
 
 def resume(job_type: JobType, options: SimpleNamespace, inputs: Mapping[str, Path], out: Path) -> None:
     """Set `continue_from` to the last iteration of an interrupted run of this job, where there is one.
 
     The optimiser file of an iteration is written last, so one that exists is complete. Iterations older than an
-    input do not count: the input grew, and the job starts from scratch, as in RELION.
+    input do not count: the input grew, and the job starts from scratch, as in RELION. What the user lets go on from a
+    file goes on from there; under the name run_ctNN of its own (`root_name`, which is set too) it is resumed like any
+    other, for its iterations can be told from those before.
     """
-    if not any(p.name == "continue_from" for p in job_type.parameters) or options.continue_from:
+    options.root_name = root_name(vars(options))
+    if not any(p.name == "continue_from" for p in job_type.parameters):
+        return
+    if options.continue_from and options.root_name == "run":
         return
     newest_input = max(os.stat(path).st_mtime_ns for path in inputs.values())
-    iterations = [path for path in out.glob("run_it[0-9][0-9][0-9]_optimiser.star")
+    if options.continue_from:
+        newest_input = max(newest_input, os.stat(options.continue_from).st_mtime_ns)
+    iterations = [path for path in out.glob(f"{options.root_name}_it[0-9][0-9][0-9]_optimiser.star")
                   if path.stat().st_mtime_ns > newest_input]
     if iterations:
         options.continue_from = str(max(iterations))

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 
+from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band
+from cryosnake.numerics.refine.dispatch import particles_at_once
 from cryosnake.numerics.refine.expectation import CoarseSlices, Operands
 from cryosnake.numerics.refine.grids import ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.insertion import insert_slices
@@ -25,6 +27,8 @@ _NEGLIGIBLE = np.float32(14.0)  # a sample e^14 times less probable than the bes
 @dataclass(frozen=True)
 class DenseOutcome:
     """What the expectation step learnt of a block of n particles, and its sums by orientation.
+
+    The sums, `images` and `weights`, are where the block is.
 
     Attributes
     ----------
@@ -50,16 +54,16 @@ class DenseOutcome:
     log_likelihood: np.ndarray
     effective: np.ndarray
     offset_power: float
-    images: np.ndarray
-    weights: np.ndarray
+    images: Array
+    weights: Array
     mass: np.ndarray
 
     def residual(self, slices: CoarseSlices, band: Band) -> np.ndarray:
         """Return by shell the expectation of Σ(c²|P|² − 2 Re⟨S c y, P⟩), whitened; add Σ|y|² for the residual power."""
-        pixels = band.kx.size
-        both = np.einsum("ok,ko->k", self.images, slices.stacked)
-        change = np.einsum("ok,ko->k", self.weights, slices.power) - 2.0 * (both[:pixels] + both[pixels:])
-        return np.add.reduceat(change.astype(np.float64), band.shell_starts())
+        xp, pixels = namespace(self.images), band.kx.size
+        both = xp.einsum("ok,ko->k", self.images, slices.stacked)
+        change = xp.einsum("ok,ko->k", self.weights, slices.power) - 2.0 * (both[:pixels] + both[pixels:])
+        return np.add.reduceat(to_numpy(change).astype(np.float64), band.shell_starts())
 
 
 def dense_expectation(operands: Operands, slices: CoarseSlices, band: Band, shifts: ShiftGrid, log_prior: np.ndarray,
@@ -79,35 +83,73 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, band: Band, shif
         (deterministic annealing; Rose 1998, Proc. IEEE 86, 2210).
     """
     n, pixels, count, orientations = len(operands), band.kx.size, len(shifts.coarse), slices.power.shape[1]
-    phases, prior = band.phases(shifts.coarse), operands.shift_prior(shifts.coarse)
-    best = np.zeros((n, 2), np.int64)
-    top_weight, log_sum, effective = np.zeros(n), np.zeros(n), np.zeros(n)
-    by_shift = np.zeros((n, count), np.float32)
-    images = np.zeros((orientations, 2 * pixels), np.float32)
-    weights, mass = np.zeros((orientations, pixels), np.float32), np.zeros(orientations)
-    at_once = max(1, _SCORES_AT_ONCE // (count * orientations))
+    xp, operands = namespace(operands.masked), operands.cut(pixels)
+    phases, prior = band.phases(shifts.coarse, operands.masked), operands.shift_prior(shifts.coarse)
+    log_prior = xp.asarray(log_prior)
+    images, weights = xp.zeros((orientations, 2 * pixels), xp.float32), xp.zeros((orientations, pixels), xp.float32)
+    found, mass = [], xp.zeros(orientations)
+    at_once = particles_at_once(phases, count, orientations, max(1, _SCORES_AT_ONCE // (count * orientations)))
     for begin in range(0, n, at_once):
         rows = slice(begin, min(begin + at_once, n))
-        moved = operands.masked[rows, None, :pixels] * phases
-        left = np.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * pixels)
+        moved = operands.masked[rows, None] * phases
+        left = xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * pixels)
         scores = (left @ (slices.stacked * np.float32(2.0 / temperature))).reshape(-1, count, orientations)
-        norm = (operands.ctf2[rows, :pixels] @ slices.power) * np.float32(1.0 / temperature) - log_prior
-        by_orientation = np.zeros(norm.shape, np.float32)
-        _to_probabilities(scores, norm, prior[rows], by_orientation, by_shift[rows], best[rows], top_weight[rows],
-                          log_sum[rows])
-        effective[rows] = 1.0 / (by_orientation**2).sum(1)
+        norm = (operands.ctf2[rows] @ slices.power) * np.float32(1.0 / temperature) - log_prior
+        by_orientation, *others = (_on_device if is_gpu(scores) else _on_host)(scores, norm, prior[rows])
+        found.append([*others, 1.0 / (by_orientation**2).sum(1)])
         mass += by_orientation.sum(0)
+        _add_sums(images, weights, scores, by_orientation, left, operands.ctf2[rows])
+    by_shift, shift, orientation, top_weight, log_sum, effective = (
+        to_numpy(xp.concatenate(parts)) for parts in zip(*found, strict=True))
+    whole = ((operands.offsets[:, None, :] + shifts.coarse) ** 2).sum(-1)
+    return DenseOutcome(orientation, shift, top_weight.astype(np.float64), log_sum.astype(np.float64),
+                        effective.astype(np.float64), float((by_shift * whole).sum()), images, weights, to_numpy(mass))
+
+
+def _add_sums(images: Array, weights: Array, scores: Array, by_orientation: Array, left: Array, ctf2: Array) -> None:
+    """Add the images, weighted by the probabilities `scores`, to the sums of each orientation; in place."""
+    orientations = len(images)
+    probabilities = scores.reshape(-1, orientations)
+    if not is_gpu(images):
         used = np.flatnonzero(by_orientation.any(0))
-        probabilities = scores.reshape(-1, orientations)
         if len(used) < 0.7 * orientations:
             images[used] += probabilities[:, used].T @ left
-            weights[used] += by_orientation[:, used].T @ operands.ctf2[rows, :pixels]
-        else:
-            images += probabilities.T @ left
-            weights += by_orientation.T @ operands.ctf2[rows, :pixels]
-    whole = ((operands.offsets[:, None, :] + shifts.coarse) ** 2).sum(-1)
-    return DenseOutcome(best[:, 1], best[:, 0], top_weight, log_sum, effective,
-                        float((by_shift * whole).sum()), images, weights, mass)
+            weights[used] += by_orientation[:, used].T @ ctf2
+            return
+    images += probabilities.T @ left
+    weights += by_orientation.T @ ctf2
+
+
+def _on_device(scores: Array, norm: Array, shift_prior: Array) -> tuple[Array, ...]:
+    """Turn log likelihoods into probabilities in place; what `_on_host` does, as array operations."""
+    xp, (n, _, orientations) = namespace(scores), scores.shape
+    scores += shift_prior[:, :, None]
+    scores -= norm[:, None, :]
+    flat = scores.reshape(n, -1)
+    best = flat.argmax(1)
+    peak = flat.max(1)
+    flat -= peak[:, None]
+    impossible = flat <= -_NEGLIGIBLE
+    xp.exp(flat, out=flat)
+    flat[impossible] = 0.0
+    total = flat.sum(1)
+    flat /= total[:, None]
+    by_orientation = scores.sum(1)
+    return (by_orientation, scores.sum(2), best // orientations, best % orientations, by_orientation.max(1),
+            peak.astype(xp.float64) + xp.log(total.astype(xp.float64)))
+
+
+def _on_host(scores: np.ndarray, norm: np.ndarray, shift_prior: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Turn log likelihoods (n, shifts, orientations) into probabilities, in place.
+
+    Returns their sums over shifts and over orientations, numbers of the most probable shift and orientation, the
+    probability of the most probable orientation, and the log of the summed likelihood.
+    """
+    n, count, _ = scores.shape
+    by_orientation, by_shift = np.zeros(norm.shape, np.float32), np.zeros((n, count), np.float32)
+    best, top_weight, log_sum = np.zeros((n, 2), np.int64), np.zeros(n), np.zeros(n)
+    _to_probabilities(scores, norm, shift_prior, by_orientation, by_shift, best, top_weight, log_sum)
+    return by_orientation, by_shift, best[:, 0], best[:, 1], top_weight, log_sum
 
 
 @nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
@@ -148,11 +190,15 @@ def _to_probabilities(scores, norm, shift_prior, by_orientation, by_shift,  # ty
         log_sum[i] = peak + math.log(total)
 
 
-def insert_outcome(sums: np.ndarray, outcome: DenseOutcome, grid: SphereGrid, band: Band) -> None:
+def insert_outcome(sums: Array, outcome: DenseOutcome, grid: SphereGrid, band: Band) -> None:
     """Back-project the outcome's sums into those of the classes (threads, classes, 2m + 1, 2m + 1, m + 1, 3)."""
-    pixels, numbers = band.kx.size, np.flatnonzero(outcome.weights.any(1))
+    xp, (kx, ky), pixels = namespace(sums), band.frequencies(sums), band.kx.size
+    numbers = xp.flatnonzero(outcome.weights.any(1))
     classes = grid.class_of(numbers)
-    for number in np.unique(classes):
+    for number in range(sums.shape[1]):
         mine = numbers[classes == number]
-        insert_slices(sums[:, number], grid.matrices(mine), band.kx, band.ky, outcome.images[mine, :pixels],
-                      outcome.images[mine, pixels:], outcome.weights[mine])
+        if not mine.size:
+            continue
+        images = outcome.images[mine]
+        insert_slices(sums[:, number], grid.matrices(mine), kx, ky, xp.ascontiguousarray(images[:, :pixels]),
+                      xp.ascontiguousarray(images[:, pixels:]), outcome.weights[mine])

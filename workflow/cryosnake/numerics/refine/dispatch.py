@@ -8,9 +8,9 @@ import numba as nb
 import numpy as np
 
 from cryosnake.numerics.backend import Array, is_gpu
+from cryosnake.numerics.refine.budget import budget
 
 _GPU_SLICE_BYTES = 1 << 31
-_CPU_SLICE_BYTES = 1 << 28
 _GPU_SCORE_BYTES = 4 << 30
 # HEALPix order at which a search starts. Not below 2: with steps of 30 degrees too little resolution would be left. A
 # GPU takes order 3 whole: one matrix product, about 25 µs per particle in TF32 on an H200.
@@ -54,7 +54,7 @@ def parts_of_sums(like: Array) -> int:
 
 def slice_bytes(like: Array) -> int:
     """Return how much memory the slices of one chunk of orientations may take."""
-    return _GPU_SLICE_BYTES if is_gpu(like) else _CPU_SLICE_BYTES
+    return _GPU_SLICE_BYTES if is_gpu(like) else budget().slices
 
 
 def particles_at_once(like: Array, shifts: int, orientations: int, on_cpu: int) -> int:

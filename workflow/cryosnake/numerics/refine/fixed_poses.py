@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.bands import Band
 from cryosnake.numerics.refine.expectation import Operands
+from cryosnake.numerics.refine.images import shell_sums
 from cryosnake.numerics.refine.insertion import insert_slices
 
 _LEAST = 1e-3  # classes of less probability are left out, as the search leaves out the last 0.1 %
@@ -38,14 +40,14 @@ class ClassOutcome:
     power: np.ndarray
 
 
-def classify_at_poses(operands: Operands, transforms: np.ndarray, poses: np.ndarray, remainder: np.ndarray, band: Band,
-                      log_prior: np.ndarray, sums: np.ndarray) -> ClassOutcome:
+def classify_at_poses(operands: Operands, transforms: Array, poses: np.ndarray, remainder: np.ndarray, band: Band,
+                      log_prior: np.ndarray, sums: Array) -> ClassOutcome:
     """Weigh the classes of each particle at its pose, and add the block's back-projections to `sums`.
 
     Parameters
     ----------
     operands : Operands
-        The block, at the pixels of `band`.
+        The block, at the pixels of `band`; where it is, in host memory or on a GPU, transforms and sums must be too.
     transforms : (classes, 2m + 1, 2m + 1, m + 1) complex64
         The maps, as in `MapReference`.
     poses : (n, 3, 3)
@@ -54,9 +56,9 @@ def classify_at_poses(operands: Operands, transforms: np.ndarray, poses: np.ndar
     log_prior : (classes,) or (n, classes)
         Of the classes; one of less than −1e4 is never chosen.
     sums : (threads, classes, 2m + 1, 2m + 1, m + 1, 3) float32
-        Gain the weighted images and squared CTFs.
+        Gain the weighted images and squared CTFs. On a GPU (1, …, 4).
     """
-    phases = band.phases(remainder)
+    phases = band.phases(remainder, operands.masked)
     masked = operands.masked * phases
     terms = [_shell_terms(operands, masked, transform, poses, band) for transform in transforms]
     cross, power = (np.stack(part, 1) for part in zip(*terms, strict=True))  # (n, classes, shells)
@@ -72,27 +74,27 @@ def classify_at_poses(operands: Operands, transforms: np.ndarray, poses: np.ndar
                         (power * weights[:, :, None]).sum(1))
 
 
-def _shell_terms(operands: Operands, masked: np.ndarray, transform: np.ndarray, poses: np.ndarray, band: Band,
+def _shell_terms(operands: Operands, masked: Array, transform: Array, poses: np.ndarray, band: Band,
                  ) -> tuple[np.ndarray, np.ndarray]:
-    real, imaginary = central_slices(transform, poses, band.kx, band.ky)
-    starts = band.shell_starts()
-    cross = np.add.reduceat(masked.real * real + masked.imag * imaginary, starts, axis=1)
-    power = np.add.reduceat(operands.ctf2 * (real**2 + imaginary**2), starts, axis=1)
-    return cross.astype(np.float64), power.astype(np.float64)
+    real, imaginary = central_slices(transform, poses, *band.frequencies(transform))
+    cross = shell_sums(masked.real * real + masked.imag * imaginary, band)
+    power = shell_sums(operands.ctf2 * (real**2 + imaginary**2), band)
+    return to_numpy(cross).astype(np.float64), to_numpy(power).astype(np.float64)
 
 
-def _insert(operands: Operands, moved: np.ndarray, poses: np.ndarray, band: Band, weights: np.ndarray,
-            sums: np.ndarray) -> None:
+def _insert(operands: Operands, moved: Array, poses: np.ndarray, band: Band, weights: np.ndarray, sums: Array) -> None:
+    xp, (kx, ky) = namespace(sums), band.frequencies(sums)
     for number in range(weights.shape[1]):
         rows = np.flatnonzero(weights[:, number])
-        weight = weights[rows, number, None].astype(np.float32)
-        data = moved[rows] * weight
-        insert_slices(sums[:, number], poses[rows], band.kx, band.ky, np.ascontiguousarray(data.real),
-                      np.ascontiguousarray(data.imag), operands.ctf2[rows] * weight)
+        weight, own = xp.asarray(weights[rows, number, None].astype(np.float32)), xp.asarray(rows)
+        data = moved[own] * weight
+        insert_slices(sums[:, number], poses[rows], kx, ky, xp.ascontiguousarray(data.real),
+                      xp.ascontiguousarray(data.imag), operands.ctf2[own] * weight)
 
 
-def scale_terms(operands: Operands, transform: np.ndarray, poses: np.ndarray, remainder: np.ndarray, band: Band,
+def scale_terms(operands: Operands, transform: Array, poses: np.ndarray, remainder: np.ndarray, band: Band,
                 ) -> tuple[float, float]:
     """Return Σ⟨S c y, P⟩ and Σ⟨c², |P|²⟩ over particles at their poses: their ratio scales the map."""
-    cross, power = _shell_terms(operands, operands.masked * band.phases(remainder), transform, poses, band)
+    phases = band.phases(remainder, operands.masked)
+    cross, power = _shell_terms(operands, operands.masked * phases, transform, poses, band)
     return float(cross.sum()), float(power.sum())

@@ -55,11 +55,17 @@ def fourier_pixels(images: Array, band: Band) -> Array:
 def shell_power(transforms: Array, band: Band) -> Array:
     """Return Σ|X|² over the band's pixels of each shell, (n, shells) float64."""
     xp = namespace(transforms)
-    power = transforms.real.astype(xp.float64) ** 2 + transforms.imag.astype(xp.float64) ** 2
-    if not is_gpu(power):
-        return np.add.reduceat(power, band.shell_starts(), axis=1)
+    return shell_sums(transforms.real.astype(xp.float64) ** 2 + transforms.imag.astype(xp.float64) ** 2, band)
+
+
+def shell_sums(values: Array, band: Band) -> Array:
+    """Return the sums (n, shells) of values (n, pixels) over the band's pixels of each shell; float64 on a GPU."""
+    if not is_gpu(values):
+        return np.add.reduceat(values, band.shell_starts(), axis=1)
+    xp = namespace(values)
     shell = xp.asarray(band.shell)  # CuPy has no reduceat: a matrix product with the shells' indicators
-    return power @ (shell[:, None] == xp.arange(int(band.shell[-1]) + 1)).astype(xp.float64)
+    member = (shell[:, None] == xp.arange(int(band.shell[-1]) + 1)).astype(xp.float64)
+    return values.astype(xp.float64) @ member
 
 
 def ctf_at(band: Band, defocus: Mapping[str, np.ndarray], *, pixel_size: float, voltage: float, cs: float,

@@ -14,6 +14,7 @@ from cryosnake.numerics.projection import band_limited_transform, central_slices
 from cryosnake.numerics.refine.bands import Band
 from cryosnake.numerics.refine.grids import PlaneGrid, SphereGrid
 from cryosnake.numerics.refine.insertion import insert_slices
+from cryosnake.numerics.refine.reconstruction import radii
 
 Slices = tuple[Array, Array]
 
@@ -88,6 +89,16 @@ def map_reference(volumes: Array, size: int, grid: SphereGrid) -> MapReference:
     """Return the reference of maps (classes, box, box, box) for images of `size` ≤ box Fourier pixels."""
     xp, scale = namespace(volumes), np.float32(volumes.shape[-1] ** 2)
     return MapReference(xp.stack([band_limited_transform(volume, size // 2) / scale for volume in volumes]), grid)
+
+
+def limited(transforms: Array, shell: int) -> Array:
+    """Return transforms (classes, …) of maps or averages without what lies beyond a shell.
+
+    As references of the expectation step they make it blind to that: the product with them is 0 there. What is
+    back-projected is not cut.
+    """
+    inside = radii(transforms.shape[1:]) <= shell + 0.5
+    return transforms * namespace(transforms).asarray(inside.astype(np.float32))
 
 
 def empty_map_sums(classes: int, radius: int) -> np.ndarray:

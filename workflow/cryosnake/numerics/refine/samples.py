@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cryosnake.numerics.backend import Array, namespace, to_numpy
+from cryosnake.numerics.refine.budget import budget
 
-_SAMPLES_AT_ONCE = 1 << 20  # fine scores and their twins take 256 bytes for each
+_SAMPLES_AT_ONCE, _BYTES = 1 << 20, 256  # at most; fine scores and their twins take so many bytes for each
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,12 @@ def split(values: Array) -> tuple[Array, Array]:
     return xp.ascontiguousarray(values.real), xp.ascontiguousarray(values.imag)
 
 
-def blocks_of(counts: np.ndarray, limit: int = _SAMPLES_AT_ONCE) -> list[slice]:
-    """Return runs of particles whose numbers of samples (n,) add up to at most `limit` (one particle at least)."""
+def blocks_of(counts: np.ndarray, limit: int | None = None) -> list[slice]:
+    """Return runs of particles whose numbers of samples (n,) add up to at most `limit` (one particle at least).
+
+    Without a limit the memory budget sets it.
+    """
+    limit = min(_SAMPLES_AT_ONCE, budget().block // _BYTES) if limit is None else limit
     runs, begin, total = [], 0, 0
     for i, count in enumerate(counts):
         if total + count > limit and i > begin:

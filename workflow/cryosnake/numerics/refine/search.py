@@ -29,7 +29,7 @@ from cryosnake.numerics.refine.samples import Operands, Samples, sorted_samples,
 _KEPT_ABOVE = 0.999999  # fraction of the probability that is carried on from a level whose step is not the wanted one
 # What a step allows is enough to weigh children against each other, but not to leave a parent out: with much signal the
 # true pose, half a step away, then looks worse than others. 0.6 to 0.8 of it finds what the search over all finds.
-_CAUTION = 0.7
+CAUTION = 0.7
 _ENOUGH = 14.0  # log-likelihood ratio that decides: a millionth
 _LOSS = 2.0  # times the mean loss that may be forgiven; 4 leaves nothing out and costs twice as much
 _REACH = 0.6  # steps from a direction of a grid to the farthest of its children
@@ -61,7 +61,7 @@ def search_levels(reference: MapReference, band_of: Callable[[float], Band]) -> 
     """
     levels, xp = [], namespace(reference.transforms)
     for grid in search_grids(reference.grid, coarsest_order(reference.transforms)):
-        band = band_of(grid.step if grid is reference.grid else grid.step / _CAUTION)
+        band = band_of(grid.step if grid is reference.grid else grid.step / CAUTION)
         reach = 2 * int(np.ceil(band.shell[-1] + 0.5)) + 2
         reach = min(reach, reference.transforms.shape[-1] - 1)
         cut = xp.stack([crop_centred(transform, reach) for transform in reference.transforms])

@@ -1,0 +1,68 @@
+"""What is counted before an expectation step against the arrays that it makes, and budgets that are kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cryosnake.numerics.refine import cost, expectation
+from cryosnake.numerics.refine.bands import full_band
+from cryosnake.numerics.refine.budget import budget, budget_of, particles_of, use_budget
+from cryosnake.numerics.refine.dispatch import slice_bytes
+from cryosnake.numerics.refine.expectation import Operands, coarse_slices, search_everywhere
+from cryosnake.numerics.refine.grids import PlaneGrid, shift_grid, sphere_grid
+from cryosnake.numerics.refine.references import class_references, map_reference
+from cryosnake.numerics.refine.samples import blocks_of
+from cryosnake.programs.refine_estep import map_sums
+
+BOX, SIZE, COARSE, COUNT = 24, 18, 12, 7
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_bytes_are_those_of_the_arrays(classes):
+    grid, shifts = sphere_grid(1, "C1", classes=classes), shift_grid(2.0, 1.0)
+    work = cost.Work(COUNT, BOX, classes, SIZE, COARSE, grid.size, len(shifts.coarse), grid.children,
+                     shifts.sub.shape[1])
+    reference = map_reference(np.ones((classes, BOX, BOX, BOX), np.float32), SIZE, grid)
+    assert cost.reference_bytes(work) == reference.transforms.nbytes
+    for threads, limit in ((1, 0), (1, 1 << 40)):
+        with use_budget(budget_of(limit)):
+            assert cost.sums_bytes(work, threads) == map_sums(classes, SIZE // 2, np.zeros(0)).nbytes
+    slices = coarse_slices(reference, full_band(BOX).cut(COARSE))
+    assert cost.slices_bytes(work) == slices.stacked.nbytes + slices.power.nbytes
+
+
+def test_bytes_of_class_averages():
+    grid = PlaneGrid(3, 10, 0.0)
+    work = cost.Work(COUNT, BOX, 3, SIZE, COARSE, grid.size, 5, 1, 1, dimensions=2)
+    references = class_references(np.ones((3, BOX, BOX), np.float32), SIZE, grid)
+    assert cost.reference_bytes(work) == references.transforms.nbytes
+
+
+def test_operations_are_those_of_the_matrix_products(monkeypatch):
+    grid, shifts, band = sphere_grid(1, "C1"), shift_grid(2.0, 1.0), full_band(BOX).cut(COARSE)
+    rng = np.random.default_rng(1)
+    reference = map_reference(rng.normal(size=(1, BOX, BOX, BOX)).astype(np.float32), SIZE, grid)
+    images = rng.normal(size=(COUNT, band.kx.size)).astype(np.complex64)
+    operands = Operands(images, images, np.ones(images.shape, np.float32), np.zeros((COUNT, 2)), 3.0)
+    done = []
+
+    def product(left, right, reduced=False):
+        done.append(2 * left.shape[0] * left.shape[1] * right.shape[1])
+        return left @ right
+
+    monkeypatch.setattr(expectation, "product", product)
+    search_everywhere(operands, coarse_slices(reference, band), band, shifts, np.zeros(grid.size, np.float32))
+    work = cost.Work(COUNT, BOX, 1, SIZE, COARSE, grid.size, len(shifts.coarse), grid.children, shifts.sub.shape[1])
+    norms = 2 * COUNT * band.kx.size * grid.size
+    assert sum(done) + norms == cost.search_operations(work)
+
+
+def test_a_small_budget_makes_small_chunks_and_blocks():
+    assert budget() == budget_of(1 << 40)
+    with use_budget(budget_of(32 << 20)):
+        assert slice_bytes(np.zeros(0)) == 2 << 20
+        assert particles_of(budget().block, 128, 256) < 10
+        assert [part.stop for part in blocks_of(np.full(4, 10_000))] == [1, 2, 3, 4]
+    assert len(blocks_of(np.full(4, 10_000))) == 1 and slice_bytes(np.zeros(0)) == 1 << 28
+    assert particles_of(0, 128, 256) == 1

@@ -1,0 +1,80 @@
+"""How much memory the parts of an expectation step may take: set once per job, like the number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+_SHARES = {"images": (1 << 30, 4), "slices": (1 << 28, 16), "sums": (1 << 29, 8), "block": (1 << 30, 8)}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes of a process.
+
+    Attributes
+    ----------
+    total : int
+        Of all.
+    images : int
+        Sets of images that are no larger stay in memory.
+    slices : int
+        Slices of one chunk of orientations.
+    sums : int
+        Back-projections of all threads; where a volume for each takes more they share one.
+    block : int
+        Images and transforms of the particles that are computed together.
+    """
+
+    total: int
+    images: int
+    slices: int
+    sums: int
+    block: int
+
+    def divided(self, workers: int) -> Budget:
+        """Return the budget of each of so many workers; the sums stay those of all."""
+        return replace(self, slices=self.slices // workers, block=self.block // workers)
+
+
+def budget_of(total: int) -> Budget:
+    """Return how so many bytes are dealt out; beyond 8 GiB more memory would make nothing faster.
+
+    >>> budget_of(1 << 40).slices == budget_of(8 << 30).slices == 1 << 28
+    True
+    """
+    return Budget(total, **{name: min(most, total // part) for name, (most, part) in _SHARES.items()})
+
+
+_current = budget_of(1 << 40)  # of all threads of this process
+
+
+def budget() -> Budget:
+    """Return the budget of this process; that of a computer with plenty of memory where none was set."""
+    return _current
+
+
+@contextmanager
+def use_budget(chosen: Budget) -> Iterator[None]:
+    """Work with a budget inside a `with` block."""
+    global _current
+    before, _current = _current, chosen
+    try:
+        yield
+    finally:
+        _current = before
+
+
+def particles_of(block: int, box: int, most: int) -> int:
+    """Return how many particles of so many pixels a block of bytes holds, at most `most` and at least one."""
+    return max(1, min(most, block // bytes_of_particle(box)))
+
+
+def bytes_of_particle(box: int) -> int:
+    """Return what an image takes while it is prepared and scored.
+
+    Its pixels three times (read, moved, masked) in float32, its half transform twice, and the operands: two images
+    complex64 and a squared CTF at π/8 box² Fourier pixels, with what they are made from.
+    """
+    return 3 * 4 * box**2 + 2 * 8 * box * (box // 2 + 1) + 40 * round(0.4 * box**2)
