@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -13,8 +15,10 @@ from cryosnake.numerics import healpix
 from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band, full_band
 from cryosnake.numerics.refine.budget import budget, use_budget
+from cryosnake.numerics.refine.dense_block import dense_block
 from cryosnake.numerics.refine.dispatch import parts_of_sums
 from cryosnake.numerics.refine.expectation import (
+    CoarseSlices,
     Operands,
     Outcome,
     Samples,
@@ -35,6 +39,7 @@ from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 BLOCK = 256  # particles at a time on a CPU
+_MANY = 500.0  # significant samples, from which on to take all is cheaper than to choose
 
 
 @dataclass(frozen=True)
@@ -170,10 +175,18 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     turns = [threading.Lock() for _ in sums]
     order = _by_orientation(state.pose[rows]) if isinstance(reference.grid, SphereGrid) else np.arange(len(rows))
 
+    dense = _all_slices(reference, plan, band, state.significant[rows])
+
     def work(worker: int, item: tuple[slice, Array], tell: Callable[[int], None]) -> None:
         where, images = item
         chosen, gathered, turn = order[where], shares[worker], turns[worker % len(turns)]
         block = prepare_block(particles, rows[chosen], state, statistics, plan, images)
+        if dense is not None:
+            prior = log_prior if log_prior.ndim == 1 else log_prior[chosen]
+            outcome = _dense(block.operands, dense, reference, band, plan.shifts, prior, gathered.sums, turn)
+            _record(particles, block, slice(0, len(chosen)), chosen, outcome, reference.grid, state, plan, gathered)
+            tell(len(chosen))
+            return
         samples = search(block.rows, chosen, block.operands)
         for part in blocks_of(np.bincount(to_numpy(samples.particle), minlength=len(block.rows))):
             outcome = expectation(block.operands.part(part), samples.of_particles(part), reference, band, plan.shifts,
@@ -186,6 +199,27 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     with use_budget(budget().divided(workers)):
         share_out(work, image_blocks(particles, rows[order], size), workers, report)
     return _together(shares, sums)
+
+
+def _all_slices(reference: Reference, plan: Pass, band: Band, significant: np.ndarray) -> CoarseSlices | None:
+    """Return the slices at all orientations where a step without oversampling is better done as a whole, else None.
+
+    That is while a particle has many significant samples, or none that are known. On a GPU the search is cheap enough.
+    """
+    oversampled = reference.grid.children > 1 or plan.shifts.sub.shape[1] > 1
+    if oversampled or plan.coarse_size < plan.size or is_gpu(reference.transforms):
+        return None
+    return coarse_slices(reference, band) if 0.0 in significant or significant.mean() > _MANY else None
+
+
+def _dense(operands: Operands, slices: CoarseSlices, reference: Reference, band: Band, shifts: ShiftGrid,
+           log_prior: np.ndarray, sums: Array, turn: AbstractContextManager[Any]) -> Outcome:
+    outcome, images, weights = dense_block(operands, slices, band, shifts, log_prior, reference.grid)
+    pixels, numbers = band.kx.size, np.arange(len(weights))
+    with turn:
+        reference.insert(sums, numbers, numbers, (np.ascontiguousarray(images[:, :pixels]),
+                                                  np.ascontiguousarray(images[:, pixels:])), weights, band)
+    return outcome
 
 
 def _block_size(count: int, most: int, workers: int) -> int:

@@ -95,7 +95,7 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, band: Band, shif
         left = xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * pixels)
         scores = (left @ (slices.stacked * np.float32(2.0 / temperature))).reshape(-1, count, orientations)
         norm = (operands.ctf2[rows] @ slices.power) * np.float32(1.0 / temperature) - log_prior
-        by_orientation, *others = (_on_device if is_gpu(scores) else _on_host)(scores, norm, prior[rows])
+        by_orientation, *others = dense_probabilities(scores, norm, prior[rows])
         found.append([*others, 1.0 / (by_orientation**2).sum(1)])
         mass += by_orientation.sum(0)
         _add_sums(images, weights, scores, by_orientation, left, operands.ctf2[rows])
@@ -118,6 +118,27 @@ def _add_sums(images: Array, weights: Array, scores: Array, by_orientation: Arra
             return
     images += probabilities.T @ left
     weights += by_orientation.T @ ctf2
+
+
+def dense_probabilities(scores: Array, norm: Array, shift_prior: Array) -> tuple[Array, ...]:
+    """Turn log likelihoods (n, shifts, orientations) into probabilities, in place.
+
+    Parameters
+    ----------
+    scores, norm, shift_prior
+        2 Re⟨S c y, P⟩; ⟨c², |P|²⟩ less the log prior, (n, orientations); log prior of the shifts, (n, shifts).
+
+    Returns
+    -------
+    by_orientation, by_shift : (n, orientations), (n, shifts) float32
+    shift, orientation : (n,) int64
+        The most probable ones.
+    top_weight : (n,)
+        Probability of that orientation.
+    log_sum : (n,) float64
+        Log of the summed likelihood.
+    """
+    return (_on_device if is_gpu(scores) else _on_host)(scores, norm, shift_prior)
 
 
 def _on_device(scores: Array, norm: Array, shift_prior: Array) -> tuple[Array, ...]:

@@ -1,0 +1,84 @@
+"""The expectation step of a block without oversampling: all of it matrix products, and an `Outcome` as of a search.
+
+While the images decide little, most samples of a coarse grid are significant. To score, weigh and add them one by one
+costs ten times what the products over all of them do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array, namespace, to_numpy
+from cryosnake.numerics.refine.bands import Band
+from cryosnake.numerics.refine.dense import dense_probabilities
+from cryosnake.numerics.refine.dispatch import selection_of
+from cryosnake.numerics.refine.expectation import SIGNIFICANT, CoarseSlices, Operands, Outcome
+from cryosnake.numerics.refine.grids import PlaneGrid, ShiftGrid, SphereGrid
+
+_SCORES_AT_ONCE = 1 << 20  # 4 MB: they are read four times
+
+
+def dense_block(operands: Operands, slices: CoarseSlices, band: Band, shifts: ShiftGrid, log_prior: Array,
+                grid: SphereGrid | PlaneGrid) -> tuple[Outcome, Array, Array]:
+    """Return what all coarse orientations and shifts tell of a block, and its sums by orientation.
+
+    Parameters
+    ----------
+    operands : Operands
+    slices : CoarseSlices
+        At the pixels of `band`, which are those of the operands.
+    shifts : ShiftGrid
+    log_prior : (orientations,) or (n, orientations) float32
+    grid : PlaneGrid or SphereGrid
+        Whose orientations these are.
+
+    Returns
+    -------
+    outcome : Outcome
+        Residuals are exact, not from drawn samples.
+    images : (orientations, 2 pixels) float32
+        Summed weighted raw images, real parts before imaginary parts.
+    weights : (orientations, pixels) float32
+        Summed weighted squared CTFs.
+    """
+    xp, pixels, orientations = namespace(operands.masked), band.kx.size, slices.power.shape[1]
+    phases, shift_prior = band.phases(shifts.coarse, operands.masked), operands.shift_prior(shifts.coarse)
+    stacked, log_prior = slices.stacked.T, xp.asarray(log_prior)
+    images, weights = xp.zeros((orientations, 2 * pixels), xp.float32), xp.zeros((orientations, pixels), xp.float32)
+    mass, found = xp.zeros(orientations), []
+    at_once = max(1, _SCORES_AT_ONCE // (len(phases) * orientations))
+    for begin in range(0, len(operands), at_once):
+        rows = slice(begin, min(begin + at_once, len(operands)))
+        left, ctf2 = _shifted(operands.masked[rows], phases), operands.ctf2[rows]
+        scores = (left @ (2.0 * slices.stacked)).reshape(len(ctf2), -1, orientations)
+        norm = ctf2 @ slices.power - (log_prior if log_prior.ndim == 1 else log_prior[rows])
+        cuts, significant = xp.empty(len(ctf2), xp.float32), xp.empty(len(ctf2), xp.int64)
+        selection_of(scores).find_cuts(scores, norm, shift_prior[rows], SIGNIFICANT, cuts, significant)
+        by_orientation, by_shift, shift, orientation, _, log_sum = dense_probabilities(scores, norm, shift_prior[rows])
+        flat = scores.reshape(-1, orientations)
+        agreement = (left * (flat @ stacked)).reshape(len(ctf2), -1, 2, pixels).sum((1, 2))
+        power = (by_orientation @ slices.power.T) * ctf2
+        images += flat.T @ _shifted(operands.raw[rows], phases)
+        weights += by_orientation.T @ ctf2
+        mass += by_orientation.sum(0)
+        top = scores[xp.arange(len(ctf2)), shift, orientation]
+        found.append((orientation, shift, top, significant, log_sum, by_shift, _by_shell(agreement, band),
+                      _by_shell(power, band)))
+    orientation, shift, top, significant, log_sum, by_shift, cross, power = (
+        to_numpy(xp.concatenate(parts)) for parts in zip(*found, strict=True))
+    whole = ((operands.offsets[:, None, :] + shifts.coarse) ** 2).sum(-1)
+    directions = np.bincount(grid.direction_of(np.arange(orientations)), to_numpy(mass))
+    outcome = Outcome(orientation, np.zeros_like(orientation), shifts.coarse[shift], top.astype(np.float64),
+                      significant, log_sum, (by_shift * whole).sum(1), cross, power, directions)
+    return outcome, images, weights
+
+
+def _shifted(images: Array, phases: Array) -> Array:
+    """Return images (n, pixels) at all shifts: (n · shifts, 2 pixels), real parts before imaginary parts."""
+    xp, moved = namespace(images), images[:, None] * phases
+    return xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * images.shape[1])
+
+
+def _by_shell(values: Array, band: Band) -> Array:
+    """Return sums (n, shells) of values (n, pixels)."""
+    return namespace(values).add.reduceat(values, band.shell_starts(), axis=1).astype(np.float64)
