@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cryosnake.pipeline.edit import set_status
-from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
+from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.lock import update_pipeline
-from cryosnake.pipeline.markers import set_exit
+from cryosnake.pipeline.markers import ABORT_REQUEST, set_exit
 from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.pipeline.settled import read_settled
 from cryosnake.project.batches import batch_star
 from cryosnake.project.disk import BATCHES
 from cryosnake.project.plan import PlannedJob
+from cryosnake.project.record import FILE as RECORD
+from cryosnake.project.work_locks import at_work
+
+KILLED = ("the program ended without a word: killed from outside (out of memory, time limit, scancel, kill -9, power); "
+          "the same command goes on where it stopped")
 
 
 def status_of(path: str) -> Status | None:
     """Return the status of a job ("MotionCorr/job002"), None when the project does not list it."""
     if not Path(PIPELINE_FILE).exists():
         return None
-    process = read_pipeline(PIPELINE_FILE).processes.get(f"{path}/")
+    process = read_settled().processes.get(f"{path}/")
     return process.status if process else None
 
 
@@ -35,17 +43,50 @@ def set_job_status(path: str, status: Status) -> bool:
 def close_run(jobs: Iterable[PlannedJob]) -> list[str]:
     """Settle the jobs that a failed run left as running; return the paths of those that failed.
 
-    A job whose program died without a word is marked as failed; one that only had no turn any more goes back to
-    scheduled: the same command goes on with it.
+    A job whose program died without a word is marked as failed, with the reason in its run.err; one that only had no
+    turn any more goes back to scheduled: the same command goes on with it.
     """
-    listed = read_pipeline(PIPELINE_FILE).processes
+    listed = read_settled().processes
     running = [job for job in jobs if f"{job.path}/" in listed
                and listed[f"{job.path}/"].status == Status.RUNNING]
-    states = {job.path: Status.FAILED if _died(job) else Status.SCHEDULED for job in running}
+    return _settle({job.path: Status.FAILED if _died(job) else Status.SCHEDULED for job in running}, KILLED)
 
+
+def left_running() -> list[str]:
+    """Return the jobs of ours that are listed as running though no program works in them: their run was killed."""
+    return [process.name.rstrip("/") for process in read_settled().processes.values()
+            if process.status == Status.RUNNING and is_dead(process.name.rstrip("/"))]
+
+
+def is_dead(path: str) -> bool:
+    """Whether provably nobody works in a job that is listed as running; never so for jobs that RELION made."""
+    return Path(path, RECORD).exists() and not at_work(Path(path))
+
+
+def settle_left_running() -> list[str]:
+    """Mark what an earlier run left as running, because it was killed as a whole, as failed; return the paths."""
+    return _settle(dict.fromkeys(left_running(), Status.FAILED), KILLED)
+
+
+def forget_abort_requests(jobs: Iterable[PlannedJob]) -> None:
+    """Remove the requests that concerned the run that ends here."""
+    for job in jobs:
+        Path(job.path, ABORT_REQUEST).unlink(missing_ok=True)
+
+
+def write_reason(path: Path, reason: str) -> None:
+    """Append why a job failed to its run.err; a full disk does not hide the failure itself."""
+    with contextlib.suppress(OSError), open(path / "run.err", "a") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {reason}\n")
+
+
+def _settle(states: Mapping[str, Status], reason: str) -> list[str]:
+    """Give jobs that are still listed as running another status; return those that failed."""
     def close(pipeline: Pipeline) -> Pipeline:
         for path, status in states.items():
-            pipeline = set_status(pipeline, f"{path}/", status)
+            process = pipeline.processes.get(f"{path}/")
+            if process is not None and process.status == Status.RUNNING:
+                pipeline = set_status(pipeline, f"{path}/", status)
         return pipeline
 
     if states:
@@ -53,6 +94,7 @@ def close_run(jobs: Iterable[PlannedJob]) -> list[str]:
     failed = [path for path, status in states.items() if status == Status.FAILED]
     for path in failed:
         set_exit(path, Status.FAILED)
+        write_reason(Path(path), reason)
     return failed
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.star_rows import count_rows
 from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
 from cryosnake.pipeline.model import Pipeline
-
-BLOCKS = (b"data_movies", b"data_micrographs", b"data_particles", b"data_coordinate_files")
 
 
 def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
@@ -34,18 +33,5 @@ def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
 
 def node_counts(pipeline: Pipeline, project: Path = Path()) -> dict[str, int]:
     """Return the number of rows of every node that is a STAR file of movies, micrographs or particles."""
-    counts = {name: _rows(project / name) for name in pipeline.nodes if name.endswith(".star")}
+    counts = {name: count_rows(project / name) for name in pipeline.nodes if name.endswith(".star")}
     return {name: count for name, count in counts.items() if count}
-
-
-def _rows(path: Path) -> int:
-    try:
-        text = path.read_bytes()
-    except OSError:
-        return 0
-    for block in BLOCKS:
-        rest = text.partition(b"\n" + block + b"\n")[2]
-        if rest:
-            rows = (line.strip() for line in rest.partition(b"\ndata_")[0].split(b"\n"))
-            return sum(1 for row in rows if row and not row.startswith((b"_", b"#", b"loop_")))
-    return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.ranks import Ranks
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
+from cryosnake.running.interrupts import interruptible
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw
 from cryosnake.running.progress import Progress
 from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_ranks, together, told_of_others
@@ -34,7 +36,8 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
         ranks = these_ranks()
         if ranks.rank > 0:
             return follow(job_type, arguments, ranks)
-        with together(ranks), job_frame(job_type, arguments) as progress, told_of_others(ranks):
+        prompt = interruptible(Path(arguments.out)) if ranks.size == 1 else nullcontext()  # ranks have their own way
+        with together(ranks), job_frame(job_type, arguments) as progress, prompt, told_of_others(ranks):
             ranks.watch = progress.look
             check_ranks(job_type, arguments, ranks)
             _work(job_type, arguments, progress, ranks)
