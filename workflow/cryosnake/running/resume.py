@@ -14,11 +14,17 @@ def resume(job_type: JobType, options: SimpleNamespace, inputs: Mapping[str, Pat
     """Set `continue_from` to the last iteration of an interrupted run of this job, where there is one.
 
     The optimiser file of an iteration is written last, so one that exists is complete. Iterations older than an
-    input do not count: the input grew, and the job starts from scratch, as in RELION.
+    input do not count: the input grew, and the job starts from scratch, as in RELION. A job that the user lets go on
+    from another job's iteration has its own later ones to go on from, too.
     """
-    if not any(p.name == "continue_from" for p in job_type.parameters) or options.continue_from:
+    if not any(p.name == "continue_from" for p in job_type.parameters):
         return
     newest_input = max(os.stat(path).st_mtime_ns for path in inputs.values())
+    if options.continue_from:
+        start = Path(options.continue_from)
+        if not start.exists() or start.parent.resolve() == out.resolve():
+            return
+        newest_input = max(newest_input, start.stat().st_mtime_ns)
     iterations = [path for path in out.glob("run_it[0-9][0-9][0-9]_optimiser.star")
                   if path.stat().st_mtime_ns > newest_input]
     if iterations:
