@@ -6,19 +6,19 @@ from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star_rows import count_rows
-from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
 from cryosnake.pipeline.model import Pipeline
+from cryosnake.pipeline.settled import read_settled
 
 
 def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
-    """Write the flowchart as FILE.svg, FILE.png or FILE.dot (Graphviz text).
+    """Write the flowchart as FILE.svg, FILE.png, FILE.dot (Graphviz text), FILE.tex (TikZ, RELION's form) or FILE.pdf.
 
     Raises
     ------
     CryosnakeError
         for another extension, or a job that the project does not have
     """
-    pipeline = read_pipeline(project / PIPELINE_FILE)
+    pipeline = read_settled(project)
     counts = node_counts(pipeline, project)
     if out.suffix == ".svg":
         from cryosnake.report.flowchart_svg import write_svg as write
@@ -26,8 +26,12 @@ def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
         from cryosnake.report.flowchart_png import write_png as write
     elif out.suffix == ".dot":
         from cryosnake.report.flowchart_dot import write_dot as write
+    elif out.suffix == ".tex":
+        from cryosnake.report.flowchart_tikz import write_tex as write
+    elif out.suffix == ".pdf":
+        from cryosnake.report.flowchart_tikz import write_pdf as write
     else:
-        raise CryosnakeError(f"{out}: a flowchart is written as .svg, .png or .dot")
+        raise CryosnakeError(f"{out}: a flowchart is written as .svg, .png, .dot, .tex or .pdf")
     write(out, pipeline, counts=counts, around=job)
 
 
