@@ -148,7 +148,7 @@ def _dumped(value: Any) -> str:
 def _write(text: str, edits: list[Edit], wanted: dict[str, Any]) -> list[int]:
     lines = sorted({text.count("\n", 0, start) + 1 for start, _, _ in edits})
     new = text
-    for start, end, replacement in sorted(edits, key=lambda edit: (edit[0], edit[1]), reverse=True):
+    for start, end, replacement in reversed(sorted(edits, key=lambda edit: edit[:2])):
         new = new[:start] + replacement + new[end:]
     try:
         right = yaml.safe_load(new) == wanted

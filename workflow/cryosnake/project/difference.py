@@ -40,7 +40,11 @@ def job_difference(pipeline: Pipeline, first: Process, second: Process) -> list[
         raise CryosnakeError(f"{first.name.rstrip('/')}: twice the same job; name another to compare it with")
     paths = [process.name.rstrip("/") for process in (first, second)]
     found = [Difference("type", "type", first.folder, second.folder)] if first.folder != second.folder else []
-    found += _differences("parameter", *_parameters(paths))
+    parameters = _parameters(paths)
+    if found:  # two types: only what both have can differ
+        parameters = [{name: value for name, value in one.items() if name in parameters[0].keys() & parameters[1].keys()}
+                      for one in parameters]
+    found += _differences("parameter", *parameters)
     found += _differences("input", *(_inputs(pipeline, process) for process in (first, second)))
     results = [{result.name: result.told() for result in key_results(path)} for path in paths]
     return found + _differences("result", *results)

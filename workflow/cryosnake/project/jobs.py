@@ -59,7 +59,7 @@ def _candidates(wanted: str, pipeline: Pipeline) -> list[Process]:
         return [job for job in jobs if name in (job.name, job.alias)]
     number = _NUMBER.fullmatch(wanted)
     by_number = [job for job in jobs if number and job_number(job.name) == int(number[1])]
-    by_alias = [job for job in jobs if job.short_alias == wanted]
+    by_alias = [job for job in jobs if wanted and job.short_alias == wanted]
     return list({job.name: job for job in (*by_number, *by_alias)}.values())
 
 
