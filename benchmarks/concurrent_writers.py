@@ -1,9 +1,9 @@
-"""Several writers of ours and RELION's own on one project: is anything lost, does a lock stay, how long does one wait?
+"""Several writers of ours, and RELION's own, on one project: what is lost, which lock stays, how long one waits.
 
     python benchmarks/concurrent_writers.py [--updates 1000] [--writers 4] [--no-relion]
 
-Each writer is a process that makes its share of the updates through `update_pipeline`: a new job, its alias, a node with
-its edge, its status. Meanwhile `relion_pipeliner` adds jobs and checks completion, over and over. In the end every
+Each writer is a process that makes its share of the updates through `update_pipeline`: a new job, its alias, a node
+with its edge, its status. Meanwhile `relion_pipeliner` adds jobs and checks completion, over and over. In the end every
 update must stand in the file. Exit code 1 when one is lost, a lock is left, or RELION failed.
 """
 

@@ -63,4 +63,5 @@ def make_project(*done: str) -> None:
 
 def particles(count: int) -> str:
     rows = "".join(f"{number}@stack.mrcs 1\n" for number in range(1, count + 1))
-    return f"\ndata_optics\n\nloop_\n_rlnOpticsGroup\n1\n\ndata_particles\n\nloop_ \n_rlnImageName #1\n_rlnOpticsGroup #2\n{rows} \n"
+    return ("\ndata_optics\n\nloop_\n_rlnOpticsGroup\n1\n\ndata_particles\n\nloop_ \n_rlnImageName #1\n"
+            f"_rlnOpticsGroup #2\n{rows} \n")

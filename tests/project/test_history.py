@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from small_history import PATHS, make_project, particles, plan
 
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
@@ -22,7 +23,6 @@ from cryosnake.project.key_results import key_results
 from cryosnake.project.notes import commands
 from cryosnake.project.run_times import Stopwatch, add_run_time, read_run_times
 from cryosnake.project.status import human_age
-from small_history import PATHS, make_project, particles, plan
 
 CLASSES, GOOD, START, REFINE, MASK = (f"{path}/" for path in PATHS)
 
@@ -122,7 +122,8 @@ def test_diff_tells_parameters_inputs_and_results(project, capsys) -> None:
     Path(f"{root}_optimiser.star").touch()
     Path(f"{root}_data.star").write_text(particles(30))
     assert differences("Class2D/job001", "Class2D/job006") == {
-        ("parameter", "iterations", "4", "6"), ("result", "iterations", "4", "6"), ("result", "resolution", "12.5 Å", "-"),
+        ("parameter", "iterations", "4", "6"), ("result", "iterations", "4", "6"),
+        ("result", "resolution", "12.5 Å", "-"),
         ("result", "classes in use", "2", "-"), ("result", "largest class", "50 %", "-")}
     assert ("input", "particles", "Class2D/job001:particles", "Class2D/job006:particles") in differences("2", "7")
     assert main(["diff", "1", "6"]) == 0
@@ -144,7 +145,8 @@ def test_key_results_leave_out_what_is_damaged(project) -> None:
     Path("Class2D/job001/run_it004_model.star").write_text("data_model_general\n_rlnCurrentResolution none\n")
     assert {result.name for result in key_results(PATHS[0])} == {"iterations", "particles"}
     Path("PostProcess").mkdir()
-    Path("PostProcess/postprocess.star").write_text("data_general\n_rlnFinalResolution 3.42\n_rlnBfactorUsedForSharpening -80\n")
+    Path("PostProcess/postprocess.star").write_text(
+        "data_general\n_rlnFinalResolution 3.42\n_rlnBfactorUsedForSharpening -80\n")
     assert [result.told() for result in key_results("PostProcess")] == ["3.42 Å", "-80 Å²"]
 
 

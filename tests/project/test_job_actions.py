@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from small_history import PATHS, make_project, particles, plan
 
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
@@ -27,7 +28,6 @@ from cryosnake.project.notes import add_note, edit_note, read_note
 from cryosnake.project.record import read_record
 from cryosnake.project.run_status import left_running, set_job_status, settle_left_running
 from cryosnake.project.snakemake_lock import claim_run
-from small_history import PATHS, make_project, particles, plan
 
 CLASSES, GOOD, START, REFINE, MASK = PATHS
 
@@ -53,7 +53,8 @@ def facts() -> tuple[object, ...]:
 def relion_reads(relion) -> Callable[[], None]:
     def check() -> None:
         before = facts()
-        done = subprocess.run(["relion_pipeliner", "--check_job_completion"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["relion_pipeliner", "--check_job_completion"], capture_output=True, text=True,
+                              timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
         assert facts() == before
         assert not Path(".relion_lock").exists()
@@ -94,8 +95,8 @@ def test_a_job_that_left_the_config_keeps_its_new_alias(project) -> None:
 
 
 @pytest.mark.parametrize(("alias", "said"), [
-    ("x", "too short"), ("job7", "starts with `job`"), ("a/b", "holds '/'"), ("a*b", r"holds '\*'"), ("", "always has its name"),
-    ("mask", "there is a job called 'mask' already"), ("good_join", None), ("yes", None),
+    ("x", "too short"), ("job7", "starts with `job`"), ("a/b", "holds '/'"), ("a*b", r"holds '\*'"),
+    ("", "always has its name"), ("mask", "there is a job called 'mask' already"), ("good_join", None), ("yes", None),
 ])
 def test_aliases_that_are_refused_change_nothing(project, alias, said) -> None:
     before, text = facts(), Path("config.yaml").read_text()
@@ -189,7 +190,8 @@ def test_other_marks(project, what, status) -> None:
 
 
 def test_a_job_at_work_is_not_marked(project) -> None:
-    with worker(GOOD), pytest.raises(CryosnakeError, match=r"process \d+ on .* works here; `cryosnake abort Select/job002`"):
+    words = r"process \d+ on .* works here; `cryosnake abort Select/job002`"
+    with worker(GOOD), pytest.raises(CryosnakeError, match=words):
         mark(process(GOOD), "failed")
 
 
@@ -256,7 +258,8 @@ def test_what_to_run_depends_on_what_there_is(project) -> None:
     Path(f"{REFINE}/run_it007_optimiser.star").touch()
     assert way_on(process(REFINE)).reason == f"{REFINE} (refine) goes on after iteration 7"
     Path("config.yaml").write_text(Path("config.yaml").read_text().replace("iterations: 4", "iterations: 6"))
-    with pytest.raises(CryosnakeError, match="(?s)is not in config.yaml.*classes:.*type: class2d, particles: particles.star"):
+    words = r"(?s)is not in config.yaml.*classes:.*type: class2d, particles: particles.star"
+    with pytest.raises(CryosnakeError, match=words):
         way_on(process(CLASSES))
 
 
@@ -269,9 +272,9 @@ def test_more_iterations_make_a_job_that_begins_where_the_first_ended(project) -
     assert job.path == "Class2D/job006"
     assert job.config.stated["continue_from"] == "Class2D/job001/run_it004_optimiser.star"
     Path(f"{REFINE}/run_it002_optimiser.star").touch()
+    Path("config.yaml").write_text(
+        text.replace("iterations: 9, continue_from: Class2D/job001/run_it004_optimiser.star", "iterations: 4"))
     with pytest.raises(CryosnakeError, match="has done 2 iterations"):
-        Path("config.yaml").write_text(text.replace("iterations: 9, continue_from: Class2D/job001/run_it004_optimiser.star",
-                                                    "iterations: 4"))
         continue_with_iterations(process(REFINE), 2)
     continue_with_iterations(process(REFINE), 30)
     assert "    particle_diameter: 190\n    max_iterations: 30\n    continue_from: " in Path("config.yaml").read_text()

@@ -29,7 +29,8 @@ PROGRAM = """
 
     JOB = JobType(name="fake", folder="CtfFind", relion3=2, label="relion.ctffind", title="Fake", description="A test.",
         inputs=(Slot("micrographs", (MICROGRAPHS,), "Micrographs."),),
-        outputs=(Output("micrographs", "out.star", MICROGRAPHS),), parameters=(Parameter("seconds", float, 60.0, "How long"),),
+        outputs=(Output("micrographs", "out.star", MICROGRAPHS),),
+        parameters=(Parameter("seconds", float, 60.0, "How long"),),
         program="fake", per_micrograph=True, products=("{root}.txt",))
 
     def process(row, optics, state, root):

@@ -46,8 +46,8 @@ def _guarded(function: Callable[[], int | None]) -> int:
         sys.stderr.close()
         return 1
     except PermissionError as error:
-        print(f"cryosnake: {error.filename}: {error.strerror}; it belongs to another user. Work as that user, or let the "
-              "project's owner give your group the right to write (chgrp -R GROUP ., chmod -R g+w ., umask 002)",
+        print(f"cryosnake: {error.filename}: {error.strerror}; it belongs to another user. Work as that user, or let "
+              "the project's owner give your group the right to write (chgrp -R GROUP ., chmod -R g+w ., umask 002)",
               file=sys.stderr)
         return 1
 

@@ -24,7 +24,8 @@ def _diff(arguments: Arguments) -> None:
     if not found:
         print("no difference in parameters, inputs and key results")
         return
-    rows = [Difference("", "", *(f"{job.name.rstrip('/')} {job.short_alias}".strip() for job in (first, second))), *found]
+    names = [f"{job.name.rstrip('/')} {job.short_alias}".strip() for job in (first, second)]
+    rows = [Difference("", "", *names), *found]
     width = [max(len(row[i]) for row in ((r.kind, r.name, r.first) for r in rows)) for i in range(3)]
     for row in rows:
         print(f"{row.kind:<{width[0]}}  {row.name:<{width[1]}}  {row.first:<{width[2]}}  {row.second}".rstrip())

@@ -22,7 +22,8 @@ def register(commands: Commands) -> None:
     which.add_argument("--ancestors", action="store_true", help="what it was made from")
     which.add_argument("--descendants", action="store_true", help="what was made from it")
     which.add_argument("--to", default="", metavar="JOB2", help="what lies between, both included")
-    chain.add_argument("--steps", type=int, default=None, metavar="N", help="only so many steps away (1: its neighbours)")
+    chain.add_argument("--steps", type=int, default=None, metavar="N",
+                       help="only so many steps away (1: its neighbours)")
     chain.add_argument("--self", action="store_true", dest="itself", help="the job itself, too")
     chain.set_defaults(function=_chain)
     command = commands.add_parser("command", help="print the command that made a job")

@@ -26,8 +26,8 @@ def register(commands: Commands) -> None:
     abort.set_defaults(function=_abort)
     go_on = commands.add_parser("continue", help="say how a job goes on, or let it go on with more iterations")
     go_on.add_argument("job", help=JOB_HELP)
-    go_on.add_argument("--iterations", type=int, default=0, metavar="N", help="iterations in all, of a classification or "
-                       "refinement; changes config.yaml")
+    go_on.add_argument("--iterations", type=int, default=0, metavar="N",
+                       help="iterations in all, of a classification or refinement; changes config.yaml")
     go_on.set_defaults(function=_continue)
 
 

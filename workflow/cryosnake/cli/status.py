@@ -12,8 +12,8 @@ def register(commands: Commands) -> None:
     status = commands.add_parser("status", help="list the jobs, and whether a run is going on")
     status.set_defaults(function=_status)
     listed = commands.add_parser("list", help="list the jobs: state, micrographs, time, size")
-    listed.add_argument("--state", default="", metavar="WORD", help="only those that are running, scheduled, succeeded, "
-                        "failed, aborted, killed or final")
+    listed.add_argument("--state", default="", metavar="WORD",
+                        help="only those that are running, scheduled, succeeded, failed, aborted, killed or final")
     listed.add_argument("--type", default="", metavar="FOLDER", help="only those of a type, such as Class2D")
     listed.add_argument("--names", action="store_true", help="print one path per line, to pipe it")
     listed.set_defaults(function=_list)

@@ -166,7 +166,8 @@ def _break_if_stale(lock: Path) -> bool:
 
 def _own_identity() -> str:
     identity = {"program": _OWN, "command": Path(sys.argv[0]).name or "python", "pid": str(os.getpid()), **_machine(),
-                "user": _user(os.getuid()), "started": _start_time(os.getpid()), "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
+                "user": _user(os.getuid()), "started": _start_time(os.getpid()),
+                "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
     return " ".join(f"{key}={value.replace(' ', '_')}" for key, value in identity.items()) + "\n"
 
 

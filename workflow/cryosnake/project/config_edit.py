@@ -87,7 +87,8 @@ def set_values(job: str, values: dict[str, Any]) -> list[int]:
     edits: list[Edit] = []
     for name, value in values.items():
         present = next((node for key, node in _items(body) if key.value == name), None)
-        edits.append(_replaced(present, _dumped(value)) if present else _inserted(text, body, f"{name}: {_dumped(value)}"))
+        edits.append(_replaced(present, _dumped(value)) if present
+                     else _inserted(text, body, f"{name}: {_dumped(value)}"))
     return _write(text, edits, wanted)
 
 
@@ -148,15 +149,15 @@ def _dumped(value: Any) -> str:
 def _write(text: str, edits: list[Edit], wanted: dict[str, Any]) -> list[int]:
     lines = sorted({text.count("\n", 0, start) + 1 for start, _, _ in edits})
     new = text
-    for start, end, replacement in reversed(sorted(edits, key=lambda edit: edit[:2])):
+    for _, (start, end, replacement) in sorted(enumerate(edits), key=lambda item: (item[1][:2], item[0]), reverse=True):
         new = new[:start] + replacement + new[end:]
     try:
         right = yaml.safe_load(new) == wanted
     except yaml.YAMLError:
         right = False
     if not right:
-        raise CryosnakeError(f"{FILE} is written in a way that can't be changed by a program (anchors, merges, texts over "
-                             f"several lines); change it by hand, line {', '.join(map(str, lines)) or '?'}")
+        raise CryosnakeError(f"{FILE} is written in a way that can't be changed by a program (anchors, merges, texts "
+                             f"over several lines); change it by hand, line {', '.join(map(str, lines)) or '?'}")
     parse_config(wanted)
     with replacing(os.path.realpath(FILE)) as temporary:  # a link stays a link
         temporary.write_text(new, encoding="utf-8")

@@ -74,8 +74,8 @@ def continue_with_iterations(process: Process, iterations: int) -> WayOn:
         raise CryosnakeError(f"{path}: {job.type.name} does not go on with more iterations")
     number = last_iteration(path)
     if not number:
-        raise CryosnakeError(f"{path}: there is no complete iteration to go on from; `cryosnake continue {path}` says how "
-                             "it runs")
+        raise CryosnakeError(f"{path}: there is no complete iteration to go on from; `cryosnake continue {path}` "
+                             "says how it runs")
     if iterations <= number:
         raise CryosnakeError(f"{path} has done {number} iterations; ask for more than that")
     if running_claim():

@@ -29,7 +29,7 @@ class Difference:
 def job_difference(pipeline: Pipeline, first: Process, second: Process) -> list[Difference]:
     """Return what differs between two jobs of the project in the working directory; nothing when they agree.
 
-    Two jobs of ours are compared by our parameters, defaults included; as soon as RELION made one, by RELION's options.
+    Two jobs of ours are compared by our parameters, defaults included; if RELION made one of them, by its options.
 
     Raises
     ------
@@ -42,8 +42,8 @@ def job_difference(pipeline: Pipeline, first: Process, second: Process) -> list[
     found = [Difference("type", "type", first.folder, second.folder)] if first.folder != second.folder else []
     parameters = _parameters(paths)
     if found:  # two types: only what both have can differ
-        parameters = [{name: value for name, value in one.items() if name in parameters[0].keys() & parameters[1].keys()}
-                      for one in parameters]
+        both = parameters[0].keys() & parameters[1].keys()
+        parameters = [{name: value for name, value in one.items() if name in both} for one in parameters]
     found += _differences("parameter", *parameters)
     found += _differences("input", *(_inputs(pipeline, process) for process in (first, second)))
     results = [{result.name: result.told() for result in key_results(path)} for path in paths]

@@ -47,7 +47,8 @@ def give_alias(process: Process, alias: str) -> list[str]:
     _check_alias(process, alias)
     if config is not None:
         if not stored:
-            raise CryosnakeError(f"{config.name}: a job of config.yaml always has its name there as alias; give it another")
+            raise CryosnakeError(f"{config.name}: a job of config.yaml always has its name there as alias; give it "
+                                 "another")
         if running_claim() and stored != config.name:
             raise CryosnakeError("a run is going on, which reads config.yaml; rename the job when it has ended")
     done = []

@@ -37,8 +37,9 @@ _VALUES = (  # file, block, label, name, unit
     ("postprocess.star", "general", "rlnFinalResolution", "resolution", "Å"),
     ("postprocess.star", "general", "rlnBfactorUsedForSharpening", "B-factor", "Å²"),
 )
-_COUNTS = (("movies.star", "movies"), ("micrographs.star", "micrographs"), ("corrected_micrographs.star", "micrographs"),
-           ("micrographs_ctf.star", "micrographs"), ("particles.star", "particles"), ("run_data.star", "particles"))
+_COUNTS = (("movies.star", "movies"), ("micrographs.star", "micrographs"),
+           ("corrected_micrographs.star", "micrographs"), ("micrographs_ctf.star", "micrographs"),
+           ("particles.star", "particles"), ("run_data.star", "particles"))
 
 
 def key_results(job_dir: str) -> list[Result]:

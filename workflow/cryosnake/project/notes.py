@@ -56,7 +56,8 @@ def edit_note(job_dir: str | os.PathLike[str]) -> None:
     try:
         code = subprocess.run([*shlex.split(editor), str(Path(job_dir, FILE))], check=False).returncode
     except OSError as error:
-        raise CryosnakeError(f"the editor {editor} can't be started ({error.strerror}); set EDITOR to another") from None
+        raise CryosnakeError(f"the editor {editor} can't be started ({error.strerror}); set EDITOR to "
+                             "another") from None
     if code:
         raise CryosnakeError(f"the editor {editor} ended with error {code}; {Path(job_dir, FILE)} is as it left it")
 
@@ -76,7 +77,8 @@ def commands(job_dir: str) -> list[str]:
     if not found and record is not None:
         found = [recorded_command(job_dir, record)]
     if not found:
-        raise CryosnakeError(f"{job_dir}: no command is known; note.txt names none, and the job is not one of cryosnake's")
+        raise CryosnakeError(f"{job_dir}: no command is known; note.txt names none, and the job is not one of "
+                             "cryosnake's")
     return found
 
 

@@ -75,7 +75,8 @@ def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[Job
     states = {*(status.label.lower() for status in Status), "killed", "final"}
     word = {"finished": "succeeded"}.get(state.lower(), state.lower())
     if word and word not in states:
-        raise CryosnakeError(f"{state!r} is no state of a job{nearest(word, states)}; there are {', '.join(sorted(states))}")
+        raise CryosnakeError(f"{state!r} is no state of a job{nearest(word, states)}; there are "
+                             f"{', '.join(sorted(states))}")
     return [job for job in jobs if folder.lower() in ("", job.path.partition("/")[0].lower())
             and (not word or word == job.state.lower() or (word == "killed" and job.dead)
                  or (word == "final" and job.final))]

@@ -45,7 +45,7 @@ def is_held(path: Path) -> bool | None:
 
 
 def at_work(out: Path) -> list[str]:
-    """Return who works, or for all that is known may work, in a job directory: "process 4711 on node3", …"""
+    """Return who works, or for all that is known may work, in a job directory ("process 4711 on node3")."""
     return [who for path in lock_files(out) for who in [_worker(path)] if who]
 
 

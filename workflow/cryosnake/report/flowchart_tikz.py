@@ -42,7 +42,7 @@ _BESIDE = 6.2  # cm to a box beside it
 
 
 def write_tex(path: str | os.PathLike[str], pipeline: Pipeline, counts: Mapping[str, int] | None = None,
-              notes: Mapping[str, str] | None = None, around: str = "") -> None:
+              notes: Mapping[str, str] | None = None, around: str = "", title: str = "") -> None:
     """Write the history of a job, or of all last jobs of a project, as a LaTeX document.
 
     Parameters
@@ -57,12 +57,14 @@ def write_tex(path: str | os.PathLike[str], pipeline: Pipeline, counts: Mapping[
         Process name to a word for its box, such as a resolution.
     around
         The job (`MotionCorr/job002` or its alias); "" for all jobs that no other uses.
+    title
+        Stands above each overview; the job's name when empty.
     """
-    write_atomically(path, tex(pipeline, counts or {}, notes or {}, around))
+    write_atomically(path, tex(pipeline, counts or {}, notes or {}, around, title))
 
 
 def write_pdf(path: str | os.PathLike[str], pipeline: Pipeline, counts: Mapping[str, int] | None = None,
-              notes: Mapping[str, str] | None = None, around: str = "") -> None:
+              notes: Mapping[str, str] | None = None, around: str = "", title: str = "") -> None:
     """Write the same as PDF, by pdflatex; see `write_tex`.
 
     Raises
@@ -75,22 +77,24 @@ def write_pdf(path: str | os.PathLike[str], pipeline: Pipeline, counts: Mapping[
         raise CryosnakeError(f"{path}: pdflatex is not on the PATH, which makes the PDF (Debian: apt-get install "
                              "texlive-latex-base texlive-pictures); write .tex, .svg or .png instead")
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "flowchart.tex").write_text(tex(pipeline, counts or {}, notes or {}, around), encoding="utf-8")
+        text = tex(pipeline, counts or {}, notes or {}, around, title)
+        Path(folder, "flowchart.tex").write_text(text, encoding="utf-8")
         done = subprocess.run([program, "-interaction=nonstopmode", "-halt-on-error", "flowchart.tex"], cwd=folder,
                               capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
             problem = next((line for line in done.stdout.splitlines() if line.startswith("!")), "see its log")
-            raise CryosnakeError(f"{path}: pdflatex could not make it ({problem.lstrip('! ')}); packages may be missing "
-                                 "(Debian: texlive-latex-base texlive-pictures); write .tex or .svg instead")
+            raise CryosnakeError(f"{path}: pdflatex could not make it ({problem.lstrip('! ')}); packages may be "
+                                 "missing (Debian: texlive-latex-base texlive-pictures); write .tex or .svg instead")
         shutil.copyfile(Path(folder, "flowchart.pdf"), path)
 
 
-def tex(pipeline: Pipeline, counts: Mapping[str, int], notes: Mapping[str, str], around: str = "") -> str:
+def tex(pipeline: Pipeline, counts: Mapping[str, int], notes: Mapping[str, str], around: str = "",
+        title: str = "") -> str:
     """Return the LaTeX document; see `write_tex`."""
     pages = []
     for job in [named(pipeline, around)] if around else leaves(pipeline):
         found = branches(pipeline, job, counts)
-        pages.append(_page(f"{_words(job, pipeline)[0]} from above", _overview(found)))
+        pages.append(_page(_escaped(title) or f"The way to {_words(job, pipeline)[0]}", _overview(found)))
         pages += [_page(_title(branch, pipeline), _picture(branch, pipeline, notes)) for branch in found]
     return _HEAD + "\n\\clearpage\n".join(pages) + "\\end{document}\n"
 
@@ -124,7 +128,8 @@ def _picture(branch: Branch, pipeline: Pipeline, notes: Mapping[str, str]) -> st
     lines = ["\\begin{tikzpicture}"]
     y = 0.0
     for number, step in enumerate(branch.steps):
-        lines.append(f"\\node[{_style(step)}] ({_name(step, number)}) at (0,{y:.2f}) {{{_box(step, pipeline, notes)}}};")
+        box = _box(step, pipeline, notes)
+        lines.append(f"\\node[{_style(step)}] ({_name(step, number)}) at (0,{y:.2f}) {{{box}}};")
         for beside, side in enumerate(step.sides):
             lines += _side(side, step, number, y + 1.3 * _rows_before(step, beside), beside, pipeline)
         if number:

@@ -24,7 +24,6 @@ from cryosnake.running.interrupts import Terminated
 from cryosnake.running.logs import copied_to_logs
 from cryosnake.running.progress import JobProgress
 
-
 TERMINATED = ("ended by SIGTERM from outside: a scheduler's time or memory limit, scancel, or a kill; the same command "
               "goes on where it stopped")
 

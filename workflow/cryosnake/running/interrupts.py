@@ -20,7 +20,7 @@ LOOK_EVERY = 1.0  # seconds
 
 
 class Terminated(BaseException):
-    """The process was told to end by SIGTERM. No Exception: a micrograph that is at work must not take it for its own."""
+    """The process was told to end by SIGTERM. No Exception: the micrograph at work must not take it for its own."""
 
 
 @contextmanager
