@@ -344,6 +344,8 @@ def test_relion_reads_the_project_after_each_action(project, relion_reads) -> No
         lambda: main(["restore-pipeline", MASK]),
         lambda: main(["rebuild-pipeline"]),
         lambda: commit(plan()),
+        lambda: continue_with_iterations(process(CLASSES), 9),
+        lambda: commit(plan()),
     ):
         action()
         relion_reads()
