@@ -50,6 +50,12 @@ def _guarded(function: Callable[[], int | None]) -> int:
               "the project's owner give your group the right to write (chgrp -R GROUP ., chmod -R g+w ., umask 002)",
               file=sys.stderr)
         return 1
+    except OSError as error:  # a full disk, a vanished mount: files are whole or as they were
+        if error.filename is None and error.errno is None:
+            raise
+        print(f"cryosnake: {error.filename or 'the disk'}: {error.strerror}; mend that and give the command again",
+              file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
