@@ -81,6 +81,16 @@ def test_the_alias_of_a_job_of_the_config_is_renamed_there(project) -> None:
     assert facts() == before
 
 
+def test_workspaces_follow_a_renaming(project, monkeypatch) -> None:
+    from cryosnake.project import config
+
+    monkeypatch.setattr(config, "TOP_KEYS", (*config.TOP_KEYS, "workspaces"))
+    text = Path("config.yaml").read_text()
+    Path("config.yaml").write_text(text + "workspaces:\n  first: [classes, good]  # begun\n  rest: [good]\n")
+    give_alias(process(GOOD), "best")
+    assert "  first: [classes, best]  # begun\n  rest: [best]\n" in Path("config.yaml").read_text()
+
+
 def test_a_job_that_left_the_config_keeps_its_new_alias(project) -> None:
     text = Path("config.yaml").read_text()
     Path("config.yaml").write_text(text.replace("iterations: 4", "iterations: 6"))

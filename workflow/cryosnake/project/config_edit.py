@@ -42,7 +42,7 @@ def read_config() -> dict[str, Any]:
 
 
 def rename_job(old: str, new: str) -> list[int]:
-    """Rename a job of config.yaml, also where others are connected to it; return the lines changed (from 1).
+    """Rename a job of config.yaml, also in connections and workspaces; return the lines changed (from 1).
 
     Raises
     ------
@@ -61,9 +61,14 @@ def rename_job(old: str, new: str) -> list[int]:
         body = wanted["jobs"][new if name == old else name]
         for slot in slots:
             body[slot] = new + str(body[slot]).removeprefix(old)
+    groups = {name: [new if job == old else job for job in members]
+              for name, members in (raw.get("workspaces") or {}).items()}
+    if groups:
+        wanted["workspaces"] = groups
     text = Path(FILE).read_text(encoding="utf-8")
-    edits: list[Edit] = []
-    for key, body in _jobs(text):
+    edits = [_replaced(member, _dumped(new)) for _, members in _block(text, "workspaces")
+             for member in members.value if member.value == old]
+    for key, body in _block(text, "jobs"):
         if key.value == old:
             edits.append(_replaced(key, _dumped(new)))
         edits += [_replaced(value, _dumped(new + value.value.removeprefix(old))) for slot, value in _items(body)
@@ -83,7 +88,7 @@ def set_values(job: str, values: dict[str, Any]) -> list[int]:
     wanted = copy.deepcopy(raw)
     wanted["jobs"][job] |= values
     text = Path(FILE).read_text(encoding="utf-8")
-    body = next((body for key, body in _jobs(text) if key.value == job), None)
+    body = next((body for key, body in _block(text, "jobs") if key.value == job), None)
     edits: list[Edit] = []
     for name, value in values.items():
         present = next((node for key, node in _items(body) if key.value == name), None)
@@ -114,9 +119,10 @@ def job_of_config(process: Process) -> JobConfig | None:
     return next((job.config for job in plan.jobs.values() if f"{job.path}/" == process.name), None)
 
 
-def _jobs(text: str) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+def _block(text: str, name: str) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+    """Yield the items of a block of the file, such as `jobs`."""
     for key, node in _items(yaml.compose(text)):
-        if key.value == "jobs":
+        if key.value == name:
             yield from _items(node)
 
 

@@ -80,7 +80,7 @@ def mark(process: Process, what: str) -> list[str]:
     """
     path = process.name.rstrip("/")
     if what in ("final", "not-final"):
-        set_final(path, what == "final")
+        set_final(path, final=what == "final")
         return [f"{path}: {'final: no clean-up takes it' if what == 'final' else 'no longer final'}"]
     if what not in STATES:
         raise CryosnakeError(f"{what}: a job is marked as {', '.join(STATES)}, final or not-final")

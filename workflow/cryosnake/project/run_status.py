@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from cryosnake.pipeline.edit import set_status
 from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import ABORT_REQUEST, set_exit
-from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.pipeline.settled import read_settled
 from cryosnake.project.batches import batch_star
 from cryosnake.project.disk import BATCHES
@@ -40,16 +40,26 @@ def set_job_status(path: str, status: Status) -> bool:
     return True
 
 
-def close_run(jobs: Iterable[PlannedJob]) -> list[str]:
+def close_run(jobs: Iterable[PlannedJob], failed: Collection[str] = ()) -> list[str]:
     """Settle the jobs that a failed run left as running; return the paths of those that failed.
 
-    A job whose program died without a word is marked as failed, with the reason in its run.err; one that only had no
-    turn any more goes back to scheduled: the same command goes on with it.
+    A job whose program died without a word is marked as failed, with the reason in its run.err, and so is one of
+    `failed` (paths), which a cluster's scheduler ended or refused, and whose reason is known to whoever names it. One
+    that only had no turn any more goes back to scheduled: the same command goes on with it.
     """
     listed = read_settled().processes
-    running = [job for job in jobs if f"{job.path}/" in listed
-               and listed[f"{job.path}/"].status == Status.RUNNING]
-    return _settle({job.path: Status.FAILED if _died(job) else Status.SCHEDULED for job in running}, KILLED)
+    states: dict[str, Status] = {}
+    for job in jobs:
+        status = listed[f"{job.path}/"].status if f"{job.path}/" in listed else None
+        if job.path in failed and status in (Status.RUNNING, Status.SCHEDULED, Status.ABORTED):
+            states[job.path] = Status.FAILED
+        elif status == Status.RUNNING:
+            states[job.path] = Status.FAILED if _died(job) else Status.SCHEDULED
+    marked = _settle(listed, states)
+    for path in marked:
+        if path not in failed:
+            write_reason(Path(path), KILLED)
+    return marked
 
 
 def left_running() -> list[str]:
@@ -65,7 +75,10 @@ def is_dead(path: str) -> bool:
 
 def settle_left_running() -> list[str]:
     """Mark what an earlier run left as running, because it was killed as a whole, as failed; return the paths."""
-    return _settle(dict.fromkeys(left_running(), Status.FAILED), KILLED)
+    marked = _settle(read_settled().processes, dict.fromkeys(left_running(), Status.FAILED))
+    for path in marked:
+        write_reason(Path(path), KILLED)
+    return marked
 
 
 def forget_abort_requests(jobs: Iterable[PlannedJob]) -> None:
@@ -80,12 +93,12 @@ def write_reason(path: Path, reason: str) -> None:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {reason}\n")
 
 
-def _settle(states: Mapping[str, Status], reason: str) -> list[str]:
-    """Give jobs that are still listed as running another status; return those that failed."""
+def _settle(listed: Mapping[str, Process], states: Mapping[str, Status]) -> list[str]:
+    """Give jobs whose status is still the listed one another; return the paths of those that failed."""
     def close(pipeline: Pipeline) -> Pipeline:
         for path, status in states.items():
             process = pipeline.processes.get(f"{path}/")
-            if process is not None and process.status == Status.RUNNING:
+            if process is not None and process.status == listed[f"{path}/"].status:
                 pipeline = set_status(pipeline, f"{path}/", status)
         return pipeline
 
@@ -94,7 +107,6 @@ def _settle(states: Mapping[str, Status], reason: str) -> list[str]:
     failed = [path for path, status in states.items() if status == Status.FAILED]
     for path in failed:
         set_exit(path, Status.FAILED)
-        write_reason(Path(path), reason)
     return failed
 
 
