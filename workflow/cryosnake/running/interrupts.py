@@ -1,7 +1,8 @@
 """A program is stopped within a second or two of an abort request, and says so when it is ended by SIGTERM.
 
 Programs look for a request between units of work; one unit can take minutes (the motion of a large movie). So a thread
-looks too, and interrupts the program wherever it is. Compiled kernels are interrupted when they return to Python.
+looks, too, and interrupts a program that has not heard of the request for two seconds, wherever it is. Compiled kernels
+are interrupted when they return to Python.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from types import FrameType
 
 from cryosnake.pipeline.markers import abort_requested, exit_of
 from cryosnake.pipeline.model import Status
+from cryosnake.running.progress import JobProgress
 
-LOOK_EVERY = 1.0  # seconds
+LOOK_EVERY = 0.5  # seconds
+PATIENCE = 4  # looks that find the request before the program is interrupted: most hear it by themselves
 
 
 class Terminated(BaseException):
@@ -24,10 +27,11 @@ class Terminated(BaseException):
 
 
 @contextmanager
-def interruptible(out: Path) -> Iterator[None]:
+def interruptible(out: Path, progress: JobProgress) -> Iterator[None]:
     """Raise KeyboardInterrupt in the body on an abort request of a job directory, Terminated on SIGTERM.
 
-    Outside the main thread nothing is done: Python gives signals to the main thread alone.
+    A program that has heard of the request by itself (`progress`) ends in its own way, undisturbed. Outside the main
+    thread nothing is done: Python gives signals to the main thread alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -35,7 +39,7 @@ def interruptible(out: Path) -> Iterator[None]:
     former = {number: signal.signal(number, handler) for number, handler in
               ((signal.SIGUSR2, _abort), (signal.SIGTERM, _terminate))}
     done = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(out, done, threading.get_ident()), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(out, progress, done, threading.get_ident()), daemon=True)
     watcher.start()
     try:
         yield
@@ -46,10 +50,11 @@ def interruptible(out: Path) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _watch(out: Path, done: threading.Event, program: int) -> None:
-    while not done.wait(LOOK_EVERY):
-        if abort_requested(out) and exit_of(out) != Status.SUCCEEDED:
-            # again until it is heard: an interrupt in a destructor or a callback is lost
+def _watch(out: Path, progress: JobProgress, done: threading.Event, program: int) -> None:
+    seen = 0
+    while not (done.wait(LOOK_EVERY) or progress.heard):
+        seen = seen + 1 if abort_requested(out) and exit_of(out) != Status.SUCCEEDED else 0
+        if seen >= PATIENCE:  # again until it ends: an interrupt in a destructor or a callback is lost
             signal.pthread_kill(program, signal.SIGUSR2)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw
-from cryosnake.running.progress import Progress
+from cryosnake.running.progress import JobProgress, Progress
 from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_ranks, together, told_of_others
 from cryosnake.running.resume import resume
 
@@ -36,8 +36,8 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
         ranks = these_ranks()
         if ranks.rank > 0:
             return follow(job_type, arguments, ranks)
-        prompt = interruptible(Path(arguments.out)) if ranks.size == 1 else nullcontext()  # ranks have their own way
-        with together(ranks), job_frame(job_type, arguments) as progress, prompt, told_of_others(ranks):
+        with (together(ranks), job_frame(job_type, arguments) as progress,
+              _interruptible(arguments, progress, ranks), told_of_others(ranks)):
             ranks.watch = progress.look
             check_ranks(job_type, arguments, ranks)
             _work(job_type, arguments, progress, ranks)
@@ -48,6 +48,11 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
         print(f"{job_type.title} {arguments.out}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _interruptible(arguments: Arguments, progress: JobProgress, ranks: Ranks) -> AbstractContextManager[None]:
+    """Several ranks have their own way of hearing of a request."""
+    return interruptible(Path(arguments.out), progress) if ranks.size == 1 else nullcontext()
 
 
 def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ranks) -> None:
