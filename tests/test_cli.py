@@ -70,15 +70,32 @@ def test_the_pipeline_is_rebuilt_from_the_directories(project, capsys) -> None:
 
 
 @pytest.mark.parametrize(("name", "content"), [("chart.svg", b"motion"), ("chart.png", b"PNG"),
-                                               ("chart.dot", b"motion")])
+                                               ("chart.dot", b"motion"), ("chart.tex", b"motion")])
 def test_flowcharts_are_drawn(project, name, content, capsys) -> None:
     assert main(["flowchart", "--out", name]) == 0
     assert content in Path(name).read_bytes()
 
 
+def test_the_flowchart_of_one_job_takes_any_of_its_names(project, capsys) -> None:
+    for words in (["2"], ["motion"], ["--job", "MotionCorr/motion"]):
+        assert main(["flowchart", *words, "--out", "chart.dot"]) == 0
+    assert main(["flowchart", "nothing", "--out", "other.dot"]) == 1
+    assert "no such job" in capsys.readouterr().err
+    assert not Path("other.dot").exists()
+
+
+def test_copies_of_the_pipeline_are_listed_and_put_back(project, capsys) -> None:
+    before = read_pipeline("default_pipeline.star")
+    assert main(["restore-pipeline"]) == 0
+    assert "MotionCorr/job002/default_pipeline.star" in capsys.readouterr().out
+    Path("default_pipeline.star").write_text("torn")
+    assert main(["restore-pipeline", "MotionCorr/job002"]) == 0
+    assert read_pipeline("default_pipeline.star") == before
+
+
 def test_a_flowchart_of_another_kind_is_refused(project, capsys) -> None:
     assert main(["flowchart", "--out", "chart.bmp"]) == 1
-    assert ".svg, .png or .dot" in capsys.readouterr().err
+    assert ".svg, .png, .dot, .tex or .pdf" in capsys.readouterr().err
 
 
 def test_what_a_failed_run_left_running_is_settled(project) -> None:

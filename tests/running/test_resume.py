@@ -59,6 +59,17 @@ def test_what_the_user_says_stands(job) -> None:
     assert chosen(job, continue_from="run_it004_optimiser.star") == "run_it004_optimiser.star"
 
 
+def test_another_jobs_iteration_is_where_a_job_begins_and_not_where_it_goes_on(job) -> None:
+    (job / "first").mkdir()
+    start = job / "first/run_it025_optimiser.star"
+    made(start, 60)
+    assert chosen(job, continue_from=str(start)) == str(start)
+    made(job / "run_it010_optimiser.star", 70)  # of an earlier start
+    assert chosen(job, continue_from=str(start)) == str(start)
+    made(job / "run_it027_optimiser.star", 50)
+    assert chosen(job, continue_from=str(start)) == str(job / "run_it027_optimiser.star")
+
+
 def test_other_jobs_are_left_alone(job) -> None:
     made(job / "run_it010_optimiser.star", 50)
     assert chosen(job, SELECT) is None

@@ -56,6 +56,7 @@ def test_graphs_show_the_names_of_the_jobs(project, option) -> None:
     for name in ("movies", "motion", "ctf", "picks", "particles"):
         assert name in result.stdout
     assert "digraph" in result.stdout
+    assert option == "--dag" or "batch" not in result.stdout
 
 
 def test_another_config_file_replaces_the_projects_own(project) -> None:

@@ -16,6 +16,9 @@ from cryosnake.errors import CryosnakeError
 # modules of this package, in the order of the help; each has `register(commands)`, which adds its commands
 TOPICS = (
     "status",
+    "history",
+    "difference",
+    "job_actions",
     "flowchart",
     "micrographs",
     "pipeline_file",
@@ -38,6 +41,20 @@ def _guarded(function: Callable[[], int | None]) -> int:
         return function() or 0
     except CryosnakeError as error:
         print(f"cryosnake: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `cryosnake list | head`
+        sys.stderr.close()
+        return 1
+    except PermissionError as error:
+        print(f"cryosnake: {error.filename}: {error.strerror}; it belongs to another user. Work as that user, or let "
+              "the project's owner give your group the right to write (chgrp -R GROUP ., chmod -R g+w ., umask 002)",
+              file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a vanished mount: files are whole or as they were
+        if error.filename is None and error.errno is None:
+            raise
+        print(f"cryosnake: {error.filename or 'the disk'}: {error.strerror}; mend that and give the command again",
+              file=sys.stderr)
         return 1
 
 

@@ -9,14 +9,20 @@ from cryosnake.cli.commands import Arguments, Commands
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    flowchart = commands.add_parser("flowchart", help="draw the project's jobs as SVG, PNG or Graphviz text")
-    flowchart.add_argument("--out", type=Path, default=Path("flowchart.svg"), help="FILE.svg, FILE.png or FILE.dot")
-    flowchart.add_argument("--job", default="", help="only this job, what it depends on and what depends on it")
+    flowchart = commands.add_parser("flowchart", help="draw the project's jobs, or the history of one")
+    flowchart.add_argument("which", nargs="?", default="", metavar="JOB", help="only this job, what it depends on and "
+                           "what depends on it: number, path or alias (default: all)")
+    flowchart.add_argument("--out", type=Path, default=Path("flowchart.svg"), metavar="FILE",
+                           help="FILE.svg, FILE.png, FILE.dot, FILE.tex (TikZ, in RELION's form) or FILE.pdf "
+                           "(needs pdflatex); default flowchart.svg")
+    flowchart.add_argument("--job", default="", help="the same as JOB")
     flowchart.set_defaults(function=_flowchart)
 
 
 def _flowchart(arguments: Arguments) -> None:
+    from cryosnake.project.jobs import job_path_of
     from cryosnake.report.project_flowchart import draw_flowchart
 
-    draw_flowchart(arguments.out, arguments.job)
+    job = arguments.which or arguments.job
+    draw_flowchart(arguments.out, job_path_of(job) if job else "")
     print(arguments.out)

@@ -1,4 +1,4 @@
-"""`cryosnake rebuild-pipeline`: default_pipeline.star itself."""
+"""`cryosnake rebuild-pipeline` and `restore-pipeline`: default_pipeline.star itself."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ def register(commands: Commands) -> None:
     """Add the commands of this module."""
     rebuild = commands.add_parser("rebuild-pipeline", help="write default_pipeline.star again from the job directories")
     rebuild.set_defaults(function=_rebuild)
+    restore = commands.add_parser("restore-pipeline", help="list the copies of default_pipeline.star, or put one back")
+    restore.add_argument("copy", nargs="?", default="", metavar="COPY", help="a file of the list, or the job directory "
+                         "that holds it; none: list them")
+    restore.set_defaults(function=_restore)
 
 
 def _rebuild(_: Arguments) -> None:
@@ -24,3 +28,22 @@ def _rebuild(_: Arguments) -> None:
     write_node_markers(Path(), pipeline)
     print("\n".join(warnings), file=sys.stderr, end="\n" if warnings else "")
     print(f"{PIPELINE_FILE}: {len(pipeline.processes)} jobs, {len(pipeline.nodes)} nodes")
+
+
+def _restore(arguments: Arguments) -> None:
+    from cryosnake.pipeline.backups import backups, restore, told
+    from cryosnake.pipeline.files import PIPELINE_FILE
+    from cryosnake.pipeline.markers import BACKUP_FILE, make_alias_link, write_node_markers
+
+    if not arguments.copy:
+        found = backups(Path())
+        print("\n".join(told(backup) for backup in found) or "no job directory holds a copy of the pipeline file; "
+              "`cryosnake rebuild-pipeline` derives it from the job directories")
+        return
+    path = Path(arguments.copy)
+    pipeline, notes = restore(Path(), str(path / BACKUP_FILE if path.is_dir() else path))
+    for process in pipeline.processes.values():
+        make_alias_link(Path(), process)
+    write_node_markers(Path(), pipeline)
+    print("\n".join(notes), file=sys.stderr, end="\n" if notes else "")
+    print(f"{PIPELINE_FILE}: {len(pipeline.processes)} jobs, {len(pipeline.nodes)} nodes, from {path}")

@@ -1,4 +1,4 @@
-"""`cryosnake status`: the jobs at a glance."""
+"""`cryosnake status` and `cryosnake list`: the jobs at a glance."""
 
 from __future__ import annotations
 
@@ -9,29 +9,54 @@ _COLOURS = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    status = commands.add_parser("status", help="list the jobs: state, micrographs, time, size")
+    status = commands.add_parser("status", help="list the jobs, and whether a run is going on")
     status.set_defaults(function=_status)
+    listed = commands.add_parser("list", help="list the jobs: state, micrographs, time, size")
+    listed.add_argument("--state", default="", metavar="WORD",
+                        help="only those that are running, scheduled, succeeded, failed, aborted, killed or final")
+    listed.add_argument("--type", default="", metavar="FOLDER", help="only those of a type, such as Class2D")
+    listed.add_argument("--names", action="store_true", help="print one path per line, to pipe it")
+    listed.set_defaults(function=_list)
 
 
 def _status(_: Arguments) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     from cryosnake.project.snakemake_lock import running_claim
-    from cryosnake.project.status import human_age, human_size, project_status
+    from cryosnake.project.status import project_status
+
+    _table(project_status())
+    claim = running_claim()
+    console = Console(highlight=False)
+    console.print(f"running: process {claim['pid']} on {claim['host']}" if claim else "no run is going on")
+
+
+def _list(arguments: Arguments) -> None:
+    from cryosnake.project.status import chosen, project_status
+
+    jobs = chosen(project_status(), arguments.state, arguments.type)
+    if arguments.names:
+        for job in jobs:
+            print(job.path)
+    else:
+        _table(jobs)
+
+
+def _table(jobs) -> None:  # type: ignore[no-untyped-def]
+    from rich.console import Console
+    from rich.table import Table
+
+    from cryosnake.project.status import human_age, human_size
 
     table = Table(box=None, pad_edge=False)
     for title in ("job", "name", "state"):
         table.add_column(title, no_wrap=True)
-    jobs = project_status()
     counts = [name for name in ("done", "failed", "rejected") if any(getattr(job, name) for job in jobs)]
     for title in (*counts, "changed", "size"):
         table.add_column(title, justify="right", no_wrap=True)
     for job in jobs:
         numbers = [str(getattr(job, name) or "") for name in counts]
-        table.add_row(job.path, job.alias, f"[{_COLOURS[job.state]}]{job.state}[/]", *numbers, human_age(job.changed),
-                      human_size(job.size))
-    console = Console(highlight=False)
-    console.print(table)
-    claim = running_claim()
-    console.print(f"running: process {claim['pid']} on {claim['host']}" if claim else "no run is going on")
+        colour = "red" if job.dead else _COLOURS[job.state]
+        table.add_row(job.path, job.alias, f"[{colour}]{job.told()}[/]{' final' if job.final else ''}", *numbers,
+                      human_age(job.changed), human_size(job.size))
+    Console(highlight=False).print(table)

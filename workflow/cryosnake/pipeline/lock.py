@@ -109,9 +109,15 @@ def pipeline_lock(project: str | os.PathLike[str], timeout: float = DEFAULT_TIME
         _release(lock)
 
 
+def foreign_lock(project: str | os.PathLike[str]) -> bool:
+    """Say whether another program than cryosnake, such as RELION, holds the lock (or one that has yet to say so)."""
+    lock = Path(project, LOCK_DIRECTORY)
+    return _fields(_text(str(lock / LOCK_FILE))).get("program") != _OWN and lock.exists()
+
+
 def _acquire(lock: Path) -> bool:
     try:
-        os.mkdir(lock, 0o700)
+        os.mkdir(lock, 0o755)  # RELION takes 0700; others may read here who holds it
     except FileExistsError:
         return False
     except OSError as error:
@@ -160,7 +166,8 @@ def _break_if_stale(lock: Path) -> bool:
 
 def _own_identity() -> str:
     identity = {"program": _OWN, "command": Path(sys.argv[0]).name or "python", "pid": str(os.getpid()), **_machine(),
-                "started": _start_time(os.getpid()), "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
+                "user": _user(os.getuid()), "started": _start_time(os.getpid()),
+                "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
     return " ".join(f"{key}={value.replace(' ', '_')}" for key, value in identity.items()) + "\n"
 
 
@@ -222,15 +229,29 @@ def _explanation(lock: Path, timeout: float) -> str:
     waited = f"{lock}: the project has been locked for the {timeout:g} s that this program waited"
     remove = f"rm -r {lock}"
     if owner.get("program") == _OWN:
-        who = f"{_OWN} ({owner.get('command')}, process {owner.get('pid')} on {owner.get('host')}, since "
-        return (f"{waited}, by {who}{owner.get('time')}). Wait for it; if that process no longer runs, remove the lock "
-                f"with `{remove}`")
+        who = (f"{_OWN} ({owner.get('command')}, process {owner.get('pid')} of {owner.get('user', 'somebody')} on "
+               f"{owner.get('host')}, since {owner.get('time')})")
+        return f"{waited}, by {who}. Wait for it; if that process no longer runs, remove the lock with `{remove}`"
     try:
-        age = f", made {time.time() - lock.stat().st_mtime:.0f} s ago"
+        status = lock.stat()
+        age = f", made by {_user(status.st_uid)}, {_ago(time.time() - status.st_mtime)}"
     except OSError:
         age = ""
     return (f"{waited}, by RELION or another program that leaves no name{age}. RELION needs it for an instant, so an "
             f"old one was left by a crash: if no RELION program is at work in this project, remove it with `{remove}`")
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.0f} s ago" if seconds >= 0 else "by the clock in the future"
+
+
+def _user(number: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
 
 
 def _first_pipeline(project: str | os.PathLike[str]) -> Pipeline:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
 from cryosnake.pipeline.markers import back_up, write_node_markers
+from cryosnake.pipeline.settled import read_settled
 from cryosnake.project.plan import Plan
 
 
 def close_success(plan: Plan) -> None:
     """Bring .Nodes and the backup copies of default_pipeline.star up to date."""
-    write_node_markers(Path(), read_pipeline(PIPELINE_FILE))
+    write_node_markers(Path(), read_settled())
     for job in plan.jobs.values():
         if Path(job.path).is_dir():
             back_up(Path(), job.path)

@@ -56,11 +56,12 @@ def arguments(plan: Plan, path: str, key: str = "") -> str:
     for slot, source in job.inputs.items():
         words += [f"--{slot}", batch_input(plan, job, slot, key) if key else source.path]
     for name, value in job.config.stated.items():
-        words += [f"--{name}", *_words(value)]
+        words += [f"--{name}", *words_of(value)]
     return shlex.join(words)
 
 
-def _words(value: Any) -> list[str]:
+def words_of(value: Any) -> list[str]:
+    """Return a parameter's value as words of a command line."""
     if isinstance(value, list):
         return [str(item) for item in value]
     return [str(value).lower() if isinstance(value, bool) else str(value)]

@@ -42,23 +42,29 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
 def start(plan: Plan) -> None:
     """Before the first job: numbers, directories, pipeline, batches. Snakemake holds its lock here."""
     from cryosnake.project.commit import commit
+    from cryosnake.project.run_status import settle_left_running
     from cryosnake.project.snakemake_lock import claim_run
 
     claim_run(insist=True)
     _or_stop(commit, plan)
+    for path in settle_left_running():
+        print(f"{path}: was left as running by a run that was killed; marked as failed", file=sys.stderr)
 
 
 def succeed(plan: Plan) -> None:
     """After a run in which every job succeeded: markers and backup copies are brought up to date."""
     from cryosnake.project.closing import close_success
+    from cryosnake.project.run_status import forget_abort_requests
 
     close_success(plan)
+    forget_abort_requests(plan.jobs.values())
 
 
 def fail(plan: Plan) -> None:
     """After a run in which a job failed: nothing is left as running."""
-    from cryosnake.project.run_status import close_run
+    from cryosnake.project.run_status import close_run, forget_abort_requests
 
+    forget_abort_requests(plan.jobs.values())
     for path in close_run(plan.jobs.values()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
 

@@ -46,6 +46,14 @@ def running_claim() -> dict[str, object] | None:
     return owner if owner and _alive(owner) else None
 
 
+def run_began() -> int | None:
+    """Return when the run that is going on claimed the project (st_mtime_ns of the file system), None without one."""
+    try:
+        return CLAIM.stat().st_mtime_ns if running_claim() else None
+    except FileNotFoundError:
+        return None
+
+
 def _read_claim() -> dict[str, object] | None:
     try:
         owner = json.loads(CLAIM.read_text())
@@ -55,17 +63,17 @@ def _read_claim() -> dict[str, object] | None:
 
 
 def _me() -> dict[str, object]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "start": _start_time(os.getpid())}
+    return {"host": socket.gethostname(), "pid": os.getpid(), "start": start_time(os.getpid())}
 
 
 def _alive(owner: dict[str, object]) -> bool:
     """Whether a process lives; one of another machine counts as alive, for nobody here can tell."""
     if owner["host"] != socket.gethostname():
         return True
-    return _start_time(int(str(owner["pid"]))) == owner["start"] != ""
+    return start_time(int(str(owner["pid"]))) == owner["start"] != ""
 
 
-def _start_time(pid: int) -> str:
+def start_time(pid: int) -> str:
     """Return when a process started, in the kernel's ticks since boot; "" when it does not exist.
 
     A process number is used again some time; number and start time together are not.

@@ -7,10 +7,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.model import Process, Status
+from cryosnake.pipeline.settled import read_settled
 from cryosnake.project.batches import batch_number, read_done, read_manifest, revisions
 from cryosnake.project.disk import BATCHES
+from cryosnake.project.final_marks import is_final
 from cryosnake.project.record import read_record
+from cryosnake.project.run_status import is_dead
+from cryosnake.project.snakemake_lock import running_claim
+from cryosnake.project.values import nearest
+
+CLOCK_SLACK = 2.0  # seconds by which file systems' clocks may be ahead
 
 
 @dataclass(frozen=True)
@@ -27,25 +35,51 @@ class JobStatus:
     changed: float  # time of the last change, seconds since the epoch
     size: int  # bytes
     version: str
+    dead: bool  # listed as running, though no program works in it: it was killed
+    final: bool
+
+    def told(self) -> str:
+        """Return the state in words."""
+        return "Running (killed)" if self.dead else self.state
 
 
-def project_status(project: Path = Path()) -> list[JobStatus]:
+def project_status() -> list[JobStatus]:
     """Return the status of every job that default_pipeline.star lists, in the order of the numbers."""
-    pipeline = read_pipeline(project / PIPELINE_FILE)
-    return [_job_status(process.name.rstrip("/"), process.short_alias, process.status.label)
-            for process in sorted(pipeline.processes.values(), key=lambda process: process.number)]
+    return [job_status(process) for process in
+            sorted(read_settled().processes.values(), key=lambda process: process.number)]
 
 
-def _job_status(path: str, alias: str, state: str) -> JobStatus:
+def job_status(process: Process) -> JobStatus:
+    """Return the status of one job of the project in the working directory."""
+    path = process.name.rstrip("/")
     counts = {"ok": 0, "failed": 0, "rejected": 0}
-    numbers = recorded_batches(path)
-    for number in numbers:
+    for number in recorded_batches(path):
         for item in read_done(path, number).values():
             counts[item.state] = counts.get(item.state, 0) + 1
     size, changed = _size_and_time(path)
     record = read_record(Path(path))
-    return JobStatus(path, alias, state, counts["ok"], counts["failed"], counts["rejected"], len(revisions(path)),
-                     changed, size, record.version if record else "")
+    dead = process.status == Status.RUNNING and not running_claim() and is_dead(path)
+    return JobStatus(path, process.short_alias, process.status.label, counts["ok"], counts["failed"],
+                     counts["rejected"], len(revisions(path)), changed, size, record.version if record else "",
+                     dead, is_final(path))
+
+
+def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[JobStatus]:
+    """Return the jobs in a state (running, …, killed, final) and of a type's folder; "" takes all.
+
+    Raises
+    ------
+    CryosnakeError
+        for a word that is no state
+    """
+    states = {*(status.label.lower() for status in Status), "killed", "final"}
+    word = {"finished": "succeeded"}.get(state.lower(), state.lower())
+    if word and word not in states:
+        raise CryosnakeError(f"{state!r} is no state of a job{nearest(word, states)}; there are "
+                             f"{', '.join(sorted(states))}")
+    return [job for job in jobs if folder.lower() in ("", job.path.partition("/")[0].lower())
+            and (not word or word == job.state.lower() or (word == "killed" and job.dead)
+                 or (word == "final" and job.final))]
 
 
 def recorded_batches(path: str) -> list[int]:
@@ -87,9 +121,16 @@ def human_size(size: int) -> str:
 
 
 def human_age(changed: float) -> str:
-    """Return how long ago, in the largest fitting unit."""
-    seconds = max(0.0, time.time() - changed)
+    """Return how long ago, in the largest fitting unit; a time that has yet to come is said so."""
+    seconds = time.time() - changed
+    if seconds < -CLOCK_SLACK:
+        return f"in {human_time(-seconds)} (clock?)"
+    return f"{human_time(max(0.0, seconds))} ago"
+
+
+def human_time(seconds: float) -> str:
+    """Return 5400 as "1.5 h"."""
     for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+            return f"{seconds / length:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{seconds:.0f} s"

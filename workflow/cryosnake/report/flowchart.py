@@ -137,10 +137,7 @@ def restricted(pipeline: Pipeline, name: str) -> Pipeline:
     CryosnakeError
         If there is no such job.
     """
-    full = name.rstrip("/") + "/"
-    job = pipeline.by_alias[full].name if full in pipeline.by_alias else full
-    if job not in pipeline.processes:
-        raise CryosnakeError(f"{name}: no such job in this project; `cryosnake status` lists them")
+    job = named(pipeline, name)
     kept = {job} | pipeline.ancestors(job) | pipeline.descendants(job)
     inputs = tuple(edge for edge in pipeline.input_edges if edge[1] in kept)
     outputs = tuple(edge for edge in pipeline.output_edges if edge[0] in kept)
@@ -148,6 +145,21 @@ def restricted(pipeline: Pipeline, name: str) -> Pipeline:
     inputs = tuple(edge for edge in inputs if pipeline.producers.get(edge[0], job) in kept)
     return Pipeline(pipeline.counter, {n: p for n, p in pipeline.processes.items() if n in kept},
                     {n: node for n, node in pipeline.nodes.items() if n in nodes}, inputs, outputs)
+
+
+def named(pipeline: Pipeline, name: str) -> str:
+    """Return the process name of a job (`MotionCorr/job002` or `MotionCorr/motion`, a slash at the end or not).
+
+    Raises
+    ------
+    CryosnakeError
+        If there is no such job.
+    """
+    full = name.rstrip("/") + "/"
+    job = pipeline.by_alias[full].name if full in pipeline.by_alias else full
+    if job not in pipeline.processes:
+        raise CryosnakeError(f"{name}: no such job in this project; `cryosnake list` lists them")
+    return job
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:

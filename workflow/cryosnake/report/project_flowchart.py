@@ -5,21 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
+from cryosnake.io.star_rows import count_rows
 from cryosnake.pipeline.model import Pipeline
-
-BLOCKS = (b"data_movies", b"data_micrographs", b"data_particles", b"data_coordinate_files")
+from cryosnake.pipeline.settled import read_settled
 
 
 def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
-    """Write the flowchart as FILE.svg, FILE.png or FILE.dot (Graphviz text).
+    """Write the flowchart as FILE.svg, FILE.png, FILE.dot (Graphviz text), FILE.tex (TikZ, RELION's form) or FILE.pdf.
 
     Raises
     ------
     CryosnakeError
         for another extension, or a job that the project does not have
     """
-    pipeline = read_pipeline(project / PIPELINE_FILE)
+    pipeline = read_settled(project)
     counts = node_counts(pipeline, project)
     if out.suffix == ".svg":
         from cryosnake.report.flowchart_svg import write_svg as write
@@ -27,25 +26,16 @@ def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
         from cryosnake.report.flowchart_png import write_png as write
     elif out.suffix == ".dot":
         from cryosnake.report.flowchart_dot import write_dot as write
+    elif out.suffix == ".tex":
+        from cryosnake.report.flowchart_tikz import write_tex as write
+    elif out.suffix == ".pdf":
+        from cryosnake.report.flowchart_tikz import write_pdf as write
     else:
-        raise CryosnakeError(f"{out}: a flowchart is written as .svg, .png or .dot")
+        raise CryosnakeError(f"{out}: a flowchart is written as .svg, .png, .dot, .tex or .pdf")
     write(out, pipeline, counts=counts, around=job)
 
 
 def node_counts(pipeline: Pipeline, project: Path = Path()) -> dict[str, int]:
     """Return the number of rows of every node that is a STAR file of movies, micrographs or particles."""
-    counts = {name: _rows(project / name) for name in pipeline.nodes if name.endswith(".star")}
+    counts = {name: count_rows(project / name) for name in pipeline.nodes if name.endswith(".star")}
     return {name: count for name, count in counts.items() if count}
-
-
-def _rows(path: Path) -> int:
-    try:
-        text = path.read_bytes()
-    except OSError:
-        return 0
-    for block in BLOCKS:
-        rest = text.partition(b"\n" + block + b"\n")[2]
-        if rest:
-            rows = (line.strip() for line in rest.partition(b"\ndata_")[0].split(b"\n"))
-            return sum(1 for row in rows if row and not row.startswith((b"_", b"#", b"loop_")))
-    return 0

@@ -15,11 +15,17 @@ from cryosnake.parallel.threads import thread_limit
 from cryosnake.pipeline.markers import ABORT_REQUEST, append_note, clear_exit, set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.disk import BATCHES
-from cryosnake.project.run_status import set_job_status
+from cryosnake.project.run_status import set_job_status, write_reason
+from cryosnake.project.run_times import Stopwatch, add_run_time
+from cryosnake.project.work_locks import lock_file, own_identity
 from cryosnake.running import abort_request
 from cryosnake.running.arguments import Arguments
+from cryosnake.running.interrupts import Terminated
 from cryosnake.running.logs import copied_to_logs
 from cryosnake.running.progress import JobProgress
+
+TERMINATED = ("ended by SIGTERM from outside: a scheduler's time or memory limit, scancel, or a kill; the same command "
+              "goes on where it stopped")
 
 
 @contextmanager
@@ -38,21 +44,44 @@ def job_frame(job_type: JobType, arguments: Arguments) -> Iterator[JobProgress]:
     with _directory_lock(out, arguments.batch), copied_to_logs(out), thread_limit(arguments.threads):
         _start(out, arguments)
         progress = JobProgress(out, f"{job_type.title} {arguments.batch}".strip())
-        try:
-            yield progress
-        except (Aborted, KeyboardInterrupt):
-            _end(out, Status.ABORTED, arguments.batch)
-            raise Aborted from None
-        except (CryosnakeError, OSError, MemoryError) as error:
-            _end(out, Status.FAILED, arguments.batch)
-            raise CryosnakeError(_message(error)) from error
-        except Exception as error:
-            traceback.print_exc()
-            _end(out, Status.FAILED, arguments.batch)
-            raise CryosnakeError(f"unexpected {type(error).__name__}: {error}; this is a fault of cryosnake, please "
-                                 f"report it with {out}/run.err") from error
-        finally:
-            progress.close()
+        with _timed(out, arguments):
+            try:
+                yield progress
+            except (Aborted, KeyboardInterrupt):
+                _end(out, Status.ABORTED, arguments.batch)
+                raise Aborted from None
+            except Terminated:
+                raise _failed(out, arguments, TERMINATED) from None
+            except (CryosnakeError, OSError, MemoryError) as error:
+                raise _failed(out, arguments, _message(error)) from error
+            except Exception as error:
+                traceback.print_exc()
+                raise _failed(out, arguments, f"unexpected {type(error).__name__}: {error}; this is a fault of "
+                              f"cryosnake, please report it with {out}/run.err") from error
+            finally:
+                progress.close()
+
+
+def _failed(out: Path, arguments: Arguments, reason: str) -> CryosnakeError:
+    """Record that the job failed, with the reason in run.err, and return what is to be raised."""
+    _end(out, Status.FAILED, arguments.batch)
+    write_reason(out, f"{arguments.batch}: {reason}" if arguments.batch else reason)
+    return CryosnakeError(reason)
+
+
+@contextmanager
+def _timed(out: Path, arguments: Arguments) -> Iterator[None]:
+    """Add a line to the job's run_times.tsv, however the body ends."""
+    watch = Stopwatch("join" if arguments.join else arguments.batch, arguments.threads)
+    outcome = "failed"
+    try:
+        yield
+        outcome = "ok"
+    except Aborted:
+        outcome = "aborted"
+        raise
+    finally:
+        add_run_time(out, watch.stop(outcome))
 
 
 def finish(out: Path) -> None:
@@ -82,7 +111,7 @@ def _make_directory(out: Path, job_type: JobType) -> None:
 @contextmanager
 def _directory_lock(out: Path, batch: str) -> Iterator[None]:
     """Wait for a program that still works here: a killed Snakemake leaves its programs running to their end."""
-    path = abort_request.lock_file(out, batch)
+    path = lock_file(out, batch)
     with open(path, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,6 +120,8 @@ def _directory_lock(out: Path, batch: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             print(f"{path}: this file system has no locks ({error.strerror}); going on without", file=sys.stderr)
+        file.write(own_identity())
+        file.flush()
         yield
 
 

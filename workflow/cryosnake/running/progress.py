@@ -22,6 +22,7 @@ class JobProgress:
     def __init__(self, out: Path, title: str) -> None:
         self._out, self._title = out, title
         self._last_look = 0.0
+        self.heard = False  # of an abort request
         self._bar = _bar()
         self._task = None if self._bar is None else self._bar.add_task(title, total=None)
 
@@ -37,6 +38,7 @@ class JobProgress:
         if now - self._last_look >= LOOK_EVERY:
             self._last_look = now
             if abort_requested(self._out):
+                self.heard = True
                 raise Aborted
 
     def close(self) -> None:

@@ -14,18 +14,20 @@ def resume(job_type: JobType, options: SimpleNamespace, inputs: Mapping[str, Pat
     """Set `continue_from` to the last iteration of an interrupted run of this job, where there is one.
 
     The optimiser file of an iteration is written last, so one that exists is complete. Iterations older than an
-    input do not count: the input grew, and the job starts from scratch, as in RELION. What the user lets go on from a
-    file goes on from there; under the name run_ctNN of its own (`root_name`, which is set too) it is resumed like any
-    other, for its iterations can be told from those before.
+    input do not count: the input grew, and the job starts from scratch, as in RELION. A job that the user lets go on
+    from another job's iteration, or under a name run_ctNN of its own (`root_name`, which is set too), has its own later
+    iterations to go on from; what is to go on from its own iteration under the plain name goes on from that one.
     """
     options.root_name = root_name(vars(options))
     if not any(p.name == "continue_from" for p in job_type.parameters):
         return
-    if options.continue_from and options.root_name == "run":
-        return
     newest_input = max(os.stat(path).st_mtime_ns for path in inputs.values())
     if options.continue_from:
-        newest_input = max(newest_input, os.stat(options.continue_from).st_mtime_ns)
+        start = Path(options.continue_from)
+        own = start.parent.resolve() == out.resolve() and options.root_name == "run"
+        if own or not start.exists():
+            return
+        newest_input = max(newest_input, start.stat().st_mtime_ns)
     iterations = [path for path in out.glob(f"{options.root_name}_it[0-9][0-9][0-9]_optimiser.star")
                   if path.stat().st_mtime_ns > newest_input]
     if iterations:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.ranks import Ranks
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
+from cryosnake.running.interrupts import interruptible
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw
-from cryosnake.running.progress import Progress
+from cryosnake.running.progress import JobProgress, Progress
 from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_ranks, together, told_of_others
 from cryosnake.running.resume import resume
 
@@ -34,7 +36,8 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
         ranks = these_ranks()
         if ranks.rank > 0:
             return follow(job_type, arguments, ranks)
-        with together(ranks), job_frame(job_type, arguments) as progress, told_of_others(ranks):
+        with (together(ranks), job_frame(job_type, arguments) as progress,
+              _interruptible(arguments, progress, ranks), told_of_others(ranks)):
             ranks.watch = progress.look
             check_ranks(job_type, arguments, ranks)
             _work(job_type, arguments, progress, ranks)
@@ -45,6 +48,11 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
         print(f"{job_type.title} {arguments.out}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _interruptible(arguments: Arguments, progress: JobProgress, ranks: Ranks) -> AbstractContextManager[None]:
+    """Several ranks have their own way of hearing of a request."""
+    return interruptible(Path(arguments.out), progress) if ranks.size == 1 else nullcontext()
 
 
 def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ranks) -> None:

@@ -1,0 +1,120 @@
+"""`cryosnake show`, `chain`, `command`: one job, and how jobs hang together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryosnake.cli.commands import Arguments, Commands
+
+JOB_HELP = "number, path or alias: 7, CtfFind/job007, CtfFind/ctf, ctf"
+
+
+def register(commands: Commands) -> None:
+    """Add the commands of this module."""
+    show = commands.add_parser("show", help="all about a job: parameters, inputs, outputs, time, size, log")
+    show.add_argument("job", help=JOB_HELP)
+    show.add_argument("--all", action="store_true", help="also the parameters that have their default")
+    show.add_argument("--lines", type=int, default=10, help="lines of the log (default 10; 0: none)")
+    show.set_defaults(function=_show)
+    chain = commands.add_parser("chain", help="print the jobs before or after a job, or between two, a path per line")
+    chain.add_argument("job", help=JOB_HELP)
+    which = chain.add_mutually_exclusive_group(required=True)
+    which.add_argument("--ancestors", action="store_true", help="what it was made from")
+    which.add_argument("--descendants", action="store_true", help="what was made from it")
+    which.add_argument("--to", default="", metavar="JOB2", help="what lies between, both included")
+    chain.add_argument("--steps", type=int, default=None, metavar="N",
+                       help="only so many steps away (1: its neighbours)")
+    chain.add_argument("--self", action="store_true", dest="itself", help="the job itself, too")
+    chain.set_defaults(function=_chain)
+    command = commands.add_parser("command", help="print the command that made a job")
+    command.add_argument("job", help=JOB_HELP)
+    command.add_argument("--all", action="store_true", help="those of all its starts")
+    command.set_defaults(function=_command)
+
+
+def _chain(arguments: Arguments) -> None:
+    from cryosnake.pipeline.settled import read_settled
+    from cryosnake.project.history import ancestors, between, descendants, in_order
+    from cryosnake.project.jobs import find_job
+
+    pipeline = read_settled()
+    name = find_job(arguments.job, pipeline).name
+    if arguments.to:
+        found = between(pipeline, name, find_job(arguments.to, pipeline).name)
+    else:
+        found = (ancestors if arguments.ancestors else descendants)(pipeline, name, arguments.steps)
+    if arguments.itself:
+        found = in_order(pipeline, {*found, name})
+    for job in found:
+        print(job.rstrip("/"))
+
+
+def _command(arguments: Arguments) -> None:
+    from cryosnake.project.jobs import job_path_of
+    from cryosnake.project.notes import commands
+
+    found = commands(job_path_of(arguments.job))
+    print("\n".join(found if arguments.all else found[-1:]))
+
+
+def _show(arguments: Arguments) -> None:
+    from cryosnake.pipeline.settled import read_settled
+    from cryosnake.project.job_details import job_details, log_tail
+    from cryosnake.project.jobs import find_job
+    from cryosnake.project.notes import FILE
+
+    pipeline = read_settled()
+    details = job_details(pipeline, find_job(arguments.job, pipeline))
+    status = details.status
+    print(f"{status.path}  {status.alias}  {details.title}")
+    for name, text in _facts(details):
+        print(f"  {name:<11}{text}")
+    _section("results", [f"{result.name}: {result.told()}" for result in details.results])
+    stated = {name: value for name, (value, stated) in details.parameters.items() if stated or arguments.all}
+    _section("parameters" if arguments.all else "parameters that were stated (--all: the others, too)",
+             [f"{name}: {value}" for name, value in stated.items()])
+    _section("inputs", [_file(item, "from") for item in details.inputs])
+    _section("outputs", [_file(item, "used by") for item in details.outputs])
+    _section(FILE, details.note.strip().splitlines()[-5:])
+    for title, lines in (("run.err", log_tail(status.path, arguments.lines, error=True)),
+                         ("run.out", log_tail(status.path, arguments.lines))):
+        _section(f"end of {title}", lines)
+
+
+def _facts(details: Any) -> list[tuple[str, str]]:
+    import time
+
+    from cryosnake.project.run_times import total
+    from cryosnake.project.status import human_age, human_size, human_time
+
+    status = details.status
+    facts = [("state", status.told() + (", final" if details.final else ""))]
+    if status.done or status.failed or status.rejected:
+        facts.append(("micrographs", f"{status.done} done, {status.failed} failed, {status.rejected} rejected, in "
+                      f"{status.batches} batches"))
+    if details.record:
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(details.record.created))
+        facts.append(("made", f"{made} by cryosnake {details.record.version}; changed {human_age(status.changed)}"))
+    elif status.changed:
+        facts.append(("changed", human_age(status.changed)))
+    if details.runs:
+        seconds, cpu = total(details.runs)
+        memory = max(run.memory_mb for run in details.runs)
+        runs = f"{len(details.runs)} run{'s' if len(details.runs) > 1 else ''}"
+        facts.append(("time", f"{human_time(seconds)} in {runs}, {human_time(cpu)} of CPU, at most {memory:.0f} MB"))
+    facts.append(("size", f"{human_size(status.size)} in {details.files} files"))
+    return [*facts, ("used by", ", ".join(details.users) or "no job")]
+
+
+def _section(title: str, lines: list[str]) -> None:
+    if lines:
+        print(f"\n{title}")
+        for line in lines:
+            print(f"  {line}")
+
+
+def _file(item: Any, words: str) -> str:
+    parts = [item.path, f"{item.count:,} rows" if item.count else item.kind]
+    if not item.exists:
+        parts.append("not there")
+    return "  ".join(parts) + (f"  {words} {', '.join(item.jobs)}" if item.jobs else "")

@@ -1,0 +1,113 @@
+"""Copies of default_pipeline.star: the one that each job directory holds, and how one of them is put back.
+
+RELION (and this package) copies the file into a job's directory when the job is added or started, so the newest copy
+knows all jobs but, perhaps, the last.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.edit import remove_processes
+from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline, write_pipeline
+from cryosnake.pipeline.lock import pipeline_lock
+from cryosnake.pipeline.markers import BACKUP_FILE, exit_of
+from cryosnake.pipeline.model import Pipeline, job_number
+from cryosnake.pipeline.rebuild import TRASH, job_directories, restore_labels
+
+REPLACED = ".replaced"  # default_pipeline.star.replaced: what stood there before the last restore
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One copy. `unknown` are jobs on disk that it does not list, `gone` those that it lists and that are no more."""
+
+    path: str
+    changed: float  # seconds since the epoch, by the file system
+    jobs: int
+    counter: int
+    unknown: tuple[str, ...]
+    gone: tuple[str, ...]
+    problem: str = ""  # why it can't be read
+
+
+def backups(project: str | os.PathLike[str]) -> list[Backup]:
+    """Return the copies of a project's pipeline file: those that know most jobs first, of these the newest."""
+    names = job_directories(project)
+    found = [_backup(project, f"{name}{BACKUP_FILE}", names) for name in names
+             if Path(project, name, BACKUP_FILE).exists()]
+    replaced = f"{PIPELINE_FILE}{REPLACED}"
+    if Path(project, replaced).exists():
+        found.append(_backup(project, replaced, names))
+    return sorted(found, key=lambda item: (bool(item.problem), len(item.unknown), -item.changed))
+
+
+def restore(project: str | os.PathLike[str], path: str) -> tuple[Pipeline, list[str]]:
+    """Put a copy of the pipeline file in its place; return the pipeline and what was adapted, one sentence each.
+
+    Jobs whose directories are no more are left out, statuses follow the exit files, and the counter stays above every
+    number that was ever used. What stood there before is kept as `default_pipeline.star.replaced`.
+
+    Raises
+    ------
+    CryosnakeError
+        when the copy can't be read, or the lock can't be had
+    """
+    notes: list[str] = []
+    with pipeline_lock(project):
+        copy = read_pipeline(Path(project, path), notes)
+        pipeline = _adapted(project, restore_labels(project, copy), notes)
+        present = Path(project, PIPELINE_FILE)
+        if present.exists() and Path(path).name != present.name + REPLACED:
+            os.replace(present, present.with_name(present.name + REPLACED))
+        write_pipeline(present, pipeline)
+    return pipeline, notes
+
+
+def told(backup: Backup) -> str:
+    """Return a line about a backup for people."""
+    if backup.problem:
+        return f"{backup.path}  can't be used: {backup.problem}"
+    parts = [time.strftime("%Y-%m-%d %H:%M", time.localtime(backup.changed)), f"{backup.jobs} jobs"]
+    if backup.unknown:
+        parts.append(f"does not know {_some(backup.unknown)}")
+    if backup.gone:
+        parts.append(f"lists {_some(backup.gone)}, gone since")
+    return f"{backup.path}  {', '.join(parts)}"
+
+
+def _backup(project: str | os.PathLike[str], path: str, names: Iterable[str]) -> Backup:
+    changed = Path(project, path).stat().st_mtime
+    try:
+        pipeline = read_pipeline(Path(project, path))
+    except CryosnakeError as error:
+        return Backup(path, changed, 0, 0, (), (), str(error))
+    here = set(names)
+    return Backup(path, changed, len(pipeline.processes), pipeline.counter,
+                  tuple(name.rstrip("/") for name in names if name not in pipeline.processes),
+                  tuple(name.rstrip("/") for name in pipeline.processes if name not in here))
+
+
+def _adapted(project: str | os.PathLike[str], pipeline: Pipeline, notes: list[str]) -> Pipeline:
+    names = job_directories(project)
+    gone = [name for name in pipeline.processes if name not in names]
+    if gone:
+        notes.append(f"left out, for the directories are no more: {_some(gone)}")
+        pipeline = remove_processes(pipeline, gone)
+    unknown = [name for name in names if name not in pipeline.processes]
+    if unknown:
+        notes.append(f"not in this copy: {_some(unknown)}; `cryosnake rebuild-pipeline` derives the file with them")
+    processes = {name: replace(process, status=exit_of(Path(project, name)) or process.status)
+                 for name, process in pipeline.processes.items()}
+    used = [job_number(name) or 0 for name in (*names, *job_directories(Path(project, TRASH)))]
+    return replace(pipeline, processes=processes, counter=max([pipeline.counter, *(number + 1 for number in used)]))
+
+
+def _some(names: Iterable[str]) -> str:
+    names = [name.rstrip("/") for name in names]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

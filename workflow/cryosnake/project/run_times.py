@@ -1,0 +1,83 @@
+"""How long each run of a job took: one line per program run in `run_times.tsv` of the job's directory.
+
+Seconds come from a clock that never goes backwards; the time of day is only for people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+FILE = "run_times.tsv"
+
+
+@dataclass(frozen=True)
+class RunTime:
+    """One run of a job's program, on one batch (or "join", or "" for a job that takes its input whole)."""
+
+    started: str  # time of day, as 2026-11-26T14:05:00
+    batch: str
+    outcome: str  # ok, failed, aborted
+    seconds: float
+    cpu_seconds: float
+    memory_mb: float  # highest resident set of the program
+    threads: int
+    host: str
+
+
+class Stopwatch:
+    """Started when it is made; `stop` returns the line for the file."""
+
+    def __init__(self, batch: str, threads: int) -> None:
+        self._batch, self._threads = batch, threads
+        self._day, self._start, self._cpu = time.time(), time.monotonic(), _cpu_seconds()
+
+    def stop(self, outcome: str) -> RunTime:
+        """Return what the run took."""
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kB on Linux
+        day = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(self._day))
+        return RunTime(day, self._batch, outcome, round(time.monotonic() - self._start, 2),
+                       round(_cpu_seconds() - self._cpu, 2), round(memory, 1), self._threads, socket.gethostname())
+
+
+def add_run_time(out: Path, run: RunTime) -> None:
+    """Append a line; several batches may do so at once. A full disk does not make a job fail for this."""
+    path = out / FILE
+    head = "" if path.exists() else "\t".join(field.name for field in fields(RunTime)) + "\n"
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(descriptor, (head + "\t".join(map(str, astuple(run))) + "\n").encode())
+        finally:
+            os.close(descriptor)
+
+
+def read_run_times(out: str | os.PathLike[str]) -> list[RunTime]:
+    """Return the runs of a job, in the order in which they ended; torn lines and headers are left out."""
+    try:
+        lines = Path(out, FILE).read_text().splitlines()
+    except OSError:
+        return []
+    runs = []
+    for line in lines:
+        cells = line.split("\t")
+        with contextlib.suppress(ValueError, TypeError):
+            started, batch, outcome, seconds, cpu, memory, threads, host = cells
+            runs.append(RunTime(started, batch, outcome, float(seconds), float(cpu), float(memory), int(threads), host))
+    return runs
+
+
+def total(runs: Iterable[RunTime]) -> tuple[float, float]:
+    """Return wall seconds, added up over all runs, and CPU seconds."""
+    runs = list(runs)
+    return sum(run.seconds for run in runs), sum(run.cpu_seconds for run in runs)
+
+
+def _cpu_seconds() -> float:
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
