@@ -12,7 +12,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from cryosnake.project import lookup, session
 
-if "jobs" not in config:
+if not session.brings_jobs(config):
 
     configfile: "config.yaml"
 
@@ -21,7 +21,7 @@ plan = session.open_project(workflow, config)
 
 
 onstart:
-    session.start(plan)
+    session.start(workflow, plan)
 
 
 onsuccess:

@@ -20,7 +20,7 @@ for job in by_kind(per_micrograph=True):
         resources:
             mem_mb=memory(job),
             runtime=runtime(job),
-            gpu=lookup.gpus(job),
+            gpu=lookup.gpus(plan, job),
         params:
             script=script(job),
             arguments=batch_arguments(job),

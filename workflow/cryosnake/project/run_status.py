@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from cryosnake.pipeline.edit import set_status
@@ -32,16 +32,18 @@ def set_job_status(path: str, status: Status) -> bool:
     return True
 
 
-def close_run(jobs: Iterable[PlannedJob]) -> list[str]:
+def close_run(jobs: Iterable[PlannedJob], failed: Collection[str] = ()) -> list[str]:
     """Settle the jobs that a failed run left as running; return the paths of those that failed.
 
-    A job whose program died without a word is marked as failed; one that only had no turn any more goes back to
-    scheduled: the same command goes on with it.
+    A job whose program died without a word is marked as failed, and so is one of `failed` (paths), which a cluster's
+    scheduler ended or refused; one that only had no turn any more goes back to scheduled: the same command goes on
+    with it.
     """
     listed = read_pipeline(PIPELINE_FILE).processes
-    running = [job for job in jobs if f"{job.path}/" in listed
-               and listed[f"{job.path}/"].status == Status.RUNNING]
-    states = {job.path: Status.FAILED if _died(job) else Status.SCHEDULED for job in running}
+    open_jobs = [job for job in jobs if f"{job.path}/" in listed and (
+        listed[f"{job.path}/"].status == Status.RUNNING
+        or (job.path in failed and listed[f"{job.path}/"].status == Status.SCHEDULED))]
+    states = {job.path: Status.FAILED if job.path in failed or _died(job) else Status.SCHEDULED for job in open_jobs}
 
     def close(pipeline: Pipeline) -> Pipeline:
         for path, status in states.items():
@@ -50,10 +52,10 @@ def close_run(jobs: Iterable[PlannedJob]) -> list[str]:
 
     if states:
         update_pipeline(Path(), close)
-    failed = [path for path, status in states.items() if status == Status.FAILED]
-    for path in failed:
+    marked = [path for path, status in states.items() if status == Status.FAILED]
+    for path in marked:
         set_exit(path, Status.FAILED)
-    return failed
+    return marked
 
 
 def _died(job: PlannedJob) -> bool:
