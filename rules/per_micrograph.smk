@@ -16,6 +16,7 @@ for job in by_kind(per_micrograph=True):
             batch=r"\d\d\d\d+(\.r\d+)?",
         conda:
             "../envs/cpu.yaml"
+        localrule: job.config.type.resources.local
         threads: job.config.type.resources.threads
         resources:
             mem_mb=memory(job),

@@ -13,6 +13,7 @@ for job in by_kind(per_micrograph=False):
             f"{job.path}/snakemake.log",
         conda:
             "../envs/cpu.yaml"
+        localrule: job.config.type.resources.local
         threads: lookup.threads(job)
         resources:
             **lookup.mpi_resources(plan, job),

@@ -119,6 +119,7 @@ class Resources:
     mem_mb: int = 2000
     runtime: int = 60  # minutes
     gpu: bool = False  # the program can use one; the `device` parameter decides
+    local: bool = False  # so short that a cluster's queue costs more: it runs where snakemake runs
 
 
 @dataclass(frozen=True)

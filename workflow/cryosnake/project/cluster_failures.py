@@ -21,7 +21,8 @@ from cryosnake.project.scheduler_reasons import Reason, asked_for, reason_of
 LOG_TAIL = 4000  # bytes
 REASONS = Path(".cryosnake", "cluster")  # <job id>.reason: what a generic profile's status command found
 
-_failed: dict[Any, str] = {}  # Snakemake's number of a job -> job directory; a retry that succeeds takes it out
+# Snakemake's number of a job that the scheduler ended -> job directory; a retry that succeeds takes it out
+_failed: dict[Any, str] = {}
 
 
 def listen(workflow: Any, plan: Plan) -> None:
@@ -33,7 +34,7 @@ def listen(workflow: Any, plan: Plan) -> None:
 
 
 def failed_jobs() -> set[str]:
-    """Return the job directories of which a cluster job failed in this run, and no retry succeeded."""
+    """Return the job directories of which the scheduler ended a job in this run, and no retry succeeded."""
     return set(_failed.values())
 
 
@@ -61,11 +62,14 @@ class _Listener(logging.Handler):
         rule, said = record["rule_name"], str(record["rule_msg"] or "")
         if not path or not (number or "sbatch" in said or "submission" in said):
             return  # a job of this computer: its program has said what is wrong
-        _failed[record["jobid"]] = path
         details = _details(number)
         reason = _noted(number) or reason_of(rule, said + details, _log_tail(number),
                                              asked_for(details) or _asked(self._workflow, record["jobid"]))
-        aborted = exit_of(path) == Status.ABORTED
+        if reason:
+            _failed[record["jobid"]] = path
+        else:
+            _failed.pop(record["jobid"], None)
+        aborted = reason is None and exit_of(path) == Status.ABORTED
         if aborted or (reason and not reason.retry):
             self._workflow.get_rule(rule).restart_times = 0
         _tell(path, number, reason, aborted)

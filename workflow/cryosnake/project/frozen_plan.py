@@ -55,8 +55,8 @@ def thaw(path: str) -> Plan:
         raise CryosnakeError(f"{path}: this job's plan can't be read ({error.strerror}); the project's folder must be "
                              f"the same on {os.uname().nodename} as where snakemake runs") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise CryosnakeError(f"{path}: this job's plan does not fit the cryosnake on {os.uname().nodename} ({error!r}); "
-                             "install the same version, with the same job types, on all computers") from error
+        raise CryosnakeError(f"{path}: this job's plan does not fit the cryosnake on {os.uname().nodename} "
+                             f"({error!r}); install the same version, with the same job types, on all computers") from error
 
 
 def _job_to_json(job: PlannedJob) -> dict[str, Any]:
@@ -75,5 +75,6 @@ def _job_from_json(item: dict[str, Any], types: dict[str, Any]) -> PlannedJob:
     stated = item["config"]
     config = JobConfig(stated["name"], types[stated["type"]], stated["stated"],
                        {slot: Connection(*words) for slot, words in stated["connections"].items()}, stated["at_least"])
-    return PlannedJob(config, item["path"], item["new"], {slot: Source(*words) for slot, words in item["inputs"].items()},
-                      item["stream"], dict(item["batches"]), held=item["held"])
+    inputs = {slot: Source(*words) for slot, words in item["inputs"].items()}
+    return PlannedJob(config, item["path"], item["new"], inputs, item["stream"], dict(item["batches"]),
+                      held=item["held"])

@@ -42,7 +42,7 @@ def close_run(jobs: Iterable[PlannedJob], failed: Collection[str] = ()) -> list[
     listed = read_pipeline(PIPELINE_FILE).processes
     open_jobs = [job for job in jobs if f"{job.path}/" in listed and (
         listed[f"{job.path}/"].status == Status.RUNNING
-        or (job.path in failed and listed[f"{job.path}/"].status == Status.SCHEDULED))]
+        or (job.path in failed and listed[f"{job.path}/"].status in (Status.SCHEDULED, Status.ABORTED)))]
     states = {job.path: Status.FAILED if job.path in failed or _died(job) else Status.SCHEDULED for job in open_jobs}
 
     def close(pipeline: Pipeline) -> Pipeline:

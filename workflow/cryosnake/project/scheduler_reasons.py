@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-OUT_OF_MEMORY = re.compile(r"exceeded (job |step )?memory limit|oom[-_ ]kill|out of memory|OUT_OF_MEMORY", re.IGNORECASE)
+OUT_OF_MEMORY = re.compile(r"exceeded (job |step )?memory limit|oom[-_ ]kill|out[ _]of[ _]memory", re.IGNORECASE)
 TIME_LIMIT = re.compile(r"DUE TO TIME LIMIT|time limit (exceeded|reached)|TIMEOUT|walltime.*exceeded", re.IGNORECASE)
 NODE_FAILURE = re.compile(r"DUE TO NODE FAILURE|NODE_FAIL|BOOT_FAIL", re.IGNORECASE)
 PREEMPTED = re.compile(r"DUE TO PREEMPTION|PREEMPTED")
@@ -53,7 +53,7 @@ def reason_of(rule: str, said: str, log: str, asked: str) -> Reason | None:
                       f"each retry asks for more time and goes on where this one stopped; to start with more: "
                       f"--set-resources {rule}:runtime=… (minutes)")
     if NODE_FAILURE.search(both):
-        return Reason("its node failed", "a retry runs elsewhere; tell the administrators of the node if it comes again")
+        return Reason("its node failed", "a retry runs elsewhere; if it comes again tell the cluster's administrators")
     if PREEMPTED.search(both):
         return Reason("preempted by a job of higher priority", "a retry goes on where this one stopped")
     if CANCELLED.search(said):
