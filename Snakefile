@@ -11,6 +11,7 @@ import sys
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from cryosnake.project import lookup, session
+from cryosnake.project.memory import memory_mb
 
 if not session.brings_jobs(config):
 

@@ -14,9 +14,9 @@ for job in by_kind(per_micrograph=True):
             f"{job.path}/batches/{{batch}}.log",
         wildcard_constraints:
             batch=r"\d\d\d\d+(\.r\d+)?",
+        localrule: job.config.type.resources.local
         conda:
             "../envs/cpu.yaml"
-        localrule: job.config.type.resources.local
         threads: job.config.type.resources.threads
         resources:
             mem_mb=memory(job),

@@ -11,9 +11,9 @@ for job in by_kind(per_micrograph=False):
             [job.file(output) for output in job.outputs()],
         log:
             f"{job.path}/snakemake.log",
+        localrule: job.config.type.resources.local
         conda:
             "../envs/cpu.yaml"
-        localrule: job.config.type.resources.local
         threads: lookup.threads(job)
         resources:
             **lookup.mpi_resources(plan, job),

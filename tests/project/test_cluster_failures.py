@@ -11,6 +11,7 @@ import pytest
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project import cluster_failures
+from cryosnake.project.pending_jobs import hopeless_jobs
 from cryosnake.project.plan import Plan
 from cryosnake.project.scheduler_reasons import asked_for, reason_of
 
@@ -48,6 +49,10 @@ def test_a_refusal_of_sbatch_is_quoted() -> None:
             "sbatch: error: Batch job submission failed'.\n    sbatch call:\n        sbatch …")
     reason = reason_of("refine", text, "", ASKED)
     assert reason and "refused it" in reason.cause and "Memory specification can not be satisfied" in reason.cause
+    assert not reason.retry  # it would ask for more
+    busy = reason_of("refine", text.replace("Memory specification can not be satisfied", "Unable to contact slurm "
+                                            "controller"), "", ASKED)
+    assert busy and busy.retry
 
 
 def test_a_program_that_failed_by_itself_has_said_why() -> None:
@@ -112,3 +117,11 @@ def test_a_programs_own_words_reach_the_terminal(listener, capsys) -> None:
 def test_a_job_of_this_computer_is_none_of_its_business(listener, capsys) -> None:
     error(listener, "FAILED", number="")
     assert capsys.readouterr().err == "" and not Path("MotionCorr/job002/run.err").exists()
+
+
+def test_a_job_that_can_not_start_is_told_and_one_that_waits_its_turn_is_not() -> None:
+    told = hopeless_jobs("31|PartitionConfig|rule_refine\n32|Resources|rule_motion_wildcards_0001\n"
+                         "33|Priority|rule_ctf\n34|BadConstraints|other\n"
+                         "35|ReqNodeNotAvail, UnavailableNodes:n1|rule_motion_wildcards_0002\n")
+    assert [line.partition(" waits")[0] for line in told] == ["refine: cluster job 31", "motion: cluster job 35"]
+    assert "no node that is large enough" in told[0]

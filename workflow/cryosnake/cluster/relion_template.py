@@ -41,7 +41,8 @@ def read_relion_template(path: Path, variables: Mapping[str, str], commands: Map
     scheduler = scheduler_of(script)
     if not scheduler and not {"submit", "status", "cancel"} <= commands.keys():
         raise CryosnakeError(f"{path}: has directives of no scheduler that is known ({', '.join(SCHEDULERS)}); name "
-                             "the commands: --submit 'sbatch' --status 'squeue -h -j {id} -o %i' --cancel 'scancel {id}'")
+                             "the commands: --submit 'sbatch' --status 'squeue -h -j {id} -o %i' --cancel 'scancel "
+                             "{id}'")
     _, submit, status, cancel = SCHEDULERS.get(scheduler, ("", "", "", ""))
     pairs = [without_mpi_launcher(line, COMMAND) for line in script.split("\n")]
     template = "\n".join(line for line, _ in pairs)

@@ -78,7 +78,7 @@ JOB = JobType(
         *RUNNING,
     ),
     program="cryosnake.programs.refine3d",
-    resources=Resources(threads=2, mem_mb=16000, runtime=720, gpu=True),
+    resources=Resources(threads=2, mem_mb=16000, runtime=720, gpu=True, maps="2", maps_shared=2),
     clean=CleanUp(intermediate=("run_it*_data.star", "run_it*_optimiser.star", "run_it*_sampling.star",
                                 "run_it*_half?_model.star", "run_it*_half?_class001.mrc")),
     panels=("fsc", "map", "angular_distribution"),

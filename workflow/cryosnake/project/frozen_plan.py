@@ -56,7 +56,8 @@ def thaw(path: str) -> Plan:
                              f"the same on {os.uname().nodename} as where snakemake runs") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CryosnakeError(f"{path}: this job's plan does not fit the cryosnake on {os.uname().nodename} "
-                             f"({error!r}); install the same version, with the same job types, on all computers") from error
+                             f"({error!r}); install the same version, with the same job types, on all "
+                             "computers") from error
 
 
 def _job_to_json(job: PlannedJob) -> dict[str, Any]:

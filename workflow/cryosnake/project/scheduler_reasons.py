@@ -13,6 +13,7 @@ TIME_LIMIT = re.compile(r"DUE TO TIME LIMIT|time limit (exceeded|reached)|TIMEOU
 NODE_FAILURE = re.compile(r"DUE TO NODE FAILURE|NODE_FAIL|BOOT_FAIL", re.IGNORECASE)
 PREEMPTED = re.compile(r"DUE TO PREEMPTION|PREEMPTED")
 CANCELLED = re.compile(r"CANCELLED")
+PASSING = re.compile(r"contact|timed? ?out|temporar|limit", re.IGNORECASE)  # refusals that time may cure
 REFUSED = re.compile(r"sbatch failed\. The error message was '(?:sbatch: )?(?:error: )?(.*?)'\.?\n", re.DOTALL)
 
 
@@ -43,7 +44,7 @@ def reason_of(rule: str, said: str, log: str, asked: str) -> Reason | None:
     if refused:
         return Reason(f"the scheduler refused it ({asked}): {' '.join(refused[1].split())}",
                       f"ask for less (--set-resources {rule}:mem_mb=… {rule}:runtime=…, --set-threads {rule}=…) or for "
-                      "a partition that has as much (docs/cluster.md)")
+                      "a partition that has as much (docs/cluster.md)", retry=bool(PASSING.search(refused[1])))
     both = f"{said}\n{log}"
     if OUT_OF_MEMORY.search(both):
         return Reason(f"out of memory: it took more than it asked for ({asked})",

@@ -97,11 +97,13 @@ def _gpus_to_ask_for(workflow: Any) -> bool:
 def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
     """Let the jobs find this plan, and this process hear of jobs that the scheduler ended."""
     from cryosnake.project.cluster_failures import listen
+    from cryosnake.project.pending_jobs import watch
 
     settings = workflow.config_settings  # what Snakemake hands on to its jobs: the plan in place of config files
     settings.config_args = [*(settings.config_args or []), f"{frozen_plan.KEY}={frozen_plan.freeze(plan)}"]
     settings.configfiles = []
     listen(workflow, plan)
+    watch()
 
 
 def _claim() -> None:
