@@ -36,7 +36,7 @@ QSUB = """\
 #SBATCH --partition=XXXqueueXXX
 #SBATCH --error=XXXerrfileXXX
 #SBATCH --output=XXXoutfileXXX
-#SBATCH --mem=XXXextra1XXX
+#SBATCH --mem=XXXextra1XXX --time=XXXruntimeXXX
 tools=(a b); echo ${#tools[@]}
 mpiexec -mca orte_forward_job_control 1 -n XXXmpinodesXXX XXXcommandXXX
 """
@@ -70,7 +70,7 @@ def test_a_script_of_relion_fills_in(lab) -> None:
     assert lane.launcher == "mpiexec -mca orte_forward_job_control 1"
     values = job_values(lane, PROPERTIES, lab, "refine.7")
     text = fill(lane, template, values)
-    assert "--ntasks=2\n#SBATCH --cpus-per-task=4\n#SBATCH --partition=em" in text and "--mem=20G" in text
+    assert "--ntasks=2\n#SBATCH --cpus-per-task=4\n#SBATCH --partition=em" in text and "--mem=20G --time=720" in text
     assert "${#tools[@]}" in text and f"\nbash {lab}/refine.7.run.sh\n" in text
     assert values["nodes"] == 2 and "XXX" not in text
 

@@ -11,7 +11,8 @@ from cryosnake.cluster.lane import SCHEDULERS, Lane, scheduler_of, without_mpi_l
 from cryosnake.errors import CryosnakeError
 
 COMMAND = "XXXcommandXXX"
-KNOWN = ("command", "name", "errfile", "outfile", "mpinodes", "threads", "cores", "dedicated", "nodes")
+KNOWN = ("command", "name", "errfile", "outfile", "mpinodes", "threads", "cores", "dedicated", "nodes",
+         "mem_mb", "runtime")  # the last two are not RELION's: what a job asks for, in MB and minutes
 _VARIABLE = re.compile(r"XXX(\w+?)XXX")
 
 

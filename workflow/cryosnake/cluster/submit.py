@@ -100,6 +100,7 @@ def job_values(lane: Lane, properties: dict[str, Any], here: Path, name: str) ->
         "project_uid": Path.cwd().name, "job_uid": name, "job_creator": getpass.getuser(),
         "cryosparc_username": getpass.getuser(), "job_type": properties.get("rule", "job"),
         "script_path_abs": str(here / f"{name}.sh"), "runtime": int(resources.get("runtime", 60)),
+        "mem_mb": int(resources.get("mem_mb", 4000)),
         "command": command, "name": properties.get("rule", "job"), "errfile": str(log), "outfile": str(log),
         "mpinodes": ranks, "threads": max(1, cores // ranks), "cores": cores, "nodes": -(-cores // dedicated),
         **lane.variables,
