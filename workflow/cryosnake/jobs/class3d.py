@@ -80,7 +80,7 @@ JOB = JobType(
         DEVICE,
     ),
     program="cryosnake.programs.class3d",
-    resources=Resources(threads=2, mem_mb=16000, runtime=720, maps="classes"),
+    resources=Resources(threads=2, mem_mb=16000, runtime=720, maps="classes", thread_maps_mb=4300),
     clean=CleanUp(intermediate=("run_it*_data.star", "run_it*_model.star", "run_it*_optimiser.star",
                                 "run_it*_sampling.star", "run_it*_class???.mrc")),
     panels=("class_maps",),

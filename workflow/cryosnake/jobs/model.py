@@ -118,6 +118,7 @@ class Resources:
     `maps` is the number of padded maps that a process refines, or the parameter that holds it: memory then depends on
     the box (project/memory.py), and `mem_mb` is for one that is not known. Where the number of ranks is a
     multiple of `maps_shared`, each rank holds only that part of the maps.
+    `thread_maps_mb` bounds the volumes that the threads of a process have to themselves.
     """
 
     threads: int = 1
@@ -126,6 +127,7 @@ class Resources:
     gpu: bool = False  # the program can use one; the `device` parameter decides
     maps: str = ""
     maps_shared: int = 0
+    thread_maps_mb: int = 0
     local: bool = False  # so short that a cluster's queue costs more: it runs where snakemake runs
 
 

@@ -1,8 +1,10 @@
 """How much memory a job asks for, from what planning knows: ranks, maps, and the box of its particles.
 
 A refinement holds for each map a reference and sums, half transforms padded to twice the box: 4 box³ voxels of 8 and
-12 bytes. Whoever makes a map of the sums has five double-precision copies of one. The rest (interpreter, kernels,
-images, of which a process keeps up to 1 GB) does not depend on the box. Half of all that is added.
+12 bytes. Rank 0 makes the maps, with the sums of both half sets again, joined at low resolution, their total (36 bytes
+of a voxel) and 33 for the division and the transform (measured at boxes 96 and 160). Threads insert into volumes of
+their own, up to a bound. The rest (interpreter, kernels, images, of which a process keeps up to 1 GB) does not depend
+on the box. Half of all that is added.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ FIXED = 1500  # MB of one process
 MARGIN = 1.5
 HEAD = 1 << 16  # bytes of a STAR file in which the optics table stands
 _PADDED = 4 / 1e6  # million voxels of a half transform, padded twice, for one voxel of the box
-_REFERENCE, _SUMS, _RECONSTRUCTION = 8, 12, 5 * 16  # bytes of a voxel
+_REFERENCE, _SUMS, _MAKING = 8, 12, 36 + 33  # bytes of a voxel
 
 
-def memory_mb(plan: Plan, job: PlannedJob, ranks: int) -> int:
-    """Return the memory in MB that all ranks of a job ask for in the first attempt.
+def memory_mb(plan: Plan, job: PlannedJob, ranks: int, threads: int) -> int:
+    """Return the memory in MB that all ranks of a job ask for in the first attempt; `threads` are those of them all.
 
     Where the box can't be known yet, or does not matter, it is the job type's, for each rank.
     """
@@ -31,8 +33,9 @@ def memory_mb(plan: Plan, job: PlannedJob, ranks: int) -> int:
     if resources.maps_shared and ranks % resources.maps_shared == 0:
         maps //= resources.maps_shared
     voxels = _PADDED * box**3
-    each = FIXED + maps * voxels * (_REFERENCE + _SUMS)
-    return math.ceil(MARGIN * (ranks * each + voxels * _RECONSTRUCTION) / 100) * 100
+    own = min(threads / ranks * maps * voxels * _SUMS, resources.thread_maps_mb)
+    each = FIXED + maps * voxels * (_REFERENCE + _SUMS) + own
+    return math.ceil(MARGIN * (ranks * each + voxels * _MAKING) / 100) * 100
 
 
 def particle_box(plan: Plan, job: PlannedJob) -> int:
