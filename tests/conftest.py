@@ -70,11 +70,16 @@ def mpirun() -> Callable[[int], list[str]]:
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[None]:
-    """A SLURM of one node on this machine, started by tests/slurm/cluster.sh if it does not run yet."""
+    """A SLURM of one node on this machine, started by tests/slurm/cluster.sh if it does not run yet.
+
+    Parallel workers of pytest share one, which must run already: the first to end would stop that of the others.
+    """
     if shutil.which("sbatch") is None:
         _absent("slurm", "sbatch is not on the PATH (Debian: apt-get install slurm-wlm munge)")
     if find_spec("snakemake_executor_plugin_slurm") is None:
         _absent("slurm", "the executor plugin is not installed (pip install 'cryosnake[slurm]')")
+    if "PYTEST_XDIST_WORKER" in os.environ and subprocess.run(["sinfo"], capture_output=True).returncode:
+        _absent("slurm", "SLURM does not run (tests/slurm/cluster.sh start)")
     script = str(ROOT / "tests" / "slurm" / "cluster.sh")
     started = subprocess.run([script, "start"], capture_output=True, text=True)
     if started.returncode:

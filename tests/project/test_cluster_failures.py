@@ -125,3 +125,11 @@ def test_a_job_that_can_not_start_is_told_and_one_that_waits_its_turn_is_not() -
                          "35|ReqNodeNotAvail, UnavailableNodes:n1|rule_motion_wildcards_0002\n")
     assert [line.partition(" waits")[0] for line in told] == ["refine: cluster job 31", "motion: cluster job 35"]
     assert "no node that is large enough" in told[0]
+
+
+def test_a_job_that_did_not_reach_its_program_is_told_from_its_log(listener, capsys) -> None:
+    log = Path(".snakemake/slurm_logs/rule_motion/0001/12.log")
+    log.parent.mkdir(parents=True)
+    log.write_text("Building DAG\npython: command not found\n")
+    error(listener, "FAILED")
+    assert "cluster job 12 failed: python: command not found" in capsys.readouterr().err

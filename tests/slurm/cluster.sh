@@ -46,6 +46,8 @@ SwitchType=switch/none
 MpiDefault=none
 ReturnToService=2
 KillWait=5
+# tests ask for jobs that ended long ago
+MinJobAge=7200
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
 SelectType=select/cons_tres

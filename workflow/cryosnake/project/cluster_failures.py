@@ -78,7 +78,7 @@ class _Listener(logging.Handler):
 def _tell(path: str, number: str, reason: Reason | None, aborted: bool) -> None:
     job = f"cluster job {number}" if number else "its cluster job"
     if reason is None:
-        last = "aborted on request" if aborted else _last_line(Path(path, "run.err"))
+        last = "aborted on request" if aborted else _last_words(Path(path, "run.err"), number)
         print(f"{path}: {job} failed: {last}", file=sys.stderr)
         return
     text = f"{path}: {job} was ended: {reason.cause}. {reason.remedy[:1].upper()}{reason.remedy[1:]}."
@@ -125,10 +125,8 @@ def _asked(workflow: Any, number: Any) -> str:
     return "unknown"
 
 
-def _last_line(path: Path) -> str:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        return "it left no word; see the log that Snakemake names"
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it left no word; see the log that "
-                "Snakemake names")
+def _last_words(path: Path, number: str) -> str:
+    """Return the last line of a job's run.err; where its program wrote none, that of the cluster job's own log."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    lines = [line.strip() for line in (text.strip() or _log_tail(number)).split("\n") if line.strip()]
+    return lines[-1] if lines else "it left no word; see the log that Snakemake names"
