@@ -11,8 +11,9 @@ import sys
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from cryosnake.project import lookup, session
+from cryosnake.project.memory import memory_mb
 
-if "jobs" not in config:
+if not session.brings_jobs(config):
 
     configfile: "config.yaml"
 
@@ -21,7 +22,7 @@ plan = session.open_project(workflow, config)
 
 
 onstart:
-    session.start(plan)
+    session.start(workflow, plan)
 
 
 onsuccess:

@@ -31,7 +31,7 @@ def batch_arguments(job):
 
 
 def memory(job):
-    return lambda wildcards, attempt: job.config.type.resources.mem_mb * lookup.ranks(job) * attempt
+    return lambda wildcards, threads, attempt: memory_mb(plan, job, lookup.ranks(job), threads) * attempt
 
 
 def runtime(job):

@@ -14,13 +14,14 @@ for job in by_kind(per_micrograph=True):
             f"{job.path}/batches/{{batch}}.log",
         wildcard_constraints:
             batch=r"\d\d\d\d+(\.r\d+)?",
+        localrule: job.config.type.resources.local
         conda:
             "../envs/cpu.yaml"
         threads: job.config.type.resources.threads
         resources:
             mem_mb=memory(job),
             runtime=runtime(job),
-            gpu=lookup.gpus(job),
+            gpu=lookup.gpus(plan, job),
         params:
             script=script(job),
             arguments=batch_arguments(job),

@@ -11,14 +11,15 @@ for job in by_kind(per_micrograph=False):
             [job.file(output) for output in job.outputs()],
         log:
             f"{job.path}/snakemake.log",
+        localrule: job.config.type.resources.local
         conda:
             "../envs/cpu.yaml"
         threads: lookup.threads(job)
         resources:
-            **lookup.mpi_resources(job),
+            **lookup.mpi_resources(plan, job),
             mem_mb=memory(job),
             runtime=runtime(job),
-            gpu=lookup.gpus(job),
+            gpu=lookup.gpus(plan, job),
         params:
             script=script(job),
             arguments=lookup.arguments(plan, job.path),

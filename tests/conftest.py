@@ -1,6 +1,6 @@
 """Fixtures that every test may use, and the rule about what must not be skipped.
 
-CRYOSNAKE_REQUIRE is a comma-separated list of `data`, `relion`, `mpi`, `gpu`, or `all` (data, relion and mpi): what is
+CRYOSNAKE_REQUIRE is a comma-separated list of `data`, `relion`, `mpi`, `slurm`, `gpu`, or `all` (all but gpu): what is
 required fails where it is absent, everything else is skipped with its reason.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = set(filter(None, os.environ.get("CRYOSNAKE_REQUIRE", "").split(",")))
 if "all" in REQUIRED:
-    REQUIRED |= {"data", "relion", "mpi"}
+    REQUIRED |= {"data", "relion", "mpi", "slurm"}
 
 # Kernels of parallel test workers must not fight for cores.
 os.environ.setdefault("RELION_SHELL", "bash")
@@ -65,6 +66,27 @@ def mpirun() -> Callable[[int], list[str]]:
     if find_spec("mpi4py") is None:
         _absent("mpi", "mpi4py is not installed (pip install 'cryosnake[mpi]')")
     return lambda ranks: [sys.executable, "-m", "cryosnake.running.launch", str(ranks), "--launcher", "mpirun"]
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[None]:
+    """A SLURM of one node on this machine, started by tests/slurm/cluster.sh if it does not run yet.
+
+    Parallel workers of pytest share one, which must run already: the first to end would stop that of the others.
+    """
+    if shutil.which("sbatch") is None:
+        _absent("slurm", "sbatch is not on the PATH (Debian: apt-get install slurm-wlm munge)")
+    if find_spec("snakemake_executor_plugin_slurm") is None:
+        _absent("slurm", "the executor plugin is not installed (pip install 'cryosnake[slurm]')")
+    if "PYTEST_XDIST_WORKER" in os.environ and subprocess.run(["sinfo"], capture_output=True).returncode:
+        _absent("slurm", "SLURM does not run (tests/slurm/cluster.sh start)")
+    script = str(ROOT / "tests" / "slurm" / "cluster.sh")
+    started = subprocess.run([script, "start"], capture_output=True, text=True)
+    if started.returncode:
+        _absent("slurm", f"SLURM does not start here: {started.stderr.strip()}")
+    yield
+    if "runs" not in started.stdout:
+        subprocess.run([script, "stop"], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,8 @@ ALLOWED = {
     "project": {"pipeline", "jobs", "io"},
     "running": {"project", "pipeline", "jobs", "io", "programs", "report", "parallel"},
     "parallel": {"io", "numerics"},
-    "cli": {"project", "pipeline", "report", "programs", "running", "io"},
+    "cluster": set(),
+    "cli": {"project", "pipeline", "report", "programs", "running", "io", "cluster"},
 }
 STANDARD_ONLY = ("jobs", "pipeline")
 

@@ -11,8 +11,11 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.refine3d import JOB
 from cryosnake.parallel.ranks import SingleRank
 from cryosnake.project import lookup
+from cryosnake.project.plan import Plan
 from cryosnake.running import launch
 from cryosnake.running.ranks import check_ranks
+
+NO_GPU = Plan({})
 
 
 @pytest.fixture
@@ -55,11 +58,17 @@ def test_a_rule_takes_the_cores_of_all_ranks() -> None:
     one, four = planned(mpi_ranks=1), planned(mpi_ranks=4, mpi_launcher="srun --mpi=pmi2")
     threads = JOB.resources.threads
     assert (lookup.threads(one), lookup.threads(four)) == (threads, 4 * threads)
-    assert lookup.launcher(one) == "" and lookup.mpi_resources(one) == {}
+    assert lookup.launcher(one) == "" and lookup.mpi_resources(NO_GPU, one) == {}
     assert lookup.launcher(four) == "-m cryosnake.running.launch 4 --launcher 'srun --mpi=pmi2' "
-    resources = lookup.mpi_resources(four)
+    resources = lookup.mpi_resources(NO_GPU, four)
     assert (resources["mpi"], resources["tasks"]) == ("srun", 4)
     assert [resources["cpus_per_task"]({}, given) for given in (4 * threads, 4, 1)] == [threads, 1, 1]
     on_gpus = planned(mpi_ranks=2, device="gpu")
-    assert lookup.gpus(on_gpus) == 0 and lookup.mpi_resources(on_gpus)["gres"] == "gpu:2"
-    assert lookup.gpus(planned(mpi_ranks=1, device="gpu")) == 1
+    assert lookup.gpus(NO_GPU, on_gpus) == 0 and lookup.mpi_resources(NO_GPU, on_gpus)["gres"] == "gpu:2"
+    assert lookup.gpus(NO_GPU, planned(mpi_ranks=1, device="gpu")) == 1
+
+
+def test_auto_asks_for_a_gpu_where_the_plan_has_some() -> None:
+    auto = planned(mpi_ranks=1, device="auto")
+    assert lookup.gpus(NO_GPU, auto) == 0 and lookup.gpus(Plan({}, gpu=True), auto) == 1
+    assert lookup.gpus(Plan({}, gpu=True), planned(mpi_ranks=1, device="cpu")) == 0

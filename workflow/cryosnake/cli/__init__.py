@@ -22,6 +22,7 @@ TOPICS = (
     "flowchart",
     "micrographs",
     "pipeline_file",
+    "profile",
 )
 
 

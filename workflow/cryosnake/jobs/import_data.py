@@ -38,5 +38,5 @@ JOB = JobType(
     products=(),
     table="movies",
     relion_options={"do_raw": "Yes", "do_other": "No"},
-    resources=Resources(threads=1, mem_mb=500, runtime=10),
+    resources=Resources(threads=1, mem_mb=500, runtime=10, local=True),
 )

@@ -113,12 +113,22 @@ class Output:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one attempt asks from Snakemake; memory and time grow in proportion to the attempt."""
+    """What one attempt asks from Snakemake; memory and time grow in proportion to the attempt.
+
+    `maps` is the number of padded maps that a process refines, or the parameter that holds it: memory then depends on
+    the box (project/memory.py), and `mem_mb` is for one that is not known. Where the number of ranks is a
+    multiple of `maps_shared`, each rank holds only that part of the maps.
+    `thread_maps_mb` bounds the volumes that the threads of a process have to themselves.
+    """
 
     threads: int = 1
     mem_mb: int = 2000
     runtime: int = 60  # minutes
     gpu: bool = False  # the program can use one; the `device` parameter decides
+    maps: str = ""
+    maps_shared: int = 0
+    thread_maps_mb: int = 0
+    local: bool = False  # so short that a cluster's queue costs more: it runs where snakemake runs
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 from typing import Any
 
@@ -109,12 +110,15 @@ def use_device(wish: str, gpu_ids: str = "", rank: int = 0) -> str:
 def choose_device(wish: str) -> str:
     """Turn the option auto, cpu or gpu into "cpu" or "gpu".
 
+    In a SLURM job that was given no GPU, auto is the CPU: the GPUs that it may see are those of other jobs.
+
     Raises
     ------
     CryosnakeError
         if "gpu" is asked for and no CUDA device (or no CuPy) is there
     """
-    if wish == "cpu":
+    if wish == "cpu" or (wish == "auto" and "SLURM_JOB_ID" in os.environ and not os.environ.get(
+            "CUDA_VISIBLE_DEVICES")):
         return "cpu"
     try:
         import cupy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -92,22 +91,22 @@ def threads_of_rank(job: PlannedJob) -> Callable[[Any, int], int]:
     return lambda wildcards, threads: max(1, threads // count)
 
 
-def mpi_resources(job: PlannedJob) -> dict[str, Any]:
+def mpi_resources(plan: Plan, job: PlannedJob) -> dict[str, Any]:
     """Return what the SLURM executor must know of a job with several ranks: `tasks` and what each takes."""
     if ranks(job) == 1:
         return {}
     found = {"mpi": "srun", "tasks": ranks(job), "cpus_per_task": threads_of_rank(job)}
-    if _wants_gpu(job):  # `gpu` with `tasks` asks SLURM for tasks per GPU and tasks in all, which it cannot grant
+    if _wants_gpu(plan, job):  # `gpu` with `tasks` asks SLURM for tasks per GPU and tasks in all: it cannot grant both
         found |= {"gres": f"gpu:{ranks(job)}", "tasks_per_gpu": 1}
     return found
 
 
-def gpus(job: PlannedJob) -> int:
+def gpus(plan: Plan, job: PlannedJob) -> int:
     """Return how many GPUs the rule of a single process asks for; `mpi_resources` has those of several."""
-    return int(_wants_gpu(job) and ranks(job) == 1)
+    return int(_wants_gpu(plan, job) and ranks(job) == 1)
 
 
-def _wants_gpu(job: PlannedJob) -> bool:
-    """Whether a GPU is asked for: `device: gpu`, or `auto` on a machine that has one."""
+def _wants_gpu(plan: Plan, job: PlannedJob) -> bool:
+    """Whether a GPU is asked for: `device: gpu`, or `auto` where the plan says that there are some."""
     device = job.config.parameters().get("device", "cpu")
-    return device == "gpu" or (device == "auto" and os.path.exists("/dev/nvidia0"))
+    return device == "gpu" or (device == "auto" and plan.gpu)

@@ -74,10 +74,14 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class Plan:
-    """The planned jobs by name, and files that are not yet complete (path, reason)."""
+    """The planned jobs by name, and files that are not yet complete (path, reason).
+
+    `gpu` says whether a job with `device: auto` asks for a GPU.
+    """
 
     jobs: Mapping[str, PlannedJob]
     waiting: tuple[tuple[str, str], ...] = ()
+    gpu: bool = False
 
     def at(self, path: str) -> PlannedJob:
         """Return the job in a directory such as "MotionCorr/job002".

@@ -104,10 +104,10 @@ def _settle(listed: Mapping[str, Process], states: Mapping[str, Status]) -> list
 
     if states:
         update_pipeline(Path(), close)
-    failed = [path for path, status in states.items() if status == Status.FAILED]
-    for path in failed:
+    marked = [path for path, status in states.items() if status == Status.FAILED]
+    for path in marked:
         set_exit(path, Status.FAILED)
-    return failed
+    return marked
 
 
 def _died(job: PlannedJob) -> bool:

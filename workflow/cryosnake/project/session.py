@@ -6,17 +6,25 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.project import frozen_plan
 from cryosnake.project.config import ConfigError, parse_config
 from cryosnake.project.plan import Plan, make_plan
+
+
+def brings_jobs(config: Mapping[str, Any]) -> bool:
+    """Whether the command line brings the jobs already, so that config.yaml must not be read."""
+    return "jobs" in config or frozen_plan.KEY in config
 
 
 def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
     """Return the plan of the project in the working directory, checked.
 
-    A real run also claims the project, so that a lock that a killed run left behind can be told from one in use.
+    A real run also claims the project, so that a lock that a killed run left behind can be told from one in use. A
+    job of a run on another computer gets the plan that the run began with.
 
     Raises
     ------
@@ -24,7 +32,9 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
         for every mistake of the user, with the line of the config where there is one
     """
     try:
-        plan = make_plan(parse_config(config))
+        if frozen_plan.KEY in config:
+            return frozen_plan.thaw(config[frozen_plan.KEY])
+        plan = replace(make_plan(parse_config(config)), gpu=_gpus_to_ask_for(workflow))
         if workflow.is_main_process and not workflow.output_settings.dryrun:
             _claim()
     except CryosnakeError as error:
@@ -39,7 +49,7 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def start(plan: Plan) -> None:
+def start(workflow: Any, plan: Plan) -> None:
     """Before the first job: numbers, directories, pipeline, batches. Snakemake holds its lock here."""
     from cryosnake.project.commit import commit
     from cryosnake.project.run_status import settle_left_running
@@ -49,6 +59,8 @@ def start(plan: Plan) -> None:
     _or_stop(commit, plan)
     for path in settle_left_running():
         print(f"{path}: was left as running by a run that was killed; marked as failed", file=sys.stderr)
+    if workflow.non_local_exec:
+        _prepare_cluster_run(workflow, plan)
 
 
 def succeed(plan: Plan) -> None:
@@ -62,10 +74,11 @@ def succeed(plan: Plan) -> None:
 
 def fail(plan: Plan) -> None:
     """After a run in which a job failed: nothing is left as running."""
+    from cryosnake.project.cluster_failures import failed_jobs
     from cryosnake.project.run_status import close_run, forget_abort_requests
 
     forget_abort_requests(plan.jobs.values())
-    for path in close_run(plan.jobs.values()):
+    for path in close_run(plan.jobs.values(), failed_jobs()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
 
 
@@ -79,6 +92,24 @@ def environment(workflow: Any) -> str:
     if not workflow.deployment_settings.deployment_method:
         variables.append(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH")
     return f"set -euo pipefail; export {' '.join(variables)}; "
+
+
+def _gpus_to_ask_for(workflow: Any) -> bool:
+    """Whether jobs with `device: auto` ask for a GPU: where `resources: gpu=N` says so, else if one is here."""
+    limit = workflow.global_resources.get("gpu")
+    return os.path.exists("/dev/nvidia0") if limit is None else int(limit.value) > 0
+
+
+def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
+    """Let the jobs find this plan, and this process hear of jobs that the scheduler ended."""
+    from cryosnake.project.cluster_failures import listen
+    from cryosnake.project.pending_jobs import watch
+
+    settings = workflow.config_settings  # what Snakemake hands on to its jobs: the plan in place of config files
+    settings.config_args = [*(settings.config_args or []), f"{frozen_plan.KEY}={frozen_plan.freeze(plan)}"]
+    settings.configfiles = []
+    listen(workflow, plan)
+    watch()
 
 
 def _claim() -> None:

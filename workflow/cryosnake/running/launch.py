@@ -1,7 +1,7 @@
 """`python -m cryosnake.running.launch N [--launcher COMMAND] PROGRAM …`: run a job's program on N MPI ranks.
 
-The launcher is `srun` inside a SLURM job and `mpirun` elsewhere. The ranks are not bound to cores, for each has
-threads of its own, and Snakemake has counted the cores already.
+The launcher is `srun` inside a SLURM job and `mpirun` elsewhere, unless CRYOSNAKE_MPI_LAUNCHER names another one. The
+ranks are not bound to cores, for each has threads of its own, and Snakemake has counted the cores already.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def command(ranks: int, launcher: str, program: list[str], environment: Mapping[
     if find_spec("mpi4py") is None:
         raise CryosnakeError(f"mpi_ranks is {ranks}, but mpi4py is not installed: pip install 'cryosnake[mpi]', or set "
                              "mpi_ranks: 1 and more threads.")
-    words = shlex.split(launcher) or (["srun"] if "SLURM_JOB_ID" in environment else ["mpirun"])
+    words = (shlex.split(launcher or environment.get("CRYOSNAKE_MPI_LAUNCHER", ""))
+             or (["srun"] if "SLURM_JOB_ID" in environment else ["mpirun"]))
     if shutil.which(words[0]) is None:
         raise CryosnakeError(f"mpi_ranks is {ranks}, but there is no {words[0]} on the PATH. Install an MPI library "
                              "(Debian: openmpi-bin; clusters: module load openmpi), name another program "

@@ -1,0 +1,88 @@
+"""A cluster lane of cryoSPARC: cluster_info.json and cluster_script.sh, whose variables stand in {{ }} (Jinja)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cryosnake.cluster.lane import Lane, without_mpi_launcher
+from cryosnake.errors import CryosnakeError
+
+COMMAND = r"\{\{-?\s*run_cmd\s*-?\}\}"
+KNOWN = ("run_cmd", "num_cpu", "num_gpu", "ram_gb", "job_dir_abs", "project_dir_abs", "job_log_path_abs",
+         "worker_bin_path", "run_args", "project_uid", "job_uid", "job_creator", "cryosparc_username", "job_type",
+         "script_path_abs", "command", "cluster_job_id")
+
+
+def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[str, str]) -> tuple[Lane, str]:
+    """Return the lane and the script template, as `cryosnake profile import` keeps them.
+
+    Parameters
+    ----------
+    info_file, script_file
+        cluster_info.json and cluster_script.sh.
+    variables
+        Values of the lab's own variables (cluster_job_custom_vars).
+
+    Raises
+    ------
+    CryosnakeError
+        for unreadable files, a missing command, a script without {{ run_cmd }}, a variable without a value
+    """
+    try:
+        info = json.loads(info_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CryosnakeError(f"{info_file}: is no cluster_info.json ({error}); `cryosparcm cluster dump NAME` writes "
+                             "one") from error
+    commands = {}
+    for key in ("qsub_cmd_tpl", "qstat_cmd_tpl", "qdel_cmd_tpl"):
+        if not isinstance(info, dict) or not info.get(key):
+            raise CryosnakeError(f"{info_file}: has no {key}; add the command (docs/cluster.md has an example)")
+        commands[key] = info[key]
+    script = script_file.read_text(encoding="utf-8")
+    pairs = [without_mpi_launcher(line, COMMAND) for line in script.split("\n")]
+    template = "\n".join(line for line, _ in pairs)
+    if "run_cmd" not in _names(template, script_file):
+        raise CryosnakeError(f"{script_file}: has no {{{{ run_cmd }}}}, so it would run nothing")
+    own = {"worker_bin_path": str(info.get("worker_bin_path", "")), **variables}
+    lane = Lane("cryosparc", str(info.get("name", info_file.stem)), "cluster_script.sh", commands["qsub_cmd_tpl"],
+                commands["qstat_cmd_tpl"], commands["qdel_cmd_tpl"], info.get("send_cmd_tpl") or "",
+                next((launcher for _, launcher in pairs if launcher), ""), own)
+    texts = (template, *commands.values(), lane.send)
+    missing = {name for text in texts for name in _names(text, script_file)} - {*KNOWN, *own}
+    if missing:
+        raise CryosnakeError(f"{script_file}: the variables {', '.join(sorted(missing))} are the lab's own; give their "
+                             f"values: {' '.join(f'--set {name}=…' for name in sorted(missing))}")
+    return lane, template
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Return a template with its variables filled in.
+
+    Raises
+    ------
+    CryosnakeError
+        for a variable without a value, or a mistake in the template
+    """
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import SandboxedEnvironment
+
+    try:
+        return SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(template).render(
+            values)
+    except TemplateError as error:
+        raise CryosnakeError(f"the cluster's script template: {error}; see cluster_script.sh and lane.json of the "
+                             "profile") from error
+
+
+def _names(text: str, path: Path) -> set[str]:
+    """Return the variables that a template has no value for by itself."""
+    from jinja2 import Environment, TemplateSyntaxError, meta
+
+    try:
+        return set(meta.find_undeclared_variables(Environment().parse(text)))
+    except TemplateSyntaxError as error:
+        raise CryosnakeError(f"{path}, line {error.lineno}: {error.message}; this is not a template that cryoSPARC "
+                             "could read") from error

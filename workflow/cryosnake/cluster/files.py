@@ -1,0 +1,36 @@
+"""The files of a profile, written whole, and never over others without leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+
+
+def write_files(folder: Path, files: Mapping[str, str], may_overwrite: Callable[[Path], bool],
+                programs: tuple[str, ...] = ()) -> list[Path]:
+    """Write texts to files of a folder; `may_overwrite` is asked for each that is there with another content.
+
+    Raises
+    ------
+    CryosnakeError
+        when a file may not be overwritten (then none is written), or the folder can't be
+    """
+    present = [folder / name for name, text in files.items()
+               if (folder / name).exists() and (folder / name).read_text(encoding="utf-8") != text]
+    for path in present:
+        if not may_overwrite(path):
+            raise CryosnakeError(f"{path} is there already and stays as it is; name another folder, or --force")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            temporary = folder / f".{name}.{os.getpid()}.tmp"
+            temporary.write_text(text, encoding="utf-8")
+            temporary.chmod(0o755 if name in programs else 0o644)
+            os.replace(temporary, folder / name)
+    except OSError as error:
+        raise CryosnakeError(f"{error.filename or folder}: can't be written ({error.strerror}); name another "
+                             "folder") from error
+    return [folder / name for name in files]

@@ -1,0 +1,90 @@
+"""A lane: how one cluster takes jobs, whoever wrote it down. Kept as lane.json beside the script template."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+
+FILE = "lane.json"
+
+# scheduler -> (what its scripts' directives begin with, submit, status, cancel); {id} is the job's number
+SCHEDULERS = {
+    "SLURM": ("#SBATCH", "sbatch", "squeue -h -j {id} -o %i", "scancel {id}"),
+    "LSF": ("#BSUB", "bsub <", "bjobs -noheader -o 'jobid stat' {id}", "bkill {id}"),
+    "PBS": ("#PBS", "qsub", "qstat {id}", "qdel {id}"),
+    "SGE": ("#$", "qsub", "qstat -u \\*", "qdel {id}"),
+}
+
+
+@dataclass(frozen=True)
+class Lane:
+    """How jobs go to a cluster.
+
+    `kind` is cryosparc (a Jinja template) or relion (XXXnameXXX); `template` the script's file name. `submit`,
+    `status` and `cancel` are shell commands in the template's language, `send` wraps each of them (`{{ command }}`).
+    `launcher` starts MPI ranks; `variables` are the lab's own.
+    """
+
+    kind: str
+    name: str
+    template: str
+    submit: str
+    status: str
+    cancel: str
+    send: str = ""
+    launcher: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the text of lane.json."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def read_lane(folder: Path) -> Lane:
+    """Return the lane of a profile's folder.
+
+    Raises
+    ------
+    CryosnakeError
+        when lane.json is missing or damaged
+    """
+    path = folder / FILE
+    try:
+        return Lane(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise CryosnakeError(f"{path}: can't be read ({error}); write the profile again with cryosnake profile "
+                             "import") from error
+
+
+def scheduler_of(script: str) -> str:
+    """Return the scheduler whose directives a script has ("SLURM", "PBS", …), "" for none that is known."""
+    for name, (directive, *_) in SCHEDULERS.items():
+        if re.search(rf"^{re.escape(directive)}\s", script, re.MULTILINE):
+            return name
+    return ""
+
+
+def without_mpi_launcher(line: str, command: str) -> tuple[str, str]:
+    """Take mpirun, mpiexec or srun away from in front of a template's command; return (line, launcher).
+
+    A template starts the ranks itself. Here the command is a Snakemake job, which must run once and starts the ranks
+    of its program. The number of ranks is taken out of the launcher: the program's own is put in.
+
+    Parameters
+    ----------
+    line
+        A line of the template.
+    command
+        What stands for the command in it: `XXXcommandXXX` or a regular expression of `{{ run_cmd }}`.
+    """
+    launchers = r"(?:\S*/)?(?:mpirun|mpiexec(?:\.\w+)?|srun|aprun|jsrun)\b[^;&|]*?"
+    match = re.search(rf"(?:^|(?<=[\s;&|]))(?P<launcher>{launchers})(?P<command>{command})", line)
+    if match is None:
+        return line, ""
+    launcher = re.sub(r"\s+(?:-n|-np|--ntasks|--n)(?:\s+|=)\S+", "", match["launcher"]).strip()
+    return line[:match.start("launcher")] + line[match.start("command"):], launcher

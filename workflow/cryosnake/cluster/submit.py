@@ -1,0 +1,184 @@
+"""What a generic profile's programs do: send a Snakemake job to the cluster through a lane's template, ask, cancel.
+
+The job's script is run inside the template by a few lines of shell that leave its exit code in
+`.cryosnake/cluster/<name>.exit`. A job that has left the queue without one was killed by the scheduler.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from cryosnake.cluster import cryosparc_lane, relion_template
+from cryosnake.cluster.lane import Lane, read_lane
+from cryosnake.errors import CryosnakeError
+
+RECORDS = Path(".cryosnake", "cluster")
+GRACE = 30.0  # seconds between a job's leaving the queue and the appearance of its exit file on this computer
+
+
+def submit(folder: Path, jobscript: Path) -> str:
+    """Submit Snakemake's script of a job; return the number that the scheduler gave it.
+
+    Raises
+    ------
+    CryosnakeError
+        when the scheduler refuses it
+    """
+    lane = read_lane(folder)
+    properties = read_properties(jobscript.read_text(encoding="utf-8"))
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    name = f"{properties.get('rule', 'job')}.{properties.get('jobid', 0)}.{time.time_ns() // 1_000_000}"
+    here = RECORDS.absolute()
+    (here / f"{name}.job.sh").write_text(jobscript.read_text(encoding="utf-8"), encoding="utf-8")
+    (here / f"{name}.run.sh").write_text(_run_script(here, name, lane), encoding="utf-8")
+    values = job_values(lane, properties, here, name)
+    script = here / f"{name}.sh"
+    script.write_text(fill(lane, (folder / lane.template).read_text(encoding="utf-8"), values), encoding="utf-8")
+    answer = _shell(lane, _with_script(lane, fill(lane, lane.submit, values), script), values)
+    if answer.returncode:
+        raise CryosnakeError(f"the scheduler refused {properties.get('rule')} ({script}): "
+                             f"{(answer.stderr or answer.stdout).strip()}")
+    number = re.search(r"\d+[\w.\[\]-]*", answer.stdout)
+    if number is None:
+        raise CryosnakeError(f"`{lane.submit}` gave no job number but {answer.stdout!r}; see lane.json")
+    (RECORDS / f"{number[0]}.job").write_text(name, encoding="utf-8")
+    return number[0]
+
+
+def status(folder: Path, number: str, grace: float = GRACE) -> str:
+    """Return running, success or failed, and leave a reason for the last where the job left none itself."""
+    name = _text(RECORDS / f"{number}.job")
+    code = _text(RECORDS / f"{name}.exit") if name else ""
+    if code:
+        return "success" if code == "0" else "failed"
+    if _in_queue(read_lane(folder), number):
+        return "running"
+    gone = RECORDS / f"{number}.gone"
+    if not gone.exists():
+        gone.touch()
+    if time.time() - gone.stat().st_mtime < grace:
+        return "running"
+    (RECORDS / f"{number}.reason").write_text(_reason(name), encoding="utf-8")
+    return "failed"
+
+
+def cancel(folder: Path, numbers: list[str]) -> None:
+    """Cancel jobs."""
+    lane = read_lane(folder)
+    for number in numbers:
+        _shell(lane, _for_job(lane, lane.cancel, number), {"cluster_job_id": number})
+
+
+def read_properties(jobscript: str) -> dict[str, Any]:
+    """Return what Snakemake says of a job in a comment of its script: rule, threads, resources."""
+    match = re.search(r"^# properties = (\{.*\})$", jobscript, re.MULTILINE)
+    return json.loads(match[1]) if match else {}
+
+
+def job_values(lane: Lane, properties: dict[str, Any], here: Path, name: str) -> dict[str, Any]:
+    """Return the values of a template's variables for one job, those of cryoSPARC and of RELION."""
+    resources = properties.get("resources", {})
+    ranks = int(resources.get("tasks", 1))
+    cores = max(int(properties.get("threads", 1)), ranks)
+    gres = re.findall(r"gpu:(?:\w+:)?(\d+)", str(resources.get("gres", "")))
+    gpus = int(resources.get("gpu", 0)) or sum(map(int, gres))
+    command = f"bash {shlex.quote(str(here / f'{name}.run.sh'))}"
+    log = here / f"{name}.log"
+    dedicated = max(1, int(lane.variables.get("dedicated", 1) or 1))
+    return {
+        "run_cmd": command, "num_cpu": cores, "num_gpu": gpus, "ram_gb": int(resources.get("mem_mb", 4000)) / 1000,
+        "job_dir_abs": str(here), "project_dir_abs": os.getcwd(), "job_log_path_abs": str(log), "run_args": "",
+        "project_uid": Path.cwd().name, "job_uid": name, "job_creator": getpass.getuser(),
+        "cryosparc_username": getpass.getuser(), "job_type": properties.get("rule", "job"),
+        "script_path_abs": str(here / f"{name}.sh"), "runtime": int(resources.get("runtime", 60)),
+        "mem_mb": int(resources.get("mem_mb", 4000)),
+        "command": command, "name": properties.get("rule", "job"), "errfile": str(log), "outfile": str(log),
+        "mpinodes": ranks, "threads": max(1, cores // ranks), "cores": cores, "nodes": -(-cores // dedicated),
+        **lane.variables,
+    }
+
+
+def fill(lane: Lane, text: str, values: dict[str, Any]) -> str:
+    """Return a template of the lane with its variables filled in."""
+    return (cryosparc_lane if lane.kind == "cryosparc" else relion_template).render(text, values)
+
+
+def _run_script(here: Path, name: str, lane: Lane) -> str:
+    launcher = f"export CRYOSNAKE_MPI_LAUNCHER={shlex.quote(lane.launcher)}\n" if lane.launcher else ""
+    base = shlex.quote(str(here / name))
+    return (f"#!/bin/bash\n{launcher}bash {base}.job.sh\ncode=$?\necho $code > {base}.exit.tmp && mv {base}.exit.tmp "
+            f"{base}.exit\nexit $code\n")
+
+
+def _with_script(lane: Lane, command: str, script: Path) -> str:
+    return command if lane.kind == "cryosparc" else f"{command} {shlex.quote(str(script))}"
+
+
+def _for_job(lane: Lane, command: str, number: str) -> str:
+    if lane.kind == "cryosparc":
+        return cryosparc_lane.render(command, {"cluster_job_id": number, **lane.variables})
+    return command.replace("{id}", shlex.quote(number))
+
+
+def _shell(lane: Lane, command: str, values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    if lane.send:
+        command = cryosparc_lane.render(lane.send, {**values, "command": command})
+    return subprocess.run(command, shell=True, capture_output=True, text=True)
+
+
+def _in_queue(lane: Lane, number: str) -> bool:
+    """Whether the scheduler still lists a job; one that does not answer is believed to have it."""
+    answer = _shell(lane, _for_job(lane, lane.status, number), {"cluster_job_id": number})
+    text = answer.stdout + answer.stderr
+    if re.search(r"unknown|invalid job|not found|do(es)? not exist|has finished", text, re.IGNORECASE):
+        return False
+    short = re.escape(number.split(".")[0])
+    lines = [line for line in answer.stdout.splitlines() if re.search(rf"(?<!\d){short}(?!\d)", line)]
+    return bool(answer.returncode) or any(not re.search(r"\b(EXIT|DONE|CANCELLED|FAILED|COMPLETED|TIMEOUT)\b", line)
+                                          for line in lines)
+
+
+def _reason(name: str) -> str:
+    """Return why a job that left the queue without a word ended, and what to do, on two lines."""
+    log = _text(RECORDS / f"{name}.log")
+    last = " ".join(log.split("\n")[-3:])[-400:]
+    if re.search(r"memory limit|oom|out of memory", log, re.IGNORECASE):
+        return f"out of memory ({last})\neach retry asks for more memory; to start with more: --set-resources"
+    if re.search(r"time limit|walltime", log, re.IGNORECASE):
+        return f"over its time limit ({last})\neach retry asks for more time; to start with more: --set-resources"
+    return (f"it left the queue without an exit code{f' ({last})' if last else ''}: cancelled, or killed by the "
+            "scheduler for its memory, its time or its node\nthe same snakemake command goes on with it")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def main(words: list[str]) -> int:
+    """`python -m cryosnake.cluster.submit ACTION PROFILE_FOLDER ARGUMENT…`; the action is submit, status or cancel."""
+    action, folder, *rest = words
+    try:
+        if action == "cancel":
+            cancel(Path(folder), rest)
+        else:
+            print(submit(Path(folder), Path(rest[-1])) if action == "submit" else status(Path(folder), rest[-1]))
+    except CryosnakeError as error:
+        print(f"cryosnake: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,68 @@
+"""Jobs in SLURM's queue that wait for something that will not come: told while the run goes on.
+
+SLURM accepts a job that no partition can run and lets it wait for ever; Snakemake waits with it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+
+PERIOD = 300.0  # seconds between looks
+# Reasons of squeue (%r) that only a change of the job or of the cluster ends; limits of users pass by themselves
+HOPELESS = {
+    "PartitionConfig": "its partition has no node that is large enough",
+    "PartitionNodeLimit": "it asks for more nodes than its partition gives one job",
+    "PartitionTimeLimit": "it asks for more time than its partition gives one job",
+    "PartitionDown": "its partition is down",
+    "PartitionInactive": "its partition is switched off",
+    "BadConstraints": "no node has what it asks for",
+    "AccountNotAllowed": "its account may not use the partition",
+    "InvalidAccount": "its account is not known",
+    "InvalidQOS": "its quality of service is not known",
+    "QOSMaxMemoryPerJob": "it asks for more memory than its quality of service gives one job",
+    "QOSMaxWallDurationPerJobLimit": "it asks for more time than its quality of service gives one job",
+    "JobHeldAdmin": "an administrator holds it",
+    "JobHeldUser": "it is held (scontrol release)",
+    "ReqNodeNotAvail": "the nodes it needs are down or reserved",
+}
+
+
+def watch() -> None:
+    """Look at the queue now and then, in a thread that ends with the process."""
+    def look_on() -> None:
+        told: set[str] = set()
+        while not stop.wait(PERIOD):
+            for line in hopeless_jobs(_queue()):
+                if line not in told:
+                    told.add(line)
+                    print(line, file=sys.stderr)
+
+    stop = threading.Event()
+    threading.Thread(target=look_on, name="queue", daemon=True).start()
+
+
+def hopeless_jobs(queue: str) -> list[str]:
+    """Return a sentence about each job that can't start, from the lines `job|reason|comment` of squeue.
+
+    The comment is what Snakemake's executor gave the job: `rule_motion_wildcards_0001`.
+    """
+    found = []
+    for line in queue.splitlines():
+        number, reason, comment = (*line.split("|"), "", "")[:3]
+        why = HOPELESS.get(re.split(r"[,\s(]", reason.strip("()"))[0])
+        if why and comment.startswith("rule_"):
+            rule = comment.removeprefix("rule_").partition("_wildcards_")[0]
+            found.append(f"{rule}: cluster job {number} waits and can't start: {why} ({reason}). `scontrol show job "
+                         f"{number}` says what it asks for; scancel {number} and ask for less (docs/cluster.md)")
+    return found
+
+
+def _queue() -> str:
+    try:
+        return subprocess.run(["squeue", "--me", "-h", "-t", "PD", "-o", "%i|%r|%k"], capture_output=True, text=True,
+                              timeout=60).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
