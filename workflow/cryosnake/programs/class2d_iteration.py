@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class2d_batches import WHOLE_AT_END, batch_rows, batch_sizes, step_size, updates_until
 from cryosnake.programs.class2d_model import Classification, Settings2D, best_resolution, next_size, plane_grid
 from cryosnake.programs.particles import Particles
+from cryosnake.programs.refine_drawn import expect_drawn
 from cryosnake.programs.refine_estep import Gathered, Pass, all_threads, expect, thread_sums, update_statistics
 from cryosnake.programs.refine_limit import seen_to, shell_of
 from cryosnake.programs.refine_model import image_mask
@@ -133,29 +133,15 @@ def search_plan(particles: Particles, model: Classification, settings: Settings2
 def _expect_seeds(particles: Particles, rows: np.ndarray, model: Classification, references: ClassReferences,
                   plan: Pass, report: Report) -> Gathered:
     """Run the expectation step with each particle in the class that it was drawn for, class by class."""
-    grid, state, old = references.grid, model.state, model.statistics
-    seeds = state.klass[rows].copy()
-    radius, done = plan.size // 2, 0
-    sums = thread_sums(empty_class_sums(grid.classes, radius).shape, references.transforms)
-    whole = Gathered(sums, np.zeros_like(old.noise), np.bincount(particles.optics[rows], minlength=len(old.noise)),
-                     np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows)), 0.0, np.zeros_like(old.direction))
-    alone = PlaneGrid(1, grid.psi_count, grid.perturbation, grid.children)
-    for k in np.unique(seeds):
-        members = np.flatnonzero(seeds == k)
-        own = Statistics(old.noise, old.scale, old.norm_average, old.offset_sigma, np.ones(1))
-        part = expect(particles, rows[members], state, own, ClassReferences(references.transforms[k : k + 1], alone),
-                      plan, np.zeros(alone.size, np.float32), sums[:, k : k + 1], partial(_report_after, report, done))
-        state.klass[rows[members]] = k
-        whole.noise += part.noise
-        whole.offset_power += part.offset_power
-        whole.direction[k] = part.direction.sum()
-        whole.cross[members], whole.power[members], whole.residual[members] = part.cross, part.power, part.residual
-        done += len(members)
-    return whole
+    grid, state = references.grid, model.state
+    sums = thread_sums(empty_class_sums(grid.classes, plan.size // 2).shape, references.transforms)
+    one = PlaneGrid(1, grid.psi_count, grid.perturbation, grid.children)
 
+    def alone(number: int) -> ClassReferences:
+        return ClassReferences(references.transforms[number : number + 1], one)
 
-def _report_after(report: Report, done: int, more: int) -> None:
-    report(done + more)
+    return expect_drawn(particles, rows, state.klass[rows].copy(), state, model.statistics, alone,
+                        np.zeros(one.size, np.float32), plan, sums, report)
 
 
 def _new_statistics(particles: Particles, rows: np.ndarray, gathered: Gathered, model: Classification, step: float,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from cryosnake.numerics.refine.fixed_poses import classify_at_poses
 from cryosnake.numerics.refine.references import MapReference
 from cryosnake.programs.device_images import image_blocks
 from cryosnake.programs.particles import Particles
+from cryosnake.programs.refine_drawn import expect_drawn
 from cryosnake.programs.refine_estep import (
     BLOCK,
     Gathered,
@@ -73,35 +73,15 @@ def _drawn(particles: Particles, rows: np.ndarray, state: Assignments, statistic
            plan: Pass, seeds: np.ndarray, sums: Array, report: Report) -> Gathered:
     """Search each class's own particles with its map alone: no dearer than one class."""
     classes = len(reference.transforms)
-    grid = replace(reference.grid, classes=1)
-    share = statistics.direction.reshape(classes, -1).sum(0)
-    prior = np.zeros(0, np.float32)
+    grid, prior = replace(reference.grid, classes=1), np.zeros(0, np.float32)
     if plan.sigma == 0:
+        share = statistics.direction.reshape(classes, -1).sum(0)
         prior = np.repeat(log_shares(share), grid.psi_count).astype(np.float32)
-    own = replace(statistics, direction=share)
-    total = empty_gathered(particles, rows, statistics, sums)
-    direction = total.direction.reshape(classes, -1)
-    done = 0
-    for number in range(classes):
-        members = np.flatnonzero(seeds[rows] == number)
-        alone = replace(reference, transforms=reference.transforms[number : number + 1], grid=grid)
-        part = expect(particles, rows[members], state, own, alone, plan, prior, sums[:, number : number + 1],
-                      partial(_report_after, report, done))
-        state.klass[rows[members]] = number
-        done += len(members)
-        direction[number] += part.direction
-        _add(total, part, members)
-    return total
 
+    def alone(number: int) -> MapReference:
+        return replace(reference, transforms=reference.transforms[number : number + 1], grid=grid)
 
-def _report_after(report: Report, before: int, count: int) -> None:
-    report(before + count)
-
-
-def _add(total: Gathered, part: Gathered, where: np.ndarray) -> None:
-    total.noise += part.noise
-    total.cross[where], total.power[where], total.residual[where] = part.cross, part.power, part.residual
-    total.offset_power += part.offset_power
+    return expect_drawn(particles, rows, seeds[rows], state, statistics, alone, prior, plan, sums, report)
 
 
 def _at_poses(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics, transforms: Array,
