@@ -19,6 +19,7 @@ TOPICS = (
     "flowchart",
     "micrographs",
     "pipeline_file",
+    "trash",
 )
 
 

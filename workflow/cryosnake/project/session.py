@@ -76,8 +76,12 @@ def environment(workflow: Any) -> str:
 
 
 def _claim() -> None:
+    from cryosnake.project.clean_up_lock import clean_up_owner
     from cryosnake.project.snakemake_lock import claim_run
 
+    owner = clean_up_owner()
+    if owner:
+        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has ended")
     message = claim_run()
     if message:
         print(message, file=sys.stderr)

@@ -1,0 +1,21 @@
+"""Jobs marked as final: results that nothing here deletes or cleans, and whose ancestors are kept with them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FINAL_FILE = ".cryosnake_final"
+
+
+def is_final(job_dir: str | os.PathLike[str]) -> bool:
+    """Say whether a job directory is marked as final."""
+    return Path(job_dir, FINAL_FILE).exists()
+
+
+def set_final(job_dir: str | os.PathLike[str], final: bool = True) -> None:
+    """Mark a job directory as final, or take the mark away."""
+    if final:
+        Path(job_dir, FINAL_FILE).touch()
+    else:
+        Path(job_dir, FINAL_FILE).unlink(missing_ok=True)
