@@ -20,6 +20,7 @@ TOPICS = (
     "micrographs",
     "pipeline_file",
     "trash",
+    "cleaning",
 )
 
 
