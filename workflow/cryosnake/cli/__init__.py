@@ -21,6 +21,7 @@ TOPICS = (
     "pipeline_file",
     "trash",
     "cleaning",
+    "cleanup",
 )
 
 

@@ -25,6 +25,8 @@ def register(commands: Commands) -> None:
     clean.set_defaults(function=_clean)
     unclean = commands.add_parser("unclean", help="bring cleaned files back from the Trash")
     unclean.add_argument("jobs", nargs="+", metavar="JOB")
+    unclean.add_argument("--recompute", action="store_true",
+                         help="what is no longer in the Trash is made again by the next `snakemake`")
     unclean.set_defaults(function=_unclean)
 
 
@@ -64,6 +66,7 @@ def _clean(arguments: Arguments) -> int:
 
 def _unclean(arguments: Arguments) -> int:
     from cryosnake.project.clean_up_lock import cleaning_up
+    from cryosnake.project.cleaned_files import set_wanted
     from cryosnake.project.cleaning import unclean
     from cryosnake.project.delete import current_pipeline
     from cryosnake.project.named_job import named_job
@@ -73,8 +76,14 @@ def _unclean(arguments: Arguments) -> int:
         name = named_job(current_pipeline(), job)
         with cleaning_up():
             gone = unclean(name)
+        if gone and arguments.recompute:
+            set_wanted(name.rstrip("/"), True)
+            print(f"{name.rstrip('/')}: {len(gone)} files will be made again by the next `snakemake`")
+            continue
         incomplete = incomplete or bool(gone)
-        told = (f"{len(gone)} files are no longer in the Trash, such as {gone[0]}; when a job needs them, "
-                "`snakemake` makes them again" if gone else "all files are back")
+        told = "all files are back"
+        if gone:
+            told = (f"{len(gone)} files are no longer in the Trash, such as {gone[0]}; --recompute lets the next "
+                    "`snakemake` make them again, as it does when a job needs them")
         print(f"{name.rstrip('/')}: {told}")
     return int(incomplete)

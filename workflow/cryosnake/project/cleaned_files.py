@@ -7,14 +7,17 @@ looks older than it.
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryosnake.pipeline.model import STATUS_OF_LABEL, Status
 
 RECORD = ".cryosnake_cleaned.tsv"
+WANTED = ".cryosnake_wanted"
 _STATUS = "#status"
 
 
@@ -69,21 +72,62 @@ def record_cleaned(job: str, files: Iterable[str], status: Status | None = None)
     _write(job, Cleaned(found, known.status or status))
 
 
-def forget_present(job: str, *, times: bool = False) -> None:
-    """Take files that are in place again out of a job's table.
+def forget_present(job: str) -> None:
+    """Take files that are in place again out of a job's table."""
+    with _alone(job):
+        known = read_cleaned(job)
+        _keep(job, known, {path for path in known.files if not os.path.lexists(f"{job}/{path}")})
 
-    Parameters
-    ----------
-    job
-        The job directory.
-    times
-        Give them their former times: they were made again, and are what they were.
+
+def made_again(job: str, files: Collection[str]) -> None:
+    """Take files, relative to a job directory, that were made again from what they were made from out of its table.
+
+    Those of the same size get their former times back. Other batches of the job may be at work, on other files.
     """
-    known = read_cleaned(job)
-    present = [file for file in known.files.values() if os.path.lexists(f"{job}/{file.path}")]
-    for file in present if times else ():
-        os.utime(f"{job}/{file.path}", ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=False)
-    _keep(job, known, known.files.keys() - {file.path for file in present})
+    if not os.path.exists(f"{job}/{RECORD}"):
+        return
+    with _alone(job):
+        known = read_cleaned(job)
+        present = {path for path in files if path in known.files and os.path.lexists(f"{job}/{path}")}
+        for path in present:
+            if os.lstat(f"{job}/{path}").st_size == known.files[path].size:
+                os.utime(f"{job}/{path}", ns=(known.files[path].mtime_ns,) * 2, follow_symlinks=False)
+        _keep(job, known, known.files.keys() - present)
+
+
+def forget_clearing(job: str) -> None:
+    """Note that the results of a job that was cleared are there again."""
+    with _alone(job):
+        known = read_cleaned(job)
+        if known.status is not None:
+            _write(job, Cleaned(known.files))
+
+
+def forget_all(job: str) -> None:
+    """Drop a job's table: the job was run anew, on other input."""
+    Path(job, RECORD).unlink(missing_ok=True)
+
+
+def is_wanted(job: str) -> bool:
+    """Say whether somebody asked for what was cleaned from a job to be made again."""
+    return os.path.exists(f"{job}/{WANTED}")
+
+
+def set_wanted(job: str, wanted: bool) -> None:
+    """Ask that the next run of Snakemake makes again what was cleaned from a job, or take that back."""
+    if wanted:
+        Path(job, WANTED).touch()
+    else:
+        Path(job, WANTED).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(job: str) -> Iterator[None]:
+    """Let one process at a time change a job's table: its batches end side by side."""
+    with open(f"{job}/{RECORD}.lock", "w") as file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _keep(job: str, known: Cleaned, paths: Collection[str]) -> None:
