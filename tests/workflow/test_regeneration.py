@@ -17,8 +17,8 @@ from cryosnake.pipeline.model import Status
 from small_project import CONFIG, simulate, snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
-CLASSES = ("  {name}:   {{type: class2d, particles: particles, classes: {count}, iterations: 2, particle_diameter: 150, "
-           "method: em}}\n")
+CLASSES = ("  {name}:   {{type: class2d, particles: particles, classes: {count}, iterations: 2, "
+           "particle_diameter: 150, method: em}}\n")
 CHOSEN = "  {name}:    {{type: select, particles: classes, model: classes, classes: [{number}]}}\n"
 RAN = re.compile(r"^(?:Job \d+: )?(\w+) \(\S+/job\d+\)(?:, (batch (\S+)|all batches))?\s*$", re.MULTILINE)
 

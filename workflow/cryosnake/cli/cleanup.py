@@ -112,8 +112,7 @@ def _show(arguments: argparse.Namespace, config: dict[str, Any], pipeline: Any, 
         arguments.html.write_text(cleanup_page(shown))
     print(json.dumps(shown, indent=1) if arguments.json else "\n".join(preview_text(shown)))
     if not arguments.apply and not arguments.json:
-        print("\nnothing was done; " + ("--apply moves these to the Trash" if plan.actions else "nothing that is ticked "
-                                       "would go"))
+        print("\nnothing was done; " + ("--apply moves these to the Trash" if plan.actions else "nothing is ticked"))
 
 
 def _print_advice(pipeline: Any, facts: list[Any]) -> None:

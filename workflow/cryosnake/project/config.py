@@ -92,8 +92,8 @@ def parse_workspaces(raw: Any, jobs: Collection[str]) -> dict[str, tuple[str, ..
         members = check_value(f"workspaces.{name}", list[str], listed, ConfigError)
         for job in members:
             if "/" not in job and job not in jobs:
-                raise ConfigError(f"workspaces.{name}", f"there is no job called {job!r}{nearest(job, jobs)}; list jobs "
-                                  "of this config, or directories such as Class2D/job012")
+                raise ConfigError(f"workspaces.{name}", f"there is no job called {job!r}{nearest(job, jobs)}; list "
+                                  "jobs of this config, or directories such as Class2D/job012")
         found[str(name)] = tuple(members)
     return found
 

@@ -1,4 +1,4 @@
-"""How long jobs took, from what they recorded: run.out of jobs that work by batches, note.txt and the exit file else."""
+"""How long jobs took, by what they recorded: run.out where they work by batches, else note.txt and exit file."""
 
 from __future__ import annotations
 
