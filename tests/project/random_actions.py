@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ class Actions(RuleBasedStateMachine):
     """The project in a temporary folder, and the model beside it."""
 
     relion_every = 0
-    done: Counter[str] = Counter()
+    done: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
@@ -273,7 +274,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=int, default=200)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--relion-every", type=int, default=0, help="let relion_pipeliner read each so many-th end state")
+    parser.add_argument("--relion-every", type=int, default=0, help="RELION reads each so many-th end")
     given = parser.parse_args()
     counts = run_sequences(given.sequences, given.steps, relion_every=given.relion_every, derandomize=False)
     print(", ".join(f"{name}: {count}" for name, count in sorted(counts.items())))
