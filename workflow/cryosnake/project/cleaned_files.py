@@ -124,10 +124,13 @@ def set_wanted(job: str, wanted: bool) -> None:
 @contextmanager
 def _alone(job: str) -> Iterator[None]:
     """Let one process at a time change a job's table: its batches end side by side."""
-    with open(f"{job}/{RECORD}.lock", "w") as file:
+    directory = os.open(job, os.O_RDONLY)
+    try:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(directory, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(directory)
 
 
 def _keep(job: str, known: Cleaned, paths: Collection[str]) -> None:
