@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
+import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from cryosnake.pipeline.edit import set_alias
 from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
 from cryosnake.pipeline.lock import rebuild_pipeline, update_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.project import trash
+from cryosnake.project import session, snakemake_lock, trash
 from cryosnake.project.clean_up_lock import clean_up_owner, cleaning_up
 from cryosnake.project.delete import DELETED_FILE, current_pipeline, delete_jobs, finish_deletions, plan_deletion
 from cryosnake.project.final_marks import set_final
@@ -316,3 +319,26 @@ def test_emptying_a_trash_that_is_a_link_keeps_the_link(project, tmp_path_factor
         empty_trash()
     assert Path("Trash").is_symlink()
     assert not list(elsewhere.iterdir())
+
+
+def test_a_pipeline_that_relion_holds_stops_everything(project, monkeypatch) -> None:
+    monkeypatch.setattr("cryosnake.project.delete.update_pipeline", partial(update_pipeline, timeout=0.1))
+    before = tree()
+    os.mkdir(".relion_lock")
+    with pytest.raises(CryosnakeError, match=r"by RELION or another program .* remove it with `rm -r"):
+        delete("6")
+    os.rmdir(".relion_lock")
+    assert tree() == before
+
+
+def test_neither_snakemake_nor_a_clean_up_starts_while_the_other_works(project) -> None:
+    parent = os.getppid()
+    Path(".cryosnake").mkdir()
+    claim = {"host": socket.gethostname(), "pid": parent, "start": snakemake_lock._start_time(parent)}
+    snakemake_lock.CLAIM.write_text(json.dumps(claim))
+    with pytest.raises(CryosnakeError, match=rf"Snakemake works in this project \(process {parent}"):
+        delete("6")
+    snakemake_lock.CLAIM.unlink()
+    with cleaning_up(), pytest.raises(CryosnakeError, match="somebody deletes or cleans in this project"):
+        session._claim()
+    session._claim()
