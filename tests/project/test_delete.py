@@ -331,6 +331,20 @@ def test_a_pipeline_that_relion_holds_stops_everything(project, monkeypatch) -> 
     assert tree() == before
 
 
+def test_an_archived_project_stays_as_it_is(project, capsys) -> None:
+    assert main(["archive"]) == 0
+    before = tree()
+    assert main(["delete", "6"]) == 1
+    assert main(["clean", "2", "--harsh"]) == 1
+    with pytest.raises(CryosnakeError, match="this project is archived"):
+        session._claim()
+    assert tree() == before
+    os.symlink("/nowhere/at/all", "Raw")
+    assert main(["unarchive"]) == 0
+    assert "Raw is a link that leads nowhere" in capsys.readouterr().out
+    assert main(["delete", "6"]) == 0
+
+
 def test_neither_snakemake_nor_a_clean_up_starts_while_the_other_works(project) -> None:
     parent = os.getppid()
     Path(".cryosnake").mkdir()

@@ -22,6 +22,7 @@ TOPICS = (
     "trash",
     "cleaning",
     "cleanup",
+    "archive",
 )
 
 

@@ -111,6 +111,10 @@ def _show(arguments: argparse.Namespace, config: dict[str, Any], pipeline: Any, 
 
         arguments.html.write_text(cleanup_page(shown))
     print(json.dumps(shown, indent=1) if arguments.json else "\n".join(preview_text(shown)))
+    jobs = config.get("jobs") or {}
+    listed = [name for name in plan.names("delete") if pipeline.processes[name].short_alias in jobs]
+    if listed and not arguments.json:
+        print(f"\n! still in config.yaml, and made anew by the next `snakemake`: {', '.join(listed)}")
     if not arguments.apply and not arguments.json:
         print("\nnothing was done; " + ("--apply moves these to the Trash" if plan.actions else "nothing is ticked"))
 

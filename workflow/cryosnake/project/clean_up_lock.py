@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.project.archive import refuse_archived
 from cryosnake.project.snakemake_lock import running_claim
 
 LOCK = Path(".cryosnake", "clean_up.lock")
@@ -29,8 +30,10 @@ def cleaning_up() -> Iterator[None]:
     Raises
     ------
     CryosnakeError
-        While Snakemake works in the project, or somebody else deletes or cleans; the message names who.
+        While Snakemake works in the project, or somebody else deletes or cleans (the message names who), and in an
+        archived project.
     """
+    refuse_archived()
     try:
         LOCK.parent.mkdir(exist_ok=True)
         file = open(LOCK, "a+")
