@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 from functools import partial
 from pathlib import Path
@@ -107,6 +108,16 @@ def test_deletions_one_by_one_come_back_in_any_order(project) -> None:
     assert (tree(), facts(current_pipeline())) == (before, pipeline)
 
 
+def test_nodes_that_nobody_made_or_reads_any_more_go_along(project) -> None:
+    delete("6")
+    delete("5")
+    bring_back("6")
+    assert "Class3D/job005/run_it025_data.star" in current_pipeline().nodes  # its input, whose job is in the Trash
+    delete("6")
+    assert "Class3D/job005/run_it025_data.star" not in current_pipeline().nodes
+    assert "ref.mrc" in current_pipeline().nodes
+
+
 def test_what_is_final_or_at_work_stays(project) -> None:
     before = tree()
     set_final("Refine3D/job006")
@@ -123,6 +134,14 @@ def test_what_is_final_or_at_work_stays(project) -> None:
     assert tree() == before
     with pytest.raises(CryosnakeError, match=r"no job 'clases'; did you mean 'classes'\?"):
         delete("clases")
+
+
+def test_a_job_whose_directory_is_gone_can_be_deleted(project) -> None:
+    shutil.rmtree("Class3D/job005")
+    before = facts(current_pipeline())
+    assert delete("5") == ("Class3D/job005/", "Refine3D/job006/")
+    bring_back("6")
+    assert facts(current_pipeline()) == before
 
 
 def test_an_alias_of_two_jobs_is_not_guessed(project) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.edit import remove_processes
+from cryosnake.pipeline.edit import remove_nodes, remove_processes
 from cryosnake.pipeline.files import PIPELINE_FILE, pipeline_blocks, read_pipeline
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import remove_alias_link, write_node_markers
@@ -75,9 +75,10 @@ def delete_jobs(deletion: Deletion) -> Pipeline:
         if now.all != deletion.all:
             raise CryosnakeError("the project has changed meanwhile: the deletion would now take "
                                  f"{', '.join(now.all)}; look at it again")
+        Path(now.all[0]).mkdir(parents=True, exist_ok=True)  # somebody may have removed it by hand
         write_blocks(Path(now.all[0], DELETED_FILE), pipeline_blocks(deleted_part(pipeline, now.all)))
         aliases.extend(pipeline.processes[name].alias for name in now.all)
-        return remove_processes(pipeline, now.all)
+        return _without_orphans(remove_processes(pipeline, now.all), pipeline, now.all)
 
     aliases: list[str] = []
     pipeline = update_pipeline(Path(), remove)
@@ -96,6 +97,13 @@ def deleted_part(pipeline: Pipeline, names: Collection[str]) -> Pipeline:
     wanted = {node for node, _ in inputs} | {node for _, node in outputs}
     return Pipeline(pipeline.counter, {name: pipeline.processes[name] for name in names},
                     {name: node for name, node in pipeline.nodes.items() if name in wanted}, inputs, outputs)
+
+
+def _without_orphans(after: Pipeline, before: Pipeline, gone: Collection[str]) -> Pipeline:
+    """Drop nodes that only deleted jobs read, of jobs that were deleted earlier; files from outside stay."""
+    read = {node for name in gone for node in before.inputs.get(name, ())}
+    return remove_nodes(after, {node for node in read & after.nodes.keys() if job_number(node) is not None
+                                and node not in after.producers and not after.consumers[node]})
 
 
 def finish_deletions(pipeline: Pipeline) -> list[str]:
