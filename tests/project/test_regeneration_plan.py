@@ -15,12 +15,13 @@ from cryosnake.pipeline.model import Status
 from cryosnake.project import lookup
 from cryosnake.project.batches import batch_star
 from cryosnake.project.clean_up_lock import cleaning_up
-from cryosnake.project.cleaned_files import made_again, missing_files, read_cleaned, set_wanted
+from cryosnake.project.cleaned_files import made_again, missing_files, read_cleaned, record_cleaned, set_wanted
 from cryosnake.project.cleaning import clean, plan_cleaning, unclean
 from cryosnake.project.commit import commit
 from cryosnake.project.delete import current_pipeline
 from cryosnake.project.needed_data import read_needed
 from cryosnake.project.plan import Plan
+from cryosnake.running.made_again import end_whole
 
 MOTION, CTF = "MotionCorr/job002", "CtfFind/job003"
 BOTH = {1: "0001", 2: "0002"}
@@ -131,3 +132,19 @@ def test_what_is_wanted_is_a_target() -> None:
     set_wanted(CTF, True)
     wanted = [batch_star(CTF, "0001.again1"), batch_star(CTF, "0002.again1")]
     assert [file for file in lookup.targets(plan_of()) if "again" in file] == wanted
+
+
+def test_a_cleared_job_that_is_run_again_is_what_it_was() -> None:
+    job, output = Path("Class2D/job009"), "Class2D/job009/run_it002_data.star"
+    job.mkdir(parents=True)
+    Path("in.star").write_text("x")
+    os.utime("in.star", ns=(1, 1))
+    for newer, kept in ((False, True), (True, False)):
+        Path(output).write_text("first")
+        os.utime(output, ns=(10**9, 10**9))
+        record_cleaned(str(job), ["run_it002_data.star"], Status.SUCCEEDED)
+        os.utime("in.star", ns=(2 * 10**9 if newer else 1,) * 2)
+        Path(output).write_text("made again")
+        end_whole(job, {"particles": Path("in.star")}, [output])
+        assert (os.stat(output).st_mtime_ns == 10**9) == kept
+        assert not read_cleaned(str(job)).files

@@ -43,15 +43,16 @@ def restore_times(job_type: JobType, out: Path, same: Iterable[str]) -> None:
 def end_again(out: Path) -> None:
     """Settle the job after a batch of it was made again: it is as finished as it was, or complete once more."""
     job = str(out)
-    missing = missing_files(job)
-    if not data_files(f"{job}/", missing):
-        forget_present(job)
+    complete = not data_files(f"{job}/", missing_files(job))
+    if complete:
         forget_clearing(job)
         set_wanted(job, False)
     if read_cleaned(job).status is None:
         finish(out)
     else:
         set_job_status(job, Status.SCHEDULED)
+    if complete:
+        forget_present(job)
 
 
 def end_whole(out: Path, inputs: Mapping[str, Path], outputs: Iterable[str]) -> None:
@@ -64,12 +65,9 @@ def end_whole(out: Path, inputs: Mapping[str, Path], outputs: Iterable[str]) -> 
     times = [cleaned.files[path].mtime_ns for file in outputs
              if (path := file.removeprefix(f"{job}/")) in cleaned.files]
     newest = max((os.stat(path).st_mtime_ns for path in inputs.values()), default=0)
-    if cleaned.status is None or not times or newest > min(times):
-        forget_all(job)
-        return
-    for file in outputs:
-        known = cleaned.files.get(file.removeprefix(f"{job}/"))
-        if known is not None and os.path.exists(file):
-            os.utime(file, ns=(known.mtime_ns, known.mtime_ns))
-    forget_present(job)
-    forget_clearing(job)
+    if cleaned.status is not None and times and newest <= min(times):
+        for file in outputs:
+            known = cleaned.files.get(file.removeprefix(f"{job}/"))
+            if known is not None:
+                os.utime(file, ns=(known.mtime_ns, known.mtime_ns))
+    forget_all(job)
