@@ -96,6 +96,8 @@ def schema() -> dict[str, Any]:
             "microscope": {"type": "object", "additionalProperties": False,
                            "properties": {key: {} for key in MICROSCOPE_KEYS}},
             "batch_size": {"type": "integer", "minimum": 1, "default": 50},
+            "workspaces": {"type": "object", "description": "Named groups of jobs, for clean-up.",
+                           "additionalProperties": {"type": "array", "items": {"type": "string"}}},
             "jobs": {"type": "object", "additionalProperties": {
                 "oneOf": [_job_schema(job_type) for job_type in job_types().values()]}},
         },

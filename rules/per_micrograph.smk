@@ -13,7 +13,7 @@ for job in by_kind(per_micrograph=True):
         log:
             f"{job.path}/batches/{{batch}}.log",
         wildcard_constraints:
-            batch=r"\d\d\d\d+(\.r\d+)?",
+            batch=r"\d\d\d\d+(\.(r|again)\d+)?",
         localrule: job.config.type.resources.local
         conda:
             "../envs/cpu.yaml"

@@ -10,8 +10,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cryosnake.cli import main
+from cryosnake.io.mrc import read_images
 from cryosnake.io.star import read_star
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Status
@@ -30,6 +33,14 @@ def work(output: str) -> dict[str, int]:
         if int(count):
             done[job] = done.get(job, 0) + int(count)
     return done
+
+
+MESSAGE = re.compile(r"^(?:Job \d+: )?(\w+) \(\S+/job\d+\)(?:, (batch (\S+)|all batches))?\s*$", re.MULTILINE)
+
+
+def ran(output: str) -> set[str]:
+    """Return what a (dry) run did, as `motion 0001.again1` or `classes`; joins are left out."""
+    return {f"{name} {key}".strip() for name, what, key in MESSAGE.findall(output) if what != "all batches"}
 
 
 def files(project: Path) -> dict[str, tuple[int, int]]:
@@ -184,6 +195,61 @@ def test_after_a_kill_the_same_command_goes_on(finished, tmp_path, victim) -> No
     assert len(read_star(project / "Extract/job005/particles.star")["particles"]) == len(
         read_star(finished / "Extract/job005/particles.star")["particles"])
     assert "Nothing to be done" in snakemake(project), first + second
+
+
+def test_cleaned_data_come_back_when_they_are_needed_and_as_they_were(project, simulated, monkeypatch) -> None:
+    """Also a cleared classification, from which something else was made before."""
+    monkeypatch.chdir(project)
+    before = files(project)
+    rows = read_star("Extract/job005/particles.star")["particles"]
+    images = read_images(list(rows["rlnImageName"]))
+    clean_for_ever("--all", "--harsh")
+    assert not [name for name in files(project) if name.endswith((".mrcs", "_PS.mrc"))]
+    assert "Nothing to be done" in snakemake(project)
+
+    again = {f"{name} 000{batch}.again1" for name in ("motion", "particles") for batch in (1, 2, 3)}
+    add("  classes: {type: class2d, particles: particles, classes: 2, iterations: 2, particle_diameter: 150}")
+    add("  chosen: {type: select, particles: classes, model: classes, classes: [1]}")
+    assert ran(snakemake(project)) == again | {"classes", "chosen"}
+    now = read_star("Extract/job005/particles.star")["particles"]
+    assert list(now["rlnImageName"]) == list(rows["rlnImageName"])
+    difference = np.sqrt(np.mean((read_images(list(now["rlnImageName"])) - images) ** 2) / np.mean(images**2))
+    print(f"relative RMS difference of the images: {difference:.2g}")
+    assert difference < 1e-3
+    after = files(project)
+    products = [name for name in before if re.search(r"movie_\d+\.(mrc|mrcs|star)$", name)]
+    tables = [name for name in before if re.match(r"(MotionCorr|CtfFind|AutoPick|Extract)/", name) and re.search(
+        r"(batches/\d+|particles|micrographs|micrographs_ctf|/autopick)\.star$", name)]
+    assert len(products) > 30 and len(tables) > 15
+    assert {name: after[name] for name in products + tables} == {name: before[name] for name in products + tables}
+
+    clean_for_ever("classes", "--clear")
+    assert not list(Path("Class2D/job006").glob("run_it*"))
+    assert "Nothing to be done" in snakemake(project)
+    add("  others: {type: select, particles: classes, model: classes, classes: [2]}")
+    assert ran(snakemake(project)) == {"classes", "others"}
+    assert "Nothing to be done" in snakemake(project)
+    assert files(project)["Select/job007/particles.star"] == after["Select/job007/particles.star"]
+    assert {p.status for p in read_pipeline("default_pipeline.star").processes.values()} == {Status.SUCCEEDED}
+
+    clean_for_ever("--all", "--harsh")
+    shutil.copy2(sorted((simulated / "Movies").iterdir())[12], "Movies")
+    new = {f"{name} 0004" for name in ("movies", *STEPS[1:])}
+    grown = {name.replace("again1", "again2") for name in again} | {"classes", "chosen", "others"}
+    assert ran(snakemake(project, "--dry-run")) == new | grown
+    text = Path("config.yaml").read_text()
+    Path("config.yaml").write_text("\n".join(line for line in text.splitlines() if "class" not in line) + "\n")
+    assert ran(snakemake(project, "--dry-run")) == new
+
+
+def clean_for_ever(*words: str) -> None:
+    assert main(["clean", *words]) == 0
+    assert main(["empty-trash", "--yes"]) == 0
+
+
+def add(line: str) -> None:
+    with open("config.yaml", "a") as file:
+        file.write(f"{line}\n")
 
 
 def wait_for(path: Path, lines: int) -> None:

@@ -23,6 +23,10 @@ TOPICS = (
     "micrographs",
     "pipeline_file",
     "profile",
+    "trash",
+    "cleaning",
+    "cleanup",
+    "archive",
 )
 
 

@@ -26,9 +26,9 @@ JOB = JobType(
     inputs=(
         Slot("micrographs", (MICROGRAPHS,), "Micrographs, with CTF where there is one.", relion="star_mics"),
         Slot("coordinates", (COORDINATES,), "Coordinates; give coordinates or particles.", required=False,
-             relion="coords_suffix", relion_output="suffix"),
+             relion="coords_suffix", relion_output="suffix", images=False),
         Slot("particles", (PARTICLES,), "Particles to extract again.", required=False, relion="fndata_reextract",
-             relion_switch="do_reextract"),
+             relion_switch="do_reextract", images=False),
     ),
     outputs=(Output("particles", "particles.star", PARTICLES),),
     parameters=(
@@ -61,6 +61,6 @@ JOB = JobType(
     products=("{root}.mrcs",),
     table="particles",
     resources=Resources(threads=1, mem_mb=3000, runtime=60, gpu=True),
-    clean=CleanUp(gentle=("**/*_extract.star",), harsh=("**/",)),
+    clean=CleanUp(gentle=("**/*_extract.star",), harsh=("**/",), data=("**/*.mrcs",)),
     panels=("particles",),
 )

@@ -76,7 +76,8 @@ class Slot:
     """An input of a job type.
 
     `relion` is the variable in job.star that holds the file name; where RELION wants another output of the job that
-    fills the slot, `relion_output` names it. `relion_switch` is Yes when the slot is filled.
+    fills the slot, `relion_output` names it. `relion_switch` is Yes when the slot is filled. `images` says whether the
+    program opens the images that the file lists.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Slot:
     relion: str = ""
     relion_output: str = ""
     relion_switch: str = ""
+    images: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,15 @@ class Resources:
 
 @dataclass(frozen=True)
 class CleanUp:
-    """Glob patterns below the job directory that RELION's gentle and harsh clean-up remove, and intermediates."""
+    """Glob patterns below the job directory: what a gentle and a harsh clean-up take, and intermediate iterations.
+
+    `data` are those files that later jobs open: when they were cleaned and such a job is to run, they are made again.
+    """
 
     gentle: tuple[str, ...] = ()
     harsh: tuple[str, ...] = ()
     intermediate: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ JOB = JobType(
     products=("{root}.mrc", "{root}.star"),
     relion_options={"do_own_motioncor": "Yes"},
     resources=Resources(threads=2, mem_mb=8000, runtime=120, gpu=True),
-    clean=CleanUp(gentle=("*/*.log",), harsh=("*/",)),
+    clean=CleanUp(gentle=("*/*.log",), harsh=("*/",), data=("**/*.mrc",)),
     panels=("accumulated_motion",),
     references=(
         "Zheng et al., Nature Methods 14, 331 (2017): patches",

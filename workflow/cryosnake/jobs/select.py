@@ -22,8 +22,9 @@ JOB = JobType(
     "duplicates, or splits them. What is set is done, in this order.",
     inputs=(
         Slot("particles", (PARTICLES,), "Particles to choose from; give particles or micrographs.", required=False,
-             relion="fn_data"),
-        Slot("micrographs", (MICROGRAPHS,), "Micrographs to choose from.", required=False, relion="fn_mic"),
+             relion="fn_data", images=False),
+        Slot("micrographs", (MICROGRAPHS,), "Micrographs to choose from.", required=False, relion="fn_mic",
+             images=False),
         Slot("model", (MODEL,), "model.star of the classification, for the averages and scores of the classes.",
              required=False, relion="fn_model"),
     ),

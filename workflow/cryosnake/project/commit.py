@@ -19,6 +19,7 @@ from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.adapter import relion_options, with_job
 from cryosnake.project.batches import read_manifest, write_manifest
 from cryosnake.project.disk import BATCHES
+from cryosnake.project.needed_data import write_needed
 from cryosnake.project.plan import Plan, PlannedJob
 from cryosnake.project.record import JobRecord, write_record
 
@@ -41,6 +42,8 @@ def commit(plan: Plan) -> None:
                              "permissions of the folder, or copy the project to one that is yours") from error
     for job in plan.jobs.values():
         _complete_directory(plan, job, pipeline)
+        if job.needs:
+            write_needed(job.path, job.needs)
     write_node_markers(PROJECT, pipeline)
 
 

@@ -7,7 +7,7 @@ name and what to do.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from cryosnake.project.values import check_value, nearest
 
 MICROSCOPE_KEYS = ("voltage", "spherical_aberration", "amplitude_contrast", "pixel_size", "dose_per_frame",
                    "pre_exposure", "gain", "gain_rotation", "gain_flip", "defects", "mtf")
-TOP_KEYS = ("title", "microscope", "batch_size", "jobs")
+TOP_KEYS = ("title", "microscope", "batch_size", "workspaces", "jobs")
 JOB_KEYS = ("type", "at_least")
 
 
@@ -54,6 +54,7 @@ class Config:
     title: str
     batch_size: int
     jobs: Mapping[str, JobConfig] = field(default_factory=dict)
+    workspaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> jobs, for clean-up
 
 
 def parse_config(raw: Mapping[str, Any]) -> Config:
@@ -75,7 +76,26 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     _check_aliases(drafts)
     for job in drafts.values():
         _check_connections(job, drafts)
-    return Config(str(raw.get("title", "")), batch_size, {name: drafts[name] for name in _order(drafts)})
+    return Config(str(raw.get("title", "")), batch_size, {name: drafts[name] for name in _order(drafts)},
+                  parse_workspaces(raw.get("workspaces"), drafts))
+
+
+def parse_workspaces(raw: Any, jobs: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return the workspaces of a config: named groups of its jobs, or of directories of any jobs of the project."""
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        raise ConfigError("workspaces", "must be names with lists of jobs, as in {first: [motion, ctf]}, not "
+                          f"{raw!r}")
+    found = {}
+    for name, listed in raw.items():
+        members = check_value(f"workspaces.{name}", list[str], listed, ConfigError)
+        for job in members:
+            if "/" not in job and job not in jobs:
+                raise ConfigError(f"workspaces.{name}", f"there is no job called {job!r}{nearest(job, jobs)}; list "
+                                  "jobs of this config, or directories such as Class2D/job012")
+        found[str(name)] = tuple(members)
+    return found
 
 
 class ConfigError(CryosnakeError):

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from typing import Any
 
 from cryosnake.project.batches import batch_number, batch_star
+from cryosnake.project.cleaned_files import is_wanted
 from cryosnake.project.plan import PER_MICROGRAPH, Plan, PlannedJob
 
 
 def targets(plan: Plan) -> list[str]:
     """Return every file that the config asks for: the outputs of all jobs that do not wait for more data."""
-    return [job.file(output) for job in plan.jobs.values() if not job.held for output in job.outputs()]
+    return [file for job in plan.jobs.values() if not job.held for file in _asked(job)]
+
+
+def _asked(job: PlannedJob) -> list[str]:
+    """Return what is asked for of a job: all its outputs, but those that were cleared and that nothing needs."""
+    files = [job.file(output) for output in job.outputs()]
+    if job.cleared:
+        files = [file for file in files if os.path.exists(file)]
+    return files + (data_again(job) if is_wanted(job.path) else [])
 
 
 def batch_inputs(plan: Plan, path: str, key: str) -> list[str]:
     """Return the input files of one batch of a per-micrograph job."""
     job = plan.at(path)
-    return [batch_input(plan, job, slot, key) for slot in job.inputs]
+    return [batch_input(plan, job, slot, key) for slot in job.inputs] + list(job.needs.get(key, ()))
 
 
 def batch_input(plan: Plan, job: PlannedJob, slot: str, key: str) -> str:
@@ -40,7 +50,13 @@ def batch_stars(plan: Plan, path: str) -> list[str]:
 
 def job_inputs(plan: Plan, path: str) -> list[str]:
     """Return the input files of a job that is not per micrograph."""
-    return [source.path for source in plan.at(path).inputs.values()]
+    job = plan.at(path)
+    return [source.path for source in job.inputs.values()] + list(job.needs.get("", ()))
+
+
+def data_again(job: PlannedJob) -> list[str]:
+    """Return the files that say that data which were cleaned from a per-micrograph job are there again."""
+    return [batch_star(job.path, key) for key in job.again.values()]
 
 
 def arguments(plan: Plan, path: str, key: str = "") -> str:

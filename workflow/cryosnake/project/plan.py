@@ -15,6 +15,7 @@ from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_
 from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project.batches import form_batches, read_manifest
+from cryosnake.project.cleaned_files import RECORD as CLEANED_RECORD
 from cryosnake.project.config import Config, ConfigError, Connection, JobConfig, fitting_output, is_made
 from cryosnake.project.disk import job_directories, job_number, job_path
 from cryosnake.project.movies import Arrivals, new_arrivals
@@ -23,6 +24,7 @@ from cryosnake.project.record import JobRecord, same_job
 from cryosnake.project.unfinished import batch_keys
 from cryosnake.project.waiting import particle_count
 
+NEEDED = ".cryosnake_needed.tsv"  # data that were made again for a job, which stay its inputs
 PER_MICROGRAPH = (MOVIES, MICROGRAPHS, COORDINATES)
 
 
@@ -51,6 +53,10 @@ class PlannedJob:
     batches: Mapping[int, str] = field(default_factory=dict)
     movies: Mapping[int, list[str]] = field(default_factory=dict)  # import jobs only
     held: str = ""  # why it waits
+    again: Mapping[int, str] = field(default_factory=dict)  # keys under which cleaned data would be made again
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # batch key, or "": data to be made again first
+    cleared: bool = False  # its results were cleared, and nothing needs them
+    at_rest: bool = False  # nothing to do, and made from what was cleared: Snakemake takes its files as they are
 
     @property
     def name(self) -> str:
@@ -128,7 +134,15 @@ def make_plan(config: Config) -> Plan:
         job = replace(job, stream=_stream(job, jobs), held=_held(job, jobs))
         jobs[job.name], arrivals = _with_batches(job, jobs, config.batch_size)
         waiting += arrivals.waiting
-    return Plan(jobs, tuple(waiting))
+    return Plan(_with_regeneration(jobs), tuple(waiting))
+
+
+def _with_regeneration(jobs: dict[str, PlannedJob]) -> dict[str, PlannedJob]:
+    if not any(os.path.exists(f"{job.path}/{name}") for job in jobs.values() for name in (CLEANED_RECORD, NEEDED)):
+        return jobs
+    from cryosnake.project.regeneration import with_regeneration
+
+    return with_regeneration(jobs)
 
 
 def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str, PlannedJob]) -> Source:

@@ -113,8 +113,14 @@ def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
 
 
 def _claim() -> None:
+    from cryosnake.project.archive import refuse_archived
+    from cryosnake.project.clean_up_lock import clean_up_owner
     from cryosnake.project.snakemake_lock import claim_run
 
+    refuse_archived()
+    owner = clean_up_owner()
+    if owner:
+        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has ended")
     message = claim_run()
     if message:
         print(message, file=sys.stderr)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from cryosnake.io.paths import product_root
 from cryosnake.jobs.model import JobType
 from cryosnake.project.batches import Finished, batch_key, batch_star, done_file, read_done, replaced, revisions
+from cryosnake.project.cleaned_files import missing_files
 from cryosnake.project.disk import files_below
 
 
@@ -15,6 +16,8 @@ def batch_keys(job: str, job_type: JobType, numbers: Iterable[int], *, fresh: bo
     """Return the key under which each batch is planned; `fresh` says that nothing of the job is on disk."""
     newest = {} if fresh else revisions(job)
     present = files_below(job) if newest and job_type.products else set()
+    if present or newest:
+        present |= {f"{job}/{path}" for path in missing_files(job)}  # cleaned: not lost, and made again when needed
     keys = {}
     for number in numbers:
         revision = newest.get(number, 0)

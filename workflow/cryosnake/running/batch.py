@@ -25,6 +25,7 @@ from cryosnake.project.disk import BATCHES
 from cryosnake.project.unfinished import product_files
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.batch_tables import BatchInput, read_input, write_output
+from cryosnake.running.made_again import AGAIN, refuse_loss, restore_times
 from cryosnake.running.progress import Progress
 from cryosnake.running.stamps import stamper
 
@@ -68,11 +69,18 @@ def run_batch(job_type: JobType, program: ModuleType, arguments: Arguments, prog
                 continue
             result = _one(program, row, batch.optics[row["rlnOpticsGroup"]], states, out, name)
             _count(tally, result)
+            before = earlier.get(name)
+            if before is not None and before.stamp == made_from and AGAIN in arguments.batch:
+                refuse_loss(out, before, result.state, result.reason)
+                if name in rows:
+                    continue  # its record and its rows stand
             if result.rows is not None:
                 rows[name] = result.rows
                 records.add_rows(name, result.rows)
             records.add(Finished(name, made_from, result.state, result.reason))
     progress(len(batch.rows), len(batch.rows), "")
+    now = read_done(str(out), number)
+    restore_times(job_type, out, [name for name, item in earlier.items() if now.get(name) == item])
     _report(job_type, arguments, tally, time.monotonic() - start)
     good = {name for name, item in read_done(str(out), number).items() if item.state == "ok"}
     _refuse_total_failure(out, number, batch, good, tally)

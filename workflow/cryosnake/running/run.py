@@ -20,7 +20,8 @@ from cryosnake.parallel.ranks import Ranks
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
-from cryosnake.running.nodes import check_outputs, declare_outputs, draw
+from cryosnake.running.made_again import AGAIN, end_again, end_whole
+from cryosnake.running.nodes import check_outputs, declare_outputs, draw, made_outputs
 from cryosnake.running.progress import JobProgress, Progress
 from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_ranks, together, told_of_others
 from cryosnake.running.resume import resume
@@ -66,6 +67,8 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ra
             join_batches(job_type, program, arguments)
         else:
             run_batch(job_type, program, arguments, progress)
+            if AGAIN in arguments.batch:
+                end_again(out)
         return
     resume(job_type, arguments.options, arguments.inputs, out)
     remove_leftovers(out)
@@ -76,4 +79,5 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ra
     check_outputs(job_type, arguments)
     declare_outputs(job_type, arguments)
     draw(job_type, arguments)
+    end_whole(out, arguments.inputs, [path for path, _ in made_outputs(job_type, arguments)])
     finish(out)

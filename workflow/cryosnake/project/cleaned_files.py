@@ -1,0 +1,151 @@
+"""What was cleaned from a job: a table in its directory, written before the first file moves.
+
+A file in the table that is not in place was cleaned, not lost: it makes no batch unfinished, it can come back from
+the Trash, and when a program has made it again it gets its former time back, so that nothing that was made from it
+looks older than it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryosnake.pipeline.model import STATUS_OF_LABEL, Status
+
+RECORD = ".cryosnake_cleaned.tsv"
+WANTED = ".cryosnake_wanted"
+_STATUS = "#status"
+
+
+@dataclass(frozen=True)
+class CleanedFile:
+    """One file below the job directory, with its size in bytes and its time in ns since the epoch."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was cleaned from a job; `status` is what it was before all its results were cleared, else None."""
+
+    files: dict[str, CleanedFile]
+    status: Status | None = None
+
+
+def read_cleaned(job: str) -> Cleaned:
+    """Return what was cleaned from a job ("Extract/job005"), nothing where there is no table."""
+    try:
+        lines = Path(job, RECORD).read_text().split("\n")[:-1]  # a killed program can leave a last line without its end
+    except FileNotFoundError:
+        return Cleaned({})
+    files, status = {}, None
+    for line in lines:
+        fields = line.split("\t")
+        if fields[0] == _STATUS:
+            status = STATUS_OF_LABEL.get(fields[1])
+        elif len(fields) == 3:
+            files[fields[0]] = CleanedFile(fields[0], int(fields[1]), int(fields[2]))
+    return Cleaned(files, status)
+
+
+def missing_files(job: str) -> set[str]:
+    """Return the files below a job directory that were cleaned and are not there, relative to it."""
+    return {path for path in read_cleaned(job).files if not os.path.lexists(f"{job}/{path}")}
+
+
+def record_cleaned(job: str, files: Iterable[str], status: Status | None = None) -> None:
+    """Add files to a job's table, with the sizes and times that they have now; on disk before it returns."""
+    known = read_cleaned(job)
+    found = dict(known.files)
+    for path in files:
+        try:
+            stat = os.lstat(f"{job}/{path}")
+        except FileNotFoundError:
+            continue
+        found[path] = CleanedFile(path, stat.st_size, stat.st_mtime_ns)
+    _write(job, Cleaned(found, known.status or status))
+
+
+def forget_present(job: str) -> None:
+    """Take files that are in place again out of a job's table."""
+    with _alone(job):
+        known = read_cleaned(job)
+        _keep(job, known, {path for path in known.files if not os.path.lexists(f"{job}/{path}")})
+
+
+def made_again(job: str, files: Collection[str]) -> None:
+    """Take files, relative to a job directory, that were made again from what they were made from out of its table.
+
+    Those of the same size get their former times back. Other batches of the job may be at work, on other files.
+    """
+    if not os.path.exists(f"{job}/{RECORD}"):
+        return
+    with _alone(job):
+        known = read_cleaned(job)
+        present = {path for path in files if path in known.files and os.path.lexists(f"{job}/{path}")}
+        for path in present:
+            if os.lstat(f"{job}/{path}").st_size == known.files[path].size:
+                os.utime(f"{job}/{path}", ns=(known.files[path].mtime_ns,) * 2, follow_symlinks=False)
+        _keep(job, known, known.files.keys() - present)
+
+
+def forget_clearing(job: str) -> None:
+    """Note that the results of a job that was cleared are there again."""
+    with _alone(job):
+        known = read_cleaned(job)
+        if known.status is not None:
+            _write(job, Cleaned(known.files))
+
+
+def forget_all(job: str) -> None:
+    """Drop a job's table: the job was run anew, on other input."""
+    Path(job, RECORD).unlink(missing_ok=True)
+
+
+def is_wanted(job: str) -> bool:
+    """Say whether somebody asked for what was cleaned from a job to be made again."""
+    return os.path.exists(f"{job}/{WANTED}")
+
+
+def set_wanted(job: str, wanted: bool) -> None:
+    """Ask that the next run of Snakemake makes again what was cleaned from a job, or take that back."""
+    if wanted:
+        Path(job, WANTED).touch()
+    else:
+        Path(job, WANTED).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(job: str) -> Iterator[None]:
+    """Let one process at a time change a job's table: its batches end side by side."""
+    directory = os.open(job, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
+def _keep(job: str, known: Cleaned, paths: Collection[str]) -> None:
+    if not paths:
+        Path(job, RECORD).unlink(missing_ok=True)
+    elif len(paths) < len(known.files):
+        _write(job, Cleaned({path: file for path, file in known.files.items() if path in paths}, known.status))
+
+
+def _write(job: str, cleaned: Cleaned) -> None:
+    temporary = Path(job, f"{RECORD}.{os.getpid()}.tmp")
+    with open(temporary, "w") as file:
+        if cleaned.status is not None:
+            file.write(f"{_STATUS}\t{cleaned.status.label}\n")
+        file.writelines(f"{item.path}\t{item.size}\t{item.mtime_ns}\n" for item in cleaned.files.values())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, Path(job, RECORD))

@@ -1,0 +1,34 @@
+"""Which data were made again for a job, as a table in its directory.
+
+They stay among its inputs: Snakemake takes a job whose list of inputs has changed for outdated.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryosnake.project.plan import NEEDED
+
+
+def read_needed(job: str) -> dict[str, tuple[str, ...]]:
+    """Return the files by batch key ("" for a job that takes its input whole)."""
+    found: dict[str, tuple[str, ...]] = {}
+    try:
+        lines = Path(job, NEEDED).read_text().splitlines()
+    except FileNotFoundError:
+        return found
+    for line in lines:
+        key, _, path = line.partition("\t")
+        found[key] = (*found.get(key, ()), path)
+    return found
+
+
+def write_needed(job: str, needed: Mapping[str, tuple[str, ...]]) -> None:
+    """Write the table, complete or not at all."""
+    if needed == read_needed(job):
+        return
+    temporary = Path(job, f"{NEEDED}.{os.getpid()}.tmp")
+    temporary.write_text("".join(f"{key}\t{path}\n" for key, paths in needed.items() for path in paths))
+    os.replace(temporary, Path(job, NEEDED))

@@ -1,0 +1,159 @@
+"""Moving files to `Trash/` and back. Nothing is removed here that is not complete at its new place.
+
+`Trash` may be a link to, or the mount point of, another disk: what cannot be renamed is copied under a temporary
+name, flushed, renamed, and only then removed from where it was. Every move can be repeated after a crash: what has
+moved already is not looked for. Links are moved as links and never followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+
+TRASH = "Trash"
+_NO_RENAME = (errno.EXDEV, errno.ENOTEMPTY, errno.EEXIST)
+
+
+def in_trash(path: str) -> str:
+    """Return where a file or directory of the project stands once it is in the Trash."""
+    return f"{TRASH}/{path}"
+
+
+def on_another_disk(path: str, other: str = TRASH) -> bool:
+    """Say whether a file or directory stands on another disk than the Trash (or than `other`)."""
+    _make_folder(other)
+    try:
+        return os.stat(other).st_dev != os.lstat(path).st_dev
+    except FileNotFoundError:
+        return False
+
+
+def move_files(files: Iterable[str], source: str, target: str) -> int:
+    """Move files, given relative to the folder `source`, to the same places below `target`; return their number.
+
+    A file that is not there (any more) is passed over; one that stands at the target already is replaced.
+
+    Raises
+    ------
+    CryosnakeError
+        When a file cannot be moved; those before it have moved, it and those after it have not.
+    """
+    made: set[str] = set()
+    moved = 0
+    for file in files:
+        start, end = f"{source}/{file}", f"{target}/{file}"
+        folder = os.path.dirname(end)
+        if folder not in made:
+            _make_folder(folder)
+            made.add(folder)
+        try:
+            _move_file(start, end)
+            moved += 1
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _explained(error, start, target) from error
+    return moved
+
+
+def move_tree(source: str, target: str) -> None:
+    """Move a directory, or what is left of it, to `target`, into a directory that stands there already.
+
+    Raises
+    ------
+    CryosnakeError
+        When something cannot be moved; the same call goes on from there.
+    """
+    if not os.path.lexists(source):
+        return
+    _make_folder(os.path.dirname(target))
+    if not os.path.lexists(target):
+        try:
+            os.rename(source, target)
+            return
+        except OSError as error:
+            if error.errno not in _NO_RENAME:
+                raise _explained(error, source, target) from error
+    files, folders = contents(source)
+    for folder in ["", *folders]:
+        _make_folder(os.path.join(target, folder) if folder else target)
+    move_files(files, source, target)
+    remove_empty_folders(source, folders)
+    try:
+        os.rmdir(source)
+    except OSError as error:
+        raise _explained(error, source, target) from error
+
+
+def contents(folder: str) -> tuple[list[str], list[str]]:
+    """Return the files (links included) and the folders below a folder, relative to it, each sorted."""
+    files: list[str] = []
+    folders: list[str] = []
+    for where, names, found in os.walk(folder):
+        below = os.path.relpath(where, folder)
+        prefix = "" if below == "." else f"{below}/"
+        links = [name for name in names if os.path.islink(f"{where}/{name}")]
+        files += [prefix + name for name in (*found, *links)]
+        folders += [prefix + name for name in names if name not in links]
+    return sorted(files), sorted(folders)
+
+
+def remove_empty_folders(folder: str, below: Iterable[str]) -> None:
+    """Remove those of the folders `below` (relative to `folder`) that are empty, the deepest first."""
+    for name in sorted(below, key=lambda name: name.count("/"), reverse=True):
+        try:
+            os.rmdir(f"{folder}/{name}")
+        except OSError:
+            continue
+
+
+def _move_file(start: str, end: str) -> None:
+    try:
+        os.rename(start, end)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy_then_remove(start, end)
+
+
+def _copy_then_remove(start: str, end: str) -> None:
+    """Move a file to another disk: complete and flushed there before it goes here; its times are kept."""
+    temporary = f"{os.path.dirname(end)}/.{os.path.basename(end)}.{os.urandom(4).hex()}.tmp"
+    try:
+        shutil.copy2(start, temporary, follow_symlinks=False)
+        if not os.path.islink(temporary):
+            descriptor = os.open(temporary, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if os.stat(temporary).st_size != os.stat(start).st_size:
+                raise OSError(errno.EIO, "the copy has another size", start)
+        os.replace(temporary, end)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    os.unlink(start)
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise _explained(error, folder, folder) from error
+
+
+def _explained(error: OSError, path: str, target: str) -> CryosnakeError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = (f"the disk of {target.partition('/')[0]} is full ({error.strerror}): free space, `cryosnake "
+                  "empty-trash` if it is the Trash's, and run the same command; it goes on from here, nothing is lost")
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        remedy = f"{error.strerror}: it belongs to another user, or its folder is not writable; ask its owner"
+    else:
+        remedy = f"{error.strerror}; mend that and run the same command, which goes on from here"
+    return CryosnakeError(f"{path} could not be moved to {target}: {remedy}")
