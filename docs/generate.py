@@ -96,6 +96,9 @@ def schema() -> dict[str, Any]:
             "microscope": {"type": "object", "additionalProperties": False,
                            "properties": {key: {} for key in MICROSCOPE_KEYS}},
             "batch_size": {"type": "integer", "minimum": 1, "default": 50},
+            "seal_after": {"type": "number", "minimum": 0, "default": 10},
+            "full_batches": {"type": "boolean", "default": False},
+            "grow": {"type": "number", "minimum": 1, "default": 1},
             "jobs": {"type": "object", "additionalProperties": {
                 "oneOf": [_job_schema(job_type) for job_type in job_types().values()]}},
         },

@@ -24,7 +24,8 @@ ALLOWED = {
     "project": {"pipeline", "jobs", "io"},
     "running": {"project", "pipeline", "jobs", "io", "programs", "report", "parallel"},
     "parallel": {"io", "numerics"},
-    "cli": {"project", "pipeline", "report", "programs", "running", "io"},
+    "watching": {"project"},
+    "cli": {"project", "pipeline", "report", "programs", "running", "io", "watching"},
 }
 STANDARD_ONLY = ("jobs", "pipeline")
 

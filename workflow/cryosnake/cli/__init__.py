@@ -18,6 +18,7 @@ TOPICS = (
     "status",
     "flowchart",
     "micrographs",
+    "watch",
     "pipeline_file",
 )
 
@@ -29,7 +30,11 @@ def main(words: Sequence[str] | None = None) -> int:
         from cryosnake.programs.simulate_cli import main as simulate
 
         return _guarded(lambda: simulate(words[1:]))
-    arguments = _parser().parse_args(words)
+    parser = _parser()
+    arguments, more = parser.parse_known_args(words)
+    if more and not getattr(arguments, "takes_more", False):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    arguments.more = more
     return _guarded(lambda: arguments.function(arguments))
 
 

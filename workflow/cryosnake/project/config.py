@@ -19,7 +19,7 @@ from cryosnake.project.values import check_value, nearest
 
 MICROSCOPE_KEYS = ("voltage", "spherical_aberration", "amplitude_contrast", "pixel_size", "dose_per_frame",
                    "pre_exposure", "gain", "gain_rotation", "gain_flip", "defects", "mtf")
-TOP_KEYS = ("title", "microscope", "batch_size", "jobs")
+TOP_KEYS = ("title", "microscope", "batch_size", "seal_after", "full_batches", "grow", "jobs")
 JOB_KEYS = ("type", "at_least")
 
 
@@ -49,11 +49,18 @@ class JobConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole project, its jobs in an order in which each stands after what it takes."""
+    """A whole project, its jobs in an order in which each stands after what it takes.
+
+    `seal_after` (minutes) is how long `cryosnake watch` lets movies wait for a full batch; with `full_batches` no other
+    batches are begun; a job that takes particles starts again only when they grew by the factor `grow`.
+    """
 
     title: str
     batch_size: int
     jobs: Mapping[str, JobConfig] = field(default_factory=dict)
+    seal_after: float = 10.0
+    full_batches: bool = False
+    grow: float = 1.0
 
 
 def parse_config(raw: Mapping[str, Any]) -> Config:
@@ -75,7 +82,10 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     _check_aliases(drafts)
     for job in drafts.values():
         _check_connections(job, drafts)
-    return Config(str(raw.get("title", "")), batch_size, {name: drafts[name] for name in _order(drafts)})
+    return Config(str(raw.get("title", "")), batch_size, {name: drafts[name] for name in _order(drafts)},
+                  check_value("seal_after", float, raw.get("seal_after", 10.0), ConfigError, minimum=0),
+                  check_value("full_batches", bool, raw.get("full_batches", False), ConfigError),
+                  check_value("grow", float, raw.get("grow", 1.0), ConfigError, minimum=1))
 
 
 class ConfigError(CryosnakeError):

@@ -16,6 +16,7 @@ from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
 from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.ranks import Ranks
+from cryosnake.project.waiting import record_counts
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw
@@ -67,5 +68,6 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ra
     ranks.meet()
     check_outputs(job_type, arguments)
     declare_outputs(job_type, arguments)
+    record_counts(str(out), map(str, arguments.inputs.values()))
     draw(job_type, arguments)
     finish(out)
