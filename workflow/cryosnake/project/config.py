@@ -119,6 +119,11 @@ def _job(name: str, body: Any, microscope: Mapping[str, Any], all_jobs: Mapping[
     stated = _stated(key, job_type, body, microscope)
     connections = {slot.name: _connection(f"{key}.{slot.name}", slot, str(body[slot.name]), all_jobs)
                    for slot in job_type.inputs if body.get(slot.name) is not None}
+    if job_type.declared:
+        try:
+            job_type.all_outputs({p.name: stated.get(p.name, p.default) for p in job_type.parameters})
+        except ValueError as error:
+            raise ConfigError(f"{key}.{job_type.declared}", str(error)) from None
     at_least = check_value(f"{key}.at_least", int, body.get("at_least", 0), ConfigError, minimum=0)
     return JobConfig(name, job_type, stated, connections, at_least)
 

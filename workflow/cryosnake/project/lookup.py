@@ -61,6 +61,8 @@ def arguments(plan: Plan, path: str, key: str = "") -> str:
 
 
 def _words(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{name}={item}" for name, item in value.items()]
     if isinstance(value, list):
         return [str(item) for item in value]
     return [str(value).lower() if isinstance(value, bool) else str(value)]

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, Output
-from cryosnake.pipeline.job_star import OUTPUT_NODES_FILE, write_output_nodes
-from cryosnake.pipeline.model import Node
+from cryosnake.pipeline.edit import add_node
+from cryosnake.pipeline.job_star import OUTPUT_NODES_FILE, read_output_nodes, write_output_nodes
+from cryosnake.pipeline.lock import update_pipeline
+from cryosnake.pipeline.model import Node, Pipeline
+from cryosnake.project.run_status import status_of
 from cryosnake.running.arguments import Arguments
 
 
@@ -27,12 +30,33 @@ def check_outputs(job_type: JobType, arguments: Arguments) -> None:
 
 
 def declare_outputs(job_type: JobType, arguments: Arguments) -> None:
-    """Write RELION_OUTPUT_NODES.star."""
+    """Write RELION_OUTPUT_NODES.star; what an external program declared there besides becomes nodes of the project."""
     nodes = []
     for path, output in made_outputs(job_type, arguments):
         label = output.node.label + (f".{output.label}" if output.label else "")
         nodes.append(Node(path, label, output.node.relion3, 1))
-    write_output_nodes(Path(arguments.out, OUTPUT_NODES_FILE), nodes)
+    file = Path(arguments.out, OUTPUT_NODES_FILE)
+    if job_type.declared:
+        own = {node.name for node in nodes}
+        found = [node for node in read_output_nodes(file) if node.name not in own and Path(node.name).exists()]
+        _add_to_project(arguments.out, found)
+        nodes += found
+    write_output_nodes(file, nodes)
+
+
+def _add_to_project(out: str, nodes: list[Node]) -> None:
+    """Connect nodes with the job that made them, where it is listed."""
+    name = f"{out}/"
+    if not nodes or status_of(out) is None:
+        return
+
+    def add(pipeline: Pipeline) -> Pipeline:
+        for node in nodes:
+            if pipeline.producers.get(node.name, name) == name:
+                pipeline = add_node(pipeline, node, name)
+        return pipeline
+
+    update_pipeline(Path(), add)
 
 
 def draw(job_type: JobType, arguments: Arguments) -> None:
