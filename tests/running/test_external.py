@@ -94,8 +94,8 @@ def request_abort(after: Path) -> threading.Thread:
 
 def test_a_program_may_obey_an_abort_by_itself(project) -> None:
     thread = request_abort(Path("started"))
-    assert run('touch started; while [ ! -e "$2RELION_JOB_ABORT_NOW" ]; do sleep 0.1; done; rm "$2RELION_JOB_ABORT_NOW"; '
-               'touch tidied "$2RELION_JOB_EXIT_ABORTED"; exit 2') == 2
+    assert run('touch started; while [ ! -e "$2RELION_JOB_ABORT_NOW" ]; do sleep 0.1; done; '
+               'rm "$2RELION_JOB_ABORT_NOW"; touch tidied "$2RELION_JOB_EXIT_ABORTED"; exit 2') == 2
     thread.join()
     assert Path("tidied").exists()
     assert exit_of(OUT) == Status.ABORTED
@@ -147,7 +147,7 @@ def test_a_job_is_chained_to_outputs_that_are_only_declared(project) -> None:
     ({"outputs": {"particles": "../a.star"}}, "must be a file in the job's directory"),
     ({"outputs": ["a.star"]}, "must be a mapping"),
     ({"outputs": {"map": "a.mrc"}}, "theirs \\(external\\) offers theirs.map \\(map\\)"),
-    ({"outputs": {"particles": "a.star"}, "parameters": {f"p{n}": n for n in range(11)}}, "can hold 10 entries, not 11"),
+    ({"outputs": {"particles": "a.star"}, "parameters": {f"p{n}": n for n in range(11)}}, "hold 10 entries, not 11"),
 ])
 def test_wrong_declarations_are_refused(project, job, message) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -1,4 +1,4 @@
-"""External jobs: the shipped picker with its stand-in through Snakemake, and by relion_pipeliner in the same project."""
+"""External jobs: the shipped picker with its stand-in, through Snakemake, and by relion_pipeliner in our project."""
 
 from __future__ import annotations
 

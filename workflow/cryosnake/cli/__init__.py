@@ -19,6 +19,7 @@ TOPICS = (
     "flowchart",
     "micrographs",
     "watch",
+    "schedules",
     "pipeline_file",
 )
 
