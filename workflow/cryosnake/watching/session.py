@@ -175,6 +175,7 @@ def _finish(session: _Session, end: str) -> None:
     reason = _one_look(session, final=True)
     if not reason:
         _round(session, final=True, why=end)
+        _one_look(session, final=True)  # for the status
     elif reason != "nothing to do":
         session.last_code = session.last_code or 1
         _print(f"what is left can't be processed: {reason}")
@@ -184,7 +185,7 @@ def _round(session: _Session, *, final: bool = False, why: str = "") -> None:
     found, options = session.found, session.options
     config = {"full_batches": found.full_only, "grow": 1.0 if final else options.grow}
     words = command(options.snakemake, config)
-    session.rounds += not final
+    session.rounds += 1
     number = "the last round" if final else f"round {session.rounds}"
     _say(session, "running", f"{number}: {len(found.pending)} files to make" + (f" ({why})" if why else ""))
     session.last_start = written = time.monotonic()
