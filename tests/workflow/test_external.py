@@ -27,9 +27,10 @@ jobs:
   picks: {type: external, micrographs: mics, executable: ./topaz_picker.py, outputs: {coordinates: topaz.star},
           parameters: {topaz: ./stand_in_topaz.py, scale: 8, radius: 2, threshold: 2}}
   cut:   {type: extract, micrographs: mics, coordinates: picks, box_size: 24, invert: false}
+  other: {type: external, particles: cut, executable: sh copy.sh, outputs: {particles: same.star}}
 """
 CENTRES = ((30, 40), (90, 36), (60, 100))  # x, y
-PICKS, CUT = "External/job002", "Extract/job003"
+PICKS, CUT, OTHER = "External/job002", "Extract/job003", "External/job004"
 
 
 def micrograph(path: Path, seed: int) -> None:
@@ -50,6 +51,7 @@ def finished(tmp_path_factory) -> Path:
         micrograph(project / f"Micrographs/mic{number}.mrc", number)
     for name in ("topaz_picker.py", "stand_in_topaz.py"):
         shutil.copy(ROOT / "examples/external_picker" / name, project)
+    (project / "copy.sh").write_text('cp "$4" "$2same.star"\n')  # --o JOB/ --in_parts FILE
     (project / "config.yaml").write_text(CONFIG)
     snakemake(project)
     return project
@@ -69,7 +71,7 @@ def test_the_picks_are_where_the_particles_are_and_were_extracted(finished) -> N
         assert distances.min(axis=0).max() < 8  # a pixel of the downscaled image
     particles = read_star(finished / CUT / "particles.star")["particles"]
     assert len(particles) == 3 * len(CENTRES)
-    assert "Nothing to be done" in snakemake(finished)
+    assert len(read_star(finished / OTHER / "same.star")["particles"]) == 3 * len(CENTRES)
 
 
 def test_the_project_knows_its_nodes_and_options(finished) -> None:
@@ -79,6 +81,7 @@ def test_the_project_knows_its_nodes_and_options(finished) -> None:
     assert set(pipeline.outputs[f"{PICKS}/"]) == {f"{PICKS}/topaz.star", f"{PICKS}/coords_suffix_topaz.star"}
     assert {pipeline.nodes[name].type_id for name in pipeline.outputs[f"{PICKS}/"]} == {2}
     assert pipeline.consumers[f"{PICKS}/topaz.star"] == (f"{CUT}/",)
+    assert pipeline.consumers[f"{CUT}/particles.star"] == (f"{OTHER}/",)
     options = read_job_star(finished / PICKS / "job.star").options
     assert (options["fn_exe"], options["in_mic"]) == ("./topaz_picker.py", "Import/job001/micrographs.star")
     assert (options["param2_label"], options["param2_value"]) == ("scale", "8")
@@ -96,7 +99,7 @@ def test_relion_pipeliner_runs_the_same_job(finished, relion, tmp_path) -> None:
         assert result.returncode == 0, result.stdout + result.stderr
 
     call("--addJobFromStar", f"{PICKS}/job.star")
-    new = "External/job004/"
+    new = "External/job005/"
     assert new in read_pipeline(project / "default_pipeline.star").processes
     call("--RunJobs", f"{new} ", "--sec_wait_after", "1")
     pipeline = read_pipeline(project / "default_pipeline.star")
@@ -112,8 +115,10 @@ def test_a_new_micrograph_is_picked_and_extracted_alone(finished) -> None:
               if path.name.startswith("mic")}
     assert len(before) == 3
     micrograph(finished / "Micrographs/mic9.mrc", 9)
-    output = snakemake(finished)
+    output = snakemake(finished, "--config", "grow=2")
     assert "1 of 4 micrographs to pick" in output
     assert "1 done, 3 finished before" in output
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert len(read_star(finished / CUT / "particles.star")["particles"]) == 4 * len(CENTRES)
+    assert len(read_star(finished / OTHER / "same.star")["particles"]) == 3 * len(CENTRES), "it had not grown enough"
+    assert f"other ({OTHER})" in snakemake(finished, "--dry-run")

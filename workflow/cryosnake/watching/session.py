@@ -101,7 +101,7 @@ def _follow(session: _Session) -> str:
             _round(session)
             continue
         cost = time.monotonic() - started
-        _say(session, "paused" if session.found.trouble else "waiting", waits)
+        _say(session, "paused" if waits == session.found.trouble else "waiting", waits)
         _rest(session, max(session.options.every, SHARE * cost))
 
 
@@ -121,10 +121,9 @@ def _one_look(session: _Session, *, final: bool = False) -> str:
     except (CryosnakeError, OSError) as error:
         return f"{error}; the session goes on when this is mended"
     _note_arrivals(session)
-    if found.trouble:
-        return found.trouble
-    if not found.pending:
-        return "nothing to do"
+    if found.trouble or not found.pending:
+        session.tried = ()
+        return found.trouble or "nothing to do"
     return "" if final else _too_soon(session)
 
 
