@@ -18,11 +18,7 @@ def rule_name(job, suffix=""):
 def script(job):
     """The job type's program; types that other packages add have none in scripts/."""
     path = f"{SCRIPTS}/run_{job.config.type.name}.py"
-    program = (
-        shlex.quote(path)
-        if os.path.exists(path)
-        else f"-m cryosnake.running {job.config.type.name}"
-    )
+    program = shlex.quote(path) if os.path.exists(path) else f"-m cryosnake.running {job.config.type.name}"
     return lookup.launcher(job) + program
 
 
@@ -41,11 +37,7 @@ def whole_inputs(job):
 
 
 def memory(job):
-    return (
-        lambda wildcards, attempt: job.config.type.resources.mem_mb
-        * lookup.ranks(job)
-        * attempt
-    )
+    return lambda wildcards, attempt: job.config.type.resources.mem_mb * lookup.ranks(job) * attempt
 
 
 def runtime(job):
@@ -53,8 +45,4 @@ def runtime(job):
 
 
 def by_kind(per_micrograph):
-    return [
-        job
-        for job in plan.jobs.values()
-        if job.config.type.per_micrograph == per_micrograph
-    ]
+    return [job for job in plan.jobs.values() if job.config.type.per_micrograph == per_micrograph]
