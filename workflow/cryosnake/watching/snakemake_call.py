@@ -17,6 +17,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.project.snakemake_lock import is_alive, process_claim, running_claim
 
 LOG = Path(".cryosnake", "watch.log")
+LOG_BYTES = 50_000_000  # a longer one is put aside, and the one put aside before it goes
 ROUND = Path(".cryosnake", "round.json")  # the Snakemake of the present round, which outlives a watcher that is killed
 _NOT_HERE = {"-n": "it changes nothing", "--dry-run": "it changes nothing", "--dryrun": "it changes nothing",
              "-d": "run `cryosnake watch` in the project's folder", "--unlock": "call snakemake itself",
@@ -118,6 +119,8 @@ def call(words: Sequence[str], stop: StopRequest, tick: Callable[[], None]) -> i
     and to begin nothing more (SIGTERM), and only at a second request to interrupt its jobs (SIGINT).
     """
     LOG.parent.mkdir(exist_ok=True)
+    if LOG.exists() and LOG.stat().st_size > LOG_BYTES:
+        os.replace(LOG, LOG.with_suffix(".log.1"))
     with open(LOG, "ab") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                    start_new_session=True)
