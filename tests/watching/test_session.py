@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from cryosnake.project.config import parse_config
 from cryosnake.project.movies import stamp
 from cryosnake.project.plan import make_plan
 from cryosnake.project.waiting import record_counts
-from cryosnake.watching import session, trouble
+from cryosnake.watching import session, status_file, trouble
 from cryosnake.watching.owner import CLAIM, only_watcher
 from cryosnake.watching.requests import ask_for_retry
 from cryosnake.watching.session import WatchOptions, watch
@@ -192,6 +193,20 @@ def test_it_pauses_while_the_disk_is_full(project, snakemake, monkeypatch) -> No
     assert watch(options(keep_free=1.0)) == 0
     assert any(line.startswith("paused the project's disk has 0.10 GB left") for line in pauses)
     assert len(snakemake.calls) == 1
+
+
+def test_a_full_disk_keeps_the_old_status_and_the_session_alive(project, monkeypatch) -> None:
+    status_file.JSON.write_text("old")
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("builtins.print", full)
+    session._write(session._Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
+    session._print("a line")
+    assert status_file.JSON.read_text() == "old"
+    assert [path.name for path in Path().glob(".*.tmp")] == []
 
 
 def test_it_pauses_while_the_movies_disk_is_gone(project, snakemake, monkeypatch) -> None:

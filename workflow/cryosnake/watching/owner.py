@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.snakemake_lock import is_alive, this_process
@@ -33,8 +33,7 @@ def only_watcher() -> Iterator[dict[str, Any]]:
     CryosnakeError
         when the project has one; the message names it
     """
-    CLAIM.parent.mkdir(exist_ok=True)
-    with open(CLAIM, "a+") as file:
+    with _claim_file() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -52,6 +51,23 @@ def only_watcher() -> Iterator[dict[str, Any]]:
             yield owner
         finally:
             file.truncate(0)
+
+
+def _claim_file() -> TextIO:
+    """Open the claim, which may be another user's.
+
+    Raises
+    ------
+    CryosnakeError
+        when this user can't write it
+    """
+    try:
+        CLAIM.parent.mkdir(exist_ok=True)
+        return open(CLAIM, "a+")
+    except OSError as error:
+        other = watcher()
+        raise _refusal(other) if other else CryosnakeError(
+            f"{CLAIM} can't be written ({error.strerror}): the project must be writable for who watches it") from None
 
 
 def told(owner: dict[str, Any]) -> str:

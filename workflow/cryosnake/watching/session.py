@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -249,4 +249,5 @@ def _write(session: _Session, state: str, reason: str) -> None:
 
 
 def _print(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+    with suppress(OSError):  # a log on a full disk does not end the session
+        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
