@@ -94,7 +94,7 @@ def test_relion_pipeliner_runs_the_same_job(finished, relion, tmp_path) -> None:
     shutil.copytree(finished, project, symlinks=True)
 
     def call(*words: str) -> None:
-        result = subprocess.run(["relion_pipeliner", *words], cwd=project, capture_output=True, text=True, timeout=120,
+        result = subprocess.run(["relion_pipeliner", *words], cwd=project, capture_output=True, text=True, timeout=900,
                                 env={**os.environ, "RELION_SHELL": "bash"})
         assert result.returncode == 0, result.stdout + result.stderr
 
