@@ -41,7 +41,7 @@ def status(project: Path) -> dict[str, Any]:
 
 
 def wait_until(project: Path, condition: Callable[[dict[str, Any]], bool], watcher: subprocess.Popen[bytes]) -> None:
-    for _ in range(1800):
+    for _ in range(6000):
         if (project / "watch_status.json").exists() and condition(status(project)):
             return
         if watcher.poll() is not None:
@@ -93,7 +93,7 @@ def session(tmp_path_factory) -> Path:
     record = project / "MotionCorr/job002/batches/0001.done"
     wait_until(project, lambda now: record.exists() and bool(record.read_text()), first)
     first.send_signal(signal.SIGTERM)
-    assert first.wait(timeout=300) == 0
+    assert first.wait(timeout=900) == 0
     assert status(project)["reason"] == "asked to stop"
     assert record.with_suffix(".star").exists(), "what ran was not finished"
     assert not list((project / ".snakemake/locks").glob("*.lock"))
@@ -121,7 +121,7 @@ def session(tmp_path_factory) -> Path:
     arrive(0, 11)
     wait_until(project, lambda now: now["movies"]["ready"] == 2, third)
     (project / "STOP_WATCH").touch()
-    assert third.wait(timeout=300) == 0, (project / "watch.out").read_text()
+    assert third.wait(timeout=900) == 0, (project / "watch.out").read_text()
     return project
 
 
