@@ -68,6 +68,8 @@ def job_page(job_type: JobType) -> str:
     lines += ["## Outputs", "", "| output | file | node |", "|---|---|---|"]
     lines += [f"| `{o.name}` | `{o.file}` | {o.node.name}{f', when `{o.when}` is set' if o.when else ''}"
               f"{f', for each number from 1 to `{o.each}`' if o.each else ''} |" for o in job_type.outputs]
+    if job_type.declared:
+        lines.append(f"| as `{job_type.declared}` says | | |")
     lines += ["", "## Parameters", "", "| parameter | default | unit | |", "|---|---|---|---|"]
     lines += [_row(p) for p in sorted(job_type.parameters, key=lambda p: p.advanced)]
     if job_type.references:
@@ -79,7 +81,7 @@ def _row(parameter: Parameter) -> str:
     default = "required" if parameter.required else "" if parameter.default is None else f"`{parameter.default}`"
     choices = f" One of {', '.join(parameter.choices)}." if parameter.choices else ""
     relion = f" RELION: `{parameter.relion}`." if parameter.relion else ""
-    note = "" if parameter.identity else " Changes speed only."
+    note = "" if parameter.identity else " Changes speed only." if not parameter.required else " Makes no new job."
     return f"| `{parameter.name}` | {default} | {parameter.unit} | {parameter.help}{choices}{relion}{note} |"
 
 
@@ -98,6 +100,9 @@ def schema() -> dict[str, Any]:
             "batch_size": {"type": "integer", "minimum": 1, "default": 50},
             "workspaces": {"type": "object", "description": "Named groups of jobs, for clean-up.",
                            "additionalProperties": {"type": "array", "items": {"type": "string"}}},
+            "seal_after": {"type": "number", "minimum": 0, "default": 10},
+            "full_batches": {"type": "boolean", "default": False},
+            "grow": {"type": "number", "minimum": 1, "default": 1},
             "jobs": {"type": "object", "additionalProperties": {
                 "oneOf": [_job_schema(job_type) for job_type in job_types().values()]}},
         },
@@ -116,7 +121,10 @@ def _job_schema(job_type: JobType) -> dict[str, Any]:
 def _value_schema(parameter: Parameter) -> dict[str, Any]:
     unit = f" [{parameter.unit}]" if parameter.unit else ""
     found: dict[str, Any] = {"description": parameter.help + unit}
-    if get_origin(parameter.kind) is list:
+    if get_origin(parameter.kind) is dict:
+        found |= {"type": "object",
+                  "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+    elif get_origin(parameter.kind) is list:
         items = JSON_TYPES[get_args(parameter.kind)[0]]
         found |= {"type": "array", "items": {"type": items}}
         if parameter.length:

@@ -30,6 +30,12 @@ def batch_arguments(job):
     return lambda wildcards: lookup.arguments(plan, job.path, wildcards.batch)
 
 
+def whole_inputs(job):
+    """A settled job's input may be newer than its results: it has not grown enough to begin again."""
+    files = lookup.job_inputs(plan, job.path)
+    return [ancient(file) for file in files] if job.settled else files
+
+
 def memory(job):
     return lambda wildcards, threads, attempt: memory_mb(plan, job, lookup.ranks(job), threads) * attempt
 

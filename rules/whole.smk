@@ -6,7 +6,7 @@ for job in by_kind(per_micrograph=False):
         name:
             rule_name(job)
         input:
-            lookup.job_inputs(plan, job.path),
+            whole_inputs(job),
         output:
             [job.file(output) for output in job.outputs()],
         log:

@@ -25,7 +25,8 @@ ALLOWED = {
     "running": {"project", "pipeline", "jobs", "io", "programs", "report", "parallel"},
     "parallel": {"io", "numerics"},
     "cluster": set(),
-    "cli": {"project", "pipeline", "report", "programs", "running", "io", "cluster"},
+    "watching": {"project"},
+    "cli": {"project", "pipeline", "report", "programs", "running", "io", "cluster", "watching"},
 }
 STANDARD_ONLY = ("jobs", "pipeline")
 

@@ -44,7 +44,7 @@ def test_names_are_unique_and_no_reserved_words(job_type: JobType) -> None:
 @every_type
 def test_every_default_is_a_valid_value(job_type: JobType) -> None:
     for p in job_type.parameters:
-        assert p.kind in (bool, int, float, str) or (get_origin(p.kind) is list and get_args(p.kind))
+        assert p.kind in (bool, int, float, str, dict[str, str]) or (get_origin(p.kind) is list and get_args(p.kind))
         assert p.help.rstrip().endswith((".", ")")), p.name
         if p.default is not None:
             check_value(p.name, p.kind, p.default, ConfigError, p.minimum, p.maximum, p.choices, p.length)
@@ -55,7 +55,7 @@ def test_every_default_is_a_valid_value(job_type: JobType) -> None:
 @every_type
 def test_outputs_name_known_parameters_and_nodes(job_type: JobType) -> None:
     known = {p.name for p in job_type.parameters} | {s.name for s in job_type.inputs}
-    assert job_type.outputs
+    assert job_type.outputs or job_type.parameter(job_type.declared).required
     for output in job_type.outputs:
         assert output.node in NODE_TYPES
         assert not output.when or output.when in known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,16 @@ def test_it_comes_back_as_it_was_but_for_the_movies(plan) -> None:
     assert back.gpu and back.jobs == {name: replace(job, movies={}) for name, job in plan.jobs.items()}
     assert lookup.arguments(back, "MotionCorr/job002", "0001") == lookup.arguments(plan, "MotionCorr/job002", "0001")
     assert back.jobs["classes"].held == plan.jobs["classes"].held != ""
+
+
+def test_every_field_of_a_job_comes_back(plan) -> None:
+    motion = plan.jobs["motion"]
+    filled = {"new": True, "batches": {1: "0001.r2"}, "held": "waits", "again": {1: "0001.again1"},
+              "needs": {"0001": ("a.mrc", "b.mrc"), "": ("c.star",)}, "cleared": True, "at_rest": True, "settled": True}
+    known = {"config", "path", "inputs", "stream", "movies"}
+    assert {field.name for field in fields(motion)} == known | filled.keys()  # a new field must be kept, too
+    changed = replace(plan, jobs={**plan.jobs, "motion": replace(motion, **filled)})
+    assert frozen_plan.thaw(frozen_plan.freeze(changed)).jobs["motion"] == replace(motion, **filled, movies={})
 
 
 def test_equal_plans_share_a_file(plan) -> None:

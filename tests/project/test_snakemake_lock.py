@@ -25,7 +25,8 @@ def locked(tmp_path, monkeypatch) -> Path:
 
 def claim_of(pid: int) -> None:
     CLAIM.parent.mkdir(exist_ok=True)
-    CLAIM.write_text(json.dumps({**snakemake_lock._me(), "pid": pid, "start": snakemake_lock.start_time(pid)}))
+    CLAIM.write_text(json.dumps({**snakemake_lock.this_process(), "pid": pid,
+                                 "start": snakemake_lock.start_time(pid)}))
 
 
 def test_the_lock_of_a_killed_run_is_removed(locked) -> None:

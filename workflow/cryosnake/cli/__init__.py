@@ -21,6 +21,8 @@ TOPICS = (
     "job_actions",
     "flowchart",
     "micrographs",
+    "watch",
+    "schedules",
     "pipeline_file",
     "profile",
     "trash",
@@ -37,7 +39,11 @@ def main(words: Sequence[str] | None = None) -> int:
         from cryosnake.programs.simulate_cli import main as simulate
 
         return _guarded(lambda: simulate(words[1:]))
-    arguments = _parser().parse_args(words)
+    parser = _parser()
+    arguments, more = parser.parse_known_args(words)
+    if more and not getattr(arguments, "takes_more", False):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    arguments.more = more
     return _guarded(lambda: arguments.function(arguments))
 
 

@@ -15,7 +15,15 @@ def register(commands: Commands) -> None:
 
 def _retry(arguments: Arguments) -> None:
     from cryosnake.project.retry import retry_failed
+    from cryosnake.project.snakemake_lock import running_claim
+    from cryosnake.watching.owner import told, watcher
+    from cryosnake.watching.requests import ask_for_retry
 
+    owner = watcher()
+    if owner and running_claim():
+        ask_for_retry(arguments.job, rejected=arguments.rejected)
+        print(f"noted; the watcher ({told(owner)}) does it after its present round")
+        return
     names = retry_failed(arguments.job, rejected=arguments.rejected)
     print("\n".join(names))
     print(f"{len(names)} micrographs; `snakemake` processes them again" if names else "nothing to retry")

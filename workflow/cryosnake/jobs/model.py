@@ -44,7 +44,9 @@ NODE_TYPES = (MOVIES, MICROGRAPHS, COORDINATES, PARTICLES, REFERENCES_2D, MAP, M
 class Parameter:
     """One option of a job type.
 
-    `kind` is bool, int, float, str, or `list[int]`, `list[float]`, `list[str]` (with `length` when it is fixed).
+    `kind` is bool, int, float, str, or `list[int]`, `list[float]`, `list[str]` (with `length` when it is fixed), or
+    `dict[str, str]`, a mapping of at most `length` names to texts, of which each goes to two variables of job.star
+    (`relion="param{number}_label,param{number}_value"`).
     A default of None means "not set". `relion` is the variable in RELION's job.star; where RELION's value differs in
     form, `relion_values` maps ours to RELION's text; a list writes one variable per item when `relion` holds names
     separated by commas ("patch_x,patch_y"), and `relion_values` may then hold as many texts, separated by commas;
@@ -154,8 +156,9 @@ class JobType:
     job directory joined with the micrograph's path after the upstream job directory, without extension
     (`Movies/a.tif` of Import becomes `MotionCorr/job002/Movies/a`). A micrograph counts as finished when all of them
     exist, were made from the present input and by these parameters. `table` is the block of its output STAR.
-    `relion_options` are constant values of RELION's job.star (do_raw: Yes). `panels` are the pictures that are drawn
-    when the job is complete, by their names in `report/job_pictures.py`.
+    `declared` names a parameter, a mapping, in which the config itself says what a job makes besides `outputs` (see
+    `declared_outputs`). `relion_options` are constant values of RELION's job.star (do_raw: Yes). `panels` are the
+    pictures that are drawn when the job is complete, by their names in `report/job_pictures.py`.
     """
 
     name: str
@@ -171,6 +174,7 @@ class JobType:
     per_micrograph: bool = False
     products: tuple[str, ...] = ()
     table: str = "micrographs"
+    declared: str = ""
     relion_options: dict[str, str] = field(default_factory=dict)
     resources: Resources = Resources()
     clean: CleanUp = CleanUp()
@@ -191,11 +195,40 @@ class JobType:
         return _named(self.outputs, name)
 
     def all_outputs(self, values: Mapping[str, Any]) -> list[Output]:
-        """Return the outputs for these parameter values, each numbered one as often as it is made."""
+        """Return the outputs for these parameter values: each numbered one as often as it is made, and declared ones.
+
+        ValueError when a declaration is wrong.
+        """
         found: list[Output] = []
         for output in self.outputs:
             found += [output.numbered(n + 1) for n in range(values[output.each])] if output.each else [output]
-        return found
+        return found + (declared_outputs(values[self.declared] or {}) if self.declared else [])
+
+
+def declared_outputs(entries: Mapping[str, str]) -> list[Output]:
+    """Return the outputs that a config declares: `particles: particles.star`, or `good: sub/good.star:particles`.
+
+    The name is that of a node type, unless a type stands after the file.
+
+    Raises
+    ------
+    ValueError
+        for a type that there is not, or a file outside the job directory
+    """
+    types = {node.name: node for node in NODE_TYPES if node.label}
+    found = []
+    for name, text in entries.items():
+        file, colon, kind = text.rpartition(":")
+        file, kind = (file, kind) if colon else (text, name)
+        if kind not in types:
+            raise ValueError(f"output {name}: there is no node type {kind!r}; write {name}: FILE:TYPE, with one of "
+                             f"{', '.join(types)}")
+        if not file or file.startswith("/") or ".." in file.split("/"):
+            raise ValueError(f"output {name}: {file!r} must be a file in the job's directory, such as {name}.star")
+        if not name.isidentifier():
+            raise ValueError(f"output {name!r}: a name has letters, digits and underscores only")
+        found.append(Output(name, file.replace("{", "{{").replace("}", "}}"), types[kind]))
+    return found
 
 
 def root_name(values: Mapping[str, Any]) -> str:

@@ -68,6 +68,8 @@ def _parameter_options(parameter: Parameter, value: Any, present: dict[str, str]
     if value is None and parameter.kind is not str and not parameter.relion_switch:
         return options  # RELION takes its own default; "" is no number to it
     names = [name.strip() for name in parameter.relion.split(",") if name.strip()]
+    if isinstance(value, dict):
+        return _mapping_options(names, value) if names else {}
     if len(names) > 1:
         if not isinstance(value, list):  # one value for all, or a text for each
             text = _text(parameter, value).split(",") if value in parameter.relion_values else [value] * len(names)
@@ -79,6 +81,14 @@ def _parameter_options(parameter: Parameter, value: Any, present: dict[str, str]
     if parameter.relion_switch:
         options[parameter.relion_switch] = _yes(value not in (None, False))
     return options
+
+
+def _mapping_options(names: list[str], value: dict[str, str]) -> dict[str, str]:
+    """Return one variable for each name and one for each value, numbered from 1."""
+    label, content = names
+    pairs = [pair for number, (name, text) in enumerate(value.items(), 1)
+             for pair in ((label.format(number=number), name), (content.format(number=number), text))]
+    return dict(pairs)
 
 
 def _text(parameter: Parameter, value: Any) -> str:

@@ -73,11 +73,16 @@ def write_manifest(job: str, batches: Mapping[int, Sequence[str]]) -> None:
     os.replace(temporary, Path(job, MANIFEST))
 
 
-def form_batches(existing: Mapping[int, Sequence[str]], arrived: Sequence[str], size: int) -> dict[int, list[str]]:
-    """Return the existing batches, unchanged, and new ones of at most `size` for what has arrived."""
+def form_batches(existing: Mapping[int, Sequence[str]], arrived: Sequence[str], size: int, *,
+                 full_only: bool = False) -> dict[int, list[str]]:
+    """Return the existing batches, unchanged, and new ones of at most `size` for what has arrived.
+
+    With `full_only` the last, partial one is not formed yet: its movies wait for more.
+    """
     batches = {number: list(names) for number, names in existing.items()}
     number = max(batches, default=0)
-    for start in range(0, len(arrived), size):
+    count = len(arrived) // size * size if full_only else len(arrived)
+    for start in range(0, count, size):
         number += 1
         batches[number] = list(arrived[start : start + size])
     return batches

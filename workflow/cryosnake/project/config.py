@@ -19,7 +19,7 @@ from cryosnake.project.values import check_value, nearest
 
 MICROSCOPE_KEYS = ("voltage", "spherical_aberration", "amplitude_contrast", "pixel_size", "dose_per_frame",
                    "pre_exposure", "gain", "gain_rotation", "gain_flip", "defects", "mtf")
-TOP_KEYS = ("title", "microscope", "batch_size", "workspaces", "jobs")
+TOP_KEYS = ("title", "microscope", "batch_size", "seal_after", "full_batches", "grow", "workspaces", "jobs")
 JOB_KEYS = ("type", "at_least")
 
 
@@ -49,12 +49,19 @@ class JobConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole project, its jobs in an order in which each stands after what it takes."""
+    """A whole project, its jobs in an order in which each stands after what it takes.
+
+    `seal_after` (minutes) is how long `cryosnake watch` lets movies wait for a full batch; with `full_batches` no other
+    batches are begun; a job that takes particles starts again only when they grew by the factor `grow`.
+    """
 
     title: str
     batch_size: int
     jobs: Mapping[str, JobConfig] = field(default_factory=dict)
     workspaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> jobs, for clean-up
+    seal_after: float = 10.0
+    full_batches: bool = False
+    grow: float = 1.0
 
 
 def parse_config(raw: Mapping[str, Any]) -> Config:
@@ -77,7 +84,10 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     for job in drafts.values():
         _check_connections(job, drafts)
     return Config(str(raw.get("title", "")), batch_size, {name: drafts[name] for name in _order(drafts)},
-                  parse_workspaces(raw.get("workspaces"), drafts))
+                  parse_workspaces(raw.get("workspaces"), drafts),
+                  check_value("seal_after", float, raw.get("seal_after", 10.0), ConfigError, minimum=0),
+                  check_value("full_batches", bool, raw.get("full_batches", False), ConfigError),
+                  check_value("grow", float, raw.get("grow", 1.0), ConfigError, minimum=1))
 
 
 def parse_workspaces(raw: Any, jobs: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -129,6 +139,11 @@ def _job(name: str, body: Any, microscope: Mapping[str, Any], all_jobs: Mapping[
     stated = _stated(key, job_type, body, microscope)
     connections = {slot.name: _connection(f"{key}.{slot.name}", slot, str(body[slot.name]), all_jobs)
                    for slot in job_type.inputs if body.get(slot.name) is not None}
+    if job_type.declared:
+        try:
+            job_type.all_outputs({p.name: stated.get(p.name, p.default) for p in job_type.parameters})
+        except ValueError as error:
+            raise ConfigError(f"{key}.{job_type.declared}", str(error)) from None
     at_least = check_value(f"{key}.at_least", int, body.get("at_least", 0), ConfigError, minimum=0)
     return JobConfig(name, job_type, stated, connections, at_least)
 

@@ -21,6 +21,7 @@ from cryosnake.project.plan import Plan, PlannedJob, Source
 
 FOLDER = Path(".cryosnake", "plans")
 KEY = "frozen_plan"  # the config key that carries the file's name to the jobs
+_FLAGS = ("cleared", "at_rest", "settled")
 KEPT = 60 * 86400  # seconds: longer than a job waits in any queue
 
 
@@ -68,7 +69,8 @@ def _job_to_json(job: PlannedJob) -> dict[str, Any]:
                    "at_least": config.at_least},
         "path": job.path, "new": job.new, "stream": job.stream, "held": job.held,
         "inputs": {slot: [source.path, source.job, source.output] for slot, source in job.inputs.items()},
-        "batches": list(job.batches.items()),
+        "batches": list(job.batches.items()), "again": list(job.again.items()), "needs": dict(job.needs),
+        **{name: getattr(job, name) for name in _FLAGS},
     }
 
 
@@ -77,5 +79,6 @@ def _job_from_json(item: dict[str, Any], types: dict[str, Any]) -> PlannedJob:
     config = JobConfig(stated["name"], types[stated["type"]], stated["stated"],
                        {slot: Connection(*words) for slot, words in stated["connections"].items()}, stated["at_least"])
     inputs = {slot: Source(*words) for slot, words in item["inputs"].items()}
+    needs = {key: tuple(files) for key, files in item["needs"].items()}
     return PlannedJob(config, item["path"], item["new"], inputs, item["stream"], dict(item["batches"]),
-                      held=item["held"])
+                      held=item["held"], again=dict(item["again"]), needs=needs, **{name: item[name] for name in _FLAGS})

@@ -77,6 +77,8 @@ def arguments(plan: Plan, path: str, key: str = "") -> str:
 
 def words_of(value: Any) -> list[str]:
     """Return a parameter's value as words of a command line."""
+    if isinstance(value, dict):
+        return [f"{name}={item}" for name, item in value.items()]
     if isinstance(value, list):
         return [str(item) for item in value]
     return [str(value).lower() if isinstance(value, bool) else str(value)]

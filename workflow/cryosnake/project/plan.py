@@ -22,7 +22,7 @@ from cryosnake.project.movies import Arrivals, new_arrivals
 from cryosnake.project.pipeline_counter import next_job_number
 from cryosnake.project.record import JobRecord, same_job
 from cryosnake.project.unfinished import batch_keys
-from cryosnake.project.waiting import particle_count
+from cryosnake.project.waiting import has_grown, particle_count
 
 NEEDED = ".cryosnake_needed.tsv"  # data that were made again for a job, which stay its inputs
 PER_MICROGRAPH = (MOVIES, MICROGRAPHS, COORDINATES)
@@ -57,6 +57,7 @@ class PlannedJob:
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # batch key, or "": data to be made again first
     cleared: bool = False  # its results were cleared, and nothing needs them
     at_rest: bool = False  # nothing to do, and made from what was cleared: Snakemake takes its files as they are
+    settled: bool = False  # its results stand, though its input has grown a little
 
     @property
     def name(self) -> str:
@@ -103,6 +104,14 @@ class Plan:
         raise CryosnakeError(f"{path} is not a job of this config.yaml; `cryosnake status` lists the jobs")
 
 
+class NoMoviesYet(CryosnakeError):
+    """No movie of an import has arrived; `waiting` are those still being copied, with the reason."""
+
+    def __init__(self, message: str, waiting: tuple[tuple[str, str], ...]) -> None:
+        self.waiting = waiting
+        super().__init__(message)
+
+
 def make_plan(config: Config) -> Plan:
     """Return the plan for the project in the working directory.
 
@@ -131,8 +140,8 @@ def make_plan(config: Config) -> Plan:
             job = replace(job, path=job_path(job_config.type.folder, counter))
             counter += 1
         taken[job.path] = job.name
-        job = replace(job, stream=_stream(job, jobs), held=_held(job, jobs))
-        jobs[job.name], arrivals = _with_batches(job, jobs, config.batch_size)
+        job = replace(job, stream=_stream(job, jobs), held=_held(job, jobs), settled=_settled(job, config.grow))
+        jobs[job.name], arrivals = _with_batches(job, jobs, config)
         waiting += arrivals.waiting
     return Plan(_with_regeneration(jobs), tuple(waiting))
 
@@ -193,7 +202,15 @@ def _held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     return "" if found >= wanted else f"waits for {wanted:,} particles; {found:,} so far"
 
 
-def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], size: int) -> tuple[PlannedJob, Arrivals]:
+def _settled(job: PlannedJob, grow: float) -> bool:
+    """Whether a finished job lets its input grow on: `grow` above 1, and not reached yet."""
+    if grow <= 1 or job.new or job.config.type.per_micrograph:
+        return False
+    return (all(os.path.exists(job.file(output)) for output in job.outputs())
+            and not has_grown(job.path, (source.path for source in job.inputs.values()), grow))
+
+
+def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config) -> tuple[PlannedJob, Arrivals]:
     job_type = job.config.type
     if not job_type.per_micrograph:
         return job, Arrivals((), ())
@@ -208,10 +225,11 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], size: int) ->
     existing = {} if job.new else read_manifest(job.path)
     known = {name for names in existing.values() for name in names}
     arrivals = new_arrivals(pattern, known, parameters["settling_time"])
-    movies = form_batches(existing, arrivals.ready, size)
+    movies = form_batches(existing, arrivals.ready, config.batch_size, full_only=config.full_batches)
     if not movies:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in arrivals.waiting[:10])
-        raise CryosnakeError(f"config.yaml: job {job.name}: no complete file matches {pattern!r} in this project; "
-                             f"check the pattern, or wait for the files to arrive{reasons}")
+        raise NoMoviesYet(f"config.yaml: job {job.name}: no complete file matches {pattern!r} in this project (or not "
+                          f"a full batch); check the pattern, or wait for the files to arrive{reasons}",
+                          arrivals.waiting)
     keys = batch_keys(job.path, job_type, movies, fresh=job.new)
     return replace(job, batches=keys, movies=movies), arrivals

@@ -21,13 +21,13 @@ def claim_run(*, insist: bool = False) -> str:
     A living claim of another process is left alone, unless `insist`: who holds Snakemake's lock already may.
     """
     owner = _read_claim()
-    mine = _me()
+    mine = this_process()
     if owner == mine:
         return ""
-    if owner and _alive(owner) and not insist:
+    if owner and is_alive(owner) and not insist:
         return ""
     message = ""
-    if owner and not _alive(owner) and not insist:
+    if owner and not is_alive(owner) and not insist:
         stale = list(LOCKS.glob("*.lock"))
         for lock in stale:
             lock.unlink(missing_ok=True)
@@ -43,7 +43,7 @@ def claim_run(*, insist: bool = False) -> str:
 def running_claim() -> dict[str, object] | None:
     """Return the claim of a run that is going on (host, pid), None when there is none."""
     owner = _read_claim()
-    return owner if owner and _alive(owner) else None
+    return owner if owner and is_alive(owner) else None
 
 
 def run_began() -> int | None:
@@ -62,11 +62,17 @@ def _read_claim() -> dict[str, object] | None:
     return owner if isinstance(owner, dict) and {"host", "pid", "start"} <= owner.keys() else None
 
 
-def _me() -> dict[str, object]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "start": start_time(os.getpid())}
+def this_process() -> dict[str, object]:
+    """Return what tells this process from every other: host, pid and start time."""
+    return process_claim(os.getpid())
 
 
-def _alive(owner: dict[str, object]) -> bool:
+def process_claim(pid: int) -> dict[str, object]:
+    """Return what tells a process of this computer from every other: host, pid and start time."""
+    return {"host": socket.gethostname(), "pid": pid, "start": start_time(pid)}
+
+
+def is_alive(owner: dict[str, object]) -> bool:
     """Whether a process lives; one of another machine counts as alive, for nobody here can tell."""
     if owner["host"] != socket.gethostname():
         return True

@@ -10,6 +10,7 @@ from cryosnake.jobs.model import JobType
 from cryosnake.project.batches import Finished, batch_key, batch_star, done_file, read_done, replaced, revisions
 from cryosnake.project.cleaned_files import missing_files
 from cryosnake.project.disk import files_below
+from cryosnake.project.movies import stamp
 
 
 def batch_keys(job: str, job_type: JobType, numbers: Iterable[int], *, fresh: bool) -> dict[int, str]:
@@ -40,8 +41,15 @@ def _was_cut_short(job: str, number: int, revision: int) -> bool:
 def _incomplete(job: str, job_type: JobType, done: Mapping[str, Finished], present: set[str]) -> bool:
     if not job_type.inputs:
         return replaced(done.values())
+    if any(item.state == "failed" and input_was_gone(item) and stamp(item.name) for item in done.values()):
+        return True
     return any(product not in present for item in done.values() if item.state == "ok"
                for product in product_files(job, job_type.products, item.name))
+
+
+def input_was_gone(item: Finished) -> bool:
+    """Whether a micrograph failed because what it is made from was not there, as when a disk is unmounted."""
+    return "" in item.stamp.split(" ")
 
 
 def product_files(job: str, products: Iterable[str], name: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args, get_origin
 
 NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -17,13 +17,15 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 def check_value(key: str, kind: Any, value: Any, error: Callable[[str, str], Exception], minimum: float | None = None,
                 maximum: float | None = None, choices: tuple[str, ...] = (), length: int = 0) -> Any:
-    """Return `value` as `kind` (bool, int, float, str or a list of one of them).
+    """Return `value` as `kind` (bool, int, float, str, a list of one of them, or a mapping of texts).
 
     Raises
     ------
     Exception
         what `error(key, message)` makes, when the value has another type or is out of range
     """
+    if get_origin(kind) is dict:
+        return _check_mapping(key, value, error, length)
     if get_origin(kind) is list:
         return _check_list(key, get_args(kind)[0], value, error, minimum, maximum, choices, length)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -49,6 +51,24 @@ def _check_list(key: str, kind: Any, value: Any, error: Callable[[str, str], Exc
         count = f"{length} values" if length else "values"
         raise error(key, f"must be a list of {count}, as in [1, 2], not {value!r}")
     return [check_value(f"{key}[{i}]", kind, item, error, minimum, maximum, choices) for i, item in enumerate(value)]
+
+
+def _check_mapping(key: str, value: Any, error: Callable[[str, str], Exception], length: int) -> dict[str, str]:
+    """Return a mapping with its values as texts: what YAML makes of them does not matter to a command line."""
+    if not isinstance(value, Mapping):
+        raise error(key, f"must be a mapping, as in {{name: value}}, not {value!r}")
+    if length and len(value) > length:
+        raise error(key, f"can hold {length} entries, not {len(value)}")
+    for name, item in value.items():
+        if not isinstance(item, (str, int, float, bool, type(None))):
+            raise error(f"{key}.{name}", f"must be one value, not {item!r}")
+    return {str(name): _plain(item) for name, item in value.items()}
+
+
+def _plain(item: Any) -> str:
+    if item is None:
+        return ""
+    return str(item).lower() if isinstance(item, bool) else str(item)
 
 
 def _range(minimum: float | None, maximum: float | None) -> str:

@@ -36,6 +36,11 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
         parser.error(f"--{name} {message}")
 
     options = {p.name: _value(p, parsed[p.name], refuse) for p in job_type.parameters}
+    if job_type.declared:
+        try:
+            job_type.all_outputs(options)
+        except ValueError as error:
+            parser.error(str(error))
     inputs = {slot.name: Path(parsed[slot.name]) for slot in job_type.inputs if parsed[slot.name]}
     command = " ".join([parser.prog, *words])
     return Arguments(parsed["out"].rstrip("/"), parsed["batch"], parsed["join"], parsed["threads"],
@@ -67,6 +72,8 @@ def _form(parameter: Parameter) -> dict[str, Any]:
     kind = parameter.kind
     if get_origin(kind) is list:
         form["nargs"], kind = parameter.length or "+", get_args(kind)[0]
+    if get_origin(kind) is dict:
+        return {**form, "nargs": "+", "metavar": "NAME=VALUE"}
     form["type"] = _truth if kind is bool else kind
     form["metavar"] = {bool: "true|false", int: "N", float: "X", str: "TEXT"}[kind]
     if parameter.choices:
@@ -89,5 +96,7 @@ def _truth(text: str) -> bool:
 def _value(parameter: Parameter, value: Any, refuse: Callable[[str, str], Exception]) -> Any:
     if value is None or value == parameter.default:
         return value
+    if get_origin(parameter.kind) is dict:
+        value = {name: item for name, _, item in (word.partition("=") for word in value)}
     return check_value(parameter.name, parameter.kind, value, refuse, parameter.minimum, parameter.maximum,
                        parameter.choices, parameter.length)

@@ -77,6 +77,8 @@ def run_batch(job_type: JobType, program: ModuleType, arguments: Arguments, prog
             if result.rows is not None:
                 rows[name] = result.rows
                 records.add_rows(name, result.rows)
+            if result.state == "failed" and not all(stamp(name).split(" ")):
+                made_from = stamp(name)  # its input vanished under it: it is tried again when that is back
             records.add(Finished(name, made_from, result.state, result.reason))
     progress(len(batch.rows), len(batch.rows), "")
     now = read_done(str(out), number)

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, Output, file_of
+from cryosnake.pipeline.edit import add_node
 from cryosnake.pipeline.job_star import OUTPUT_NODES_FILE, read_output_nodes, write_output_nodes
-from cryosnake.pipeline.model import Node
+from cryosnake.pipeline.lock import update_pipeline
+from cryosnake.pipeline.model import Node, Pipeline
+from cryosnake.project.run_status import status_of
 from cryosnake.running.arguments import Arguments
 
 
@@ -27,16 +30,37 @@ def check_outputs(job_type: JobType, arguments: Arguments) -> None:
 
 
 def declare_outputs(job_type: JobType, arguments: Arguments) -> None:
-    """Write RELION_OUTPUT_NODES.star; a job that went on under another name keeps its nodes from before."""
-    path = Path(arguments.out, OUTPUT_NODES_FILE)
-    goes_on = getattr(arguments.options, "root_name", "run") != "run"
-    nodes = [node for node in read_output_nodes(path) if Path(node.name).exists()] if goes_on else []
-    known = {node.name for node in nodes}
-    for name, output in made_outputs(job_type, arguments):
+    """Write RELION_OUTPUT_NODES.star.
+
+    What an external program declared there besides becomes nodes of the project; a job that went on under another name
+    keeps its nodes from before.
+    """
+    nodes = []
+    for path, output in made_outputs(job_type, arguments):
         label = output.node.label + (f".{output.label}" if output.label else "")
-        if name not in known:
-            nodes.append(Node(name, label, output.node.relion3, 1))
-    write_output_nodes(path, nodes)
+        nodes.append(Node(path, label, output.node.relion3, 1))
+    file, own = Path(arguments.out, OUTPUT_NODES_FILE), {node.name for node in nodes}
+    others = [node for node in read_output_nodes(file) if node.name not in own and Path(node.name).exists()]
+    if job_type.declared:
+        _add_to_project(arguments.out, others)
+    elif getattr(arguments.options, "root_name", "run") == "run":
+        others = []
+    write_output_nodes(file, others + nodes)
+
+
+def _add_to_project(out: str, nodes: list[Node]) -> None:
+    """Connect nodes with the job that made them, where it is listed."""
+    name = f"{out}/"
+    if not nodes or status_of(out) is None:
+        return
+
+    def add(pipeline: Pipeline) -> Pipeline:
+        for node in nodes:
+            if pipeline.producers.get(node.name, name) == name:
+                pipeline = add_node(pipeline, node, name)
+        return pipeline
+
+    update_pipeline(Path(), add)
 
 
 def draw(job_type: JobType, arguments: Arguments) -> None:

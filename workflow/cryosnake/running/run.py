@@ -17,6 +17,7 @@ from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
 from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.ranks import Ranks
+from cryosnake.project.waiting import record_counts
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
@@ -78,6 +79,7 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ra
     ranks.meet()
     check_outputs(job_type, arguments)
     declare_outputs(job_type, arguments)
+    record_counts(str(out), map(str, arguments.inputs.values()))
     draw(job_type, arguments)
     end_whole(out, arguments.inputs, [path for path, _ in made_outputs(job_type, arguments)])
     finish(out)

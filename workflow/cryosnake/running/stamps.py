@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cryosnake.jobs.model import JobType
+from cryosnake.io.star import read_star
+from cryosnake.jobs.model import COORDINATES, JobType
 from cryosnake.jobs.registry import by_folder
 from cryosnake.project.movies import stamp
 from cryosnake.project.plan import PER_MICROGRAPH
@@ -20,19 +21,31 @@ Stamper = Callable[[str], str]
 def stamper(job_type: JobType, inputs: Mapping[str, Path]) -> Stamper:
     """Return a function from a micrograph's name in the input STAR to the stamp of everything it is made from."""
     upstream: list[tuple[str, tuple[str, ...]]] = []
+    listed: list[dict[str, str]] = []
     whole: list[str] = []
     for slot, path in inputs.items():
         products = _products_of(path)
         if any(t in PER_MICROGRAPH for t in job_type.slot(slot).types) and products:
             upstream.append(products)
+        elif COORDINATES in job_type.slot(slot).types:
+            listed.append(_coordinate_files(path))
         elif not any(t in PER_MICROGRAPH for t in job_type.slot(slot).types):
             whole.append(stamp(str(path)))
 
     def stamp_of(name: str) -> str:
         files = [file for job, patterns in upstream for file in product_files(job, patterns, name)]
-        return " ".join([*(stamp(file) for file in files or [name]), *whole])
+        picked = [table[name] for table in listed if name in table]
+        return " ".join([*(stamp(file) for file in files or [name]), *(stamp(file) for file in picked), *whole])
 
     return stamp_of
+
+
+def _coordinate_files(path: Path) -> dict[str, str]:
+    """Return the coordinate file of each micrograph in a table that some other program wrote."""
+    table = read_star(path).get("coordinate_files")
+    if table is None or not {"rlnMicrographName", "rlnMicrographCoordinates"} <= set(table.columns):
+        return {}
+    return dict(zip(table["rlnMicrographName"], table["rlnMicrographCoordinates"], strict=True))
 
 
 def _products_of(path: Path) -> tuple[str, tuple[str, ...]] | None:

@@ -1,0 +1,312 @@
+"""The watcher's decisions, with a stand-in for Snakemake that makes the planned files empty, and at once."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from cryosnake.cli import main
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.mrc import write_mrc
+from cryosnake.project.batches import Finished, batch_star, done_file, read_manifest
+from cryosnake.project.commit import commit
+from cryosnake.project.config import parse_config
+from cryosnake.project.movies import stamp
+from cryosnake.project.plan import make_plan
+from cryosnake.project.waiting import record_counts
+from cryosnake.watching import session, status_file, trouble
+from cryosnake.watching.owner import CLAIM, only_watcher
+from cryosnake.watching.requests import ask_for_retry
+from cryosnake.watching.session import WatchOptions, watch
+from cryosnake.watching.snakemake_call import StopRequest, command, read_arguments
+
+CONFIG = {
+    "microscope": {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0, "dose_per_frame": 1.2},
+    "batch_size": 3,
+    "jobs": {"movies": {"type": "import", "movies": "Movies/*.mrcs", "settling_time": 0},
+             "motion": {"type": "motioncorr", "movies": "movies"}},
+}
+MANIFEST = "Import/job001"
+
+
+class Snakemake:
+    """Makes what is planned; remembers the config of each call, and does what `between` says when it ends."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.code = 0
+        self.between: Callable[[int], None] = lambda number: None
+
+    def __call__(self, words: Sequence[str], stop: StopRequest, tick: Callable[[], None]) -> int:
+        pairs = dict(word.split("=") for word in words[words.index("--config") + 1 :])
+        values = {name: yaml.safe_load(value) for name, value in pairs.items()}
+        self.calls.append(values)
+        tick()
+        if self.code == 0:
+            self._make({**yaml.safe_load(Path("config.yaml").read_text()), **values})
+        self.between(len(self.calls))
+        return self.code
+
+    def _make(self, raw: dict[str, Any]) -> None:
+        plan = make_plan(parse_config(raw))
+        commit(plan)
+        for job in plan.jobs.values():
+            if job.settled or job.held:
+                continue
+            for number, key in job.batches.items():
+                if not os.path.exists(batch_star(job.path, key)):
+                    self._batch(job.path, number, key, read_manifest(MANIFEST)[number])
+            for output in job.outputs():
+                Path(job.file(output)).write_text("data_particles\n" + "1\n" * len(list(Path("Movies").iterdir())))
+            record_counts(job.path, (source.path for source in job.inputs.values()))
+
+    def _batch(self, job: str, number: int, key: str, names: Sequence[str]) -> None:
+        lines = [Finished(name, stamp(name), "failed" if "bad" in name else "ok", "is corrupt") for name in names]
+        Path(done_file(job, number)).write_text("".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n"
+                                                        for i in lines))
+        Path(batch_star(job, key)).touch()
+
+
+@pytest.fixture
+def snakemake(monkeypatch) -> Snakemake:
+    stand_in = Snakemake()
+    monkeypatch.setattr(session, "call", stand_in)
+    monkeypatch.setattr("cryosnake.project.unfinished.product_files", lambda *_: [])
+    return stand_in
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("Movies").mkdir()
+    configure(CONFIG)
+    return tmp_path
+
+
+def configure(config: dict[str, Any]) -> None:
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+
+
+def arrive(*names: str) -> None:
+    for name in names:
+        write_mrc(Path(f"Movies/{name}.mrcs"), np.zeros((2, 8, 8), np.float32), 1.0, stack=True)
+
+
+def options(**changes: Any) -> WatchOptions:
+    given = {"every": 0.01, "idle_stop": 0.005, "keep_free": 0.0} | changes
+    return WatchOptions(read_arguments(given.pop("words", ())), **given)
+
+
+def status() -> dict[str, Any]:
+    return json.loads(Path("watch_status.json").read_text())
+
+
+def test_a_partial_batch_waits_and_is_sealed_at_the_end(project, snakemake) -> None:
+    arrive("a", "b", "c", "d")
+    assert watch(options()) == 0
+    assert [call["full_batches"] for call in snakemake.calls] == [True, False]
+    assert [len(names) for names in read_manifest(MANIFEST).values()] == [3, 1]
+    assert status()["state"] == "stopped"
+    assert "nothing happened" in status()["reason"]
+
+
+def test_a_partial_batch_is_sealed_when_its_oldest_movie_has_waited(project, snakemake) -> None:
+    arrive("a")
+    began = time.monotonic()
+    snakemake.between = lambda number: Path("STOP_WATCH").touch()
+    assert watch(options(seal_after=0.02, idle_stop=0)) == 0
+    assert time.monotonic() - began >= 1.0
+    assert [call["full_batches"] for call in snakemake.calls] == [False]
+
+
+def test_nothing_is_called_when_there_is_nothing_to_do(project, snakemake) -> None:
+    arrive("a", "b", "c")
+    watch(options())
+    watch(options())
+    assert len(snakemake.calls) == 1
+
+
+def test_rounds_are_counted_and_spaced(project, snakemake) -> None:
+    arrive("a", "b", "c")
+    times: list[float] = []
+
+    def between(number: int) -> None:
+        times.append(time.monotonic())
+        arrive(*(f"{letter}{number}" for letter in "abc"))
+
+    snakemake.between = between
+    assert watch(options(rounds=2, minutes=0.01)) == 0
+    assert len(snakemake.calls) == 3  # and the last one, for what came meanwhile
+    assert times[1] - times[0] >= 0.5
+
+
+def test_a_failed_round_is_not_repeated_until_something_is_new(project, snakemake) -> None:
+    arrive("a", "b", "c")
+    snakemake.code = 1
+    assert watch(options()) == 1
+    assert len(snakemake.calls) == 2  # one, and the last one
+    assert status()["last_code"] == 1
+
+
+def test_classification_starts_at_its_threshold_and_again_when_particles_doubled(project, snakemake) -> None:
+    jobs = {**CONFIG["jobs"],
+            "picks": {"type": "autopick", "micrographs": "motion", "method": "log", "diameter": [90, 90]},
+            "cut": {"type": "extract", "micrographs": "motion", "coordinates": "picks", "box_size": 8},
+            "classes": {"type": "class2d", "particles": "cut", "particle_diameter": 9, "at_least": 4}}
+    configure({**CONFIG, "jobs": jobs})
+    made: list[float] = []
+
+    def between(number: int) -> None:
+        data = sorted(Path("Class2D").glob("job*/run_it*_data.star"))
+        made.append(data[0].stat().st_mtime_ns if data else 0.0)
+        if number < 5:
+            arrive(*(f"{letter}{number}" for letter in "abc"))
+
+    arrive("a", "b", "c")
+    snakemake.between = between
+    assert watch(options()) == 0
+    grown = [made[number] != made[number - 1] for number in range(1, len(made))]
+    # 3 particles: no class; 6: begins; 9: settled; 12: doubled, begins again; then settled, and at the end with all
+    assert made[0] == 0.0
+    assert grown.count(True) >= 2
+    assert not all(grown)
+    assert snakemake.calls[-1]["grow"] == 1.0
+
+
+def test_it_pauses_while_the_disk_is_full(project, snakemake, monkeypatch) -> None:
+    free = iter([0.1e9] * 3)
+    arrive("a", "b", "c")
+    pauses: list[str] = []
+    monkeypatch.setattr(session, "write_status", lambda status: pauses.append(f"{status['state']} {status['reason']}"))
+    monkeypatch.setattr(trouble.shutil, "disk_usage",
+                        lambda path: shutil._ntuple_diskusage(10e9, 0, int(next(free, 5e9))))
+    assert watch(options(keep_free=1.0)) == 0
+    assert any(line.startswith("paused the project's disk has 0.10 GB left") for line in pauses)
+    assert len(snakemake.calls) == 1
+
+
+def test_a_full_disk_keeps_the_old_status_and_the_session_alive(project, monkeypatch) -> None:
+    status_file.JSON.write_text("old")
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("builtins.print", full)
+    session._write(session._Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
+    session._print("a line")
+    assert status_file.JSON.read_text() == "old"
+    assert [path.name for path in Path().glob(".*.tmp")] == []
+
+
+def test_it_pauses_while_the_movies_disk_is_gone(project, snakemake, monkeypatch) -> None:
+    arrive("a", "b", "c")
+    watch(options())
+    manifest = read_manifest(MANIFEST)
+    Path("Movies").rename("elsewhere")
+    Path("Movies").mkdir()
+    assert "is its disk unmounted" in trouble.movies_trouble("Movies/*.mrcs", MANIFEST)
+    Path("Movies").rmdir()
+    assert "can't be read" in trouble.movies_trouble("Movies/*.mrcs", MANIFEST)
+    looks = []
+
+    def back(status: dict[str, Any]) -> None:
+        looks.append(status["state"])
+        if looks.count("paused") == 2 and not Path("Movies").exists():
+            Path("elsewhere").rename("Movies")
+            arrive("d", "e", "f")
+
+    monkeypatch.setattr(session, "write_status", back)
+    assert watch(options()) == 0
+    assert read_manifest(MANIFEST) == {**manifest, 2: [f"Movies/{name}.mrcs" for name in "def"]}
+    assert len(snakemake.calls) == 2
+
+
+def test_one_movie_that_was_archived_is_no_trouble(project, snakemake) -> None:
+    arrive("a", "b", "c")
+    watch(options())
+    Path("Movies/a.mrcs").unlink()
+    assert trouble.movies_trouble("Movies/*.mrcs", MANIFEST) == ""
+
+
+def test_what_failed_because_its_movie_was_gone_is_planned_again_when_it_is_back(project, snakemake) -> None:
+    arrive("a", "b", "c")
+    watch(options())
+    done = Path(done_file("MotionCorr/job002", 1))
+    done.write_text(done.read_text() + "Movies/b.mrcs\t\tfailed\tis not there\n")
+    os.utime(done, ns=(1, 1))
+    assert make_plan(parse_config(CONFIG)).jobs["motion"].batches == {1: "0001.r2"}
+    Path("Movies/b.mrcs").unlink()
+    assert make_plan(parse_config(CONFIG)).jobs["motion"].batches == {1: "0001"}
+
+
+def test_a_mistake_in_the_config_is_waited_for(project, snakemake, capsys, monkeypatch) -> None:
+    arrive("a", "b", "c")
+    snakemake.between = lambda number: Path("config.yaml").write_text("jobs: {movies: {type: imort}}")
+    states: list[str] = []
+
+    def mend(status: dict[str, Any]) -> None:
+        states.append(status["reason"])
+        if "did you mean 'import'?" in status["reason"]:
+            configure(CONFIG)
+
+    monkeypatch.setattr(session, "write_status", mend)
+    assert watch(options()) == 0
+    assert any("goes on when this is mended" in reason for reason in states)
+
+
+def test_bad_movies_are_listed_and_retried_on_request(project, snakemake) -> None:
+    arrive("a", "b", "bad")
+    watch(options())
+    assert [item["micrograph"] for item in status()["bad"] if item["job"] == "MotionCorr/job002"] == ["Movies/bad.mrcs"]
+    assert "Movies/bad.mrcs: is corrupt" in Path("watch_status.txt").read_text()
+    ask_for_retry("MotionCorr/motion", rejected=False)
+    watch(options())
+    assert len(snakemake.calls) == 2
+
+
+def test_a_second_watcher_is_refused_with_the_name_of_the_first(project, capsys) -> None:
+    with only_watcher() as owner:
+        assert main(["watch"]) == 1
+        message = capsys.readouterr().err
+        assert f"process {owner['pid']} of {owner['user']} on {owner['host']}" in message
+    with only_watcher():
+        pass
+
+
+def test_a_watcher_on_another_computer_counts(project, capsys) -> None:
+    CLAIM.parent.mkdir()
+    CLAIM.write_text(json.dumps({"host": "scope1", "pid": 7, "start": "1", "user": "anna"}))
+    assert main(["watch"]) == 1
+    assert "process 7 of anna on scope1" in capsys.readouterr().err
+
+
+def test_a_stop_file_of_an_earlier_session_is_not_overlooked(project) -> None:
+    Path("STOP_WATCH").touch()
+    with pytest.raises(CryosnakeError, match="STOP_WATCH is there"):
+        watch(options())
+
+
+def test_snakemakes_arguments(project) -> None:
+    words = ["--cores", "8", "--config", "batch_size=5", "title=x", "--profile", "p", "--configfile", "other.yaml"]
+    found = read_arguments(words)
+    assert found.config == {"batch_size": 5, "title": "x"}
+    assert found.others == ("--cores", "8", "--profile", "p")
+    line = command(found, {"full_batches": True})
+    assert line[line.index("--config") + 1 :] == ["batch_size=5", "title=x", "full_batches=True"]
+    assert line[line.index("--configfile") + 1] == "other.yaml"
+    assert "all" not in line
+    assert command(read_arguments([]), {"grow": 2})[-4:] == ["--cores", "all", "--config", "grow=2"]
+    for word in ("-n", "--directory=x", "--unlock"):
+        with pytest.raises(CryosnakeError, match="no option for a session"):
+            read_arguments([word])

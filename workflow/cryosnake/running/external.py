@@ -1,0 +1,145 @@
+"""A program of others inside our frame, by RELION's protocol for External jobs.
+
+It gets `--o JOB/`, its inputs by type, up to ten options and `--j N`. It may write RELION_JOB_EXIT_SUCCESS or
+RELION_JOB_EXIT_FAILURE, obey RELION_JOB_ABORT_NOW and declare more nodes in RELION_OUTPUT_NODES.star; one that knows
+nothing of all that is judged by its exit code and by the outputs that the config declares, and terminated on request.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
+
+from cryosnake.errors import Aborted, CryosnakeError
+from cryosnake.pipeline.job_star import OUTPUT_NODES_FILE
+from cryosnake.pipeline.markers import exit_of
+from cryosnake.pipeline.model import Status
+
+FLAGS = {"movies": "--in_movies", "micrographs": "--in_mics", "particles": "--in_parts", "coordinates": "--in_coords",
+         "map": "--in_3dref", "mask": "--in_mask"}
+GRACE = 10.0  # seconds in which a program may obey an abort request by itself
+
+
+def run(options: SimpleNamespace, inputs: Mapping[str, Path], out: Path, progress: Callable[..., object]) -> None:
+    """Run the program to its end.
+
+    Raises
+    ------
+    CryosnakeError
+        when it can't be started, failed, or left out a file that the config declares
+    Aborted
+        when somebody asked for it
+    """
+    import numba
+
+    words = command(options, inputs, out, numba.get_num_threads())
+    (out / OUTPUT_NODES_FILE).unlink(missing_ok=True)  # an earlier run's
+    print(shlex.join(words))
+    code = _supervised(words, out, numba.get_num_threads(), progress)
+    _judge(words[0], code, out)
+    missing = [file for file in _files(options.outputs) if not (out / file).exists()]
+    if missing:
+        raise CryosnakeError(f"{words[0]} ended well, but did not make {', '.join(missing)}; correct `outputs:` in "
+                             "config.yaml, or the program's parameters")
+
+
+def command(options: SimpleNamespace, inputs: Mapping[str, Path], out: Path, threads: int) -> list[str]:
+    """Return the command line, as RELION makes it.
+
+    Raises
+    ------
+    CryosnakeError
+        when the program is not there, or is no program
+    """
+    program = shlex.split(options.executable)
+    if not program or shutil.which(program[0]) is None:
+        raise CryosnakeError(f"executable: {options.executable!r} is not there or can't be executed; give its path, "
+                             "relative to the project or absolute, and make it executable (chmod +x)")
+    words = [*program, "--o", f"{out}/"]
+    for slot, flag in FLAGS.items():
+        if slot in inputs:
+            words += [flag, str(inputs[slot])]
+    for name, value in (options.parameters or {}).items():
+        words += [f"--{name}", *([value] if value else [])]
+    return [*words, "--j", str(threads)]
+
+
+def _files(outputs: Mapping[str, str]) -> list[str]:
+    return [text.rpartition(":")[0] or text for text in outputs.values()]
+
+
+def _supervised(words: list[str], out: Path, threads: int, progress: Callable[..., object]) -> int:
+    """Run the program in a process group of its own, its words in run.out and run.err; return its exit code."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    try:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True, errors="replace", env=environment, start_new_session=True,
+                                   preexec_fn=_die_with_parent)
+    except OSError as error:
+        raise CryosnakeError(f"{words[0]} can't be started: {error.strerror}") from error
+    assert process.stdout and process.stderr
+    readers = [threading.Thread(target=_copy, args=(process.stdout, sys.stdout), daemon=True),
+               threading.Thread(target=_copy, args=(process.stderr, sys.stderr), daemon=True)]
+    for reader in readers:
+        reader.start()
+    try:
+        while process.poll() is None:
+            progress(0, 0, "")
+            time.sleep(0.1)
+    except Aborted:
+        _end(process, GRACE)
+        raise
+    except BaseException:
+        _end(process, 0.0)
+        raise
+    finally:
+        for reader in readers:
+            reader.join(5)
+    return process.returncode
+
+
+def _copy(source: IO[str], target: IO[str]) -> None:
+    for line in source:
+        target.write(line)
+    source.close()
+
+
+def _end(process: subprocess.Popen[str], grace: float) -> None:
+    """Wait for a program that may be ending by itself, then terminate it and all that it started, then kill them."""
+    for number, seconds in ((0, grace), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        if number:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            return
+
+
+def _judge(program: str, code: int, out: Path) -> None:
+    """Raise what the exit file says, or, where there is none, the exit code."""
+    status = exit_of(out)
+    if status == Status.ABORTED:
+        raise Aborted
+    if status == Status.SUCCEEDED:
+        return
+    if status == Status.FAILED or code:
+        how = "wrote RELION_JOB_EXIT_FAILURE" if status == Status.FAILED else f"ended with exit code {code}"
+        raise CryosnakeError(f"{program} {how}; {out}/run.out and run.err hold what it said")
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to terminate the program when this process is killed, so that no second one works beside it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

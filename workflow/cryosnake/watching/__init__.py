@@ -1,0 +1,1 @@
+"""`cryosnake watch`: a project followed while its movies arrive."""

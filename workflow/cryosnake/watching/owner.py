@@ -1,0 +1,96 @@
+"""One watcher for each project: who it is stands in `.cryosnake/watch.json`, locked for as long as it lives."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.project.snakemake_lock import is_alive, this_process
+
+CLAIM = Path(".cryosnake", "watch.json")
+
+
+def watcher() -> dict[str, Any] | None:
+    """Return host, pid, user and start of the project's living watcher, None when there is none."""
+    owner = _read()
+    return owner if owner and is_alive(owner) else None
+
+
+@contextmanager
+def only_watcher() -> Iterator[dict[str, Any]]:
+    """Be the project's watcher inside the `with` block.
+
+    Raises
+    ------
+    CryosnakeError
+        when the project has one; the message names it
+    """
+    with _claim_file() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _refusal(_read() or {}) from None
+        except OSError:
+            pass  # a file system without locks: the claim alone must do
+        other = watcher()
+        if other and other["pid"] != os.getpid():
+            raise _refusal(other)
+        owner = {**this_process(), "user": _user(), "since": time.time()}
+        file.truncate(0)
+        file.write(json.dumps(owner))
+        file.flush()
+        try:
+            yield owner
+        finally:
+            file.truncate(0)
+
+
+def _claim_file() -> TextIO:
+    """Open the claim, which may be another user's.
+
+    Raises
+    ------
+    CryosnakeError
+        when this user can't write it
+    """
+    try:
+        CLAIM.parent.mkdir(exist_ok=True)
+        return open(CLAIM, "a+")
+    except OSError as error:
+        other = watcher()
+        raise _refusal(other) if other else CryosnakeError(
+            f"{CLAIM} can't be written ({error.strerror}): the project must be writable for who watches it") from None
+
+
+def told(owner: dict[str, Any]) -> str:
+    """Return "process 4711 of anna on scope1"."""
+    return f"process {owner.get('pid', '?')} of {owner.get('user', '?')} on {owner.get('host', '?')}"
+
+
+def _refusal(owner: dict[str, Any]) -> CryosnakeError:
+    return CryosnakeError(f"this project is watched already: {told(owner)}. watch_status.txt says what it does. To "
+                          f"end it, make its stop file, or `kill {owner.get('pid', 'PID')}` there; if that computer is "
+                          f"gone for good, delete {CLAIM}")
+
+
+def _read() -> dict[str, Any] | None:
+    try:
+        owner = json.loads(CLAIM.read_text())
+    except (OSError, ValueError):
+        return None
+    return owner if isinstance(owner, dict) and {"host", "pid", "start"} <= owner.keys() else None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in containers
+        return str(os.getuid())

@@ -1,0 +1,47 @@
+"""What a call of Snakemake would have to make: files of the plan that are missing, or older than what they are from.
+
+The watcher asks this every few seconds; Snakemake, which needs seconds to start, is called only when something is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from cryosnake.project.batches import batch_star
+from cryosnake.project.lookup import batch_inputs, batch_stars, job_inputs
+from cryosnake.project.plan import Plan, PlannedJob
+
+
+def pending_files(plan: Plan) -> list[str]:
+    """Return the outputs, and STAR files of batches, that are still to be made, in the order of the jobs."""
+    found: list[str] = []
+    for job in plan.jobs.values():
+        if not job.held:
+            found += _of_batches(plan, job) if job.config.type.per_micrograph else _of_whole(plan, job)
+    return found
+
+
+def _of_batches(plan: Plan, job: PlannedJob) -> list[str]:
+    stars = batch_stars(plan, job.path)
+    late = [batch_star(job.path, key) for key in job.batches.values()
+            if _is_late(batch_star(job.path, key), batch_inputs(plan, job.path, key))]
+    outputs = [job.file(output) for output in job.outputs()]
+    return late + [path for path in outputs if _is_late(path, stars)]
+
+
+def _of_whole(plan: Plan, job: PlannedJob) -> list[str]:
+    inputs = [] if job.settled else job_inputs(plan, job.path)
+    return [path for path in (job.file(output) for output in job.outputs()) if _is_late(path, inputs)]
+
+
+def _is_late(path: str, inputs: Iterable[str]) -> bool:
+    made = _time(path)
+    return made is None or any((changed := _time(source)) is not None and changed > made for source in inputs)
+
+
+def _time(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None

@@ -1,0 +1,40 @@
+"""Failed micrographs that somebody asks for again while a run is going on: the watcher does it after the round."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.project.retry import retry_failed
+
+REQUESTS = Path(".cryosnake", "retry")
+
+
+def ask_for_retry(job: str, *, rejected: bool) -> None:
+    """Leave a request for the watcher."""
+    REQUESTS.mkdir(parents=True, exist_ok=True)
+    path = REQUESTS / f"{os.urandom(6).hex()}.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"job": job, "rejected": rejected}))
+    os.replace(temporary, path)
+
+
+def obey_requests() -> list[str]:
+    """Retry what was asked for; return a line about each request."""
+    lines = []
+    for path in sorted(REQUESTS.glob("*.json")):
+        try:
+            request = json.loads(path.read_text())
+            names = retry_failed(request["job"], rejected=request["rejected"])
+            lines.append(f"{request['job']}: {len(names)} micrographs are processed again on request")
+        except CryosnakeError as error:
+            lines.append(f"request to retry: {error}")
+        except OSError as error:
+            lines.append(f"request to retry: {error}; tried again later")
+            continue
+        except (ValueError, KeyError) as error:
+            lines.append(f"{path}: not a request ({error})")
+        path.unlink(missing_ok=True)
+    return lines
