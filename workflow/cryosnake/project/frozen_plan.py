@@ -81,4 +81,5 @@ def _job_from_json(item: dict[str, Any], types: dict[str, Any]) -> PlannedJob:
     inputs = {slot: Source(*words) for slot, words in item["inputs"].items()}
     needs = {key: tuple(files) for key, files in item["needs"].items()}
     return PlannedJob(config, item["path"], item["new"], inputs, item["stream"], dict(item["batches"]),
-                      held=item["held"], again=dict(item["again"]), needs=needs, **{name: item[name] for name in _FLAGS})
+                      held=item["held"], again=dict(item["again"]), needs=needs,
+                      **{name: item[name] for name in _FLAGS})
