@@ -29,6 +29,7 @@ from cryosnake.project.cleanup_run import FOLDER, run_manifest, unfinished_manif
 from cryosnake.project.delete import current_pipeline, plan_deletion
 from cryosnake.project.file_sizes import folder_size
 from cryosnake.project.final_marks import set_final
+from cryosnake.project.run_times import RunTime, add_run_time
 from cryosnake.project.standing import ANCESTOR, FINAL, NEITHER, chain, refusal, standings
 
 KILLER = """
@@ -291,8 +292,10 @@ def test_the_manifest_says_all_before_anything_moves() -> None:
 
 
 def test_advice_ranks_by_bytes_per_hour() -> None:
-    Path(job(2), "run.out").write_text("Motion correction MotionCorr/job002 batch 0001: 2 done (7200.0 s)\n")
-    Path(job(5), "run.out").write_text("Particle extraction Extract/job005 batch 0001: 2 done (36.0 s)\n")
+    for number, seconds in ((2, 7200.0), (5, 36.0)):
+        for outcome in ("failed", "ok"):  # what a failed run took is not what it takes to make the data again
+            run = RunTime("2026-11-26T14:05:00", "0001", outcome, seconds, seconds, 1.0, 1, "node1")
+            add_run_time(Path(job(number)), run)
     pipeline = current_pipeline()
     advice = rank(pipeline, read_facts(pipeline))
     names = [item.name for item in advice]

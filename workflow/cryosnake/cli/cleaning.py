@@ -36,7 +36,7 @@ def _clean(arguments: Arguments) -> int:
     from cryosnake.project.clean_up_lock import cleaning_up
     from cryosnake.project.cleaning import clean, plan_cleaning
     from cryosnake.project.delete import current_pipeline
-    from cryosnake.project.named_job import named_job
+    from cryosnake.project.jobs import find_job
     from cryosnake.project.status import human_size
 
     if arguments.all == bool(arguments.jobs) or (arguments.relion and arguments.level == "clear"):
@@ -44,7 +44,7 @@ def _clean(arguments: Arguments) -> int:
     pipeline = current_pipeline()
     names = [name for name, process in pipeline.processes.items() if process.status == Status.SUCCEEDED]
     if not arguments.all:
-        names = [named_job(pipeline, job) for job in arguments.jobs]
+        names = [find_job(job, pipeline).name for job in arguments.jobs]
     total, refused = 0, 0
     for name in names:
         try:
@@ -69,11 +69,11 @@ def _unclean(arguments: Arguments) -> int:
     from cryosnake.project.cleaned_files import set_wanted
     from cryosnake.project.cleaning import unclean
     from cryosnake.project.delete import current_pipeline
-    from cryosnake.project.named_job import named_job
+    from cryosnake.project.jobs import find_job
 
     incomplete = False
     for job in arguments.jobs:
-        name = named_job(current_pipeline(), job)
+        name = find_job(job, current_pipeline()).name
         with cleaning_up():
             gone = unclean(name)
         if gone and arguments.recompute:

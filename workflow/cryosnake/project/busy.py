@@ -1,24 +1,20 @@
-"""Whether a job is at work: by its status, or by a program that holds the lock of its directory."""
+"""Whether a job may be touched: not while it is listed as running, or while a program works in its directory."""
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.model import Process, Status
-from cryosnake.project.disk import BATCHES
+from cryosnake.project.work_locks import at_work
 
 
 def busy_reason(process: Process) -> str:
     """Return why a job must not be touched, "" when it is at rest."""
     if process.status == Status.RUNNING:
         return "it is running; abort it, or mark it as failed if its program is gone"
-    job = Path(process.name)
-    for lock in (job / ".cryosnake.lock", *(job / BATCHES).glob("*.lock")):
-        if _is_held(lock):
-            return f"a program works in it (it holds {lock})"
-    return ""
+    workers = at_work(Path(process.name))
+    return f"a program works in it ({', '.join(workers)})" if workers else ""
 
 
 def refuse_busy(process: Process, what: str) -> None:
@@ -26,14 +22,3 @@ def refuse_busy(process: Process, what: str) -> None:
     reason = busy_reason(process)
     if reason:
         raise CryosnakeError(f"{process.name}: {what} refused: {reason}")
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        with open(path) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

@@ -23,7 +23,7 @@ from cryosnake.pipeline.rebuild import job_directories
 from cryosnake.pipeline.star_text import write_blocks
 from cryosnake.project.busy import refuse_busy
 from cryosnake.project.final_marks import is_final
-from cryosnake.project.named_job import named_job
+from cryosnake.project.jobs import find_job
 from cryosnake.project.trash import in_trash, move_tree, on_another_disk
 
 DELETED_FILE = "deleted_pipeline.star"
@@ -47,7 +47,7 @@ def plan_deletion(pipeline: Pipeline, jobs: Iterable[str]) -> Deletion:
     CryosnakeError
         If a job is unknown, is at work, or is final (then nothing that it comes from can go either).
     """
-    named = tuple(dict.fromkeys(named_job(pipeline, job) for job in jobs))
+    named = tuple(dict.fromkeys(find_job(job, pipeline).name for job in jobs))
     gone = set(named).union(*(pipeline.descendants(name) for name in named))
     deletion = Deletion(named, tuple(sorted(gone, key=lambda name: (job_number(name) or 0, name))))
     for name in deletion.all:

@@ -1,4 +1,4 @@
-"""How long jobs took, by what they recorded: run.out where they work by batches, else note.txt and exit file."""
+"""How long jobs took, by what they recorded: run_times.tsv, or for jobs of RELION note.txt and the exit file."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from pathlib import Path
 
 from cryosnake.pipeline.markers import EXIT_FILES
 from cryosnake.pipeline.model import Status
+from cryosnake.project.run_times import read_run_times
 
-_BATCH = re.compile(r" batch \S+: [1-9]\d* done.*\((\d+(?:\.\d+)?) s\)$", re.MULTILINE)
 _START = re.compile(r"\+\+\+\+ Executing new job on (.+)$", re.MULTILINE)
 
 
 def seconds_taken(job: str) -> float | None:
-    """Return the wall seconds that a job took, summed over its batches; None when it recorded nothing."""
-    batches = _BATCH.findall(_text(job, "run.out"))
-    if batches:
-        return sum(map(float, batches))
+    """Return the wall seconds that a job took, summed over its batches; None when it recorded nothing.
+
+    Runs that failed or were aborted do not count: to make the data again would not take them.
+    """
+    runs = [run.seconds for run in read_run_times(job) if run.outcome == "ok"]
+    if runs:
+        return sum(runs)
     starts = _START.findall(_text(job, "note.txt"))
     try:
         started = time.mktime(time.strptime(starts[-1].strip()))

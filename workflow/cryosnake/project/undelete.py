@@ -21,7 +21,7 @@ from cryosnake.pipeline.markers import make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Edge, Pipeline
 from cryosnake.project.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline
 from cryosnake.project.file_sizes import folder_size
-from cryosnake.project.named_job import named_job
+from cryosnake.project.jobs import find_job
 from cryosnake.project.trash import TRASH, in_trash, move_tree, on_another_disk
 
 
@@ -50,7 +50,7 @@ def deletion_of(job: str) -> Deleted:
     """
     for item in reversed(deletions()):
         try:
-            named_job(item.part, job.removeprefix(f"{TRASH}/"))
+            find_job(job.removeprefix(f"{TRASH}/"), item.part)
         except CryosnakeError:
             continue
         return item

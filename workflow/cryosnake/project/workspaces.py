@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.model import Pipeline
-from cryosnake.project.named_job import named_job
+from cryosnake.project.jobs import find_job
 from cryosnake.project.values import nearest
 
 
@@ -21,4 +21,4 @@ def members(pipeline: Pipeline, workspaces: Mapping[str, Sequence[str]], name: s
     if name not in workspaces:
         raise CryosnakeError(f"config.yaml has no workspace {name!r}{nearest(name, workspaces)}; add it under "
                              "`workspaces:`, as a name with a list of jobs")
-    return {named_job(pipeline, job) for job in workspaces[name]}
+    return {find_job(job, pipeline).name for job in workspaces[name]}
