@@ -96,8 +96,8 @@ def environment(workflow: Any) -> str:
 
 def _gpus_to_ask_for(workflow: Any) -> bool:
     """Whether jobs with `device: auto` ask for a GPU: where `resources: gpu=N` says so, else if one is here."""
-    limit = workflow.global_resources.get("gpu")
-    return os.path.exists("/dev/nvidia0") if limit is None else int(limit.value) > 0
+    limit = getattr(workflow.global_resources.get("gpu"), "value", None)  # None also where the profile says nothing
+    return os.path.exists("/dev/nvidia0") if limit is None else int(limit) > 0
 
 
 def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
