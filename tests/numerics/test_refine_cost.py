@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 
@@ -25,7 +26,7 @@ def test_bytes_are_those_of_the_arrays(classes):
                      shifts.sub.shape[1])
     reference = map_reference(np.ones((classes, BOX, BOX, BOX), np.float32), SIZE, grid)
     assert cost.reference_bytes(work) == reference.transforms.nbytes
-    for threads, limit in ((1, 0), (1, 1 << 40)):
+    for threads, limit in ((1, 0), (numba.get_num_threads(), 1 << 40)):
         with use_budget(budget_of(limit)):
             assert cost.sums_bytes(work, threads) == map_sums(classes, SIZE // 2, np.zeros(0)).nbytes
     slices = coarse_slices(reference, full_band(BOX).cut(COARSE))
