@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.relion, pytest.mark.slow]
 PARTICLES = "Extract/job005/particles.star"
 
 
-def call(project: Path, *words: str, timeout: int = 120) -> str:
+def call(project: Path, *words: str, timeout: int = 600) -> str:
     environment = {**os.environ, "RELION_SHELL": "bash"}
     result = subprocess.run(words, cwd=project, capture_output=True, text=True, timeout=timeout, env=environment)
     assert result.returncode == 0, f"{words}: {result.stdout[-2000:]}{result.stderr[-2000:]}"
