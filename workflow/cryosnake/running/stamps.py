@@ -1,16 +1,18 @@
 """From what a micrograph's products are made: sizes and times of the upstream products, as one line of text.
 
-When a product upstream is made again, its stamp changes, and what was made from it is made again, it alone.
+When a product upstream is made again, its stamp changes, and what was made from it is made again, it alone. A product
+that was cleaned counts with the stamp that it had.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from cryosnake.io.star import read_star
 from cryosnake.jobs.model import COORDINATES, JobType
 from cryosnake.jobs.registry import by_folder
+from cryosnake.project.cleaned_files import read_cleaned
 from cryosnake.project.movies import stamp
 from cryosnake.project.plan import PER_MICROGRAPH
 from cryosnake.project.unfinished import product_files
@@ -32,12 +34,20 @@ def stamper(job_type: JobType, inputs: Mapping[str, Path]) -> Stamper:
         elif not any(t in PER_MICROGRAPH for t in job_type.slot(slot).types):
             whole.append(stamp(str(path)))
 
+    before = {file: text for job, _ in upstream for file, text in _cleaned_stamps(job)}
+
     def stamp_of(name: str) -> str:
         files = [file for job, patterns in upstream for file in product_files(job, patterns, name)]
         picked = [table[name] for table in listed if name in table]
-        return " ".join([*(stamp(file) for file in files or [name]), *(stamp(file) for file in picked), *whole])
+        return " ".join([*(stamp(file) or before.get(file, "") for file in files or [name]),
+                         *(stamp(file) for file in picked), *whole])
 
     return stamp_of
+
+
+def _cleaned_stamps(job: str) -> Iterator[tuple[str, str]]:
+    for item in read_cleaned(job).files.values():
+        yield f"{job}/{item.path}", f"{item.size}:{item.mtime_ns}"
 
 
 def _coordinate_files(path: Path) -> dict[str, str]:
