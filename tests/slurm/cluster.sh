@@ -70,6 +70,7 @@ CONF
 start_munge() {
     munge -n </dev/null 2>/dev/null | unmunge >/dev/null 2>&1 && return
     install -d -o munge -g munge -m 0755 /run/munge
+    [[ -s /etc/munge/munge.key ]] || setpriv --reuid munge --regid munge --clear-groups mungekey --create
     setpriv --reuid munge --regid munge --clear-groups munged --force
     cp /run/munge/munged.pid "$D/munged.pid"
 }
