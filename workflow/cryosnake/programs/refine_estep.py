@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -168,29 +168,18 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
         Called with the number of particles done after each block; may raise to stop.
     """
     band = full_band(particles.box).cut(plan.size)
-    search = _searcher(particles, state, reference, plan, log_prior)
+    outcomes = _outcomes(particles, rows, state, reference, plan, log_prior, band)
     workers = 1 if is_gpu(sums) else workers_available()
     parts = [sums[number % len(sums)][None] for number in range(workers)] if workers > 1 else [sums]
     shares = [empty_gathered(particles, rows, statistics, part) for part in parts]
     turns = [threading.Lock() for _ in sums]
     order = _by_orientation(state.pose[rows]) if isinstance(reference.grid, SphereGrid) else np.arange(len(rows))
 
-    dense = _all_slices(reference, plan, band, state.significant[rows])
-
     def work(worker: int, item: tuple[slice, Array], tell: Callable[[int], None]) -> None:
         where, images = item
         chosen, gathered, turn = order[where], shares[worker], turns[worker % len(turns)]
         block = prepare_block(particles, rows[chosen], state, statistics, plan, images)
-        if dense is not None:
-            prior = log_prior if log_prior.ndim == 1 else log_prior[chosen]
-            outcome = _dense(block.operands, dense, reference, band, plan.shifts, prior, gathered.sums, turn)
-            _record(particles, block, slice(0, len(chosen)), chosen, outcome, reference.grid, state, plan, gathered)
-            tell(len(chosen))
-            return
-        samples = search(block.rows, chosen, block.operands)
-        for part in blocks_of(np.bincount(to_numpy(samples.particle), minlength=len(block.rows))):
-            outcome = expectation(block.operands.part(part), samples.of_particles(part), reference, band, plan.shifts,
-                                  gathered.sums, turn)
+        for part, outcome in outcomes(block, chosen, gathered.sums, turn):
             _record(particles, block, part, chosen[part], outcome, reference.grid, state, plan, gathered)
             tell(part.stop - part.start)  # where samples are many a block takes long, and an abort must not wait
 
@@ -201,25 +190,31 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
     return _together(shares, sums)
 
 
-def _all_slices(reference: Reference, plan: Pass, band: Band, significant: np.ndarray) -> CoarseSlices | None:
-    """Return the slices at all orientations where a step without oversampling is better done as a whole, else None.
-
-    That is while a particle has many significant samples, or none that are known. On a GPU the search is cheap enough.
-    """
-    oversampled = reference.grid.children > 1 or plan.shifts.sub.shape[1] > 1
-    if oversampled or plan.coarse_size < plan.size or is_gpu(reference.transforms):
-        return None
-    return coarse_slices(reference, band) if 0.0 in significant or significant.mean() > _MANY else None
+_Turn = AbstractContextManager[Any]
+_Outcomes = Callable[[_Block, np.ndarray, Array, _Turn], Iterator[tuple[slice, Outcome]]]  # of parts of a block
 
 
-def _dense(operands: Operands, slices: CoarseSlices, reference: Reference, band: Band, shifts: ShiftGrid,
-           log_prior: np.ndarray, sums: Array, turn: AbstractContextManager[Any]) -> Outcome:
-    outcome, images, weights = dense_block(operands, slices, band, shifts, log_prior, reference.grid)
-    pixels, numbers = band.kx.size, np.arange(len(weights))
-    with turn:
-        reference.insert(sums, numbers, numbers, (np.ascontiguousarray(images[:, :pixels]),
-                                                  np.ascontiguousarray(images[:, pixels:])), weights, band)
-    return outcome
+def _outcomes(particles: Particles, rows: np.ndarray, state: Assignments, reference: Reference, plan: Pass,
+              log_prior: np.ndarray, band: Band) -> _Outcomes:
+    """Return what computes a block: by its significant samples, or, where nearly all are, as a whole."""
+    slices = _all_slices(reference, plan, band, state.significant[rows])
+    if slices is not None:
+
+        def whole(block: _Block, places: np.ndarray, sums: Array, turn: _Turn) -> Iterator[tuple[slice, Outcome]]:
+            prior = log_prior if log_prior.ndim == 1 else log_prior[places]
+            outcome = _dense(block.operands, slices, reference, band, plan.shifts, prior, sums, turn)
+            yield slice(0, len(places)), outcome
+
+        return whole
+    search = _searcher(particles, state, reference, plan, log_prior)
+
+    def searched(block: _Block, places: np.ndarray, sums: Array, turn: _Turn) -> Iterator[tuple[slice, Outcome]]:
+        samples = search(block.rows, places, block.operands)
+        for part in blocks_of(np.bincount(to_numpy(samples.particle), minlength=len(block.rows))):
+            yield part, expectation(block.operands.part(part), samples.of_particles(part), reference, band,
+                                    plan.shifts, sums, turn)
+
+    return searched
 
 
 def _block_size(count: int, most: int, workers: int) -> int:
@@ -236,6 +231,27 @@ def _together(shares: Sequence[Gathered], sums: Array) -> Gathered:
     added = {name: sum(getattr(share, name) for share in shares)
              for name in ("noise", "cross", "power", "residual", "offset_power", "direction")}
     return replace(first, sums=sums, **added)
+
+
+def _all_slices(reference: Reference, plan: Pass, band: Band, significant: np.ndarray) -> CoarseSlices | None:
+    """Return the slices at all orientations where a step without oversampling is better done as a whole, else None.
+
+    That is while a particle has many significant samples, or none that are known. On a GPU the search is cheap enough.
+    """
+    oversampled = reference.grid.children > 1 or plan.shifts.sub.shape[1] > 1
+    if oversampled or plan.coarse_size < plan.size or is_gpu(reference.transforms):
+        return None
+    return coarse_slices(reference, band) if (significant == 0).any() or significant.mean() > _MANY else None
+
+
+def _dense(operands: Operands, slices: CoarseSlices, reference: Reference, band: Band, shifts: ShiftGrid,
+           log_prior: np.ndarray, sums: Array, turn: _Turn) -> Outcome:
+    outcome, images, weights = dense_block(operands, slices, band, shifts, log_prior, reference.grid)
+    pixels, numbers = band.kx.size, np.arange(len(weights))
+    with turn:
+        reference.insert(sums, numbers, numbers, (np.ascontiguousarray(images[:, :pixels]),
+                                                  np.ascontiguousarray(images[:, pixels:])), weights, band)
+    return outcome
 
 
 _Search = Callable[[np.ndarray, np.ndarray, Operands], Samples]  # rows, their places in the set, operands
