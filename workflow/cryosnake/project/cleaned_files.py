@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryosnake.io.atomic import replacing
 from cryosnake.pipeline.model import STATUS_OF_LABEL, Status
 
 RECORD = ".cryosnake_cleaned.tsv"
@@ -141,11 +142,9 @@ def _keep(job: str, known: Cleaned, paths: Collection[str]) -> None:
 
 
 def _write(job: str, cleaned: Cleaned) -> None:
-    temporary = Path(job, f"{RECORD}.{os.getpid()}.tmp")
-    with open(temporary, "w") as file:
+    with replacing(Path(job, RECORD)) as temporary, open(temporary, "w") as file:
         if cleaned.status is not None:
             file.write(f"{_STATUS}\t{cleaned.status.label}\n")
         file.writelines(f"{item.path}\t{item.size}\t{item.mtime_ns}\n" for item in cleaned.files.values())
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, Path(job, RECORD))

@@ -19,6 +19,7 @@ from typing import Any
 
 from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.atomic import replacing
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.project.clean_sets import intermediate_files
 from cryosnake.project.cleaning import Cleaning, clean, plan_cleaning
@@ -39,12 +40,10 @@ def write_manifest(plan: CleanupPlan) -> Path:
                                     "choices": _plain(asdict(plan.choices))}]
     lines += [{"job": action.name, "action": action.what, "files": action.files, "bytes": action.bytes,
                "reasons": action.reasons, "parameters": _parameters(action.name)} for action in plan.actions]
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "w") as file:
+    with replacing(path) as temporary, open(temporary, "w") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
     return path
 
 

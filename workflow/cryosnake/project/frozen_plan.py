@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.atomic import replacing
 from cryosnake.jobs.registry import job_types
 from cryosnake.project.config import Connection, JobConfig
 from cryosnake.project.plan import Plan, PlannedJob, Source
@@ -30,9 +31,8 @@ def freeze(plan: Plan) -> str:
     text = json.dumps({"gpu": plan.gpu, "jobs": [_job_to_json(job) for job in plan.jobs.values()]}, ensure_ascii=False)
     path = FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     FOLDER.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     for old in FOLDER.glob("*.json"):
         if time.time() - old.stat().st_mtime > KEPT:
             old.unlink(missing_ok=True)

@@ -5,10 +5,10 @@ They stay among its inputs: Snakemake takes a job whose list of inputs has chang
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from cryosnake.io.atomic import replacing
 from cryosnake.project.plan import NEEDED
 
 
@@ -29,6 +29,5 @@ def write_needed(job: str, needed: Mapping[str, tuple[str, ...]]) -> None:
     """Write the table, complete or not at all."""
     if needed == read_needed(job):
         return
-    temporary = Path(job, f"{NEEDED}.{os.getpid()}.tmp")
-    temporary.write_text("".join(f"{key}\t{path}\n" for key, paths in needed.items() for path in paths))
-    os.replace(temporary, Path(job, NEEDED))
+    with replacing(Path(job, NEEDED)) as temporary:
+        temporary.write_text("".join(f"{key}\t{path}\n" for key, paths in needed.items() for path in paths))

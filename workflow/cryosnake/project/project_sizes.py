@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cryosnake.io.atomic import replacing
 from cryosnake.project.file_sizes import folder_size
 from cryosnake.project.trash import TRASH
 
@@ -49,9 +50,8 @@ def measure(jobs: Iterable[str]) -> ProjectSizes:
     total = folder_size(".") + (trash if os.path.islink(TRASH) else 0)
     sizes = ProjectSizes(time.time(), in_jobs, trash, total - in_jobs - trash, _folders())
     FILE.parent.mkdir(exist_ok=True)
-    temporary = FILE.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(asdict(sizes)))
-    os.replace(temporary, FILE)
+    with replacing(FILE) as temporary:
+        temporary.write_text(json.dumps(asdict(sizes)))
     return sizes
 
 

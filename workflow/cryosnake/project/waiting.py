@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+from cryosnake.io.atomic import replacing
 from cryosnake.io.star_rows import count_rows
 
 COUNTS = "input_counts.json"
@@ -32,9 +33,8 @@ def record_counts(job: str, inputs: Iterable[str]) -> None:
     """Note in a job directory on how many particles the job that ends there has worked."""
     counts = {path: count for path in inputs if path.endswith(".star") and (count := particle_count(path))}
     if counts:
-        temporary = Path(job, f".{COUNTS}.tmp")
-        temporary.write_text(json.dumps(counts))
-        os.replace(temporary, Path(job, COUNTS))
+        with replacing(Path(job, COUNTS)) as temporary:
+            temporary.write_text(json.dumps(counts))
 
 
 def has_grown(job: str, inputs: Iterable[str], factor: float) -> bool:
