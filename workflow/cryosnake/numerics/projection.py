@@ -6,6 +6,7 @@ import numba as nb
 import numpy as np
 
 from cryosnake.numerics.backend import Array, fft_of, is_gpu, namespace
+from cryosnake.numerics.banded_fft import low_frequencies
 from cryosnake.numerics.simd import read_trilinear
 
 
@@ -32,14 +33,17 @@ def padded_transform(volume: Array, padding: int = 2) -> Array:
     """
     xp, fft, box = namespace(volume), fft_of(volume), volume.shape[0]
     size = box * padding
-    axis = (xp.arange(box) - box // 2) / size
-    kernel = xp.sinc(axis) ** 2
-    corrected = volume / (kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :])
     padded = xp.zeros((size,) * 3, xp.float32)
     start = size // 2 - box // 2
-    padded[start : start + box, start : start + box, start : start + box] = corrected
+    padded[start : start + box, start : start + box, start : start + box] = _gridding_corrected(volume, padding)
     transform = fft.rfftn(fft.ifftshift(padded))
     return xp.ascontiguousarray(fft.fftshift(transform, axes=(0, 1))).astype(xp.complex64)
+
+
+def _gridding_corrected(volume: Array, padding: int) -> Array:
+    xp, box = namespace(volume), volume.shape[0]
+    kernel = (xp.sinc((xp.arange(box) - box // 2) / (box * padding)) ** 2).astype(xp.float32)
+    return volume / (kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :])
 
 
 @nb.njit(fastmath=True, cache=True)
@@ -110,7 +114,10 @@ def band_limited_transform(volume: Array, radius: int, padding: int = 2) -> Arra
     Shape (2m + 1, 2m + 1, m + 1) with m = padding · radius + 2: it holds one voxel more than the slices touch, so that
     `radius` may be the Nyquist frequency, box // 2, and it stays in the cache at low resolution.
     """
-    return crop_centred(padded_transform(volume, padding), padding * radius + 2)
+    reach, size = padding * radius + 2, padding * volume.shape[0]
+    known = min(reach, size // 2 - 1)
+    transform = low_frequencies(_gridding_corrected(volume, padding).astype(np.float32), size, known)
+    return transform if known == reach else crop_centred(transform, reach)
 
 
 def crop_centred(transform: Array, reach: int) -> Array:
@@ -119,7 +126,7 @@ def crop_centred(transform: Array, reach: int) -> Array:
     All axes but the last are centred on n // 2; the array may have any number of them.
     """
     middle = transform.shape[0] // 2
-    inside = min(reach, middle - 1, transform.shape[-1] - 1)
+    inside = min(reach, (transform.shape[0] - 1) // 2, transform.shape[-1] - 1)
     shape = (2 * reach + 1,) * (transform.ndim - 1) + (reach + 1,)
     result = namespace(transform).zeros(shape, transform.dtype)
     target = (slice(reach - inside, reach + inside + 1),) * (transform.ndim - 1) + (slice(0, inside + 1),)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 
+from cryosnake.numerics.banded_fft import from_low_frequencies
 from cryosnake.numerics.fsc import fsc_of_transforms
 
 
@@ -67,21 +67,12 @@ def to_real_space(coefficients: np.ndarray, box: int, padding: int = 2) -> np.nd
 
     The map is divided by the transform of the trilinear kernel that spread the slices (gridding correction).
     """
-    size, reach, dimensions = box * padding, coefficients.shape[-1] - 1, coefficients.ndim
-    inside = min(reach, size // 2)
-    full = np.zeros((size,) * (dimensions - 1) + (size // 2 + 1,), np.complex64)
-    axis = np.arange(-inside, inside + 1) if 2 * inside < size else np.arange(-inside, inside)
-    target = np.ix_(*(axis % size,) * (dimensions - 1), np.arange(inside + 1))
-    source = np.ix_(*(axis + reach,) * (dimensions - 1), np.arange(inside + 1))
-    full[target] = coefficients[source]
-    real = scipy.fft.fftshift(scipy.fft.irfftn(full, s=(size,) * dimensions))
-    start = size // 2 - box // 2
-    cropped = real[(slice(start, start + box),) * dimensions]
-    kernel = np.sinc((np.arange(box) - box // 2) / size) ** 2
+    size, dimensions = box * padding, coefficients.ndim
+    kernel = (np.sinc((np.arange(box) - box // 2) / size) ** 2).astype(np.float32)
     correction = kernel
     for _ in range(dimensions - 1):
         correction = kernel.reshape(-1, *(1,) * correction.ndim) * correction
-    return (cropped * (box * box / correction)).astype(np.float32)
+    return from_low_frequencies(coefficients, size, box) * (np.float32(box * box) / correction)
 
 
 def coarse_sums(sums: np.ndarray) -> np.ndarray:
