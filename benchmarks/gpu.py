@@ -43,7 +43,7 @@ from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.numerics.simulation.density import density_from_atoms
 from cryosnake.numerics.simulation.protein import pseudo_protein
 from cryosnake.numerics.symmetry import operators
-from cryosnake.programs import class2d, refine3d, refine_estep
+from cryosnake.programs import class2d, refine3d, refine_block, refine_estep
 from cryosnake.programs.device_images import half_precision_is_safe
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_state import first_assignments, first_statistics
@@ -148,7 +148,7 @@ def e_step(particles: Particles, volume: np.ndarray, order: int, size: int, rows
     coarse = coarse_size(healpix.angular_step(order), DIAMETER, pixel, box, size, False)
     mask = soft_disc(box, DIAMETER / 2 / pixel, 5.0)
     sigma = 0.0 if near is None else 2.0 * healpix.angular_step(order + 1)
-    plan = refine_estep.Pass(size, coarse, shift_grid(*((5.0, 2.0) if near is None else (2.0, 1.0)), 0.1), sigma, True,
+    plan = refine_block.Pass(size, coarse, shift_grid(*((5.0, 2.0) if near is None else (2.0, 1.0)), 0.1), sigma, True,
                              False, True, mask, np.ones(box // 2 + 1, bool), diameter=DIAMETER, tf32=tf32)
     state = first_assignments(particles)
     state.pose = state.pose if near is None else near.copy()

@@ -31,8 +31,9 @@ from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class2d_batches import WHOLE_AT_END, batch_rows, batch_sizes, step_size, updates_until
 from cryosnake.programs.class2d_model import Classification, Settings2D, best_resolution, next_size, plane_grid
 from cryosnake.programs.particles import Particles
+from cryosnake.programs.refine_block import Pass
 from cryosnake.programs.refine_drawn import expect_drawn
-from cryosnake.programs.refine_estep import Gathered, Pass, all_threads, expect, thread_sums, update_statistics
+from cryosnake.programs.refine_estep import Gathered, all_threads, expect, thread_sums, update_statistics
 from cryosnake.programs.refine_limit import seen_to, shell_of
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_ranks import expect_on_ranks

@@ -22,7 +22,8 @@ from cryosnake.numerics.symmetry import nearest_mate, operators
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.class3d_search import gather
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Gathered, Pass, prepare_block, update_statistics
+from cryosnake.programs.refine_block import Pass, prepare_block
+from cryosnake.programs.refine_estep import Gathered, update_statistics
 from cryosnake.programs.refine_limit import seen_to, shell_of
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_ranks import expect_on_ranks

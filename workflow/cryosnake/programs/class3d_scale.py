@@ -9,7 +9,8 @@ from cryosnake.numerics.refine.fixed_poses import scale_terms
 from cryosnake.numerics.refine.references import MapReference
 from cryosnake.programs.device_images import image_blocks
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import BLOCK, Pass, prepare_block
+from cryosnake.programs.refine_block import Pass, prepare_block
+from cryosnake.programs.refine_estep import BLOCK
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 

@@ -14,16 +14,15 @@ from cryosnake.numerics.refine.fixed_poses import classify_at_poses
 from cryosnake.numerics.refine.references import MapReference
 from cryosnake.programs.device_images import image_blocks
 from cryosnake.programs.particles import Particles
+from cryosnake.programs.refine_block import Pass, prepare_block
 from cryosnake.programs.refine_drawn import expect_drawn
 from cryosnake.programs.refine_estep import (
     BLOCK,
     Gathered,
-    Pass,
     all_threads,
     empty_gathered,
     expect,
     map_sums,
-    prepare_block,
 )
 from cryosnake.programs.refine_state import Assignments, Statistics
 

@@ -22,14 +22,13 @@ from cryosnake.numerics.symmetry_axes import Axes, symmetrised
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.device_images import image_blocks
 from cryosnake.programs.particles import Particles
+from cryosnake.programs.refine_block import Pass, prepare_block
 from cryosnake.programs.refine_estep import (
     Gathered,
-    Pass,
     all_threads,
     empty_gathered,
     expect,
     map_sums,
-    prepare_block,
 )
 from cryosnake.programs.refine_model import MASK_EDGE, image_mask
 from cryosnake.programs.refine_plan import say_plan

@@ -22,7 +22,8 @@ from cryosnake.programs.iteration_pictures import Pictures, views
 from cryosnake.programs.particle_images import open_particles, root_of
 from cryosnake.programs.particles import Particles, half_sets, require_diameter
 from cryosnake.programs.reference_maps import order_of, read_map, solvent_mask
-from cryosnake.programs.refine_estep import Pass, reference_scale
+from cryosnake.programs.refine_block import Pass
+from cryosnake.programs.refine_estep import reference_scale
 from cryosnake.programs.refine_files import read_refinement, write_final, write_iteration
 from cryosnake.programs.refine_model import (
     Refinement,

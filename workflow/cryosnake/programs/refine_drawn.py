@@ -11,7 +11,8 @@ import numpy as np
 from cryosnake.numerics.backend import Array
 from cryosnake.numerics.refine.references import Reference
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import Gathered, Pass, empty_gathered, expect
+from cryosnake.programs.refine_block import Pass
+from cryosnake.programs.refine_estep import Gathered, empty_gathered, expect
 from cryosnake.programs.refine_state import Assignments, Statistics
 
 Report = Callable[[int], None]

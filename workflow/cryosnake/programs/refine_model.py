@@ -29,13 +29,12 @@ from cryosnake.numerics.refine.schedule import Progress, Sampling, coarse_size
 from cryosnake.numerics.symmetry import nearest_mate, operators
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.particles import Particles
+from cryosnake.programs.refine_block import Pass, prepare_block
 from cryosnake.programs.refine_estep import (
     Gathered,
-    Pass,
     all_threads,
     expect,
     map_sums,
-    prepare_block,
     update_statistics,
 )
 from cryosnake.programs.refine_limit import seen_to, shell_of

@@ -17,7 +17,8 @@ from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.numerics.refine.search import CAUTION
 from cryosnake.parallel.preread import image_bytes
 from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_estep import BLOCK, Pass, own_volumes
+from cryosnake.programs.refine_block import Pass
+from cryosnake.programs.refine_estep import BLOCK, own_volumes
 from cryosnake.programs.refine_state import Assignments
 
 # Of the rate of a matrix product: measured for the kernels over samples, and for transforms and all around them.

@@ -40,6 +40,8 @@ class SphereGrid:
         In-plane angle of index 0, in units of the step: see `levels.parent_grid`.
     log_shares : tuple of float
         Log priors of the classes, which `near` adds to that of the angles; empty for equal ones.
+    oversampled : bool
+        False for a grid whose orientations are their own, only children.
     """
 
     order: int
@@ -48,6 +50,7 @@ class SphereGrid:
     classes: int = 1
     psi_offset: float = 0.0
     log_shares: tuple[float, ...] = ()
+    oversampled: bool = True
 
     @property
     def step(self) -> float:
@@ -67,7 +70,7 @@ class SphereGrid:
     @property
     def children(self) -> int:
         """Number of oversampled orientations of each coarse one."""
-        return 8
+        return 8 if self.oversampled else 1
 
     @cached_property
     def _turn(self) -> np.ndarray:
@@ -105,11 +108,13 @@ class SphereGrid:
         return self._turned(euler_to_matrix(rot, tilt, psi))
 
     def child_matrices(self, numbers: Array) -> Array:
-        """Return the rotation matrices (n, 8, 3, 3) of the oversampled orientations.
+        """Return the rotation matrices (n, children, 3, 3) of the oversampled orientations.
 
         Near the poles a child's rot differs much from its parent's; psi makes up for it, so that children are
         neighbours of their parent as rotations too, not only in direction.
         """
+        if not self.oversampled:
+            return self.matrices(numbers)[:, None]
         xp, pixels = namespace(numbers), self._pixel_of(numbers)
         inside = healpix.children(pixels)  # (n, 4)
         rot, tilt = (angle.reshape(inside.shape) for angle in healpix.pixel_angles(self.order + 1, inside.ravel()))

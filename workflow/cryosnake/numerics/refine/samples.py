@@ -40,7 +40,7 @@ class Operands:
     def __len__(self) -> int:
         return len(self.masked)
 
-    def part(self, rows: slice) -> Operands:
+    def part(self, rows: slice | np.ndarray) -> Operands:
         """Return some of the particles."""
         return Operands(self.masked[rows], self.raw[rows], self.ctf2[rows], self.offsets[rows], self.offset_sigma,
                         None if self.numbers is None else self.numbers[rows])
@@ -90,11 +90,14 @@ class Samples:
         """Return some samples, in the same order."""
         return Samples(self.orientation[chosen], self.particle[chosen], self.shift[chosen], self.log_prior[chosen])
 
-    def of_particles(self, part: slice) -> Samples:
-        """Return the samples of a run of particles, which are numbered from 0 again."""
-        mine = (self.particle >= part.start) & (self.particle < part.stop)
-        taken = self.take(namespace(self.particle).flatnonzero(mine))
-        return Samples(taken.orientation, taken.particle - part.start, taken.shift, taken.log_prior)
+    def of_particles(self, chosen: np.ndarray, count: int) -> Samples:
+        """Return the samples of some of `count` particles, `chosen` in ascending order, which are numbered anew."""
+        xp = namespace(self.particle)
+        number = np.full(count, -1)
+        number[chosen] = np.arange(len(chosen))
+        particle = xp.asarray(number)[self.particle]
+        taken = self.take(xp.flatnonzero(particle >= 0))
+        return Samples(taken.orientation, xp.asarray(number)[taken.particle], taken.shift, taken.log_prior)
 
 
 def sorted_samples(orientation: Array, particle: Array, shift: Array, log_prior: Array) -> Samples:
