@@ -225,8 +225,8 @@ def test_orientations(cupy):
     for method in ("matrices", "child_matrices"):
         _close(getattr(grid, method)(cupy.asarray(numbers)), getattr(grid, method)(numbers), 1e-12)
     poses = _matrices(np.random.default_rng(2), 60)
-    prior = grid.log_prior(cupy.asarray(poses), cupy.asarray(numbers), 20.0, 5.0)
-    _close(prior, grid.log_prior(poses, numbers, 20.0, 5.0))
+    prior = grid.log_prior(cupy.asarray(poses), cupy.arange(len(poses)), cupy.asarray(numbers), 20.0, 5.0)
+    _close(prior, grid.log_prior(poses, np.arange(len(poses)), numbers, 20.0, 5.0))
 
 
 def test_levels_of_grids(cupy):

@@ -14,8 +14,9 @@ from scipy.spatial import cKDTree
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics import healpix
-from cryosnake.numerics.backend import Array, namespace
+from cryosnake.numerics.backend import Array, is_gpu, namespace
 from cryosnake.numerics.euler import euler_to_matrix
+from cryosnake.numerics.refine.pose_distance import in_plane_angle, pair_distances, squared_distance
 from cryosnake.numerics.symmetry import asymmetric_unit
 
 
@@ -183,29 +184,33 @@ class SphereGrid:
         number = direction[row] * self.psi_count + index[row, column] % self.psi_count
         return particle[row], number, log_prior.astype(np.float32)
 
-    def log_prior(self, poses: Array, numbers: Array, sigma: float, flat: float = 0.0) -> Array:
-        """Return the log prior (n,) float32 of `near` for pairs of pose and orientation, made where these are.
+    @cached_property
+    def _frames(self) -> np.ndarray:
+        """Rotation matrices (directions, 3, 3) float64 of psi = 0, before the perturbation."""
+        rot, tilt = healpix.pixel_angles(self.order, self.pixels)
+        return euler_to_matrix(rot, tilt, np.zeros_like(rot))
+
+    def log_prior(self, poses: Array, particle: Array, numbers: Array, sigma: float, flat: float = 0.0) -> Array:
+        """Return the log prior (pairs,) float32 of `near` for pairs of pose and orientation, made where these are.
 
         Angles up to `flat` degrees count as 0; there is no end at some number of sigma, so that whatever the images
         lead to keeps a probability.
+
+        Parameters
+        ----------
+        poses : (n, 3, 3)
+        particle, numbers : (pairs,) int64
+            Which of the poses, and which orientation.
         """
         xp = namespace(numbers)
         bare = xp.asarray(poses, xp.float64) @ xp.asarray(self._turn.T)
-        rot, tilt = healpix.pixel_angles(self.order, self._pixel_of(numbers))
-        frame = euler_to_matrix(rot, tilt, xp.zeros_like(rot))
-        away = xp.degrees(xp.arccos(xp.clip((bare[:, 2] * frame[:, 2]).sum(-1), -1.0, 1.0)))
-        off = in_plane_angle(bare, frame) - (numbers % self.psi_count + self.psi_offset) * self.step
-        off = xp.abs((off + 180.0) % 360.0 - 180.0)
-        away, off = xp.maximum(away - flat, 0.0), xp.maximum(off - flat, 0.0)
-        return (-0.5 * (away**2 + off**2) / sigma**2).astype(xp.float32) + self.class_prior(numbers)
-
-
-def in_plane_angle(poses: Array, frames: Array) -> Array:
-    """Return the psi in degrees that turns orientations of psi = 0 as near as can be to poses (…, 3, 3)."""
-    sine = (poses[..., 0, :] * frames[..., 1, :] - poses[..., 1, :] * frames[..., 0, :]).sum(-1)
-    cosine = (poses[..., 0, :] * frames[..., 0, :] + poses[..., 1, :] * frames[..., 1, :]).sum(-1)
-    xp = namespace(sine)
-    return xp.degrees(xp.arctan2(sine, cosine))
+        direction, psi = self.direction_of(numbers) % len(self.pixels), numbers % self.psi_count + self.psi_offset
+        if is_gpu(numbers):
+            distance = squared_distance(bare[particle], xp.asarray(self._frames)[direction], psi * self.step, flat)
+        else:
+            distance = np.empty(len(numbers))
+            pair_distances(bare, self._frames, particle, direction, psi * self.step, flat, distance)
+        return (distance * (-0.5 / sigma**2)).astype(xp.float32) + self.class_prior(numbers)
 
 
 def sphere_grid(order: int, symmetry: str, perturbation: float = 0.0, whole: bool = False, classes: int = 1,

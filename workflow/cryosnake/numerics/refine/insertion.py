@@ -24,7 +24,7 @@ def empty_sums(radius: int, padding: int = 2) -> np.ndarray:
 
 
 @nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
-def _insert(flat, side, half, matrices, kx, ky, padding, real, imaginary, weight):  # type: ignore[no-untyped-def]
+def _insert(flat, side, half, matrices, kx, ky, padding, rows, real, imaginary, weight):  # type: ignore[no-untyped-def]
     threads, n, pixels, one = flat.shape[0], matrices.shape[0], kx.size, np.float32(1.0)
     for thread in nb.prange(threads):
         volume = flat[thread]
@@ -32,7 +32,7 @@ def _insert(flat, side, half, matrices, kx, ky, padding, real, imaginary, weight
         fx, fy, fz, sign = np.empty((4, pixels), np.float32)
         for j in range(thread * n // threads, (thread + 1) * n // threads):
             cell_positions(matrices[j], padding, kx, ky, side, half, cell, fx, fy, fz, sign)
-            re, im, w = real[j], imaginary[j], weight[j]
+            re, im, w = real[rows[j]], imaginary[rows[j]], weight[rows[j]]
             for p in range(pixels):
                 gy, gz = one - fy[p], one - fz[p]
                 add_trilinear(volume, 3 * np.int64(cell[p]), 3 * half, 3 * half * side, gz * gy, gz * fy[p],
@@ -40,7 +40,7 @@ def _insert(flat, side, half, matrices, kx, ky, padding, real, imaginary, weight
 
 
 def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, real: Array, imaginary: Array, weight: Array,
-                  padding: int = 2) -> None:
+                  padding: int = 2, rows: Array | None = None) -> None:
     """Add slices to volumes of sums, in place: the transpose of `projection.central_slices`.
 
     Parameters
@@ -53,21 +53,28 @@ def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, real: Arra
     kx, ky : (pixels,) float32
     real, imaginary, weight : (n, pixels) float32
         CTF-weighted image and squared CTF, both over the noise power.
+    rows : (n,) int64, optional
+        Which of more than n such rows, in the order of the matrices; all of them by default.
     """
     xp = namespace(sums)
     matrices = xp.ascontiguousarray(xp.asarray(matrices, xp.float32))
+    shared = not is_gpu(sums) and len(sums) == 1 and nb.get_num_threads() > 1
+    if rows is None:
+        rows = xp.arange(len(matrices))
+    elif is_gpu(sums) or shared:
+        real, imaginary, weight = real[rows], imaginary[rows], weight[rows]
     if is_gpu(sums):
         from cryosnake.numerics.refine.cuda.insert import insert
 
         insert(sums, matrices, xp.asarray(kx), xp.asarray(ky), padding, real, imaginary, weight)
         return
-    if len(sums) == 1 and nb.get_num_threads() > 1:
+    if shared:
         insert_shared(sums[0], matrices, kx, ky, real, imaginary, weight, padding)
         return
     threads, side, _, half, _ = sums.shape
     flat = sums.reshape(threads, -1)
     assert np.shares_memory(flat, sums)  # the sums of one class of many are no single block, but each thread's are
-    _insert(flat, np.int32(side), np.int32(half), matrices, kx, ky, np.float32(padding), real, imaginary, weight)
+    _insert(flat, np.int32(side), np.int32(half), matrices, kx, ky, np.float32(padding), rows, real, imaginary, weight)
 
 
 def complete_plane(sums: Array) -> None:

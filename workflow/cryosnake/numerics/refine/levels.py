@@ -14,7 +14,8 @@ import numpy as np
 from cryosnake.numerics import healpix
 from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.euler import euler_to_matrix
-from cryosnake.numerics.refine.grids import SphereGrid, in_plane_angle
+from cryosnake.numerics.refine.grids import SphereGrid
+from cryosnake.numerics.refine.pose_distance import in_plane_angle
 
 
 def parent_grid(grid: SphereGrid) -> SphereGrid:

@@ -159,7 +159,7 @@ def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, pos
         flat = 0.0 if level is last else 3.0 * sigma + _REACH * level.grid.step
 
         def prior(particle: Array, orientation: Array, grid: SphereGrid = level.grid, flat: float = flat) -> Array:
-            return grid.log_prior(there[particle], orientation, sigma, flat)
+            return grid.log_prior(there, particle, orientation, sigma, flat)
 
         own = operands if level is last else _tempered(operands, level)
         samples = search_children(own, samples, level, shifts, prior, _kept(levels, index))
