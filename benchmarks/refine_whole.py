@@ -63,8 +63,8 @@ def theirs(symmetry: str, local_order: int) -> tuple[float, float]:
                "theirs/run", "--ini_high", f"{LOW_PASS:g}", "--sym", symmetry, "--particle_diameter", f"{DIAMETER:g}",
                "--ctf", "--ctf_corrected_ref", "--flatten_solvent", "--zero_mask", "--norm", "--scale", "--pad", "2",
                "--oversampling", "1", "--healpix_order", "2", "--auto_local_healpix_order", str(local_order),
-               "--offset_range", "5", "--offset_step", "2", "--low_resol_join_halves", "40", "--j", "1", "--random_seed", "1",
-               "--dont_combine_weights_via_disc"]
+               "--offset_range", "5", "--offset_step", "2", "--low_resol_join_halves", "40", "--j", "1",
+               "--random_seed", "1", "--dont_combine_weights_via_disc"]
     program = [sys.executable, str(USAGE), "usage{rank}.json", "relion_refine_mpi", *options]
     leader = ["-n", "1", "nice", "-n", "19", *program]  # it spins while it waits, and must not take a follower's core
     subprocess.run(["mpirun", "--oversubscribe", *leader, ":", "-n", "2", *program], check=True, capture_output=True)
