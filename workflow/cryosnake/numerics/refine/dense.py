@@ -173,6 +173,19 @@ def _on_host(scores: np.ndarray, norm: np.ndarray, shift_prior: np.ndarray) -> t
     return by_orientation, by_shift, best[:, 0], best[:, 1], top_weight, log_sum
 
 
+@nb.njit(fastmath=True, cache=True)
+def _exponential(depth):  # type: ignore[no-untyped-def]
+    """e^depth, −25 ≤ depth ≤ 0, to 5e-6 of itself: (e^(depth/32))^32, in operations of which eight are done at once."""
+    y = depth * np.float32(1.0 / 32.0) + np.float32(0.4)
+    value = np.float32(1.0 / 5040.0)
+    for factor in (1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0):
+        value = value * y + np.float32(factor)
+    value *= np.float32(0.6703200460356393)  # e^-0.4
+    for _ in range(5):
+        value *= value
+    return value
+
+
 @nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def _to_probabilities(scores, norm, shift_prior, by_orientation, by_shift,  # type: ignore[no-untyped-def]
                       best, top_weight, log_sum):
@@ -181,21 +194,25 @@ def _to_probabilities(scores, norm, shift_prior, by_orientation, by_shift,  # ty
     for i in nb.prange(n):
         peak = np.float32(-1e30)
         for s in range(count):
-            row, own = scores[i, s], shift_prior[i, s]
+            row, own, top = scores[i, s], shift_prior[i, s], np.float32(-1e30)
             for o in range(orientations):
                 row[o] += own - norm[i, o]
-                peak = max(peak, row[o])
+                top = max(top, row[o])
+            if top > peak:
+                peak, best[i, 0] = top, s
+        for o in range(orientations):
+            if scores[i, best[i, 0], o] == peak:
+                best[i, 1] = o
         total = 0.0
         for s in range(count):
             row, part = scores[i, s], np.float32(0.0)
             for o in range(orientations):
                 depth = row[o] - peak
-                value = math.exp(depth) if depth > -_NEGLIGIBLE else np.float32(0.0)
+                value = _exponential(max(depth, -_NEGLIGIBLE))
+                value = value if depth > -_NEGLIGIBLE else np.float32(0.0)
                 row[o] = value
                 by_orientation[i, o] += value
                 part += value
-                if depth == 0.0:
-                    best[i, 0], best[i, 1] = s, o
             by_shift[i, s] = part
             total += part
         scale, top = np.float32(1.0 / total), np.float32(0.0)
