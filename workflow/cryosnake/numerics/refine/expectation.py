@@ -247,13 +247,23 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
     per_sample = values.shape[1] * values.shape[2]
     sample, inner = found.best // per_sample, found.best % per_sample
     best_fine = sub[samples.shift[sample], inner % values.shape[2]]
-    whole = xp.asarray(operands.offsets)[samples.particle][:, None, :] + fine[sub[samples.shift]]
-    moved = (found.values.sum(1) * (whole**2).sum(-1)).sum(1)
+    of_shifts = found.values.sum(1)
     directions = reference.grid.direction_of(samples.orientation)
     return Outcome(*(to_numpy(result) for result in (
         samples.orientation[sample], inner // values.shape[2], fine[best_fine], found.top_weight, found.significant,
-        found.log_sum, xp.bincount(samples.particle, moved, len(operands)), cross, power,
-        xp.bincount(directions, found.values.sum((1, 2))))))
+        found.log_sum, _offset_power(operands, samples, of_shifts, fine[sub]), cross, power,
+        xp.bincount(directions, of_shifts.sum(1)))))
+
+
+def _offset_power(operands: Operands, samples: Samples, weights: Array, fine: Array) -> Array:
+    """Return the expectation (n,) of |offset + shift|², from weights (samples, sub) of shifts (t, sub, 2)."""
+    xp = namespace(weights)
+    power = xp.zeros(len(operands))
+    for axis in (0, 1):
+        shift = fine[..., axis].astype(xp.float32)[samples.shift]
+        offset = xp.asarray(operands.offsets[:, axis].astype(np.float32))[samples.particle]
+        power += xp.bincount(samples.particle, (weights * (shift + offset[:, None]) ** 2).sum(1), len(operands))
+    return power
 
 
 def _accumulate(operands: Operands, samples: Samples, reference: Reference, band: Band, shifts: ShiftGrid,

@@ -9,7 +9,7 @@ import numpy as np
 from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.refine.budget import budget
 
-_SAMPLES_AT_ONCE, _BYTES = 1 << 19, 256  # at most; fine scores and their twins take so many bytes for each
+_SAMPLES_AT_ONCE, _BYTES = 1 << 18, 256  # at most; fine scores and their twins take so many bytes for each
 
 
 @dataclass(frozen=True)
