@@ -4,8 +4,8 @@
     python benchmarks/refine_whole.py [--particles 400] [--box 64] [--snr 0.1] [--symmetry D2] [--residues 1500]
                                       [--local_order 4]
 
-Prints for both: the shell at which the final map's FSC with the truth falls below 0.5 (aligned first), mean FSC to
-that of the truth's Nyquist, median angular error and the fraction of poses within 10 degrees (nearest symmetry mate),
+Prints for both: the shell at which the final map's FSC with the truth falls below 0.5 (aligned first; within the
+particle's diameter, for what either leaves around it says nothing of the map), mean FSC to Nyquist, median angular error and the fraction of poses within 10 degrees (nearest symmetry mate),
 iterations, CPU seconds and peak memory. RELION runs with a leader, which computes nothing and is not counted, and two
 followers of one thread, one per half set; ours with one thread. Hours for more than a thousand particles in C1.
 """
@@ -33,9 +33,11 @@ from cryosnake.jobs.refine3d import JOB
 from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.fsc import fsc
+from cryosnake.numerics.refine.images import soft_disc
 from cryosnake.numerics.symmetry import nearest_mate
 from cryosnake.programs import refine3d
 from cryosnake.programs.particles import read_particles
+from cryosnake.programs.refine_model import MASK_EDGE
 from cryosnake.programs.simulate_particles import simulate_particles
 
 DIAMETER, LOW_PASS = 180.0, 40.0
@@ -80,7 +82,8 @@ def report(name: str, cpu: float, memory: float, folder: str, symmetry: str) -> 
     true = read_particles("truth/particles.star").poses()
     errors = angular_distance(nearest_mate(true, poses, symmetry), poses)
     found = read_mrc(f"{folder}/run_class001.mrc")[0]
-    curve = fsc(align_maps(found, truth)[0], truth)
+    ball = soft_disc(len(truth), DIAMETER / 2 / particles.pixel_size, MASK_EDGE, 3)
+    curve = fsc(align_maps(found, truth)[0] * ball, truth * ball)
     below = np.flatnonzero(curve[1:] < 0.5)
     shell = int(below[0]) if below.size else len(curve) - 1
     last = max(int(path.name[6:9]) for path in Path(folder).glob("run_it[0-9][0-9][0-9]_*data.star"))
