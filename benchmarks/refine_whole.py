@@ -5,9 +5,11 @@
                                       [--local_order 4]
 
 Prints for both: the shell at which the final map's FSC with the truth falls below 0.5 (aligned first; within the
-particle's diameter, for what either leaves around it says nothing of the map), mean FSC to Nyquist, median angular error and the fraction of poses within 10 degrees (nearest symmetry mate),
-iterations, CPU seconds and peak memory. RELION runs with a leader, which computes nothing and is not counted, and two
-followers of one thread, one per half set; ours with one thread. Hours for more than a thousand particles in C1.
+particle's diameter, for what either leaves around it says nothing of the map), mean FSC to Nyquist, median angular
+error and the fraction of poses within 10 degrees (nearest symmetry mate), iterations, CPU seconds and peak memory.
+RELION runs with a leader, which computes nothing and is not counted, and two followers of one thread, one per half set;
+ours with one thread, compilation of kernels included when it is the first run. Hours for more than a thousand particles
+in C1.
 """
 
 from __future__ import annotations
