@@ -41,9 +41,16 @@ def padded_transform(volume: Array, padding: int = 2) -> Array:
 
 
 def _gridding_corrected(volume: Array, padding: int) -> Array:
-    xp, box = namespace(volume), volume.shape[0]
-    kernel = (xp.sinc((xp.arange(box) - box // 2) / (box * padding)) ** 2).astype(xp.float32)
-    return volume / (kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :])
+    return volume / namespace(volume).asarray(gridding_correction(len(volume), padding, volume.ndim))
+
+
+def gridding_correction(box: int, padding: int = 2, dimensions: int = 3) -> np.ndarray:
+    """Return the transform of the trilinear kernel (box, …) float32: maps in real space are divided by it."""
+    kernel = (np.sinc((np.arange(box) - box // 2) / (box * padding)) ** 2).astype(np.float32)
+    result = kernel
+    for _ in range(dimensions - 1):
+        result = kernel.reshape(-1, *(1,) * result.ndim) * result
+    return result
 
 
 @nb.njit(fastmath=True, cache=True)

@@ -12,7 +12,8 @@ from cryosnake.io.mrc import write_mrc
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.images import fourier_pixels
 from cryosnake.numerics.refine.insertion import empty_sums, insert_slices
-from cryosnake.numerics.refine.maximisation import finish_sums, regularised_map
+from cryosnake.numerics.refine.least_squares import least_squares_map
+from cryosnake.numerics.refine.maximisation import finish_sums
 from cryosnake.numerics.symmetry import operators
 from cryosnake.programs.particles import Particles, read_particles
 
@@ -75,5 +76,5 @@ def reconstruct(path: str | Path, out: str | Path, symmetry: str = "C1", *, use_
 
 
 def _write(sums: np.ndarray, particles: Particles, path: Path) -> Path:
-    write_mrc(path, regularised_map(sums, particles.box // 2, particles.box, None), particles.pixel_size)
+    write_mrc(path, least_squares_map(sums, particles.box // 2, particles.box), particles.pixel_size)
     return path

@@ -14,6 +14,7 @@ from cryosnake.numerics.refine.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.grids import SphereGrid, shift_grid, sphere_grid
 from cryosnake.numerics.refine.images import soft_disc
+from cryosnake.numerics.refine.least_squares import least_squares_map
 from cryosnake.numerics.refine.maximisation import (
     finish_sums,
     gold_standard,
@@ -197,13 +198,14 @@ def _maximise(particles: Particles, model: Refinement, settings: Settings, sums:
     joined = min(int(box * particles.pixel_size / JOIN_RESOLUTION), radius)
     model.fsc = gold_standard(sums[0], sums[1], radius, 0 if last else joined, box // 2 + 1)
     if last or settings.solvent_fsc:
-        model.unfiltered = [regularised_map(half, radius, box, None) for half in sums]
+        make = least_squares_map if last else regularised_map
+        model.unfiltered = [make(half, radius, box, None) for half in sums]
     if settings.solvent_fsc:
         model.fsc = _masked_fsc(model, settings, 0 if last else joined)
     model.ssnr = ssnr_from_fsc(model.fsc)
     if last:
         both = sums[0] + sums[1]
-        model.joined = regularised_map(both, radius, box, ssnr_from_fsc(model.fsc, both_halves=True))
+        model.joined = least_squares_map(both, radius, box, ssnr_from_fsc(model.fsc, both_halves=True))
     else:
         sums = list(join_low_resolution(sums[0], sums[1], joined))
     model.weight = [mean_weight(half, radius) for half in sums]

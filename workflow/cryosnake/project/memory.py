@@ -2,7 +2,7 @@
 
 A refinement holds for each map a reference and sums, half transforms padded to twice the box: 4 box³ voxels of 8 and
 12 bytes. Rank 0 makes the maps, with the sums of both half sets again, joined at low resolution, their total (36 bytes
-of a voxel) and 33 for the division and the transform (measured at boxes 96 and 160). Threads insert into volumes of
+of a voxel) and 39 for the division and the transform (measured at box 96). Threads insert into volumes of
 their own, up to a bound. The rest (interpreter, kernels, images, of which a process keeps up to 1 GB) does not depend
 on the box. Half of all that is added.
 """
@@ -17,7 +17,7 @@ FIXED = 1500  # MB of one process
 MARGIN = 1.5
 HEAD = 1 << 16  # bytes of a STAR file in which the optics table stands
 _PADDED = 4 / 1e6  # million voxels of a half transform, padded twice, for one voxel of the box
-_REFERENCE, _SUMS, _MAKING = 8, 12, 36 + 33  # bytes of a voxel
+_REFERENCE, _SUMS, _MAKING = 8, 12, 36 + 39  # bytes of a voxel
 
 
 def memory_mb(plan: Plan, job: PlannedJob, ranks: int, threads: int) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 
 from cryosnake.numerics.banded_fft import from_low_frequencies
 from cryosnake.numerics.fsc import fsc_of_transforms
+from cryosnake.numerics.projection import gridding_correction
 
 
 def radii(shape: tuple[int, ...], padding: int = 2) -> np.ndarray:
@@ -67,12 +68,8 @@ def to_real_space(coefficients: np.ndarray, box: int, padding: int = 2) -> np.nd
 
     The map is divided by the transform of the trilinear kernel that spread the slices (gridding correction).
     """
-    size, dimensions = box * padding, coefficients.ndim
-    kernel = (np.sinc((np.arange(box) - box // 2) / size) ** 2).astype(np.float32)
-    correction = kernel
-    for _ in range(dimensions - 1):
-        correction = kernel.reshape(-1, *(1,) * correction.ndim) * correction
-    return from_low_frequencies(coefficients, size, box) * (np.float32(box * box) / correction)
+    correction = gridding_correction(box, padding, coefficients.ndim)
+    return from_low_frequencies(coefficients, box * padding, box) * (np.float32(box * box) / correction)
 
 
 def coarse_sums(sums: np.ndarray) -> np.ndarray:
