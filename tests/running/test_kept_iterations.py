@@ -124,14 +124,13 @@ def test_results_that_snakemake_takes_back_after_a_kill_are_made_from_the_iterat
     assert "Continuing after iteration 2" in capsys.readouterr().out
     output = job_types()["class2d"].output("model")
     job = SimpleNamespace(path=JOB, outputs=lambda: [output], file=lambda o: f"{JOB}/run_it003_model.star")
-    plan = SimpleNamespace(jobs={"classes": job})
     write_pipeline("default_pipeline.star", set_status(read_pipeline("default_pipeline.star"), f"{JOB}/",
                                                        Status.FAILED))
-    drop_waiting_of(plan)
+    drop_waiting_of([job])
     assert list(iterations()) == ["002", "003"]  # of a job that has to go on, nothing goes
     write_pipeline("default_pipeline.star", set_status(read_pipeline("default_pipeline.star"), f"{JOB}/",
                                                        Status.SUCCEEDED))
-    drop_waiting_of(plan)
+    drop_waiting_of([job])
     assert iterations() == LEFT["class2d"] and not Path(JOB, WAITING).exists()
 
 

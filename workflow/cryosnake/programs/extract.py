@@ -25,9 +25,9 @@ from cryosnake.numerics.extraction import (
     outside,
     rescale,
 )
-from cryosnake.programs.ctffind import optics_value
 from cryosnake.programs.extract_again import Refined, again, image_optics, read_refined, refined_optics
 from cryosnake.programs.extract_inputs import read_coordinates, read_micrograph
+from cryosnake.programs.optics_values import optics_value
 
 # Columns that a particle inherits from its micrograph, in RELION's order, and those that RELION adds.
 CTF_COLUMNS = ("rlnCtfMaxResolution", "rlnCtfFigureOfMerit", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")

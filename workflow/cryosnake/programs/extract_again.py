@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from cryosnake.io.mrc import read_header
 from cryosnake.io.paths import post_name
 from cryosnake.io.star import optics_of, read_star, read_table
 from cryosnake.numerics.extraction import at_pixel_size, recentred
-from cryosnake.programs.ctffind import optics_value
+from cryosnake.programs.optics_values import optics_value
 
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
@@ -63,7 +63,7 @@ def read_refined(path: Path, options: SimpleNamespace) -> Refined:
                    options.reset_offsets)
 
 
-def refined_optics(path: Path, micrographs: list[Mapping[str, Any]], box: int, size: int) -> list[dict[str, Any]]:
+def refined_optics(path: Path, micrographs: Sequence[Mapping[str, Any]], box: int, size: int) -> list[dict[str, Any]]:
     """Return the optics groups of a particle file, with all that was refined for them, for the new images.
 
     Parameters

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from cryosnake import __version__
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.atomic import replacing
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.project.clean_sets import intermediate_files
 from cryosnake.project.cleaning import Cleaning, clean, plan_cleaning

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from cryosnake.atomic import flush, replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.pipeline.settled import read_settled
 from cryosnake.project.clean_sets import connected_iterations, iterations_of
-from cryosnake.project.plan import Plan
+from cryosnake.project.plan import PlannedJob
 
 WAITING = ".cryosnake_superseded"  # lists the files that go when the run that made the job has ended
 
@@ -43,10 +44,13 @@ def drop_superseded(job: str, root: str, number: int, result: bool = False, star
     kept = connected_iterations(pipeline, name) | {os.path.basename(start).removesuffix("_optimiser.star")}
     iterations = iterations_of(name, sorted(os.listdir(job)))
     own = {file: (stem, n) for file, (stem, n) in iterations.items() if stem.startswith(f"{root}_it")}
-    _flush(job, [file for file, (_, n) in own.items() if n == number])
+    for file in (file for file, (_, n) in own.items() if n == number):
+        flush(f"{job}/{file}")
+    flush(job)  # a power cut must not take both what was written and what it replaces
     old = [file for file, (stem, n) in own.items() if n < number and stem not in kept]
     if result:
-        Path(job, WAITING).write_text("".join(f"{file}\n" for file in old))
+        with replacing(Path(job, WAITING)) as temporary:
+            temporary.write_text("".join(f"{file}\n" for file in old))
     else:
         _remove(job, old)
 
@@ -69,9 +73,9 @@ def forget_waiting(job: str) -> None:
     Path(job, WAITING).unlink(missing_ok=True)
 
 
-def drop_waiting_of(plan: Plan) -> None:
+def drop_waiting_of(jobs: Iterable[PlannedJob]) -> None:
     """Do so in each job of a run that has ended, where all results are there."""
-    waiting = [job for job in plan.jobs.values() if Path(job.path, WAITING).exists()]
+    waiting = [job for job in jobs if Path(job.path, WAITING).exists()]
     if not waiting:
         return
     processes = read_settled().processes
@@ -89,13 +93,3 @@ def _remove(job: str, files: Iterable[str]) -> None:
     except OSError as error:
         raise CryosnakeError(f"{error.filename}: an iteration that was to go (keep_iterations: last) can't be removed "
                              f"({error.strerror}); mend the permissions of {job}") from error
-
-
-def _flush(job: str, files: Iterable[str]) -> None:
-    """Have what was written on the disk before what it replaces goes: a power cut must not take both."""
-    for path in (*(f"{job}/{file}" for file in files), job):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -70,7 +70,7 @@ def succeed(plan: Plan) -> None:
     from cryosnake.project.run_status import forget_abort_requests
 
     close_success(plan)
-    drop_waiting_of(plan)
+    drop_waiting_of(plan.jobs.values())
     forget_abort_requests(plan.jobs.values())
 
 
@@ -83,7 +83,7 @@ def fail(plan: Plan) -> None:
     forget_abort_requests(plan.jobs.values())
     for path in close_run(plan.jobs.values(), failed_jobs()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
-    drop_waiting_of(plan)
+    drop_waiting_of(plan.jobs.values())
 
 
 def environment(workflow: Any) -> str:
