@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin
 
 from cryosnake.jobs.model import JobType, Parameter
 from cryosnake.jobs.registry import job_types
+from cryosnake.jobs.running_options import KEEP_ITERATIONS
 from cryosnake.project.config import JOB_KEYS, MICROSCOPE_KEYS
 
 DOCS = Path(__file__).resolve().parent
@@ -81,7 +82,7 @@ def _row(parameter: Parameter) -> str:
     default = "required" if parameter.required else "" if parameter.default is None else f"`{parameter.default}`"
     choices = f" One of {', '.join(parameter.choices)}." if parameter.choices else ""
     relion = f" RELION: `{parameter.relion}`." if parameter.relion else ""
-    note = "" if parameter.identity else " Changes speed only." if not parameter.required else " Makes no new job."
+    note = "" if parameter.identity else " Makes no new job."
     return f"| `{parameter.name}` | {default} | {parameter.unit} | {parameter.help}{choices}{relion}{note} |"
 
 
@@ -103,6 +104,7 @@ def schema() -> dict[str, Any]:
             "seal_after": {"type": "number", "minimum": 0, "default": 10},
             "full_batches": {"type": "boolean", "default": False},
             "grow": {"type": "number", "minimum": 1, "default": 1},
+            KEEP_ITERATIONS.name: _value_schema(KEEP_ITERATIONS),
             "jobs": {"type": "object", "additionalProperties": {
                 "oneOf": [_job_schema(job_type) for job_type in job_types().values()]}},
         },

@@ -12,9 +12,10 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "workflow" / "cryosnake"
 
-# layer -> cryosnake packages that it may import besides itself and errors
+# layer -> cryosnake packages that it may import besides itself, errors and atomic
 ALLOWED = {
     "errors": set(),
+    "atomic": set(),
     "jobs": set(),
     "io": set(),
     "numerics": set(),
@@ -28,7 +29,7 @@ ALLOWED = {
     "watching": {"project"},
     "cli": {"project", "pipeline", "report", "programs", "running", "io", "cluster", "watching"},
 }
-STANDARD_ONLY = ("jobs", "pipeline")
+STANDARD_ONLY = ("jobs", "pipeline", "atomic")
 
 
 def modules() -> list[Path]:
@@ -55,7 +56,7 @@ def test_imports_only_allowed_layers(path: Path) -> None:
     for name in imports(path):
         if name.startswith("cryosnake."):
             other = name.split(".")[1]
-            assert other in ALLOWED[layer] | {layer, "errors"}, f"{path} ({layer}) imports {name}"
+            assert other in ALLOWED[layer] | {layer, "errors", "atomic"}, f"{path} ({layer}) imports {name}"
         elif layer in STANDARD_ONLY:
             assert name.split(".")[0] in sys.stdlib_module_names | {"cryosnake"}, f"{path} imports {name}"
 

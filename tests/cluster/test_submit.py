@@ -72,3 +72,37 @@ def test_a_scheduler_that_does_not_answer_is_believed_to_have_the_job(profile) -
     assert status(profile, "41", grace=0.0) == "running"
     (profile / "lane.json").write_text(json.dumps(lane | {"status": "echo Invalid job id specified >&2; false"}))
     assert status(profile, "41", grace=0.0) == "failed"
+
+
+PBS = """\
+Job id              Name             Username        Time Use S Queue
+------------------- ---------------- --------------- -------- - ---------------
+41.server           motion           me              00:00:01 {state} batch
+"""
+SGE = """\
+job-ID  prior   name       user         state submit/start at     queue                          slots ja-task-ID
+-----------------------------------------------------------------------------------------------------------------
+     40 0.55500 unknown    other        r     11/26/2026 18:24:41 all.q@node41                      41
+{line}"""
+OWN = "     41 0.50000 motion     me           {state}    11/26/2026 18:24:02                                    1\n"
+
+
+@pytest.mark.parametrize(("listing", "verdict"), [
+    (PBS.format(state="R"), "running"), (PBS.format(state="Q"), "running"), (PBS.format(state="C"), "failed"),
+    (PBS.format(state="F"), "failed"), (SGE.format(line=""), "failed"), (SGE.format(line=OWN.format(state="qw ")),
+                                                                         "running"),
+    (SGE.format(line=OWN.format(state="Eqw")), "failed"), ("41 RUN\n", "running"), ("41 EXIT\n", "failed"),
+    ("Job Id: 41.server\n    job_state = R\n", "running"), ("", "failed")])
+def test_what_schedulers_list_is_understood(profile, listing, verdict) -> None:
+    submit(profile, job(""))
+    Path("listing").write_text(listing)
+    lane = json.loads((profile / "lane.json").read_text())
+    (profile / "lane.json").write_text(json.dumps(lane | {"status": "cat listing"}))
+    assert status(profile, "41", grace=0.0) == verdict
+
+
+def test_a_job_runs_in_the_project_wherever_its_scheduler_begins(profile, tmp_path_factory) -> None:
+    submit(profile, job("touch here\n"))
+    script, = (path.absolute() for path in RECORDS.glob("*.run.sh"))
+    assert subprocess.run(["bash", script], cwd=tmp_path_factory.mktemp("home")).returncode == 0
+    assert Path("here").exists()

@@ -19,6 +19,7 @@ from cryosnake.io.mrc import read_header, read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.extract import JOB
 from cryosnake.programs import extract
+from cryosnake.running.run import run_job
 
 OPTICS = {"rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrographOriginalPixelSize": 1.5,
           "rlnVoltage": 200.0, "rlnSphericalAberration": 1.4, "rlnAmplitudeContrast": 0.1,
@@ -76,7 +77,7 @@ def test_files_rows_and_optics(project: np.ndarray) -> None:
     np.testing.assert_allclose(table[["rlnCoordinateX", "rlnCoordinateY"]], PLACES)
     written = read_star("Extract/job005/Movies/a_extract.star")["images"]
     pd.testing.assert_frame_equal(written, table, check_dtype=False)
-    optics = extract.update_optics(OPTICS, options(box_size=48, rescale=24))
+    optics = extract.optics_of_output([OPTICS], options(box_size=48, rescale=24), {})[0]
     assert list(optics)[-3:] == ["rlnImagePixelSize", "rlnImageSize", "rlnImageDimensionality"]
     assert (optics["rlnImagePixelSize"], optics["rlnImageSize"], optics["rlnImageDimensionality"]) == (3.0, 24, 2)
     assert "rlnMicrographPixelSize" not in optics
@@ -139,7 +140,7 @@ def test_the_same_images_and_rows_as_relion(case: str, relion: Path) -> None:
     assert list(table.columns) == list(other_rows.columns)
     numbers = [label for label in table if label not in ("rlnImageName", "rlnMicrographName")]
     np.testing.assert_allclose(table[numbers].astype(float), other_rows[numbers].astype(float), rtol=1e-6)
-    optics = pd.DataFrame([extract.update_optics(OPTICS, options(**given))])
+    optics = pd.DataFrame(extract.optics_of_output([OPTICS], options(**given), {}))
     pd.testing.assert_frame_equal(optics, tables["optics"], check_dtype=False)
 
 
@@ -159,19 +160,24 @@ def test_real_particles_as_relion_extracts_them(relion: Path, real_data: Path) -
     assert min(correlation) > 0.9999
 
 
+TILTED = {"rlnOpticsGroupName": ["tilted", "plain"], "rlnOpticsGroup": [1, 2], "rlnBeamTiltX": [0.31, 0.0],
+          "rlnBeamTiltY": [-0.12, 0.0], "rlnSphericalAberration": [1.41, 1.4]}  # as CtfRefine leaves them
+
+
 def refined_particles(**columns: Any) -> Path:
     """Write refined particles of twice the pixel size, and one of another micrograph; return the file."""
     table = pd.DataFrame({
         "rlnCoordinateX": [60.0, 60.7, 80.0, 100.0, 100.0, 50.0],
         "rlnCoordinateY": [70.0, 70.3, 90.0, 70.0, 70.0, 50.0],
         "rlnImageName": [f"{i:06d}@old.mrcs" for i in range(1, 7)], "rlnMicrographName": [NAME] * 5 + ["Movies/b.mrc"],
-        "rlnOpticsGroup": 1, "rlnDefocusU": 11000.0, "rlnDefocusV": 10000.0, "rlnDefocusAngle": 20.0,
+        "rlnOpticsGroup": [1, 2, 2, 1, 2, 1], "rlnDefocusU": 11000.0, "rlnDefocusV": 10000.0, "rlnDefocusAngle": 20.0,
         "rlnOriginXAngst": [0.0, 1.5, 2.2, 0.75, 2.25, 0.0], "rlnOriginYAngst": [0.0, 3.0, -2.3, -0.75, -2.25, 0.0],
         "rlnAngleRot": [0.0, 10.0, 40.0, 70.0, 30.0, 0.0], "rlnAngleTilt": [0.0, 20.0, 50.0, 80.0, 110.0, 0.0],
         "rlnAnglePsi": [0.0, 30.0, 60.0, 90.0, -40.0, 0.0], "rlnRandomSubset": [1, 2, 1, 2, 1, 2]}).assign(**columns)
     optics = {label: value for label, value in OPTICS.items() if label != "rlnMicrographPixelSize"}
     optics |= {"rlnImagePixelSize": 3.0, "rlnImageSize": 24, "rlnImageDimensionality": 2}
-    write_star("refined.star", {"optics": pd.DataFrame([optics]), "particles": table})
+    both = pd.DataFrame([optics] * 2).assign(**TILTED)
+    write_star("refined.star", {"optics": both, "particles": table})
     return Path("refined.star")
 
 
@@ -185,6 +191,93 @@ def test_particles_again_keep_their_columns() -> None:
     assert (reset[["rlnOriginXAngst", "rlnOriginYAngst"]] == 0.0).to_numpy().all()
 
 
+def test_particles_again_keep_their_optics_groups_and_what_was_refined_for_them() -> None:
+    path = refined_particles()
+    rows = extract.optics_of_output([OPTICS], options(box_size=48, rescale=32), {"particles": path})
+    before = read_star(path)["optics"]
+    found = pd.DataFrame(rows)
+    assert (found["rlnImagePixelSize"] == 2.25).all() and (found["rlnImageSize"] == 32).all()
+    changed = ["rlnImagePixelSize", "rlnImageSize"]
+    pd.testing.assert_frame_equal(found.drop(columns=changed), before.drop(columns=changed))
+    binned = OPTICS | {"rlnMicrographPixelSize": 3.0}
+    rows = extract.optics_of_output([binned], options(box_size=24), {"particles": path})
+    assert [row["rlnMicrographPixelSize"] for row in rows] == [3.0, 3.0]  # so that the next extraction knows
+    with pytest.raises(CryosnakeError, match="several pixel sizes"):
+        extract.optics_of_output([OPTICS, binned], options(), {"particles": path})
+
+
+def test_the_whole_job_writes_them() -> None:
+    path, words = refined_particles(), ["--out", "Extract/job006", "--micrographs", "mics.star", "--box_size", "48"]
+    Path("Extract/job006/batches").mkdir(parents=True)
+    assert run_job(JOB, [*words, "--particles", str(path)]) == 0
+    assert run_job(JOB, [*words, "--particles", str(path), "--join"]) == 0
+    found, before = read_star("Extract/job006/particles.star"), read_star(path)
+    assert found["optics"]["rlnBeamTiltX"].tolist() == [0.31, 0.0] and (found["optics"]["rlnImageSize"] == 48).all()
+    for label in ("rlnOpticsGroup", "rlnRandomSubset", "rlnOriginXAngst"):
+        assert found["particles"][label].tolist() == before["particles"][label][:5].tolist()
+
+
+SPOTS = np.array([(150.0, 180.0), (301.5, 92.25), (60.75, 270.5), (260.25, 270.0)])  # Å, x and y
+
+
+def spots(pixel_size: float, folder: str) -> dict[str, Any]:
+    """Write a micrograph of Gaussian spots at SPOTS, with the given pixel size; return its row."""
+    name = f"MotionCorr/{folder}/Movies/spots.mrc"
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    y, x = np.mgrid[: round(360 / pixel_size), : round(400 / pixel_size)] * pixel_size
+    image = sum(np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * 5.0**2)) for a, b in SPOTS)
+    write_mrc(name, np.asarray(image, np.float32), pixel_size)
+    return {"rlnMicrographName": name, "rlnOpticsGroup": 1}
+
+
+def centres(images: np.ndarray, table: pd.DataFrame, pixel_size: float) -> np.ndarray:
+    """Return where the spots are in their images, from the middle, once the images are moved by their origins; Å."""
+    index = np.arange(images.shape[1]) - images.shape[1] // 2
+    weights = images / images.sum((1, 2), keepdims=True)
+    found = np.stack([(weights * index).sum((1, 2)), (weights * index[:, None]).sum((1, 2))], 1) * pixel_size
+    return found + table[["rlnOriginXAngst", "rlnOriginYAngst"]].to_numpy()
+
+
+def from_binned(stated: bool) -> Path:
+    """Write particles refined on the binned micrograph, off centre by up to 14 Å, with fractions of coordinates."""
+    picked = SPOTS / 3.0 + [(0.0, 0.0), (3.4, -2.1), (-4.7, 1.3), (2.2, 3.9)]
+    origins = (np.trunc(picked) - SPOTS / 3.0) * 3.0  # what a refinement of the images finds
+    table = pd.DataFrame({"rlnCoordinateX": picked[:, 0], "rlnCoordinateY": picked[:, 1],
+                          "rlnMicrographName": "MotionCorr/job008/Movies/spots.mrc", "rlnOpticsGroup": 1,
+                          "rlnImageName": [f"{i:06d}@old.mrcs" for i in range(1, 5)],
+                          "rlnOriginXAngst": origins[:, 0], "rlnOriginYAngst": origins[:, 1], "rlnRandomSubset": 1})
+    optics = {label: value for label, value in OPTICS.items() if label != "rlnMicrographPixelSize"}
+    optics |= {"rlnImagePixelSize": 3.0, "rlnImageSize": 24} | ({"rlnMicrographPixelSize": 3.0} if stated else {})
+    write_star("binned.star", {"optics": pd.DataFrame([optics]), "particles": table})
+    return Path("binned.star")
+
+
+@pytest.mark.parametrize("recenter", [False, True])
+@pytest.mark.parametrize("stated", [False, True])  # ours says how the coordinates count, RELION's file does not
+def test_particles_land_at_the_same_place_on_micrographs_of_another_pixel_size(recenter, stated) -> None:
+    spots(3.0, "job008")
+    path = from_binned(stated)
+    images, table = run({"particles": path}, spots(1.5, "job009"), box_size=64, invert=False, normalise=False,
+                        recenter=recenter)
+    np.testing.assert_allclose(centres(images, table, 1.5), 0.0, atol=0.02)  # Å; the pixel is 1.5
+    before = read_star(path)["particles"]
+    moved = (table[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy() * 1.5
+             - before[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy() * 3.0)
+    assert np.abs(moved).max() > 5.0 if recenter else np.abs(moved).max() <= 3.0  # Å; the fraction that was dropped
+    if recenter:
+        assert table[["rlnOriginXAngst", "rlnOriginYAngst"]].abs().to_numpy().max() <= 0.75
+    assert table["rlnRandomSubset"].tolist() == before["rlnRandomSubset"].tolist()
+
+
+def test_coordinates_of_which_nobody_knows_how_they_count_are_refused() -> None:
+    spots(3.0, "job008")
+    Path("MotionCorr/job008/Movies/spots.mrc").rename("gone.mrc")
+    row, path = spots(2.0, "job009"), from_binned(stated=False)
+    state = extract.prepare(options(), OPTICS | {"rlnMicrographPixelSize": 2.0}, {"particles": path})
+    with pytest.raises(CryosnakeError, match=r"binned\.star.*add the column rlnMicrographPixelSize"):
+        extract.process(row, OPTICS, state, Path("Extract/job005/Movies/a"))
+
+
 @pytest.mark.relion
 @pytest.mark.parametrize(("given", "words"), [
     ({}, []), ({"reset_offsets": True}, ["--reset_offsets"]), ({"recenter": True}, ["--recenter"]),
@@ -192,6 +285,8 @@ def test_particles_again_keep_their_columns() -> None:
      ["--recenter", "--recenter_x", "3", "--recenter_y", "1", "--recenter_z", "2", "--ref_angpix", "3"])])
 def test_particles_again_as_relion_does(given: dict[str, Any], words: list[str], relion: Path) -> None:
     path = refined_particles(rlnMicrographName=NAME)
+    named = pd.DataFrame([OPTICS] * 2).assign(rlnOpticsGroupName=["tilted", "plain"], rlnOpticsGroup=[1, 2])
+    write_star("mics.star", {"optics": named, "micrographs": pd.DataFrame([ROW])})  # RELION looks for equal names
     theirs, tables = relion_preprocess(relion, "--reextract_data_star", str(path), "--norm", "--bg_radius", "18",
                                        "--invert_contrast", *words)
     images, table = run({"particles": path}, **given)
@@ -199,6 +294,8 @@ def test_particles_again_as_relion_does(given: dict[str, Any], words: list[str],
     assert list(table.columns) == list(tables["particles"].columns)
     numbers = [label for label in table if label not in ("rlnImageName", "rlnMicrographName")]
     np.testing.assert_allclose(table[numbers].astype(float), tables["particles"][numbers].astype(float), atol=1e-5)
+    optics = pd.DataFrame(extract.optics_of_output([OPTICS], options(**given), {"particles": path}))
+    pd.testing.assert_frame_equal(optics[sorted(optics)], tables["optics"][sorted(tables["optics"])], check_dtype=False)
 
 
 def test_micrographs_without_particles_are_left_out_with_a_reason() -> None:
@@ -231,8 +328,7 @@ def test_bad_inputs_are_refused() -> None:
     write_star("cut.star", {**tables, "particles": tables["particles"].drop(columns="rlnOriginXAngst")})
     with pytest.raises(CryosnakeError, match=r"cut\.star: data_particles lacks rlnOriginXAngst"):
         run({"particles": Path("cut.star")}, recenter=True)
-    two = pd.concat([tables["optics"]] * 2, ignore_index=True).assign(rlnOpticsGroup=[1, 2],
-                                                                      rlnMicrographOriginalPixelSize=[1.5, 0.885])
+    two = tables["optics"].assign(rlnMicrographOriginalPixelSize=[1.5, 0.885])
     write_star("two.star", {**tables, "optics": two})
     with pytest.raises(CryosnakeError, match=r"two\.star.*several pixel sizes.*0\.885, 1\.5"):
         run({"particles": Path("two.star")})

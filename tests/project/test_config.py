@@ -10,6 +10,7 @@ import pytest
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.config import ConfigError, fitting_output, parse_config
 from cryosnake.project.config_lines import line_of
+from cryosnake.project.record import JobRecord, same_job
 
 MICROSCOPE = {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0, "dose_per_frame": 1.2}
 GOOD: dict[str, Any] = {
@@ -44,6 +45,19 @@ def test_jobs_are_sorted_by_their_connections_and_take_the_microscope() -> None:
     assert config.batch_size == 5
 
 
+def test_the_project_says_for_all_jobs_which_iterations_are_kept_and_a_job_for_itself() -> None:
+    raw = copy.deepcopy(GOOD) | {"keep_iterations": "last"}
+    raw["jobs"]["classes"] = {"type": "class2d", "particles": "p.star", "particle_diameter": 100}
+    raw["jobs"]["others"] = {**raw["jobs"]["classes"], "keep_iterations": "all"}
+    config = parse_config(raw)
+    assert config.jobs["classes"].parameters()["keep_iterations"] == "last"
+    assert config.jobs["others"].parameters()["keep_iterations"] == "all"
+    assert "keep_iterations" not in config.jobs["motion"].stated
+    assert parse_config(GOOD | {"jobs": raw["jobs"]}).jobs["classes"].parameters()["keep_iterations"] == "all"
+    record = JobRecord("class2d", "classes", {"keep_iterations": "all"}, {}, {"particles": "p.star"}, "", 0.0)
+    assert same_job(record, config.jobs["classes"].type, {"keep_iterations": "last"}, record.inputs)  # no new job
+
+
 def test_a_file_can_fill_a_slot() -> None:
     config = parse_config(changed("jobs/ctf/micrographs", "other/micrographs.star"))
     assert config.jobs["ctf"].connections["micrographs"].path == "other/micrographs.star"
@@ -51,6 +65,7 @@ def test_a_file_can_fill_a_slot() -> None:
 
 @pytest.mark.parametrize(("path", "value", "words"), [
     ("batchsize", 5, ["batchsize", "did you mean 'batch_size'"]),
+    ("keep_iterations", "none", ["keep_iterations", "all, last"]),
     ("microscope/voltag", 5, ["microscope.voltag", "did you mean 'voltage'"]),
     ("microscope/voltage", None, ["jobs.movies", "voltage", "kV", "microscope"]),
     ("microscope/voltage", "high", ["microscope.voltage", "a number"]),

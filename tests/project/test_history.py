@@ -15,14 +15,16 @@ from cryosnake.pipeline.job_star import write_job_star
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import append_note
 from cryosnake.pipeline.model import Node, Process, Status
+from cryosnake.project.cleanup_facts import read_facts
 from cryosnake.project.difference import job_difference
+from cryosnake.project.file_sizes import folder_size
 from cryosnake.project.history import ancestors, between, descendants
 from cryosnake.project.job_details import job_details
 from cryosnake.project.jobs import find_job
 from cryosnake.project.key_results import key_results
 from cryosnake.project.notes import commands
 from cryosnake.project.run_times import Stopwatch, add_run_time, read_run_times
-from cryosnake.project.status import human_age
+from cryosnake.project.status import JobStatus, human_age, project_status
 
 CLASSES, GOOD, START, REFINE, MASK = (f"{path}/" for path in PATHS)
 
@@ -80,6 +82,24 @@ def test_show_tells_all_about_a_job(project, capsys) -> None:
     text = capsys.readouterr().out
     assert "random_seed: 0" in text
     assert "iteration 2" not in text
+
+
+def test_list_show_and_clean_up_give_one_size(project, capsys) -> None:
+    before = find_status(GOOD).size
+    Path(GOOD, "five").write_text("12345")
+    with open(Path(GOOD, "sparse"), "w") as file:
+        file.seek(10**7)
+        file.write("end")
+    Path(GOOD, "link").symlink_to("sparse")
+    size = find_status(GOOD).size
+    occupied = min(Path(GOOD, "sparse").lstat().st_blocks * 512, 10**7 + 3)  # all of it where disks know no holes
+    assert size == before + len("12345") + occupied + len("sparse")
+    facts = next(facts for facts in read_facts(read_pipeline("default_pipeline.star")) if facts.name == GOOD)
+    assert facts.total.bytes == folder_size(GOOD) == size
+
+
+def find_status(name: str) -> JobStatus:
+    return next(job for job in project_status() if f"{job.path}/" == name)
 
 
 def test_show_says_what_is_missing(project, capsys) -> None:

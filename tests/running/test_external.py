@@ -62,7 +62,7 @@ def test_a_program_that_knows_nothing_of_relion_is_judged_by_its_exit_code_and_i
     assert run("echo no disk >&2; exit 3") == 1
     assert exit_of(OUT) == Status.FAILED
     errors = (OUT / "run.err").read_text()
-    assert "no disk" in errors
+    assert "no disk" in errors and "ended with exit code 3 (no disk);" in errors  # the reason is the last line
 
 
 @pytest.mark.parametrize(("text", "message"), [

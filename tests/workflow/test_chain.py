@@ -70,13 +70,15 @@ def test_every_job_left_what_relion_expects(finished) -> None:
 
 
 def test_a_killed_refinement_goes_on_from_its_last_iteration(simulated, tmp_path) -> None:
+    """Also where no other iteration is kept."""
     project = tmp_path / "project"
     shutil.copytree(simulated, project)
+    (project / "config.yaml").write_text(f"keep_iterations: last\n{CONFIG}")
     target = "Refine3D/job003/run_class001.mrc"
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(command(project, target), stdout=log, stderr=log, start_new_session=True)
         for _ in range(2400):
-            if (project / "Refine3D/job003/run_it002_optimiser.star").exists():
+            if list((project / "Refine3D/job003").glob("run_it00[2-9]_optimiser.star")):
                 break
             time.sleep(0.05)
         else:
@@ -87,3 +89,4 @@ def test_a_killed_refinement_goes_on_from_its_last_iteration(simulated, tmp_path
     output = snakemake(project, target)
     assert "Continuing after iteration" in output
     assert (project / target).exists()
+    assert len(list((project / "Refine3D/job003").glob("run_it*_optimiser.star"))) == 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 
 
@@ -26,10 +26,9 @@ def write_files(folder: Path, files: Mapping[str, str], may_overwrite: Callable[
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            temporary = folder / f".{name}.{os.getpid()}.tmp"
-            temporary.write_text(text, encoding="utf-8")
-            temporary.chmod(0o755 if name in programs else 0o644)
-            os.replace(temporary, folder / name)
+            with replacing(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+                temporary.chmod(0o755 if name in programs else 0o644)
     except OSError as error:
         raise CryosnakeError(f"{error.filename or folder}: can't be written ({error.strerror}); name another "
                              "folder") from error

@@ -22,6 +22,10 @@ from cryosnake.cluster.lane import Lane, read_lane
 from cryosnake.errors import CryosnakeError
 
 RECORDS = Path(".cryosnake", "cluster")
+_GONE = re.compile(r"unknown|invalid job|not found|do(es)? not exist|has finished", re.IGNORECASE)
+# LSF and SLURM in words; PBS keeps jobs that have ended for a while, C, F or X before the name of the queue; a job of
+# SGE in state Eqw could not be started and never will be
+_ENDED = re.compile(r"\b(EXIT|DONE|CANCELLED|FAILED|COMPLETED|TIMEOUT)\b|\s[CFX]\s+\S+\s*$|\sEh?qw\s")
 GRACE = 30.0  # seconds between a job's leaving the queue and the appearance of its exit file on this computer
 
 
@@ -115,8 +119,9 @@ def fill(lane: Lane, text: str, values: dict[str, Any]) -> str:
 def _run_script(here: Path, name: str, lane: Lane) -> str:
     launcher = f"export CRYOSNAKE_MPI_LAUNCHER={shlex.quote(lane.launcher)}\n" if lane.launcher else ""
     base = shlex.quote(str(here / name))
-    return (f"#!/bin/bash\n{launcher}bash {base}.job.sh\ncode=$?\necho $code > {base}.exit.tmp && mv {base}.exit.tmp "
-            f"{base}.exit\nexit $code\n")
+    project = shlex.quote(os.getcwd())  # PBS and SGE start a job in the user's home directory
+    return (f"#!/bin/bash\n{launcher}cd {project} || exit\nbash {base}.job.sh\ncode=$?\n"
+            f"echo $code > {base}.exit.tmp && mv {base}.exit.tmp {base}.exit\nexit $code\n")
 
 
 def _with_script(lane: Lane, command: str, script: Path) -> str:
@@ -136,15 +141,18 @@ def _shell(lane: Lane, command: str, values: dict[str, Any]) -> subprocess.Compl
 
 
 def _in_queue(lane: Lane, number: str) -> bool:
-    """Whether the scheduler still lists a job; one that does not answer is believed to have it."""
+    """Whether the scheduler still has a job that may run; one that does not answer is believed to have it."""
     answer = _shell(lane, _for_job(lane, lane.status, number), {"cluster_job_id": number})
-    text = answer.stdout + answer.stderr
-    if re.search(r"unknown|invalid job|not found|do(es)? not exist|has finished", text, re.IGNORECASE):
-        return False
-    short = re.escape(number.split(".")[0])
-    lines = [line for line in answer.stdout.splitlines() if re.search(rf"(?<!\d){short}(?!\d)", line)]
-    return bool(answer.returncode) or any(not re.search(r"\b(EXIT|DONE|CANCELLED|FAILED|COMPLETED|TIMEOUT)\b", line)
-                                          for line in lines)
+    lines = _lines_of(number, answer.stdout)
+    if lines:
+        return any(not _ENDED.search(line) for line in lines)
+    return bool(answer.returncode) and not _GONE.search(answer.stdout + answer.stderr)
+
+
+def _lines_of(number: str, listing: str) -> list[str]:
+    """Return the lines that begin with a job's number: the same digits may be a time or a count of other jobs."""
+    begin = re.compile(rf"\s*(?:job.?id\W*)?{re.escape(number.split('.')[0])}(?!\d)", re.IGNORECASE)
+    return [line for line in listing.splitlines() if begin.match(line)]
 
 
 def _reason(name: str) -> str:

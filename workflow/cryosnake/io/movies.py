@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.atomic import replacing
 from cryosnake.io.completeness import EER_NAMES, MRC_NAMES, check_movie_complete
 from cryosnake.io.eer import eer_directories, render
 from cryosnake.io.mrc import open_stack

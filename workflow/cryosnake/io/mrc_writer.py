@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.atomic import replacing
 from cryosnake.io.mrc_header import HEADER_BYTES
 
 MrcPath = str | os.PathLike[str]

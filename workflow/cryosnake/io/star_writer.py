@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.atomic import replacing
 from cryosnake.io.labels import REAL, WHOLE
 
 if TYPE_CHECKING:

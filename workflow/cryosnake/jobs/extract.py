@@ -22,7 +22,8 @@ JOB = JobType(
     title="Particle extraction",
     description="Cuts boxes around the coordinates, rescales them by cropping their Fourier transforms, and normalises "
     "their background. With `particles` in place of `coordinates`, refined particles are extracted again, with another "
-    "box or pixel size or on their refined centres.",
+    "box or pixel size, from micrographs of another binning, or on their refined centres; their optics groups stay, "
+    "with all that was refined for them.",
     inputs=(
         Slot("micrographs", (MICROGRAPHS,), "Micrographs, with CTF where there is one.", relion="star_mics"),
         Slot("coordinates", (COORDINATES,), "Coordinates; give coordinates or particles.", required=False,

@@ -51,8 +51,9 @@ class Parameter:
     form, `relion_values` maps ours to RELION's text; a list writes one variable per item when `relion` holds names
     separated by commas ("patch_x,patch_y"), and `relion_values` may then hold as many texts, separated by commas;
     `relion_switch` is a variable that is Yes when the value is set (and not
-    false) and No otherwise. `microscope` names the key of the config's `microscope:` block that supplies the default.
-    `identity=False` marks options that change speed only: they make no new job.
+    false) and No otherwise. `microscope` names the key of the config's `microscope:` block that supplies the default,
+    `config_key` a key at the config's top that does. `identity=False` marks options that change no result: they make
+    no new job.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Parameter:
     advanced: bool = False
     identity: bool = True
     microscope: str = ""
+    config_key: str = ""
     relion: str = ""
     relion_values: dict[Any, str] = field(default_factory=dict)
     relion_switch: str = ""

@@ -1,8 +1,15 @@
-"""Options of long jobs that change their speed only: MPI ranks, GPUs, how images are read."""
+"""Options of long jobs that change no result: MPI ranks, GPUs, how images are read, which iterations are kept."""
 
 from cryosnake.jobs.model import Parameter
 
+KEEP_ITERATIONS = Parameter(
+    "keep_iterations", str, "all", "all: the files of every iteration stay, as with RELION. last: those of an "
+    "iteration go when the next one is complete, other than those that a job of the project is connected to; pictures "
+    "stay. The key of this name at the top of config.yaml sets it for all jobs.", choices=("all", "last"),
+    identity=False, config_key="keep_iterations")
+
 RUNNING = (
+    KEEP_ITERATIONS,
     Parameter("mpi_ranks", int, 1, "Processes (MPI ranks), each with the rule's threads; Refine3D takes an even "
               "number for its half sets.", minimum=1, maximum=4096, identity=False, relion="nr_mpi"),
     Parameter("gpu_ids", str, None, "GPUs, counted from 0: commas between those of one rank, colons between ranks. "

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.atomic import replacing
 from cryosnake.io.star import write_star
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
 from cryosnake.numerics.ctf import ctf
@@ -32,8 +32,8 @@ from cryosnake.numerics.picking import (
     working_image,
 )
 from cryosnake.programs.autopick_templates import load_templates
-from cryosnake.programs.ctffind import optics_value
 from cryosnake.programs.extract_inputs import read_micrograph
+from cryosnake.programs.optics_values import optics_value
 
 SUFFIX = "_autopick.star"
 # Noise is counted on a square of so many particle diameters: enough for a few hundred peaks.

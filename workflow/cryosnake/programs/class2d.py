@@ -29,7 +29,7 @@ from cryosnake.programs.class2d_model import (
 )
 from cryosnake.programs.class2d_validation import Validation, validate
 from cryosnake.programs.iteration_pictures import Pictures
-from cryosnake.programs.particle_images import open_particles, root_of
+from cryosnake.programs.particle_images import iteration_written, open_particles, root_of
 from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.refine_model import image_mask
 from cryosnake.programs.refine_plan import say_plan
@@ -70,6 +70,7 @@ def _classify(particles: Particles, options: Any, root: Path, progress: Report) 
         validation = _validated(particles, model, settings) if last else None
         if ranks.rank == 0 and (last or _to_be_written(particles, model)):
             write_classes(particles, model, settings, root, options, validation)
+            iteration_written(options, model.iteration)
             pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model), last)
         if validation is not None:
             _print_ranking(particles, model, validation)

@@ -30,7 +30,7 @@ from cryosnake.programs.class3d_model import (
 )
 from cryosnake.programs.class3d_scale import scale_at_poses
 from cryosnake.programs.iteration_pictures import Pictures, views
-from cryosnake.programs.particle_images import open_particles, root_of
+from cryosnake.programs.particle_images import iteration_written, open_particles, root_of
 from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.reference_maps import order_of, read_map, reference_names, solvent_mask
 from cryosnake.programs.refine_estep import reference_scale
@@ -73,6 +73,7 @@ def _classify(particles: Particles, options: Any, inputs: Mapping[str, str | Pat
         model = _one(particles, model, settings, options, progress)
         if ranks.rank == 0:
             write_classes(particles, model, settings, root, options, mask)
+            iteration_written(options, model.iteration)
             pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model, settings),
                           model.iteration == options.iterations)
         model.size = next_size(particles, model.ssnr)

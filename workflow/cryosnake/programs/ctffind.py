@@ -25,6 +25,7 @@ from cryosnake.numerics.ctf_fit import (
     fitting_sampling,
 )
 from cryosnake.programs.ctf_gate import GateLimits, gate
+from cryosnake.programs.optics_values import optics_value
 
 # A fit that reaches the last ring cannot do better: the gate does not ask for more than this times Nyquist.
 NYQUIST_MARGIN = 1.1
@@ -96,26 +97,6 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, roo
     if reason:
         raise Rejected(f"CTF fit of {source.path}: {reason}")
     return result
-
-
-def optics_value(optics: Mapping[str, Any], label: str, unit: str, *, zero: bool = False,
-                 highest: float = math.inf) -> float:
-    """Return a positive number of the optics table; `zero` allows 0.
-
-    Raises
-    ------
-    CryosnakeError
-        if it is not there, not a number or out of range
-    """
-    try:
-        value = float(optics[label])
-    except (KeyError, TypeError, ValueError):
-        value = math.nan
-    if not (value > 0.0 or (zero and value == 0.0)) or value > highest or math.isinf(value):
-        found = optics.get(label, "not there")
-        raise CryosnakeError(f"optics group {optics.get('rlnOpticsGroup', '?')}: {label} ({unit}) is {found}; "
-                             "give it under `microscope:` in the config, or mend data_optics of the input STAR file")
-    return value
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from cryosnake.numerics.extraction import (
     outside,
     rescale,
 )
-from cryosnake.programs.ctffind import optics_value
-from cryosnake.programs.extract_again import Refined, again, read_refined
+from cryosnake.programs.extract_again import Refined, again, image_optics, read_refined, refined_optics
 from cryosnake.programs.extract_inputs import read_coordinates, read_micrograph
+from cryosnake.programs.optics_values import optics_value
 
 # Columns that a particle inherits from its micrograph, in RELION's order, and those that RELION adds.
 CTF_COLUMNS = ("rlnCtfMaxResolution", "rlnCtfFigureOfMerit", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
@@ -97,19 +97,18 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, roo
     if state.refined is None:
         table = _with_micrograph(table, row, names)
     else:
-        table = table.assign(rlnImageName=names, rlnOpticsGroup=int(row["rlnOpticsGroup"]))
+        table = table.assign(rlnImageName=names)
     write_star(root.with_name(root.name + "_extract.star"), {"images": table})
     return [{str(label): value for label, value in record.items()} for record in table.to_dict("records")]
 
 
-def update_optics(optics: Mapping[str, Any], options: SimpleNamespace) -> dict[str, Any]:
-    """Return the optics row of the particles: RELION's columns of an image in place of the micrograph's."""
+def optics_of_output(optics: list[dict[str, Any]], options: SimpleNamespace, inputs: Mapping[str, Path],
+                     ) -> list[dict[str, Any]]:
+    """Return the optics table of the particles: the micrographs', or, extracted again, the particles' own."""
     size = options.rescale or options.box_size
-    pixel_size = optics_value(optics, "rlnMicrographPixelSize", "Å") * options.box_size / size
-    # RELION drops the micrographs' pixel size; of binned movies it is the only place that says how coordinates count.
-    binned = optics.get("rlnMicrographPixelSize") != optics.get("rlnMicrographOriginalPixelSize")
-    kept = {label: value for label, value in optics.items() if binned or label != "rlnMicrographPixelSize"}
-    return {**kept, "rlnImagePixelSize": pixel_size, "rlnImageSize": size, "rlnImageDimensionality": 2}
+    if "particles" in inputs:
+        return refined_optics(inputs["particles"], optics, options.box_size, size)
+    return [image_optics(group, options.box_size, size) for group in optics]
 
 
 def _background(options: SimpleNamespace, size: int) -> np.ndarray:

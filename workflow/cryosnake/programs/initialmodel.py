@@ -27,7 +27,7 @@ from cryosnake.programs.initialmodel_model import (
 )
 from cryosnake.programs.initialmodel_verdict import Verdict, judge, map_agreement
 from cryosnake.programs.iteration_pictures import Pictures, views
-from cryosnake.programs.particle_images import open_particles
+from cryosnake.programs.particle_images import iteration_written, open_particles
 from cryosnake.programs.particles import Particles, require_diameter, require_members
 from cryosnake.programs.refine_state import first_assignments
 
@@ -71,6 +71,7 @@ def _make_model(particles: Particles, options: Any, root: Path, progress: Report
     verdict = lead(small.ranks, lambda: judge(small, model, settings, last, agreements, symmetry, _rng(options, 4)))
     if small.ranks.rank == 0:
         write_final(particles, small, model, settings, root, options, verdict)
+        iteration_written(options, options.iterations)
     _say(verdict)
 
 
@@ -205,6 +206,7 @@ def _save(particles: Particles, small: Particles, options: Any, root: Path, pict
                            directions=views(model.state.pose, model.symmetry))
 
     write_maps(particles, small, model.volumes, root, iteration)
+    iteration_written(options, iteration)
     pictures.draw(f"{root}_it{iteration:03d}.png", figure, iteration == options.iterations)
 
 

@@ -21,6 +21,7 @@ from cryosnake.numerics.motion.summing import sum_frames
 from cryosnake.numerics.motion.track import AlignmentSettings, Motion, track_motion
 from cryosnake.programs.motioncorr_files import MovieRecord, accumulated_motion, write_metadata
 from cryosnake.programs.motioncorr_movie import Calibration, Spectra, WeightCache, transform_movie
+from cryosnake.programs.optics_values import optics_value
 
 _EARLY = 4.0  # e/Å², RELION's limit between early and late motion
 
@@ -48,13 +49,13 @@ def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping
     """
     _check_options(options)
     rotation = _quarter_turns(options.gain_rotation)
-    voltage = _optics_value(optics, "rlnVoltage", "kV")
+    voltage = optics_value(optics, "rlnVoltage", "kV")
     if options.dose_weighting:
         _check_voltage(voltage, optics)
     return State(
         options=options,
         voltage=voltage,
-        pixel_size=_optics_value(optics, "rlnMicrographOriginalPixelSize", "Å"),
+        pixel_size=optics_value(optics, "rlnMicrographOriginalPixelSize", "Å"),
         device=choose_device(options.device),
         rotation=rotation,
         calibration=Calibration(options.gain, rotation, options.gain_flip, options.defects),
@@ -94,7 +95,7 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, roo
 
 def update_optics(optics: Mapping[str, Any], options: SimpleNamespace) -> dict[str, Any]:
     """Return what the optics table gains: the pixel size of the sums."""
-    pixel_size = _optics_value(optics, "rlnMicrographOriginalPixelSize", "Å")
+    pixel_size = optics_value(optics, "rlnMicrographOriginalPixelSize", "Å")
     return {**optics, "rlnMicrographPixelSize": pixel_size * options.bin_factor}
 
 
@@ -171,15 +172,3 @@ def _quarter_turns(rotation: int) -> int:
     if rotation not in turns:
         raise CryosnakeError(f"motioncorr: gain_rotation is {rotation}; it must be 0, 90, 180 or 270 degrees")
     return turns[rotation]
-
-
-def _optics_value(optics: Mapping[str, Any], label: str, unit: str) -> float:
-    try:
-        value = float(optics[label])
-    except (KeyError, TypeError, ValueError):
-        value = math.nan
-    if not (0 < value < math.inf):
-        raise CryosnakeError(f"optics group {optics.get('rlnOpticsGroup', '?')}: {label} ({unit}) is "
-                             f"{optics.get(label, 'not there')}; give it under `microscope:` in the config, or mend "
-                             "data_optics of the input STAR file")
-    return value

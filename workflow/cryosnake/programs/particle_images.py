@@ -48,6 +48,12 @@ def root_of(options: Any, out: str | os.PathLike[str]) -> Path:
     return Path(out) / getattr(options, "root_name", "run")
 
 
+def iteration_written(options: Any, number: int) -> None:
+    """Tell who runs this job that all files of an iteration are there; one whose caller wants to hear of it does."""
+    if hasattr(options, "iteration_written"):
+        options.iteration_written(number)
+
+
 def _memory(options: Any, ranks: Ranks) -> int:
     """Return the bytes that this process may use: its part of the computer's memory that the job may."""
     wanted = options.memory * 1e9 if options.memory else _SHARE_OF_FREE * available_bytes()

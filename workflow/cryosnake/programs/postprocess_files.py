@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryosnake.io.atomic import replacing
+from cryosnake.atomic import replacing
 from cryosnake.io.star import write_star
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from cryosnake.numerics.refine.schedule import Progress as Schedule
 from cryosnake.numerics.refine.schedule import Sampling, after_iteration, at_floor, coarse_size, next_sampling
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.iteration_pictures import Pictures, views
-from cryosnake.programs.particle_images import open_particles, root_of
+from cryosnake.programs.particle_images import iteration_written, open_particles, root_of
 from cryosnake.programs.particles import Particles, half_sets, require_diameter
 from cryosnake.programs.reference_maps import order_of, read_map, solvent_mask
 from cryosnake.programs.refine_block import Pass
@@ -71,6 +71,7 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
         model = _one(particles, model, settings, progress, last=False)
         if ranks.rank == 0:
             write_iteration(particles, model, settings, root, options)
+            iteration_written(options, model.iteration)
             _draw(pictures, particles, model, settings, root, last=False)
         before, model = model.sampling.order, _schedule(model, settings)
         if model.sampling.order != before:

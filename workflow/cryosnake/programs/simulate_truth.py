@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryosnake.io.atomic import replacing
+from cryosnake.atomic import replacing
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import read_table, write_star
 from cryosnake.numerics.filters import low_pass

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryosnake.atomic import replacing
 from cryosnake.project.disk import BATCHES
 from cryosnake.project.movies import stamp
 
@@ -65,12 +66,8 @@ def read_manifest(job: str) -> dict[int, list[str]]:
 
 def write_manifest(job: str, batches: Mapping[int, Sequence[str]]) -> None:
     """Write the movies of each batch of an import job, complete or not at all."""
-    temporary = Path(job, f".{MANIFEST}.tmp")
-    with open(temporary, "w") as file:
+    with replacing(Path(job, MANIFEST), durable=True) as temporary, open(temporary, "w") as file:
         file.writelines(f"{number}\t{name}\n" for number in sorted(batches) for name in batches[number])
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, Path(job, MANIFEST))
 
 
 def form_batches(existing: Mapping[int, Sequence[str]], arrived: Sequence[str], size: int, *,

@@ -55,8 +55,19 @@ def clean_set(pipeline: Pipeline, name: str, level: str, files: Iterable[str] | 
 
 def intermediate_files(pipeline: Pipeline, name: str, files: Iterable[str]) -> list[str]:
     """Return the files of iterations other than the last, and than those that occur in any node of the pipeline."""
+    roots = iterations_of(name, files)
+    last = max((number for _, number in roots.values()), default=0)
+    connected = connected_iterations(pipeline, name)
+    return [file for file, (root, number) in roots.items() if number != last and root not in connected]
+
+
+def iterations_of(name: str, files: Iterable[str]) -> dict[str, tuple[str, int]]:
+    """Return the files of a job that belong to an iteration, each with what its name begins with and the number.
+
+    `run_ct10_it012_data.star` belongs to ("run_ct10_it012", 12).
+    """
     if not name.startswith(tuple(f"{folder}/" for folder in ITERATED)):
-        return []
+        return {}
     job_type = type_of(name)
     patterns = job_type.clean.intermediate if job_type else ("run_*it*_*",)
     roots: dict[str, tuple[str, int]] = {}
@@ -64,10 +75,13 @@ def intermediate_files(pipeline: Pipeline, name: str, files: Iterable[str]) -> l
         found = _ITERATION.match(file)
         if found and any(matches(file, pattern) for pattern in patterns):
             roots[file] = (found[1], int(found[2]))
-    last = max((number for _, number in roots.values()), default=0)
-    connected = {match[1] for node in pipeline.nodes if node.startswith(name)
-                 for match in [_ITERATION.match(node.removeprefix(name))] if match}
-    return [file for file, (root, number) in roots.items() if number != last and root not in connected]
+    return roots
+
+
+def connected_iterations(pipeline: Pipeline, name: str) -> set[str]:
+    """Return what the names of those iterations of a job begin with that occur in any node of the pipeline."""
+    return {match[1] for node in pipeline.nodes if node.startswith(name)
+            for match in [_ITERATION.match(node.removeprefix(name))] if match}
 
 
 def data_files(name: str, files: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryosnake.io.atomic import replacing
+from cryosnake.atomic import replacing
 from cryosnake.pipeline.model import STATUS_OF_LABEL, Status
 
 RECORD = ".cryosnake_cleaned.tsv"

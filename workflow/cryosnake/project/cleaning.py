@@ -19,7 +19,7 @@ from cryosnake.project.busy import refuse_busy
 from cryosnake.project.clean_sets import clean_set, data_files
 from cryosnake.project.cleaned_files import forget_present, read_cleaned, record_cleaned
 from cryosnake.project.delete import CLEANED_FOLDER
-from cryosnake.project.file_sizes import file_size
+from cryosnake.project.file_sizes import sizes_of
 from cryosnake.project.final_marks import is_final
 from cryosnake.project.relion_cleaning import relion_clean_set
 from cryosnake.project.trash import contents, in_trash, move_files, remove_empty_folders
@@ -74,7 +74,7 @@ def plan_cleaning(pipeline: Pipeline, name: str, level: str, *, relion: bool = F
         if needed:
             kept.append(f"{len(needed)} files stay, because {', '.join(waiting)} is still to run; --force takes them")
         files = [file for file in files if file not in needed]
-    return Cleaning(name, level, _sizes(name, files), tuple(kept))
+    return Cleaning(name, level, sizes_of(name, files), tuple(kept))
 
 
 def refuse_cleaning(pipeline: Pipeline, name: str, level: str) -> None:
@@ -161,16 +161,6 @@ def _as_relion_had_it(file: str) -> str:
     """Return where RELION took a file from: its harsh cleaning moves Movies/a.mrc to Movies/Movies/a.mrc."""
     head, _, tail = file.partition("/")
     return tail if tail.startswith(f"{head}/") else file
-
-
-def _sizes(name: str, files: list[str]) -> dict[str, int]:
-    sizes = {}
-    for file in files:
-        try:
-            sizes[file] = file_size(os.lstat(f"{name}{file}"))
-        except FileNotFoundError:
-            continue
-    return sizes
 
 
 def _remove_emptied(job: str, files: list[str]) -> None:

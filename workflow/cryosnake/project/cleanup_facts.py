@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from cryosnake.project.busy import busy_reason
 from cryosnake.project.clean_sets import clean_set, intermediate_files
 from cryosnake.project.cleaned_files import read_cleaned
 from cryosnake.project.cleaning import NO_HARSH_CLEAN, USER_INPUT
-from cryosnake.project.file_sizes import file_size
+from cryosnake.project.file_sizes import sizes_of
 from cryosnake.project.record import FILE as RECORD
 from cryosnake.project.standing import standings
 from cryosnake.project.trash import contents
@@ -57,12 +56,7 @@ def read_facts(pipeline: Pipeline) -> list[JobFacts]:
 
 def _facts(pipeline: Pipeline, process: Process, standing: str) -> JobFacts:
     name = process.name
-    sizes = {}
-    for file in contents(name.rstrip("/"))[0]:
-        try:
-            sizes[file] = file_size(os.lstat(f"{name}{file}"))
-        except FileNotFoundError:
-            continue
+    sizes = sizes_of(name, contents(name.rstrip("/"))[0])
     return JobFacts(
         name, process.short_alias, process.status, standing, _kind(pipeline, process), _is_user_input(process),
         Path(name, NO_HARSH_CLEAN).exists(), busy_reason(process), read_cleaned(name.rstrip("/")).status is not None,

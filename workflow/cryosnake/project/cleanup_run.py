@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from cryosnake import __version__
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.atomic import replacing
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.project.clean_sets import intermediate_files
 from cryosnake.project.cleaning import Cleaning, clean, plan_cleaning
 from cryosnake.project.cleanup_plan import CLEAR, DELETE, INTERMEDIATE, CleanupPlan
 from cryosnake.project.delete import current_pipeline, delete_jobs, plan_deletion
-from cryosnake.project.file_sizes import file_size
+from cryosnake.project.file_sizes import sizes_of
 from cryosnake.project.record import FILE as RECORD
 from cryosnake.project.trash import contents
 
@@ -114,7 +114,7 @@ def _prepared(pipeline: Pipeline, name: str, what: str) -> Callable[[], object]:
 def _intermediates(pipeline: Pipeline, name: str) -> Cleaning:
     files = intermediate_files(pipeline, name, contents(name.rstrip("/"))[0])
     plan_cleaning(pipeline, name, "gentle")  # refuses what is final or at work
-    return Cleaning(name, "gentle", {file: file_size(os.lstat(f"{name}{file}")) for file in files})
+    return Cleaning(name, "gentle", sizes_of(name, files))
 
 
 def _parameters(name: str) -> str:

@@ -14,12 +14,14 @@ from typing import Any
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, Output, Slot
 from cryosnake.jobs.registry import job_types
+from cryosnake.jobs.running_options import KEEP_ITERATIONS
 from cryosnake.pipeline.edit import alias_problem
 from cryosnake.project.values import check_value, nearest
 
 MICROSCOPE_KEYS = ("voltage", "spherical_aberration", "amplitude_contrast", "pixel_size", "dose_per_frame",
                    "pre_exposure", "gain", "gain_rotation", "gain_flip", "defects", "mtf")
-TOP_KEYS = ("title", "microscope", "batch_size", "seal_after", "full_batches", "grow", "workspaces", "jobs")
+TOP_KEYS = ("title", "microscope", "batch_size", "seal_after", "full_batches", "grow", KEEP_ITERATIONS.name,
+            "workspaces", "jobs")
 JOB_KEYS = ("type", "at_least")
 
 
@@ -34,7 +36,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class JobConfig:
-    """One job of the config: `stated` are the parameters that the user wrote (or set under `microscope:`)."""
+    """One job of the config: `stated` are the parameters that the user wrote, or set for all jobs."""
 
     name: str
     type: JobType
@@ -73,16 +75,17 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         for unknown keys, wrong values, cycles and connections that do not fit; the message starts with the key
     """
     _known(raw, TOP_KEYS, "config.yaml", "")
-    microscope = raw.get("microscope") or {}
-    _known(microscope, MICROSCOPE_KEYS, "microscope", "microscope")
+    _known(raw.get("microscope") or {}, MICROSCOPE_KEYS, "microscope", "microscope")
     jobs_raw = raw.get("jobs") or {}
     if not isinstance(jobs_raw, Mapping) or not jobs_raw:
         raise ConfigError("jobs", "there are no jobs; add a `jobs:` block (config.yaml of the sources is an example)")
     batch_size = check_value("batch_size", int, raw.get("batch_size", 50), ConfigError, minimum=1)
-    drafts = {str(name): _job(str(name), body, microscope, jobs_raw) for name, body in jobs_raw.items()}
+    drafts = {str(name): _job(str(name), body, raw) for name, body in jobs_raw.items()}
     _check_aliases(drafts)
     for job in drafts.values():
         _check_connections(job, drafts)
+    check_value(KEEP_ITERATIONS.name, str, raw.get(KEEP_ITERATIONS.name, KEEP_ITERATIONS.default), ConfigError,
+                choices=KEEP_ITERATIONS.choices)
     return Config(str(raw.get("title", "")), batch_size, {name: drafts[name] for name in _order(drafts)},
                   parse_workspaces(raw.get("workspaces"), drafts),
                   check_value("seal_after", float, raw.get("seal_after", 10.0), ConfigError, minimum=0),
@@ -125,8 +128,8 @@ def _known(found: Any, allowed: tuple[str, ...], where: str, key: str) -> None:
                               f"unknown key in {where}{nearest(str(name), allowed)}; known are {', '.join(allowed)}")
 
 
-def _job(name: str, body: Any, microscope: Mapping[str, Any], all_jobs: Mapping[str, Any]) -> JobConfig:
-    key = f"jobs.{name}"
+def _job(name: str, body: Any, raw: Mapping[str, Any]) -> JobConfig:
+    key, all_jobs = f"jobs.{name}", raw["jobs"]
     if not isinstance(body, Mapping) or "type" not in body:
         raise ConfigError(key, "a job needs at least `type:`, as in {type: motioncorr, movies: movies}")
     types = job_types()
@@ -136,7 +139,7 @@ def _job(name: str, body: Any, microscope: Mapping[str, Any], all_jobs: Mapping[
     job_type = types[body["type"]]
     allowed = (*JOB_KEYS, *(slot.name for slot in job_type.inputs), *(p.name for p in job_type.parameters))
     _known(body, allowed, f"job {name} ({job_type.name})", key)
-    stated = _stated(key, job_type, body, microscope)
+    stated = _stated(key, job_type, body, raw)
     connections = {slot.name: _connection(f"{key}.{slot.name}", slot, str(body[slot.name]), all_jobs)
                    for slot in job_type.inputs if body.get(slot.name) is not None}
     if job_type.declared:
@@ -148,13 +151,15 @@ def _job(name: str, body: Any, microscope: Mapping[str, Any], all_jobs: Mapping[
     return JobConfig(name, job_type, stated, connections, at_least)
 
 
-def _stated(key: str, job_type: JobType, body: Mapping[str, Any], microscope: Mapping[str, Any]) -> dict[str, Any]:
-    stated = {}
+def _stated(key: str, job_type: JobType, body: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    stated, microscope = {}, raw.get("microscope") or {}
     for parameter in job_type.parameters:
         if parameter.name in body:
             where, value = f"{key}.{parameter.name}", body[parameter.name]
         elif parameter.microscope and parameter.microscope in microscope:
             where, value = f"microscope.{parameter.microscope}", microscope[parameter.microscope]
+        elif parameter.config_key in raw:
+            where, value = parameter.config_key, raw[parameter.config_key]
         elif parameter.required:
             remedy = f" or under `microscope: {{{parameter.microscope}: …}}`" if parameter.microscope else ""
             unit = f" ({parameter.unit})" if parameter.unit else ""

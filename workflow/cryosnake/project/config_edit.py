@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.atomic import replacing
 from cryosnake.pipeline.model import Process
 from cryosnake.project.config import JobConfig, parse_config
 from cryosnake.project.plan import make_plan

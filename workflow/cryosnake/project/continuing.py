@@ -16,6 +16,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType
 from cryosnake.pipeline.model import Process, Status
 from cryosnake.pipeline.settled import read_settled
+from cryosnake.project.config import JobConfig
 from cryosnake.project.config_edit import FILE, job_of_config, read_config, set_values
 from cryosnake.project.key_results import last_iteration
 from cryosnake.project.notes import source_path
@@ -41,11 +42,7 @@ def way_on(process: Process) -> WayOn:
     CryosnakeError
         when it is at work, was made by RELION, or is no longer in the config (the message holds its entry)
     """
-    path = process.name.rstrip("/")
-    _refuse_at_work(path)
-    job = job_of_config(process)
-    if job is None:
-        raise CryosnakeError(_not_in_config(path))
+    path, job = _at_rest(process)
     if process.status == Status.SUCCEEDED:
         more = "; for more iterations: `cryosnake continue JOB --iterations N`" if _iterative(job.type) else ""
         return WayOn((), "", f"{path} is finished: Snakemake makes what is missing or new in its inputs, and nothing "
@@ -64,11 +61,7 @@ def continue_with_iterations(process: Process, iterations: int) -> WayOn:
     CryosnakeError
         when the job knows no number of iterations, has done as many, is at work or not in the config
     """
-    path = process.name.rstrip("/")
-    _refuse_at_work(path)
-    job = job_of_config(process)
-    if job is None:
-        raise CryosnakeError(_not_in_config(path))
+    path, job = _at_rest(process)
     name = next((n for n in ("iterations", "max_iterations") if any(p.name == n for p in job.type.parameters)), "")
     if not _iterative(job.type) or not name:
         raise CryosnakeError(f"{path}: {job.type.name} does not go on with more iterations")
@@ -101,10 +94,16 @@ def _iterative(job_type: JobType) -> bool:
     return any(parameter.name == "continue_from" for parameter in job_type.parameters)
 
 
-def _refuse_at_work(path: str) -> None:
+def _at_rest(process: Process) -> tuple[str, JobConfig]:
+    """Return the directory of a job and what it is in the config, where nobody works in it."""
+    path = process.name.rstrip("/")
     workers = at_work(Path(path))
     if workers:
         raise CryosnakeError(f"{path}: {workers[0]} works here; wait for it, or `cryosnake abort {path}`")
+    job = job_of_config(process)
+    if job is None:
+        raise CryosnakeError(_not_in_config(path))
+    return path, job
 
 
 def _outputs(path: str) -> list[str]:

@@ -1,8 +1,12 @@
-"""Bytes of files and folders, as the disk counts what can be freed: each file once, links not followed."""
+"""Bytes of files and folders: what their removal frees. The one meaning of "size" in every command and preview.
+
+A file counts with its length, a sparse one with what it occupies, a link with itself and not with what it leads to.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 
 
 def file_size(status: os.stat_result) -> int:
@@ -10,13 +14,35 @@ def file_size(status: os.stat_result) -> int:
     return min(status.st_size, status.st_blocks * 512) if status.st_blocks else status.st_size
 
 
+def sizes_of(folder: str, files: Iterable[str]) -> dict[str, int]:
+    """Return the bytes of each of these files below a folder; those that are gone are left out."""
+    found = {}
+    for file in files:
+        try:
+            found[file] = file_size(os.lstat(os.path.join(folder, file)))
+        except FileNotFoundError:
+            continue
+    return found
+
+
 def folder_size(folder: str) -> int:
     """Return the bytes of all files below a folder; 0 when it is not there."""
-    total = 0
+    return sum(file_size(status) for status in _files(folder))
+
+
+def size_and_time(folder: str) -> tuple[int, float]:
+    """Return the bytes of all files below a folder and when the last one changed (seconds since the epoch)."""
+    size, changed = 0, 0.0
+    for status in _files(folder):
+        size += file_size(status)
+        changed = max(changed, status.st_mtime)
+    return size, changed
+
+
+def _files(folder: str) -> Iterator[os.stat_result]:
     for where, _, names in os.walk(folder):
         for name in names:
             try:
-                total += file_size(os.lstat(f"{where}/{name}"))
+                yield os.lstat(f"{where}/{name}")
             except FileNotFoundError:
                 continue
-    return total

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.atomic import replacing
 from cryosnake.jobs.registry import job_types
 from cryosnake.project.config import Connection, JobConfig
 from cryosnake.project.plan import Plan, PlannedJob, Source

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cryosnake.io.atomic import replacing
+from cryosnake.atomic import replacing
 from cryosnake.project.file_sizes import folder_size
 from cryosnake.project.trash import TRASH
 

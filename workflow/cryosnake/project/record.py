@@ -7,12 +7,12 @@ has a number (then its results stand) or a new one.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType
 
@@ -48,9 +48,8 @@ def read_record(job_dir: Path) -> JobRecord | None:
 
 def write_record(job_dir: Path, record: JobRecord) -> None:
     """Write the record of a job directory, complete or not at all."""
-    temporary = job_dir / f".{FILE}.tmp"
-    temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
-    os.replace(temporary, job_dir / FILE)
+    with replacing(job_dir / FILE) as temporary:
+        temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
 
 
 def same_job(record: JobRecord, job_type: JobType, stated: Mapping[str, Any], inputs: Mapping[str, str]) -> bool:

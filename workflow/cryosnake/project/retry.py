@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.batches import batch_key, batch_star, done_file, read_done, revisions
 from cryosnake.project.snakemake_lock import running_claim
@@ -33,9 +34,8 @@ def retry_failed(path: str, *, rejected: bool = False) -> list[str]:
             continue
         names += again
         keep = [item for item in done.values() if item.state not in states]
-        temporary = Path(done_file(job, number) + ".tmp")
-        temporary.write_text("".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n" for i in keep))
-        os.replace(temporary, done_file(job, number))
+        with replacing(done_file(job, number)) as temporary:
+            temporary.write_text("".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n" for i in keep))
         for revision in range(1, newest.get(number, 0) + 1):
             Path(batch_star(job, batch_key(number, revision))).unlink(missing_ok=True)
     return names

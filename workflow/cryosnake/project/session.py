@@ -66,20 +66,24 @@ def start(workflow: Any, plan: Plan) -> None:
 def succeed(plan: Plan) -> None:
     """After a run in which every job succeeded: markers and backup copies are brought up to date."""
     from cryosnake.project.closing import close_success
+    from cryosnake.project.kept_iterations import drop_waiting_of
     from cryosnake.project.run_status import forget_abort_requests
 
     close_success(plan)
+    drop_waiting_of(plan.jobs.values())
     forget_abort_requests(plan.jobs.values())
 
 
 def fail(plan: Plan) -> None:
     """After a run in which a job failed: nothing is left as running."""
     from cryosnake.project.cluster_failures import failed_jobs
+    from cryosnake.project.kept_iterations import drop_waiting_of
     from cryosnake.project.run_status import close_run, forget_abort_requests
 
     forget_abort_requests(plan.jobs.values())
     for path in close_run(plan.jobs.values(), failed_jobs()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
+    drop_waiting_of(plan.jobs.values())
 
 
 def environment(workflow: Any) -> str:

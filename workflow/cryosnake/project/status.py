@@ -12,6 +12,7 @@ from cryosnake.pipeline.model import Process, Status
 from cryosnake.pipeline.settled import read_settled
 from cryosnake.project.batches import batch_number, read_done, read_manifest, revisions
 from cryosnake.project.disk import BATCHES
+from cryosnake.project.file_sizes import size_and_time
 from cryosnake.project.final_marks import is_final
 from cryosnake.project.record import read_record
 from cryosnake.project.run_status import is_dead
@@ -33,7 +34,7 @@ class JobStatus:
     rejected: int
     batches: int
     changed: float  # time of the last change, seconds since the epoch
-    size: int  # bytes
+    size: int  # bytes that deleting the job would free
     version: str
     dead: bool  # listed as running, though no program works in it: it was killed
     final: bool
@@ -56,7 +57,7 @@ def job_status(process: Process) -> JobStatus:
     for number in recorded_batches(path):
         for item in read_done(path, number).values():
             counts[item.state] = counts.get(item.state, 0) + 1
-    size, changed = _size_and_time(path)
+    size, changed = size_and_time(path)
     record = read_record(Path(path))
     dead = process.status == Status.RUNNING and not running_claim() and is_dead(path)
     return JobStatus(path, process.short_alias, process.status.label, counts["ok"], counts["failed"],
@@ -89,19 +90,6 @@ def recorded_batches(path: str) -> list[int]:
     except FileNotFoundError:
         return []
     return sorted(batch_number(name) for name in names if name.endswith(".done"))
-
-
-def _size_and_time(path: str) -> tuple[int, float]:
-    size, changed = 0, 0.0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            try:
-                status = os.lstat(f"{folder}/{name}")
-            except FileNotFoundError:
-                continue
-            size += status.st_blocks * 512
-            changed = max(changed, status.st_mtime)
-    return size, changed
 
 
 def total_micrographs(jobs: list[JobStatus]) -> int:

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from cryosnake.atomic import flush
 from cryosnake.errors import CryosnakeError
 
 TRASH = "Trash"
@@ -127,11 +128,7 @@ def _copy_then_remove(start: str, end: str) -> None:
     try:
         shutil.copy2(start, temporary, follow_symlinks=False)
         if not os.path.islink(temporary):
-            descriptor = os.open(temporary, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            flush(temporary)
             if os.stat(temporary).st_size != os.stat(start).st_size:
                 raise OSError(errno.EIO, "the copy has another size", start)
         os.replace(temporary, end)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from cryosnake.io.atomic import replacing
+from cryosnake.atomic import replacing
 from cryosnake.io.star_rows import count_rows
 
 COUNTS = "input_counts.json"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path as FilePath
 from typing import Any
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.report.flowchart import ARROW_LENGTH, LABEL_HEIGHT, Arrow, Box, Flowchart, layout
@@ -52,10 +52,8 @@ def write_png(path: str | os.PathLike[str], pipeline: Pipeline, counts: Mapping[
         axes.text(28 - shift, 34 - top, title, size=16, weight="bold", color=INK)
     for index, status in enumerate(legend_of(chart)):
         _legend(axes, status, 28.0 - shift + 110.0 * index, height - top - 22.0)
-    target = FilePath(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    figure.savefig(temporary, dpi=72 * scale, format="png")
-    os.replace(temporary, target)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=72 * scale, format="png")
 
 
 def _draw(axes: Any, chart: Flowchart) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryosnake.io.atomic import replacing
+from cryosnake.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -73,9 +73,8 @@ def _check_optics(rows: Mapping[str, Row], optics: Mapping[int, Row], path: Path
 
 def write_output(job_type: JobType, program: ModuleType, arguments: Arguments, batch: BatchInput,
                  rows: Mapping[str, list[Row]]) -> None:
-    """Write the STAR file of a batch; the optics table gains what the program adds to it."""
-    update = getattr(program, "update_optics", None)
-    optics = [update(dict(group), arguments.options) if update else group for group in batch.optics.values()]
+    """Write the STAR file of a batch; the optics table is what the program makes of it."""
+    optics = _optics_of_output(program, arguments, [dict(group) for group in batch.optics.values()])
     block = table_name(job_type, program, arguments)
     table = [row for found in rows.values() for row in found]
     tables: dict[str, Any] = {}
@@ -84,6 +83,14 @@ def write_output(job_type: JobType, program: ModuleType, arguments: Arguments, b
     if table:  # RELION's rule: an empty table is not written
         tables[block] = pd.DataFrame(table)
     write_star(batch_star(arguments.out, arguments.batch), tables)
+
+
+def _optics_of_output(program: ModuleType, arguments: Arguments, groups: list[Row]) -> list[Row]:
+    """Return the optics table that the program makes of its input's; most leave it as it is, or add a column."""
+    if hasattr(program, "optics_of_output"):
+        return list(program.optics_of_output(groups, arguments.options, arguments.inputs))
+    update = getattr(program, "update_optics", None)
+    return [update(group, arguments.options) for group in groups] if update else groups
 
 
 def table_name(job_type: JobType, program: ModuleType, arguments: Arguments) -> str:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -47,8 +48,8 @@ def run(options: SimpleNamespace, inputs: Mapping[str, Path], out: Path, progres
     words = command(options, inputs, out, numba.get_num_threads())
     (out / OUTPUT_NODES_FILE).unlink(missing_ok=True)  # an earlier run's
     print(shlex.join(words))
-    code = _supervised(words, out, numba.get_num_threads(), progress)
-    _judge(words[0], code, out)
+    code, said = _supervised(words, out, numba.get_num_threads(), progress)
+    _judge(words[0], code, said, out)
     missing = [file for file in _files(options.outputs) if not (out / file).exists()]
     if missing:
         raise CryosnakeError(f"{words[0]} ended well, but did not make {', '.join(missing)}; correct `outputs:` in "
@@ -80,8 +81,12 @@ def _files(outputs: Mapping[str, str]) -> list[str]:
     return [text.rpartition(":")[0] or text for text in outputs.values()]
 
 
-def _supervised(words: list[str], out: Path, threads: int, progress: Callable[..., object]) -> int:
-    """Run the program in a process group of its own, its words in run.out and run.err; return its exit code."""
+def _supervised(words: list[str], out: Path, threads: int, progress: Callable[..., object],
+                ) -> tuple[int, str]:
+    """Run the program in a process group of its own, its words in run.out and run.err.
+
+    Returns its exit code, and the last line of what it wrote to its standard error.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     try:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -90,8 +95,9 @@ def _supervised(words: list[str], out: Path, threads: int, progress: Callable[..
     except OSError as error:
         raise CryosnakeError(f"{words[0]} can't be started: {error.strerror}") from error
     assert process.stdout and process.stderr
+    said: deque[str] = deque(maxlen=1)
     readers = [threading.Thread(target=_copy, args=(process.stdout, sys.stdout), daemon=True),
-               threading.Thread(target=_copy, args=(process.stderr, sys.stderr), daemon=True)]
+               threading.Thread(target=_copy, args=(process.stderr, sys.stderr, said), daemon=True)]
     for reader in readers:
         reader.start()
     try:
@@ -107,12 +113,15 @@ def _supervised(words: list[str], out: Path, threads: int, progress: Callable[..
     finally:
         for reader in readers:
             reader.join(5)
-    return process.returncode
+    return process.returncode, said[-1] if said else ""
 
 
-def _copy(source: IO[str], target: IO[str]) -> None:
+def _copy(source: IO[str], target: IO[str], kept: deque[str] | None = None) -> None:
+    """Copy lines; those that are not empty also to `kept`."""
     for line in source:
         target.write(line)
+        if kept is not None and line.strip():
+            kept.append(line.strip())
     source.close()
 
 
@@ -127,7 +136,7 @@ def _end(process: subprocess.Popen[str], grace: float) -> None:
             return
 
 
-def _judge(program: str, code: int, out: Path) -> None:
+def _judge(program: str, code: int, said: str, out: Path) -> None:
     """Raise what the exit file says, or, where there is none, the exit code."""
     status = exit_of(out)
     if status == Status.ABORTED:
@@ -136,7 +145,8 @@ def _judge(program: str, code: int, out: Path) -> None:
         return
     if status == Status.FAILED or code:
         how = "wrote RELION_JOB_EXIT_FAILURE" if status == Status.FAILED else f"ended with exit code {code}"
-        raise CryosnakeError(f"{program} {how}; {out}/run.out and run.err hold what it said")
+        words = f" ({said})" if said else ""
+        raise CryosnakeError(f"{program} {how}{words}; {out}/run.out and run.err hold all that it said")
 
 
 def _die_with_parent() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import write_star
 from cryosnake.jobs.model import JobType
@@ -75,14 +75,10 @@ def _write_joined(main: Path, table: str, paths: list[str]) -> None:
     if wrong:
         raise CryosnakeError(f"{wrong}: other columns than {next(iter(found))}; one of them was written by another "
                              "program: delete it, and it is made again")
-    temporary = main.with_name(f".{main.name}.tmp")
-    with open(temporary, "w") as file:
+    with replacing(main, durable=True) as temporary, open(temporary, "w") as file:
         file.write(parts[0].head)
         file.writelines(part.rows for part in parts)
         file.write(" \n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, main)
 
 
 def _split(path: str, table: str) -> _Part | None:

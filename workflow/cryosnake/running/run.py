@@ -21,6 +21,7 @@ from cryosnake.project.waiting import record_counts
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
+from cryosnake.running.iterations import iteration_keeper, last_iteration_made
 from cryosnake.running.made_again import AGAIN, end_again, end_whole
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw, made_outputs
 from cryosnake.running.progress import JobProgress, Progress
@@ -71,9 +72,11 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ra
             if AGAIN in arguments.batch:
                 end_again(out)
         return
+    start = getattr(arguments.options, "continue_from", None) or ""
     resume(job_type, arguments.options, arguments.inputs, out)
     remove_leftovers(out)
     options = ranks.share(arguments.options)
+    options.iteration_written = iteration_keeper(job_type, arguments, start)
     choose_gpus(options, ranks)
     program.run(options, arguments.inputs, out, progress)
     ranks.meet()
@@ -83,3 +86,4 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ra
     draw(job_type, arguments)
     end_whole(out, arguments.inputs, [path for path, _ in made_outputs(job_type, arguments)])
     finish(out)
+    last_iteration_made(arguments.out)

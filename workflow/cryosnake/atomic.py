@@ -1,4 +1,4 @@
-"""Files that are complete or absent. Standard library only."""
+"""Files that are complete or absent. Standard library only: every layer writes by it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from cryosnake.errors import CryosnakeError
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary name in the folder of `path`; what was written there takes its place when the block ends well.
 
     The name begins with a dot, ends with `.tmp` and is new, so that no pattern for movies or maps matches it and two
-    processes do not share it. After an error the temporary file is removed and `path` is as it was.
+    processes do not share it. After an error the temporary file is removed and `path` is as it was. With `durable` it
+    is on the disk before it takes its place, so that a power cut leaves no empty file either.
 
     Raises
     ------
@@ -33,7 +34,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from None
     try:
         yield temporary
+        if durable:
+            flush(temporary)
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def flush(path: str | os.PathLike[str]) -> None:
+    """Have a file, or the names in a folder, on the disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

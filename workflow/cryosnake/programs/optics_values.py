@@ -1,0 +1,29 @@
+"""Values of the optics table that a program cannot do without."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from cryosnake.errors import CryosnakeError
+
+
+def optics_value(optics: Mapping[str, Any], label: str, unit: str, *, zero: bool = False,
+                 highest: float = math.inf) -> float:
+    """Return a positive number of the optics table; `zero` allows 0.
+
+    Raises
+    ------
+    CryosnakeError
+        if it is not there, not a number or out of range
+    """
+    try:
+        value = float(optics[label])
+    except (KeyError, TypeError, ValueError):
+        value = math.nan
+    if not (value > 0.0 or (zero and value == 0.0)) or value > highest or math.isinf(value):
+        found = optics.get(label, "not there")
+        raise CryosnakeError(f"optics group {optics.get('rlnOpticsGroup', '?')}: {label} ({unit}) is {found}; "
+                             "give it under `microscope:` in the config, or mend data_optics of the input STAR file")
+    return value
