@@ -103,7 +103,8 @@ def schema() -> dict[str, Any]:
             "seal_after": {"type": "number", "minimum": 0, "default": 10},
             "full_batches": {"type": "boolean", "default": False},
             "grow": {"type": "number", "minimum": 1, "default": 1},
-            **{key: {"description": "Set by `cryosnake watch`: a part of the work."} for key in ("lane", "only", "hold")},
+            **{key: {"description": "Set by `cryosnake watch`: a part of the work."}
+               for key in ("lane", "only", "hold")},
             "jobs": {"type": "object", "additionalProperties": {
                 "oneOf": [_job_schema(job_type) for job_type in job_types().values()]}},
         },

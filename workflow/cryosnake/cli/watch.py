@@ -30,8 +30,8 @@ def register(commands: Commands) -> None:
     watch.add_argument("--every", type=float, default=10, metavar="SEC", help="seconds between two looks (default 10)")
     watch.add_argument("--keep-free", type=float, default=1, metavar="GB", help="pause when the disk has less (default "
                        "1)")
-    watch.add_argument("--micrograph-cores", type=int, metavar="N", help="cores for micrographs while classification or "
-                       "refinement runs (default: a quarter of --cores; 0: micrographs wait)")
+    watch.add_argument("--micrograph-cores", type=int, metavar="N", help="cores for micrographs while classification "
+                       "or refinement runs (default: a quarter of --cores; 0: micrographs wait)")
     watch.set_defaults(function=_watch, takes_more=True)
 
 

@@ -99,7 +99,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
 
 
 def _listed(text: Any) -> tuple[str, ...]:
-    """Return the words of "a,b" as it stands on a command line."""
+    """Return the words of "a,b," as it stands on a command line."""
     return tuple(word for word in str(text).split(",") if word)
 
 

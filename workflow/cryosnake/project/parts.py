@@ -38,15 +38,15 @@ def tables_taken(plan: Plan, only: Collection[str]) -> tuple[str, ...]:
     """Return the joined tables, made by other jobs, that the jobs with these names read."""
     own = {plan.jobs[name].path for name in only}
     joined = {job.path for job in plan.jobs.values() if job.config.type.per_micrograph} - own
-    return tuple(sorted({source.path for name in only for source in plan.jobs[name].inputs.values()
-                         if source.job in joined}))
+    return tuple(sorted({source.path for name in only for slot, source in plan.jobs[name].inputs.items()
+                         if source.job in joined and _takes_whole(plan, plan.jobs[name], slot)}))
 
 
 def _brought(plan: Plan, job: PlannedJob, only: Collection[str], key: str) -> Iterator[str]:
     """Yield the STAR files of one batch that another part makes for a job."""
     for slot in job.inputs:
         up = _maker(plan.jobs, job, slot)
-        if up and up.name not in only and not _takes_whole(plan, job, slot, key):
+        if up and up.name not in only and not _takes_whole(plan, job, slot):
             yield batch_input(plan, job, slot, key)
 
 
@@ -54,12 +54,11 @@ def _waits_for(plan: Plan, job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> s
     """Return what a job of the part has to wait for, "" when it has what it takes."""
     if job.config.type.per_micrograph and not job.batches:
         return "waits for its first batch"
-    key = next(iter(job.batches.values()), "")
     for slot, source in job.inputs.items():
         up = _maker(jobs, job, slot)
         if up and not up.elsewhere and up.held:
             return f"waits for {up.name}"
-        if up and up.elsewhere and _takes_whole(plan, job, slot, key) and not os.path.exists(source.path):
+        if up and up.elsewhere and _takes_whole(plan, job, slot) and not os.path.exists(source.path):
             return f"waits for {up.name}"
     return ""
 
@@ -68,6 +67,7 @@ def _maker(jobs: Mapping[str, PlannedJob], job: PlannedJob, slot: str) -> Planne
     return next((up for up in jobs.values() if up.path == job.inputs[slot].job), None)
 
 
-def _takes_whole(plan: Plan, job: PlannedJob, slot: str, key: str) -> bool:
+def _takes_whole(plan: Plan, job: PlannedJob, slot: str) -> bool:
     """Whether a slot takes a job's whole output, not one batch of it."""
+    key = next(iter(job.batches.values()), "")
     return not key or batch_input(plan, job, slot, key) == job.inputs[slot].path

@@ -55,7 +55,7 @@ def start(workflow: Any, plan: Plan) -> None:
     """Before the first job: numbers, directories, pipeline, batches. Snakemake holds its lock here."""
     from cryosnake.project.commit import commit
     from cryosnake.project.run_status import settle_left_running
-    from cryosnake.project.snakemake_lock import claim_lane, claim_run
+    from cryosnake.project.snakemake_lock import claim_lane, claim_run, other_lane_works
 
     if plan.lane:
         _or_stop(claim_lane, plan.lane)
@@ -64,7 +64,8 @@ def start(workflow: Any, plan: Plan) -> None:
     _or_stop(commit, plan)
     if plan.lane:
         claim_lane(plan.lane, begun=True)
-    for path in settle_left_running(besides={job.path for job in plan.jobs.values() if job.elsewhere}):
+    beside = {job.path for job in plan.jobs.values() if job.elsewhere} if other_lane_works(plan.lane) else ()
+    for path in settle_left_running(beside):
         print(f"{path}: was left as running by a run that was killed; marked as failed", file=sys.stderr)
     if workflow.non_local_exec:
         _prepare_cluster_run(workflow, plan)
@@ -123,7 +124,7 @@ def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
     watch()
 
 
-def _claim(lane: str) -> None:
+def _claim(lane: str = "") -> None:
     from cryosnake.project.archive import refuse_archived
     from cryosnake.project.clean_up_lock import clean_up_owner
     from cryosnake.project.snakemake_lock import claim_lane, claim_run, release_claim

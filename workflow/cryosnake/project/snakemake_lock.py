@@ -67,6 +67,11 @@ def lane_has_begun(lane: str, pid: int) -> bool:
     return bool(owner and owner["pid"] == pid and owner.get("begun"))
 
 
+def other_lane_works(lane: str) -> bool:
+    """Whether a process works in another lane than this one."""
+    return any(owner and is_alive(owner) for owner in (_read_claim(other) for other in LANES if other != lane))
+
+
 def told(owner: dict[str, object]) -> str:
     """Return "process 4711 on scope1"."""
     return f"process {owner['pid']} on {owner['host']}"
@@ -82,8 +87,8 @@ def _claim_all(insist: bool) -> str:
         if other and is_alive(other):
             if not insist:
                 return ""
-            raise CryosnakeError(f"`cryosnake watch` works in this project, on {lane} ({told(other)}): wait for its end, "
-                                 "or end it. If that computer is gone for good, delete "
+            raise CryosnakeError(f"`cryosnake watch` works in this project, on {lane} ({told(other)}): wait for its "
+                                 "end, or end it. If that computer is gone for good, delete "
                                  f"{_claim_file(lane)}")
     if owner and is_alive(owner) and not insist:
         return ""

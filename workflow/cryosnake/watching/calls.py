@@ -22,13 +22,16 @@ _KEPT = ("lane", "jobs", "hold", "beside")  # of a task, for the next watcher
 
 @dataclass
 class Call:
-    """One Snakemake and its task; `process` is None for one that a killed watcher left behind. `told` counts signals."""
+    """One Snakemake and its task; `process` is None for one that a killed watcher left behind.
+
+    `told` counts the signals that it was sent; `cut` says that the watcher itself asked it to end.
+    """
 
     task: Task
     claim: dict[str, Any]
     process: subprocess.Popen[bytes] | None = None
     told: int = field(default=0)
-    cut: bool = False  # the watcher itself asked it to end
+    cut: bool = False
 
 
 def log_of(lane: str) -> Path:
@@ -76,8 +79,9 @@ def has_begun(call: Call) -> bool:
 
 
 def pass_on(call: Call, times: int) -> None:
-    """Tell a call what the watcher was told so often: once, to finish what runs and begin nothing more (SIGTERM);
-    twice, to interrupt its jobs (SIGINT); three times, to die.
+    """Tell a call what the watcher was told so many times.
+
+    Once: finish what runs and begin nothing more (SIGTERM); twice: interrupt the jobs (SIGINT); three times: die.
     """
     while call.process is not None and call.told < times and call.process.poll() is None:
         call.told += 1

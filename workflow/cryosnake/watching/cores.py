@@ -15,7 +15,7 @@ _PLACES = ("~/.config/snakemake", "/etc/xdg/snakemake")
 
 
 def given_cores(words: Sequence[str]) -> int | None:
-    """Return the cores of this computer that Snakemake's arguments give its jobs, None when it submits them elsewhere."""
+    """Return the cores of this computer that Snakemake's arguments give its jobs, None when it submits them."""
     stated = dict(_stated(words))
     profiles = [stated.get("profile") or os.environ.get("SNAKEMAKE_PROFILE", ""), "profiles/default"]
     for profile in filter(None, profiles):

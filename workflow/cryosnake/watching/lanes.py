@@ -1,8 +1,8 @@
 """Which jobs flow with the micrographs, and which take all particles at once: the two calls that work side by side.
 
 The lane of micrographs holds every job that works per micrograph and takes nothing but what flows, or results that
-rest. The lane of particles holds all others. While it works, the tables that it reads are held: the micrographs' batches
-are made, and joined when it has ended (`project/parts.py`).
+rest. The lane of particles holds all others. While it works, the tables that it reads are held: the batches of
+micrographs are made, and joined when it has ended (`project/parts.py`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryosnake.project.cleaned_files import is_wanted
 from cryosnake.project.parts import part_of, tables_taken
-from cryosnake.project.plan import Plan, PlannedJob
+from cryosnake.project.plan import Plan
+from cryosnake.project.work_locks import at_work
 from cryosnake.watching.pending import pending_files, pending_of
 
 ALL, MICROGRAPHS, PARTICLES = "", "micrographs", "particles"
@@ -43,9 +45,14 @@ def particles_task(plan: Plan) -> Task:
     """Return the task of the long jobs; its `jobs` are none when the project has none."""
     flowing = flowing_jobs(plan)
     jobs = tuple(name for name in plan.jobs if name not in flowing)
-    part = part_of(plan, jobs)
-    working = tuple(name for name in jobs if not part.jobs[name].held)
-    return Task(PARTICLES, jobs, tables_taken(plan, working), tuple(pending_files(part)) if jobs else ())
+    return Task(PARTICLES, jobs, tables_taken(plan, jobs), tuple(pending_files(part_of(plan, jobs))) if jobs else ())
+
+
+def surviving_task(plan: Plan) -> Task | None:
+    """Return the task of long jobs whose programs outlived their Snakemake, None when nobody works in one."""
+    task = particles_task(plan)
+    jobs = [plan.jobs[name] for name in task.jobs if not plan.jobs[name].config.type.per_micrograph]
+    return task if any(at_work(Path(job.path)) for job in jobs if not job.new) else None
 
 
 def micrographs_task(plan: Plan, other: Task | None) -> Task:
@@ -60,11 +67,14 @@ def flowing_jobs(plan: Plan, busy: Collection[str] = ()) -> list[str]:
     flowing: list[str] = []
     resting: set[str] = set()
     for name, job in plan.jobs.items():
-        sources = [up.name for up in plan.jobs.values() if up.path in {source.job for source in job.inputs.values()}]
-        if name not in busy and job.config.type.per_micrograph and all(up in flowing or up in resting for up in sources):
+        taken = {source.job for source in job.inputs.values()}
+        settled = all(up.name in flowing or up.name in resting for up in plan.jobs.values() if up.path in taken)
+        if name in busy or not settled:
+            continue
+        if job.config.type.per_micrograph:
             flowing.append(name)
-        elif name not in busy and _rests(plan, job) and not any(up in busy for up in sources):
-            resting |= {name} if all(up in flowing or up in resting for up in sources) else set()
+        elif not job.held and not pending_of(plan, job):
+            resting.add(name)
     return flowing
 
 
@@ -84,7 +94,3 @@ def needs_one_call(plan: Plan) -> bool:
 def reads_batches(plan: Plan, names: Iterable[str]) -> bool:
     """Whether one of the jobs works per micrograph, and so reads and writes single batches."""
     return any(plan.jobs[name].config.type.per_micrograph for name in names if name in plan.jobs)
-
-
-def _rests(plan: Plan, job: PlannedJob) -> bool:
-    return not job.held and not pending_of(plan, job)

@@ -18,6 +18,7 @@ from cryosnake.watching.lanes import (
     micrographs_task,
     needs_one_call,
     particles_task,
+    surviving_task,
     whole_task,
 )
 from cryosnake.watching.session_state import Session
@@ -29,10 +30,13 @@ _BUSY = "waits for the end of the present round"
 
 
 def begin_rounds(session: Session, plan: Plan, *, final: str = "") -> str:
-    """Begin each call that may begin; return why none does, "" when one has. `final` says why this is the last round."""
+    """Begin each call that may begin; return why none does, "" when one has.
+
+    `final` says why this is the last round, which works on everything.
+    """
     if final or _wants_one_call(session, plan):
-        return _begin_one(session, session.lanes[ALL], whole_task(plan), final, lambda: _BUSY if any(session.calls())
-                          else "")
+        return _begin_one(session, session.lanes[ALL], whole_task(plan), final,
+                          lambda: _BUSY if any(session.calls()) else "")
     reasons = [_begin_particles(session, plan), _begin_micrographs(session, plan)]
     return "" if "" in reasons else next((reason for reason in reasons if reason != NOTHING), NOTHING)
 
@@ -71,7 +75,7 @@ def _begin_micrographs(session: Session, plan: Plan) -> str:
     lane, other = session.lanes[MICROGRAPHS], session.lanes[PARTICLES]
     if lane.call:
         return NOTHING
-    return _begin_one(session, lane, micrographs_task(plan, task_of(other)), "",
+    return _begin_one(session, lane, micrographs_task(plan, task_of(other) or surviving_task(plan)), "",
                       lambda: _BUSY if other.call and not has_begun(other.call) else "")
 
 
@@ -90,13 +94,15 @@ def _begin(session: Session, lane: Lane, task: Task, final: str) -> None:
     found, options, cores = session.found, session.options, _cores(session, task)
     config = {"full_batches": found.full_only, "grow": 1.0 if final else options.grow}
     if task.lane:
-        config |= {"lane": task.lane, "only": ",".join(task.jobs), "hold": ",".join(task.hold)}
+        config |= {"lane": task.lane, "only": _listed(task.jobs)}
+        config |= {"hold": _listed(task.hold)} if task.hold else {}
     words = command(options.snakemake, config, cores=cores, in_lane=bool(task.lane))
     lane.rounds += 1
     session.rounds += task.lane != PARTICLES
-    name = "the last round" if final else f"{task.lane}, round {lane.rounds}" if task.lane else f"round {session.rounds}"
-    lane.said = (f"{name}: {len(task.pending)} files to make" + (f" on {cores} cores" if cores else "")
-                 + (f" ({final})" if final else ""))
+    number = f"{task.lane}, round {lane.rounds}" if task.lane else f"round {session.rounds}"
+    name = "the last round" if final else number
+    room = f" on {cores} core{'s' * (cores > 1)}" if cores else ""
+    lane.said = f"{name}: {len(task.pending)} files to make{room}" + (f" ({final})" if final else "")
     print_line(lane.said)
     try:
         note_begin(lane, begin(words, task), (task.pending, found.full_only))
@@ -104,6 +110,11 @@ def _begin(session: Session, lane: Lane, task: Task, final: str) -> None:
         lane.last_code, lane.tried, lane.last_start = 1, (task.pending, found.full_only), time.monotonic()
         session.last, session.failed = lane, True
         print_line(f"{name}: {error}")
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    """Return words as Snakemake takes them from a command line: a comma at the end keeps a number a text."""
+    return "".join(f"{word}," for word in words)
 
 
 def _cores(session: Session, task: Task) -> int | None:

@@ -57,6 +57,7 @@ def _find_left_behind(session: Session) -> None:
     for lane in session.lanes.values():
         lane.call = left_behind(lane.name)
         if lane.call:
+            lane.last_start = time.monotonic()
             lane.said = f"{lane.name or 'everything'}, of an earlier watcher ({told(lane.call.claim)})"
 
 
@@ -65,18 +66,24 @@ def _follow(session: Session) -> str:
     while True:
         started = time.monotonic()
         collect(session)
+        end = _end(session)
+        if end or session.stop.times:
+            return end
         waits = _one_look(session)
         if any(session.calls()):
             session.active = time.monotonic()
-        end = _end(session, idle=bool(waits))
-        if end or session.stop.times:
+        end = _idle_end(session) if waits else ""
+        if end:
             return end
         tell(session, "paused" if waits and waits == session.found.trouble else "waiting", waits)
         _rest(session, max(session.options.every, SHARE * (time.monotonic() - started)))
 
 
-def _one_look(session: Session, *, final: str = "") -> str:
-    """Look at the project and begin what can begin; return why nothing does, or nothing."""
+def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
+    """Look at the project and begin what can begin; return why nothing does, or nothing.
+
+    `final` says why this is the last time; without `begin` it is for the status alone.
+    """
     options, whole = session.options, session.lanes[ALL].call
     other = running_claim(lanes=False)
     if other and not (whole and other["pid"] == whole.claim["pid"]):
@@ -96,7 +103,7 @@ def _one_look(session: Session, *, final: str = "") -> str:
             for lane in session.lanes.values():
                 lane.tried = ()
             return found.trouble or NOTHING
-        reason = begin_rounds(session, found.plan, final=final)
+        reason = begin_rounds(session, found.plan, final=final) if begin else NOTHING
     except (CryosnakeError, OSError) as error:
         return f"{error}; the session goes on when this is mended"
     if reason.startswith("the next round begins"):
@@ -128,13 +135,19 @@ def _size(name: str) -> int:
         return 0
 
 
-def _end(session: Session, *, idle: bool) -> str:
+def _end(session: Session) -> str:
     options = session.options
     if options.stop_file.exists():
         return f"{options.stop_file} was found"
-    if options.rounds and session.rounds >= options.rounds and not any(session.calls()):
+    flowing = any(call.task.lane != PARTICLES for call in session.calls())
+    if options.rounds and session.rounds >= options.rounds and not flowing:
         return f"{options.rounds} rounds are done"
-    if idle and options.idle_stop and time.monotonic() - session.active >= options.idle_stop * 60:
+    return ""
+
+
+def _idle_end(session: Session) -> str:
+    options = session.options
+    if options.idle_stop and time.monotonic() - session.active >= options.idle_stop * 60:
         return f"nothing happened for {options.idle_stop:g} min"
     return ""
 
@@ -144,7 +157,7 @@ def _finish(session: Session, end: str) -> None:
     reason = _one_look(session, final=end)
     if not reason:
         _wait_for_calls(session)
-        _one_look(session, final=end)  # for the status
+        _one_look(session, final=end, begin=False)
     elif reason != NOTHING:
         session.failed = True
         print_line(f"what is left can't be processed: {reason}")
