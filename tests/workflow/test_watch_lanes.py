@@ -127,7 +127,8 @@ def seen(tmp_path_factory) -> dict[str, Any]:
     os.kill(found["long job"], 0)  # it lives
     found["runs"] = len(began.read_text().split())
     (project / "go").touch()
-    wait_for(project, lambda: table.exists() and micrographs_in(table) == 4)
+    wait_for(project, lambda: len(began.read_text().split()) == 2)  # the particles have doubled
+    found["joined"] = micrographs_in(table)
     arrive(4)
     wait_for(project, lambda: json.loads((project / "watch_status.json").read_text())["movies"]["ready"] == 1)
     (project / "STOP_WATCH").touch()
@@ -138,6 +139,7 @@ def seen(tmp_path_factory) -> dict[str, Any]:
 def test_micrographs_are_extracted_while_the_long_job_runs(seen) -> None:
     assert seen["runs"] == 1
     assert seen["table"] == 2, "the table was replaced while the long job read it"
+    assert seen["joined"] == 4
     assert seen["status"]["state"] == "running"
     assert "particles" in seen["status"]["reason"]
     assert seen["pipeline"] == Status.RUNNING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from cryosnake.project.plan import Plan
 from cryosnake.watching.calls import begin, cut_short, exit_code, has_begun, log_of
@@ -92,7 +93,7 @@ def _begin_one(session: Session, lane: Lane, task: Task, final: str, blocked: Ca
 
 def _begin(session: Session, lane: Lane, task: Task, final: str) -> None:
     found, options, cores = session.found, session.options, _cores(session, task)
-    config = {"full_batches": found.full_only, "grow": 1.0 if final else options.grow}
+    config: dict[str, Any] = {"full_batches": found.full_only, "grow": 1.0 if final else options.grow}
     if task.lane:
         config |= {"lane": task.lane, "only": _listed(task.jobs)}
         config |= {"hold": _listed(task.hold)} if task.hold else {}
