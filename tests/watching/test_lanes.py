@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from small_session import CONFIG, Ended, Snakemake, arrive, configure, options, 
 from cryosnake.project.batches import batch_star
 from cryosnake.project.config import parse_config
 from cryosnake.project.plan import Plan, make_plan
-from cryosnake.watching import rounds
+from cryosnake.watching import rounds, session, telling
 from cryosnake.watching.calls import Call
 from cryosnake.watching.lanes import (
     MICROGRAPHS,
@@ -194,3 +195,74 @@ def test_with_no_cores_for_micrographs_there_is_one_call_at_a_time(project, snak
     arrive("a", "b", "c")
     assert watch(options(micrograph_cores=0)) == 0
     assert [call.get("lane") for call in snakemake.calls] == [None]
+
+
+class Lanes(Snakemake):
+    """Ends each call as `codes` says for its lane; None lets it go on until somebody ends it."""
+
+    def __init__(self, codes: dict[str, int | None]) -> None:
+        super().__init__()
+        self.codes, self.processes = codes, {}
+
+    def __call__(self, words: Sequence[str], task: Task) -> Call:
+        self.code = self.codes.get(task.lane, 0) or 0
+        call = super().__call__(words, task)
+        self.processes[task.lane] = process = Ended(self.codes.get(task.lane, 0))
+        return Call(task, call.claim, process)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def lanes(project, monkeypatch) -> Callable[[dict[str, int | None]], Lanes]:
+    def make(codes: dict[str, int | None]) -> Lanes:
+        stand_in = Lanes(codes)
+        monkeypatch.setattr(rounds, "begin", stand_in)
+        monkeypatch.setattr(rounds, "has_begun", lambda call: True)
+        monkeypatch.setattr("cryosnake.project.unfinished.product_files", lambda *_: [])
+        configure(with_classes())
+        arrive("a", "b", "c")
+        return stand_in
+
+    return make
+
+
+def test_a_long_job_that_fails_holds_up_nothing_and_is_not_repeated_for_each_batch(lanes) -> None:
+    snakemake = lanes({PARTICLES: 1, "": 1})
+
+    def between(number: int) -> None:
+        if snakemake.calls[-1].get("lane") == MICROGRAPHS and number < 6:
+            arrive(*(f"{letter}{number}" for letter in "abc"))
+
+    snakemake.between = between
+    assert watch(options()) == 1
+    called = [call.get("lane") for call in snakemake.calls]
+    assert called.count(PARTICLES) == 1
+    assert called.count(MICROGRAPHS) >= 5
+    assert called[-1] is None  # the last round tries once more
+
+
+def test_a_request_to_stop_reaches_both_lanes(lanes, monkeypatch) -> None:
+    snakemake = lanes({PARTICLES: None})
+    told: list[tuple[str, int]] = []
+
+    def tell(call: Call, times: int) -> None:
+        told.append((call.task.lane, times))
+        if times == 2:
+            snakemake.processes[call.task.lane].code = -2
+
+    def between(number: int) -> None:
+        if snakemake.calls[-1].get("lane") == PARTICLES:
+            snakemake.codes[MICROGRAPHS] = None
+            arrive("d", "e", "f")
+        if snakemake.codes.get(MICROGRAPHS, 0) is None and snakemake.calls[-1].get("lane") == MICROGRAPHS:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def look(status: dict[str, Any]) -> None:
+        if told and status["state"] == "stopping" and told[-1][1] == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(session, "pass_on", tell)
+    monkeypatch.setattr(telling, "write_status", look)
+    snakemake.between = between
+    assert watch(options()) == 0
+    assert {(MICROGRAPHS, 1), (PARTICLES, 1), (MICROGRAPHS, 2), (PARTICLES, 2)} <= set(told)
+    assert [call.get("lane") for call in snakemake.calls] == [MICROGRAPHS, PARTICLES, MICROGRAPHS]

@@ -18,7 +18,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.project.batches import done_file, read_manifest
 from cryosnake.project.config import parse_config
 from cryosnake.project.plan import make_plan
-from cryosnake.watching import status_file, telling, trouble
+from cryosnake.watching import session, status_file, telling, trouble
 from cryosnake.watching.owner import CLAIM, only_watcher
 from cryosnake.watching.requests import ask_for_retry
 from cryosnake.watching.session import watch
@@ -167,6 +167,16 @@ def test_what_failed_because_its_movie_was_gone_is_planned_again_when_it_is_back
     assert make_plan(parse_config(CONFIG)).jobs["motion"].batches == {1: "0001.r2"}
     Path("Movies/b.mrcs").unlink()
     assert make_plan(parse_config(CONFIG)).jobs["motion"].batches == {1: "0001"}
+
+
+def test_a_run_of_somebody_else_is_no_idleness(project, snakemake, monkeypatch) -> None:
+    """It may take hours."""
+    arrive("a")
+    looks = iter(range(100))
+    other = {"pid": 4711, "host": "here"}
+    monkeypatch.setattr(session, "running_claim", lambda lanes: other if next(looks) < 60 else None)
+    assert watch(options(every=0.02)) == 0  # idle_stop is 0.3 s, the other run takes 1.2 s
+    assert len(snakemake.calls) == 1
 
 
 def test_a_mistake_in_the_config_is_waited_for(project, snakemake, capsys, monkeypatch) -> None:

@@ -147,8 +147,9 @@ def test_micrographs_are_extracted_while_the_long_job_runs(seen) -> None:
 
 def test_a_run_of_the_user_is_refused_meanwhile_and_a_dry_run_is_not(seen) -> None:
     assert seen["refused"].returncode != 0
-    assert f"`cryosnake watch` works in this project, on particles (process {seen['long job']} on" in (
-        seen["refused"].stdout + seen["refused"].stderr)
+    said = seen["refused"].stdout + seen["refused"].stderr
+    assert "`cryosnake watch` works in this project" in said
+    assert f"on particles (process {seen['long job']} on" in said
     assert seen["dry run"].returncode == 0, seen["dry run"].stdout + seen["dry run"].stderr
 
 

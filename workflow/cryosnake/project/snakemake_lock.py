@@ -82,14 +82,13 @@ def _claim_all(insist: bool) -> str:
     mine = this_process()
     if owner == mine:
         return ""
-    for lane in LANES:
-        other = _read_claim(lane)
-        if other and is_alive(other):
-            if not insist:
-                return ""
-            raise CryosnakeError(f"`cryosnake watch` works in this project, on {lane} ({told(other)}): wait for its "
-                                 "end, or end it. If that computer is gone for good, delete "
-                                 f"{_claim_file(lane)}")
+    lanes = {lane: other for lane in LANES if (other := _read_claim(lane)) and is_alive(other)}
+    if lanes and not insist:
+        return ""
+    if lanes:
+        who = " and ".join(f"on {lane} ({told(other)})" for lane, other in lanes.items())
+        raise CryosnakeError(f"`cryosnake watch` works in this project, {who}: wait for its end, or end it. If that "
+                             f"computer is gone for good, delete {', '.join(str(_claim_file(lane)) for lane in lanes)}")
     if owner and is_alive(owner) and not insist:
         return ""
     message = ""

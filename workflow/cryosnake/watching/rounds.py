@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from cryosnake.project.disk import BATCHES
 from cryosnake.project.plan import Plan
 from cryosnake.watching.calls import begin, cut_short, exit_code, has_begun, log_of
 from cryosnake.watching.cores import shared_cores
@@ -81,11 +82,10 @@ def _begin_micrographs(session: Session, plan: Plan) -> str:
 
 
 def _begin_one(session: Session, lane: Lane, task: Task, final: str, blocked: Callable[[], str]) -> str:
-    wanted = (task.pending, session.found.full_only)
     if not task.pending:
         lane.tried = ()
         return NOTHING
-    reason = blocked() or ("" if final else why_not(lane, wanted, session.options.minutes))
+    reason = blocked() or ("" if final else why_not(lane, _wanted(session, task), session.options.minutes))
     if not reason:
         _begin(session, lane, task, final)
     return reason
@@ -106,11 +106,18 @@ def _begin(session: Session, lane: Lane, task: Task, final: str) -> None:
     lane.said = f"{name}: {len(task.pending)} files to make{room}" + (f" ({final})" if final else "")
     print_line(lane.said)
     try:
-        note_begin(lane, begin(words, task), (task.pending, found.full_only))
+        note_begin(lane, begin(words, task), _wanted(session, task))
     except OSError as error:  # a full disk may leave no room for a log
-        lane.last_code, lane.tried, lane.last_start = 1, (task.pending, found.full_only), time.monotonic()
+        lane.last_code, lane.tried, lane.last_start = 1, _wanted(session, task), time.monotonic()
         session.last, session.failed = lane, True
         print_line(f"{name}: {error}")
+
+
+def _wanted(session: Session, task: Task) -> tuple[Any, ...]:
+    """Return what a round that failed is not to be repeated for at once: long jobs not for each new batch."""
+    if task.lane == PARTICLES:
+        return (tuple(path for path in task.pending if f"/{BATCHES}/" not in path),)
+    return (task.pending, session.found.full_only)
 
 
 def _listed(words: tuple[str, ...]) -> str:

@@ -87,6 +87,7 @@ def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
     options, whole = session.options, session.lanes[ALL].call
     other = running_claim(lanes=False)
     if other and not (whole and other["pid"] == whole.claim["pid"]):
+        session.active = time.monotonic()  # something is being done, if not by this watcher
         return f"another run is going on in this project ({told(other)})"
     if whole:
         return "the present round works on everything"
