@@ -105,6 +105,8 @@ def schema() -> dict[str, Any]:
             "full_batches": {"type": "boolean", "default": False},
             "grow": {"type": "number", "minimum": 1, "default": 1},
             KEEP_ITERATIONS.name: _value_schema(KEEP_ITERATIONS),
+            **{key: {"description": "Set by `cryosnake watch`: a part of the work."}
+               for key in ("lane", "only", "hold")},
             "jobs": {"type": "object", "additionalProperties": {
                 "oneOf": [_job_schema(job_type) for job_type in job_types().values()]}},
         },

@@ -45,4 +45,5 @@ def runtime(job):
 
 
 def by_kind(per_micrograph):
-    return [job for job in plan.jobs.values() if job.config.type.per_micrograph == per_micrograph and not job.at_rest]
+    jobs = [job for job in plan.jobs.values() if job.config.type.per_micrograph == per_micrograph]
+    return [job for job in jobs if not (job.at_rest or job.elsewhere)]

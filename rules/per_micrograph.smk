@@ -30,6 +30,9 @@ for job in by_kind(per_micrograph=True):
         shell:
             "python {params.script} {params.arguments} --threads {threads} 2>&1 | tee {log}"
 
+    if job.unjoined:
+        continue
+
     rule:
         name:
             rule_name(job, "_join")

@@ -46,7 +46,8 @@ def test_it_comes_back_as_it_was_but_for_the_movies(plan) -> None:
 def test_every_field_of_a_job_comes_back(plan) -> None:
     motion = plan.jobs["motion"]
     filled = {"new": True, "batches": {1: "0001.r2"}, "held": "waits", "again": {1: "0001.again1"},
-              "needs": {"0001": ("a.mrc", "b.mrc"), "": ("c.star",)}, "cleared": True, "at_rest": True, "settled": True}
+              "needs": {"0001": ("a.mrc", "b.mrc"), "": ("c.star",)}, "cleared": True, "at_rest": True, "settled": True,
+              "elsewhere": True, "unjoined": True}
     known = {"config", "path", "inputs", "stream", "movies"}
     assert {field.name for field in fields(motion)} == known | filled.keys()  # a new field must be kept, too
     changed = replace(plan, jobs={**plan.jobs, "motion": replace(motion, **filled)})

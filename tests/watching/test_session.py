@@ -7,108 +7,23 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import yaml
+from small_session import CONFIG, MANIFEST, arrive, configure, options, status
 
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import write_mrc
-from cryosnake.project.batches import Finished, batch_star, done_file, read_manifest
-from cryosnake.project.commit import commit
+from cryosnake.project.batches import done_file, read_manifest
 from cryosnake.project.config import parse_config
-from cryosnake.project.movies import stamp
 from cryosnake.project.plan import make_plan
-from cryosnake.project.waiting import record_counts
-from cryosnake.watching import session, status_file, trouble
+from cryosnake.watching import session, status_file, telling, trouble
 from cryosnake.watching.owner import CLAIM, only_watcher
 from cryosnake.watching.requests import ask_for_retry
-from cryosnake.watching.session import WatchOptions, watch
-from cryosnake.watching.snakemake_call import StopRequest, command, read_arguments
-
-CONFIG = {
-    "microscope": {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0, "dose_per_frame": 1.2},
-    "batch_size": 3,
-    "jobs": {"movies": {"type": "import", "movies": "Movies/*.mrcs", "settling_time": 0},
-             "motion": {"type": "motioncorr", "movies": "movies"}},
-}
-MANIFEST = "Import/job001"
-
-
-class Snakemake:
-    """Makes what is planned; remembers the config of each call, and does what `between` says when it ends."""
-
-    def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
-        self.code = 0
-        self.between: Callable[[int], None] = lambda number: None
-
-    def __call__(self, words: Sequence[str], stop: StopRequest, tick: Callable[[], None]) -> int:
-        pairs = dict(word.split("=") for word in words[words.index("--config") + 1 :])
-        values = {name: yaml.safe_load(value) for name, value in pairs.items()}
-        self.calls.append(values)
-        tick()
-        if self.code == 0:
-            self._make({**yaml.safe_load(Path("config.yaml").read_text()), **values})
-        self.between(len(self.calls))
-        return self.code
-
-    def _make(self, raw: dict[str, Any]) -> None:
-        plan = make_plan(parse_config(raw))
-        commit(plan)
-        for job in plan.jobs.values():
-            if job.settled or job.held:
-                continue
-            for number, key in job.batches.items():
-                if not os.path.exists(batch_star(job.path, key)):
-                    self._batch(job.path, number, key, read_manifest(MANIFEST)[number])
-            for output in job.outputs():
-                Path(job.file(output)).write_text("data_particles\n" + "1\n" * len(list(Path("Movies").iterdir())))
-            record_counts(job.path, (source.path for source in job.inputs.values()))
-
-    def _batch(self, job: str, number: int, key: str, names: Sequence[str]) -> None:
-        lines = [Finished(name, stamp(name), "failed" if "bad" in name else "ok", "is corrupt") for name in names]
-        Path(done_file(job, number)).write_text("".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n"
-                                                        for i in lines))
-        Path(batch_star(job, key)).touch()
-
-
-@pytest.fixture
-def snakemake(monkeypatch) -> Snakemake:
-    stand_in = Snakemake()
-    monkeypatch.setattr(session, "call", stand_in)
-    monkeypatch.setattr("cryosnake.project.unfinished.product_files", lambda *_: [])
-    return stand_in
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    Path("Movies").mkdir()
-    configure(CONFIG)
-    return tmp_path
-
-
-def configure(config: dict[str, Any]) -> None:
-    Path("config.yaml").write_text(yaml.safe_dump(config))
-
-
-def arrive(*names: str) -> None:
-    for name in names:
-        write_mrc(Path(f"Movies/{name}.mrcs"), np.zeros((2, 8, 8), np.float32), 1.0, stack=True)
-
-
-def options(**changes: Any) -> WatchOptions:
-    given = {"every": 0.01, "idle_stop": 0.005, "keep_free": 0.0} | changes
-    return WatchOptions(read_arguments(given.pop("words", ())), **given)
-
-
-def status() -> dict[str, Any]:
-    return json.loads(Path("watch_status.json").read_text())
+from cryosnake.watching.session import watch
+from cryosnake.watching.session_state import Session, StopRequest
+from cryosnake.watching.snakemake_call import command, read_arguments
 
 
 def test_a_partial_batch_waits_and_is_sealed_at_the_end(project, snakemake) -> None:
@@ -169,7 +84,7 @@ def test_classification_starts_at_its_threshold_and_again_when_particles_doubled
     def between(number: int) -> None:
         data = sorted(Path("Class2D").glob("job*/run_it*_data.star"))
         made.append(data[0].stat().st_mtime_ns if data else 0.0)
-        if number < 5:
+        if snakemake.calls[-1].get("lane") == "micrographs" and len(list(Path("Movies").iterdir())) < 15:
             arrive(*(f"{letter}{number}" for letter in "abc"))
 
     arrive("a", "b", "c")
@@ -181,13 +96,17 @@ def test_classification_starts_at_its_threshold_and_again_when_particles_doubled
     assert grown.count(True) >= 2
     assert not all(grown)
     assert snakemake.calls[-1]["grow"] == 1.0
+    lanes = [call.get("lane") for call in snakemake.calls]
+    assert lanes[:-1].count("particles") >= 2
+    assert lanes[-1] is None
+    assert all("classes" not in call["only"] for call in snakemake.calls if call.get("lane") == "micrographs")
 
 
 def test_it_pauses_while_the_disk_is_full(project, snakemake, monkeypatch) -> None:
     free = iter([0.1e9] * 3)
     arrive("a", "b", "c")
     pauses: list[str] = []
-    monkeypatch.setattr(session, "write_status", lambda status: pauses.append(f"{status['state']} {status['reason']}"))
+    monkeypatch.setattr(telling, "write_status", lambda status: pauses.append(f"{status['state']} {status['reason']}"))
     monkeypatch.setattr(trouble.shutil, "disk_usage",
                         lambda path: shutil._ntuple_diskusage(10e9, 0, int(next(free, 5e9))))
     assert watch(options(keep_free=1.0)) == 0
@@ -203,8 +122,8 @@ def test_a_full_disk_keeps_the_old_status_and_the_session_alive(project, monkeyp
 
     monkeypatch.setattr(Path, "write_text", full)
     monkeypatch.setattr("builtins.print", full)
-    session._write(session._Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
-    session._print("a line")
+    telling.write(Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
+    telling.print_line("a line")
     assert status_file.JSON.read_text() == "old"
     assert [path.name for path in Path().glob(".*.tmp")] == []
 
@@ -226,7 +145,7 @@ def test_it_pauses_while_the_movies_disk_is_gone(project, snakemake, monkeypatch
             Path("elsewhere").rename("Movies")
             arrive("d", "e", "f")
 
-    monkeypatch.setattr(session, "write_status", back)
+    monkeypatch.setattr(telling, "write_status", back)
     assert watch(options()) == 0
     assert read_manifest(MANIFEST) == {**manifest, 2: [f"Movies/{name}.mrcs" for name in "def"]}
     assert len(snakemake.calls) == 2
@@ -250,6 +169,16 @@ def test_what_failed_because_its_movie_was_gone_is_planned_again_when_it_is_back
     assert make_plan(parse_config(CONFIG)).jobs["motion"].batches == {1: "0001"}
 
 
+def test_a_run_of_somebody_else_is_no_idleness(project, snakemake, monkeypatch) -> None:
+    """It may take hours."""
+    arrive("a")
+    looks = iter(range(100))
+    other = {"pid": 4711, "host": "here"}
+    monkeypatch.setattr(session, "running_claim", lambda lanes: other if next(looks) < 60 else None)
+    assert watch(options(every=0.02)) == 0  # idle_stop is 0.3 s, the other run takes 1.2 s
+    assert len(snakemake.calls) == 1
+
+
 def test_a_mistake_in_the_config_is_waited_for(project, snakemake, capsys, monkeypatch) -> None:
     arrive("a", "b", "c")
     snakemake.between = lambda number: Path("config.yaml").write_text("jobs: {movies: {type: imort}}")
@@ -260,7 +189,7 @@ def test_a_mistake_in_the_config_is_waited_for(project, snakemake, capsys, monke
         if "did you mean 'import'?" in status["reason"]:
             configure(CONFIG)
 
-    monkeypatch.setattr(session, "write_status", mend)
+    monkeypatch.setattr(telling, "write_status", mend)
     assert watch(options()) == 0
     assert any("goes on when this is mended" in reason for reason in states)
 

@@ -30,13 +30,16 @@ def register(commands: Commands) -> None:
     watch.add_argument("--every", type=float, default=10, metavar="SEC", help="seconds between two looks (default 10)")
     watch.add_argument("--keep-free", type=float, default=1, metavar="GB", help="pause when the disk has less (default "
                        "1)")
+    watch.add_argument("--micrograph-cores", type=int, metavar="N", help="cores for micrographs while classification "
+                       "or refinement runs (default: a quarter of --cores; 0: micrographs wait)")
     watch.set_defaults(function=_watch, takes_more=True)
 
 
 def _watch(arguments: Arguments) -> int:
-    from cryosnake.watching.session import WatchOptions, watch
+    from cryosnake.watching.session import watch
+    from cryosnake.watching.session_state import WatchOptions
     from cryosnake.watching.snakemake_call import read_arguments
 
     return watch(WatchOptions(read_arguments(arguments.more), arguments.rounds, arguments.minutes, arguments.wait,
                               arguments.idle_stop, arguments.stop_file, arguments.every, arguments.seal_after,
-                              arguments.grow, arguments.keep_free))
+                              arguments.grow, arguments.keep_free, arguments.micrograph_cores))

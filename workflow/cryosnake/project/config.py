@@ -16,12 +16,13 @@ from cryosnake.jobs.model import JobType, Output, Slot
 from cryosnake.jobs.registry import job_types
 from cryosnake.jobs.running_options import KEEP_ITERATIONS
 from cryosnake.pipeline.edit import alias_problem
+from cryosnake.project.snakemake_lock import LANES
 from cryosnake.project.values import check_value, nearest
 
 MICROSCOPE_KEYS = ("voltage", "spherical_aberration", "amplitude_contrast", "pixel_size", "dose_per_frame",
                    "pre_exposure", "gain", "gain_rotation", "gain_flip", "defects", "mtf")
 TOP_KEYS = ("title", "microscope", "batch_size", "seal_after", "full_batches", "grow", KEEP_ITERATIONS.name,
-            "workspaces", "jobs")
+            "workspaces", "jobs", "lane", "only", "hold")
 JOB_KEYS = ("type", "at_least")
 
 
@@ -54,7 +55,8 @@ class Config:
     """A whole project, its jobs in an order in which each stands after what it takes.
 
     `seal_after` (minutes) is how long `cryosnake watch` lets movies wait for a full batch; with `full_batches` no other
-    batches are begun; a job that takes particles starts again only when they grew by the factor `grow`.
+    batches are begun; a job that takes particles starts again only when they grew by the factor `grow`. `lane`, `only`
+    and `hold` make one call of Snakemake a part of the work, see `project/parts.py`.
     """
 
     title: str
@@ -64,6 +66,9 @@ class Config:
     seal_after: float = 10.0
     full_batches: bool = False
     grow: float = 1.0
+    lane: str = ""
+    only: tuple[str, ...] = ()
+    hold: tuple[str, ...] = ()
 
 
 def parse_config(raw: Mapping[str, Any]) -> Config:
@@ -90,7 +95,14 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
                   parse_workspaces(raw.get("workspaces"), drafts),
                   check_value("seal_after", float, raw.get("seal_after", 10.0), ConfigError, minimum=0),
                   check_value("full_batches", bool, raw.get("full_batches", False), ConfigError),
-                  check_value("grow", float, raw.get("grow", 1.0), ConfigError, minimum=1))
+                  check_value("grow", float, raw.get("grow", 1.0), ConfigError, minimum=1),
+                  check_value("lane", str, raw.get("lane", ""), ConfigError, choices=("", *LANES)),
+                  _listed(raw.get("only", "")), _listed(raw.get("hold", "")))
+
+
+def _listed(text: Any) -> tuple[str, ...]:
+    """Return the words of "a,b," as it stands on a command line."""
+    return tuple(word for word in str(text).split(",") if word)
 
 
 def parse_workspaces(raw: Any, jobs: Collection[str]) -> dict[str, tuple[str, ...]]:

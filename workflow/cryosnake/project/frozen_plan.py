@@ -22,7 +22,7 @@ from cryosnake.project.plan import Plan, PlannedJob, Source
 
 FOLDER = Path(".cryosnake", "plans")
 KEY = "frozen_plan"  # the config key that carries the file's name to the jobs
-_FLAGS = ("cleared", "at_rest", "settled")
+_FLAGS = ("cleared", "at_rest", "settled", "elsewhere", "unjoined")
 KEPT = 60 * 86400  # seconds: longer than a job waits in any queue
 
 

@@ -14,11 +14,13 @@ from cryosnake.project.plan import PER_MICROGRAPH, Plan, PlannedJob
 
 def targets(plan: Plan) -> list[str]:
     """Return every file that the config asks for: the outputs of all jobs that do not wait for more data."""
-    return [file for job in plan.jobs.values() if not job.held for file in _asked(job)]
+    return [file for job in plan.jobs.values() if not job.held and not job.elsewhere for file in _asked(plan, job)]
 
 
-def _asked(job: PlannedJob) -> list[str]:
+def _asked(plan: Plan, job: PlannedJob) -> list[str]:
     """Return what is asked for of a job: all its outputs, but those that were cleared and that nothing needs."""
+    if job.unjoined:
+        return batch_stars(plan, job.path)
     files = [job.file(output) for output in job.outputs()]
     if job.cleared:
         files = [file for file in files if os.path.exists(file)]

@@ -58,6 +58,8 @@ class PlannedJob:
     cleared: bool = False  # its results were cleared, and nothing needs them
     at_rest: bool = False  # nothing to do, and made from what was cleared: Snakemake takes its files as they are
     settled: bool = False  # its results stand, though its input has grown a little
+    elsewhere: bool = False  # another call of Snakemake makes it: its files are taken as they are
+    unjoined: bool = False  # only its batches are made: another call reads its table meanwhile
 
     @property
     def name(self) -> str:
@@ -83,12 +85,13 @@ class PlannedJob:
 class Plan:
     """The planned jobs by name, and files that are not yet complete (path, reason).
 
-    `gpu` says whether a job with `device: auto` asks for a GPU.
+    `gpu` says whether a job with `device: auto` asks for a GPU, `lane` which of the watcher's calls it is for.
     """
 
     jobs: Mapping[str, PlannedJob]
     waiting: tuple[tuple[str, str], ...] = ()
     gpu: bool = False
+    lane: str = ""
 
     def at(self, path: str) -> PlannedJob:
         """Return the job in a directory such as "MotionCorr/job002".
@@ -143,7 +146,12 @@ def make_plan(config: Config) -> Plan:
         job = replace(job, stream=_stream(job, jobs), held=_held(job, jobs), settled=_settled(job, config.grow))
         jobs[job.name], arrivals = _with_batches(job, jobs, config)
         waiting += arrivals.waiting
-    return Plan(_with_regeneration(jobs), tuple(waiting))
+    plan = Plan(_with_regeneration(jobs), tuple(waiting))
+    if not config.only:
+        return plan
+    from cryosnake.project.parts import part_of
+
+    return part_of(plan, config.only, config.hold)
 
 
 def _with_regeneration(jobs: dict[str, PlannedJob]) -> dict[str, PlannedJob]:
@@ -231,5 +239,5 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
         raise NoMoviesYet(f"config.yaml: job {job.name}: no complete file matches {pattern!r} in this project (or not "
                           f"a full batch); check the pattern, or wait for the files to arrive{reasons}",
                           arrivals.waiting)
-    keys = batch_keys(job.path, job_type, movies, fresh=job.new)
+    keys = batch_keys(job.path, job_type, movies, fresh=job.new, as_imported=bool(config.hold))
     return replace(job, batches=keys, movies=movies), arrivals

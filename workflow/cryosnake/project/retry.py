@@ -12,17 +12,18 @@ from cryosnake.project.snakemake_lock import running_claim
 from cryosnake.project.status import recorded_batches
 
 
-def retry_failed(path: str, *, rejected: bool = False) -> list[str]:
+def retry_failed(path: str, *, rejected: bool = False, beside_long_jobs: bool = False) -> list[str]:
     """Forget the failures of a job ("MotionCorr/job002" or its alias) and return the micrographs concerned.
 
-    The next run of Snakemake processes them again. `rejected` forgets those that a quality gate turned down, too.
+    The next run of Snakemake processes them again. `rejected` forgets those that a quality gate turned down, too. With
+    `beside_long_jobs` the caller knows that the run that is going on leaves batches of micrographs alone.
     """
     job = os.path.normpath(path)
     if os.path.islink(job):
         job = os.path.relpath(os.path.realpath(job), os.path.realpath("."))
     if not Path(job, "batches").is_dir():
         raise CryosnakeError(f"{path} is not the directory of a per-micrograph job, such as MotionCorr/job002")
-    if running_claim():
+    if running_claim() and not beside_long_jobs:
         raise CryosnakeError("a run is going on in this project and records its micrographs; retry when it has ended")
     states = ("failed", "rejected") if rejected else ("failed",)
     newest = revisions(job)

@@ -73,9 +73,13 @@ def is_dead(path: str) -> bool:
     return Path(path, RECORD).exists() and not at_work(Path(path))
 
 
-def settle_left_running() -> list[str]:
-    """Mark what an earlier run left as running, because it was killed as a whole, as failed; return the paths."""
-    marked = _settle(read_settled().processes, dict.fromkeys(left_running(), Status.FAILED))
+def settle_left_running(besides: Collection[str] = ()) -> list[str]:
+    """Mark what an earlier run left as running, because it was killed as a whole, as failed; return the paths.
+
+    `besides` are jobs (paths) that another run may be at, between two of its programs.
+    """
+    dead = [path for path in left_running() if path not in besides]
+    marked = _settle(read_settled().processes, dict.fromkeys(dead, Status.FAILED))
     for path in marked:
         write_reason(Path(path), KILLED)
     return marked

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.project import frozen_plan
 from cryosnake.project.config import ConfigError, parse_config
-from cryosnake.project.plan import Plan, make_plan
+from cryosnake.project.plan import Plan, PlannedJob, make_plan
 
 
 def brings_jobs(config: Mapping[str, Any]) -> bool:
@@ -34,9 +35,10 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
     try:
         if frozen_plan.KEY in config:
             return frozen_plan.thaw(config[frozen_plan.KEY])
-        plan = replace(make_plan(parse_config(config)), gpu=_gpus_to_ask_for(workflow))
+        parsed = parse_config(config)
+        plan = replace(make_plan(parsed), gpu=_gpus_to_ask_for(workflow), lane=parsed.lane)
         if workflow.is_main_process and not workflow.output_settings.dryrun:
-            _claim()
+            _claim(plan.lane)
     except CryosnakeError as error:
         from snakemake.exceptions import WorkflowError
 
@@ -53,11 +55,17 @@ def start(workflow: Any, plan: Plan) -> None:
     """Before the first job: numbers, directories, pipeline, batches. Snakemake holds its lock here."""
     from cryosnake.project.commit import commit
     from cryosnake.project.run_status import settle_left_running
-    from cryosnake.project.snakemake_lock import claim_run
+    from cryosnake.project.snakemake_lock import claim_lane, claim_run, other_lane_works
 
-    claim_run(insist=True)
+    if plan.lane:
+        _or_stop(claim_lane, plan.lane)
+    else:
+        _or_stop(lambda _: claim_run(insist=True), plan)
     _or_stop(commit, plan)
-    for path in settle_left_running():
+    if plan.lane:
+        claim_lane(plan.lane, begun=True)
+    beside = {job.path for job in plan.jobs.values() if job.elsewhere} if other_lane_works(plan.lane) else ()
+    for path in settle_left_running(beside):
         print(f"{path}: was left as running by a run that was killed; marked as failed", file=sys.stderr)
     if workflow.non_local_exec:
         _prepare_cluster_run(workflow, plan)
@@ -70,8 +78,8 @@ def succeed(plan: Plan) -> None:
     from cryosnake.project.run_status import forget_abort_requests
 
     close_success(plan)
-    drop_waiting_of(plan.jobs.values())
-    forget_abort_requests(plan.jobs.values())
+    drop_waiting_of(_own(plan))
+    forget_abort_requests(_own(plan))
 
 
 def fail(plan: Plan) -> None:
@@ -80,10 +88,14 @@ def fail(plan: Plan) -> None:
     from cryosnake.project.kept_iterations import drop_waiting_of
     from cryosnake.project.run_status import close_run, forget_abort_requests
 
-    forget_abort_requests(plan.jobs.values())
-    for path in close_run(plan.jobs.values(), failed_jobs()):
+    forget_abort_requests(_own(plan))
+    for path in close_run(_own(plan), failed_jobs()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
-    drop_waiting_of(plan.jobs.values())
+    drop_waiting_of(_own(plan))
+
+
+def _own(plan: Plan) -> list[PlannedJob]:
+    return [job for job in plan.jobs.values() if not job.elsewhere]
 
 
 def environment(workflow: Any) -> str:
@@ -116,23 +128,27 @@ def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
     watch()
 
 
-def _claim() -> None:
+def _claim(lane: str = "") -> None:
     from cryosnake.project.archive import refuse_archived
     from cryosnake.project.clean_up_lock import clean_up_owner
-    from cryosnake.project.snakemake_lock import claim_run
+    from cryosnake.project.snakemake_lock import claim_lane, claim_run, release_claim
 
     refuse_archived()
     owner = clean_up_owner()
     if owner:
         raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has ended")
+    atexit.register(release_claim, lane)
+    if lane:
+        claim_lane(lane)
+        return
     message = claim_run()
     if message:
         print(message, file=sys.stderr)
 
 
-def _or_stop(function: Any, plan: Plan) -> None:
+def _or_stop(function: Callable[[Any], Any], argument: Any) -> None:
     try:
-        function(plan)
+        function(argument)
     except CryosnakeError as error:
         from snakemake.exceptions import WorkflowError
 

@@ -13,8 +13,13 @@ from cryosnake.project.disk import files_below
 from cryosnake.project.movies import stamp
 
 
-def batch_keys(job: str, job_type: JobType, numbers: Iterable[int], *, fresh: bool) -> dict[int, str]:
-    """Return the key under which each batch is planned; `fresh` says that nothing of the job is on disk."""
+def batch_keys(job: str, job_type: JobType, numbers: Iterable[int], *, fresh: bool,
+               as_imported: bool = False) -> dict[int, str]:
+    """Return the key under which each batch is planned.
+
+    `fresh` says that nothing of the job is on disk; with `as_imported` movies that were replaced wait, because somebody
+    reads what was made from the old ones.
+    """
     newest = {} if fresh else revisions(job)
     present = files_below(job) if newest and job_type.products else set()
     if present or newest:
@@ -23,7 +28,8 @@ def batch_keys(job: str, job_type: JobType, numbers: Iterable[int], *, fresh: bo
     for number in numbers:
         revision = newest.get(number, 0)
         if revision and (_was_cut_short(job, number, revision)
-                         or _incomplete(job, job_type, read_done(job, number), present)):
+                         or (not (as_imported and not job_type.inputs)
+                         and _incomplete(job, job_type, read_done(job, number), present))):
             revision += 1
         keys[number] = batch_key(number, max(revision, 1))
     return keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.project.batches import read_manifest
 from cryosnake.project.config import Config, parse_config
 from cryosnake.project.plan import NoMoviesYet, Plan, PlannedJob, make_plan
-from cryosnake.watching.pending import pending_files
 from cryosnake.watching.snakemake_call import SnakemakeArguments
 from cryosnake.watching.trouble import disk_trouble, first, movies_trouble
 
@@ -30,7 +29,6 @@ class Look:
 
     plan: Plan | None = None
     title: str = ""
-    pending: tuple[str, ...] = ()
     full_only: bool = True
     imported: int = 0
     ready: tuple[str, ...] = ()
@@ -85,8 +83,10 @@ def read_config(arguments: SnakemakeArguments) -> Config:
 
 
 def look(config: Config, seen: FirstSeen, *, seal_after: float, grow: float, keep_free: float,
-         seal: bool = False) -> Look:
+         seal: bool = False, hold: Collection[str] = ()) -> Look:
     """Return what there is to do; with `seal`, partial batches are formed whatever their age.
+
+    While a long job reads the tables of `hold`, movies that were replaced wait.
 
     Raises
     ------
@@ -95,7 +95,8 @@ def look(config: Config, seen: FirstSeen, *, seal_after: float, grow: float, kee
     """
     found = Look(title=config.title, seal_after=seal_after)
     try:
-        plan = make_plan(replace(config, full_batches=False, grow=grow))
+        config = replace(config, grow=grow, hold=tuple(hold))
+        plan = make_plan(replace(config, full_batches=False))
     except NoMoviesYet as error:
         return replace(found, incomplete=error.waiting, trouble=disk_trouble(keep_free))
     imports = [job for job in plan.jobs.values() if job.movies]
@@ -110,10 +111,10 @@ def look(config: Config, seen: FirstSeen, *, seal_after: float, grow: float, kee
     full_only = not (seal or found.oldest >= seal_after)
     if full_only and ready:
         try:
-            plan = make_plan(replace(config, full_batches=True, grow=grow))
+            plan = make_plan(replace(config, full_batches=True))
         except NoMoviesYet:
-            return found
-    return replace(found, plan=plan, full_only=full_only, pending=tuple(pending_files(plan)))
+            return replace(found, plan=None)
+    return replace(found, plan=plan, full_only=full_only)
 
 
 def _new_movies(job: PlannedJob, known: dict[int, list[str]]) -> list[str]:

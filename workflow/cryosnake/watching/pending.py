@@ -17,16 +17,21 @@ def pending_files(plan: Plan) -> list[str]:
     """Return the outputs, and STAR files of batches, that are still to be made, in the order of the jobs."""
     found: list[str] = []
     for job in plan.jobs.values():
-        if not job.held:
-            found += _of_batches(plan, job) if job.config.type.per_micrograph else _of_whole(plan, job)
+        if not job.held and not job.elsewhere:
+            found += pending_of(plan, job)
     return found
+
+
+def pending_of(plan: Plan, job: PlannedJob) -> list[str]:
+    """Return the files of one job that are still to be made."""
+    return _of_batches(plan, job) if job.config.type.per_micrograph else _of_whole(plan, job)
 
 
 def _of_batches(plan: Plan, job: PlannedJob) -> list[str]:
     stars = batch_stars(plan, job.path)
     late = [batch_star(job.path, key) for key in job.batches.values()
             if _is_late(batch_star(job.path, key), batch_inputs(plan, job.path, key))]
-    outputs = [job.file(output) for output in job.outputs()]
+    outputs = [] if job.unjoined else [job.file(output) for output in job.outputs()]
     return late + [path for path in outputs if _is_late(path, stars)]
 
 

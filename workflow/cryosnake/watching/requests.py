@@ -21,13 +21,16 @@ def ask_for_retry(job: str, *, rejected: bool) -> None:
     os.replace(temporary, path)
 
 
-def obey_requests() -> list[str]:
-    """Retry what was asked for; return a line about each request."""
+def obey_requests(*, beside_long_jobs: bool = False) -> list[str]:
+    """Retry what was asked for; return a line about each request.
+
+    `beside_long_jobs` says that what works in the project leaves the batches of micrographs alone.
+    """
     lines = []
     for path in sorted(REQUESTS.glob("*.json")):
         try:
             request = json.loads(path.read_text())
-            names = retry_failed(request["job"], rejected=request["rejected"])
+            names = retry_failed(request["job"], rejected=request["rejected"], beside_long_jobs=beside_long_jobs)
             lines.append(f"{request['job']}: {len(names)} micrographs are processed again on request")
         except CryosnakeError as error:
             lines.append(f"request to retry: {error}")

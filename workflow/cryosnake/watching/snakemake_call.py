@@ -1,35 +1,20 @@
-"""One call of Snakemake by the watcher: its command line, its log, and how it is told to stop."""
+"""The command line of one call of Snakemake by the watcher: the user's arguments, and what the watcher adds."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.snakemake_lock import is_alive, process_claim, running_claim
 
-LOG = Path(".cryosnake", "watch.log")
-LOG_BYTES = 50_000_000  # a longer one is put aside, and the one put aside before it goes
-ROUND = Path(".cryosnake", "round.json")  # the Snakemake of the present round, which outlives a watcher that is killed
 _NOT_HERE = {"-n": "it changes nothing", "--dry-run": "it changes nothing", "--dryrun": "it changes nothing",
              "-d": "run `cryosnake watch` in the project's folder", "--unlock": "call snakemake itself",
              "--directory": "run `cryosnake watch` in the project's folder", "--touch": "call snakemake itself"}
 _CORES = ("-c", "--cores", "-j", "--jobs", "--profile", "--workflow-profile")
-
-
-@dataclass
-class StopRequest:
-    """How often the watcher was asked to stop: once, finish what runs; twice, interrupt it; three times, kill it."""
-
-    times: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,12 +66,29 @@ def _pair(text: str) -> dict[str, Any]:
     return {name: yaml.safe_load(value)}
 
 
-def command(arguments: SnakemakeArguments, config: Mapping[str, Any]) -> list[str]:
-    """Return the command line of a round; `config` are the watcher's own values, which win."""
+def command(arguments: SnakemakeArguments, config: Mapping[str, Any], *, cores: int | None = None,
+            in_lane: bool = False) -> list[str]:
+    """Return the command line of a round.
+
+    Parameters
+    ----------
+    arguments
+        The user's.
+    config
+        The watcher's own values of config.yaml, which win.
+    cores
+        Cores for this call alone; None leaves what the user said.
+    in_lane
+        Whether another call may work beside it: then the project's claims take the place of Snakemake's lock.
+    """
     words = [sys.executable, "-m", "snakemake", *_snakefile(arguments.others), *arguments.others, "--keep-going",
              "--rerun-incomplete"]
-    if not any(word.partition("=")[0] in _CORES or word.startswith(("-c", "-j")) for word in arguments.others):
+    if cores is not None:
+        words += ["--cores", str(cores)]
+    elif not any(word.partition("=")[0] in _CORES or word.startswith(("-c", "-j")) for word in arguments.others):
         words += ["--cores", "all"]
+    if in_lane:
+        words.append("--nolock")
     if arguments.config_files:
         words += ["--configfile", *arguments.config_files]
     pairs = {**arguments.config, **config}
@@ -101,45 +103,3 @@ def _snakefile(words: Sequence[str]) -> list[str]:
         raise CryosnakeError("watch: the Snakefile of cryosnake is not beside the package; say where it is: "
                              "cryosnake watch --snakefile /path/to/cryosnake/Snakefile")
     return ["--snakefile", str(ours)]
-
-
-def other_run() -> dict[str, Any] | None:
-    """Return host and pid of a Snakemake that works in this project: a user's, or that of a watcher that was killed."""
-    try:
-        orphan = json.loads(ROUND.read_text())
-    except (OSError, ValueError):
-        orphan = {}
-    return orphan if {"host", "pid", "start"} <= orphan.keys() and is_alive(orphan) else running_claim()
-
-
-def call(words: Sequence[str], stop: StopRequest, tick: Callable[[], None]) -> int:
-    """Run Snakemake to its end and return its exit code; `tick` is called about twice a second meanwhile.
-
-    It runs in a session of its own: Ctrl-C reaches the watcher alone, which then asks Snakemake to finish what runs
-    and to begin nothing more (SIGTERM), and only at a second request to interrupt its jobs (SIGINT).
-    """
-    LOG.parent.mkdir(exist_ok=True)
-    if LOG.exists() and LOG.stat().st_size > LOG_BYTES:
-        os.replace(LOG, LOG.with_suffix(".log.1"))
-    with open(LOG, "ab") as log:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                   start_new_session=True)
-    with contextlib.suppress(OSError):
-        ROUND.write_text(json.dumps(process_claim(process.pid)))
-    told = 0
-    while True:
-        try:
-            return process.wait(0.5)
-        except subprocess.TimeoutExpired:
-            pass
-        if stop.times > told:
-            told += 1
-            _tell(process, told)
-        tick()
-
-
-def _tell(process: subprocess.Popen[bytes], times: int) -> None:
-    if times == 1:
-        process.send_signal(signal.SIGTERM)
-    else:
-        os.killpg(process.pid, signal.SIGINT if times == 2 else signal.SIGKILL)

@@ -42,6 +42,8 @@ def as_text(status: Mapping[str, Any]) -> str:
     lines += ["", f"rounds: {status['rounds']}" + (f"; the last took {status['last_seconds']:.0f} s and "
               + ("succeeded" if status["last_code"] == 0 else f"failed (exit code {status['last_code']}): see "
                  f"{status['log']}") if status["rounds"] and status["last_code"] is not None else ""), ""]
+    lines += [f"{lane['lane'] + ':':20} {lane['said'].partition(', ')[2]}" for lane in status["lanes"]]
+    lines += [""] if status["lanes"] else []
     lines += [_job_line(job) for job in status["jobs"]]
     bad = status["bad"]
     if bad:

@@ -1,0 +1,106 @@
+"""A call of Snakemake at work: its log, how it is told to stop, and how the next watcher finds it after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryosnake.project.snakemake_lock import is_alive, lane_has_begun, process_claim
+from cryosnake.watching.lanes import ALL, PARTICLES, Task
+
+LOGS = {ALL: Path(".cryosnake", "watch.log"), PARTICLES: Path(".cryosnake", "watch_particles.log")}
+LOG_BYTES = 50_000_000  # a longer one is put aside, and the one put aside before it goes
+_KEPT = ("lane", "jobs", "hold", "beside")  # of a task, for the next watcher
+
+
+@dataclass
+class Call:
+    """One Snakemake and its task; `process` is None for one that a killed watcher left behind.
+
+    `told` counts the signals that it was sent; `cut` says that the watcher itself asked it to end.
+    """
+
+    task: Task
+    claim: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+    told: int = field(default=0)
+    cut: bool = False
+
+
+def log_of(lane: str) -> Path:
+    """Return the file with Snakemake's own words."""
+    return LOGS.get(lane, LOGS[ALL])
+
+
+def begin(words: Sequence[str], task: Task) -> Call:
+    """Start Snakemake in a session of its own: Ctrl-C reaches the watcher alone, which passes on what it means."""
+    log_file = log_of(task.lane)
+    log_file.parent.mkdir(exist_ok=True)
+    if log_file.exists() and log_file.stat().st_size > LOG_BYTES:
+        os.replace(log_file, log_file.with_suffix(".log.1"))
+    with open(log_file, "ab") as log:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                                   start_new_session=True)
+    claim = process_claim(process.pid)
+    with suppress(OSError):
+        _round_file(task.lane).write_text(json.dumps({**claim, **{key: getattr(task, key) for key in _KEPT}}))
+    return Call(task, claim, process)
+
+
+def left_behind(lane: str) -> Call | None:
+    """Return the call of a lane that outlived its watcher, None when there is none."""
+    try:
+        found = json.loads(_round_file(lane).read_text())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or not {"host", "pid", "start"} <= found.keys() or not is_alive(found):
+        return None
+    task = Task(lane, tuple(found.get("jobs", ())), tuple(found.get("hold", ())), (), bool(found.get("beside")))
+    return Call(task, found)
+
+
+def exit_code(call: Call) -> int | None:
+    """Return how a call ended, None while it works; that of another watcher's call, which nobody knows, is 0."""
+    if call.process is not None:
+        return call.process.poll()
+    return None if is_alive(call.claim) else 0
+
+
+def has_begun(call: Call) -> bool:
+    """Whether a call has made its plan real: job numbers and batches."""
+    return lane_has_begun(call.task.lane, int(call.claim["pid"]))
+
+
+def pass_on(call: Call, times: int) -> None:
+    """Tell a call what the watcher was told so many times.
+
+    Once: finish what runs and begin nothing more (SIGTERM); twice: interrupt the jobs (SIGINT); three times: die.
+    """
+    while call.process is not None and call.told < times and call.process.poll() is None:
+        call.told += 1
+        _tell(call.process, call.told)
+
+
+def cut_short(call: Call) -> None:
+    """Let a call finish what it computes and begin nothing more: another, with other cores, takes up the rest."""
+    call.cut = True
+    pass_on(call, 1)
+
+
+def _tell(process: subprocess.Popen[bytes], times: int) -> None:
+    with suppress(ProcessLookupError):
+        if times == 1:
+            process.send_signal(signal.SIGTERM)
+        else:
+            os.killpg(process.pid, signal.SIGINT if times == 2 else signal.SIGKILL)
+
+
+def _round_file(lane: str) -> Path:
+    return Path(".cryosnake", f"round_{lane}.json" if lane else "round.json")

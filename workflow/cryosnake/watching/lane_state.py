@@ -1,0 +1,69 @@
+"""One lane of a session: the call that works in it, how the last one went, and when the next may begin."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from cryosnake.watching.calls import Call, log_of
+from cryosnake.watching.lanes import Task
+
+SHORTEST_RETRY, LONGEST_RETRY = 60.0, 1800.0  # seconds until a round that failed is tried again with nothing new
+
+
+@dataclass
+class Lane:
+    """What a lane remembers; times are those of `time.monotonic`."""
+
+    name: str
+    call: Call | None = None
+    rounds: int = 0
+    said: str = ""  # which round works, or how the last one ended
+    last_start: float = float("-inf")
+    last_seconds: float = 0.0
+    last_code: int | None = None
+    tried: tuple[Any, ...] = ()  # what the last round was to make
+    pause: float = SHORTEST_RETRY
+
+
+def why_not(lane: Lane, wanted: tuple[Any, ...], minutes: float) -> str:
+    """Return why no round begins now that is to make `wanted`, "" when it may.
+
+    `minutes` must lie between the beginnings of two rounds. A round that failed with just this is tried again after a
+    pause, which doubles each time.
+    """
+    now = time.monotonic()
+    if now < lane.last_start + minutes * 60:
+        return f"the next round begins {minutes:g} min after the last one began"
+    if lane.tried != wanted:
+        lane.pause = SHORTEST_RETRY
+        return ""
+    if lane.last_code == 0:
+        return "nothing to do"  # Snakemake knows better than times of files
+    if now < lane.last_start + lane.last_seconds + lane.pause:
+        return (f"the last round failed, see {log_of(lane.name)}; tried again when something is new, or in "
+                f"{lane.pause / 60:g} min")
+    lane.pause = min(2 * lane.pause, LONGEST_RETRY)
+    return ""
+
+
+def note_begin(lane: Lane, call: Call, wanted: tuple[Any, ...]) -> None:
+    """Note that a call works in the lane."""
+    lane.call, lane.tried, lane.last_start = call, wanted, time.monotonic()
+
+
+def note_end(lane: Lane, code: int) -> None:
+    """Note how the call of the lane ended; one that was cut short says nothing of its task."""
+    assert lane.call is not None
+    lane.last_seconds = time.monotonic() - lane.last_start
+    if lane.call.cut or lane.call.process is None:
+        lane.tried = ()
+    else:
+        lane.last_code = code
+    lane.call = None
+
+
+def task_of(lane: Lane) -> Task | None:
+    """Return what is being done in the lane."""
+    return lane.call.task if lane.call else None

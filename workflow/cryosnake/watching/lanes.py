@@ -1,0 +1,96 @@
+"""Which jobs flow with the micrographs, and which take all particles at once: the two calls that work side by side.
+
+The lane of micrographs holds every job that works per micrograph and takes nothing but what flows, or results that
+rest. The lane of particles holds all others. While it works, the tables that it reads are held: the batches of
+micrographs are made, and joined when it has ended (`project/parts.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryosnake.project.cleaned_files import is_wanted
+from cryosnake.project.parts import part_of, tables_taken
+from cryosnake.project.plan import Plan
+from cryosnake.project.work_locks import at_work
+from cryosnake.watching.pending import pending_files, pending_of
+
+ALL, MICROGRAPHS, PARTICLES = "", "micrographs", "particles"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one call of Snakemake is to do.
+
+    `jobs` are the names of its jobs (none: all of the project), `hold` the tables that it must not write (micrographs)
+    or that it reads (particles), `pending` the files to make. `beside` says that the other lane works meanwhile.
+    """
+
+    lane: str
+    jobs: tuple[str, ...] = ()
+    hold: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+    beside: bool = False
+
+
+def whole_task(plan: Plan) -> Task:
+    """Return the task of a call that does everything."""
+    return Task(ALL, pending=tuple(pending_files(plan)))
+
+
+def particles_task(plan: Plan) -> Task:
+    """Return the task of the long jobs; its `jobs` are none when the project has none."""
+    flowing = flowing_jobs(plan)
+    jobs = tuple(name for name in plan.jobs if name not in flowing)
+    return Task(PARTICLES, jobs, tables_taken(plan, jobs), tuple(pending_files(part_of(plan, jobs))) if jobs else ())
+
+
+def surviving_task(plan: Plan) -> Task | None:
+    """Return the task of long jobs whose programs outlived their Snakemake, None when nobody works in one."""
+    task = particles_task(plan)
+    jobs = [plan.jobs[name] for name in task.jobs if not plan.jobs[name].config.type.per_micrograph]
+    return task if any(at_work(Path(job.path)) for job in jobs if not job.new) else None
+
+
+def micrographs_task(plan: Plan, other: Task | None) -> Task:
+    """Return the task of what flows, while `other` of the lane of particles is at work, or nothing is."""
+    busy, hold = (other.jobs, other.hold) if other else ((), ())
+    jobs = tuple(flowing_jobs(plan, busy))
+    return Task(MICROGRAPHS, jobs, hold, tuple(pending_files(part_of(plan, jobs, hold))), other is not None)
+
+
+def flowing_jobs(plan: Plan, busy: Collection[str] = ()) -> list[str]:
+    """Return the names of the jobs of the lane of micrographs; `busy` are those that the other lane works on."""
+    flowing: list[str] = []
+    resting: set[str] = set()
+    for name, job in plan.jobs.items():
+        taken = {source.job for source in job.inputs.values()}
+        settled = all(up.name in flowing or up.name in resting for up in plan.jobs.values() if up.path in taken)
+        if name in busy or not settled:
+            continue
+        if job.config.type.per_micrograph:
+            flowing.append(name)
+        elif not job.held and not pending_of(plan, job):
+            resting.add(name)
+    return flowing
+
+
+def can_run_beside(task: Task, micrographs: Task) -> bool:
+    """Whether the long jobs may begin while a call for micrographs is at work: it was begun to leave them alone."""
+    return (micrographs.beside and set(task.hold) <= set(micrographs.hold)
+            and set(task.jobs).isdisjoint(micrographs.jobs))
+
+
+def needs_one_call(plan: Plan) -> bool:
+    """Whether lanes would not do: data that were cleaned are made again, across both."""
+    missing = (path for job in plan.jobs.values() for files in job.needs.values() for path in files
+               if not os.path.exists(path))
+    return any(job.cleared or job.at_rest or is_wanted(job.path) for job in plan.jobs.values()) or any(missing)
+
+
+def reads_batches(plan: Plan, names: Iterable[str]) -> bool:
+    """Whether one of the jobs works per micrograph, and so reads and writes single batches."""
+    return any(plan.jobs[name].config.type.per_micrograph for name in names if name in plan.jobs)

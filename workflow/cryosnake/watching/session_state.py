@@ -1,0 +1,68 @@
+"""What a session was asked for, and what it remembers: nothing that a killed watcher would miss."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryosnake.watching.calls import Call
+from cryosnake.watching.lane_state import Lane
+from cryosnake.watching.lanes import ALL, MICROGRAPHS, PARTICLES
+from cryosnake.watching.look import FirstSeen, Look
+from cryosnake.watching.snakemake_call import SnakemakeArguments
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """How a session goes; times in minutes but `every` (seconds), 0 for "never" or "no limit", `keep_free` in GB.
+
+    `seal_after` overrides the config's; `grow` is the factor by which particles must have grown before a job that
+    takes them begins again; `micrograph_cores` are those kept for micrographs while long jobs run (None: a quarter, 0:
+    micrographs wait for long jobs).
+    """
+
+    snakemake: SnakemakeArguments
+    rounds: int = 0
+    minutes: float = 0.0
+    wait: float = 0.0
+    idle_stop: float = 0.0
+    stop_file: Path = Path("STOP_WATCH")
+    every: float = 10.0
+    seal_after: float | None = None
+    grow: float = 2.0
+    keep_free: float = 1.0
+    micrograph_cores: int | None = None
+
+
+@dataclass
+class StopRequest:
+    """How often the watcher was asked to stop: once, finish what runs; twice, interrupt it; three times, kill it."""
+
+    times: int = 0
+
+
+@dataclass
+class Session:
+    """A session as it goes; `cores` are those of this computer for all jobs, None where a cluster computes."""
+
+    options: WatchOptions
+    watcher: str
+    since: float
+    stop: StopRequest
+    cores: int | None = None
+    seen: FirstSeen = field(default_factory=FirstSeen)
+    found: Look = field(default_factory=Look)
+    lanes: dict[str, Lane] = field(default_factory=lambda: {name: Lane(name) for name in (ALL, MICROGRAPHS, PARTICLES)})
+    rounds: int = 0
+    last: Lane | None = None  # whose call ended last
+    arrivals: tuple[Any, ...] = ()
+    active: float = field(default_factory=time.monotonic)  # when something last arrived or was done
+    said: str = ""
+    failed: bool = False  # the last call, or what is left at the end can't be processed
+
+    def calls(self) -> Iterator[Call]:
+        """Yield the calls that are at work."""
+        return (lane.call for lane in self.lanes.values() if lane.call)

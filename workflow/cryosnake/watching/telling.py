@@ -1,0 +1,50 @@
+"""What a session says: a line for each change, and the status files."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from cryosnake.watching.calls import log_of
+from cryosnake.watching.counts import bad_micrographs, job_counts
+from cryosnake.watching.lane_state import Lane
+from cryosnake.watching.session_state import Session
+from cryosnake.watching.status_file import write_status
+
+
+def tell(session: Session, state: str, reason: str) -> None:
+    """Write the status, and a line when it is another one than before; what runs is said in place of a reason."""
+    if any(session.calls()):
+        state = "stopping" if session.stop.times else "running"
+        reason = "; ".join(lane.said for lane in session.lanes.values() if lane.call)
+    if f"{state}: {reason}" != session.said:
+        session.said = f"{state}: {reason}"
+        print_line(session.said.rstrip(": "))
+    write(session, state, reason)
+
+
+def write(session: Session, state: str, reason: str) -> None:
+    """Write the status files."""
+    found, last = session.found, session.last
+    jobs = list(found.plan.jobs.values()) if found.plan else []
+    write_status({
+        "title": found.title, "state": state, "reason": reason, "time": time.time(), "watcher": session.watcher,
+        "since": session.since, "rounds": session.rounds, "last_code": last.last_code if last else None,
+        "last_seconds": round(last.last_seconds, 1) if last else 0.0, "log": str(log_of(last.name if last else "")),
+        "lanes": [_lane(lane) for lane in session.lanes.values() if lane.name and lane.rounds],
+        "movies": {"imported": found.imported, "ready": len(found.ready), "oldest_minutes": round(found.oldest, 2),
+                   "seal_after": found.seal_after, "incomplete": [list(item) for item in found.incomplete]},
+        "jobs": job_counts(jobs), "bad": bad_micrographs(jobs)})
+
+
+def print_line(line: str) -> None:
+    """Print a line with the time of day; a log on a full disk does not end the session."""
+    with suppress(OSError):
+        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+def _lane(lane: Lane) -> dict[str, Any]:
+    return {"lane": lane.name, "state": "running" if lane.call else "waiting", "said": lane.said,
+            "rounds": lane.rounds, "last_code": lane.last_code, "last_seconds": round(lane.last_seconds, 1),
+            "log": str(log_of(lane.name))}
