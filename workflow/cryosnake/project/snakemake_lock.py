@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 
 CLAIM = Path(".cryosnake", "run.json")
@@ -140,10 +141,8 @@ def _claim_file(lane: str) -> Path:
 
 
 def _write_claim(lane: str, claim: dict[str, object]) -> None:
-    path = _claim_file(lane)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(claim))
-    os.replace(temporary, path)
+    with replacing(_claim_file(lane)) as temporary:
+        temporary.write_text(json.dumps(claim))
 
 
 def _read_claim(lane: str = "") -> dict[str, object] | None:

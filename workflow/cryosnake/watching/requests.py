@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.retry import retry_failed
 
@@ -15,10 +16,8 @@ REQUESTS = Path(".cryosnake", "retry")
 def ask_for_retry(job: str, *, rejected: bool) -> None:
     """Leave a request for the watcher."""
     REQUESTS.mkdir(parents=True, exist_ok=True)
-    path = REQUESTS / f"{os.urandom(6).hex()}.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"job": job, "rejected": rejected}))
-    os.replace(temporary, path)
+    with replacing(REQUESTS / f"{os.urandom(6).hex()}.json") as temporary:
+        temporary.write_text(json.dumps({"job": job, "rejected": rejected}))
 
 
 def obey_requests(*, beside_long_jobs: bool = False) -> list[str]:

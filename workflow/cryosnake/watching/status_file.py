@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from cryosnake.atomic import replacing
+from cryosnake.errors import CryosnakeError
 
 JSON, TEXT = Path("watch_status.json"), Path("watch_status.txt")
 SHOWN = 20
@@ -16,15 +19,8 @@ SHOWN = 20
 def write_status(status: Mapping[str, Any]) -> None:
     """Replace both files; a disk that is full keeps the old ones, and the watcher goes on."""
     for path, text in ((JSON, json.dumps(status, indent=1) + "\n"), (TEXT, as_text(status))):
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
+        with suppress(OSError, CryosnakeError), replacing(path) as temporary:
             temporary.write_text(text)
-            os.replace(temporary, path)
-        except OSError:
-            try:
-                temporary.unlink(missing_ok=True)
-            except OSError:
-                pass
 
 
 def as_text(status: Mapping[str, Any]) -> str:
