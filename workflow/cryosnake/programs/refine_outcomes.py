@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cryosnake.numerics.backend import Array, is_gpu, to_numpy
+from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band, full_band
 from cryosnake.numerics.refine.dense_block import dense_block
 from cryosnake.numerics.refine.expectation import (
@@ -112,8 +112,7 @@ def _searched_by_levels(particles: Particles, state: Assignments, reference: Map
 def _coarse_is_enough(levels: list[Level], plan: Pass) -> bool:
     """Say whether coarse orientations show all the signal there is, so that flat probabilities need no finer ones."""
     signal = np.flatnonzero(plan.signal)
-    return len(levels) == 1 and not is_gpu(levels[0].reference.transforms) and (
-        not signal.size or int(signal[-1]) <= plan.coarse_size // 2)
+    return len(levels) == 1 and (not signal.size or int(signal[-1]) <= plan.coarse_size // 2)
 
 
 def _flat_step(reference: MapReference, band: Band, plan: Pass, log_prior: np.ndarray,
@@ -153,8 +152,9 @@ def _sparse(block: Block, places: np.ndarray, samples: Samples, reference: Refer
 def _dense(operands: Operands, slices: CoarseSlices, reference: Reference, band: Band, shifts: ShiftGrid,
            log_prior: np.ndarray, sums: Array, turn: Turn) -> Outcome:
     outcome, images, weights = dense_block(operands, slices, band, shifts, log_prior, reference.grid)
-    pixels, numbers = band.kx.size, np.arange(len(weights))
+    xp, pixels = namespace(weights), band.kx.size
+    numbers = xp.arange(len(weights))
     with turn:
-        reference.insert(sums, numbers, numbers, (np.ascontiguousarray(images[:, :pixels]),
-                                                  np.ascontiguousarray(images[:, pixels:])), weights, band)
+        reference.insert(sums, numbers, numbers, (xp.ascontiguousarray(images[:, :pixels]),
+                                                  xp.ascontiguousarray(images[:, pixels:])), weights, band)
     return outcome

@@ -11,9 +11,10 @@ import numpy as np
 from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band
 from cryosnake.numerics.refine.dense import dense_probabilities
-from cryosnake.numerics.refine.dispatch import selection_of
+from cryosnake.numerics.refine.dispatch import particles_at_once, selection_of
 from cryosnake.numerics.refine.expectation import SIGNIFICANT, CoarseSlices, Operands, Outcome
 from cryosnake.numerics.refine.grids import PlaneGrid, ShiftGrid, SphereGrid
+from cryosnake.numerics.refine.images import shell_sums
 
 _SCORES_AT_ONCE = 1 << 20  # 4 MB: they are read four times
 
@@ -46,7 +47,8 @@ def dense_block(operands: Operands, slices: CoarseSlices, band: Band, shifts: Sh
     stacked, log_prior = slices.stacked.T, xp.asarray(log_prior)
     images, weights = xp.zeros((orientations, 2 * pixels), xp.float32), xp.zeros((orientations, pixels), xp.float32)
     mass, found = xp.zeros(orientations), []
-    at_once = max(1, _SCORES_AT_ONCE // (len(phases) * orientations))
+    on_cpu = max(1, _SCORES_AT_ONCE // (len(phases) * orientations))
+    at_once = particles_at_once(phases, len(phases), orientations, on_cpu)
     for begin in range(0, len(operands), at_once):
         rows = slice(begin, min(begin + at_once, len(operands)))
         left, ctf2 = _shifted(operands.masked[rows], phases), operands.ctf2[rows]
@@ -62,14 +64,15 @@ def dense_block(operands: Operands, slices: CoarseSlices, band: Band, shifts: Sh
         weights += by_orientation.T @ ctf2
         mass += by_orientation.sum(0)
         top = scores[xp.arange(len(ctf2)), shift, orientation]
-        found.append((orientation, shift, top, significant, log_sum, by_shift, _by_shell(agreement, band),
-                      _by_shell(power, band)))
+        found.append((orientation, shift, top, significant, log_sum, by_shift, shell_sums(agreement, band),
+                      shell_sums(power, band)))
     orientation, shift, top, significant, log_sum, by_shift, cross, power = (
         to_numpy(xp.concatenate(parts)) for parts in zip(*found, strict=True))
     whole = ((operands.offsets[:, None, :] + shifts.coarse) ** 2).sum(-1)
     directions = np.bincount(grid.direction_of(np.arange(orientations)), to_numpy(mass))
     outcome = Outcome(orientation, np.zeros_like(orientation), shifts.coarse[shift], top.astype(np.float64),
-                      significant, log_sum, (by_shift * whole).sum(1), cross, power, directions)
+                      significant, log_sum, (by_shift * whole).sum(1), cross.astype(np.float64),
+                      power.astype(np.float64), directions)
     return outcome, images, weights
 
 
@@ -77,8 +80,3 @@ def _shifted(images: Array, phases: Array) -> Array:
     """Return images (n, pixels) at all shifts: (n · shifts, 2 pixels), real parts before imaginary parts."""
     xp, moved = namespace(images), images[:, None] * phases
     return xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * images.shape[1])
-
-
-def _by_shell(values: Array, band: Band) -> Array:
-    """Return sums (n, shells) of values (n, pixels)."""
-    return namespace(values).add.reduceat(values, band.shell_starts(), axis=1).astype(np.float64)

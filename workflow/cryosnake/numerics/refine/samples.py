@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,10 +41,13 @@ class Operands:
     def __len__(self) -> int:
         return len(self.masked)
 
-    def part(self, rows: slice | np.ndarray) -> Operands:
-        """Return some of the particles."""
-        return Operands(self.masked[rows], self.raw[rows], self.ctf2[rows], self.offsets[rows], self.offset_sigma,
-                        None if self.numbers is None else self.numbers[rows])
+    def part(self, rows: np.ndarray) -> Operands:
+        """Return some of the particles, (m,) int64 in ascending order; views where they follow each other."""
+        run = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+        here: Any = slice(int(rows[0]), int(rows[-1]) + 1) if run else rows
+        there: Any = here if run else namespace(self.masked).asarray(rows)
+        return Operands(self.masked[there], self.raw[there], self.ctf2[there], self.offsets[here], self.offset_sigma,
+                        None if self.numbers is None else self.numbers[here])
 
     def cut(self, pixels: int) -> Operands:
         """Return the lowest frequencies alone."""
