@@ -75,7 +75,7 @@ def _follow(session: Session) -> str:
         end = _idle_end(session) if waits else ""
         if end:
             return end
-        tell(session, "paused" if waits and waits == session.found.trouble else "waiting", waits)
+        tell(session, "paused" if waits and waits == session.trouble else "waiting", waits)
         _rest(session, max(session.options.every, SHARE * (time.monotonic() - started)))
 
 
@@ -92,6 +92,7 @@ def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
     if whole:
         return "the present round works on everything"
     _obey_requests(session)
+    session.trouble = ""
     try:
         config = read_config(options.snakemake)
         seal_after = config.seal_after if options.seal_after is None else options.seal_after
@@ -103,10 +104,12 @@ def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
         if found.trouble or found.plan is None:
             for lane in session.lanes.values():
                 lane.tried = ()
+            session.trouble = found.trouble
             return found.trouble or NOTHING
         reason = begin_rounds(session, found.plan, final=final) if begin else NOTHING
     except (CryosnakeError, OSError) as error:
-        return f"{error}; the session goes on when this is mended"
+        session.trouble = f"{error}; the session goes on when this is mended"
+        return session.trouble
     if reason.startswith("the next round begins"):
         session.active = time.monotonic()  # it waits, it is not idle
     return reason

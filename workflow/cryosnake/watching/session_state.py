@@ -61,6 +61,7 @@ class Session:
     arrivals: tuple[Any, ...] = ()
     active: float = field(default_factory=time.monotonic)  # when something last arrived or was done
     said: str = ""
+    trouble: str = ""  # why it pauses
     failed: bool = False  # the last call, or what is left at the end can't be processed
 
     def calls(self) -> Iterator[Call]:

@@ -14,10 +14,10 @@ from cryosnake.watching.status_file import write_status
 
 
 def tell(session: Session, state: str, reason: str) -> None:
-    """Write the status, and a line when it is another one than before; what runs is said in place of a reason."""
+    """Write the status, and a line when it is another one than before; what runs is said, then a reason to pause."""
     if any(session.calls()):
-        state = "stopping" if session.stop.times else "running"
-        reason = "; ".join(lane.said for lane in session.lanes.values() if lane.call)
+        said = [lane.said for lane in session.lanes.values() if lane.call] + ([reason] if state == "paused" else [])
+        state, reason = "stopping" if session.stop.times else "running", "; ".join(said)
     if f"{state}: {reason}" != session.said:
         session.said = f"{state}: {reason}"
         print_line(session.said.rstrip(": "))
