@@ -6,6 +6,7 @@ SLURM, PBS (SLURM's own qsub, qstat and qdel) and Grid Engine; each is left out 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,8 @@ def grid_engine() -> Iterator[dict[str, str]]:
     """The environment of a Grid Engine on this machine, started here if it does not run yet."""
     if not Path("/usr/lib/gridengine/sge_qmaster").exists():
         pytest.skip("no Grid Engine (Debian: apt-get install gridengine-{master,exec,client})")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.skip("Grid Engine is started for one process of pytest: -n0")
     script = ROOT / "tests/sge/cluster.sh"
     started = subprocess.run([script, "start"], capture_output=True, text=True)
     if started.returncode:
