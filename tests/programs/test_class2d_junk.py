@@ -51,10 +51,12 @@ def test_the_ranking_drops_false_picks_and_keeps_particles(mixed, tmp_path: Path
     class2d.run(options(CLASS2D, classes=8, iterations=12, particle_diameter=180.0, method="em"),
                 {"particles": mixed / "particles.star"}, tmp_path / "Class2D", lambda *_: None)
     root = tmp_path / "Class2D/run_it012"
-    select.run(options(SELECT, minimum_score=0.5, maximum_shift=90.0),
+    select.run(options(SELECT, minimum_score=0.5),
                {"particles": f"{root}_data.star", "model": f"{root}_model.star"}, tmp_path / "Select", lambda *_: None)
     truth = read_star(mixed / "truth/particles.star")["particles"].set_index("rlnImageName")["rlnClassNumber"]
     kept = truth.index.isin(read_star(tmp_path / "Select/particles.star")["particles"]["rlnImageName"])
     false = truth.to_numpy() > 0
+    scores = read_star(f"{root}_data.star")["particles"]["cryosnakeParticleScore"].to_numpy()
+    assert ((scores >= 0) & (scores <= 1)).all() and scores[truth == 0].mean() > scores[truth == NEIGHBOUR].mean() + 0.5
     assert (~kept[false]).mean() >= 0.8
     assert kept[~false].mean() > 0.95
