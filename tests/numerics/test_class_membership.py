@@ -53,7 +53,7 @@ def members(rng, signal):
     fit = 0.95 * expected + rng.normal(size=len(truth))
     fit[truth == 1] = rng.normal(3.5, 0.8, 40)
     shift = np.hypot(*rng.normal(0.0, 2.0, (2, len(truth))))
-    shift[truth == 1] = rng.uniform(0.0, 13.0, 40)
+    shift[truth == 1] = 13.0 * np.sqrt(rng.uniform(0.0, 1.0, 40))  # anywhere
     shift[truth == 2] = rng.uniform(14.0, 20.0, 20)
     return truth, membership(fit, expected, rng.normal(3.2, 0.8, 300), shift, np.ones(len(truth), bool), 12.0, 40.0)
 

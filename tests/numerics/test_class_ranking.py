@@ -95,10 +95,10 @@ def test_particles_are_told_from_noise_lumps_and_outlines():
 
 
 def test_resolution_that_few_members_cannot_reach_is_not_held_against_them():
-    """A class of a tenth of the others' members, whose halves agree to half as far."""
-    data, looked = spectra(["good", "good", "rare"])
+    """A class of a tenth of the others' members, whose halves agree to less than half as far."""
+    data, _ = spectra(["good", "good", "rare"])
     index = np.arange(16)
-    for name, signal in (("cross", 1.0), ("norm", 1.0 + 0.08 * (index / 2.0) ** 4)):
+    for name, signal in (("cross", 1.0), ("norm", 1.0 + 0.03 * (index / 2.0) ** 4)):
         data[name][2] = signal
     data["null_cross"][2], data["null_norm"][2] = 0.0, 1.0
     ranking = rank(data | {"members": np.array([200, 200, 20])}, np.array([200, 200, 20]), 1, np.full(3, MOST))

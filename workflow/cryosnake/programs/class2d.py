@@ -104,8 +104,8 @@ def _print_ranking(particles: Particles, model: Classification, validation: Vali
                   f"{ranking.score[k]:.2f}  {ranking.reason(int(k))}")
     good = ranking.score[model.state.klass] >= KEEP
     likely = good & (validation.membership >= KEEP)
-    print(f"{good.mean():.0%} of the particles are in classes that score {KEEP:g} or more, {likely.mean():.0%} and score "
-          f"that themselves; the particle's radius is about {validation.radius * particles.pixel_size:.0f} Å", flush=True)
+    print(f"{good.mean():.0%} of the particles are in classes that score {KEEP:g} or more, {likely.mean():.0%} score "
+          f"that themselves too; the radius is about {validation.radius * particles.pixel_size:.0f} Å", flush=True)
 
 
 def _one(particles: Particles, model: Classification, settings: Settings2D, progress: Report) -> Classification:
