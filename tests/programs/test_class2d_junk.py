@@ -13,7 +13,7 @@ from cryosnake.io.star import read_star
 from cryosnake.jobs.class2d import JOB as CLASS2D
 from cryosnake.jobs.select import JOB as SELECT
 from cryosnake.programs import class2d, select
-from cryosnake.programs.simulate_false_picks import CONTAMINATION, EMPTY, NEIGHBOUR
+from cryosnake.programs.simulate_false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR
 from cryosnake.programs.simulate_particles import simulate_particles
 
 
@@ -42,6 +42,20 @@ def test_false_picks_are_what_they_are_called(mixed):
     power = np.abs(np.fft.rfft2(images)) ** 2
     coarse = power[:, :3, :3].sum((1, 2)) - power[:, 0, 0]  # of the coarsest waves that a box holds
     assert np.median(coarse[kind == CONTAMINATION]) > 5 * np.median(coarse[kind == 0])
+
+
+def test_edges_and_blobs(tmp_path: Path):
+    simulate_particles(tmp_path, count=60, box=40, pixel_size=5.6, snr=10.0, symmetry="C1", residues=300,
+                       false_picks=0.5, false_pick_kinds=(EDGE, BLOB), seed=2)
+    kind = read_star(tmp_path / "truth/particles.star")["particles"]["rlnClassNumber"].to_numpy()
+    assert np.bincount(kind).tolist() == [30, 0, 0, 0, 15, 15]
+    images = read_mrc(tmp_path / "particles.mrcs")[0]
+    y, x = np.mgrid[:40, :40] - 20
+    rim = [images[:, (np.abs(side - 16) < 4) & (np.hypot(x, y) < 20)].mean(1) for side in (x, -x, y, -y)]
+    uneven = np.maximum(np.abs(rim[0] - rim[1]), np.abs(rim[2] - rim[3]))
+    assert np.median(uneven[kind == EDGE]) > 3 * np.median(uneven[kind == BLOB])
+    contrast = images[:, np.hypot(x, y) < 4].mean(1)
+    assert (contrast[kind == BLOB] > 0.5 * np.median(contrast[kind == 0])).mean() > 0.8
 
 
 def test_the_ranking_drops_false_picks_and_keeps_particles(mixed, tmp_path: Path):
