@@ -108,7 +108,7 @@ def validate(particles: Particles, model: Classification, settings: Settings2D) 
     ranking = rank(spectra | {"members": looked}, counts, outline, class_shells(model.ssnr))
     kept = ranking.score >= KEEP
     radius = particle_radius(model.averages, counts * kept)
-    belongs = membership(*evidence, np.concatenate([null[k] for k in null if kept[k]] or [np.zeros(0)]),
+    belongs = membership(evidence[0], evidence[1], np.concatenate([null[k] for k in null if kept[k]] or [np.zeros(0)]),
                          np.hypot(*model.state.offset.T), kept[model.state.klass], radius,
                          settings.diameter / particles.pixel_size)
     return Validation(ranking, accuracy, belongs, radius)
@@ -143,7 +143,7 @@ def _curves(real: _Halves, noise: _Halves, band: Band) -> dict[str, np.ndarray]:
     """Return a class's spectra, by name, as `rank` wants them."""
     shells, curves = int(band.shell[-1]) + 1, {}
     for name, halves in (("", real), ("null_", noise)):
-        curves[f"{name}cross"], curves[f"{name}norm"] = cross_spectra(*halves.averages, shells)
+        curves[f"{name}cross"], curves[f"{name}norm"] = cross_spectra(halves.averages[0], halves.averages[1], shells)
     curves["ctf2"] = np.add.reduceat(real.members.ctf2.mean(0), band.shell_starts()) / np.bincount(band.shell)
     return curves
 
