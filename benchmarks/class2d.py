@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Class2D's figures: false picks that the ranking drops, mini-batches beside full iterations, and real particles.
 
-    python benchmarks/class2d.py [--seeds 3] [--particles 600] [--snr 0.1] [--classes 12] [--data FOLDER]
+    python benchmarks/class2d.py [--seeds 5] [--particles 600] [--snr 0.1 0.05] [--classes 12] [--data FOLDER]
+        [--kinds usual noise shapes] [--only junk|methods|real]
 
-Junk: simulated particles (box 48, 4.67 Å) of which a fifth are false picks, of three kinds (empty ice, parts of
-neighbours, lumps of ice): the share of each kind in classes that score below 0.5, and of the particles in those above.
-Neighbours that alignment moved onto themselves are particles again; with `maximum_shift` of half the diameter they go
-too. Mini-batches: CPU seconds and passes of both methods, what they end with (log likelihood per particle, resolution,
-and how well classes part views: the mean over particles of the largest eigenvalue of ⟨d dᵀ⟩ of the class's true viewing
-directions d, 1/3 for no order, 1 for one view). Real: the β-galactosidase picks, of which 707 are known particles.
+Junk: simulated particles (box 48, 4.67 Å) of which a fifth are false picks, "usual" of three kinds (empty ice, parts of
+neighbours, lumps of ice), "noise" empty ice alone, "shapes" edges of the film and blobs as large and as contrasty as
+particles: the share of each kind that Select drops with `minimum_score: 0.5`, by classes alone and by classes and
+particle scores, and the share of the particles that it keeps. Mini-batches: CPU seconds and passes of both methods,
+what they end with (log likelihood per particle, resolution, and how well classes part views: the mean over particles of
+the largest eigenvalue of ⟨d dᵀ⟩ of the class's true viewing directions d, 1/3 for no order, 1 for one view). Real: the
+β-galactosidase picks, of which 707 are known particles.
 """
 
 from __future__ import annotations
@@ -39,9 +41,12 @@ from cryosnake.numerics.refine.class_validation import correlation, cross_spectr
 from cryosnake.numerics.refine.references import class_references, empty_class_sums, insert_planes, map_reference
 from cryosnake.programs import class2d
 from cryosnake.programs.particles import Particles, read_particles
+from cryosnake.programs.simulate_false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR, USUAL
 from cryosnake.programs.simulate_particles import simulate_particles
 
-DIAMETER, KINDS = 180.0, ("empty", "neighbours", "contamination")
+DIAMETER = 180.0
+NAMES = {EMPTY: "empty", NEIGHBOUR: "neighbours", CONTAMINATION: "contamination", EDGE: "edges", BLOB: "blobs"}
+KINDS = {"usual": USUAL, "noise": (EMPTY,), "shapes": (EDGE, BLOB)}
 
 
 def classify(source: str, out: str, **changed: Any) -> tuple[Any, Any, float]:
@@ -62,26 +67,41 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def kept(rows: Any, classes: Any) -> np.ndarray:
-    """Return which particles are in classes that score 0.5 or more."""
-    return classes["rlnClassScore"].to_numpy(float)[rows["rlnClassNumber"].to_numpy(int) - 1] >= 0.5
+def kept(rows: Any, classes: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return which particles are in classes that score 0.5 or more, and which of these score that themselves."""
+    good = classes["rlnClassScore"].to_numpy(float)[rows["rlnClassNumber"].to_numpy(int) - 1] >= 0.5
+    return good, good & (rows["cryosnakeParticleScore"].to_numpy(float) >= 0.5)
 
 
-def junk(seed: int, count: int, snr: float, classes: int) -> tuple[float, float]:
-    """Print what becomes of a fifth of false picks; return the shares of false picks dropped and particles kept."""
-    folder = f"junk{seed}"
+def junk(seed: int, count: int, snr: float, classes: int, kinds: str) -> tuple[float, float, float, float]:
+    """Print what becomes of a fifth of false picks; return the shares of false picks dropped and particles kept.
+
+    By classes alone, and by classes and particle scores.
+    """
+    folder = f"junk_{kinds}_{snr:g}_{seed}"
     simulate_particles(folder, count=count, box=48, pixel_size=4.67, snr=snr, symmetry="C1", residues=1500,
-                       false_picks=0.2, seed=seed, prefix=f"{folder}/")
+                       false_picks=0.2, false_pick_kinds=KINDS[kinds], seed=seed, prefix=f"{folder}/")
     kind = read_star(f"{folder}/truth/particles.star")["particles"]["rlnClassNumber"].to_numpy(int)
     rows, table, seconds = classify(f"{folder}/particles.star", f"{folder}/out", classes=classes, iterations=20)
-    keep = kept(rows, table)
-    shift = np.hypot(rows["rlnOriginXAngst"].to_numpy(float), rows["rlnOriginYAngst"].to_numpy(float))
-    near = keep & (shift <= DIAMETER / 2)
-    by_kind = ", ".join(f"{name} {(~keep[kind == number]).mean():.0%}" for number, name in enumerate(KINDS, 1))
-    print(f"junk, seed {seed}: {(~keep[kind > 0]).mean():.1%} of the false picks dropped ({by_kind}), "
-          f"{keep[kind == 0].mean():.1%} of the particles kept; with maximum_shift {(~near[kind > 0]).mean():.1%} and "
-          f"{near[kind == 0].mean():.1%}; {seconds:.0f} CPU s", flush=True)
-    return float((~keep[kind > 0]).mean()), float(keep[kind == 0].mean())
+    figures, said = [], []
+    for keep in kept(rows, table):
+        figures += [float((~keep[kind > 0]).mean()), float(keep[kind == 0].mean())]
+        by_kind = ", ".join(f"{NAMES[number]} {(~keep[kind == number]).mean():.0%}" for number in KINDS[kinds])
+        said.append(f"{figures[-2]:.1%} dropped ({by_kind}), {figures[-1]:.1%} kept")
+    print(f"{kinds}, SNR {snr:g}, seed {seed}: classes {said[0]}; with particle scores {said[1]}; {seconds:.0f} CPU s",
+          flush=True)
+    return figures[0], figures[1], figures[2], figures[3]
+
+
+def all_junk(given: Any) -> None:
+    """Print what becomes of false picks, by kinds, signal-to-noise ratio and seed."""
+    for kinds in given.kinds:
+        for snr in given.snr:
+            each = [junk(seed, given.particles, snr, given.classes, kinds) for seed in range(1, given.seeds + 1)]
+            mean, least = np.mean(each, axis=0), np.min(each, axis=0)
+            print(f"{kinds}, SNR {snr:g}: by classes {mean[0]:.1%} dropped (least {least[0]:.1%}), {mean[1]:.1%} kept "
+                  f"(least {least[1]:.1%}); with particle scores {mean[2]:.1%} dropped (least {least[2]:.1%}), "
+                  f"{mean[3]:.1%} kept (least {least[3]:.1%})", flush=True)
 
 
 def order_of_views(truth: Any, rows: Any) -> float:
@@ -145,9 +165,10 @@ def real(data: Path) -> None:
     with contextlib.chdir(folder):
         rows, table, seconds = classify("particles_all_goodctf.star", str(here / "real"), classes=16, iterations=20,
                                         particle_diameter=200.0)
-    keep, is_known = kept(rows, table), rows["rlnImageName"].isin(known).to_numpy()
-    print(f"real picks: {keep[is_known].mean():.1%} of {is_known.sum()} known particles kept, "
-          f"{(~keep[~is_known]).sum()} of {(~is_known).sum()} others dropped; {seconds:.0f} CPU s", flush=True)
+    is_known = rows["rlnImageName"].isin(known).to_numpy()
+    for name, keep in zip(("classes", "classes and particle scores"), kept(rows, table), strict=True):
+        print(f"real picks, by {name}: {keep[is_known].mean():.1%} of {is_known.sum()} known particles kept, "
+              f"{(~keep[~is_known]).sum()} of {(~is_known).sum()} others dropped; {seconds:.0f} CPU s", flush=True)
     for k in np.argsort(-table["rlnClassScore"].to_numpy(float)):
         mine = rows["rlnClassNumber"].to_numpy(int) == k + 1
         if mine.any():
@@ -158,20 +179,19 @@ def real(data: Path) -> None:
 def main() -> int:
     """Run the cases."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, type_, default in (("seeds", int, 3), ("particles", int, 600), ("snr", float, 0.1), ("classes", int, 12),
-                                 ("many", int, 3000)):
+    for name, type_, default in (("seeds", int, 5), ("particles", int, 600), ("classes", int, 12), ("many", int, 3000)):
         parser.add_argument(f"--{name}", type=type_, default=default)
+    parser.add_argument("--snr", type=float, nargs="+", default=[0.1, 0.05])
+    parser.add_argument("--kinds", choices=tuple(KINDS), nargs="+", default=["usual"])
     parser.add_argument("--data", type=Path, default=None, help="folder of the real data sets")
     parser.add_argument("--only", choices=("junk", "methods", "real"), default=None)
     given = parser.parse_args()
     data = None if given.data is None else given.data.resolve()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         if given.only in (None, "junk"):
-            figures = [junk(seed, given.particles, given.snr, given.classes) for seed in range(1, given.seeds + 1)]
-            dropped, left = np.mean(figures, axis=0)
-            print(f"mean: {dropped:.1%} of the false picks dropped, {left:.1%} of the particles kept")
+            all_junk(given)
         if given.only in (None, "methods"):
-            methods(given.many, given.classes, given.snr)
+            methods(given.many, given.classes, given.snr[0])
         if data is not None and given.only in (None, "real"):
             real(data)
     return 0

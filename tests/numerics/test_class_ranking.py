@@ -94,6 +94,20 @@ def test_particles_are_told_from_noise_lumps_and_outlines():
     assert rank(*spectra(kinds), outline=1, most=np.full(7, 5)).shells.max() == 5
 
 
+def test_resolution_that_few_members_cannot_reach_is_not_held_against_them():
+    """A class of a tenth of the others' members, whose halves agree to less than half as far."""
+    data, _ = spectra(["good", "good", "rare"])
+    index = np.arange(16)
+    for name, signal in (("cross", 1.0), ("norm", 1.0 + 0.03 * (index / 2.0) ** 4)):
+        data[name][2] = signal
+    data["null_cross"][2], data["null_norm"][2] = 0.0, 1.0
+    ranking = rank(data | {"members": np.array([200, 200, 20])}, np.array([200, 200, 20]), 1, np.full(3, MOST))
+    assert ranking.shells[2] < 0.5 * ranking.shells[0]
+    assert ranking.score[2] >= KEEP
+    many = rank(data | {"members": np.full(3, 200)}, np.full(3, 200), 1, np.full(3, MOST))
+    assert many.answers["resolution"][2] < KEEP
+
+
 def test_good_classes_need_not_be_the_majority():
     ranking = rank(*spectra(["good", "noise", "noise", "noise", "lump", "noise"]), outline=1, most=MOST)
     assert (ranking.score >= KEEP).tolist() == [True] + [False] * 5

@@ -13,7 +13,7 @@ from cryosnake.io.star import read_star
 from cryosnake.jobs.class2d import JOB as CLASS2D
 from cryosnake.jobs.select import JOB as SELECT
 from cryosnake.programs import class2d, select
-from cryosnake.programs.simulate_false_picks import CONTAMINATION, EMPTY, NEIGHBOUR
+from cryosnake.programs.simulate_false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR
 from cryosnake.programs.simulate_particles import simulate_particles
 
 
@@ -44,6 +44,20 @@ def test_false_picks_are_what_they_are_called(mixed):
     assert np.median(coarse[kind == CONTAMINATION]) > 5 * np.median(coarse[kind == 0])
 
 
+def test_edges_and_blobs(tmp_path: Path):
+    simulate_particles(tmp_path, count=60, box=40, pixel_size=5.6, snr=10.0, symmetry="C1", residues=300,
+                       false_picks=0.5, false_pick_kinds=(EDGE, BLOB), seed=2)
+    kind = read_star(tmp_path / "truth/particles.star")["particles"]["rlnClassNumber"].to_numpy()
+    assert np.bincount(kind).tolist() == [30, 0, 0, 0, 15, 15]
+    images = read_mrc(tmp_path / "particles.mrcs")[0]
+    y, x = np.mgrid[:40, :40] - 20
+    rim = [images[:, (np.abs(side - 16) < 4) & (np.hypot(x, y) < 20)].mean(1) for side in (x, -x, y, -y)]
+    uneven = np.maximum(np.abs(rim[0] - rim[1]), np.abs(rim[2] - rim[3]))
+    assert np.median(uneven[kind == EDGE]) > 3 * np.median(uneven[kind == BLOB])
+    contrast = images[:, np.hypot(x, y) < 4].mean(1)
+    assert (contrast[kind == BLOB] > 0.5 * np.median(contrast[kind == 0])).mean() > 0.8
+
+
 def test_the_ranking_drops_false_picks_and_keeps_particles(mixed, tmp_path: Path):
     """At least 80 % of 20 % false picks are dropped, under 5 % of the particles lost (see benchmarks/class2d.py)."""
     for name in ("Class2D", "Select"):
@@ -51,10 +65,12 @@ def test_the_ranking_drops_false_picks_and_keeps_particles(mixed, tmp_path: Path
     class2d.run(options(CLASS2D, classes=8, iterations=12, particle_diameter=180.0, method="em"),
                 {"particles": mixed / "particles.star"}, tmp_path / "Class2D", lambda *_: None)
     root = tmp_path / "Class2D/run_it012"
-    select.run(options(SELECT, minimum_score=0.5, maximum_shift=90.0),
+    select.run(options(SELECT, minimum_score=0.5),
                {"particles": f"{root}_data.star", "model": f"{root}_model.star"}, tmp_path / "Select", lambda *_: None)
     truth = read_star(mixed / "truth/particles.star")["particles"].set_index("rlnImageName")["rlnClassNumber"]
     kept = truth.index.isin(read_star(tmp_path / "Select/particles.star")["particles"]["rlnImageName"])
     false = truth.to_numpy() > 0
+    scores = read_star(f"{root}_data.star")["particles"]["cryosnakeParticleScore"].to_numpy()
+    assert ((scores >= 0) & (scores <= 1)).all() and scores[truth == 0].mean() > scores[truth == NEIGHBOUR].mean() + 0.5
     assert (~kept[false]).mean() >= 0.8
     assert kept[~false].mean() > 0.95

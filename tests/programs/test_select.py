@@ -151,6 +151,29 @@ def test_particles_that_slid_away_go(tmp_path: Path, source: Path) -> None:
     assert kept["rlnImageName"].tolist() == every["rlnImageName"][near].tolist() and 0 < near.sum() < 300
 
 
+def test_particles_that_score_less_than_their_class_are_left_out(tmp_path: Path, capsys: Any) -> None:
+    table, score = particles(60), [0.9, 0.2, 0.9, 0, 0, 0, 0.9]
+    table["cryosnakeParticleScore"] = np.linspace(0.0, 1.0, 60)
+    write_star(tmp_path / "in.star", {"optics": OPTICS, "particles": table})
+    write_star(tmp_path / "bare.star", {"optics": OPTICS,
+                                        "particles": table.drop(columns="cryosnakeParticleScore")})
+    write_mrc(tmp_path / "classes.mrcs", np.zeros((7, 8, 8), np.float32), 3.0, stack=True)
+    write_star(tmp_path / "model.star", {"model_classes": pd.DataFrame({
+        "rlnReferenceImage": [f"{k:06d}@{tmp_path}/classes.mrcs" for k in range(1, 8)], "rlnClassScore": score,
+        "rlnEstimatedResolution": 10.0})})
+
+    def kept(name: str, **changed: Any) -> list[str]:
+        inputs = {"particles": tmp_path / name, "model": tmp_path / "model.star"}
+        return names(choose(tmp_path, inputs, minimum_score=0.5, **changed) / "particles.star")
+
+    good, high = table["rlnClassNumber"] != 2, table["cryosnakeParticleScore"] >= 0.5
+    assert kept("in.star") == list(table["rlnImageName"][good & high])
+    assert kept("in.star", particle_scores=False) == list(table["rlnImageName"][good])
+    capsys.readouterr()
+    assert kept("bare.star") == list(table["rlnImageName"][good])
+    assert "by classes alone" in capsys.readouterr().out
+
+
 def test_of_near_particles_the_last_is_kept(tmp_path: Path) -> None:
     table = particles(4)
     table["rlnMicrographName"] = ["a", "a", "a", "b"]

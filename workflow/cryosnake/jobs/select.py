@@ -41,8 +41,11 @@ JOB = JobType(
         Parameter("minimum_score", float, None, "Keep only classes that Class2D's ranking gives at least this score; "
                   "0.5 parts classes of particles from junk. Needs model; class_selection.star says why.", minimum=0,
                   maximum=1, relion="rank_threshold", relion_switch="do_class_ranker"),
-        Parameter("maximum_shift", float, None, "Leave out particles that alignment moved further than this: with half "
-                  "the particle's diameter, picks that slid onto a neighbour.", unit="Å", minimum=0),
+        Parameter("particle_scores", bool, True, "With minimum_score: leave particles out that themselves score "
+                  "less, though their classes are kept: noise that only looks like the average, and picks that slid "
+                  "onto a neighbour."),
+        Parameter("maximum_shift", float, None, "Leave out particles that alignment moved further than this; "
+                  "particle_scores sets that limit by itself, at the particle's edge.", unit="Å", minimum=0),
         Parameter("label", str, None, "Column to choose by, such as rlnCtfMaxResolution.", relion="select_label",
                   relion_switch="do_select_values"),
         Parameter("minimum", float, None, "Smallest value of that column to keep.", relion="select_minval"),

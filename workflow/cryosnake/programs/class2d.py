@@ -103,8 +103,10 @@ def _print_ranking(particles: Particles, model: Classification, validation: Vali
         if counts[k]:
             print(f"class {k + 1:3d}: {counts[k]:6d} particles, {length / ranking.shells[k]:5.1f} Å, score "
                   f"{ranking.score[k]:.2f}  {ranking.reason(int(k))}")
-    good = counts[ranking.score >= KEEP].sum() / max(counts.sum(), 1)
-    print(f"{good:.0%} of the particles are in classes that score {KEEP:g} or more", flush=True)
+    good = ranking.score[model.state.klass] >= KEEP
+    likely = good & (validation.membership >= KEEP)
+    print(f"{good.mean():.0%} of the particles are in classes that score {KEEP:g} or more, {likely.mean():.0%} score "
+          f"that themselves too; the radius is about {validation.radius * particles.pixel_size:.0f} Å", flush=True)
 
 
 def _one(particles: Particles, model: Classification, settings: Settings2D, progress: Report) -> Classification:

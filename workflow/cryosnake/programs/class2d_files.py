@@ -33,7 +33,7 @@ def write_classes(particles: Particles, model: Classification, settings: Setting
     """Write `<root>_itNNN_…`; the optimiser last, so that it never names a file that is not there."""
     name = f"{root}_it{model.iteration:03d}"
     write_mrc(f"{name}_classes.mrcs", model.averages, particles.pixel_size, stack=True)
-    write_star(f"{name}_data.star", data_tables(particles, model.state, None))
+    write_star(f"{name}_data.star", _data_tables(particles, model, validation))
     write_star(f"{name}_model.star", _model_tables(particles, model, settings, f"{name}_classes.mrcs", validation))
     write_star(f"{name}_sampling.star", {"sampling_general": _sampling(particles, model, settings)})
     write_star(f"{name}_optimiser.star", {"optimiser_general": optimiser_list(
@@ -47,6 +47,14 @@ def write_classes(particles: Particles, model: Classification, settings: Setting
             "rlnChangesOptimalClasses": model.change[2],
             "rlnBestResolutionThusFar": class_shells(model.ssnr).max() / (particles.box * particles.pixel_size),
         })})
+
+
+def _data_tables(particles: Particles, model: Classification, validation: Validation | None) -> dict[str, pd.DataFrame]:
+    """Return the particles with their assignments and, in the last iteration, how likely each is one."""
+    tables = data_tables(particles, model.state, None)
+    if validation is not None:
+        tables["particles"] = tables["particles"].assign(cryosnakeParticleScore=validation.membership)
+    return tables
 
 
 def write_unmasked(particles: Particles, model: Classification, root: Path) -> None:

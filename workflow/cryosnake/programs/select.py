@@ -12,6 +12,7 @@ from cryosnake.programs.select_classes import chosen_classes, write_class_averag
 from cryosnake.programs.select_images import keep_by_statistics
 from cryosnake.programs.select_rows import (
     keep_by_class,
+    keep_by_score,
     keep_by_shift,
     keep_by_value,
     keep_without_duplicates,
@@ -68,6 +69,11 @@ def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: Any, classe
     steps: list[tuple[str, Callable[[pd.DataFrame], Any]]] = []
     if classes is not None:
         steps.append(("class", lambda rows: keep_by_class(rows, classes, path)))
+    if kind == "particles" and options.minimum_score is not None and options.particle_scores:
+        if "cryosnakeParticleScore" in rows.columns:
+            steps.append(("particle score", lambda rows: keep_by_score(rows, options.minimum_score, path)))
+        else:
+            print(f"{path} has no cryosnakeParticleScore (an earlier Class2D wrote it): by classes alone")
     if options.maximum_shift is not None:
         steps.append(("shift", lambda rows: keep_by_shift(rows, options.maximum_shift, path)))
     if options.label is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from cryosnake.numerics.simulation.atoms import Atoms
 from cryosnake.numerics.simulation.density import density_from_atoms
 from cryosnake.numerics.simulation.micrograph import Defocus, Optics, contrast_images, delocalised_box, random_poses
 from cryosnake.numerics.simulation.protein import pseudo_protein
-from cryosnake.programs.simulate_false_picks import false_kinds, replace_false_picks
+from cryosnake.programs.simulate_false_picks import USUAL, false_kinds, replace_false_picks
 from cryosnake.programs.simulate_settings import Progress, silent
 
 _CHUNK = 64
@@ -42,6 +43,7 @@ def simulate_particles(
     per_micrograph: int = 100,
     prefix: str = "",
     false_picks: float = 0.0,
+    false_pick_kinds: Sequence[int] = USUAL,
     seed: int = 1,
     progress: Progress = silent,
 ) -> None:
@@ -74,7 +76,9 @@ def simulate_particles(
         What stands before `particles.mrcs` in rlnImageName, for example "Extract/job001/".
     false_picks : float
         Share of the images that are no particles, see `simulate_false_picks`: truth/particles.star says which in
-        rlnClassNumber (0 a particle, 1 empty, 2 parts of neighbours, 3 contamination).
+        rlnClassNumber (0 a particle, 1 empty, 2 parts of neighbours, 3 contamination, 4 film edge, 5 blob).
+    false_pick_kinds : sequence of int
+        Which of these there are.
     seed : int
         The same seed gives the same bytes.
     progress : callable
@@ -98,7 +102,7 @@ def simulate_particles(
     noise = float(np.sqrt(signal.var() / snr))
     if false_picks > 0:
         own = np.random.default_rng([seed, 1])  # the particles stay those of the same seed without false picks
-        kinds = false_kinds(own, count, false_picks)
+        kinds = false_kinds(own, count, false_picks, false_pick_kinds)
         replace_false_picks(signal, kinds, own, atoms, table, optics, b_factor)
         table["rlnClassNumber"] = kinds
     images = signal / np.float32(noise) + rng.standard_normal(signal.shape, dtype=np.float32)

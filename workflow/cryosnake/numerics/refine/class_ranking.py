@@ -7,7 +7,7 @@ signal      does a particle of the class carry as much information beyond its ou
 contrast    is as much mass in the picture? A projection's lowest frequencies show the whole mass, whatever the view;
             empty ice has none, lumps of ice have many times as much (Kimanius et al. 2021, Biochem. J. 478, 4169, let a
             trained network judge by like quantities)
-resolution  does the average reach at least half the resolution of the others?
+resolution  would the average, of as many particles as the others, reach at least half their resolution?
 
 "The others" are the weighted median of all classes, weights being particles × agreement: some classes of particles
 must be there, but they need not be the majority of the classes.
@@ -92,7 +92,9 @@ def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int, mo
     # What small classes lack for want of particles is not held against them.
     fair = _of_more_members(true, np.maximum(_ENOUGH / np.maximum(looked, 1), 1.0))
     agreement = np.clip(fair[:, known].mean(1), 0.0, 1.0)
-    reach = np.minimum(np.maximum(shells, resolved_shells(fair)), most)
+    usual = max(_weighted_median(looked.astype(np.float64), counts * filled), _ENOUGH)
+    reach = resolved_shells(_of_more_members(true, np.maximum(usual / np.maximum(looked, 1), 1.0)))
+    reach = np.minimum(np.maximum(shells, reach), most)
     trust = counts * agreement * filled
     ratio = contrast / max(_weighted_median(contrast, trust), 1e-30)
     values = {
