@@ -250,6 +250,16 @@ def test_what_failed_because_its_movie_was_gone_is_planned_again_when_it_is_back
     assert make_plan(parse_config(CONFIG)).jobs["motion"].batches == {1: "0001"}
 
 
+def test_a_run_of_somebody_else_is_no_idleness(project, snakemake, monkeypatch) -> None:
+    """It may be what a killed watcher left, and take hours."""
+    arrive("a")
+    looks = iter(range(100))
+    other = {"pid": 4711, "host": "here"}
+    monkeypatch.setattr(session, "other_run", lambda: other if next(looks) < 60 else None)
+    assert watch(options(every=0.02)) == 0  # idle_stop is 0.3 s, the other run takes 1.2 s
+    assert len(snakemake.calls) == 1
+
+
 def test_a_mistake_in_the_config_is_waited_for(project, snakemake, capsys, monkeypatch) -> None:
     arrive("a", "b", "c")
     snakemake.between = lambda number: Path("config.yaml").write_text("jobs: {movies: {type: imort}}")

@@ -7,9 +7,11 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project import frozen_plan
 from cryosnake.project.config import ConfigError, parse_config
 from cryosnake.project.plan import Plan, make_plan
@@ -34,9 +36,12 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
     try:
         if frozen_plan.KEY in config:
             return frozen_plan.thaw(config[frozen_plan.KEY])
+        if workflow.is_main_process and not workflow.output_settings.dryrun:
+            _finish_deletions()
         plan = replace(make_plan(parse_config(config)), gpu=_gpus_to_ask_for(workflow))
         if workflow.is_main_process and not workflow.output_settings.dryrun:
             _claim()
+            _keep_complete_results(plan)
     except CryosnakeError as error:
         from snakemake.exceptions import WorkflowError
 
@@ -112,6 +117,19 @@ def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
     watch()
 
 
+def _finish_deletions() -> None:
+    """Move jobs whose deletion was cut short to the Trash, before they are taken for jobs of the project."""
+    folders = {kind.folder for kind in PROCESS_TYPES}
+    if not any(next(Path(folder).glob("job*/deleted_pipeline.star"), None) for folder in folders):
+        return
+    from cryosnake.project.clean_up_lock import cleaning_up
+    from cryosnake.project.delete import current_pipeline, finish_deletions
+
+    with cleaning_up():
+        for path in finish_deletions(current_pipeline()):
+            print(f"{path.rstrip('/')}: moved to the Trash; its deletion was cut short", file=sys.stderr)
+
+
 def _claim() -> None:
     from cryosnake.project.archive import refuse_archived
     from cryosnake.project.clean_up_lock import clean_up_owner
@@ -124,6 +142,14 @@ def _claim() -> None:
     message = claim_run()
     if message:
         print(message, file=sys.stderr)
+
+
+def _keep_complete_results(plan: Plan) -> None:
+    from cryosnake.project.complete_outputs import unmark_complete
+    from cryosnake.project.snakemake_lock import running_claim, this_process
+
+    if running_claim() == this_process():  # no other Snakemake works here
+        unmark_complete(plan)
 
 
 def _or_stop(function: Any, plan: Plan) -> None:

@@ -110,6 +110,7 @@ def _one_look(session: _Session, *, final: bool = False) -> str:
     options = session.options
     other = other_run()
     if other:
+        session.active = time.monotonic()  # something is being done, if not by this watcher
         return f"another run is going on in this project (process {other['pid']} on {other['host']})"
     for line in obey_requests():
         _print(line)

@@ -1,0 +1,70 @@
+"""Deletions that were killed in the middle: the same command, or Snakemake, finishes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from made_project import MAP, PARTICLES, add_job, facts, tree
+
+from cryosnake.cli import main
+from cryosnake.project import session, trash
+from cryosnake.project.delete import current_pipeline
+from cryosnake.project.undelete import deletions
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """Particles, two classifications of them, and a refinement from one of these."""
+    monkeypatch.chdir(tmp_path)
+    add_job("Import", 1, {"particles.star": PARTICLES})
+    add_job("Extract", 2, {"particles.star": PARTICLES}, ("Import/job001/particles.star",), alias="particles")
+    add_job("Class2D", 3, {"run_it025_data.star": PARTICLES}, ("Extract/job002/particles.star",), alias="classes")
+    add_job("Class3D", 4, {"run_it025_data.star": PARTICLES}, ("Extract/job002/particles.star",))
+    add_job("Refine3D", 5, {"run_class001.mrc": MAP}, ("Class3D/job004/run_it025_data.star",), alias="refined")
+    return tmp_path
+
+
+def killed(*words: str, module: str, moves: int) -> None:
+    """Run a command that dies before it has moved more than so many directories, or after it has moved them all."""
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(f"cryosnake.project.{module}.move_tree", dies_after(moves))
+        main(list(words))
+        raise KeyboardInterrupt
+
+
+def dies_after(moves: int) -> Callable[[str, str], None]:
+    count = iter(range(100))
+
+    def move(source: str, target: str) -> None:
+        if next(count) == moves:
+            raise KeyboardInterrupt
+        trash.move_tree(source, target)
+
+    return move
+
+
+@pytest.mark.parametrize("moves", [0, 2, 100])
+def test_repeating_the_command_finishes_it(project, capsys, moves) -> None:
+    before, pipeline = tree(), facts(current_pipeline())
+    killed("delete", "particles", "--yes", module="delete", moves=moves)
+    assert main(["delete", "particles", "--yes"]) == 0
+    assert "is in the Trash" in capsys.readouterr().out
+    assert [path.name for path in Path().glob("*/job*")] == ["job001"]
+    killed("undelete", "2", module="undelete", moves=moves)
+    assert main(["undelete", "2"]) == 0
+    assert (tree(), facts(current_pipeline())) == (before, pipeline)
+    assert main(["undelete", "nobody"]) == main(["delete", "nobody", "--yes"]) == 1
+
+
+def test_snakemake_finishes_it_before_it_plans(project) -> None:
+    """What was deleted is not taken for a job of the project because part of it still stands there."""
+    before, pipeline = tree(), facts(current_pipeline())
+    killed("delete", "particles", "--yes", module="delete", moves=1)
+    assert len(list(Path().glob("*/job*"))) == 4
+    session._finish_deletions()
+    assert [path.name for path in Path().glob("*/job*")] == ["job001"]
+    assert [item.holder for item in deletions()] == ["Extract/job002/"]
+    assert main(["undelete", "classes"]) == 0
+    assert (tree(), facts(current_pipeline())) == (before, pipeline)
