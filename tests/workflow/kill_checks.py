@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def finished_in(project: Path) -> Snapshot:
     """Return what is finished: recorded micrographs with their products, and complete iterations."""
     lines: dict[str, tuple[str, ...]] = {}
     files: dict[str, Identity] = {}
-    for record in sorted(project.glob("*/job*/batches/*.done")):
+    for record in sorted(project.glob("[A-Z]*/job*/batches/*.done")):
         job = str(record.parent.parent.relative_to(project))
         whole = tuple(line for line in record.read_text().split("\n")[:-1] if line.count("\t") == 3)
         lines[str(record.relative_to(project))] = whole
@@ -64,8 +65,13 @@ def _identities(project: Path, names: list[str]) -> dict[str, Identity]:
 
 def work_done(project: Path) -> int:
     """Return how much is finished, in micrographs and iterations."""
-    return (sum(path.read_bytes().count(b"\n") for path in project.glob("*/job*/batches/*.done"))
-            + sum(1 for _ in project.glob("Class2D/job*/run_it*_optimiser.star")))
+    recorded = sum(_lines(path) for path in glob(f"{project}/[A-Z]*/job*/batches/*.done"))  # what vanishes is no error
+    return recorded + len(glob(f"{project}/Class2D/job*/run_it*_optimiser.star"))
+
+
+def _lines(path: str) -> int:
+    with open(path, "rb") as file:
+        return file.read().count(b"\n")
 
 
 def faults(project: Path, reference: Path, before: list[Snapshot]) -> list[str]:
