@@ -9,6 +9,7 @@ import pytest
 from made_project import MAP, PARTICLES, add_job, facts, tree
 
 from cryosnake.cli import main
+from cryosnake.pipeline.lock import LOCK_DIRECTORY, LOCK_FILE
 from cryosnake.project import session, trash
 from cryosnake.project.delete import current_pipeline
 from cryosnake.project.undelete import deletions
@@ -68,3 +69,16 @@ def test_snakemake_finishes_it_before_it_plans(project) -> None:
     assert [item.holder for item in deletions()] == ["Extract/job002/"]
     assert main(["undelete", "classes"]) == 0
     assert (tree(), facts(current_pipeline())) == (before, pipeline)
+
+
+def test_what_is_left_of_a_lock_that_was_being_freed_goes(project) -> None:
+    for number in (1, 2):
+        aside = Path(f"{LOCK_DIRECTORY}.released.471{number}.0f0f")
+        aside.mkdir()
+        if number == 1:
+            (aside / LOCK_FILE).write_text("program=cryosnake")
+    half = Path("Class2D/job003/..cryosnake_cleaned.tsv.0f0f.tmp")
+    half.write_text("half a table")
+    assert main(["clean", "classes", "--clear"]) == 0
+    assert not list(Path().glob(f"{LOCK_DIRECTORY}*"))
+    assert not half.exists()

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import time
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from cryosnake.io.atomic import replacing
 from cryosnake.jobs.model import MAP, JobType, Output, Slot
 from cryosnake.pipeline.markers import exit_of, set_exit
 from cryosnake.pipeline.model import Status
-from cryosnake.project.complete_outputs import MARKS, unmark_complete
+from cryosnake.project.complete_outputs import MARKS, mark_unfinished, unmark_complete
 from cryosnake.project.config import parse_config
 from cryosnake.project.plan import Plan, make_plan
 from cryosnake.project.work_locks import at_work, lock_file
@@ -174,3 +175,23 @@ def test_marks_of_finished_jobs_are_taken_away(plan) -> None:
     assert marks["shape"].exists(), "its program has not said that it is finished"
     assert other.exists()
     assert unmark_complete(plan) == []
+
+
+def test_results_of_a_program_that_was_killed_before_its_end_are_marked(plan) -> None:
+    """Snakemake did not see it either, and would take the job for complete."""
+    job = plan.jobs["mask"]
+    plan = Plan({"mask": replace(job, new=False)})
+    result, directory = job.file(job.outputs()[0]), Path(job.path)
+    directory.mkdir(parents=True)
+    assert mark_unfinished(plan) == []
+    Path(result).touch()
+    assert mark_unfinished(plan) == [], "no program of ours has worked here"
+    lock_file(directory, "").touch()
+    assert mark_unfinished(plan) == [result]
+    assert [path.name for path in MARKS.iterdir()] == [urlsafe_b64encode(result.encode()).decode()]
+    set_exit(directory, Status.SUCCEEDED)
+    assert unmark_complete(plan) == [result]
+    assert mark_unfinished(plan) == []
+    (directory / "run_times.tsv").touch()
+    set_exit(directory, Status.FAILED)  # by hand: `cryosnake mark`
+    assert mark_unfinished(plan) == []

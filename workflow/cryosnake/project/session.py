@@ -131,6 +131,7 @@ def _finish_deletions() -> None:
 
 
 def _claim() -> None:
+    from cryosnake.pipeline.lock import remove_released
     from cryosnake.project.archive import refuse_archived
     from cryosnake.project.clean_up_lock import clean_up_owner
     from cryosnake.project.snakemake_lock import claim_run
@@ -142,14 +143,16 @@ def _claim() -> None:
     message = claim_run()
     if message:
         print(message, file=sys.stderr)
+    remove_released(Path())
 
 
 def _keep_complete_results(plan: Plan) -> None:
-    from cryosnake.project.complete_outputs import unmark_complete
+    from cryosnake.project.complete_outputs import mark_unfinished, unmark_complete
     from cryosnake.project.snakemake_lock import running_claim, this_process
 
     if running_claim() == this_process():  # no other Snakemake works here
         unmark_complete(plan)
+        mark_unfinished(plan)
 
 
 def _or_stop(function: Any, plan: Plan) -> None:
