@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from made_project import MAP, PARTICLES, add_job, facts, tree
 
 from cryosnake.cli import main
+from cryosnake.pipeline import lock
 from cryosnake.pipeline.lock import LOCK_DIRECTORY, LOCK_FILE
 from cryosnake.project import session, trash
 from cryosnake.project.delete import current_pipeline
@@ -69,6 +71,16 @@ def test_snakemake_finishes_it_before_it_plans(project) -> None:
     assert [item.holder for item in deletions()] == ["Extract/job002/"]
     assert main(["undelete", "classes"]) == 0
     assert (tree(), facts(current_pipeline())) == (before, pipeline)
+
+
+def test_a_lock_of_a_killed_program_does_not_stay_for_relion(project) -> None:
+    """RELION can't tell that its owner is dead, and waits."""
+    dead = multiprocessing.get_context("fork").Process(target=lambda: lock._acquire(Path(LOCK_DIRECTORY)))
+    dead.start()
+    dead.join()
+    assert Path(LOCK_DIRECTORY).exists()
+    session._claim()
+    assert not Path(LOCK_DIRECTORY).exists()
 
 
 def test_what_is_left_of_a_lock_that_was_being_freed_goes(project) -> None:

@@ -141,8 +141,9 @@ def _release(lock: Path) -> None:
     _remove(aside)
 
 
-def remove_released(project: str | os.PathLike[str]) -> None:
-    """Remove what programs that were killed while they freed the lock left of it."""
+def remove_stale_locks(project: str | os.PathLike[str]) -> None:
+    """Remove what killed programs of ours left of the lock: a whole one, which stops RELION, or a half freed one."""
+    _break_if_stale(Path(project, LOCK_DIRECTORY))
     for aside in Path(project).glob(f"{LOCK_DIRECTORY}.released.*"):
         _remove(aside)
 

@@ -131,7 +131,7 @@ def _finish_deletions() -> None:
 
 
 def _claim() -> None:
-    from cryosnake.pipeline.lock import remove_released
+    from cryosnake.pipeline.lock import remove_stale_locks
     from cryosnake.project.archive import refuse_archived
     from cryosnake.project.clean_up_lock import clean_up_owner
     from cryosnake.project.snakemake_lock import claim_run
@@ -143,7 +143,7 @@ def _claim() -> None:
     message = claim_run()
     if message:
         print(message, file=sys.stderr)
-    remove_released(Path())
+    remove_stale_locks(Path())
 
 
 def _keep_complete_results(plan: Plan) -> None:
