@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cryosnake.cli.commands import Arguments, Commands
+
+if TYPE_CHECKING:
+    from cryosnake.pipeline.model import Pipeline
 
 
 def register(commands: Commands) -> None:
@@ -22,12 +27,24 @@ def register(commands: Commands) -> None:
 
 def _delete(arguments: Arguments) -> int:
     from cryosnake.project.clean_up_lock import cleaning_up
-    from cryosnake.project.delete import current_pipeline, delete_jobs, finish_deletions, plan_deletion
+    from cryosnake.project.delete import (
+        current_pipeline,
+        cut_short,
+        delete_jobs,
+        finish_deletions,
+        plan_deletion,
+    )
     from cryosnake.project.file_sizes import folder_size
     from cryosnake.project.status import human_size
 
+    if cut_short(current_pipeline()) and not arguments.dry_run:
+        with cleaning_up():
+            print("finished a deletion that was cut short:", *finish_deletions(current_pipeline()))
     pipeline = current_pipeline()
-    deletion = plan_deletion(pipeline, arguments.jobs)
+    jobs = [job for job in arguments.jobs if not _is_in_trash(job, pipeline)]
+    if not jobs:
+        return 0
+    deletion = plan_deletion(pipeline, jobs)
     for name in deletion.all:
         process = pipeline.processes[name]
         why = "" if name in deletion.named else "   depends on what is deleted"
@@ -39,14 +56,40 @@ def _delete(arguments: Arguments) -> int:
         print(f"{more} more jobs would go with what you named; nothing was done. Add --yes to delete all of these")
         return 1
     with cleaning_up():
-        finish_deletions(pipeline)
         delete_jobs(deletion)
     print(f"{len(deletion.all)} jobs are in the Trash; `cryosnake undelete {deletion.named[0].rstrip('/')}` brings "
           "them back. A job that config.yaml still lists is made anew by the next `snakemake`")
     return 0
 
 
+def _is_in_trash(job: str, pipeline: Pipeline) -> bool:
+    """Whether a job is not in the project but in the Trash: the command that deleted it may be repeated."""
+    from cryosnake.errors import CryosnakeError
+    from cryosnake.project.undelete import deletion_of
+
+    if _is_in_project(job, pipeline):
+        return False
+    try:
+        deletion_of(job)
+    except CryosnakeError:
+        return False
+    print(f"{job} is in the Trash")
+    return True
+
+
+def _is_in_project(job: str, pipeline: Pipeline) -> bool:
+    from cryosnake.errors import CryosnakeError
+    from cryosnake.project.jobs import find_job
+
+    try:
+        find_job(job, pipeline)
+    except CryosnakeError:
+        return False
+    return True
+
+
 def _undelete(arguments: Arguments) -> None:
+    from cryosnake.errors import CryosnakeError
     from cryosnake.project.clean_up_lock import cleaning_up
     from cryosnake.project.delete import current_pipeline, finish_deletions
     from cryosnake.project.undelete import deletion_of, deletions, undelete
@@ -59,7 +102,13 @@ def _undelete(arguments: Arguments) -> None:
         notes: list[str] = []
         with cleaning_up():
             finish_deletions(current_pipeline())
-            deleted = deletion_of(job)
+            try:
+                deleted = deletion_of(job)
+            except CryosnakeError as error:
+                if _is_in_project(job, current_pipeline()):  # a repeated command
+                    print(f"{job} is in the project")
+                    continue
+                raise error
             undelete(deleted, notes)
         print("back:", ", ".join(name.rstrip("/") for name in deleted.part.processes), *notes, sep="\n")
 

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
@@ -138,8 +138,20 @@ def _release(lock: Path) -> None:
         os.rename(lock, aside)
     except FileNotFoundError:  # somebody removed it by hand; nothing is left to free
         return
-    (aside / LOCK_FILE).unlink(missing_ok=True)
-    os.rmdir(aside)
+    _remove(aside)
+
+
+def remove_stale_locks(project: str | os.PathLike[str]) -> None:
+    """Remove what killed programs of ours left of the lock: a whole one, which stops RELION, or a half freed one."""
+    _break_if_stale(Path(project, LOCK_DIRECTORY))
+    for aside in Path(project).glob(f"{LOCK_DIRECTORY}.released.*"):
+        _remove(aside)
+
+
+def _remove(aside: Path) -> None:
+    with suppress(OSError):  # two may do it at once
+        (aside / LOCK_FILE).unlink(missing_ok=True)
+        os.rmdir(aside)
 
 
 def _break_if_stale(lock: Path) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.lock import remove_stale_locks
 from cryosnake.project.archive import refuse_archived
 from cryosnake.project.snakemake_lock import running_claim
 
@@ -54,6 +55,7 @@ def cleaning_up() -> Iterator[None]:
         if claim and claim["pid"] != os.getpid():
             raise CryosnakeError(f"Snakemake works in this project (process {claim['pid']} on {claim['host']}), and "
                                  "may need what would go; delete and clean when it has ended")
+        remove_stale_locks(Path())
         yield
 
 

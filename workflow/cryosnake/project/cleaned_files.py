@@ -142,6 +142,8 @@ def _keep(job: str, known: Cleaned, paths: Collection[str]) -> None:
 
 
 def _write(job: str, cleaned: Cleaned) -> None:
+    for half in Path(job).glob(f".{RECORD}.*.tmp"):  # of a program that was killed; who writes here is alone
+        half.unlink(missing_ok=True)
     with replacing(Path(job, RECORD)) as temporary, open(temporary, "w") as file:
         if cleaned.status is not None:
             file.write(f"{_STATUS}\t{cleaned.status.label}\n")

@@ -106,12 +106,16 @@ def _without_orphans(after: Pipeline, before: Pipeline, gone: Collection[str]) -
                                 and node not in after.producers and not after.consumers[node]})
 
 
+def cut_short(pipeline: Pipeline) -> list[str]:
+    """Return the jobs that hold the file of a deletion that was cut short: not in the pipeline, nor in the Trash."""
+    return [name for name in job_directories(Path())  # one file of each is looked for
+            if name not in pipeline.processes and Path(name, DELETED_FILE).exists()]
+
+
 def finish_deletions(pipeline: Pipeline) -> list[str]:
     """Move to the Trash what a deletion that was cut short has left; return the jobs concerned."""
     finished: list[str] = []
-    for name in job_directories(Path()):  # one file of each is looked for
-        if name in pipeline.processes or not Path(name, DELETED_FILE).exists():
-            continue
+    for name in cut_short(pipeline):
         listed = read_pipeline(Path(name, DELETED_FILE)).processes
         left = [job for job in listed if job not in pipeline.processes and os.path.isdir(job)]
         for job in listed:

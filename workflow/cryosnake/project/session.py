@@ -8,9 +8,11 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project import frozen_plan
 from cryosnake.project.config import ConfigError, parse_config
 from cryosnake.project.plan import Plan, PlannedJob, make_plan
@@ -36,9 +38,13 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
         if frozen_plan.KEY in config:
             return frozen_plan.thaw(config[frozen_plan.KEY])
         parsed = parse_config(config)
+        real = workflow.is_main_process and not workflow.output_settings.dryrun
+        if real and not parsed.lane:
+            _finish_deletions()
         plan = replace(make_plan(parsed), gpu=_gpus_to_ask_for(workflow), lane=parsed.lane)
-        if workflow.is_main_process and not workflow.output_settings.dryrun:
+        if real:
             _claim(plan.lane)
+            _keep_complete_results(plan)
     except CryosnakeError as error:
         from snakemake.exceptions import WorkflowError
 
@@ -128,7 +134,21 @@ def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
     watch()
 
 
+def _finish_deletions() -> None:
+    """Move jobs whose deletion was cut short to the Trash, before they are taken for jobs of the project."""
+    folders = {kind.folder for kind in PROCESS_TYPES}
+    if not any(next(Path(folder).glob("job*/deleted_pipeline.star"), None) for folder in folders):
+        return
+    from cryosnake.project.clean_up_lock import cleaning_up
+    from cryosnake.project.delete import current_pipeline, finish_deletions
+
+    with cleaning_up():
+        for path in finish_deletions(current_pipeline()):
+            print(f"{path.rstrip('/')}: moved to the Trash; its deletion was cut short", file=sys.stderr)
+
+
 def _claim(lane: str = "") -> None:
+    from cryosnake.pipeline.lock import remove_stale_locks
     from cryosnake.project.archive import refuse_archived
     from cryosnake.project.clean_up_lock import clean_up_owner
     from cryosnake.project.snakemake_lock import claim_lane, claim_run, release_claim
@@ -140,10 +160,20 @@ def _claim(lane: str = "") -> None:
     atexit.register(release_claim, lane)
     if lane:
         claim_lane(lane)
-        return
-    message = claim_run()
-    if message:
-        print(message, file=sys.stderr)
+    else:
+        message = claim_run()
+        if message:
+            print(message, file=sys.stderr)
+    remove_stale_locks(Path())
+
+
+def _keep_complete_results(plan: Plan) -> None:
+    from cryosnake.project.complete_outputs import mark_unfinished, unmark_complete
+    from cryosnake.project.snakemake_lock import running_claim, this_process
+
+    if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
+        unmark_complete(plan)
+        mark_unfinished(plan)
 
 
 def _or_stop(function: Callable[[Any], Any], argument: Any) -> None:

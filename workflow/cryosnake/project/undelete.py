@@ -79,11 +79,11 @@ def undelete(deleted: Deleted, notes: list[str] | None = None) -> Pipeline:
         if name != deleted.holder:
             _bring_back(name)
     pipeline = update_pipeline(Path(), lambda present: restored(present, deleted.part, told))
+    for name in deleted.part.processes:
+        make_alias_link(Path(), pipeline.processes[name])
     _bring_back(deleted.holder)
     Path(deleted.holder, DELETED_FILE).unlink(missing_ok=True)
     pipeline = update_pipeline(Path(), lambda present: _with_recorded_inputs(present, deleted.part))
-    for name in deleted.part.processes:
-        make_alias_link(Path(), pipeline.processes[name])
     write_node_markers(Path(), pipeline)
     return pipeline
 

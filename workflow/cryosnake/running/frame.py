@@ -12,7 +12,7 @@ from pathlib import Path
 from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
 from cryosnake.parallel.threads import thread_limit
-from cryosnake.pipeline.markers import ABORT_REQUEST, append_note, clear_exit, set_exit
+from cryosnake.pipeline.markers import ABORT_REQUEST, append_note, clear_exit, exit_of, set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.disk import BATCHES
 from cryosnake.project.run_status import set_job_status, write_reason
@@ -41,9 +41,10 @@ def job_frame(job_type: JobType, arguments: Arguments) -> Iterator[JobProgress]:
     """
     out = Path(arguments.out)
     _make_directory(out, job_type)
-    with _directory_lock(out, arguments.batch), copied_to_logs(out), thread_limit(arguments.threads):
-        _start(out, arguments)
+    with _directory_lock(out, arguments.batch) as waited, copied_to_logs(out), thread_limit(arguments.threads):
         progress = JobProgress(out, f"{job_type.title} {arguments.batch}".strip())
+        progress.found_finished = waited and exit_of(out) == Status.SUCCEEDED
+        _start(out, arguments)
         with _timed(out, arguments):
             try:
                 yield progress
@@ -109,20 +110,25 @@ def _make_directory(out: Path, job_type: JobType) -> None:
 
 
 @contextmanager
-def _directory_lock(out: Path, batch: str) -> Iterator[None]:
-    """Wait for a program that still works here: a killed Snakemake leaves its programs running to their end."""
-    path = lock_file(out, batch)
-    with open(path, "w") as file:
+def _directory_lock(out: Path, batch: str) -> Iterator[bool]:
+    """Wait for a program that still works here: a killed Snakemake leaves its programs running to their end.
+
+    Yields whether there was one.
+    """
+    path, waited = lock_file(out, batch), False
+    with open(path, "a") as file:  # what it says of its owner stays until it is ours
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"{out} {batch}: a program of an earlier run still works here; waiting for it", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
+            waited = True
         except OSError as error:
             print(f"{path}: this file system has no locks ({error.strerror}); going on without", file=sys.stderr)
+        file.truncate(0)
         file.write(own_identity())
         file.flush()
-        yield
+        yield waited
 
 
 def _message(error: BaseException) -> str:

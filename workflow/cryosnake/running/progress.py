@@ -23,6 +23,7 @@ class JobProgress:
         self._out, self._title = out, title
         self._last_look = 0.0
         self.heard = False  # of an abort request
+        self.found_finished = False  # the job, by a program of an earlier run that was waited for
         self._bar = _bar()
         self._task = None if self._bar is None else self._bar.add_task(title, total=None)
 

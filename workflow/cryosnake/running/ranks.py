@@ -73,8 +73,9 @@ def follow(job_type: JobType, arguments: Arguments, ranks: Ranks) -> int:
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
         with contextlib.suppress(BaseException), together(ranks), thread_limit(arguments.threads):
             options = ranks.share(None)
-            choose_gpus(options, ranks)
-            import_module(job_type.program).run(options, arguments.inputs, Path(arguments.out), _silent(ranks))
+            if options is not None:  # else there is nothing to do
+                choose_gpus(options, ranks)
+                import_module(job_type.program).run(options, arguments.inputs, Path(arguments.out), _silent(ranks))
             ranks.meet()
     return 0  # rank 0 says what happened
 

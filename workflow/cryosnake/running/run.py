@@ -7,6 +7,7 @@ What happens around the program is the same for all types:
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -24,9 +25,10 @@ from cryosnake.running.interrupts import interruptible
 from cryosnake.running.iterations import iteration_keeper, last_iteration_made
 from cryosnake.running.made_again import AGAIN, end_again, end_whole
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw, made_outputs
-from cryosnake.running.progress import JobProgress, Progress
+from cryosnake.running.progress import JobProgress
 from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_ranks, together, told_of_others
 from cryosnake.running.resume import resume
+from cryosnake.running.temporaries import remove_temporaries
 
 
 def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
@@ -58,7 +60,7 @@ def _interruptible(arguments: Arguments, progress: JobProgress, ranks: Ranks) ->
     return interruptible(Path(arguments.out), progress) if ranks.size == 1 else nullcontext()
 
 
-def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ranks) -> None:
+def _work(job_type: JobType, arguments: Arguments, progress: JobProgress, ranks: Ranks) -> None:
     program = import_module(job_type.program)
     out = Path(arguments.out)
     if job_type.per_micrograph:
@@ -66,6 +68,7 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ra
         from cryosnake.running.join import join_batches
 
         if arguments.join:
+            remove_temporaries(out)
             join_batches(job_type, program, arguments)
         else:
             run_batch(job_type, program, arguments, progress)
@@ -75,10 +78,13 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ra
     start = getattr(arguments.options, "continue_from", None) or ""
     resume(job_type, arguments.options, arguments.inputs, out)
     remove_leftovers(out)
-    options = ranks.share(arguments.options)
-    options.iteration_written = iteration_keeper(job_type, arguments, start)
-    choose_gpus(options, ranks)
-    program.run(options, arguments.inputs, out, progress)
+    remove_temporaries(out)
+    done = progress.found_finished and _is_up_to_date(job_type, arguments)
+    options = ranks.share(None if done else arguments.options)
+    if options is not None:
+        options.iteration_written = iteration_keeper(job_type, arguments, start)
+        choose_gpus(options, ranks)
+        program.run(options, arguments.inputs, out, progress)
     ranks.meet()
     check_outputs(job_type, arguments)
     declare_outputs(job_type, arguments)
@@ -87,3 +93,12 @@ def _work(job_type: JobType, arguments: Arguments, progress: Progress, ranks: Ra
     end_whole(out, arguments.inputs, [path for path, _ in made_outputs(job_type, arguments)])
     finish(out)
     last_iteration_made(arguments.out)
+
+
+def _is_up_to_date(job_type: JobType, arguments: Arguments) -> bool:
+    """Whether all outputs are there, and none is older than an input."""
+    try:
+        oldest = min((os.stat(path).st_mtime_ns for path, _ in made_outputs(job_type, arguments)), default=0)
+        return oldest >= max((os.stat(path).st_mtime_ns for path in arguments.inputs.values()), default=0)
+    except FileNotFoundError:
+        return False

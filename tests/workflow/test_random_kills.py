@@ -1,0 +1,30 @@
+"""A few `kill -9` of random_kills.py: each time the same command completes the project, and does nothing twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from clean_up_kills import kill_clean_up
+from random_kills import Reference, kill_chain, make_reference
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Reference:
+    """A project that was never killed."""
+    return make_reference(tmp_path_factory.mktemp("kills"), movies=3)
+
+
+def test_a_project_in_which_programs_are_killed_is_completed(reference, tmp_path) -> None:
+    outcome = kill_chain(reference, tmp_path / "project", seed=2, most=2)
+    print(outcome.kills)
+    assert outcome.kills
+    assert outcome.wrong == [], (tmp_path / "project.log").read_text()[-5000:]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_clean_up_that_is_killed_can_be_repeated_and_undone(reference, tmp_path, seed) -> None:
+    told, wrong = kill_clean_up(reference.finished, tmp_path / "project", seed)
+    print(told)
+    assert wrong == []

@@ -1,0 +1,31 @@
+"""Temporary files that killed programs left in a job directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryosnake.project.work_locks import is_held, lock_files
+
+
+def remove_temporaries(out: Path) -> None:
+    """Remove the temporary files below a job directory that no living program can have made.
+
+    Programs that are at work (other batches of the job, this one too) keep their lock files locked, and wrote them
+    when they began: a temporary file that is older than all of these is nobody's any more.
+    """
+    began = min((path.stat().st_mtime_ns for path in lock_files(out) if is_held(path) is not False), default=0)
+    for path in _temporaries(out):
+        try:
+            if os.lstat(path).st_mtime_ns < began:
+                os.unlink(path)
+        except FileNotFoundError:
+            continue
+
+
+def _temporaries(out: Path) -> Iterator[str]:
+    for folder, _, names in os.walk(out):
+        for name in names:
+            if name.startswith(".") and name.endswith(".tmp"):
+                yield f"{folder}/{name}"
