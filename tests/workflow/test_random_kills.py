@@ -23,7 +23,7 @@ def test_a_project_in_which_programs_are_killed_is_completed(reference, tmp_path
     assert outcome.wrong == [], (tmp_path / "project.log").read_text()[-5000:]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [2])
 def test_a_clean_up_that_is_killed_can_be_repeated_and_undone(reference, tmp_path, seed) -> None:
     told, wrong = kill_clean_up(reference.finished, tmp_path / "project", seed)
     print(told)
