@@ -74,6 +74,12 @@ def test_no_file_above_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
 
 
+def test_test_files_have_names_of_their_own() -> None:
+    """Their folders are no packages: pytest takes two files of one name for the same module."""
+    names = [path.name for path in Path(__file__).resolve().parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_planning_imports_no_numerics() -> None:
     """What the Snakefile imports must not pull in NumPy and its like: every SLURM job parses it again."""
     code = ("import sys; import cryosnake.project.lookup, cryosnake.project.session; "
