@@ -38,12 +38,14 @@ def from_low_frequencies(coefficients: Array, size: int, box: int) -> Array:
     ----------
     coefficients : (2 reach + 1, …, reach + 1) complex64
         Centred half transform, 0 beyond; frequencies above size / 2 are left out.
+    size, box : int
+        Voxels of an axis of the padded map, and of what is wanted of it.
     """
     xp, fft, reach = namespace(coefficients), fft_of(coefficients), coefficients.shape[-1] - 1
     inside = min(reach, size // 2)
     last, end = coefficients.ndim - 1, inside + 1 if 2 * inside < size else inside
     known = (slice(reach - inside, reach + end),) * last + (slice(0, inside + 1),)
-    result = _turned(xp.array(coefficients[known], xp.complex64), -(box // 2), size, inside)
+    result = _turned(xp.array(coefficients[known], xp.complex64), -(box // 2), size)
     for axis in range(last):
         shape = list(result.shape)
         shape[axis] = size
@@ -53,10 +55,10 @@ def from_low_frequencies(coefficients: Array, size: int, box: int) -> Array:
     return fft.irfft(result, n=size, axis=last)[..., :box].astype(xp.float32)
 
 
-def _turned(coefficients: Array, origin: int, size: int, first: int | None = None) -> Array:
-    """Multiply, in place, by the phases that move voxel `origin` to 0; the first axes begin at frequency −first."""
+def _turned(coefficients: Array, origin: int, size: int) -> Array:
+    """Multiply, in place, by the phases that move voxel `origin` to 0; coefficients are a centred half transform."""
     xp, last = namespace(coefficients), coefficients.ndim - 1
-    first = coefficients.shape[-1] - 1 if first is None else first
+    first = coefficients.shape[-1] - 1
     for axis, count in enumerate(coefficients.shape):
         frequency = np.arange(count) - (0 if axis == last else first)
         phase = xp.asarray(np.exp(2j * np.pi * frequency * origin / size).astype(np.complex64))

@@ -124,7 +124,6 @@ def _flat_step(reference: MapReference, band: Band, plan: Pass, log_prior: np.nd
     """
     grid = replace(reference.grid, oversampled=False)
     coarse, lock = MapReference(reference.transforms, grid), threading.Lock()
-    shifts = ShiftGrid(plan.shifts.coarse, plan.shifts.coarse, np.arange(len(plan.shifts.coarse))[:, None])
 
     @cache
     def slices() -> CoarseSlices:
@@ -133,7 +132,7 @@ def _flat_step(reference: MapReference, band: Band, plan: Pass, log_prior: np.nd
     def step(operands: Operands, places: np.ndarray, sums: Array, turn: Turn) -> Found:
         with lock:
             all_slices = slices()
-        return places, _dense(operands.part(places), all_slices, coarse, band, shifts, log_prior, sums, turn), grid
+        return places, _dense(operands.part(places), all_slices, coarse, band, plan.shifts, log_prior, sums, turn), grid
 
     return step
 

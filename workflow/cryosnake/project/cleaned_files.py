@@ -144,9 +144,7 @@ def _keep(job: str, known: Cleaned, paths: Collection[str]) -> None:
 def _write(job: str, cleaned: Cleaned) -> None:
     for half in Path(job).glob(f".{RECORD}.*.tmp"):  # of a program that was killed; who writes here is alone
         half.unlink(missing_ok=True)
-    with replacing(Path(job, RECORD)) as temporary, open(temporary, "w") as file:
+    with replacing(Path(job, RECORD), durable=True) as temporary, open(temporary, "w") as file:
         if cleaned.status is not None:
             file.write(f"{_STATUS}\t{cleaned.status.label}\n")
         file.writelines(f"{item.path}\t{item.size}\t{item.mtime_ns}\n" for item in cleaned.files.values())
-        file.flush()
-        os.fsync(file.fileno())

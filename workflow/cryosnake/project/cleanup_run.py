@@ -40,10 +40,8 @@ def write_manifest(plan: CleanupPlan) -> Path:
                                     "choices": _plain(asdict(plan.choices))}]
     lines += [{"job": action.name, "action": action.what, "files": action.files, "bytes": action.bytes,
                "reasons": action.reasons, "parameters": _parameters(action.name)} for action in plan.actions]
-    with replacing(path) as temporary, open(temporary, "w") as file:
+    with replacing(path, durable=True) as temporary, open(temporary, "w") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
-        file.flush()
-        os.fsync(file.fileno())
     return path
 
 

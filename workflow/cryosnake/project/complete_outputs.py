@@ -34,7 +34,7 @@ def unmark_complete(plan: Plan) -> list[str]:
     marks = dict(_marks())
     if not marks:
         return []
-    found = [path for job in _own(plan) for path in _complete(job) if path in marks]
+    found = [path for job in plan.own for path in _complete(job) if path in marks]
     for path in found:
         marks[path].unlink(missing_ok=True)
     return found
@@ -46,16 +46,12 @@ def mark_unfinished(plan: Plan) -> list[str]:
     Snakemake takes such results for complete when it did not see the end either, and would leave the job as it is. A
     job that somebody has marked as failed by hand is no such job: its program has noted its end in run_times.tsv.
     """
-    found = [path for job in _own(plan) if _died_at_the_end(job) for path in _results(job)
+    found = [path for job in plan.own if _died_at_the_end(job) for path in _results(job)
              if len(_name(path)) <= LONGEST]
     for path in found:
         MARKS.mkdir(parents=True, exist_ok=True)
         Path(MARKS, _name(path)).write_text('{"external_jobid": null}')
     return found
-
-
-def _own(plan: Plan) -> list[PlannedJob]:
-    return [job for job in plan.jobs.values() if not job.elsewhere]
 
 
 def _died_at_the_end(job: PlannedJob) -> bool:

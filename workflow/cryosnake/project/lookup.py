@@ -14,7 +14,7 @@ from cryosnake.project.plan import PER_MICROGRAPH, Plan, PlannedJob
 
 def targets(plan: Plan) -> list[str]:
     """Return every file that the config asks for: the outputs of all jobs that do not wait for more data."""
-    return [file for job in plan.jobs.values() if not job.held and not job.elsewhere for file in _asked(plan, job)]
+    return [file for job in plan.own if not job.held for file in _asked(plan, job)]
 
 
 def _asked(plan: Plan, job: PlannedJob) -> list[str]:

@@ -93,6 +93,11 @@ class Plan:
     gpu: bool = False
     lane: str = ""
 
+    @property
+    def own(self) -> list[PlannedJob]:
+        """The jobs that this call of Snakemake makes, not another one beside it."""
+        return [job for job in self.jobs.values() if not job.elsewhere]
+
     def at(self, path: str) -> PlannedJob:
         """Return the job in a directory such as "MotionCorr/job002".
 

@@ -15,7 +15,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project import frozen_plan
 from cryosnake.project.config import ConfigError, parse_config
-from cryosnake.project.plan import Plan, PlannedJob, make_plan
+from cryosnake.project.plan import Plan, make_plan
 
 
 def brings_jobs(config: Mapping[str, Any]) -> bool:
@@ -84,8 +84,8 @@ def succeed(plan: Plan) -> None:
     from cryosnake.project.run_status import forget_abort_requests
 
     close_success(plan)
-    drop_waiting_of(_own(plan))
-    forget_abort_requests(_own(plan))
+    drop_waiting_of(plan.own)
+    forget_abort_requests(plan.own)
 
 
 def fail(plan: Plan) -> None:
@@ -94,14 +94,10 @@ def fail(plan: Plan) -> None:
     from cryosnake.project.kept_iterations import drop_waiting_of
     from cryosnake.project.run_status import close_run, forget_abort_requests
 
-    forget_abort_requests(_own(plan))
-    for path in close_run(_own(plan), failed_jobs()):
+    forget_abort_requests(plan.own)
+    for path in close_run(plan.own, failed_jobs()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
-    drop_waiting_of(_own(plan))
-
-
-def _own(plan: Plan) -> list[PlannedJob]:
-    return [job for job in plan.jobs.values() if not job.elsewhere]
+    drop_waiting_of(plan.own)
 
 
 def environment(workflow: Any) -> str:

@@ -171,8 +171,7 @@ class SphereGrid:
 
     def _with_psi(self, bare: np.ndarray, particle: np.ndarray, direction: np.ndarray, sigma: float, width: float,
                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rot, tilt = healpix.pixel_angles(self.order, self.pixels[direction])
-        frame = euler_to_matrix(rot, tilt, np.zeros_like(rot))
+        frame = self._frames[direction]
         away = np.degrees(np.arccos(np.clip((bare[particle, 2] * frame[:, 2]).sum(-1), -1.0, 1.0)))
         psi = in_plane_angle(bare[particle], frame) - self.psi_offset * self.step
         reach = max(int(np.floor(width * sigma / self.step + 0.5)), 0)
