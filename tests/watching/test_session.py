@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from small_session import CONFIG, MANIFEST, arrive, configure, options, status
 
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.markers import set_exit
+from cryosnake.pipeline.model import Status
 from cryosnake.project.batches import done_file, read_manifest
+from cryosnake.project.complete_outputs import MARKS
 from cryosnake.project.config import parse_config
 from cryosnake.project.plan import make_plan
+from cryosnake.project.work_locks import lock_file
 from cryosnake.watching import session, status_file, telling, trouble
 from cryosnake.watching.owner import CLAIM, only_watcher
 from cryosnake.watching.requests import ask_for_retry
@@ -49,6 +54,31 @@ def test_nothing_is_called_when_there_is_nothing_to_do(project, snakemake) -> No
     watch(options())
     watch(options())
     assert len(snakemake.calls) == 1
+
+
+def test_marks_of_what_outlived_a_killed_snakemake_are_taken_away(project, snakemake) -> None:
+    arrive("a", "b", "c")
+    watch(options())
+    job = make_plan(parse_config(CONFIG)).jobs["motion"]
+    for output in job.outputs():
+        MARKS.mkdir(parents=True, exist_ok=True)
+        Path(MARKS, urlsafe_b64encode(job.file(output).encode()).decode()).write_text("{}")
+    watch(options())
+    assert any(MARKS.iterdir()), "its program has not said that it is finished"
+    set_exit(job.path, Status.SUCCEEDED)
+    watch(options())
+    assert not any(MARKS.iterdir())
+    assert len(snakemake.calls) == 1
+
+
+def test_what_was_killed_between_its_last_result_and_its_end_is_made_again(project, snakemake) -> None:
+    arrive("a", "b", "c")
+    watch(options())
+    job = make_plan(parse_config(CONFIG)).jobs["motion"]
+    lock_file(Path(job.path), "").touch()
+    snakemake.between = lambda number: set_exit(job.path, Status.SUCCEEDED)
+    watch(options())
+    assert len(snakemake.calls) == 2
 
 
 def test_rounds_are_counted_and_spaced(project, snakemake) -> None:

@@ -21,7 +21,7 @@ from cryosnake.project.unfinished import product_files
 
 TABLES = ("Import/job001/movies.star", "MotionCorr/job002/corrected_micrographs.star",
           "CtfFind/job003/micrographs_ctf.star", "AutoPick/job004/autopick.star", "Extract/job005/particles.star")
-LEFTOVERS = (".combine_rank", ".relion_lock", ".cryosnake_moving")
+LEFTOVERS = (".combine_rank", ".relion_lock", ".cryosnake_moving", ".cryosnake_results")
 Identity = tuple[int, int, int]  # inode, time, size: a file that is written anew has another
 
 

@@ -69,13 +69,13 @@ def _classify(particles: Particles, options: Any, root: Path, progress: Report) 
         last = model.iteration == options.iterations
         validation = _validated(particles, model, settings) if last else None
         if ranks.rank == 0 and (last or _to_be_written(particles, model)):
+            if last:
+                write_unmasked(particles, model, root)
             write_classes(particles, model, settings, root, options, validation)
             iteration_written(options, model.iteration)
             pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model), last)
         if validation is not None:
             _print_ranking(particles, model, validation)
-    if ranks.rank == 0 and model.unmasked.size:
-        write_unmasked(particles, model, root)
 
 
 def _picture(particles: Particles, model: Classification) -> Any:

@@ -122,6 +122,14 @@ def set_wanted(job: str, wanted: bool) -> None:
         Path(job, WANTED).unlink(missing_ok=True)
 
 
+def remove_halves(jobs: Iterable[str]) -> None:
+    """Remove what programs that were killed while they wrote a job's table have left of it."""
+    for job in jobs:
+        if any(_halves(job)):
+            with _alone(job):
+                _remove_halves(job)
+
+
 @contextmanager
 def _alone(job: str) -> Iterator[None]:
     """Let one process at a time change a job's table: its batches end side by side."""
@@ -136,15 +144,25 @@ def _alone(job: str) -> Iterator[None]:
 
 def _keep(job: str, known: Cleaned, paths: Collection[str]) -> None:
     if not paths:
+        _remove_halves(job)
         Path(job, RECORD).unlink(missing_ok=True)
     elif len(paths) < len(known.files):
         _write(job, Cleaned({path: file for path, file in known.files.items() if path in paths}, known.status))
 
 
 def _write(job: str, cleaned: Cleaned) -> None:
-    for half in Path(job).glob(f".{RECORD}.*.tmp"):  # of a program that was killed; who writes here is alone
-        half.unlink(missing_ok=True)
+    _remove_halves(job)
     with replacing(Path(job, RECORD), durable=True) as temporary, open(temporary, "w") as file:
         if cleaned.status is not None:
             file.write(f"{_STATUS}\t{cleaned.status.label}\n")
         file.writelines(f"{item.path}\t{item.size}\t{item.mtime_ns}\n" for item in cleaned.files.values())
+
+
+def _halves(job: str) -> Iterator[Path]:
+    return Path(job).glob(f".{RECORD}.*.tmp")
+
+
+def _remove_halves(job: str) -> None:
+    """For who writes here alone: what is there is of a program that was killed."""
+    for half in _halves(job):
+        half.unlink(missing_ok=True)

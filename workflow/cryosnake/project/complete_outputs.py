@@ -46,7 +46,7 @@ def mark_unfinished(plan: Plan) -> list[str]:
     Snakemake takes such results for complete when it did not see the end either, and would leave the job as it is. A
     job that somebody has marked as failed by hand is no such job: its program has noted its end in run_times.tsv.
     """
-    found = [path for job in plan.own if _died_at_the_end(job) for path in _results(job)
+    found = [path for job in plan.own if died_at_the_end(job) for path in _results(job)
              if len(_name(path)) <= LONGEST]
     for path in found:
         MARKS.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,8 @@ def mark_unfinished(plan: Plan) -> list[str]:
     return found
 
 
-def _died_at_the_end(job: PlannedJob) -> bool:
+def died_at_the_end(job: PlannedJob) -> bool:
+    """Whether a job's program was killed between its last result and its end."""
     directory = Path(job.path)
     if job.new or job.held or exit_of(directory) == Status.SUCCEEDED or not lock_files(directory) or at_work(directory):
         return False

@@ -44,7 +44,7 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
         plan = replace(make_plan(parsed), gpu=_gpus_to_ask_for(workflow), lane=parsed.lane)
         if real:
             _claim(plan.lane)
-            _keep_complete_results(plan)
+            _settle_after_kills(plan)
     except CryosnakeError as error:
         from snakemake.exceptions import WorkflowError
 
@@ -163,10 +163,13 @@ def _claim(lane: str = "") -> None:
     remove_stale_locks(Path())
 
 
-def _keep_complete_results(plan: Plan) -> None:
+def _settle_after_kills(plan: Plan) -> None:
+    """Put right what killed programs left: halves of tables, and marks of results as Snakemake last knew them."""
+    from cryosnake.project.cleaned_files import remove_halves
     from cryosnake.project.complete_outputs import mark_unfinished, unmark_complete
     from cryosnake.project.snakemake_lock import running_claim, this_process
 
+    remove_halves(job.path for job in plan.own)
     if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
         unmark_complete(plan)
         mark_unfinished(plan)

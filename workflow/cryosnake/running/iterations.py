@@ -5,28 +5,34 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, file_of
 from cryosnake.project.kept_iterations import drop_superseded, drop_waiting, forget_waiting
 from cryosnake.running.arguments import Arguments
+from cryosnake.running.kept_results import keep_results
 
 
-def iteration_keeper(job_type: JobType, arguments: Arguments, start: str) -> Callable[[int], None]:
-    """Return what a program calls with the number of an iteration that is complete: it removes those before it.
+def iteration_keeper(job_type: JobType, arguments: Arguments, start: str, maker: str) -> Callable[[int], None]:
+    """Return what a program calls with the number of an iteration that is complete.
 
-    `start` is the optimiser file that the user lets the job go on from, "" for none. With `keep_iterations: all`
-    nothing happens. What can't be removed is said and stops no refinement.
+    One whose files are the job's results is kept from Snakemake (`kept_results`, with `maker`). With `keep_iterations:
+    last` those before it go; `start` is the optimiser file that the user lets the job go on from, "" for none. What
+    can't be removed is said and stops no refinement.
     """
     options = arguments.options
     forget_waiting(arguments.out)
-    if getattr(options, "keep_iterations", "all") == "all":
-        return lambda number: None
-    root = options.root_name
+    root, keep_all = options.root_name, getattr(options, "keep_iterations", "all") == "all"
     results = {file_of(output, vars(options)) for output in job_type.all_outputs(vars(options))}
 
     def written(number: int) -> None:
-        result = any(file.startswith(f"{root}_it{number:03d}_") for file in results)
+        stem = f"{root}_it{number:03d}_"
+        result = any(file.startswith(stem) for file in results)
+        if result:
+            keep_results(Path(arguments.out), Path(arguments.out).glob(f"{stem}*"), maker)
+        if keep_all:
+            return
         try:
             drop_superseded(arguments.out, root, number, result, start)
         except (CryosnakeError, OSError) as error:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
@@ -23,6 +24,7 @@ from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
 from cryosnake.running.iterations import iteration_keeper, last_iteration_made
+from cryosnake.running.kept_results import bring_back, drop_results, keep_results, made_by
 from cryosnake.running.made_again import AGAIN, end_again, end_whole
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw, made_outputs
 from cryosnake.running.progress import JobProgress
@@ -75,22 +77,32 @@ def _work(job_type: JobType, arguments: Arguments, progress: JobProgress, ranks:
             if AGAIN in arguments.batch:
                 end_again(out)
         return
+    _work_whole(job_type, program, arguments, progress, ranks)
+
+
+def _work_whole(job_type: JobType, program: ModuleType, arguments: Arguments, progress: JobProgress,
+                ranks: Ranks) -> None:
+    out, maker = Path(arguments.out), made_by(arguments)
     start = getattr(arguments.options, "continue_from", None) or ""
+    complete = bring_back(out, maker, arguments.inputs.values()) or progress.found_finished
     resume(job_type, arguments.options, arguments.inputs, out)
     remove_leftovers(out)
     remove_temporaries(out)
-    done = progress.found_finished and _is_up_to_date(job_type, arguments)
+    done = complete and _is_up_to_date(job_type, arguments)
     options = ranks.share(None if done else arguments.options)
     if options is not None:
-        options.iteration_written = iteration_keeper(job_type, arguments, start)
+        options.iteration_written = iteration_keeper(job_type, arguments, start, maker)
         choose_gpus(options, ranks)
         program.run(options, arguments.inputs, out, progress)
     ranks.meet()
     check_outputs(job_type, arguments)
+    results = [path for path, _ in made_outputs(job_type, arguments)]
+    keep_results(out, map(Path, results), maker, complete=True)
     declare_outputs(job_type, arguments)
     record_counts(str(out), map(str, arguments.inputs.values()))
     draw(job_type, arguments)
-    end_whole(out, arguments.inputs, [path for path, _ in made_outputs(job_type, arguments)])
+    end_whole(out, arguments.inputs, results)
+    drop_results(out)
     finish(out)
     last_iteration_made(arguments.out)
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 
 from cryosnake.project.batches import batch_star
+from cryosnake.project.complete_outputs import died_at_the_end
 from cryosnake.project.lookup import batch_inputs, batch_stars, job_inputs
 from cryosnake.project.plan import Plan, PlannedJob
 
@@ -23,7 +24,9 @@ def pending_files(plan: Plan) -> list[str]:
 
 
 def pending_of(plan: Plan, job: PlannedJob) -> list[str]:
-    """Return the files of one job that are still to be made."""
+    """Return the files of one job that are still to be made, or made by a program that did not come to its end."""
+    if died_at_the_end(job):
+        return [job.file(output) for output in job.outputs()]
     return _of_batches(plan, job) if job.config.type.per_micrograph else _of_whole(plan, job)
 
 
