@@ -1,4 +1,4 @@
-"""Results of a job that was killed before its end come back when Snakemake has removed them, unless they are outdated."""
+"""Results of a job that was killed before its end come back when Snakemake removed them, unless they are outdated."""
 
 from __future__ import annotations
 
