@@ -22,7 +22,7 @@ from cryosnake.project.unfinished import product_files
 TABLES = ("Import/job001/movies.star", "MotionCorr/job002/corrected_micrographs.star",
           "CtfFind/job003/micrographs_ctf.star", "AutoPick/job004/autopick.star", "Extract/job005/particles.star")
 LEFTOVERS = (".combine_rank", ".relion_lock", ".cryosnake_moving", ".cryosnake_results")
-Identity = tuple[int, int, int]  # inode, time, size: a file that is written anew has another
+Identity = tuple[str, ...]  # inode, time of birth, size: a file that is written anew has another
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Snapshot:
 def finished_in(project: Path) -> Snapshot:
     """Return what is finished: recorded micrographs with their products, and complete iterations."""
     lines: dict[str, tuple[str, ...]] = {}
-    files: dict[str, Identity] = {}
+    found: list[str] = []
     for record in sorted(project.glob("[A-Z]*/job*/batches/*.done")):
         job = str(record.parent.parent.relative_to(project))
         whole = tuple(line for line in record.read_text().split("\n")[:-1] if line.count("\t") == 3)
@@ -44,23 +44,21 @@ def finished_in(project: Path) -> Snapshot:
         for line in whole:
             name, _, state, _ = line.split("\t")
             if state == "ok":
-                files |= _identities(project, product_files(job, by_folder(job.split("/")[0]).products, name))
+                found += product_files(job, by_folder(job.split("/")[0]).products, name)
     for optimiser in project.glob("Class2D/job*/run_it*_optimiser.star"):
         iteration = optimiser.name.partition("_optimiser")[0]
-        files |= _identities(project, [str(path.relative_to(project)) for path in optimiser.parent.iterdir()
-                                       if path.name.startswith(f"{iteration}_") and path.suffix in (".star", ".mrcs")])
-    return Snapshot(lines, files)
+        found += [str(path.relative_to(project)) for path in optimiser.parent.iterdir()
+                  if path.name.startswith(f"{iteration}_") and path.suffix in (".star", ".mrcs")]
+    return Snapshot(lines, _identities(project, found))
 
 
 def _identities(project: Path, names: list[str]) -> dict[str, Identity]:
-    found = {}
-    for name in names:
-        try:
-            status = os.stat(project / name)
-        except FileNotFoundError:
-            continue
-        found[name] = (status.st_ino, status.st_mtime_ns, status.st_size)
-    return found
+    """What tells files from later ones; not when they were changed, for Snakemake touches what it has not made."""
+    if not names:
+        return {}
+    done = subprocess.run(["stat", "-c", "%i\t%w\t%s\t%n", *names], cwd=project, capture_output=True, text=True)
+    rows = (line.split("\t") for line in done.stdout.splitlines())  # what is gone is said on stderr
+    return {name: tuple(identity) for *identity, name in rows}
 
 
 def work_done(project: Path) -> int:
