@@ -9,7 +9,7 @@ import pytest
 from cryosnake.numerics.refine import cost, expectation
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.budget import budget, budget_of, particles_of, use_budget
-from cryosnake.numerics.refine.dispatch import slice_bytes
+from cryosnake.numerics.refine.dispatch import samples_at_once, slice_bytes
 from cryosnake.numerics.refine.expectation import Operands, coarse_slices, search_everywhere
 from cryosnake.numerics.refine.grids import PlaneGrid, shift_grid, sphere_grid
 from cryosnake.numerics.refine.references import class_references, map_reference
@@ -61,9 +61,10 @@ def test_operations_are_those_of_the_matrix_products(monkeypatch):
 
 def test_a_small_budget_makes_small_chunks_and_blocks():
     assert budget() == budget_of(1 << 40)
+    counts = np.full(4, 10_000)
     with use_budget(budget_of(32 << 20)):
         assert slice_bytes(np.zeros(0)) == 2 << 20
         assert particles_of(budget().block, 128, 256) < 10
-        assert [part.stop for part in blocks_of(np.full(4, 10_000))] == [1, 2, 3, 4]
-    assert len(blocks_of(np.full(4, 10_000))) == 1 and slice_bytes(np.zeros(0)) == 1 << 28
+        assert [part.stop for part in blocks_of(counts, samples_at_once(counts))] == [1, 2, 3, 4]
+    assert len(blocks_of(counts, samples_at_once(counts))) == 1 and slice_bytes(np.zeros(0)) == 1 << 28
     assert particles_of(0, 128, 256) == 1

@@ -14,6 +14,7 @@ import numpy as np
 from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band, full_band
 from cryosnake.numerics.refine.dense_block import dense_block
+from cryosnake.numerics.refine.dispatch import samples_at_once
 from cryosnake.numerics.refine.expectation import (
     CoarseSlices,
     Operands,
@@ -141,7 +142,7 @@ def _sparse(block: Block, places: np.ndarray, samples: Samples, reference: Refer
             sums: Array, turn: Turn) -> Iterator[Found]:
     """Compute the particles at `places` of a block by their significant samples, as many at once as memory allows."""
     counts = np.bincount(to_numpy(samples.particle), minlength=len(block.rows))[places]
-    for part in blocks_of(counts):
+    for part in blocks_of(counts, samples_at_once(block.operands.masked)):
         mine = places[part]
         own = samples if len(mine) == len(block.rows) else samples.of_particles(mine, len(block.rows))
         outcome = expectation(block.operands.part(mine), own, reference, band, plan.shifts, sums, turn)

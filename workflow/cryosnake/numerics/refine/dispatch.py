@@ -12,6 +12,9 @@ from cryosnake.numerics.refine.budget import budget
 
 _GPU_SLICE_BYTES = 1 << 31
 _GPU_SCORE_BYTES = 4 << 30
+# Fine scores, their twins and weights take so many bytes for each sample. On a CPU few at once stay in the cache and in
+# the budget; a GPU took twice to three times the time with as few, which is launches.
+_BYTES_OF_SAMPLE, _SAMPLES_ON_CPU, _SAMPLES_ON_GPU = 256, 1 << 18, 1 << 22
 # HEALPix order at which a search starts. Not below 2: with steps of 30 degrees too little resolution would be left. A
 # GPU takes order 3 whole: one matrix product, about 25 µs per particle in TF32 on an H200.
 _COARSEST_ON_CPU, _COARSEST_ON_GPU = 2, 3
@@ -65,8 +68,17 @@ def particles_at_once(like: Array, shifts: int, orientations: int, on_cpu: int) 
     """
     if not is_gpu(like):
         return on_cpu
+    return max(1, min(_GPU_SCORE_BYTES, _free_on_gpu() // 6) // (4 * shifts * orientations))
+
+
+def samples_at_once(like: Array) -> int:
+    """Return how many significant samples the fine pass takes; of a single particle it takes all."""
+    if not is_gpu(like):
+        return min(_SAMPLES_ON_CPU, budget().block // _BYTES_OF_SAMPLE)
+    return min(_SAMPLES_ON_GPU, _free_on_gpu() // (6 * _BYTES_OF_SAMPLE))
+
+
+def _free_on_gpu() -> int:
     import cupy
 
-    pool = cupy.get_default_memory_pool()
-    free = cupy.cuda.Device().mem_info[0] + pool.free_bytes()
-    return max(1, int(min(_GPU_SCORE_BYTES, free // 6)) // (4 * shifts * orientations))
+    return int(cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes())

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 
 from cryosnake.numerics.backend import Array, namespace, to_numpy
-from cryosnake.numerics.refine.budget import budget
-
-_SAMPLES_AT_ONCE, _BYTES = 1 << 18, 256  # at most; fine scores and their twins take so many bytes for each
 
 
 @dataclass(frozen=True)
@@ -119,12 +116,8 @@ def split(values: Array) -> tuple[Array, Array]:
     return xp.ascontiguousarray(values.real), xp.ascontiguousarray(values.imag)
 
 
-def blocks_of(counts: np.ndarray, limit: int | None = None) -> list[slice]:
-    """Return runs of particles whose numbers of samples (n,) add up to at most `limit` (one particle at least).
-
-    Without a limit the memory budget sets it.
-    """
-    limit = min(_SAMPLES_AT_ONCE, budget().block // _BYTES) if limit is None else limit
+def blocks_of(counts: np.ndarray, limit: int) -> list[slice]:
+    """Return runs of particles whose numbers of samples (n,) add up to at most `limit` (one particle at least)."""
     runs, begin, total = [], 0, 0
     for i, count in enumerate(counts):
         if total + count > limit and i > begin:
