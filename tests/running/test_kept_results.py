@@ -6,12 +6,14 @@ import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cryosnake.jobs.model import MAP, JobType, Output, Parameter, Slot
-from cryosnake.running.kept_results import KEPT
+from cryosnake.project.file_sizes import folder_size
+from cryosnake.project.kept_results import KEPT, drop_results_of
+from cryosnake.project.plan import PlannedJob
 from cryosnake.running.run import run_job
 
 OUT = Path("Class3D/job002")
@@ -76,6 +78,26 @@ def test_a_last_iteration_that_is_complete_is_not_computed_again(program, moment
     assert program.made == [1, 2]
     assert {name: (os.stat(OUT / name).st_ino, os.stat(OUT / name).st_mtime_ns) for name in RESULTS} == were
     assert not (OUT / KEPT).exists()
+
+
+def test_what_is_finished_is_not_computed_again_when_snakemake_did_not_see_the_end(program, monkeypatch) -> None:
+    monkeypatch.setenv("CRYOSNAKE_WORKFLOW", "1")
+    assert run() == 0
+    were = remove_results()
+    drop_results_of([planned()])
+    assert run() == 0
+    assert program.made == [1, 2]
+    assert {name: (os.stat(OUT / name).st_ino, os.stat(OUT / name).st_mtime_ns) for name in RESULTS} == were
+    assert folder_size(str(OUT / KEPT)) > 0
+    size = folder_size(str(OUT))
+    drop_results_of([planned()])
+    assert not (OUT / KEPT).exists()
+    assert folder_size(str(OUT)) == size
+
+
+def planned() -> PlannedJob:
+    """The job as Snakemake's end knows it."""
+    return cast(PlannedJob, SimpleNamespace(path=str(OUT), outputs=lambda: RESULTS, file=lambda name: f"{OUT}/{name}"))
 
 
 def test_an_iteration_that_is_no_result_is_not_kept(program) -> None:

@@ -21,6 +21,7 @@ from cryosnake.project.cleaned_files import forget_present, read_cleaned, record
 from cryosnake.project.delete import CLEANED_FOLDER
 from cryosnake.project.file_sizes import sizes_of
 from cryosnake.project.final_marks import is_final
+from cryosnake.project.kept_results import drop_results
 from cryosnake.project.relion_cleaning import relion_clean_set
 from cryosnake.project.trash import contents, in_trash, move_files, remove_empty_folders
 
@@ -116,6 +117,7 @@ def clean(cleaning: Cleaning) -> None:
         return set_status(pipeline, cleaning.name, Status.SCHEDULED) if clear else pipeline
 
     pipeline = update_pipeline(Path(), schedule)
+    drop_results(Path(job))
     move_files(cleaning.files, job, in_trash(job))
     _remove_emptied(job, list(cleaning.files))
     if clear:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from cryosnake.project.kept_results import KEPT
+
 
 def file_size(status: os.stat_result) -> int:
     """Return the bytes that a file's removal frees: its length, or what it occupies where it is sparse."""
@@ -40,7 +42,9 @@ def size_and_time(folder: str) -> tuple[int, float]:
 
 
 def _files(folder: str) -> Iterator[os.stat_result]:
-    for where, _, names in os.walk(folder):
+    for where, folders, names in os.walk(folder):
+        if KEPT in folders:  # second names of files: their removal frees nothing
+            folders.remove(KEPT)
         for name in names:
             try:
                 yield os.lstat(f"{where}/{name}")

@@ -81,10 +81,12 @@ def succeed(plan: Plan) -> None:
     """After a run in which every job succeeded: markers and backup copies are brought up to date."""
     from cryosnake.project.closing import close_success
     from cryosnake.project.kept_iterations import drop_waiting_of
+    from cryosnake.project.kept_results import drop_results_of
     from cryosnake.project.run_status import forget_abort_requests
 
     close_success(plan)
     drop_waiting_of(plan.own)
+    drop_results_of(plan.own)
     forget_abort_requests(plan.own)
 
 
@@ -92,12 +94,14 @@ def fail(plan: Plan) -> None:
     """After a run in which a job failed: nothing is left as running."""
     from cryosnake.project.cluster_failures import failed_jobs
     from cryosnake.project.kept_iterations import drop_waiting_of
+    from cryosnake.project.kept_results import drop_results_of
     from cryosnake.project.run_status import close_run, forget_abort_requests
 
     forget_abort_requests(plan.own)
     for path in close_run(plan.own, failed_jobs()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
     drop_waiting_of(plan.own)
+    drop_results_of(plan.own)
 
 
 def environment(workflow: Any) -> str:
@@ -164,15 +168,17 @@ def _claim(lane: str = "") -> None:
 
 
 def _settle_after_kills(plan: Plan) -> None:
-    """Put right what killed programs left: halves of tables, and marks of results as Snakemake last knew them."""
+    """Put right what killed programs left: halves of tables, second names, marks as Snakemake last knew its results."""
     from cryosnake.project.cleaned_files import remove_halves
     from cryosnake.project.complete_outputs import mark_unfinished, unmark_complete
+    from cryosnake.project.kept_results import drop_results_of
     from cryosnake.project.snakemake_lock import running_claim, this_process
 
     remove_halves(job.path for job in plan.own)
     if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
         unmark_complete(plan)
         mark_unfinished(plan)
+        drop_results_of(plan.own)
 
 
 def _or_stop(function: Callable[[Any], Any], argument: Any) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, file_of
 from cryosnake.project.kept_iterations import drop_superseded, drop_waiting, forget_waiting
+from cryosnake.project.kept_results import drop_results, keep_results
 from cryosnake.running.arguments import Arguments
-from cryosnake.running.kept_results import keep_results
 
 
 def iteration_keeper(job_type: JobType, arguments: Arguments, start: str, maker: str) -> Callable[[int], None]:
@@ -45,3 +45,4 @@ def last_iteration_made(out: str) -> None:
     """Remove what waits for the end of the run, where no Snakemake runs this job; else Snakemake's end does it."""
     if "CRYOSNAKE_WORKFLOW" not in os.environ:
         drop_waiting(out)
+        drop_results(Path(out))

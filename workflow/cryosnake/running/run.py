@@ -19,12 +19,12 @@ from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
 from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.ranks import Ranks
+from cryosnake.project.kept_results import bring_back, keep_results, made_by
 from cryosnake.project.waiting import record_counts
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
 from cryosnake.running.iterations import iteration_keeper, last_iteration_made
-from cryosnake.running.kept_results import bring_back, drop_results, keep_results, made_by
 from cryosnake.running.made_again import AGAIN, end_again, end_whole
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw, made_outputs
 from cryosnake.running.progress import JobProgress
@@ -82,7 +82,7 @@ def _work(job_type: JobType, arguments: Arguments, progress: JobProgress, ranks:
 
 def _work_whole(job_type: JobType, program: ModuleType, arguments: Arguments, progress: JobProgress,
                 ranks: Ranks) -> None:
-    out, maker = Path(arguments.out), made_by(arguments)
+    out, maker = Path(arguments.out), made_by(vars(arguments.options), arguments.inputs)
     start = getattr(arguments.options, "continue_from", None) or ""
     complete = bring_back(out, maker, arguments.inputs.values()) or progress.found_finished
     resume(job_type, arguments.options, arguments.inputs, out)
@@ -102,7 +102,6 @@ def _work_whole(job_type: JobType, program: ModuleType, arguments: Arguments, pr
     record_counts(str(out), map(str, arguments.inputs.values()))
     draw(job_type, arguments)
     end_whole(out, arguments.inputs, results)
-    drop_results(out)
     finish(out)
     last_iteration_made(arguments.out)
 

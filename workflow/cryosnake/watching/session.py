@@ -14,6 +14,7 @@ from types import FrameType
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.complete_outputs import unmark_complete
+from cryosnake.project.kept_results import drop_results_of
 from cryosnake.project.snakemake_lock import running_claim, told
 from cryosnake.watching import owner
 from cryosnake.watching.calls import left_behind, pass_on
@@ -109,6 +110,7 @@ def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
             return found.trouble or NOTHING
         if not any(session.calls()):
             unmark_complete(found.plan)  # of programs that outlived their Snakemake: none may be called any more
+            drop_results_of(found.plan.own)
         reason = begin_rounds(session, found.plan, final=final) if begin else NOTHING
     except (CryosnakeError, OSError) as error:
         session.trouble = f"{error}; the session goes on when this is mended"

@@ -1,8 +1,7 @@
-"""Second names for the results of a job that has not come to its end yet.
+"""Second names for the results of a job until the run of Snakemake that makes it has ended.
 
-After a kill Snakemake removes the results of what it had begun before it begins it again. A last iteration that is
-complete, or all that a program made before its pictures were drawn, would then be computed anew. Hard links below the
-job directory bring the files back as they were.
+After a kill Snakemake removes the results of what it had begun, though the program may have made them all: a last
+iteration would be computed anew. Hard links below the job directory bring the files back as they were.
 """
 
 from __future__ import annotations
@@ -10,20 +9,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from cryosnake.running.arguments import Arguments
+from cryosnake.pipeline.markers import exit_of
+from cryosnake.pipeline.model import Status
+from cryosnake.project.plan import PlannedJob
 
 KEPT = ".cryosnake_results"
 _MADE_BY, _COMPLETE = "made_by.json", "complete"
 
 
-def made_by(arguments: Arguments) -> str:
+def made_by(options: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:
     """Return the options and inputs of a job as text: with others, its results are others."""
-    inputs = {name: str(path) for name, path in arguments.inputs.items()}
-    return json.dumps([vars(arguments.options), inputs], sort_keys=True, default=str)
+    return json.dumps([dict(options), {name: str(path) for name, path in inputs.items()}], sort_keys=True, default=str)
 
 
 def keep_results(out: Path, files: Iterable[Path], maker: str, complete: bool = False) -> None:
@@ -63,8 +64,16 @@ def bring_back(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
 
 
 def drop_results(out: Path) -> None:
-    """Forget the second names: the job has come to its end."""
+    """Forget the second names of a job's results."""
     shutil.rmtree(out / KEPT, ignore_errors=True)
+
+
+def drop_results_of(jobs: Iterable[PlannedJob]) -> None:
+    """Do so for the jobs that are finished and have all their results."""
+    for job in jobs:
+        if (Path(job.path, KEPT).exists() and exit_of(Path(job.path)) == Status.SUCCEEDED
+                and all(Path(job.file(output)).exists() for output in job.outputs())):
+            drop_results(Path(job.path))
 
 
 def _optimiser_last(path: Path) -> bool:
