@@ -121,7 +121,7 @@ def _one_class(particles: Particles, rows: np.ndarray, model: Classification, se
     band, state = search.band, model.state
     images, whole = _centred(particles, rows, model)
     weights, ctf2 = _weights(particles, rows, band, model, settings)
-    real = fourier_pixels(images * search.mask, band) * weights * band.phases_each(state.offset[rows] - whole)
+    real = _aligned(images, weights, search, state.offset[rows] - whole)
     noise = fourier_pixels(random_phases(images, rng) * search.mask, band) * weights
     slices = references.coarse(np.arange(search.grid.size), band)
     angle, shift = best_in_plane(noise, ctf2, slices, band, search.shifts.coarse)
@@ -169,9 +169,13 @@ def _fit_others(particles: Particles, rows: np.ndarray, model: Classification, s
         mine = rows[begin : begin + _BLOCK]
         images, whole = _centred(particles, mine, model)
         weights, ctf2 = _weights(particles, mine, search.band, model, settings)
-        data = fourier_pixels(images * search.mask, search.band) * weights
-        data *= search.band.phases_each(model.state.offset[mine] - whole)
+        data = _aligned(images, weights, search, model.state.offset[mine] - whole)
         evidence[:, mine] = _fits(_Images(data, ctf2, _angles(mine, model)), averages, search)
+
+
+def _aligned(images: np.ndarray, weights: np.ndarray, search: _Search, offsets: np.ndarray) -> np.ndarray:
+    """Return masked images (n, pixels), weighted and moved by what is left of their offsets (n, 2)."""
+    return fourier_pixels(images * search.mask, search.band) * weights * search.band.phases_each(offsets)
 
 
 def _centred(particles: Particles, rows: np.ndarray, model: Classification) -> tuple[np.ndarray, np.ndarray]:

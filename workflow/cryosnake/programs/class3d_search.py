@@ -22,6 +22,7 @@ from cryosnake.programs.refine_estep import (
     all_threads,
     empty_gathered,
     expect,
+    gather_fit,
     map_sums,
 )
 from cryosnake.programs.refine_state import Assignments, Statistics
@@ -88,7 +89,6 @@ def _at_poses(particles: Particles, rows: np.ndarray, state: Assignments, statis
     """Weigh the classes of every particle at its own pose and offset, which stay."""
     band = full_band(particles.box).cut(plan.size)
     total = empty_gathered(particles, rows, statistics, sums)
-    shells, signal = int(band.shell[-1]) + 1, plan.signal[: int(band.shell[-1]) + 1]
     particles.follow(rows)
     for where, images in image_blocks(particles, rows, particles.block or BLOCK):
         mine = rows[where]
@@ -98,12 +98,8 @@ def _at_poses(particles: Particles, rows: np.ndarray, state: Assignments, statis
             prior = log_shares((seeds[mine, None] == np.arange(len(transforms))).astype(np.float64))
         found = classify_at_poses(block.operands, transforms, state.pose[mine],
                                   state.offset[mine] - block.operands.offsets, band, prior, sums)
-        residual = block.power.copy()
-        residual[:, :shells] += block.noise[:, :shells] * (found.power - 2.0 * found.cross)
-        residual = np.maximum(residual, 0.0)
-        np.add.at(total.noise, particles.optics[mine], residual)
-        total.residual[where] = residual.sum(1)
-        total.cross[where], total.power[where] = found.cross[:, signal].sum(1), found.power[:, signal].sum(1)
+        gather_fit(total, particles.optics[mine], where, (block.power, block.noise), found.cross, found.power,
+                   plan.signal)
         total.offset_power += (state.offset[mine] ** 2).sum()
         total.direction += found.weights.sum(0)
         state.klass[mine], state.top_weight[mine] = found.weights.argmax(1), found.weights.max(1)

@@ -128,15 +128,8 @@ def empty_gathered(particles: Particles, rows: np.ndarray, statistics: Statistic
 def _record(particles: Particles, block: Block, part: np.ndarray, where: np.ndarray, outcome: Outcome,
             grid: SphereGrid | PlaneGrid, state: Assignments, plan: Pass, gathered: Gathered) -> None:
     rows = block.rows[part]
-    shells = outcome.cross.shape[1]
-    residual = block.power[part].copy()
-    residual[:, :shells] += block.noise[part][:, :shells] * (outcome.power - 2.0 * outcome.cross)
-    residual = np.maximum(residual, 0.0)
-    np.add.at(gathered.noise, particles.optics[rows], residual)
-    gathered.residual[where] = residual.sum(1)
-    signal = plan.signal[:shells]
-    gathered.cross[where] = outcome.cross[:, signal].sum(1)
-    gathered.power[where] = outcome.power[:, signal].sum(1)
+    gather_fit(gathered, particles.optics[rows], where, (block.power[part], block.noise[part]), outcome.cross,
+               outcome.power, plan.signal)
     gathered.offset_power += outcome.offset_power.sum()
     mass = outcome.direction_mass
     if plan.sigma > 0:  # angles have a Gaussian prior then; only the classes' shares are learnt
@@ -149,6 +142,32 @@ def _record(particles: Particles, block: Block, part: np.ndarray, where: np.ndar
     state.top_weight[rows] = outcome.top_weight
     state.significant[rows] = outcome.significant
     state.log_likelihood[rows] = outcome.log_likelihood - 0.5 * (block.power[part] / block.noise[part]).sum(1)
+
+
+def gather_fit(gathered: Gathered, optics: np.ndarray, where: np.ndarray | slice, images: tuple[np.ndarray, np.ndarray],
+               cross: np.ndarray, power: np.ndarray, signal: np.ndarray) -> None:
+    """Add what is left of particles' power beside their projections, and how strong these are.
+
+    Parameters
+    ----------
+    optics : (n,) int64
+    where
+        The places of the particles among those gathered over.
+    images : (n, all shells) each
+        Power of the images, and of the noise.
+    cross, power : (n, shells)
+        Of images with projections, and of projections, over the noise; in the band.
+    signal : (all shells,) bool
+        Shells that intensities are estimated from.
+    """
+    shells = cross.shape[1]
+    residual = images[0].copy()
+    residual[:, :shells] += images[1][:, :shells] * (power - 2.0 * cross)
+    residual = np.maximum(residual, 0.0)
+    np.add.at(gathered.noise, optics, residual)
+    gathered.residual[where] = residual.sum(1)
+    gathered.cross[where] = cross[:, signal[:shells]].sum(1)
+    gathered.power[where] = power[:, signal[:shells]].sum(1)
 
 
 def _poses(grid: SphereGrid | PlaneGrid, outcome: Outcome) -> np.ndarray:
