@@ -308,8 +308,8 @@ def jobs(given: argparse.Namespace) -> None:
                 {"particles": "particles.star", "reference": "reference.mrc"}, device)
             maps[device] = read_mrc(f"{device}/run_class001.mrc")[0]
             curve = fsc(maps[device], truth)
-            print(f"   Refine3D {device}: {seconds:.1f} s; FSC with the truth falls below 0.5 at shell "
-                  f"{int(np.argmax(curve < 0.5))}, mean {curve.mean():.4f}")
+            print(f"   Refine3D {device}: {seconds:.1f} s; FSC with the truth at least 0.5 in "
+                  f"{int(np.argmin(np.append(curve >= 0.5, False)))} of {len(curve)} shells, mean {curve.mean():.4f}")
             print("      " + "\n      ".join(lines[-3:]))
         between = fsc(maps["cpu"], maps["gpu"])
         print(f"   Refine3D, cpu with gpu: FSC mean {between.mean():.4f}, least {between.min():.4f}; correlation "
