@@ -16,7 +16,14 @@ from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.maximisation import low_pass
 from cryosnake.numerics.refine.references import map_reference
 from cryosnake.numerics.refine.schedule import Progress as Schedule
-from cryosnake.numerics.refine.schedule import Sampling, after_iteration, at_floor, coarse_size, next_sampling
+from cryosnake.numerics.refine.schedule import (
+    Sampling,
+    after_iteration,
+    at_floor,
+    coarse_size,
+    invisible_step,
+    next_sampling,
+)
 from cryosnake.parallel.ranks import lead
 from cryosnake.programs.iteration_pictures import Pictures, views
 from cryosnake.programs.particle_images import iteration_written, open_particles, root_of
@@ -62,7 +69,7 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
     if options.continue_from:
         model = lead(ranks, lambda: read_refinement(options.continue_from, particles))
         print(f"Continuing after iteration {model.iteration} of {options.continue_from}")
-        model = _schedule(model, settings)
+        model = _schedule(particles, model, settings)
     else:
         model = lead(ranks, lambda: _start(particles, settings, options, inputs["reference"]))
     pictures = Pictures(options.pictures)
@@ -73,7 +80,7 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
             write_iteration(particles, model, settings, root, options)
             iteration_written(options, model.iteration)
             _draw(pictures, particles, model, settings, root, last=False)
-        before, model = model.sampling.order, _schedule(model, settings)
+        before, model = model.sampling.order, _schedule(particles, model, settings)
         if model.sampling.order != before:
             _say_plan(particles, model, settings)
     if not model.progress.converged:
@@ -115,7 +122,8 @@ def _one(particles: Particles, model: Refinement, settings: Settings, progress: 
     report(0)
     model = iterate(particles, model, settings, report, last)
     model.progress = after_iteration(model.progress, resolution_shell(model.ssnr), model.change[0],
-                                     model.change[1] * particles.pixel_size, at_floor(model.sampling, *model.change))
+                                     model.change[1] * particles.pixel_size,
+                                     at_floor(model.sampling, *model.change, model.accuracy))
     print(_line(particles, model), f"{time.monotonic() - begin:.1f} s", flush=True)
     if not last:
         model.size = next_size(model.fsc, model.ssnr, model.size, particles.box)
@@ -135,11 +143,12 @@ def _line(particles: Particles, model: Refinement) -> str:
             f"{model.accuracy[1] * pixel:.2f} Å,")
 
 
-def _schedule(model: Refinement, settings: Settings) -> Refinement:
+def _schedule(particles: Particles, model: Refinement, settings: Settings) -> Refinement:
     """Decide on the sampling of the next iteration; a new grid forgets its prior."""
+    invisible = invisible_step(resolution(model, particles, 0.143), settings.diameter)
     sampling, schedule = next_sampling(model.sampling, model.progress, accuracy_rotation=model.accuracy[0],
                                        accuracy_offset=model.accuracy[1], offset_change=model.change[1],
-                                       local_order=settings.local_order)
+                                       local_order=settings.local_order, invisible=invisible)
     if sampling.order != model.sampling.order:
         count = directions_of(settings, sampling)
         for statistics in model.statistics:

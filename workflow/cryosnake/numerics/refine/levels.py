@@ -20,7 +20,8 @@ from cryosnake.numerics.refine.pose_distance import in_plane_angle
 
 def parent_grid(grid: SphereGrid) -> SphereGrid:
     """Return the grid at twice the step, as much turned; its in-plane angles lie between two of the grid's."""
-    pixels = np.unique(grid.pixels >> 2)
+    above = grid.pixels >> 2  # sorted, as the pixels are
+    pixels = above[np.append(True, above[1:] != above[:-1])]
     return replace(grid, order=grid.order - 1, pixels=pixels, perturbation=grid.perturbation / 2.0,
                    psi_offset=grid.psi_offset / 2.0 + 0.25)
 
@@ -39,7 +40,8 @@ def children_of(grid: SphereGrid, parents: Array) -> Array:
     −1 where a direction is not in the grid's asymmetric unit. Each orientation of the grid has one parent.
     """
     xp, above = namespace(parents), parent_grid(grid)
-    pixels, directions = xp.asarray(grid.pixels), xp.asarray(above.pixels)
+    used, direction = xp.unique(parents // above.psi_count % len(above.pixels), return_inverse=True)
+    pixels, directions = xp.asarray(grid.pixels), xp.asarray(above.pixels)[used]
     inside = healpix.children(directions)  # (directions, 4)
     rot, tilt = (angle.reshape(inside.shape) for angle in healpix.pixel_angles(grid.order, inside.ravel()))
     above_rot, above_tilt = healpix.pixel_angles(above.order, directions)
@@ -47,8 +49,7 @@ def children_of(grid: SphereGrid, parents: Array) -> Array:
     level = in_plane_angle(frame[:, None], euler_to_matrix(rot, tilt, xp.zeros_like(rot))) / grid.step
     place = xp.minimum(xp.searchsorted(pixels, inside), len(pixels) - 1)
     place = xp.where(pixels[place] == inside, place, -1)
-    direction, psi = parents // above.psi_count % len(directions), parents % above.psi_count
-    first = xp.ceil(2 * psi[:, None] + level[direction] - 0.5).astype(xp.int64)  # (n, 4)
+    first = xp.ceil(2 * (parents % above.psi_count)[:, None] + level[direction] - 0.5).astype(xp.int64)  # (n, 4)
     index = (first[:, :, None] + xp.arange(2)) % grid.psi_count
     whole = above.class_of(parents)[:, None] * len(pixels) + place[direction]
     numbers = whole[:, :, None] * grid.psi_count + index
