@@ -4,7 +4,15 @@ from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import band_limited_transform
 from cryosnake.numerics.refine.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.schedule import Progress, Sampling, after_iteration, coarse_size, next_sampling
+from cryosnake.numerics.refine.schedule import (
+    Progress,
+    Sampling,
+    after_iteration,
+    at_floor,
+    coarse_size,
+    invisible_step,
+    next_sampling,
+)
 
 STALLED = Progress(best_shell=20, without_gain=1, without_change=1, smallest_rotation=2.0, smallest_offset=1.0)
 FINE = {"accuracy_offset": 0.5, "offset_change": 0.3, "local_order": 4}
@@ -36,6 +44,30 @@ def test_finer_when_stalled_and_local_from_its_order_on():
 def test_fine_enough_at_three_quarters_of_the_accuracy_then_converged():
     sampling, progress = next_sampling(Sampling(4, 5.0, 2.0), STALLED, accuracy_rotation=2.6, **FINE)
     assert sampling.order == 4 and progress.fine_enough and progress.converged
+
+
+def test_no_finer_than_can_be_seen():
+    """The signal of a ball's points at the resolution, moved as the rounding of orientations about two axes does."""
+    step, radius = invisible_step(6.0, 180.0), 90.0
+    rng = np.random.default_rng(2)
+    points = rng.uniform(-radius, radius, (200_000, 3))
+    points = points[(points**2).sum(1) < radius**2]
+    turns = np.radians(rng.uniform(-step / 2, step / 2, (len(points), 2)))
+    moved = points[:, 0] * turns[:, 0] + points[:, 1] * turns[:, 1]  # along z, by turns about y and x
+    assert 0.95 < np.cos(2 * np.pi * moved / 6.0).mean() < 0.99
+    sampling = Sampling(5, 5.0, 2.0, 1.9)  # 0.94 degrees
+    for invisible, order in ((0.93, 6), (0.95, 5)):
+        finer, progress = next_sampling(sampling, STALLED, accuracy_rotation=0.5, invisible=invisible, **FINE)
+        assert (finer.order, progress.fine_enough) == (order, order == 5)
+
+
+def test_changes_that_images_cannot_tell_are_none():
+    local = Sampling(5, 5.0, 1.0, 1.9)  # 0.94 degrees, 0.5 pixels
+    assert at_floor(local, 0.7, 0.29, (0.5, 0.1)), "what two grids differ by"
+    assert not at_floor(local, 0.7, 0.4, (0.5, 0.1))
+    assert at_floor(local, 0.7, 0.4, (0.5, 0.6))
+    assert not at_floor(local, 0.7, 0.4, (0.4, 0.6)), "the sampling is not yet as fine as the accuracy"
+    assert not at_floor(Sampling(5, 5.0, 1.0), 0.7, 0.4, (0.5, 0.6)), "nor does it hold for global searches"
 
 
 def test_coarse_size_as_relion_has_it():

