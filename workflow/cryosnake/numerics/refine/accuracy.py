@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -38,12 +40,11 @@ def estimate_accuracy(transform: Array, poses: np.ndarray, ctf: Array, band: Ban
     """
     true = _complex(transform, poses, band)
     axes = rng.normal(size=(len(poses), 3))
-    angle_errors = np.stack([_distance(true, _complex(transform, _turned(poses, axes, angle), band), ctf)
-                             for angle in _ANGLES], 1)
-    heading = rng.uniform(0, 2 * np.pi, len(poses))
-    unit = np.stack([np.cos(heading), np.sin(heading)], -1)
-    shift_errors = np.stack([_distance(true, true * band.phases(unit * length, true), ctf) for length in _SHIFTS], 1)
-    return _crossing(angle_errors, _ANGLES), _crossing(shift_errors, _SHIFTS)
+
+    def turned(angles: np.ndarray) -> np.ndarray:
+        return _distance(true, _complex(transform, _turned(poses, axes, angles), band), ctf)
+
+    return _crossing(turned, _ANGLES, len(poses)), _crossing(_shifted(true, ctf, band, rng), _SHIFTS, len(poses))
 
 
 def estimate_plane_accuracy(references: ClassReferences, number: int, psi: np.ndarray, ctf: np.ndarray, band: Band,
@@ -51,11 +52,18 @@ def estimate_plane_accuracy(references: ClassReferences, number: int, psi: np.nd
     """Return what `estimate_accuracy` does for members at psi (n,) degrees of the class average `number`."""
     classes = np.full(len(psi), number)
     true = references.at(classes, psi, band)
-    angle_errors = np.stack([_distance(true, references.at(classes, psi + angle, band), ctf) for angle in _ANGLES], 1)
-    heading = rng.uniform(0, 2 * np.pi, len(psi))
+
+    def turned(angles: np.ndarray) -> np.ndarray:
+        return _distance(true, references.at(classes, psi + angles, band), ctf)
+
+    return _crossing(turned, _ANGLES, len(psi)), _crossing(_shifted(true, ctf, band, rng), _SHIFTS, len(psi))
+
+
+def _shifted(true: Array, ctf: Array, band: Band, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives the errors (n,) of shifts by lengths (n,), pixels, each in a direction of its own."""
+    heading = rng.uniform(0, 2 * np.pi, len(true))
     unit = np.stack([np.cos(heading), np.sin(heading)], -1)
-    shift_errors = np.stack([_distance(true, true * band.phases(unit * length), ctf) for length in _SHIFTS], 1)
-    return _crossing(angle_errors, _ANGLES), _crossing(shift_errors, _SHIFTS)
+    return lambda lengths: _distance(true, true * band.phases(unit * lengths[:, None], true), ctf)
 
 
 def _complex(transform: Array, poses: np.ndarray, band: Band) -> Array:
@@ -63,21 +71,27 @@ def _complex(transform: Array, poses: np.ndarray, band: Band) -> Array:
     return real + 1j * imaginary
 
 
-def _turned(poses: np.ndarray, axes: np.ndarray, angle: float) -> np.ndarray:
+def _turned(poses: np.ndarray, axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
     unit = axes / np.linalg.norm(axes, axis=1, keepdims=True)
-    return Rotation.from_rotvec(angle * unit, degrees=True).as_matrix() @ poses
+    return Rotation.from_rotvec(angles[:, None] * unit, degrees=True).as_matrix() @ poses
 
 
 def _distance(first: Array, second: Array, ctf: Array) -> np.ndarray:
     return to_numpy((namespace(first).abs(ctf * (first - second)) ** 2).sum(1))
 
 
-def _crossing(errors: np.ndarray, sizes: np.ndarray) -> float:
-    """Mean, over the rows, of where the (rising) errors first pass the likelihood ratio; the ends where they do not."""
-    above = errors > _LIKELIHOOD_RATIO
-    first = np.where(above.any(1), above.argmax(1), len(sizes) - 1)
+def _crossing(errors_at: Callable[[np.ndarray], np.ndarray], sizes: np.ndarray, count: int) -> float:
+    """Return the mean of where the errors of so many particles first pass the likelihood ratio; the ends where not.
+
+    `errors_at` gives the errors (n,) of disturbances (n,), which rise: the place among the sizes is found by halving.
+    """
+    low, high = np.zeros(count, np.int64), np.full(count, len(sizes))
+    while (low < high).any():
+        middle = np.minimum((low + high) // 2, len(sizes) - 1)
+        above = errors_at(sizes[middle]) > _LIKELIHOOD_RATIO
+        high, low = np.where(above, np.minimum(high, middle), high), np.where(above, low, np.maximum(low, middle + 1))
+    first = np.minimum(high, len(sizes) - 1)
     before = np.maximum(first - 1, 0)
-    rows = np.arange(len(errors))
-    low, high = (np.log(np.maximum(errors[rows, k], 1e-12)) for k in (before, first))
-    part = np.clip((np.log(_LIKELIHOOD_RATIO) - low) / np.maximum(high - low, 1e-6), 0.0, 1.0)
+    below, beyond = (np.log(np.maximum(errors_at(sizes[k]), 1e-12)) for k in (before, first))
+    part = np.clip((np.log(_LIKELIHOOD_RATIO) - below) / np.maximum(beyond - below, 1e-6), 0.0, 1.0)
     return float(np.exp(np.log(sizes[before]) * (1 - part) + np.log(sizes[first]) * part).mean())

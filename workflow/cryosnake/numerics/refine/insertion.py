@@ -85,8 +85,24 @@ def complete_plane(sums: Array) -> None:
     plane += mates
 
 
+@nb.njit(fastmath=True, cache=True)
+def _add_exact(sums, r, x, y, z, centre, result):  # type: ignore[no-untyped-def]
+    u = r[0, 0] * x + r[0, 1] * y + r[0, 2] * z
+    v = r[1, 0] * x + r[1, 1] * y + r[1, 2] * z
+    w = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z
+    sign = np.float32(1.0)
+    if u < 0:
+        u, v, w, sign = -u, -v, -w, np.float32(-1.0)
+    cell = sums[w + centre, v + centre, u]
+    result[0] += cell[0]
+    result[1] += cell[1] * sign
+    result[2] += cell[2]
+
+
 @nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
 def _symmetrise(sums, operators, limit, result):  # type: ignore[no-untyped-def]
+    whole = np.rint(operators).astype(np.int64)
+    exact = np.array([np.abs(operators[g] - whole[g]).max() < 1e-9 for g in range(len(operators))])
     n, half = sums.shape[0], sums.shape[2]
     centre = n // 2
     for i in nb.prange(n):
@@ -97,6 +113,9 @@ def _symmetrise(sums, operators, limit, result):  # type: ignore[no-untyped-def]
                 if x * x + y * y + z * z > limit * limit:
                     continue
                 for g in range(operators.shape[0]):
+                    if exact[g]:  # onto another voxel: turns by 90 and 180 degrees about the axes
+                        _add_exact(sums, whole[g], x, y, z, centre, result[i, k, x])
+                        continue
                     r = operators[g]
                     u = r[0, 0] * x + r[0, 1] * y + r[0, 2] * z
                     v = r[1, 0] * x + r[1, 1] * y + r[1, 2] * z

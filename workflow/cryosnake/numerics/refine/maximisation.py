@@ -26,9 +26,16 @@ def finish_sums(sums: Array, operators: np.ndarray) -> np.ndarray:
 
 def join_low_resolution(first: np.ndarray, second: np.ndarray, shell: int) -> tuple[np.ndarray, np.ndarray]:
     """Return both halves' sums with the average of the two up to a shell, so that they cannot drift apart."""
-    inside = (radii(first.shape[:-1]) <= shell)[..., None]
-    mean = 0.5 * (first + second)
-    return np.where(inside, mean, first), np.where(inside, mean, second)
+    centre = first.shape[0] // 2
+    reach = min(2 * shell + 2, centre)  # voxels, of which a shell is two
+    around = slice(centre - reach, centre + reach + 1)
+    near = (around, around, slice(reach + 1))
+    inside = (radii(first[near].shape[:-1]) <= shell)[..., None]
+    mean = 0.5 * (first[near] + second[near])
+    joined = first.copy(), second.copy()
+    for half in joined:
+        half[near] = np.where(inside, mean, half[near])
+    return joined
 
 
 def gold_standard(first: np.ndarray, second: np.ndarray, radius: int, joined: int, count: int) -> np.ndarray:
