@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 
 from cryosnake.numerics.banded_fft import from_low_frequencies
@@ -28,8 +29,46 @@ def shell_means(values: np.ndarray, shells: np.ndarray, count: int) -> np.ndarra
 
 def mean_weight(sums: np.ndarray, radius: int, padding: int = 2) -> np.ndarray:
     """Return the mean weight of shells 0 … radius: the inverse noise power of the map's Fourier voxels."""
-    shells = np.rint(radii(sums.shape[:-1], padding)).astype(np.int64)
-    return shell_means(sums[..., 2], shells, radius + 1)
+    return _mean_weight(_as_volume(sums), np.float32(padding), radius + 1)
+
+
+def _as_volume(sums: np.ndarray) -> np.ndarray:
+    return sums if sums.ndim == 4 else sums[None]
+
+
+@nb.njit(nogil=True, cache=True)
+def _radius(z, y, x, centre, middle, padding):  # type: ignore[no-untyped-def]
+    """Return |k| in unpadded pixels, as `radii` does, of a voxel of a volume of planes about `middle`."""
+    a, b, c = np.float32(x / padding), np.float32((y - centre) / padding), np.float32((z - middle) / padding)
+    return np.sqrt(c * c + (b * b + a * a))
+
+
+@nb.njit(nogil=True, cache=True)
+def _mean_weight(sums, padding, count):  # type: ignore[no-untyped-def]
+    total, number = np.zeros(count), np.zeros(count, np.int64)
+    for z in range(sums.shape[0]):
+        for y in range(sums.shape[1]):
+            for x in range(sums.shape[2]):
+                shell = int(np.rint(_radius(z, y, x, sums.shape[1] // 2, sums.shape[0] // 2, padding)))
+                if shell < count:
+                    total[shell] += sums[z, y, x, 2]
+                    number[shell] += 1
+    return total / np.maximum(number, 1)
+
+
+@nb.njit(parallel=True, nogil=True, cache=True)
+def _divided(sums, padding, radius, prior, least, result):  # type: ignore[no-untyped-def]
+    for z in nb.prange(sums.shape[0]):
+        for y in range(sums.shape[1]):
+            for x in range(sums.shape[2]):
+                radial = _radius(z, y, x, sums.shape[1] // 2, sums.shape[0] // 2, padding)
+                if radial > radius:
+                    continue
+                shell = int(np.rint(radial))
+                weight = max(sums[z, y, x, 2] + prior[shell], least[shell])
+                if weight > 0:
+                    scale = np.float32(1.0) / weight
+                    result[z, y, x] = sums[z, y, x, 0] * scale + np.complex64(1j) * (sums[z, y, x, 1] * scale)
 
 
 def divide(sums: np.ndarray, radius: int, ssnr: np.ndarray | None, padding: int = 2,
@@ -50,17 +89,15 @@ def divide(sums: np.ndarray, radius: int, ssnr: np.ndarray | None, padding: int 
     Wiener filter of Scheres 2012, J. Mol. Biol. 415, eq. 8: the prior's inverse variance 1/τ² is written as
     weight/SSNR, for SSNR = τ² · mean weight. Weights below a thousandth of their shell's mean count as that.
     """
-    radial = radii(sums.shape[:-1], padding)
-    shells = np.minimum(np.rint(radial).astype(np.int64), radius + 1)
-    mean = np.append(shell_means(sums[..., 2], shells, radius + 1), 0.0)
-    prior = np.zeros(radius + 2)
+    volume = _as_volume(sums)
+    mean = _mean_weight(volume, np.float32(padding), radius + 1)
+    prior = np.zeros(radius + 1)
     if ssnr is not None:
-        prior[: radius + 1] = mean[: radius + 1] / np.maximum(ssnr[: radius + 1], 1e-3)
+        prior = mean / np.maximum(ssnr[: radius + 1], 1e-3)
         prior[:unregularised] = 0.0
-    weight = np.maximum(sums[..., 2] + prior[shells].astype(np.float32), (1e-3 * mean)[shells].astype(np.float32))
-    inside = (radial <= radius) & (weight > 0)
-    scale = np.divide(1.0, weight, out=np.zeros_like(weight), where=inside)
-    return (sums[..., 0] + 1j * sums[..., 1]) * scale
+    result = np.zeros(volume.shape[:-1], np.complex64)
+    _divided(volume, np.float32(padding), radius, prior.astype(np.float32), (1e-3 * mean).astype(np.float32), result)
+    return result.reshape(sums.shape[:-1])
 
 
 def to_real_space(coefficients: np.ndarray, box: int, padding: int = 2) -> np.ndarray:
