@@ -59,6 +59,8 @@ def test_no_finer_than_can_be_seen():
     for invisible, order in ((0.93, 6), (0.95, 5)):
         finer, progress = next_sampling(sampling, STALLED, accuracy_rotation=0.5, invisible=invisible, **FINE)
         assert (finer.order, progress.fine_enough) == (order, order == 5)
+    finer, progress = next_sampling(Sampling(3, 5.0, 2.0), STALLED, accuracy_rotation=0.5, invisible=4.0, **FINE)
+    assert finer.sigma > 0 and not progress.fine_enough, "global searches go on to local ones"
 
 
 def test_changes_that_images_cannot_tell_are_none():

@@ -101,11 +101,12 @@ def next_sampling(sampling: Sampling, progress: Progress, *, accuracy_rotation: 
     local_order : int
         HEALPix order from which on searches are local.
     invisible : float
-        Degrees: a step that is finer than this need not become finer (see `invisible_step`).
+        Degrees: a step of local searches that is finer than this need not become finer (see `invisible_step`); those
+        gain by their prior, so that global searches go on to them.
     """
     if progress.fine_enough or not progress.stalled:
         return sampling, progress
-    if sampling.fine_step < max(0.75 * accuracy_rotation, invisible):
+    if sampling.fine_step < max(0.75 * accuracy_rotation, invisible if sampling.sigma > 0 else 0.0):
         return sampling, replace(progress, fine_enough=True)
     step = min(sampling.offset_step, 2.0 * min(1.5, 0.75 * accuracy_offset))
     reach = max(1.5 * step, min(1.3 * sampling.offset_range, 5.0 * offset_change))
