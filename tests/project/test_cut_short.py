@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from made_project import MAP, PARTICLES, add_job, facts, tree
@@ -14,6 +16,7 @@ from cryosnake.pipeline import lock
 from cryosnake.pipeline.lock import LOCK_DIRECTORY, LOCK_FILE
 from cryosnake.project import session, trash
 from cryosnake.project.delete import current_pipeline
+from cryosnake.project.plan import Plan, PlannedJob
 from cryosnake.project.undelete import deletions
 
 
@@ -94,3 +97,13 @@ def test_what_is_left_of_a_lock_that_was_being_freed_goes(project) -> None:
     assert main(["clean", "classes", "--clear"]) == 0
     assert not list(Path().glob(f"{LOCK_DIRECTORY}*"))
     assert not half.exists()
+
+
+def test_the_next_snakemake_removes_half_a_table_of_cleaned_files(project) -> None:
+    job = Path("Class2D/job003")
+    half, table = job / "..cryosnake_cleaned.tsv.0f0f.tmp", job / ".cryosnake_cleaned.tsv"
+    half.write_text("half a table")
+    table.write_text("run_it024_data.star\t10\t1\n")
+    job_of_plan = cast(PlannedJob, SimpleNamespace(path=str(job), elsewhere=False))
+    session._settle_after_kills(Plan({"classes": job_of_plan}))
+    assert not half.exists() and table.exists()
