@@ -37,7 +37,7 @@ from cryosnake.numerics.refine import dispatch, expectation, search
 from cryosnake.numerics.refine.bands import full_band
 from cryosnake.numerics.refine.grids import shift_grid, sphere_grid
 from cryosnake.numerics.refine.images import ctf_at, soft_disc
-from cryosnake.numerics.refine.maximisation import finish_sums
+from cryosnake.numerics.refine.maximisation import finish_sums, last_shell_above
 from cryosnake.numerics.refine.references import empty_map_sums, map_reference
 from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.numerics.simulation.density import density_from_atoms
@@ -308,8 +308,8 @@ def jobs(given: argparse.Namespace) -> None:
                 {"particles": "particles.star", "reference": "reference.mrc"}, device)
             maps[device] = read_mrc(f"{device}/run_class001.mrc")[0]
             curve = fsc(maps[device], truth)
-            print(f"   Refine3D {device}: {seconds:.1f} s; FSC with the truth at least 0.5 in "
-                  f"{int(np.argmin(np.append(curve >= 0.5, False)))} of {len(curve)} shells, mean {curve.mean():.4f}")
+            print(f"   Refine3D {device}: {seconds:.1f} s; FSC with the truth at least 0.5 to shell "
+                  f"{last_shell_above(curve, 0.5)} of {len(curve) - 1}, mean {curve.mean():.4f}")
             print("      " + "\n      ".join(lines[-3:]))
         between = fsc(maps["cpu"], maps["gpu"])
         print(f"   Refine3D, cpu with gpu: FSC mean {between.mean():.4f}, least {between.min():.4f}; correlation "

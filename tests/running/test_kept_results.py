@@ -11,8 +11,9 @@ from typing import Any, cast
 import pytest
 
 from cryosnake.jobs.model import MAP, JobType, Output, Parameter, Slot
+from cryosnake.project.disk import KEPT_RESULTS
 from cryosnake.project.file_sizes import folder_size
-from cryosnake.project.kept_results import KEPT, drop_results_of
+from cryosnake.project.kept_results import drop_results_of
 from cryosnake.project.plan import PlannedJob
 from cryosnake.running.run import run_job
 
@@ -77,7 +78,7 @@ def test_a_last_iteration_that_is_complete_is_not_computed_again(program, moment
     assert run() == 0
     assert program.made == [1, 2]
     assert {name: (os.stat(OUT / name).st_ino, os.stat(OUT / name).st_mtime_ns) for name in RESULTS} == were
-    assert not (OUT / KEPT).exists()
+    assert not (OUT / KEPT_RESULTS).exists()
 
 
 def test_what_is_finished_is_not_computed_again_when_snakemake_did_not_see_the_end(program, monkeypatch) -> None:
@@ -88,10 +89,10 @@ def test_what_is_finished_is_not_computed_again_when_snakemake_did_not_see_the_e
     assert run() == 0
     assert program.made == [1, 2]
     assert {name: (os.stat(OUT / name).st_ino, os.stat(OUT / name).st_mtime_ns) for name in RESULTS} == were
-    assert folder_size(str(OUT / KEPT)) > 0
+    assert folder_size(str(OUT / KEPT_RESULTS)) > 0
     size = folder_size(str(OUT))
     drop_results_of([planned()])
-    assert not (OUT / KEPT).exists()
+    assert not (OUT / KEPT_RESULTS).exists()
     assert folder_size(str(OUT)) == size
 
 
@@ -103,7 +104,7 @@ def planned() -> PlannedJob:
 def test_an_iteration_that_is_no_result_is_not_kept(program) -> None:
     program.dies = "iteration 1"
     assert run() == 1
-    assert not (OUT / KEPT).exists()
+    assert not (OUT / KEPT_RESULTS).exists()
 
 
 def test_with_other_options_it_is_computed(program) -> None:

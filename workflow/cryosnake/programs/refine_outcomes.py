@@ -23,6 +23,7 @@ from cryosnake.numerics.refine.expectation import (
     blocks_of,
     coarse_slices,
     expectation,
+    orientations_at_once,
     search_everywhere,
 )
 from cryosnake.numerics.refine.grids import PlaneGrid, ShiftGrid, SphereGrid
@@ -155,7 +156,7 @@ def _at_once(samples: Samples, reference: Reference, band: Band) -> int:
     Then their slices fit into memory at once, and the ones that were scored are there to be added up.
     """
     most, distinct = samples_at_once(reference.transforms), len(samples.runs()[0])
-    fitting = max(1, slice_bytes(reference.transforms) // (8 * reference.grid.children * band.kx.size))
+    fitting = orientations_at_once(reference.grid.children, band.kx.size, slice_bytes(reference.transforms))
     return min(most, fitting) if 2 * distinct > len(samples) else most
 
 

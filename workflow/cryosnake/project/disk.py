@@ -11,6 +11,7 @@ from cryosnake.project.record import JobRecord, read_record
 
 JOB_DIRECTORY = re.compile(r"job(\d{3,})$")
 BATCHES = "batches"
+KEPT_RESULTS = ".cryosnake_results"  # see kept_results.py
 
 
 def job_directories(folders: Iterable[str]) -> dict[str, JobRecord | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from cryosnake.project.kept_results import KEPT
+from cryosnake.project.disk import KEPT_RESULTS
 
 
 def file_size(status: os.stat_result) -> int:
@@ -43,8 +43,8 @@ def size_and_time(folder: str) -> tuple[int, float]:
 
 def _files(folder: str) -> Iterator[os.stat_result]:
     for where, folders, names in os.walk(folder):
-        if KEPT in folders:  # second names of files: their removal frees nothing
-            folders.remove(KEPT)
+        if KEPT_RESULTS in folders:  # second names of files: their removal frees nothing
+            folders.remove(KEPT_RESULTS)
         for name in names:
             try:
                 yield os.lstat(f"{where}/{name}")

@@ -16,9 +16,9 @@ from typing import Any
 
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
+from cryosnake.project.disk import KEPT_RESULTS
 from cryosnake.project.plan import PlannedJob
 
-KEPT = ".cryosnake_results"
 _MADE_BY, _COMPLETE = "made_by.json", "complete"
 
 
@@ -32,7 +32,7 @@ def keep_results(out: Path, files: Iterable[Path], maker: str, complete: bool = 
 
     On a file system without hard links nothing is kept: after a kill it is computed again.
     """
-    folder = out / KEPT
+    folder = out / KEPT_RESULTS
     with suppress(OSError):
         folder.mkdir(exist_ok=True)
         (folder / _MADE_BY).write_text(maker)
@@ -50,7 +50,7 @@ def bring_back(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
 
     Those of other options, or older than an input, are dropped.
     """
-    folder = out / KEPT
+    folder = out / KEPT_RESULTS
     kept = [path for path in (folder / "files").rglob("*") if path.is_file()]
     newest = max((os.stat(path).st_mtime_ns for path in inputs), default=0)
     if not kept or _text(folder / _MADE_BY) != maker or any(path.stat().st_mtime_ns < newest for path in kept):
@@ -65,13 +65,13 @@ def bring_back(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
 
 def drop_results(out: Path) -> None:
     """Forget the second names of a job's results."""
-    shutil.rmtree(out / KEPT, ignore_errors=True)
+    shutil.rmtree(out / KEPT_RESULTS, ignore_errors=True)
 
 
 def drop_results_of(jobs: Iterable[PlannedJob]) -> None:
     """Do so for the jobs that are finished and have all their results."""
     for job in jobs:
-        if (Path(job.path, KEPT).exists() and exit_of(Path(job.path)) == Status.SUCCEEDED
+        if (Path(job.path, KEPT_RESULTS).exists() and exit_of(Path(job.path)) == Status.SUCCEEDED
                 and all(Path(job.file(output)).exists() for output in job.outputs())):
             drop_results(Path(job.path))
 

@@ -17,8 +17,8 @@ from cryosnake.project.plan import Plan, PlannedJob
 def pending_files(plan: Plan) -> list[str]:
     """Return the outputs, and STAR files of batches, that are still to be made, in the order of the jobs."""
     found: list[str] = []
-    for job in plan.jobs.values():
-        if not job.held and not job.elsewhere:
+    for job in plan.own:
+        if not job.held:
             found += pending_of(plan, job)
     return found
 

@@ -40,11 +40,7 @@ def estimate_accuracy(transform: Array, poses: np.ndarray, ctf: Array, band: Ban
     """
     true = _complex(transform, poses, band)
     axes = rng.normal(size=(len(poses), 3))
-
-    def turned(angles: np.ndarray) -> np.ndarray:
-        return _distance(true, _complex(transform, _turned(poses, axes, angles), band), ctf)
-
-    return _crossing(turned, _ANGLES, len(poses)), _crossing(_shifted(true, ctf, band, rng), _SHIFTS, len(poses))
+    return _accuracies(true, lambda angles: _complex(transform, _turned(poses, axes, angles), band), ctf, band, rng)
 
 
 def estimate_plane_accuracy(references: ClassReferences, number: int, psi: np.ndarray, ctf: np.ndarray, band: Band,
@@ -52,18 +48,23 @@ def estimate_plane_accuracy(references: ClassReferences, number: int, psi: np.nd
     """Return what `estimate_accuracy` does for members at psi (n,) degrees of the class average `number`."""
     classes = np.full(len(psi), number)
     true = references.at(classes, psi, band)
-
-    def turned(angles: np.ndarray) -> np.ndarray:
-        return _distance(true, references.at(classes, psi + angles, band), ctf)
-
-    return _crossing(turned, _ANGLES, len(psi)), _crossing(_shifted(true, ctf, band, rng), _SHIFTS, len(psi))
+    return _accuracies(true, lambda angles: references.at(classes, psi + angles, band), ctf, band, rng)
 
 
-def _shifted(true: Array, ctf: Array, band: Band, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what gives the errors (n,) of shifts by lengths (n,), pixels, each in a direction of its own."""
+def _accuracies(true: Array, turned: Callable[[np.ndarray], Array], ctf: Array, band: Band, rng: np.random.Generator,
+                ) -> tuple[float, float]:
+    """Return what both do: `turned` gives the slices (n, pixels) of poses turned by angles (n,), degrees.
+
+    Shifts go in a direction that is drawn for each particle.
+    """
     heading = rng.uniform(0, 2 * np.pi, len(true))
     unit = np.stack([np.cos(heading), np.sin(heading)], -1)
-    return lambda lengths: _distance(true, true * band.phases(unit * lengths[:, None], true), ctf)
+
+    def shifted(lengths: np.ndarray) -> Array:
+        return true * band.phases(unit * lengths[:, None], true)
+
+    return (_crossing(lambda angles: _distance(true, turned(angles), ctf), _ANGLES, len(true)),
+            _crossing(lambda lengths: _distance(true, shifted(lengths), ctf), _SHIFTS, len(true)))
 
 
 def _complex(transform: Array, poses: np.ndarray, band: Band) -> Array:
@@ -89,7 +90,7 @@ def _crossing(errors_at: Callable[[np.ndarray], np.ndarray], sizes: np.ndarray, 
     while (low < high).any():
         middle = np.minimum((low + high) // 2, len(sizes) - 1)
         above = errors_at(sizes[middle]) > _LIKELIHOOD_RATIO
-        high, low = np.where(above, np.minimum(high, middle), high), np.where(above, low, np.maximum(low, middle + 1))
+        high, low = np.where(above, middle, high), np.where(above, low, middle + 1)
     first = np.minimum(high, len(sizes) - 1)
     before = np.maximum(first - 1, 0)
     below, beyond = (np.log(np.maximum(errors_at(sizes[k]), 1e-12)) for k in (before, first))

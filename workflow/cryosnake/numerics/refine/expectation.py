@@ -27,8 +27,8 @@ from cryosnake.numerics.refine.references import Reference
 from cryosnake.numerics.refine.samples import Operands, Samples, blocks_of, sorted_samples, split
 
 __all__ = ["SIGNIFICANT", "CoarseSlices", "Operands", "Outcome", "Samples", "best_scale", "blocks_of",
-           "chunks_of_orientations", "coarse_slices", "expectation", "probabilities", "search_everywhere",
-           "search_nearby", "sorted_samples", "split"]
+           "chunks_of_orientations", "coarse_slices", "expectation", "orientations_at_once", "probabilities",
+           "search_everywhere", "search_nearby", "sorted_samples", "split"]
 
 SIGNIFICANT = 0.999  # fraction of the probability that is carried on (RELION's adaptive fraction)
 _DRAWS = 64  # samples per particle that residual power is taken over
@@ -195,9 +195,14 @@ def probabilities(values: Array, samples: Samples, particles: int, fraction: flo
     return _Probabilities(values, drawn, best, top_weight, significant, log_sum)
 
 
+def orientations_at_once(children: int, pixels: int, most: int) -> int:
+    """Return how many orientations' children have slices that take at most so many bytes; one at least."""
+    return max(1, most // (8 * children * pixels))
+
+
 def chunks_of_orientations(count: int, children: int, pixels: int, most: int) -> list[tuple[int, int]]:
     """Return runs of orientations whose children's slices take at most so many bytes."""
-    size = max(1, most // (8 * children * pixels))
+    size = orientations_at_once(children, pixels, most)
     return [(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
 

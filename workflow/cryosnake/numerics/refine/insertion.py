@@ -86,17 +86,14 @@ def complete_plane(sums: Array) -> None:
 
 
 @nb.njit(fastmath=True, cache=True)
-def _add_exact(sums, r, x, y, z, centre, result):  # type: ignore[no-untyped-def]
+def _turned(r, x, y, z):  # type: ignore[no-untyped-def]
+    """Return where a turn takes a voxel, in the half that is kept, and the sign of imaginary parts there."""
     u = r[0, 0] * x + r[0, 1] * y + r[0, 2] * z
     v = r[1, 0] * x + r[1, 1] * y + r[1, 2] * z
     w = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z
-    sign = np.float32(1.0)
     if u < 0:
-        u, v, w, sign = -u, -v, -w, np.float32(-1.0)
-    cell = sums[w + centre, v + centre, u]
-    result[0] += cell[0]
-    result[1] += cell[1] * sign
-    result[2] += cell[2]
+        return -u, -v, -w, np.float32(-1.0)
+    return u, v, w, np.float32(1.0)
 
 
 @nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
@@ -114,15 +111,13 @@ def _symmetrise(sums, operators, limit, result):  # type: ignore[no-untyped-def]
                     continue
                 for g in range(operators.shape[0]):
                     if exact[g]:  # onto another voxel: turns by 90 and 180 degrees about the axes
-                        _add_exact(sums, whole[g], x, y, z, centre, result[i, k, x])
+                        a, b, c, mate = _turned(whole[g], x, y, z)
+                        there = sums[c + centre, b + centre, a]
+                        result[i, k, x, 0] += there[0]
+                        result[i, k, x, 1] += there[1] * mate
+                        result[i, k, x, 2] += there[2]
                         continue
-                    r = operators[g]
-                    u = r[0, 0] * x + r[0, 1] * y + r[0, 2] * z
-                    v = r[1, 0] * x + r[1, 1] * y + r[1, 2] * z
-                    w = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z
-                    sign = np.float32(1.0)
-                    if u < 0:
-                        u, v, w, sign = -u, -v, -w, np.float32(-1.0)
+                    u, v, w, sign = _turned(operators[g], x, y, z)
                     u0, v0, w0 = int(u), math.floor(v), math.floor(w)
                     fu, fv, fw = np.float32(u - u0), np.float32(v - v0), np.float32(w - w0)
                     for d in range(2):

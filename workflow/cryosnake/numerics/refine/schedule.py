@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 from cryosnake.numerics.healpix import angular_step
 
+_OF_ACCURACY = 0.75  # what is below so much of an estimated accuracy tells nothing more
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -56,9 +58,9 @@ def at_floor(sampling: Sampling, rotation: float, offset: float, accuracy: tuple
 
     Two grids at random to each other differ by a step / √2 in orientation and by a step / √6 along each axis, root
     mean square, where they stand for the same pose: changes of that size say nothing about the particles. Nor do those
-    below the estimated accuracy (degrees, pixels), once the sampling is as fine.
+    below the estimated accuracy (degrees, pixels) in local searches, once a step is no more than twice that.
     """
-    told = 0.75 if sampling.fine_step <= 2.0 * accuracy[0] and sampling.sigma > 0 else 0.0
+    told = _OF_ACCURACY if sampling.fine_step <= 2.0 * accuracy[0] and sampling.sigma > 0 else 0.0
     return (rotation <= max(0.8 * sampling.fine_step, told * accuracy[0])
             and offset <= max(0.3 * sampling.offset_step, told * accuracy[1]))
 
@@ -106,9 +108,9 @@ def next_sampling(sampling: Sampling, progress: Progress, *, accuracy_rotation: 
     """
     if progress.fine_enough or not progress.stalled:
         return sampling, progress
-    if sampling.fine_step < max(0.75 * accuracy_rotation, invisible if sampling.sigma > 0 else 0.0):
+    if sampling.fine_step < max(_OF_ACCURACY * accuracy_rotation, invisible if sampling.sigma > 0 else 0.0):
         return sampling, replace(progress, fine_enough=True)
-    step = min(sampling.offset_step, 2.0 * min(1.5, 0.75 * accuracy_offset))
+    step = min(sampling.offset_step, 2.0 * min(1.5, _OF_ACCURACY * accuracy_offset))
     reach = max(1.5 * step, min(1.3 * sampling.offset_range, 5.0 * offset_change))
     if reach > 4.0 * step:
         reach /= 2.0
