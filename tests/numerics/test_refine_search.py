@@ -70,7 +70,7 @@ def _best(case: SimpleNamespace, samples) -> np.ndarray:
 def test_search_over_levels_finds_what_the_dense_search_finds() -> None:
     case = _particles(60, 250.0, 3, whole=False)
     levels = search_levels(case.reference, _band_of)
-    assert [level.grid.order for level in levels] == [2, 3]
+    assert [level.grid.order for level in levels] == [2, 3, 3]
     flat = np.zeros(case.reference.grid.size, np.float32)
     found = search_all(case.operands, global_search(levels, flat), case.shifts)
     dense = search_everywhere(case.operands, coarse_slices(case.reference, levels[-1].band), levels[-1].band,
@@ -88,7 +88,7 @@ def test_local_search_finds_the_nearest_orientation() -> None:
     angles = np.random.default_rng(5).normal(0, sigma, (3, 60))
     start = euler_to_matrix(angles[0], angles[1], angles[2] - angles[0]) @ case.poses
     levels = search_levels(case.reference, _band_of)[1:]
-    assert [level.grid.order for level in levels] == [3, 4]
+    assert [level.grid.order for level in levels] == [3, 3, 4, 4]
     found = search_local(case.operands, levels, case.shifts, start, sigma)
     known = set(zip(found.particle.tolist(), found.orientation.tolist(), strict=True))
     assert np.mean([(i, case.numbers[i]) in known for i in range(0, 60, 2)]) >= 0.95
@@ -96,6 +96,17 @@ def test_local_search_finds_the_nearest_orientation() -> None:
     single = _best(case, search_local(case.operands, levels[-1:], case.shifts, start, sigma))
     assert (angular_distance(here, single) < 1e-3).mean() >= 0.9
     assert np.median(angular_distance(here, case.poses)) < 0.6 * np.median(angular_distance(start, case.poses))
+
+
+@pytest.mark.parametrize("power", [100.0, 600.0])
+def test_what_few_pixels_rule_out_all_pixels_would_rule_out(power: float) -> None:
+    case = _particles(60, power, 4, whole=True)
+    *above, few, every = search_levels(case.reference, _band_of)
+    assert few.grid == every.grid and 3 * few.band.kx.size < every.band.kx.size and not every.finer
+    twice, once = (search_local(case.operands, [*above, *last], case.shifts, case.poses, 4.0)
+                   for last in ([few, every], [replace(every, finer=True)]))
+    assert len(_keys(twice) ^ _keys(once)) <= 0.02 * len(once)
+    assert (angular_distance(_best(case, twice), _best(case, once)) < 1e-3).mean() > 0.98
 
 
 def _keys(samples) -> set[tuple[int, ...]]:

@@ -212,7 +212,8 @@ def _maximise(particles: Particles, model: Refinement, settings: Settings, sums:
     if settings.local_regularisation and not last:
         model.volumes = _locally_regularised(sums, radius, settings, particles.pixel_size)
     else:
-        model.volumes = [regularised_map(half, radius, box, model.ssnr) * settings.solvent for half in sums]
+        model.volumes = [regularised_map(half, radius, box, model.ssnr, mean) * settings.solvent
+                         for half, mean in zip(sums, model.weight, strict=True)]
 
 
 def _locally_regularised(sums: list[np.ndarray], radius: int, settings: Settings, pixel_size: float,

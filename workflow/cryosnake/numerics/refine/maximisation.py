@@ -60,9 +60,13 @@ def last_shell_above(curve: np.ndarray, threshold: float) -> int:
     return int(below[0]) if below.size else len(curve) - 1
 
 
-def regularised_map(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray | None) -> np.ndarray:
-    """Return the map (box, box, box) float32 of a volume of sums; unregularised without `ssnr`."""
-    return to_real_space(divide(sums, radius, ssnr), box)
+def regularised_map(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray | None,
+                    mean: np.ndarray | None = None) -> np.ndarray:
+    """Return the map (box, box, box) float32 of a volume of sums; unregularised without `ssnr`.
+
+    `mean` is the mean weight of its shells (`reconstruction.mean_weight`), where that is known.
+    """
+    return to_real_space(divide(sums, radius, ssnr, mean=mean), box)
 
 
 def reference_power(transform: np.ndarray, count: int) -> np.ndarray:

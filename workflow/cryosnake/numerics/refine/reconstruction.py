@@ -71,8 +71,8 @@ def _divided(sums, padding, radius, prior, least, result):  # type: ignore[no-un
                     result[z, y, x] = sums[z, y, x, 0] * scale + np.complex64(1j) * (sums[z, y, x, 1] * scale)
 
 
-def divide(sums: np.ndarray, radius: int, ssnr: np.ndarray | None, padding: int = 2,
-           unregularised: int = 5) -> np.ndarray:
+def divide(sums: np.ndarray, radius: int, ssnr: np.ndarray | None, padding: int = 2, unregularised: int = 5,
+           mean: np.ndarray | None = None) -> np.ndarray:
     """Return the Fourier coefficients, complex64, 0 beyond `radius`: data / (weight + mean weight / SSNR).
 
     Parameters
@@ -83,6 +83,8 @@ def divide(sums: np.ndarray, radius: int, ssnr: np.ndarray | None, padding: int 
         Spectral signal-to-noise ratio of the map by shell; None divides by the weights alone.
     unregularised : int
         Shells below this one are divided by the weights alone.
+    mean : (radius + 1,) float64
+        What `mean_weight` returns of the sums, where it is known.
 
     Notes
     -----
@@ -90,7 +92,7 @@ def divide(sums: np.ndarray, radius: int, ssnr: np.ndarray | None, padding: int 
     weight/SSNR, for SSNR = τ² · mean weight. Weights below a thousandth of their shell's mean count as that.
     """
     volume = _as_volume(sums)
-    mean = _mean_weight(volume, np.float32(padding), radius + 1)
+    mean = mean_weight(sums, radius, padding) if mean is None else mean
     prior = np.zeros(radius + 1)
     if ssnr is not None:
         prior = mean / np.maximum(ssnr[: radius + 1], 1e-3)
@@ -115,21 +117,32 @@ def coarse_sums(sums: np.ndarray) -> np.ndarray:
     Every second voxel and half of each of its neighbours. The coefficients data / weight of this grid serve the FSC:
     cheap, and without the correlation that padding brings between neighbours.
     """
-    gathered = sums
-    for axis in range(sums.ndim - 2):
-        moved = np.moveaxis(gathered, axis, 0)
-        result = moved[::2].copy()
-        result[1:] += 0.5 * moved[1::2]
-        result[:-1] += 0.5 * moved[1::2]
-        gathered = np.moveaxis(result, 0, axis)
-    across = gathered[..., 1::2, :]  # x = 1, 3, …
-    result = gathered[..., ::2, :].copy()
-    result[..., 1:, :] += 0.5 * across
-    result[..., : across.shape[-2], :] += 0.5 * across
-    mates = 0.5 * across[..., 0, :][(slice(None, None, -1),) * (sums.ndim - 2)]
-    mates[..., 1] *= -1.0
-    result[..., 0, :] += mates
-    return result
+    volume = _as_volume(sums)
+    result = np.zeros((*(n // 2 + 1 for n in volume.shape[:3]), 3), np.float32)
+    _gathered(volume, result)
+    return result.reshape(*(n // 2 + 1 for n in sums.shape[:-1]), 3)
+
+
+@nb.njit(parallel=True, nogil=True, fastmath=True, cache=True)
+def _gathered(sums, result):  # type: ignore[no-untyped-def]
+    depth, rows, columns = sums.shape[:3]
+    for z in nb.prange(result.shape[0]):
+        for y in range(result.shape[1]):
+            line = result[z, y]
+            for k in range(max(2 * z - 1, 0), min(2 * z + 2, depth)):
+                for j in range(max(2 * y - 1, 0), min(2 * y + 2, rows)):
+                    share = np.float32(0.5 ** (abs(k - 2 * z) + abs(j - 2 * y)))
+                    there, mates = sums[k, j], sums[depth - 1 - k, rows - 1 - j]
+                    half = np.float32(0.5) * share
+                    for x in range(line.shape[0]):
+                        for c in range(3):
+                            line[x, c] += share * there[2 * x, c]
+                    for x in range(columns // 2):
+                        for c in range(3):
+                            line[x, c] += half * there[2 * x + 1, c]
+                            line[x + 1, c] += half * there[2 * x + 1, c]
+                    for c in range(3):  # x = −1 holds the Friedel mates of x = 1
+                        line[0, c] += half * mates[1, c] * np.float32(-1.0 if c == 1 else 1.0)
 
 
 def fsc_of_sums(first: np.ndarray, second: np.ndarray, radius: int, count: int) -> np.ndarray:

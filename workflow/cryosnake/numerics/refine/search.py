@@ -1,4 +1,7 @@
-"""The coarse search over several levels: what is significant on a coarse grid has its children searched on a finer."""
+"""The coarse search over several levels: what is significant on a coarse grid has its children searched on a finer.
+
+Where a grid is seen with nearly all pixels, a quarter of them goes first, which leaves few orientations for all.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +35,21 @@ _KEPT_ABOVE = 0.999999  # fraction of the probability that is carried on from a 
 CAUTION = 0.7
 _ENOUGH = 14.0  # log-likelihood ratio that decides: a millionth
 _LOSS = 2.0  # times the mean loss that may be forgiven; 4 leaves nothing out and costs twice as much
+_FEW = 0.5  # of all frequencies, a quarter of the pixels: they rule out most of what all pixels would
 _REACH = 0.6  # steps from a direction of a grid to the farthest of its children
 PairPrior = Callable[[Array, Array], Array]  # (particle, orientation) -> log prior (n,) float32
 
 
 @dataclass(frozen=True)
 class Level:
-    """A grid of the search, the pixels that its step allows, and the references cut to these."""
+    """A grid of the search, the pixels that are compared on it, and the references cut to these.
+
+    `finer` says whether the grid is that of the children of the level above, or the same one again with more pixels.
+    """
 
     reference: MapReference
     band: Band
+    finer: bool = True
 
     @property
     def grid(self) -> SphereGrid:
@@ -59,14 +67,24 @@ def search_levels(reference: MapReference, band_of: Callable[[float], Band]) -> 
 
     `band_of` gives the pixels of the images for a step in degrees.
     """
-    levels, xp = [], namespace(reference.transforms)
-    for grid in search_grids(reference.grid, coarsest_order(reference.transforms)):
+    first, *finer = search_grids(reference.grid, coarsest_order(reference.transforms))
+    narrow = band_of(reference.grid.step)
+    narrow = narrow.cut(2 * round(_FEW * narrow.shell[-1]))
+    levels = [_level(reference, first, band_of(first.step / CAUTION if finer else first.step))]
+    for grid in finer:
         band = band_of(grid.step if grid is reference.grid else grid.step / CAUTION)
-        reach = 2 * int(np.ceil(band.shell[-1] + 0.5)) + 2
-        reach = min(reach, reference.transforms.shape[-1] - 1)
-        cut = xp.stack([crop_centred(transform, reach) for transform in reference.transforms])
-        levels.append(Level(MapReference(cut, grid), band))
+        twice = band.kx.size > 2 * narrow.kx.size
+        if twice:
+            levels.append(_level(reference, grid, narrow))
+        levels.append(_level(reference, grid, band, finer=not twice))
     return levels
+
+
+def _level(reference: MapReference, grid: SphereGrid, band: Band, finer: bool = True) -> Level:
+    xp, reach = namespace(reference.transforms), 2 * int(np.ceil(band.shell[-1] + 0.5)) + 2
+    reach = min(reach, reference.transforms.shape[-1] - 1)
+    cut = xp.stack([crop_centred(transform, reach) for transform in reference.transforms])
+    return Level(MapReference(cut, grid), band, finer)
 
 
 def _gap(reference: MapReference, band: Band, most: int = 64) -> Array:
@@ -114,7 +132,7 @@ def global_search(levels: list[Level], log_prior: np.ndarray) -> GlobalSearch:
     """Return the slices of the coarsest level and the priors of all of them; log_prior (orientations,) is the last."""
     priors = [namespace(levels[0].reference.transforms).asarray(log_prior)]
     for level in reversed(levels[1:]):
-        priors.insert(0, parent_prior(level.grid, priors[0]))
+        priors.insert(0, parent_prior(level.grid, priors[0]) if level.finer else priors[0])
     return GlobalSearch(levels, priors, coarse_slices(levels[0].reference, levels[0].band))
 
 
@@ -168,20 +186,24 @@ def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, pos
 
 def search_children(operands: Operands, samples: Samples, level: Level, shifts: ShiftGrid, prior: PairPrior,
                     significant: float) -> Samples:
-    """Return the significant samples among the children, on `level`, of samples on its parent grid; shifts are kept."""
+    """Return the significant samples among those on `level` that come from the samples of the level above.
+
+    They are the children of these, or the same ones again where the level's grid is no finer; shifts are kept.
+    """
     xp, band, reference = namespace(operands.masked), level.band, level.reference
     numbers, starts = samples.runs()
-    children, cut = children_of(level.grid, numbers), operands.cut(band.kx.size)
-    values, alone = xp.empty((len(samples), 8, 1), xp.float32), xp.arange(len(shifts.coarse))[:, None]
+    children, cut = children_of(level.grid, numbers) if level.finer else numbers[:, None], operands.cut(band.kx.size)
+    each = children.shape[1]
+    values, alone = xp.empty((len(samples), each, 1), xp.float32), xp.arange(len(shifts.coarse))[:, None]
     image, phase = split(cut.masked), split(band.phases(shifts.coarse, cut.masked))
     ctf2 = xp.ascontiguousarray(cut.ctf2)
-    for begin, end in chunks_of_orientations(len(numbers), 8, band.kx.size, slice_bytes(values)):
+    for begin, end in chunks_of_orientations(len(numbers), each, band.kx.size, slice_bytes(values)):
         rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
         slices = reference.coarse(xp.maximum(children[begin:end].ravel(), 0), band)
         kernels_of(values).score(*slices, own, samples.particle[rows], samples.shift[rows], *image, ctf2, *phase, alone,
                                  values[rows])
-    mine = children[samples.run_of()]  # (samples, 8)
-    log_prior = prior(xp.repeat(samples.particle, 8), xp.maximum(mine, 0).ravel()).reshape(mine.shape)
+    mine = children[samples.run_of()]  # (samples, each)
+    log_prior = prior(xp.repeat(samples.particle, each), xp.maximum(mine, 0).ravel()).reshape(mine.shape)
     log_prior = xp.where(mine >= 0, log_prior, np.float32(-1e30))
     values[:, :, 0] += log_prior + operands.shift_prior(shifts.coarse)[samples.particle, samples.shift][:, None]
     weights = probabilities(values, samples, len(operands), significant).values[:, :, 0]
