@@ -109,6 +109,15 @@ def test_what_few_pixels_rule_out_all_pixels_would_rule_out(power: float) -> Non
     assert (angular_distance(_best(case, twice), _best(case, once)) < 1e-3).mean() > 0.98
 
 
+def test_all_pixels_are_left_out_where_few_say_that_the_step_is_too_long() -> None:
+    case = _particles(2, 300.0, 4, whole=True)
+    orders = {scale: [level.grid.order for level in search_levels(
+        case.reference, _band_of, np.full(BAND.kx.size, scale, np.float32))] for scale in (0.0, 1e6)}
+    assert orders == {0.0: [2, 3, 3, 4, 4], 1e6: [2, 3, 4, 4]}
+    few = search_levels(case.reference, _band_of, np.full(BAND.kx.size, 1e6, np.float32))
+    assert [level.finer for level in few] == [True, True, True, False]
+
+
 def _keys(samples) -> set[tuple[int, ...]]:
     parts = (to_numpy(values).tolist() for values in (samples.orientation, samples.particle, samples.shift))
     return set(zip(*parts, strict=True))

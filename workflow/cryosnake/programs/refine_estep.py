@@ -72,7 +72,7 @@ def expect(particles: Particles, rows: np.ndarray, state: Assignments, statistic
         Called with the number of particles done after each block; may raise to stop.
     """
     band = full_band(particles.box).cut(plan.size)
-    outcomes = outcomes_of(particles, rows, state, reference, plan, log_prior, band)
+    outcomes = outcomes_of(particles, rows, state, statistics, reference, plan, log_prior, band)
     workers = 1 if is_gpu(sums) else workers_available()
     parts = [sums[number % len(sums)][None] for number in range(workers)] if workers > 1 else [sums]
     shares = [empty_gathered(particles, rows, statistics, part) for part in parts]

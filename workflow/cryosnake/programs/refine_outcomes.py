@@ -32,7 +32,7 @@ from cryosnake.numerics.refine.schedule import coarse_size
 from cryosnake.numerics.refine.search import Level, global_search, search_all, search_levels, search_local
 from cryosnake.programs.particles import Particles
 from cryosnake.programs.refine_block import Block, Pass
-from cryosnake.programs.refine_state import Assignments
+from cryosnake.programs.refine_state import Assignments, Statistics
 
 Turn = AbstractContextManager[Any]
 Found = tuple[np.ndarray, Outcome, SphereGrid | PlaneGrid]  # places in the block, what was learnt, on which grid
@@ -42,8 +42,8 @@ _MANY = 500.0  # significant samples, from which on to take all is cheaper than 
 _FLAT = 0.02  # of all coarse samples: from so many significant ones on, finer ones tell them no better apart
 
 
-def outcomes_of(particles: Particles, rows: np.ndarray, state: Assignments, reference: Reference, plan: Pass,
-                log_prior: np.ndarray, band: Band) -> Outcomes:
+def outcomes_of(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics,
+                reference: Reference, plan: Pass, log_prior: np.ndarray, band: Band) -> Outcomes:
     """Return what computes a block, adding its back-projections to sums, which it takes its turn for."""
     if _better_whole(reference, plan, state.significant[rows]):
         slices = coarse_slices(reference, band)
@@ -55,7 +55,7 @@ def outcomes_of(particles: Particles, rows: np.ndarray, state: Assignments, refe
 
         return whole
     if isinstance(reference, MapReference) and log_prior.ndim == 1:
-        return _searched_by_levels(particles, state, reference, plan, log_prior, band)
+        return _searched_by_levels(particles, state, statistics, reference, plan, log_prior, band)
     coarse = full_band(particles.box).cut(plan.coarse_size)
     slices = coarse_slices(reference, coarse)
 
@@ -78,15 +78,15 @@ def _better_whole(reference: Reference, plan: Pass, significant: np.ndarray) -> 
     return bool((significant == 0).any() or significant.mean() > _MANY)
 
 
-def _searched_by_levels(particles: Particles, state: Assignments, reference: MapReference, plan: Pass,
-                        log_prior: np.ndarray, band: Band) -> Outcomes:
+def _searched_by_levels(particles: Particles, state: Assignments, statistics: Statistics, reference: MapReference,
+                        plan: Pass, log_prior: np.ndarray, band: Band) -> Outcomes:
     """Return what computes a block by a search over levels of orientations."""
     whole = full_band(particles.box)
 
     def band_of(step: float) -> Band:
         return whole.cut(coarse_size(step, plan.diameter, particles.pixel_size, whole.box, plan.size, False))
 
-    levels = search_levels(reference, band_of)
+    levels = search_levels(reference, band_of, _usual_weight(statistics, plan, band, reference.transforms))
     if plan.sigma > 0:
 
         def nearby(block: Block, places: np.ndarray, sums: Array, turn: Turn) -> Iterator[Found]:
@@ -109,6 +109,12 @@ def _searched_by_levels(particles: Particles, state: Assignments, reference: Map
             yield from _sparse(block, np.flatnonzero(~flat), samples, reference, band, plan, sums, turn)
 
     return anywhere
+
+
+def _usual_weight(statistics: Statistics, plan: Pass, band: Band, like: Array) -> Array:
+    """Return c² over the noise's power (pixels,), for a CTF that is everywhere what it is on average."""
+    by_shell = (0.5 if plan.use_ctf else 1.0) / statistics.noise.mean(0)
+    return namespace(like).asarray(by_shell[band.shell].astype(np.float32))
 
 
 def _coarse_is_enough(levels: list[Level], plan: Pass) -> bool:

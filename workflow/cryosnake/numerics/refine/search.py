@@ -62,21 +62,32 @@ class Level:
         return _gap(self.reference, self.band)
 
 
-def search_levels(reference: MapReference, band_of: Callable[[float], Band]) -> list[Level]:
+def search_levels(reference: MapReference, band_of: Callable[[float], Band], weight: Array | None = None,
+                  ) -> list[Level]:
     """Return the levels of a search that ends on the reference's grid.
 
-    `band_of` gives the pixels of the images for a step in degrees.
+    Parameters
+    ----------
+    reference : MapReference
+    band_of : callable
+        Gives the pixels of the images for a step in degrees.
+    weight : (pixels,) float32
+        A particle's squared CTF over the noise's power as it is on average, over all pixels of the images. With it
+        levels are left out that could rule out little: all pixels of a grid whose step costs much with few already.
     """
     first, *finer = search_grids(reference.grid, coarsest_order(reference.transforms))
     narrow = band_of(reference.grid.step)
     narrow = narrow.cut(2 * round(_FEW * narrow.shell[-1]))
     levels = [_level(reference, first, band_of(first.step / CAUTION if finer else first.step))]
     for grid in finer:
-        band = band_of(grid.step if grid is reference.grid else grid.step / CAUTION)
-        twice = band.kx.size > 2 * narrow.kx.size
-        if twice:
-            levels.append(_level(reference, grid, narrow))
-        levels.append(_level(reference, grid, band, finer=not twice))
+        last = grid is reference.grid
+        band = band_of(grid.step if last else grid.step / CAUTION)
+        if band.kx.size <= 2 * narrow.kx.size:
+            levels.append(_level(reference, grid, band))
+            continue
+        levels.append(_level(reference, grid, narrow))
+        if last or weight is None or _LOSS * float(weight[: narrow.kx.size] @ levels[-1].gap) < _ENOUGH:
+            levels.append(_level(reference, grid, band, finer=False))
     return levels
 
 
