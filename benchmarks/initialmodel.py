@@ -6,7 +6,8 @@
 
 Prints one line per seed. Either hand counts: which one came out is printed. `--refine` refines the map of the first
 seed, and the true one low-passed, and prints the FSC of both with the truth. The second form takes given particles
-(their poses and origins are removed) and a map of the same box in place of simulated ones.
+(their poses and origins are removed) and a map of the same box in place of simulated ones; image names in the STAR file
+are relative to its folder.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def given_particles(given, folder: Path) -> tuple[Path, np.ndarray, float]:  # t
     tables = read_star(given.star)
     tables["particles"] = tables["particles"].drop(columns=[name for name in POSES if name in tables["particles"]])
     write_star(folder / "particles.star", tables)
-    return folder / "particles.star", *read_mrc(given.map)
+    truth = read_mrc(given.map)
+    os.chdir(given.star.parent)
+    return folder / "particles.star", *truth
 
 
 def main() -> int:
