@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +48,7 @@ def cleaning_up() -> Iterator[None]:
         except OSError:
             pass  # a file system without locks: go on as Snakemake's programs do
         file.truncate(0)
-        file.write(f"{getpass.getuser()}, process {os.getpid()} on {socket.gethostname()}, since {time.ctime()}\n")
+        file.write(f"{getpass.getuser()}, process {os.getpid()} on {os.uname().nodename}, since {time.ctime()}\n")
         file.flush()
         claim = running_claim()
         if claim and claim["pid"] != os.getpid():

@@ -7,7 +7,6 @@ is done. It stays as a record of what was taken away.
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import os
 import time
@@ -117,6 +116,8 @@ def _intermediates(pipeline: Pipeline, name: str) -> Cleaning:
 
 def _parameters(name: str) -> str:
     """Return a checksum of what the job was, so that a manifest can be told from one of another job of that number."""
+    import hashlib  # imported here: only a clean-up needs it
+
     try:
         text = Path(name, RECORD).read_bytes()
     except FileNotFoundError:

@@ -7,7 +7,6 @@ the plan from `.cryosnake/plans/`, and neither config.yaml nor the project.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -28,6 +27,8 @@ KEPT = 60 * 86400  # seconds: longer than a job waits in any queue
 
 def freeze(plan: Plan) -> str:
     """Write the plan and return the file's path, relative to the project; equal plans share a file."""
+    import hashlib  # imported here: only the call that plans needs it, not its jobs
+
     text = json.dumps({"gpu": plan.gpu, "jobs": [_job_to_json(job) for job in plan.jobs.values()]}, ensure_ascii=False)
     path = FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     FOLDER.mkdir(parents=True, exist_ok=True)

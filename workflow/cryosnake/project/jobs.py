@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 
@@ -64,6 +63,8 @@ def _candidates(wanted: str, pipeline: Pipeline) -> list[Process]:
 
 
 def _nearest(wanted: str, pipeline: Pipeline) -> str:
+    import difflib  # imported here: only a misspelt name needs it
+
     names = {shown: process for process in pipeline.processes.values()
              for shown in (process.name.rstrip("/"), process.alias.rstrip("/"), process.short_alias) if shown}
     close = difflib.get_close_matches(wanted, list(names), 3, 0.6)

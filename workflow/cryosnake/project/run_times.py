@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import socket
 import time
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
@@ -43,7 +42,7 @@ class Stopwatch:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kB on Linux
         day = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(self._day))
         return RunTime(day, self._batch, outcome, round(time.monotonic() - self._start, 2),
-                       round(_cpu_seconds() - self._cpu, 2), round(memory, 1), self._threads, socket.gethostname())
+                       round(_cpu_seconds() - self._cpu, 2), round(memory, 1), self._threads, os.uname().nodename)
 
 
 def add_run_time(out: Path, run: RunTime) -> None:

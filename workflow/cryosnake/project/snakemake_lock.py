@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -160,12 +159,12 @@ def this_process() -> dict[str, object]:
 
 def process_claim(pid: int) -> dict[str, object]:
     """Return what tells a process of this computer from every other: host, pid and start time."""
-    return {"host": socket.gethostname(), "pid": pid, "start": start_time(pid)}
+    return {"host": os.uname().nodename, "pid": pid, "start": start_time(pid)}
 
 
 def is_alive(owner: dict[str, object]) -> bool:
     """Whether a process lives; one of another machine counts as alive, for nobody here can tell."""
-    if owner["host"] != socket.gethostname():
+    if owner["host"] != os.uname().nodename:
         return True
     return start_time(int(str(owner["pid"]))) == owner["start"] != ""
 

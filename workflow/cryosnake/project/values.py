@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args, get_origin
 
@@ -11,6 +10,8 @@ NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return "; did you mean …?" for the nearest of the allowed names, or nothing."""
+    import difflib  # imported here: only a misspelt name needs it, every job imports this
+
     close = difflib.get_close_matches(name, list(allowed), 1, 0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 

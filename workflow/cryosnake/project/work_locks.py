@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 from pathlib import Path
 
 from cryosnake.project.disk import BATCHES
@@ -27,7 +26,7 @@ def lock_files(out: Path) -> list[Path]:
 
 def own_identity() -> str:
     """Return the text by which a program says in its lock file who it is."""
-    return f"{socket.gethostname()} {os.getpid()} {start_time(os.getpid())}\n"
+    return f"{os.uname().nodename} {os.getpid()} {start_time(os.getpid())}\n"
 
 
 def is_held(path: Path) -> bool | None:
@@ -56,8 +55,8 @@ def _worker(path: Path) -> str:
     except (OSError, ValueError):
         return "a process" if held else ""
     who = f"process {pid} on {host}"
-    if held or (held is None and host != socket.gethostname()):
+    if held or (held is None and host != os.uname().nodename):
         return who
-    if host != socket.gethostname() or not pid.isdigit():
+    if host != os.uname().nodename or not pid.isdigit():
         return ""
     return who if start_time(int(pid)) == started != "" and held is None else ""
