@@ -106,3 +106,14 @@ def test_planning_imports_are_cheap() -> None:
                                       check=True).stdout) for _ in range(2))  # the first may compile
 
     assert calls(ours) < 0.75 * calls(yardstick)
+
+
+@pytest.mark.parametrize("program", ["import_data", "select", "maskcreate", "localres"])
+def test_jobs_that_compile_nothing_do_not_import_numba(program: str) -> None:
+    """It is a third of a second at every start; one that is imported late obeys the threads all the same."""
+    code = (f"import sys, cryosnake.running.run, cryosnake.programs.{program}\n"
+            "from cryosnake.parallel.threads import thread_limit\n"
+            "with thread_limit(1):\n    print('numba' in sys.modules)\n    import numba\n"
+            "    print(numba.get_num_threads())")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "1"]

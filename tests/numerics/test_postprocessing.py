@@ -5,12 +5,11 @@ import pytest
 import scipy.fft
 
 from cryosnake.numerics.filters import apply_filter, cosine_edge, frequency_radius
-from cryosnake.numerics.fsc import fsc
+from cryosnake.numerics.fsc import fsc, fsc_weight
 from cryosnake.numerics.postprocessing import (
     correct_for_mask,
     fit_guinier,
     fsc_curves,
-    fsc_weight,
     mean_amplitudes,
     randomise_phases,
     sharpen,

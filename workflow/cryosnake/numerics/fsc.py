@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft
 
+from cryosnake.numerics.backend import Array, namespace
+
 
 def shell_index(box: int, dimensions: int = 3) -> np.ndarray:
     """Return the shell round(|k|) of every pixel of a half transform (`rfftn`, origin at the corner).
@@ -94,3 +96,10 @@ def resolution_at(curve: np.ndarray, box_size: float, threshold: float = 0.143) 
     below = np.flatnonzero(curve[1:] < threshold)
     last = int(below[0]) if below.size else len(curve) - 1
     return box_size / max(last, 1)
+
+
+def fsc_weight(fsc: Array) -> Array:
+    """Return √(2 FSC / (1 + FSC)), 0 where the FSC is not positive (Rosenthal & Henderson 2003, J. Mol. Biol. 333)."""
+    xp = namespace(fsc)
+    positive = xp.clip(fsc, 0.0, 1.0)
+    return xp.sqrt(2.0 * positive / (1.0 + positive))

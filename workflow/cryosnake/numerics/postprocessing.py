@@ -12,7 +12,6 @@ import numba as nb
 import numpy as np
 import scipy.fft
 
-from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.filters import apply_filter, cosine_edge, frequency_radius, interpolate_shells
 from cryosnake.numerics.fsc import shell_index, shell_sum
 
@@ -144,13 +143,6 @@ def _randomised_fsc(transforms: list[np.ndarray], mask: np.ndarray, shells: np.n
             halves.append(scipy.fft.rfftn(scipy.fft.irfftn(random, s=mask.shape) * mask))
         curves.append(_correlation(halves[0], halves[1], shells, count))
     return np.mean(curves, axis=0)
-
-
-def fsc_weight(fsc: Array) -> Array:
-    """Return √(2 FSC / (1 + FSC)), 0 where the FSC is not positive (Rosenthal & Henderson 2003, J. Mol. Biol. 333)."""
-    xp = namespace(fsc)
-    positive = xp.clip(fsc, 0.0, 1.0)
-    return xp.sqrt(2.0 * positive / (1.0 + positive))
 
 
 def mean_amplitudes(volume: np.ndarray) -> np.ndarray:

@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
 def thread_limit(threads: int) -> Iterator[None]:
-    """Limit BLAS, numba and scipy.fft to so many threads inside the `with` block."""
-    threads = max(1, min(threads, os.cpu_count() or 1))
-    os.environ.setdefault("NUMBA_NUM_THREADS", str(max(threads, os.cpu_count() or 1)))
-    import numba
+    """Limit BLAS, numba and scipy.fft to so many threads inside the `with` block.
+
+    Import what computes before: numba is not imported here, because jobs that have no use for it would wait for it.
+    Where it is imported inside the block, that is its limit for as long as the process lives.
+    """
     import scipy.fft
     from threadpoolctl import threadpool_limits
 
+    threads = max(1, min(threads, os.cpu_count() or 1))
+    with _numba_limit(threads), threadpool_limits(threads), scipy.fft.set_workers(threads):
+        yield
+
+
+@contextmanager
+def _numba_limit(threads: int) -> Iterator[None]:
+    numba = sys.modules.get("numba")
+    if numba is None:
+        with _environment("NUMBA_NUM_THREADS", str(threads)):
+            yield
+        return
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     try:
-        with threadpool_limits(threads), scipy.fft.set_workers(threads):
-            yield
+        yield
     finally:
         numba.set_num_threads(before)
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @contextmanager

@@ -12,13 +12,12 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.numerics.filters import shell_of
-from cryosnake.numerics.fsc import resolution_at
+from cryosnake.numerics.fsc import fsc_weight, resolution_at
 from cryosnake.numerics.postprocessing import (
     FscCurves,
     GuinierFit,
     fit_guinier,
     fsc_curves,
-    fsc_weight,
     mean_amplitudes,
     sharpen,
 )

@@ -38,8 +38,9 @@ def local_resolution_views(resolution: np.ndarray, density: np.ndarray, particle
     middle = resolution.shape[0] // 2
     cuts = {"XY": np.s_[middle], "XZ": np.s_[:, middle], "YZ": np.s_[:, :, middle]}
     with style():
-        figure = new_figure(7.2, 5.2)
-        layout = figure.add_gridspec(2, 3, height_ratios=(1.0, 1.3))
+        figure = new_figure(7.2, 5.2, arranged=False)
+        layout = figure.add_gridspec(2, 3, height_ratios=(1.0, 1.3), left=0.09, right=0.965, bottom=0.03, top=0.94,
+                                     hspace=0.32, wspace=0.04)
         _histogram(figure.add_subplot(layout[0, :]), inside, limits)
         panels = [figure.add_subplot(layout[1, column]) for column in range(3)]
         for axes, (name, cut) in zip(panels, cuts.items(), strict=True):
@@ -49,7 +50,7 @@ def local_resolution_views(resolution: np.ndarray, density: np.ndarray, particle
             axes.set(xticks=[], yticks=[])  # hidden ones would still be laid out
             axes.set_title(f"slice {name}", fontsize=9, fontweight="normal")
         scale_bar(panels[0], resolution.shape[0], pixel_size)
-        figure.colorbar(colours, ax=panels, label="Å", shrink=0.8)
+        figure.colorbar(colours, ax=panels, label="Å", shrink=0.8, pad=0.02, fraction=0.05)
     return figure
 
 

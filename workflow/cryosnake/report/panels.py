@@ -53,12 +53,15 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches. No window system and no global state are involved."""
+def new_figure(width: float, height: float, arranged: bool = True) -> Figure:
+    """Return an empty figure of this size in inches. No window system and no global state are involved.
+
+    `arranged=False` leaves room for labels to the caller: to find it takes as long as to draw the figure.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained" if arranged else None)
     FigureCanvasAgg(figure)
     return figure
 

@@ -43,12 +43,13 @@ def run(options: SimpleNamespace, inputs: Mapping[str, Path], out: Path, progres
     Aborted
         when somebody asked for it
     """
-    import numba
+    import scipy.fft
 
-    words = command(options, inputs, out, numba.get_num_threads())
+    threads = scipy.fft.get_workers()  # what our own programs would have
+    words = command(options, inputs, out, threads)
     (out / OUTPUT_NODES_FILE).unlink(missing_ok=True)  # an earlier run's
     print(shlex.join(words))
-    code, said = _supervised(words, out, numba.get_num_threads(), progress)
+    code, said = _supervised(words, out, threads, progress)
     _judge(words[0], code, said, out)
     missing = [file for file in _files(options.outputs) if not (out / file).exists()]
     if missing:

@@ -1,4 +1,4 @@
-"""What surrounds a program: the directory's lock, run.out and run.err, threads, status and exit files."""
+"""What surrounds a program: the directory's lock, run.out and run.err, status and exit files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 
 from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
-from cryosnake.parallel.threads import thread_limit
 from cryosnake.pipeline.markers import ABORT_REQUEST, append_note, clear_exit, exit_of, set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.disk import BATCHES
@@ -41,7 +40,7 @@ def job_frame(job_type: JobType, arguments: Arguments) -> Iterator[JobProgress]:
     """
     out = Path(arguments.out)
     _make_directory(out, job_type)
-    with _directory_lock(out, arguments.batch) as waited, copied_to_logs(out), thread_limit(arguments.threads):
+    with _directory_lock(out, arguments.batch) as waited, copied_to_logs(out):
         progress = JobProgress(out, f"{job_type.title} {arguments.batch}".strip())
         progress.found_finished = waited and exit_of(out) == Status.SUCCEEDED
         _start(out, arguments)

@@ -71,12 +71,14 @@ def told_of_others(ranks: Ranks) -> Iterator[None]:
 def follow(job_type: JobType, arguments: Arguments, ranks: Ranks) -> int:
     """Run a job's program on a rank other than 0: no lock, no files, no words. Rank 0's exit code is that of all."""
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
-        with contextlib.suppress(BaseException), together(ranks), thread_limit(arguments.threads):
-            options = ranks.share(None)
-            if options is not None:  # else there is nothing to do
-                choose_gpus(options, ranks)
-                import_module(job_type.program).run(options, arguments.inputs, Path(arguments.out), _silent(ranks))
-            ranks.meet()
+        with contextlib.suppress(BaseException), together(ranks):
+            program = import_module(job_type.program)
+            with thread_limit(arguments.threads):
+                options = ranks.share(None)
+                if options is not None:  # else there is nothing to do
+                    choose_gpus(options, ranks)
+                    program.run(options, arguments.inputs, Path(arguments.out), _silent(ranks))
+                ranks.meet()
     return 0  # rank 0 says what happened
 
 

@@ -19,6 +19,7 @@ from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
 from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.ranks import Ranks
+from cryosnake.parallel.threads import thread_limit
 from cryosnake.project.kept_results import bring_back, keep_results, made_by
 from cryosnake.project.waiting import record_counts
 from cryosnake.running.arguments import Arguments, parse_arguments
@@ -64,20 +65,25 @@ def _interruptible(arguments: Arguments, progress: JobProgress, ranks: Ranks) ->
 
 def _work(job_type: JobType, arguments: Arguments, progress: JobProgress, ranks: Ranks) -> None:
     program = import_module(job_type.program)
-    out = Path(arguments.out)
-    if job_type.per_micrograph:
-        from cryosnake.running.batch import run_batch
-        from cryosnake.running.join import join_batches
-
-        if arguments.join:
-            remove_temporaries(out)
-            join_batches(job_type, program, arguments)
+    with thread_limit(arguments.threads):
+        if job_type.per_micrograph:
+            _work_batch(job_type, program, arguments, progress)
         else:
-            run_batch(job_type, program, arguments, progress)
-            if AGAIN in arguments.batch:
-                end_again(out)
+            _work_whole(job_type, program, arguments, progress, ranks)
+
+
+def _work_batch(job_type: JobType, program: ModuleType, arguments: Arguments, progress: JobProgress) -> None:
+    from cryosnake.running.batch import run_batch
+    from cryosnake.running.join import join_batches
+
+    out = Path(arguments.out)
+    if arguments.join:
+        remove_temporaries(out)
+        join_batches(job_type, program, arguments)
         return
-    _work_whole(job_type, program, arguments, progress, ranks)
+    run_batch(job_type, program, arguments, progress)
+    if AGAIN in arguments.batch:
+        end_again(out)
 
 
 def _work_whole(job_type: JobType, program: ModuleType, arguments: Arguments, progress: JobProgress,

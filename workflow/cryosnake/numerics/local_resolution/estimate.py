@@ -21,10 +21,10 @@ import numpy as np
 
 from cryosnake.numerics.backend import Array, fft_of, namespace, to_numpy
 from cryosnake.numerics.filters import frequency_radius, interpolate_shells
+from cryosnake.numerics.fsc import fsc_weight
 from cryosnake.numerics.local_resolution.bands import BandPlan, add_to_spectrum, plan_bands, sort_transforms
 from cryosnake.numerics.local_resolution.expansion import add_weighted, expand
 from cryosnake.numerics.local_resolution.window import Window, WindowSums
-from cryosnake.numerics.postprocessing import fsc_weight
 
 FINER = 2  # FSCs are taken on a grid so much finer than the sampling distance: it costs little
 FINEST = 4  # but no finer than this part of a window: the FSCs of such neighbours are the same
