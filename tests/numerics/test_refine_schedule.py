@@ -4,6 +4,7 @@ from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import band_limited_transform
 from cryosnake.numerics.refine.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.bands import full_band
+from cryosnake.numerics.refine.grids import shift_grid
 from cryosnake.numerics.refine.schedule import (
     Progress,
     Sampling,
@@ -11,6 +12,7 @@ from cryosnake.numerics.refine.schedule import (
     at_floor,
     coarse_size,
     invisible_step,
+    last_sampling,
     next_sampling,
 )
 
@@ -39,6 +41,28 @@ def test_finer_when_stalled_and_local_from_its_order_on():
     assert (progress.without_gain, progress.without_change) == (0, 0)
     local, _ = next_sampling(Sampling(3, 5.0, 2.0), STALLED, accuracy_rotation=1.0, **FINE)
     assert local.order == 4 and local.sigma == 3.75  # twice the oversampled step of 1.875 degrees
+
+
+def test_shifts_reach_whatever_images_may_tell_however_the_grid_is_turned():
+    sampling = Sampling(4, 1.5, 0.6, 3.75)
+    for _ in range(4):  # changes tell little of the range that is wanted: a tight one keeps them small
+        sampling, _ = next_sampling(sampling, STALLED, accuracy_rotation=0.1, accuracy_offset=0.2, offset_change=0.05,
+                                    local_order=4)
+    angle = np.radians(np.arange(0, 360, 5))
+    wanted = 4 * 0.2 * np.stack([np.cos(angle), np.sin(angle)], -1)
+    for perturbation in (-0.5, 0.0, 0.5):
+        fine = shift_grid(sampling.offset_range, sampling.offset_step, perturbation).fine
+        nearest = np.linalg.norm(wanted[:, None] - fine, axis=-1).min(1)
+        assert nearest.max() <= np.sqrt(2) * sampling.offset_step / 4 + 1e-6
+    assert len(shift_grid(sampling.offset_range, sampling.offset_step).coarse) < 100
+
+
+def test_last_iteration_is_as_fine_as_the_accuracy_asks():
+    seen = Sampling(5, 1.5, 0.6, 1.9)  # fine enough to be seen, 0.94 degrees
+    assert last_sampling(seen, accuracy_rotation=0.5, **FINE).order == 6
+    assert last_sampling(seen, accuracy_rotation=1.3, **FINE) == seen
+    whole = Sampling(5, 1.5, 0.6)
+    assert last_sampling(whole, accuracy_rotation=0.5, **FINE) == whole, "searches over all orientations stay"
 
 
 def test_fine_enough_at_three_quarters_of_the_accuracy_then_converged():

@@ -22,6 +22,7 @@ from cryosnake.numerics.refine.schedule import (
     at_floor,
     coarse_size,
     invisible_step,
+    last_sampling,
     next_sampling,
 )
 from cryosnake.parallel.ranks import lead
@@ -85,6 +86,10 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
             _say_plan(particles, model, settings)
     if not model.progress.converged:
         print(f"Stopping after {model.iteration} iterations (max_iterations) without convergence")
+    else:
+        model.sampling = last_sampling(model.sampling, accuracy_rotation=model.accuracy[0],
+                                       accuracy_offset=model.accuracy[1], offset_change=model.change[1],
+                                       local_order=settings.local_order)
     model = _one(particles, model, settings, progress, last=True)
     if ranks.rank == 0:
         write_final(particles, model, settings, root, options)

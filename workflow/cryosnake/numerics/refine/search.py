@@ -75,11 +75,11 @@ def search_levels(reference: MapReference, band_of: Callable[[float], Band], wei
         A particle's squared CTF over the noise's power as it is on average, over all pixels of the images. With it
         levels are left out that could rule out little: all pixels of a grid whose step costs much with few already.
     """
-    first, *finer = search_grids(reference.grid, coarsest_order(reference.transforms))
+    first, *others = search_grids(reference.grid, coarsest_order(reference.transforms))
     narrow = band_of(reference.grid.step)
     narrow = narrow.cut(2 * round(_FEW * narrow.shell[-1]))
-    levels = [_level(reference, first, band_of(first.step / CAUTION if finer else first.step))]
-    for grid in finer:
+    levels = [_level(reference, first, band_of(first.step / CAUTION if others else first.step))]
+    for grid in others:
         last = grid is reference.grid
         band = band_of(grid.step if last else grid.step / CAUTION)
         if band.kx.size <= 2 * narrow.kx.size:
