@@ -1,12 +1,13 @@
 """When auto-refinement samples finer, and when it has converged.
 
 Behaviour of relion_refine --auto_refine (Scheres 2012, J. Struct. Biol. 180, section 2.5): the sampling becomes finer
-when neither the resolution nor the assignments improve any more, until it is finer than the estimated accuracy. Ours are:
+when neither the resolution nor the assignments improve any more, until it is finer than the estimated accuracy. What
+is ours:
 
 - a step that rounds by too little to be seen is fine enough, however accurate the orientations are, until the last
   iteration; and changes below the accuracy are none. At box 128 and SNR 0.1 that saves 7 of 24 iterations, the dearest;
-- shifts are searched five accuracies far at least. A range by the last changes alone gets too tight: grids are turned at
-  random, what lies beyond their edge is out of reach, and changes stay small for that reason.
+- shifts are searched five accuracies far at least. A range by the last changes alone gets too tight: grids are turned
+  at random, what lies beyond their edge is out of reach, and changes stay small for that reason.
 """
 
 from __future__ import annotations
