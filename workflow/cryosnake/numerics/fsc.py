@@ -99,7 +99,10 @@ def resolution_at(curve: np.ndarray, box_size: float, threshold: float = 0.143) 
 
 
 def fsc_weight(fsc: Array) -> Array:
-    """Return √(2 FSC / (1 + FSC)), 0 where the FSC is not positive (Rosenthal & Henderson 2003, J. Mol. Biol. 333)."""
+    """Return √(2 FSC / (1 + FSC)), 0 where the FSC is not positive; of any shape, usually (shells,).
+
+    Rosenthal & Henderson 2003, J. Mol. Biol. 333.
+    """
     xp = namespace(fsc)
     positive = xp.clip(fsc, 0.0, 1.0)
     return xp.sqrt(2.0 * positive / (1.0 + positive))
