@@ -10,8 +10,9 @@ import sys
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
-from cryosnake.project import lookup, session
-from cryosnake.project.memory import memory_mb
+from cryosnake.project.planning import rule_values as lookup
+from cryosnake.project.run import session
+from cryosnake.project.planning.memory import memory_mb
 
 if not session.brings_jobs(config):
 

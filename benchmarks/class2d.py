@@ -36,13 +36,13 @@ from cryosnake.io.star import read_star
 from cryosnake.jobs.class2d import JOB
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import central_slices
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.class_validation import correlation, cross_spectra, half_averages
-from cryosnake.numerics.refine.references import class_references, empty_class_sums, insert_planes, map_reference
-from cryosnake.programs import class2d
-from cryosnake.programs.particles import Particles, read_particles
-from cryosnake.programs.simulate_false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR, USUAL
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.numerics.refine.classes.validation import correlation, cross_spectra, half_averages
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.references import class_references, empty_class_sums, insert_planes, map_reference
+from cryosnake.programs.class2d import recipe as class2d
+from cryosnake.programs.refinement.particles import Particles, read_particles
+from cryosnake.programs.simulate.false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR, USUAL
+from cryosnake.programs.simulate.particles import simulate_particles
 
 DIAMETER = 180.0
 NAMES = {EMPTY: "empty", NEIGHBOUR: "neighbours", CONTAMINATION: "contamination", EDGE: "edges", BLOB: "blobs"}

@@ -31,10 +31,10 @@ from cryosnake.io.star import read_star
 from cryosnake.jobs.class3d import JOB
 from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.fsc import fsc, resolution_at
-from cryosnake.numerics.simulation.conformations import swing_domain
-from cryosnake.numerics.simulation.protein import pseudo_protein
-from cryosnake.programs import class3d
-from cryosnake.programs.simulate_mixture import simulate_mixture
+from cryosnake.programs.class3d import recipe as class3d
+from cryosnake.programs.simulate.mixture import simulate_mixture
+from cryosnake.simulation.conformations import swing_domain
+from cryosnake.simulation.protein import pseudo_protein
 
 PIXEL_SIZE, DIAMETER, LOW_PASS, TAU2_FUDGE = 3.5, 160.0, 40.0, 4.0
 

@@ -23,7 +23,7 @@ from cryosnake.pipeline.edit import add_node, add_process, set_alias, set_status
 from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline, write_pipeline
 from cryosnake.pipeline.lock import LOCK_DIRECTORY, update_pipeline
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status, job_name
-from cryosnake.pipeline.settled import read_settled
+from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 
 FOLDERS = ("MotionCorr", "CtfFind", "Extract", "Class2D", "Class3D", "Refine3D", "MaskCreate", "PostProcess")
 PAUSE = 0.02  # seconds between the updates of one writer; a real job makes two in its life
@@ -83,7 +83,7 @@ def relion_meanwhile(running: list[subprocess.Popen[str]]) -> tuple[int, int, fl
             raise SystemExit(f"relion_pipeliner {' '.join(words)}: {done.stdout}{done.stderr}")
         calls += 1
         added += words[0] == "--addJob"
-        read_settled()  # somebody looks at the project all the time
+        read_pipeline_unlocked()  # somebody looks at the project all the time
     return calls, added, longest
 
 

@@ -33,21 +33,25 @@ from cryosnake.numerics.backend import product, to_device
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.projection import band_limited_transform, central_slices
-from cryosnake.numerics.refine import dispatch, expectation, search
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.grids import shift_grid, sphere_grid
-from cryosnake.numerics.refine.images import ctf_at, soft_disc
-from cryosnake.numerics.refine.maximisation import finish_sums, last_shell_above
-from cryosnake.numerics.refine.references import empty_map_sums, map_reference
-from cryosnake.numerics.refine.schedule import coarse_size
-from cryosnake.numerics.simulation.density import density_from_atoms
-from cryosnake.numerics.simulation.protein import pseudo_protein
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
+from cryosnake.numerics.refine.grids.images import ctf_at, soft_disc
+from cryosnake.numerics.refine.grids.references import empty_map_sums, map_reference
+from cryosnake.numerics.refine.kernels import dispatch
+from cryosnake.numerics.refine.search import expectation, search
+from cryosnake.numerics.refine.search.schedule import coarse_size
+from cryosnake.numerics.refine.sums.maximisation import finish_sums, last_shell_above
 from cryosnake.numerics.symmetry import operators
-from cryosnake.programs import class2d, refine3d, refine_block, refine_estep
-from cryosnake.programs.device_images import half_precision_is_safe
-from cryosnake.programs.particles import Particles
-from cryosnake.programs.refine_state import first_assignments, first_statistics
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.programs.class2d import recipe as class2d
+from cryosnake.programs.refine3d import recipe as refine3d
+from cryosnake.programs.refinement import block as refine_block
+from cryosnake.programs.refinement import estep as refine_estep
+from cryosnake.programs.refinement.device_images import half_precision_is_safe
+from cryosnake.programs.refinement.particles import Particles
+from cryosnake.programs.refinement.state import first_assignments, first_statistics
+from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.simulation.density import density_from_atoms
+from cryosnake.simulation.protein import pseudo_protein
 
 # Data sheets, dense: fp32 and TF32 TFLOP/s, memory TB/s.
 LIMITS = {"H200": (67.0, 495.0, 4.8), "H100": (67.0, 495.0, 3.35), "A100": (19.5, 156.0, 2.0)}
@@ -148,7 +152,8 @@ def e_step(particles: Particles, volume: np.ndarray, order: int, size: int, rows
     coarse = coarse_size(healpix.angular_step(order), DIAMETER, pixel, box, size, False)
     mask = soft_disc(box, DIAMETER / 2 / pixel, 5.0)
     sigma = 0.0 if near is None else 2.0 * healpix.angular_step(order + 1)
-    plan = refine_block.Pass(size, coarse, shift_grid(*((5.0, 2.0) if near is None else (2.0, 1.0)), 0.1), sigma, True,
+    plan = refine_block.SearchPlan(size, coarse, shift_grid(*((5.0, 2.0) if near is None else (2.0, 1.0)), 0.1),
+                                   sigma, True,
                              False, True, mask, np.ones(box // 2 + 1, bool), diameter=DIAMETER, tf32=tf32)
     state = first_assignments(particles)
     state.pose = state.pose if near is None else near.copy()

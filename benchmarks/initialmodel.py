@@ -35,9 +35,10 @@ from cryosnake.jobs import refine3d as refine3d_job
 from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.map_resample import resample_map
-from cryosnake.numerics.refine.maximisation import low_pass
-from cryosnake.programs import initialmodel, refine3d
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.numerics.refine.sums.maximisation import low_pass
+from cryosnake.programs.initialmodel import recipe as initialmodel
+from cryosnake.programs.refine3d import recipe as refine3d
+from cryosnake.programs.simulate.particles import simulate_particles
 
 PIXEL_SIZE, RESOLUTION, COMPARED_BOX = 3.5, 20.0, 32
 POSES = tuple(f"rln{name}" for name in ("AngleRot", "AngleTilt", "AnglePsi", "OriginXAngst", "OriginYAngst",

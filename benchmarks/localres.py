@@ -32,8 +32,8 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.numerics.filters import apply_filter
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.local_resolution import local_resolution
-from cryosnake.numerics.refine.local_filter import cross_validated_filter
-from cryosnake.numerics.simulation.half_maps import FlexibleHalves, flexible_halves
+from cryosnake.numerics.refine.sums.local_filter import cross_validated_filter
+from cryosnake.simulation.half_maps import FlexibleHalves, flexible_halves
 
 B_FACTOR = -50.0
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "run_localres.py"

@@ -25,7 +25,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from cryosnake.programs.simulate import simulate_project
+from cryosnake.programs.simulate.project import simulate_project
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = """

@@ -37,7 +37,7 @@ from types import SimpleNamespace
 import numba, scipy.fft
 numba.set_num_threads(1)
 from cryosnake.jobs.motioncorr import JOB
-from cryosnake.programs import motioncorr
+from cryosnake.programs.micrographs import motioncorr
 options = SimpleNamespace(**{p.name: p.default for p in JOB.parameters})
 options.dose_per_frame, options.gain, options.device = float(sys.argv[1]), "gain.mrc", "cpu"
 options.patches = [int(sys.argv[2])] * 2

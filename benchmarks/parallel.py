@@ -27,11 +27,11 @@ CASES = {"1 thread": (1, 1), "2 threads": (1, 2), "2 ranks": (2, 1)}  # ranks, t
 def measure(threads: int, order: int, iterations: int) -> None:
     """Time iterations in the working directory, on the ranks that this process belongs to; rank 0 prints."""
     from cryosnake.jobs.refine3d import JOB
-    from cryosnake.parallel.ranks import lead, world
     from cryosnake.parallel.threads import thread_limit
-    from cryosnake.programs import refine3d
-    from cryosnake.programs.particle_images import open_particles
-    from cryosnake.programs.refine_model import iterate
+    from cryosnake.parallel.world import lead, world
+    from cryosnake.programs.refine3d import recipe as refine3d
+    from cryosnake.programs.refine3d.model import iterate
+    from cryosnake.programs.refinement.particle_images import open_particles
 
     values = {parameter.name: parameter.default for parameter in JOB.parameters}
     options = SimpleNamespace(**values | {"particle_diameter": 180.0, "initial_lowpass": 15.0,
@@ -61,7 +61,7 @@ def main() -> int:
     if given.measure:
         measure(given.measure, given.order, given.iterations)
         return 0
-    from cryosnake.programs.simulate_particles import simulate_particles
+    from cryosnake.programs.simulate.particles import simulate_particles
 
     with tempfile.TemporaryDirectory() as folder:
         simulate_particles(Path(folder), count=given.particles, box=given.box, pixel_size=3.5 * 64 / given.box,

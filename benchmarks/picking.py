@@ -26,7 +26,7 @@ import pandas as pd
 
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import read_star, write_star
-from cryosnake.programs import autopick, extract
+from cryosnake.programs.micrographs import autopick, extract
 
 IMPORTS = time.process_time()
 OPTICS = {"rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrographOriginalPixelSize": 0.885,

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from cryosnake.io.mrc import write_mrc
-from cryosnake.project.batches import batch_star, done_file
-from cryosnake.project.commit import commit
-from cryosnake.project.config import parse_config
-from cryosnake.project.movies import stamp
-from cryosnake.project.plan import make_plan
-from cryosnake.project.unfinished import product_files
+from cryosnake.project.config.config import parse_config
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.planning.unfinished import product_files
+from cryosnake.project.records.batches import batch_star, done_file
+from cryosnake.project.records.movies import stamp
+from cryosnake.project.run.commit import commit
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 50

@@ -34,11 +34,12 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs import class2d as class2d_job
 from cryosnake.jobs import refine3d as refine3d_job
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix, matrix_to_euler
-from cryosnake.numerics.refine.schedule import Sampling
-from cryosnake.programs import class2d, refine3d
-from cryosnake.programs.particles import read_particles
-from cryosnake.programs.refine_model import iterate
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.numerics.refine.search.schedule import Sampling
+from cryosnake.programs.class2d import recipe as class2d
+from cryosnake.programs.refine3d import recipe as refine3d
+from cryosnake.programs.refine3d.model import iterate
+from cryosnake.programs.refinement.particles import read_particles
+from cryosnake.programs.simulate.particles import simulate_particles
 
 PIXEL_SIZE, DIAMETER, LOW_PASS = 3.5, 180.0, 15.0
 USAGE = Path(__file__).resolve().parent / "child_usage.py"

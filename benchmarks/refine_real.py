@@ -26,7 +26,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.refine3d import JOB
 from cryosnake.parallel.threads import thread_limit
-from cryosnake.programs import refine3d
+from cryosnake.programs.refine3d import recipe as refine3d
 
 LEARNT = ("rlnAngle", "rlnOrigin", "rlnRandomSubset")
 

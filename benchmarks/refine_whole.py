@@ -38,12 +38,12 @@ from cryosnake.jobs.refine3d import JOB
 from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.fsc import fsc
-from cryosnake.numerics.refine.images import soft_disc
+from cryosnake.numerics.refine.grids.images import soft_disc
 from cryosnake.numerics.symmetry import nearest_mate
-from cryosnake.programs import refine3d
-from cryosnake.programs.particles import read_particles
-from cryosnake.programs.refine_model import MASK_EDGE
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.programs.refine3d import recipe as refine3d
+from cryosnake.programs.refinement.disc import MASK_EDGE
+from cryosnake.programs.refinement.particles import read_particles
+from cryosnake.programs.simulate.particles import simulate_particles
 
 DIAMETER, LOW_PASS = 180.0, 40.0
 USAGE = Path(__file__).resolve().parent / "child_usage.py"

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin
 from cryosnake.jobs.model import JobType, Parameter
 from cryosnake.jobs.registry import job_types
 from cryosnake.jobs.running_options import KEEP_ITERATIONS
-from cryosnake.project.config import JOB_KEYS, MICROSCOPE_KEYS
+from cryosnake.project.config.config import JOB_KEYS, MICROSCOPE_KEYS
 
 DOCS = Path(__file__).resolve().parent
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}

@@ -34,7 +34,7 @@ def simulate(project: Path) -> None:
     """Make the movies, once: a folder that holds the truth is complete."""
     if (project / "truth").is_dir():
         return
-    from cryosnake.programs.simulate_cli import main as simulate_main
+    from cryosnake.programs.simulate.command import main as simulate_main
 
     unfinished = project.with_name(f".{project.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -14,10 +14,11 @@ from cryosnake.io.mrc import write_mrc
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
-from cryosnake.project.commit import commit
-from cryosnake.project.config import parse_config
-from cryosnake.project.plan import make_plan
-from cryosnake.project.run_status import close_run, set_job_status
+from cryosnake.project.config.config import parse_config
+from cryosnake.project.locks.job_status import set_job_status
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.run.commit import commit
+from cryosnake.project.run.run_status import close_run
 
 RAW = {
     "microscope": {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0, "dose_per_frame": 1.2},

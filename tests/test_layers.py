@@ -82,7 +82,7 @@ def test_test_files_have_names_of_their_own() -> None:
 
 def test_planning_imports_no_numerics() -> None:
     """What the Snakefile imports must not pull in NumPy and its like: every SLURM job parses it again."""
-    code = ("import sys; import cryosnake.project.lookup, cryosnake.project.session; "
+    code = ("import sys; import cryosnake.project.planning.rule_values, cryosnake.project.run.session; "
             "print([m for m in ('numpy', 'pandas', 'scipy', 'numba', 'mrcfile', 'tifffile') if m in sys.modules])")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
@@ -93,8 +93,8 @@ def test_planning_imports_are_cheap() -> None:
 
     The design's budget is 0.15 s (docs/performance.md has the seconds): a count is the same on a busy machine.
     """
-    ours = ("import cryosnake.project.lookup, cryosnake.project.session; from cryosnake.jobs.registry import "
-            "job_types; job_types()")
+    ours = ("import cryosnake.project.planning.rule_values, cryosnake.project.run.session; "
+            "from cryosnake.jobs.registry import job_types; job_types()")
     yardstick = "import asyncio, http.client, unittest, xml.dom.minidom, logging, argparse, json"
     count = ("import sys; calls = []; code = compile(sys.argv[1], 'budget', 'exec'); "
              "sys.setprofile(lambda frame, event, value: calls.append(1) if event in ('call', 'c_call') else None); "

@@ -125,7 +125,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     for name, module in {"cupy": cupy, "cupy._core": cupy._core, "cupy._core._routines_linalg": linear, "cupyx": cupyx,
                          "cupyx.scipy": scipy_part, "cupyx.scipy.fft": scipy_part.fft}.items():
         monkeypatch.setitem(sys.modules, name, module)
-    from cryosnake.numerics.refine.cuda import compile as compiled
+    from cryosnake.numerics.refine.kernels.cuda import compile as compiled
 
     compiled.kernel.cache_clear()
     yield cupy

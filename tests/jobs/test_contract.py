@@ -15,8 +15,8 @@ import pytest
 from cryosnake.jobs.model import NODE_TYPES, JobType
 from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.types import PROCESS_TYPES
-from cryosnake.project.config import JOB_KEYS, MICROSCOPE_KEYS, ConfigError
-from cryosnake.project.values import check_value
+from cryosnake.project.config.config import JOB_KEYS, MICROSCOPE_KEYS, ConfigError
+from cryosnake.project.config.values import check_value
 from cryosnake.report.job_pictures import PANELS
 from cryosnake.running.arguments import make_parser
 

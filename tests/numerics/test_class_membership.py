@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryosnake.numerics.refine.class_membership import filtered_halves, fits, membership, particle_radius
+from cryosnake.numerics.refine.classes.membership import filtered_halves, fits, membership, particle_radius
 
 
 def noise_of(rng, shape):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.class_ranking import CRITERIA, KEEP, rank
-from cryosnake.numerics.refine.class_validation import (
+from cryosnake.numerics.refine.classes.ranking import CRITERIA, KEEP, rank
+from cryosnake.numerics.refine.classes.validation import (
     best_in_plane,
     correlation,
     cross_spectra,
@@ -16,9 +15,10 @@ from cryosnake.numerics.refine.class_validation import (
     resolved_shells,
     true_correlation,
 )
-from cryosnake.numerics.refine.grids import PlaneGrid, shift_grid
-from cryosnake.numerics.refine.images import fourier_pixels, soft_disc
-from cryosnake.numerics.refine.references import class_references, empty_class_sums, insert_planes
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid
+from cryosnake.numerics.refine.grids.images import fourier_pixels, soft_disc
+from cryosnake.numerics.refine.grids.references import class_references, empty_class_sums, insert_planes
 
 BOX = 32
 MOST = 99  # no limit from elsewhere

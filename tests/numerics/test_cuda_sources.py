@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cryosnake.numerics.refine.cuda import accumulate, insert, normalise, pairs, score, select, slices
-from cryosnake.numerics.refine.cuda.compile import OPTIONS, definitions
+from cryosnake.numerics.refine.kernels.cuda import accumulate, insert, normalise, pairs, score, select, slices
+from cryosnake.numerics.refine.kernels.cuda.compile import OPTIONS, definitions
 
 CASES = {
     "select": (select._SOURCE, {}),

@@ -7,12 +7,12 @@ import pytest
 
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.projection import band_limited_transform
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.dense import dense_expectation, insert_outcome
-from cryosnake.numerics.refine.expectation import Operands, coarse_slices
-from cryosnake.numerics.refine.grids import shift_grid, sphere_grid
-from cryosnake.numerics.refine.insertion import insert_slices
-from cryosnake.numerics.refine.references import MapReference, empty_map_sums
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
+from cryosnake.numerics.refine.grids.references import MapReference, empty_map_sums
+from cryosnake.numerics.refine.search.dense import dense_expectation, insert_outcome
+from cryosnake.numerics.refine.search.expectation import Operands, coarse_slices
+from cryosnake.numerics.refine.sums.insertion import insert_slices
 
 BOX, RADIUS = 16, 4
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryosnake.numerics.refine import dense_block as module
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.dense_block import dense_block
-from cryosnake.numerics.refine.expectation import Operands, coarse_slices, expectation, search_everywhere
-from cryosnake.numerics.refine.grids import PlaneGrid, shift_grid
-from cryosnake.numerics.refine.references import class_references, empty_class_sums
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid
+from cryosnake.numerics.refine.grids.references import class_references, empty_class_sums
+from cryosnake.numerics.refine.search import dense_block as module
+from cryosnake.numerics.refine.search.dense_block import dense_block
+from cryosnake.numerics.refine.search.expectation import Operands, coarse_slices, expectation, search_everywhere
 
 BOX, SIZE, COUNT = 24, 12, 7
 

@@ -8,11 +8,11 @@ import pytest
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.projection import band_limited_transform, central_slices
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.images import soft_disc
-from cryosnake.numerics.refine.insertion import empty_sums, insert_slices
-from cryosnake.numerics.refine.least_squares import least_squares_map
-from cryosnake.numerics.refine.maximisation import finish_sums, regularised_map
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.images import soft_disc
+from cryosnake.numerics.refine.sums.insertion import empty_sums, insert_slices
+from cryosnake.numerics.refine.sums.least_squares import least_squares_map
+from cryosnake.numerics.refine.sums.maximisation import finish_sums, regularised_map
 from cryosnake.numerics.symmetry import operators
 
 BOX, RADIUS = 32, 14

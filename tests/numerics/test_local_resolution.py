@@ -10,7 +10,7 @@ from cryosnake.numerics.local_resolution import Window, local_resolution
 from cryosnake.numerics.local_resolution.bands import plan_bands, sort_transforms
 from cryosnake.numerics.local_resolution.expansion import expand
 from cryosnake.numerics.local_resolution.window import WindowSums
-from cryosnake.numerics.simulation.half_maps import FlexibleHalves, flexible_halves
+from cryosnake.simulation.half_maps import FlexibleHalves, flexible_halves
 
 BOX, PIXEL_SIZE = 48, 3.0
 WINDOW = Window(12.5, 25.0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.insertion import complete_plane, empty_sums, insert_slices
-from cryosnake.numerics.refine.maximisation import regularised_map
-from cryosnake.numerics.refine.online import halves_ssnr, random_rotations, resized_sums, stage_at
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.sums.insertion import complete_plane, empty_sums, insert_slices
+from cryosnake.numerics.refine.sums.maximisation import regularised_map
+from cryosnake.numerics.refine.sums.online import halves_ssnr, random_rotations, resized_sums, stage_at
 
 
 def test_stages_go_from_coarse_and_hot_to_fine_and_cold():

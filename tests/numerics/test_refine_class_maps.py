@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from cryosnake.numerics.refine.class_maps import class_directions, class_shares, log_shares, map_ssnr
-from cryosnake.numerics.refine.grids import sphere_grid
-from cryosnake.numerics.refine.references import empty_map_sums, map_reference
+from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, log_shares, map_ssnr
+from cryosnake.numerics.refine.grids.grids import sphere_grid
+from cryosnake.numerics.refine.grids.references import empty_map_sums, map_reference
 
 
 def test_a_class_without_particles_keeps_no_share() -> None:

@@ -6,15 +6,15 @@ import numba
 import numpy as np
 import pytest
 
-from cryosnake.numerics.refine import cost, expectation
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.budget import budget, budget_of, particles_of, use_budget
-from cryosnake.numerics.refine.dispatch import samples_at_once, slice_bytes
-from cryosnake.numerics.refine.expectation import Operands, coarse_slices, search_everywhere
-from cryosnake.numerics.refine.grids import PlaneGrid, shift_grid, sphere_grid
-from cryosnake.numerics.refine.references import class_references, map_reference
-from cryosnake.numerics.refine.samples import blocks_of
-from cryosnake.programs.refine_estep import map_sums
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid, sphere_grid
+from cryosnake.numerics.refine.grids.references import class_references, map_reference
+from cryosnake.numerics.refine.grids.samples import blocks_of
+from cryosnake.numerics.refine.kernels.budget import budget, budget_of, particles_of, use_budget
+from cryosnake.numerics.refine.kernels.dispatch import samples_at_once, slice_bytes
+from cryosnake.numerics.refine.search import cost, expectation
+from cryosnake.numerics.refine.search.expectation import Operands, coarse_slices, search_everywhere
+from cryosnake.programs.refinement.estep import map_sums
 
 BOX, SIZE, COARSE, COUNT = 24, 18, 12, 7
 

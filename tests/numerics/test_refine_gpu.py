@@ -15,15 +15,16 @@ from cryosnake.numerics import symmetry
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import band_limited_transform, central_slices
-from cryosnake.numerics.refine import kernels, selection
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.cuda import kernels as cuda
-from cryosnake.numerics.refine.grids import PlaneGrid, sphere_grid
-from cryosnake.numerics.refine.images import ctf_at, fourier_pixels, shell_power, shift_images
-from cryosnake.numerics.refine.insertion import insert_slices, symmetrise
-from cryosnake.numerics.refine.levels import children_of, parent_grid
-from cryosnake.numerics.refine.references import ClassReferences, MapReference, class_references
-from cryosnake.numerics.refine.search import parent_prior
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import PlaneGrid, sphere_grid
+from cryosnake.numerics.refine.grids.images import ctf_at, fourier_pixels, shell_power, shift_images
+from cryosnake.numerics.refine.grids.levels import children_of, parent_grid
+from cryosnake.numerics.refine.grids.references import ClassReferences, MapReference, class_references
+from cryosnake.numerics.refine.kernels import scores as kernels
+from cryosnake.numerics.refine.kernels import selection
+from cryosnake.numerics.refine.kernels.cuda import kernels as cuda
+from cryosnake.numerics.refine.search.search import parent_prior
+from cryosnake.numerics.refine.sums.insertion import insert_slices, symmetrise
 
 BAND = full_band(24).cut(22)
 
@@ -81,7 +82,7 @@ def test_score(cupy, children, sub):
 
 
 def test_score_of_pairs_at_all_shifts(cupy, monkeypatch):
-    monkeypatch.setattr("cryosnake.numerics.refine.cuda.pairs._VALUES_AT_ONCE", 14 * BAND.kx.size)  # 7 pairs
+    monkeypatch.setattr("cryosnake.numerics.refine.kernels.cuda.pairs._VALUES_AT_ONCE", 14 * BAND.kx.size)  # 7 pairs
     rng = np.random.default_rng(13)
     n, orientations, shifts, pixels = 4, 6, 9, BAND.kx.size
     starts, particle, shift = _samples(rng, orientations, n, 1, 20)

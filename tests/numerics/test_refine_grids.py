@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix
-from cryosnake.numerics.refine.grids import PlaneGrid, shift_grid, sphere_grid
+from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid, sphere_grid
 from cryosnake.numerics.symmetry import nearest_mate
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.classes import centre_of_mass
-from cryosnake.numerics.refine.grids import PlaneGrid
-from cryosnake.numerics.refine.images import ctf_at, fourier_pixels, shell_power, shift_images, soft_disc
-from cryosnake.numerics.refine.maximisation import group_scales, low_pass
-from cryosnake.numerics.refine.references import class_references
+from cryosnake.numerics.refine.classes.averages import centre_of_mass
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import PlaneGrid
+from cryosnake.numerics.refine.grids.images import ctf_at, fourier_pixels, shell_power, shift_images, soft_disc
+from cryosnake.numerics.refine.grids.references import class_references
+from cryosnake.numerics.refine.sums.maximisation import group_scales, low_pass
 
 BOX = 16
 

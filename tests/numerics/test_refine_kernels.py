@@ -6,9 +6,10 @@ import numba as nb
 import numpy as np
 import pytest
 
-from cryosnake.numerics.refine import kernels, selection
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.grids import shift_grid
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import shift_grid
+from cryosnake.numerics.refine.kernels import scores as kernels
+from cryosnake.numerics.refine.kernels import selection
 
 CHILDREN = 2
 

@@ -8,12 +8,12 @@ import pytest
 from cryosnake.numerics.ctf import ctf_phase
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.projection import central_slices
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.expectation import Operands, coarse_slices, search_everywhere
-from cryosnake.numerics.refine.grids import shift_grid, sphere_grid
-from cryosnake.numerics.refine.levels import children_of, parent_grid, search_grids
-from cryosnake.numerics.refine.references import map_reference
-from cryosnake.numerics.refine.search import global_search, search_all, search_levels, search_local
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
+from cryosnake.numerics.refine.grids.levels import children_of, parent_grid, search_grids
+from cryosnake.numerics.refine.grids.references import map_reference
+from cryosnake.numerics.refine.search.expectation import Operands, coarse_slices, search_everywhere
+from cryosnake.numerics.refine.search.search import global_search, search_all, search_levels, search_local
 
 BOX, PIXEL, DIAMETER = 32, 6.0, 120.0
 

@@ -7,9 +7,9 @@ import scipy.fft
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.filters import apply_filter, frequency_radius
 from cryosnake.numerics.fsc import fsc
-from cryosnake.numerics.refine import local_filter
-from cryosnake.numerics.refine.local_filter import cross_validated_filter
-from cryosnake.numerics.simulation.half_maps import FlexibleHalves, flexible_halves
+from cryosnake.numerics.refine.sums import local_filter
+from cryosnake.numerics.refine.sums.local_filter import cross_validated_filter
+from cryosnake.simulation.half_maps import FlexibleHalves, flexible_halves
 
 BOX, PIXEL_SIZE = 64, 2.4
 

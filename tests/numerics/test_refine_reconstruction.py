@@ -7,11 +7,11 @@ import pytest
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.projection import band_limited_transform, central_slices
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.insertion import complete_plane, empty_sums, insert_slices, symmetrise
-from cryosnake.numerics.refine.maximisation import finish_sums, regularised_map, ssnr_from_fsc
-from cryosnake.numerics.refine.reconstruction import coarse_sums, fsc_of_sums, mean_weight
-from cryosnake.numerics.refine.shared_insertion import insert_shared
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.kernels.shared_insertion import insert_shared
+from cryosnake.numerics.refine.sums.insertion import complete_plane, empty_sums, insert_slices, symmetrise
+from cryosnake.numerics.refine.sums.maximisation import finish_sums, regularised_map, ssnr_from_fsc
+from cryosnake.numerics.refine.sums.reconstruction import coarse_sums, fsc_of_sums, mean_weight
 from cryosnake.numerics.symmetry import operators
 
 BOX = 24

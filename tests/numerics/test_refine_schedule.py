@@ -2,10 +2,10 @@ import numpy as np
 
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import band_limited_transform
-from cryosnake.numerics.refine.accuracy import estimate_accuracy
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.grids import shift_grid
-from cryosnake.numerics.refine.schedule import (
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import shift_grid
+from cryosnake.numerics.refine.search.accuracy import estimate_accuracy
+from cryosnake.numerics.refine.search.schedule import (
     Progress,
     Sampling,
     after_iteration,

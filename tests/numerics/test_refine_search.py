@@ -11,18 +11,18 @@ import pytest
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix
 from cryosnake.numerics.projection import band_limited_transform
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.dispatch import parts_of_sums
-from cryosnake.numerics.refine.expectation import coarse_slices, expectation, search_everywhere
-from cryosnake.numerics.refine.grids import shift_grid, sphere_grid
-from cryosnake.numerics.refine.levels import children_of
-from cryosnake.numerics.refine.references import MapReference, empty_map_sums
-from cryosnake.numerics.refine.samples import Operands
-from cryosnake.numerics.refine.schedule import coarse_size
-from cryosnake.numerics.refine.search import global_search, parent_prior, search_all, search_levels, search_local
-from cryosnake.numerics.simulation.density import density_from_atoms
-from cryosnake.numerics.simulation.protein import pseudo_protein
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
+from cryosnake.numerics.refine.grids.levels import children_of
+from cryosnake.numerics.refine.grids.references import MapReference, empty_map_sums
+from cryosnake.numerics.refine.grids.samples import Operands
+from cryosnake.numerics.refine.kernels.dispatch import parts_of_sums
+from cryosnake.numerics.refine.search.expectation import coarse_slices, expectation, search_everywhere
+from cryosnake.numerics.refine.search.schedule import coarse_size
+from cryosnake.numerics.refine.search.search import global_search, parent_prior, search_all, search_levels, search_local
 from cryosnake.numerics.symmetry import nearest_mate
+from cryosnake.simulation.density import density_from_atoms
+from cryosnake.simulation.protein import pseudo_protein
 
 BOX, PIXEL, SIZE, DIAMETER = 32, 6.0, 26, 130.0
 WHOLE = full_band(BOX)
@@ -125,7 +125,7 @@ def _keys(samples) -> set[tuple[int, ...]]:
 
 @pytest.mark.parametrize("local", [False, True])
 def test_searches_on_a_gpu(cupy, monkeypatch: pytest.MonkeyPatch, local: bool) -> None:
-    monkeypatch.setattr("cryosnake.numerics.refine.dispatch._COARSEST_ON_GPU", 2)
+    monkeypatch.setattr("cryosnake.numerics.refine.kernels.dispatch._COARSEST_ON_GPU", 2)
     case, results = _particles(3, 300.0, 3, whole=local), []
     there = Operands(*(cupy.asarray(getattr(case.operands, name)) for name in ("masked", "raw", "ctf2")),
                      case.operands.offsets, case.operands.offset_sigma)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryosnake.numerics.simulation.conformations import end_domain, swing_domain, without_domain
-from cryosnake.numerics.simulation.protein import pseudo_protein
+from cryosnake.simulation.conformations import end_domain, swing_domain, without_domain
+from cryosnake.simulation.protein import pseudo_protein
 
 
 def test_the_domain_swings_as_a_rigid_body_and_the_rest_stays() -> None:

@@ -12,10 +12,10 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.fsc import fsc, shell_index, shell_sum
 from cryosnake.numerics.projection import central_slices, half_plane, padded_transform
-from cryosnake.numerics.simulation import atoms as model
-from cryosnake.numerics.simulation.density import SHAPE_B_FACTOR, density_from_atoms, project_atoms
-from cryosnake.numerics.simulation.protein import pseudo_protein
 from cryosnake.numerics.symmetry import operators
+from cryosnake.simulation import atoms as model
+from cryosnake.simulation.density import SHAPE_B_FACTOR, density_from_atoms, project_atoms
+from cryosnake.simulation.protein import pseudo_protein
 
 BOX, PIXEL = 48, 4.5
 

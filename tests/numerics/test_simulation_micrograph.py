@@ -9,9 +9,9 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.ctf import ctf
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import central_slices, half_plane, padded_transform
-from cryosnake.numerics.simulation import micrograph as mic
-from cryosnake.numerics.simulation.density import density_from_atoms
-from cryosnake.numerics.simulation.ice import (
+from cryosnake.simulation import micrograph as mic
+from cryosnake.simulation.density import density_from_atoms
+from cryosnake.simulation.ice import (
     beam_profile,
     carbon_edge,
     contamination,
@@ -19,10 +19,10 @@ from cryosnake.numerics.simulation.ice import (
     noise_transform,
     water_memory,
 )
-from cryosnake.numerics.simulation.motion import Motion
-from cryosnake.numerics.simulation.movie import Specimen, expected_frames
-from cryosnake.numerics.simulation.protein import pseudo_protein
-from cryosnake.numerics.simulation.warp import MARGIN
+from cryosnake.simulation.motion import Motion
+from cryosnake.simulation.movie import Specimen, expected_frames
+from cryosnake.simulation.protein import pseudo_protein
+from cryosnake.simulation.warp import MARGIN
 
 OPTICS = mic.Optics(2.0)
 

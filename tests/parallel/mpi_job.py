@@ -14,8 +14,9 @@ from cryosnake.jobs.model import JobType, Parameter
 from cryosnake.jobs.running_options import RUNNING
 from cryosnake.parallel import transfer
 from cryosnake.parallel.images import Reading, open_images
-from cryosnake.parallel.ranks import Ranks, lead, world
+from cryosnake.parallel.ranks import Ranks
 from cryosnake.parallel.stacks import StackImages
+from cryosnake.parallel.world import lead, world
 from cryosnake.running.run import run_job
 
 JOB = JobType("mpi_job", "Test", 0, "test", "Test", "A test.", (), (),

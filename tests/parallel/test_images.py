@@ -11,8 +11,8 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.mrc_sections import read_sections
 from cryosnake.parallel import preread as preread_module
-from cryosnake.parallel.ahead import read_ahead
 from cryosnake.parallel.memory import available_bytes
+from cryosnake.parallel.prefetch import read_ahead
 from cryosnake.parallel.preread import preread
 from cryosnake.parallel.ranks import SingleNode
 from cryosnake.parallel.stacks import KeptImages, StackImages

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline import settled
+from cryosnake.pipeline import unlocked as settled
 from cryosnake.pipeline.edit import add_process
 from cryosnake.pipeline.files import PIPELINE_FILE, write_pipeline
 from cryosnake.pipeline.lock import LOCK_DIRECTORY, LOCK_FILE, pipeline_lock
 from cryosnake.pipeline.model import Pipeline, Process
-from cryosnake.pipeline.settled import read_settled
+from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 
 
 @pytest.fixture
@@ -46,17 +46,17 @@ def test_half_a_file_is_waited_for(project: Path) -> None:
     (project / PIPELINE_FILE).write_text(whole[:60])
     writer = threading.Thread(target=write_slowly)
     writer.start()
-    assert list(read_settled(project).processes) == ["Import/job001/"]
+    assert list(read_pipeline_unlocked(project).processes) == ["Import/job001/"]
     writer.join()
 
 
 def test_a_stale_lock_does_not_keep_one_from_looking(project: Path, monkeypatch) -> None:
     monkeypatch.setattr(settled, "PATIENCE", 0.1)
     lock_as_relion(project)
-    assert list(read_settled(project).processes) == ["Import/job001/"]
+    assert list(read_pipeline_unlocked(project).processes) == ["Import/job001/"]
     (project / PIPELINE_FILE).write_text("torn")
     with pytest.raises(CryosnakeError, match="text before the first data_ block"):
-        read_settled(project)
+        read_pipeline_unlocked(project)
 
 
 def test_our_own_writers_are_not_waited_for(project: Path, monkeypatch) -> None:
@@ -66,4 +66,4 @@ def test_our_own_writers_are_not_waited_for(project: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(settled.time, "sleep", refuse)
     with pipeline_lock(project):
-        assert list(read_settled(project).processes) == ["Import/job001/"]
+        assert list(read_pipeline_unlocked(project).processes) == ["Import/job001/"]

@@ -6,8 +6,11 @@ import sys
 from types import SimpleNamespace
 
 from cryosnake.jobs import registry
-from cryosnake.parallel.ranks import world
-from cryosnake.programs import class2d, class3d, initialmodel, refine3d
+from cryosnake.parallel.world import world
+from cryosnake.programs.class2d import recipe as class2d
+from cryosnake.programs.class3d import recipe as class3d
+from cryosnake.programs.initialmodel import recipe as initialmodel
+from cryosnake.programs.refine3d import recipe as refine3d
 
 _MAPS = {"symmetry": "D2", "initial_lowpass": 40.0, "sampling": "15 degrees"}
 JOBS = {  # case: program and its options; all other cases are refinements

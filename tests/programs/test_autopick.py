@@ -21,7 +21,8 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.autopick import JOB
 from cryosnake.numerics.ctf import ctf
-from cryosnake.numerics.simulation.micrograph import (
+from cryosnake.programs.micrographs import autopick
+from cryosnake.simulation.micrograph import (
     Defocus,
     Optics,
     Particles,
@@ -29,8 +30,7 @@ from cryosnake.numerics.simulation.micrograph import (
     place_particles,
     random_poses,
 )
-from cryosnake.numerics.simulation.protein import pseudo_protein
-from cryosnake.programs import autopick
+from cryosnake.simulation.protein import pseudo_protein
 
 DIAMETER = [105.0, 140.0]
 PIXEL = 3.0

@@ -15,8 +15,8 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.class2d import JOB
 from cryosnake.numerics.backend import choose_device
 from cryosnake.numerics.euler import euler_to_matrix
-from cryosnake.programs import class2d
-from cryosnake.programs.particles import read_particles
+from cryosnake.programs.class2d import recipe as class2d
+from cryosnake.programs.refinement.particles import read_particles
 
 BOX, PIXEL, VIEWS = 32, 5.0, 3
 
@@ -258,10 +258,10 @@ def test_relion_continues_our_classification(project, relion):
 @pytest.mark.slow
 def test_beta_galactosidase_classes_look_like_its_projections(real_data, tmp_path, monkeypatch):
     """Target (d): the largest class averages correlate with projections of the known structure."""
-    from cryosnake.numerics.refine.bands import full_band
-    from cryosnake.numerics.refine.grids import sphere_grid
-    from cryosnake.numerics.refine.images import fourier_pixels
-    from cryosnake.numerics.refine.references import map_reference
+    from cryosnake.numerics.refine.grids.bands import full_band
+    from cryosnake.numerics.refine.grids.grids import sphere_grid
+    from cryosnake.numerics.refine.grids.images import fourier_pixels
+    from cryosnake.numerics.refine.grids.references import map_reference
 
     monkeypatch.chdir(real_data / "bgal_k2_particles")
     chosen = options(particle_diameter=200.0, classes=10, iterations=10)

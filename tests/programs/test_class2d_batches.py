@@ -5,12 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryosnake.numerics.refine.bands import full_band
-from cryosnake.numerics.refine.classes import decayed_sums, finish_class_sums, moved_sums, revived, sums_of_averages
-from cryosnake.numerics.refine.images import fourier_pixels, shift_images
-from cryosnake.numerics.refine.reconstruction import divide, mean_weight, to_real_space
-from cryosnake.numerics.refine.references import class_references, empty_class_sums, insert_planes
-from cryosnake.programs.class2d_batches import batch_rows, batch_sizes, pays, step_size, updates_until
+from cryosnake.numerics.refine.classes.averages import (
+    decayed_sums,
+    finish_class_sums,
+    moved_sums,
+    revived,
+    sums_of_averages,
+)
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.images import fourier_pixels, shift_images
+from cryosnake.numerics.refine.grids.references import class_references, empty_class_sums, insert_planes
+from cryosnake.numerics.refine.sums.reconstruction import divide, mean_weight, to_real_space
+from cryosnake.programs.class2d.batches import batch_rows, batch_sizes, pays, step_size, updates_until
 
 BOX = 24
 

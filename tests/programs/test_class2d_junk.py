@@ -12,9 +12,10 @@ from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.jobs.class2d import JOB as CLASS2D
 from cryosnake.jobs.select import JOB as SELECT
-from cryosnake.programs import class2d, select
-from cryosnake.programs.simulate_false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.programs.class2d import recipe as class2d
+from cryosnake.programs.select.select import select
+from cryosnake.programs.simulate.false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR
+from cryosnake.programs.simulate.particles import simulate_particles
 
 
 def options(job, **changed):

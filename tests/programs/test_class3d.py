@@ -18,11 +18,12 @@ from cryosnake.jobs.select import JOB as SELECT
 from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.fsc import fsc
-from cryosnake.numerics.simulation.conformations import swing_domain
-from cryosnake.numerics.simulation.protein import pseudo_protein
-from cryosnake.programs import class3d, select
-from cryosnake.programs.particles import read_particles
-from cryosnake.programs.simulate_mixture import simulate_mixture
+from cryosnake.programs.class3d import recipe as class3d
+from cryosnake.programs.refinement.particles import read_particles
+from cryosnake.programs.select.select import select
+from cryosnake.programs.simulate.mixture import simulate_mixture
+from cryosnake.simulation.conformations import swing_domain
+from cryosnake.simulation.protein import pseudo_protein
 
 BOX, PIXEL, COUNTS = 32, 6.0, (150, 100)
 

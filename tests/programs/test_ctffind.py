@@ -16,8 +16,8 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.ctffind import JOB
 from cryosnake.numerics.ctf import ctf
-from cryosnake.programs import ctffind
-from cryosnake.programs.ctf_gate import GateLimits, gate
+from cryosnake.programs.micrographs import ctffind
+from cryosnake.programs.micrographs.ctf_gate import GateLimits, gate
 
 OPTICS = {"rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrographOriginalPixelSize": 1.0,
           "rlnVoltage": 300.0, "rlnSphericalAberration": 2.7, "rlnAmplitudeContrast": 0.1,

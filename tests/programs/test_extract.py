@@ -18,7 +18,7 @@ from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.mrc import read_header, read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.extract import JOB
-from cryosnake.programs import extract
+from cryosnake.programs.micrographs import extract
 from cryosnake.running.run import run_job
 
 OPTICS = {"rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrographOriginalPixelSize": 1.5,

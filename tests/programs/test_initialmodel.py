@@ -15,9 +15,9 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.initialmodel import JOB
 from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.map_resample import resample_map
-from cryosnake.numerics.refine.maximisation import low_pass
-from cryosnake.programs import initialmodel
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.numerics.refine.sums.maximisation import low_pass
+from cryosnake.programs.initialmodel import recipe as initialmodel
+from cryosnake.programs.simulate.particles import simulate_particles
 
 SHORT = {"iterations": 40, "initial_batch": 60, "final_batch": 120, "final_resolution": 18.0, "starts": 2}
 

@@ -15,8 +15,8 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.jobs.localres import JOB
 from cryosnake.numerics.filters import apply_filter, cosine_edge
-from cryosnake.numerics.simulation.half_maps import FlexibleHalves, flexible_halves
-from cryosnake.programs import localres
+from cryosnake.programs.maps import localres
+from cryosnake.simulation.half_maps import FlexibleHalves, flexible_halves
 
 BOX, PIXEL_SIZE = 64, 2.4
 

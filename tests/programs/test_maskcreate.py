@@ -11,7 +11,7 @@ import pytest
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.jobs.maskcreate import JOB
-from cryosnake.programs import maskcreate
+from cryosnake.programs.maps import maskcreate
 
 BOX, PIXEL_SIZE = 32, 4.0
 

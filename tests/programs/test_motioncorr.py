@@ -15,9 +15,9 @@ from cryosnake.io.movies import read_frames, write_movie_tiff
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star
 from cryosnake.jobs.motioncorr import JOB
-from cryosnake.programs import motioncorr
-from cryosnake.programs.motioncorr_files import accumulated_motion
-from cryosnake.programs.simulate import simulate_project
+from cryosnake.programs.micrographs import motioncorr
+from cryosnake.programs.micrographs.motioncorr_files import accumulated_motion
+from cryosnake.programs.simulate.project import simulate_project
 
 PIXEL, DOSE = 1.77, 3.0
 OPTICS: dict[str, Any] = {"rlnOpticsGroup": 1, "rlnVoltage": 300.0, "rlnMicrographOriginalPixelSize": PIXEL}

@@ -17,8 +17,8 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.motioncorr import JOB
 from cryosnake.numerics.motion.local_model import local_shifts
-from cryosnake.programs import motioncorr
-from cryosnake.programs.simulate import simulate_project
+from cryosnake.programs.micrographs import motioncorr
+from cryosnake.programs.simulate.project import simulate_project
 
 pytestmark = pytest.mark.relion
 

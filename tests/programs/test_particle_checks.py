@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.programs.particle_checks import check_values, refuse_blank
+from cryosnake.programs.refinement.particle_checks import check_values, refuse_blank
 
 NAMES = [f"{i:06d}@a.mrcs" for i in range(1, 5)]
 

@@ -17,7 +17,7 @@ from cryosnake.io.star import read_star
 from cryosnake.jobs.postprocess import JOB
 from cryosnake.numerics.filters import apply_filter, cosine_edge
 from cryosnake.numerics.postprocessing import fit_guinier
-from cryosnake.programs import postprocess
+from cryosnake.programs.maps import postprocess
 
 BOX, PIXEL_SIZE = 48, 1.5
 MTF = "data_mtf\nloop_\n_rlnResolutionInversePixel\n_rlnMtfValue\n"

@@ -12,8 +12,8 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.numerics.fsc import fsc
-from cryosnake.programs.reconstruct import reconstruct
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.programs.maps.reconstruct import reconstruct
+from cryosnake.programs.simulate.particles import simulate_particles
 
 
 def test_known_poses_give_the_true_map(tmp_path, monkeypatch):

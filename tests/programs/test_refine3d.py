@@ -15,11 +15,11 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.refine3d import JOB
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.fsc import fsc
-from cryosnake.numerics.refine.bands import full_band
+from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.symmetry import nearest_mate
-from cryosnake.programs import refine3d
-from cryosnake.programs.particles import read_particles
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.programs.refine3d import recipe as refine3d
+from cryosnake.programs.refinement.particles import read_particles
+from cryosnake.programs.simulate.particles import simulate_particles
 
 DIAMETER = 160.0
 

@@ -14,14 +14,17 @@ from cryosnake.jobs import class3d as class3d_job
 from cryosnake.jobs import initialmodel as initialmodel_job
 from cryosnake.jobs import refine3d as refine3d_job
 from cryosnake.numerics.euler import angular_distance
-from cryosnake.programs import class2d, class3d, initialmodel, refine3d
-from cryosnake.programs.class2d_iteration import iterate as iterate_2d
-from cryosnake.programs.class3d_model import iterate as iterate_classes
-from cryosnake.programs.device_images import half_precision_is_safe, image_blocks
-from cryosnake.programs.particles import read_particles
-from cryosnake.programs.refine_model import iterate as iterate_3d
-from cryosnake.programs.refine_model import measure_accuracy
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.programs.class2d import recipe as class2d
+from cryosnake.programs.class2d.iteration import iterate as iterate_2d
+from cryosnake.programs.class3d import recipe as class3d
+from cryosnake.programs.class3d.model import iterate as iterate_classes
+from cryosnake.programs.initialmodel import recipe as initialmodel
+from cryosnake.programs.refine3d import recipe as refine3d
+from cryosnake.programs.refine3d.model import iterate as iterate_3d
+from cryosnake.programs.refine3d.model import measure_accuracy
+from cryosnake.programs.refinement.device_images import half_precision_is_safe, image_blocks
+from cryosnake.programs.refinement.particles import read_particles
+from cryosnake.programs.simulate.particles import simulate_particles
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +92,7 @@ def test_iterations_of_class2d(in_folder, cupy):
             model = iterate_2d(particles, model, settings, lambda done: None)
         models.append(model)
     here, there = models
-    assert (here.state.klass == there.state.klass).mean() > 0.9
+    assert (here.state.class_index == there.state.class_index).mean() > 0.9
     assert np.corrcoef(here.averages.ravel(), there.averages.ravel())[0, 1] > 0.99
 
 
@@ -122,7 +125,7 @@ def test_iterations_of_class3d(in_folder, cupy, how):
             model = iterate_classes(particles, model, settings, lambda done: None)
         models.append(model)
     here, there = models
-    assert (here.state.klass == there.state.klass).mean() > 0.8
+    assert (here.state.class_index == there.state.class_index).mean() > 0.8
     _same_states(here.state, there.state, 1.0 if how == "known" else 0.8)
     np.testing.assert_allclose(here.shares, there.shares, atol=0.05)
     for one, other in zip(here.volumes, there.volumes, strict=True):
@@ -152,9 +155,9 @@ def test_a_batch_of_an_initial_model(in_folder, cupy, dense):
 def test_streamed_images_are_those_that_are_resident(in_folder, cupy, monkeypatch):
     _, there = _on_both(in_folder, cupy)
     rows = np.arange(1, 14)
-    monkeypatch.setattr("cryosnake.programs.device_images._GPU_BLOCK", 6)
+    monkeypatch.setattr("cryosnake.programs.refinement.device_images._GPU_BLOCK", 6)
     resident = np.concatenate([images.get() for _, images in image_blocks(there, rows, 5)])
-    monkeypatch.setattr("cryosnake.programs.device_images._MEMORY_SHARE", 0.0)
+    monkeypatch.setattr("cryosnake.programs.refinement.device_images._MEMORY_SHARE", 0.0)
     streamed = np.concatenate([images.get() for _, images in image_blocks(replace(there, cache={}), rows, 5)])
     assert streamed.shape == (13, 24, 24)
     np.testing.assert_allclose(resident, streamed, rtol=1e-3, atol=1e-6)  # half precision

@@ -13,10 +13,11 @@ import pytest
 from cryosnake.io.mrc import read_mrc
 from cryosnake.jobs.refine3d import JOB
 from cryosnake.numerics.fsc import fsc
-from cryosnake.programs import refine3d, refine_outcomes
-from cryosnake.programs.particles import read_particles
-from cryosnake.programs.refine_model import iterate
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.programs.refine3d import recipe as refine3d
+from cryosnake.programs.refine3d.model import iterate
+from cryosnake.programs.refinement import outcomes as refine_outcomes
+from cryosnake.programs.refinement.particles import read_particles
+from cryosnake.programs.simulate.particles import simulate_particles
 
 COUNT = 150
 

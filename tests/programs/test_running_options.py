@@ -20,8 +20,8 @@ from cryosnake.numerics.euler import angular_distance
 from cryosnake.parallel import images, scratch
 from cryosnake.parallel.stacks import StackImages
 from cryosnake.parallel.threads import thread_limit
-from cryosnake.programs.particles import read_particles
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.programs.refinement.particles import read_particles
+from cryosnake.programs.simulate.particles import simulate_particles
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mpi_refine import CASES, JOBS, run

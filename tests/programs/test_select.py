@@ -13,7 +13,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.select import JOB
-from cryosnake.programs import select
+from cryosnake.programs.select.select import select
 
 OPTICS = pd.DataFrame({
     "rlnOpticsGroupName": ["og1"], "rlnOpticsGroup": [1], "rlnMicrographOriginalPixelSize": [1.5],

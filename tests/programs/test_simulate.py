@@ -13,10 +13,10 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.numerics.fsc import fsc
-from cryosnake.numerics.simulation.motion import Motion, total_shift
-from cryosnake.numerics.simulation.protein import pseudo_protein
-from cryosnake.programs.simulate import simulate_particles, simulate_project
-from cryosnake.programs.simulate_cli import main
+from cryosnake.programs.simulate.command import main
+from cryosnake.programs.simulate.project import simulate_particles, simulate_project
+from cryosnake.simulation.motion import Motion, total_shift
+from cryosnake.simulation.protein import pseudo_protein
 
 SMALL = {"size": (256, 320), "frames": 4, "pixel_size": 3.0, "dose_per_frame": 5.0, "particles_per_movie": 6,
          "symmetry": "C2", "residues": 150, "box": 32, "box_pixel_size": 6.0, "seed": 4}

@@ -7,7 +7,7 @@ from pathlib import Path
 from made_project import COORDINATES, MAP, MICROGRAPHS, MOVIES, PARTICLES, add_job
 
 from cryosnake.pipeline.model import Status
-from cryosnake.project.final_marks import set_final
+from cryosnake.project.records.final_marks import set_final
 
 GB = 1000
 _FOLDERS = ("Import", "MotionCorr", "CtfFind", "AutoPick", "Extract", "Class2D", "Select", "Extract", "InitialModel",

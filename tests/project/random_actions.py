@@ -27,11 +27,11 @@ from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import append_note, clear_exit, make_alias_link, remove_alias_link
 from cryosnake.pipeline.model import Status
-from cryosnake.project.clean_up_lock import cleaning_up
-from cryosnake.project.cleaning import clean, plan_cleaning, unclean
-from cryosnake.project.delete import current_pipeline, delete_jobs, plan_deletion
-from cryosnake.project.final_marks import is_final, set_final
-from cryosnake.project.undelete import deletion_of, undelete
+from cryosnake.project.cleaning.clean import clean, plan_cleaning, unclean
+from cryosnake.project.cleaning.delete import current_pipeline, delete_jobs, plan_deletion
+from cryosnake.project.cleaning.undelete import deletion_of, undelete
+from cryosnake.project.locks.clean_up_lock import cleaning_up
+from cryosnake.project.records.final_marks import is_final, set_final
 
 FOLDERS = ("Extract", "Class2D", "Refine3D", "PostProcess", "MotionCorr")
 NUMBERS = st.integers(0, 99)

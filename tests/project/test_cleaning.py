@@ -16,12 +16,12 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import connect, set_status
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.project.clean_up_lock import cleaning_up
-from cryosnake.project.cleaned_files import missing_files, read_cleaned
-from cryosnake.project.cleaning import clean, plan_cleaning, unclean
-from cryosnake.project.delete import current_pipeline, delete_jobs, plan_deletion
-from cryosnake.project.final_marks import set_final
-from cryosnake.project.undelete import deletion_of, undelete
+from cryosnake.project.cleaning.clean import clean, plan_cleaning, unclean
+from cryosnake.project.cleaning.delete import current_pipeline, delete_jobs, plan_deletion
+from cryosnake.project.cleaning.undelete import deletion_of, undelete
+from cryosnake.project.locks.clean_up_lock import cleaning_up
+from cryosnake.project.records.cleaned_files import missing_files, read_cleaned
+from cryosnake.project.records.final_marks import set_final
 
 JOBS = {2: "MotionCorr", 3: "CtfFind", 4: "AutoPick", 5: "Extract", 6: "Class2D", 7: "Refine3D", 8: "PostProcess"}
 

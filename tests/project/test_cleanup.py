@@ -19,23 +19,23 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import set_status
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.project.clean_up_lock import cleaning_up
-from cryosnake.project.cleaned_files import read_cleaned
-from cryosnake.project.cleaning import plan_cleaning
-from cryosnake.project.cleanup_advice import missing_parents, rank, way_back
-from cryosnake.project.cleanup_facts import read_facts
-from cryosnake.project.cleanup_plan import Choices, CleanupPlan, plan_cleanup
-from cryosnake.project.cleanup_run import FOLDER, run_manifest, unfinished_manifest, write_manifest
-from cryosnake.project.delete import current_pipeline, plan_deletion
-from cryosnake.project.file_sizes import folder_size
-from cryosnake.project.final_marks import set_final
-from cryosnake.project.run_times import RunTime, add_run_time
-from cryosnake.project.standing import ANCESTOR, FINAL, NEITHER, chain, refusal, standings
+from cryosnake.project.cleaning.bulk.advice import missing_parents, rank, way_back
+from cryosnake.project.cleaning.bulk.facts import read_facts
+from cryosnake.project.cleaning.bulk.plan import Choices, CleanupPlan, plan_cleanup
+from cryosnake.project.cleaning.bulk.run import FOLDER, run_manifest, unfinished_manifest, write_manifest
+from cryosnake.project.cleaning.clean import plan_cleaning
+from cryosnake.project.cleaning.delete import current_pipeline, plan_deletion
+from cryosnake.project.cleaning.finality import ANCESTOR, FINAL, NEITHER, chain, refusal, standings
+from cryosnake.project.locks.clean_up_lock import cleaning_up
+from cryosnake.project.records.cleaned_files import read_cleaned
+from cryosnake.project.records.file_sizes import folder_size
+from cryosnake.project.records.final_marks import set_final
+from cryosnake.project.records.run_times import RunTime, add_run_time
 
 KILLER = """
 import os, signal, sys
 from cryosnake.cli import main
-from cryosnake.project import trash
+from cryosnake.project.cleaning import trash
 real, left = trash._move_file, [int(sys.argv[1])]
 def move(start, end):
     if not left[0]:

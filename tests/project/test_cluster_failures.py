@@ -10,10 +10,10 @@ import pytest
 
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
-from cryosnake.project import cluster_failures
-from cryosnake.project.pending_jobs import hopeless_jobs
-from cryosnake.project.plan import Plan
-from cryosnake.project.scheduler_reasons import asked_for, reason_of
+from cryosnake.project.planning.planned import Plan
+from cryosnake.project.run import cluster_failures
+from cryosnake.project.run.pending_jobs import hopeless_jobs
+from cryosnake.project.run.scheduler_reasons import asked_for, reason_of
 
 ASKED = "memory 4000M, time 02:00:00"
 

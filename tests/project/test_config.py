@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.config import ConfigError, fitting_output, parse_config
-from cryosnake.project.config_lines import line_of
-from cryosnake.project.record import JobRecord, same_job
+from cryosnake.project.config.config import ConfigError, fitting_output, parse_config
+from cryosnake.project.config.lines import line_of
+from cryosnake.project.records.record import JobRecord, same_job
 
 MICROSCOPE = {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0, "dose_per_frame": 1.2}
 GOOD: dict[str, Any] = {

@@ -14,10 +14,11 @@ from made_project import MAP, PARTICLES, add_job, facts, tree
 from cryosnake.cli import main
 from cryosnake.pipeline import lock
 from cryosnake.pipeline.lock import LOCK_DIRECTORY, LOCK_FILE
-from cryosnake.project import session, trash
-from cryosnake.project.delete import current_pipeline
-from cryosnake.project.plan import Plan, PlannedJob
-from cryosnake.project.undelete import deletions
+from cryosnake.project.cleaning import trash
+from cryosnake.project.cleaning.delete import current_pipeline
+from cryosnake.project.cleaning.undelete import deletions
+from cryosnake.project.planning.planned import Plan, PlannedJob
+from cryosnake.project.run import session
 
 
 @pytest.fixture

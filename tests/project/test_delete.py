@@ -20,11 +20,19 @@ from cryosnake.pipeline.edit import set_alias
 from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
 from cryosnake.pipeline.lock import rebuild_pipeline, update_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.project import session, snakemake_lock, trash
-from cryosnake.project.clean_up_lock import clean_up_owner, cleaning_up
-from cryosnake.project.delete import DELETED_FILE, current_pipeline, delete_jobs, finish_deletions, plan_deletion
-from cryosnake.project.final_marks import set_final
-from cryosnake.project.undelete import deletion_of, deletions, empty_trash, undelete
+from cryosnake.project.cleaning import trash
+from cryosnake.project.cleaning.delete import (
+    DELETED_FILE,
+    current_pipeline,
+    delete_jobs,
+    finish_deletions,
+    plan_deletion,
+)
+from cryosnake.project.cleaning.undelete import deletion_of, deletions, empty_trash, undelete
+from cryosnake.project.locks import claims as snakemake_lock
+from cryosnake.project.locks.clean_up_lock import clean_up_owner, cleaning_up
+from cryosnake.project.records.final_marks import set_final
+from cryosnake.project.run import session
 
 
 @pytest.fixture
@@ -225,8 +233,8 @@ def other_disk(monkeypatch) -> None:
         real(source, target, **options)
 
     monkeypatch.setattr(os, "rename", rename)
-    monkeypatch.setattr("cryosnake.project.delete.on_another_disk", lambda *paths: True)
-    monkeypatch.setattr("cryosnake.project.undelete.on_another_disk", lambda *paths: True)
+    monkeypatch.setattr("cryosnake.project.cleaning.delete.on_another_disk", lambda *paths: True)
+    monkeypatch.setattr("cryosnake.project.cleaning.undelete.on_another_disk", lambda *paths: True)
 
 
 def test_a_trash_on_another_disk(project, other_disk) -> None:
@@ -341,7 +349,7 @@ def test_emptying_a_trash_that_is_a_link_keeps_the_link(project, tmp_path_factor
 
 
 def test_a_pipeline_that_relion_holds_stops_everything(project, monkeypatch) -> None:
-    monkeypatch.setattr("cryosnake.project.delete.update_pipeline", partial(update_pipeline, timeout=0.1))
+    monkeypatch.setattr("cryosnake.project.cleaning.delete.update_pipeline", partial(update_pipeline, timeout=0.1))
     before = tree()
     os.mkdir(".relion_lock")
     with pytest.raises(CryosnakeError, match=r"by RELION or another program .* remove it with `rm -r"):

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project import frozen_plan, lookup, session
-from cryosnake.project.config import parse_config
-from cryosnake.project.plan import make_plan
+from cryosnake.project.config.config import parse_config
+from cryosnake.project.planning import frozen_plan
+from cryosnake.project.planning import rule_values as lookup
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.run import session
 
 RAW = {
     "microscope": {"voltage": 300, "spherical_aberration": 2.7, "amplitude_contrast": 0.1, "pixel_size": 1.0,

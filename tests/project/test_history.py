@@ -15,16 +15,17 @@ from cryosnake.pipeline.job_star import write_job_star
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import append_note
 from cryosnake.pipeline.model import Node, Process, Status
-from cryosnake.project.cleanup_facts import read_facts
-from cryosnake.project.difference import job_difference
-from cryosnake.project.file_sizes import folder_size
-from cryosnake.project.history import ancestors, between, descendants
-from cryosnake.project.job_details import job_details
-from cryosnake.project.jobs import find_job
-from cryosnake.project.key_results import key_results
-from cryosnake.project.notes import commands
-from cryosnake.project.run_times import Stopwatch, add_run_time, read_run_times
-from cryosnake.project.status import JobStatus, human_age, project_status
+from cryosnake.project.actions.difference import job_difference
+from cryosnake.project.actions.history import ancestors, between, descendants
+from cryosnake.project.actions.job_details import job_details
+from cryosnake.project.actions.key_results import key_results
+from cryosnake.project.actions.notes import commands
+from cryosnake.project.actions.status import JobStatus, project_status
+from cryosnake.project.cleaning.bulk.facts import read_facts
+from cryosnake.project.records.file_sizes import folder_size
+from cryosnake.project.records.human import human_age
+from cryosnake.project.records.jobs import find_job
+from cryosnake.project.records.run_times import Stopwatch, add_run_time, read_run_times
 
 CLASSES, GOOD, START, REFINE, MASK = (f"{path}/" for path in PATHS)
 
@@ -135,7 +136,7 @@ def differences(first: str, second: str) -> set[tuple[str, str, str, str]]:
 def test_diff_tells_parameters_inputs_and_results(project, capsys) -> None:
     text = Path("config.yaml").read_text()
     Path("config.yaml").write_text(text.replace("iterations: 4", "iterations: 6"))
-    from cryosnake.project.commit import commit
+    from cryosnake.project.run.commit import commit
 
     commit(plan())
     root = "Class2D/job006/run_it006"
@@ -190,7 +191,7 @@ def test_run_times_survive_torn_lines(project) -> None:
 
 
 def test_a_clock_that_went_backwards_is_said(monkeypatch) -> None:
-    monkeypatch.setattr("cryosnake.project.status.time.time", lambda: 1_000_000.0)
+    monkeypatch.setattr("cryosnake.project.actions.status.time.time", lambda: 1_000_000.0)
     assert human_age(1_000_000.0 - 5400) == "1.5 h ago"
     assert human_age(1_000_000.0 - 45) == "45 s ago"
     assert human_age(1_000_000.0 + 7200) == "in 2 h (clock?)"

@@ -19,15 +19,16 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Process, Status
-from cryosnake.project.commit import commit
-from cryosnake.project.continuing import continue_with_iterations, way_on
-from cryosnake.project.final_marks import is_final
-from cryosnake.project.job_actions import give_alias, mark, request_abort
-from cryosnake.project.jobs import find_job
-from cryosnake.project.notes import add_note, edit_note, read_note
-from cryosnake.project.record import read_record
-from cryosnake.project.run_status import left_running, set_job_status, settle_left_running
-from cryosnake.project.snakemake_lock import claim_run
+from cryosnake.project.actions.continuing import continue_with_iterations, way_on
+from cryosnake.project.actions.job_actions import give_alias, mark, request_abort
+from cryosnake.project.actions.notes import add_note, edit_note, read_note
+from cryosnake.project.locks.claims import claim_run
+from cryosnake.project.locks.job_status import left_running, set_job_status
+from cryosnake.project.records.final_marks import is_final
+from cryosnake.project.records.jobs import find_job
+from cryosnake.project.records.record import read_record
+from cryosnake.project.run.commit import commit
+from cryosnake.project.run.run_status import settle_left_running
 
 CLASSES, GOOD, START, REFINE, MASK = PATHS
 
@@ -82,7 +83,7 @@ def test_the_alias_of_a_job_of_the_config_is_renamed_there(project) -> None:
 
 
 def test_workspaces_follow_a_renaming(project, monkeypatch) -> None:
-    from cryosnake.project import config
+    from cryosnake.project.config.config import config
 
     monkeypatch.setattr(config, "TOP_KEYS", (*config.TOP_KEYS, "workspaces"))
     text = Path("config.yaml").read_text()
@@ -211,7 +212,7 @@ def worker(path: str) -> Iterator[None]:
     code = """
         import fcntl, sys, time
         from pathlib import Path
-        from cryosnake.project.work_locks import lock_file, own_identity
+        from cryosnake.project.locks.work_locks import lock_file, own_identity
         file = open(lock_file(Path(sys.argv[1]), ""), "w")
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(own_identity())
@@ -377,7 +378,7 @@ def test_relion_sees_an_abort(project, relion) -> None:
 
 def test_count_of_particles_is_one_function(project) -> None:
     from cryosnake.io.star_rows import count_rows
-    from cryosnake.project.waiting import particle_count
+    from cryosnake.project.planning.growth import particle_count
 
     Path("a.star").write_text(particles(7).replace("\n", "\r\n"))
     assert particle_count("a.star") == count_rows("a.star") == 7

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from cryosnake.jobs.registry import job_types
-from cryosnake.project.config import JobConfig
-from cryosnake.project.memory import memory_mb, particle_box
-from cryosnake.project.plan import Plan, PlannedJob, Source
+from cryosnake.project.config.config import JobConfig
+from cryosnake.project.planning.memory import memory_mb, particle_box
+from cryosnake.project.planning.planned import Plan, PlannedJob, Source
 
 STAR = """
 data_optics

@@ -14,12 +14,13 @@ import pytest
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.pipeline.files import read_pipeline
-from cryosnake.project import lookup
-from cryosnake.project.batches import batch_star, done_file
-from cryosnake.project.commit import commit
-from cryosnake.project.config import parse_config
-from cryosnake.project.plan import Plan, make_plan
-from cryosnake.project.record import JobRecord, same_job
+from cryosnake.project.config.config import parse_config
+from cryosnake.project.planning import rule_values as lookup
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.planning.planned import Plan
+from cryosnake.project.records.batches import batch_star, done_file
+from cryosnake.project.records.record import JobRecord, same_job
+from cryosnake.project.run.commit import commit
 
 RAW: dict[str, Any] = {
     "microscope": {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0, "dose_per_frame": 1.2},

@@ -12,16 +12,16 @@ from test_plan import RAW, add_movies, finish, plan_of, with_job
 from cryosnake.pipeline.edit import set_status
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.project import lookup
-from cryosnake.project.batches import batch_star
-from cryosnake.project.clean_up_lock import cleaning_up
-from cryosnake.project.cleaned_files import made_again, missing_files, read_cleaned, record_cleaned, set_wanted
-from cryosnake.project.cleaning import clean, plan_cleaning, unclean
-from cryosnake.project.commit import commit
-from cryosnake.project.delete import current_pipeline
-from cryosnake.project.needed_data import read_needed
-from cryosnake.project.plan import Plan
-from cryosnake.running.made_again import end_whole
+from cryosnake.project.cleaning.clean import clean, plan_cleaning, unclean
+from cryosnake.project.cleaning.delete import current_pipeline
+from cryosnake.project.locks.clean_up_lock import cleaning_up
+from cryosnake.project.planning import rule_values as lookup
+from cryosnake.project.planning.planned import Plan
+from cryosnake.project.records.batches import batch_star
+from cryosnake.project.records.cleaned_files import made_again, missing_files, read_cleaned, record_cleaned, set_wanted
+from cryosnake.project.records.regenerated_inputs import read_needed
+from cryosnake.project.run.commit import commit
+from cryosnake.running.regenerated import end_whole
 
 MOTION, CTF = "MotionCorr/job002", "CtfFind/job003"
 BOTH = {1: "0001", 2: "0002"}

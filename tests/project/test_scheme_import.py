@@ -9,8 +9,8 @@ import yaml
 
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.config import parse_config
-from cryosnake.project.scheme_import import import_schemes
+from cryosnake.project.config.config import parse_config
+from cryosnake.project.schemes.convert import import_schemes
 
 IMPORT = {"do_raw": "Yes", "is_multiframe": "Yes", "fn_in_raw": "Movies/*.tif", "kV": "200.0", "Cs": "2.7", "Q0": "0.1",
           "angpix": "0.455", "optics_group_name": "opticsGroup1", "fn_mtf": ""}

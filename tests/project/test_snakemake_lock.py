@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project import snakemake_lock
-from cryosnake.project.snakemake_lock import CLAIM, LOCKS, claim_lane, claim_run, release_claim, running_claim
+from cryosnake.project.locks import claims as snakemake_lock
+from cryosnake.project.locks.claims import CLAIM, LOCKS, claim_lane, claim_run, release_claim, running_claim
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from cryosnake.numerics.ctf_fit import CtfFit, Defocus
 
 pytest.importorskip("matplotlib")
 
-from cryosnake.report.ctf_panel import ctf_fit_panel, ctf_overview
-from cryosnake.report.panels import save
+from cryosnake.report.panels.ctf import ctf_fit_panel, ctf_overview
+from cryosnake.report.panels.figures import save
 
 
 def test_fit_panel(tmp_path: Path) -> None:

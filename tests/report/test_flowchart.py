@@ -11,10 +11,10 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import add_node, add_process, connect, set_alias
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status, job_name
-from cryosnake.report.flowchart import Flowchart, kind_of, layout, restricted
-from cryosnake.report.flowchart_dot import write_dot
-from cryosnake.report.flowchart_png import write_png
-from cryosnake.report.flowchart_svg import COLOURS, svg_text, write_svg
+from cryosnake.report.flowchart.chart import Flowchart, kind_of, layout, restricted
+from cryosnake.report.flowchart.dot import write_dot
+from cryosnake.report.flowchart.png import write_png
+from cryosnake.report.flowchart.svg import COLOURS, svg_text, write_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 

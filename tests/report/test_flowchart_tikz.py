@@ -10,8 +10,8 @@ import pytest
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import add_node, add_process, connect, set_alias
 from cryosnake.pipeline.model import Node, Pipeline, Process, job_name
-from cryosnake.report.flowchart_branches import LONGEST, branches, leaves
-from cryosnake.report.flowchart_tikz import tex, write_pdf, write_tex
+from cryosnake.report.flowchart.branches import LONGEST, branches, leaves
+from cryosnake.report.flowchart.tikz import tex, write_pdf, write_tex
 
 JOBS = (  # folder, output, its type, inputs
     ("Import", "movies.star", 0, ()), ("MotionCorr", "corrected_micrographs.star", 1, (1,)),
@@ -77,7 +77,7 @@ def test_the_text_is_latex(pipeline, tmp_path) -> None:
 
 
 def test_without_pdflatex_it_is_said(pipeline, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("cryosnake.report.flowchart_tikz.shutil.which", lambda _: None)
+    monkeypatch.setattr("cryosnake.report.flowchart.tikz.shutil.which", lambda _: None)
     with pytest.raises(CryosnakeError, match="apt-get install texlive-latex-base"):
         write_pdf(tmp_path / "chart.pdf", pipeline)
 

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from cryosnake.programs.iteration_pictures import Pictures, views
-from cryosnake.report.iteration_panel import class_picture, map_picture
+from cryosnake.programs.refinement.iteration_pictures import Pictures, views
+from cryosnake.report.panels.iteration import class_picture, map_picture
 
 
 @pytest.fixture

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 
 from cryosnake.numerics.symmetry import operators
-from cryosnake.report import (
-    class_maps_panel,
-    classes_panel,
-    fsc_panel,
-    local_resolution_panel,
-    map_panel,
-    particles_panel,
-)
-from cryosnake.report.panels import save
+from cryosnake.report.panels import class_maps as class_maps_panel
+from cryosnake.report.panels import classes as classes_panel
+from cryosnake.report.panels import fsc as fsc_panel
+from cryosnake.report.panels import local_resolution as local_resolution_panel
+from cryosnake.report.panels import map as map_panel
+from cryosnake.report.panels import particles as particles_panel
+from cryosnake.report.panels.figures import save
 
 matplotlib = pytest.importorskip("matplotlib")
 RNG = np.random.default_rng(0)

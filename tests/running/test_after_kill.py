@@ -18,10 +18,11 @@ from cryosnake.atomic import replacing
 from cryosnake.jobs.model import MAP, JobType, Output, Slot
 from cryosnake.pipeline.markers import exit_of, set_exit
 from cryosnake.pipeline.model import Status
-from cryosnake.project.complete_outputs import MARKS, mark_unfinished, unmark_complete
-from cryosnake.project.config import parse_config
-from cryosnake.project.plan import Plan, make_plan
-from cryosnake.project.work_locks import at_work, lock_file
+from cryosnake.project.config.config import parse_config
+from cryosnake.project.locks.work_locks import at_work, lock_file
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.planning.planned import Plan
+from cryosnake.project.run.snakemake_marks import MARKS, clear_stale_marks, mark_unfinished
 from cryosnake.running.run import run_job
 from cryosnake.running.temporaries import remove_temporaries
 
@@ -170,11 +171,11 @@ def test_marks_of_finished_jobs_are_taken_away(plan) -> None:
         Path(job.path).mkdir(parents=True)
         Path(outputs[name]).touch()
     set_exit(plan.jobs["mask"].path, Status.SUCCEEDED)
-    assert unmark_complete(plan) == [outputs["mask"]]
+    assert clear_stale_marks(plan) == [outputs["mask"]]
     assert not marks["mask"].exists()
     assert marks["shape"].exists(), "its program has not said that it is finished"
     assert other.exists()
-    assert unmark_complete(plan) == []
+    assert clear_stale_marks(plan) == []
 
 
 def test_results_of_a_program_that_was_killed_before_its_end_are_marked(plan) -> None:
@@ -190,7 +191,7 @@ def test_results_of_a_program_that_was_killed_before_its_end_are_marked(plan) ->
     assert mark_unfinished(plan) == [result]
     assert [path.name for path in MARKS.iterdir()] == [urlsafe_b64encode(result.encode()).decode()]
     set_exit(directory, Status.SUCCEEDED)
-    assert unmark_complete(plan) == [result]
+    assert clear_stale_marks(plan) == [result]
     assert mark_unfinished(plan) == []
     (directory / "run_times.tsv").touch()
     set_exit(directory, Status.FAILED)  # by hand: `cryosnake mark`

@@ -19,8 +19,8 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.model import MICROGRAPHS, JobType, Output, Parameter, Slot
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
-from cryosnake.project.batches import read_done
-from cryosnake.project.retry import retry_failed
+from cryosnake.project.actions.retry import retry_failed
+from cryosnake.project.records.batches import read_done
 from cryosnake.running.run import run_job
 
 JOB = JobType(

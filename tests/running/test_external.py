@@ -18,10 +18,10 @@ from cryosnake.jobs.external import JOB
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
-from cryosnake.programs.simulate import simulate_particles
-from cryosnake.project.commit import commit
-from cryosnake.project.config import ConfigError, parse_config
-from cryosnake.project.plan import make_plan
+from cryosnake.programs.simulate.project import simulate_particles
+from cryosnake.project.config.config import ConfigError, parse_config
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.run.commit import commit
 from cryosnake.running import external
 from cryosnake.running.run import run_job
 

@@ -14,11 +14,11 @@ from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.edit import add_node, add_process, set_status
 from cryosnake.pipeline.files import read_pipeline, write_pipeline
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
-from cryosnake.programs import class2d_files
-from cryosnake.programs.simulate_particles import simulate_particles
-from cryosnake.project.clean_sets import clean_set
-from cryosnake.project.kept_iterations import WAITING, drop_superseded, drop_waiting, drop_waiting_of
-from cryosnake.project.kept_results import drop_results
+from cryosnake.programs.class2d import files as class2d_files
+from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.project.cleaning.clean_sets import clean_set
+from cryosnake.project.records.kept_results import drop_results
+from cryosnake.project.run.kept_iterations import WAITING, drop_superseded, drop_waiting, drop_waiting_of
 from cryosnake.running.run import run_job
 
 JOB = "Class2D/job001"

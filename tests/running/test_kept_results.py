@@ -11,10 +11,10 @@ from typing import Any, cast
 import pytest
 
 from cryosnake.jobs.model import MAP, JobType, Output, Parameter, Slot
-from cryosnake.project.disk import KEPT_RESULTS
-from cryosnake.project.file_sizes import folder_size
-from cryosnake.project.kept_results import drop_results_of
-from cryosnake.project.plan import PlannedJob
+from cryosnake.project.planning.planned import PlannedJob
+from cryosnake.project.records.disk import KEPT_RESULTS
+from cryosnake.project.records.file_sizes import folder_size
+from cryosnake.project.run.drop_results import drop_results_of
 from cryosnake.running.run import run_job
 
 OUT = Path("Class3D/job002")

@@ -10,8 +10,8 @@ import pytest
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.refine3d import JOB
 from cryosnake.parallel.ranks import SingleRank
-from cryosnake.project import lookup
-from cryosnake.project.plan import Plan
+from cryosnake.project.planning import rule_values as lookup
+from cryosnake.project.planning.planned import Plan
 from cryosnake.running import launch
 from cryosnake.running.ranks import check_ranks
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cryosnake.jobs.registry import job_types
-from cryosnake.project.cleaned_files import RECORD
+from cryosnake.project.records.cleaned_files import RECORD
 from cryosnake.running.stamps import stamper
 
 INPUT = Path("CtfFind/job003/batches/0001.star")

@@ -21,7 +21,7 @@ from cryosnake.cli import main
 from cryosnake.io.mrc import read_mrc
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.programs.simulate import simulate_project
+from cryosnake.programs.simulate.project import simulate_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow, pytest.mark.slow]
 

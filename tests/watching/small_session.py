@@ -12,12 +12,12 @@ import numpy as np
 import yaml
 
 from cryosnake.io.mrc import write_mrc
-from cryosnake.project.batches import Finished, batch_star, done_file, read_manifest
-from cryosnake.project.commit import commit
-from cryosnake.project.config import parse_config
-from cryosnake.project.movies import stamp
-from cryosnake.project.plan import make_plan
-from cryosnake.project.waiting import record_counts
+from cryosnake.project.config.config import parse_config
+from cryosnake.project.planning.growth import record_counts
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.records.batches import Finished, batch_star, done_file, read_manifest
+from cryosnake.project.records.movies import stamp
+from cryosnake.project.run.commit import commit
 from cryosnake.watching.calls import Call
 from cryosnake.watching.lanes import Task
 from cryosnake.watching.session_state import WatchOptions

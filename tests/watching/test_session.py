@@ -18,12 +18,14 @@ from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
-from cryosnake.project.batches import done_file, read_manifest
-from cryosnake.project.complete_outputs import MARKS
-from cryosnake.project.config import parse_config
-from cryosnake.project.plan import make_plan
-from cryosnake.project.work_locks import lock_file
-from cryosnake.watching import session, status_file, telling, trouble
+from cryosnake.project.config.config import parse_config
+from cryosnake.project.locks.work_locks import lock_file
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.records.batches import done_file, read_manifest
+from cryosnake.project.run.snakemake_marks import MARKS
+from cryosnake.watching import announce as telling
+from cryosnake.watching import preconditions as trouble
+from cryosnake.watching import session, status_file
 from cryosnake.watching.owner import CLAIM, only_watcher
 from cryosnake.watching.requests import ask_for_retry
 from cryosnake.watching.session import watch

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from small_session import CONFIG, Ended, Snakemake, arrive, configure, options, status, with_classes
 
-from cryosnake.project.batches import batch_star
-from cryosnake.project.config import parse_config
-from cryosnake.project.plan import Plan, make_plan
-from cryosnake.watching import rounds, session, telling
+from cryosnake.project.config.config import parse_config
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.planning.planned import Plan
+from cryosnake.project.records.batches import batch_star
+from cryosnake.watching import announce as telling
+from cryosnake.watching import rounds, session
 from cryosnake.watching.calls import Call
 from cryosnake.watching.lanes import (
     MICROGRAPHS,
@@ -160,7 +162,7 @@ def test_micrographs_flow_while_a_long_job_runs(project, monkeypatch) -> None:
     snakemake = LongSnakemake()
     monkeypatch.setattr(rounds, "begin", snakemake)
     monkeypatch.setattr(rounds, "has_begun", lambda call: True)
-    monkeypatch.setattr("cryosnake.project.unfinished.product_files", lambda *_: [])
+    monkeypatch.setattr("cryosnake.project.planning.unfinished.product_files", lambda *_: [])
     jobs = {name: job for name, job in with_classes()["jobs"].items() if name not in ("again", "finer")}
     configure({**CONFIG, "jobs": jobs})
     seen: list[dict[str, Any]] = []
@@ -217,7 +219,7 @@ def lanes(project, monkeypatch) -> Callable[[dict[str, int | None]], Lanes]:
         stand_in = Lanes(codes)
         monkeypatch.setattr(rounds, "begin", stand_in)
         monkeypatch.setattr(rounds, "has_begun", lambda call: True)
-        monkeypatch.setattr("cryosnake.project.unfinished.product_files", lambda *_: [])
+        monkeypatch.setattr("cryosnake.project.planning.unfinished.product_files", lambda *_: [])
         configure(with_classes())
         arrive("a", "b", "c")
         return stand_in

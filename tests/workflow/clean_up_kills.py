@@ -15,12 +15,12 @@ from pathlib import Path
 from shutil import copytree
 
 from cryosnake.pipeline.files import read_pipeline
-from cryosnake.project.clean_up_lock import cleaning_up
-from cryosnake.project.cleaned_files import RECORD
-from cryosnake.project.cleaning import unclean
-from cryosnake.project.cleanup_run import FOLDER, unfinished_manifest
-from cryosnake.project.delete import current_pipeline, finish_deletions
-from cryosnake.project.undelete import deletions, undelete
+from cryosnake.project.cleaning.bulk.run import FOLDER, unfinished_manifest
+from cryosnake.project.cleaning.clean import unclean
+from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
+from cryosnake.project.cleaning.undelete import deletions, undelete
+from cryosnake.project.locks.clean_up_lock import cleaning_up
+from cryosnake.project.records.cleaned_files import RECORD
 from kill_checks import left_over, unread_by_relion, wrong_status
 from small_project import command
 

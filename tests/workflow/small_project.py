@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cryosnake.programs.simulate import simulate_project
+from cryosnake.programs.simulate.project import simulate_project
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIG = """

@@ -16,7 +16,7 @@ from cryosnake.io.star import read_star
 from cryosnake.numerics.alignment import align_maps, model_map_fsc
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.programs.simulate import simulate_particles
+from cryosnake.programs.simulate.project import simulate_particles
 from small_project import command, snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cryosnake.pipeline.job_star import read_job_star
-from cryosnake.programs.simulate_particles import simulate_particles
+from cryosnake.programs.simulate.particles import simulate_particles
 from small_project import snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

@@ -14,8 +14,8 @@ from cryosnake.io.mrc import read_images
 from cryosnake.io.star import read_star, read_table
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.project.config import parse_config
-from cryosnake.project.plan import make_plan
+from cryosnake.project.config.config import parse_config
+from cryosnake.project.planning.plan import make_plan
 from small_project import CONFIG, simulate, snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.relion, pytest.mark.slow]

@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code (1 with a message for a mistake of the user)."""
     words = list(sys.argv[1:] if words is None else words)
     if words[:1] == ["simulate"]:
-        from cryosnake.programs.simulate_cli import main as simulate
+        from cryosnake.programs.simulate.command import main as simulate
 
         return _guarded(lambda: simulate(words[1:]))
     parser = _parser()

@@ -12,8 +12,8 @@ def register(commands: Commands) -> None:
 
 
 def _archive(_: Arguments) -> None:
-    from cryosnake.project.archive import archive
-    from cryosnake.project.clean_up_lock import cleaning_up
+    from cryosnake.project.locks.clean_up_lock import cleaning_up
+    from cryosnake.project.records.archive import archive
 
     with cleaning_up():
         archive()
@@ -21,7 +21,7 @@ def _archive(_: Arguments) -> None:
 
 
 def _unarchive(_: Arguments) -> None:
-    from cryosnake.project.archive import unarchive
+    from cryosnake.project.records.archive import unarchive
 
     for link in unarchive():
         print(f"{link} is a link that leads nowhere any more; point it to where these data are now (ln -sfn)")

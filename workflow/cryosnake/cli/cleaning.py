@@ -33,11 +33,11 @@ def register(commands: Commands) -> None:
 def _clean(arguments: Arguments) -> int:
     from cryosnake.errors import CryosnakeError
     from cryosnake.pipeline.model import Status
-    from cryosnake.project.clean_up_lock import cleaning_up
-    from cryosnake.project.cleaning import clean, plan_cleaning
-    from cryosnake.project.delete import current_pipeline
-    from cryosnake.project.jobs import find_job
-    from cryosnake.project.status import human_size
+    from cryosnake.project.cleaning.clean import clean, plan_cleaning
+    from cryosnake.project.cleaning.delete import current_pipeline
+    from cryosnake.project.locks.clean_up_lock import cleaning_up
+    from cryosnake.project.records.human import human_size
+    from cryosnake.project.records.jobs import find_job
 
     if arguments.all == bool(arguments.jobs) or (arguments.relion and arguments.level == "clear"):
         raise CryosnakeError("name jobs, or give --all; --relion goes with --gentle and --harsh")
@@ -65,11 +65,11 @@ def _clean(arguments: Arguments) -> int:
 
 
 def _unclean(arguments: Arguments) -> int:
-    from cryosnake.project.clean_up_lock import cleaning_up
-    from cryosnake.project.cleaned_files import set_wanted
-    from cryosnake.project.cleaning import unclean
-    from cryosnake.project.delete import current_pipeline
-    from cryosnake.project.jobs import find_job
+    from cryosnake.project.cleaning.clean import unclean
+    from cryosnake.project.cleaning.delete import current_pipeline
+    from cryosnake.project.locks.clean_up_lock import cleaning_up
+    from cryosnake.project.records.cleaned_files import set_wanted
+    from cryosnake.project.records.jobs import find_job
 
     incomplete = False
     for job in arguments.jobs:

@@ -33,10 +33,10 @@ def register(commands: Commands) -> None:
 
 
 def _cleanup(arguments: Arguments) -> int:
-    from cryosnake.project.cleanup_facts import read_facts
-    from cryosnake.project.cleanup_plan import plan_cleanup
-    from cryosnake.project.cleanup_run import unfinished_manifest
-    from cryosnake.project.delete import current_pipeline
+    from cryosnake.project.cleaning.bulk.facts import read_facts
+    from cryosnake.project.cleaning.bulk.plan import plan_cleanup
+    from cryosnake.project.cleaning.bulk.run import unfinished_manifest
+    from cryosnake.project.cleaning.delete import current_pipeline
 
     cut_short = unfinished_manifest()
     if cut_short and arguments.apply:
@@ -54,7 +54,7 @@ def _cleanup(arguments: Arguments) -> int:
     if cut_short:
         print(f"a clean-up was cut short ({cut_short}); --apply goes on with that one first")
     if arguments.apply and plan.actions:
-        from cryosnake.project.cleanup_run import write_manifest
+        from cryosnake.project.cleaning.bulk.run import write_manifest
 
         return _run(write_manifest(plan))
     return 0
@@ -63,8 +63,8 @@ def _cleanup(arguments: Arguments) -> int:
 def _choices(arguments: Arguments) -> Any:
     from cryosnake.errors import CryosnakeError
     from cryosnake.pipeline.model import Status
-    from cryosnake.project.cleanup_facts import KINDS
-    from cryosnake.project.cleanup_plan import Choices
+    from cryosnake.project.cleaning.bulk.facts import KINDS
+    from cryosnake.project.cleaning.bulk.plan import Choices
 
     kinds = frozenset(filter(None, arguments.preprocessing.split(",")))
     if kinds - KINDS.keys():
@@ -88,8 +88,8 @@ def _config() -> dict[str, Any]:
 
 
 def _members(pipeline: Any, config: dict[str, Any], workspace: str) -> set[str] | None:
-    from cryosnake.project.config import parse_workspaces
-    from cryosnake.project.workspaces import members
+    from cryosnake.project.cleaning.bulk.workspaces import members
+    from cryosnake.project.config.config import parse_workspaces
 
     if not workspace:
         return None
@@ -99,9 +99,9 @@ def _members(pipeline: Any, config: dict[str, Any], workspace: str) -> set[str] 
 def _show(arguments: argparse.Namespace, config: dict[str, Any], pipeline: Any, facts: list[Any], plan: Any) -> None:
     import json
 
-    from cryosnake.project.cleanup_tabs import preview
-    from cryosnake.project.cleanup_text import preview_text
-    from cryosnake.project.project_sizes import measure, read_sizes
+    from cryosnake.project.cleaning.bulk.preview import preview
+    from cryosnake.project.cleaning.bulk.preview_text import preview_text
+    from cryosnake.project.cleaning.bulk.project_sizes import measure, read_sizes
 
     sizes = None if arguments.refresh else read_sizes()
     sizes = sizes or measure(pipeline.processes)  # never cleaned up without having been measured
@@ -120,8 +120,8 @@ def _show(arguments: argparse.Namespace, config: dict[str, Any], pipeline: Any, 
 
 
 def _print_advice(pipeline: Any, facts: list[Any]) -> None:
-    from cryosnake.project.cleanup_advice import rank
-    from cryosnake.project.status import human_size
+    from cryosnake.project.cleaning.bulk.advice import rank
+    from cryosnake.project.records.human import human_size
 
     for item in rank(pipeline, facts):
         hours = "not recorded" if item.hours is None else f"{item.hours:.2f} h"
@@ -130,9 +130,9 @@ def _print_advice(pipeline: Any, facts: list[Any]) -> None:
 
 
 def _run(manifest: Path) -> int:
-    from cryosnake.project.clean_up_lock import cleaning_up
-    from cryosnake.project.cleanup_run import run_manifest
-    from cryosnake.project.delete import current_pipeline, finish_deletions
+    from cryosnake.project.cleaning.bulk.run import run_manifest
+    from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
+    from cryosnake.project.locks.clean_up_lock import cleaning_up
 
     with cleaning_up():
         finish_deletions(current_pipeline())

@@ -14,11 +14,11 @@ def register(commands: Commands) -> None:
 
 
 def _diff(arguments: Arguments) -> None:
-    from cryosnake.pipeline.settled import read_settled
-    from cryosnake.project.difference import Difference, job_difference
-    from cryosnake.project.jobs import find_job
+    from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+    from cryosnake.project.actions.difference import Difference, job_difference
+    from cryosnake.project.records.jobs import find_job
 
-    pipeline = read_settled()
+    pipeline = read_pipeline_unlocked()
     first, second = (find_job(text, pipeline) for text in (arguments.first, arguments.second))
     found = job_difference(pipeline, first, second)
     if not found:

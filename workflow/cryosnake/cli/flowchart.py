@@ -20,8 +20,8 @@ def register(commands: Commands) -> None:
 
 
 def _flowchart(arguments: Arguments) -> None:
-    from cryosnake.project.jobs import job_path_of
-    from cryosnake.report.project_flowchart import draw_flowchart
+    from cryosnake.project.records.jobs import job_path_of
+    from cryosnake.report.flowchart.project import draw_flowchart
 
     job = arguments.which or arguments.job
     draw_flowchart(arguments.out, job_path_of(job) if job else "")

@@ -33,11 +33,11 @@ def register(commands: Commands) -> None:
 
 
 def _chain(arguments: Arguments) -> None:
-    from cryosnake.pipeline.settled import read_settled
-    from cryosnake.project.history import ancestors, between, descendants, in_order
-    from cryosnake.project.jobs import find_job
+    from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+    from cryosnake.project.actions.history import ancestors, between, descendants, in_order
+    from cryosnake.project.records.jobs import find_job
 
-    pipeline = read_settled()
+    pipeline = read_pipeline_unlocked()
     name = find_job(arguments.job, pipeline).name
     if arguments.to:
         found = between(pipeline, name, find_job(arguments.to, pipeline).name)
@@ -50,20 +50,20 @@ def _chain(arguments: Arguments) -> None:
 
 
 def _command(arguments: Arguments) -> None:
-    from cryosnake.project.jobs import job_path_of
-    from cryosnake.project.notes import commands
+    from cryosnake.project.actions.notes import commands
+    from cryosnake.project.records.jobs import job_path_of
 
     found = commands(job_path_of(arguments.job))
     print("\n".join(found if arguments.all else found[-1:]))
 
 
 def _show(arguments: Arguments) -> None:
-    from cryosnake.pipeline.settled import read_settled
-    from cryosnake.project.job_details import job_details, log_tail
-    from cryosnake.project.jobs import find_job
-    from cryosnake.project.notes import FILE
+    from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+    from cryosnake.project.actions.job_details import job_details, log_tail
+    from cryosnake.project.actions.notes import FILE
+    from cryosnake.project.records.jobs import find_job
 
-    pipeline = read_settled()
+    pipeline = read_pipeline_unlocked()
     details = job_details(pipeline, find_job(arguments.job, pipeline))
     status = details.status
     print(f"{status.path}  {status.alias}  {details.title}")
@@ -84,8 +84,8 @@ def _show(arguments: Arguments) -> None:
 def _facts(details: Any) -> list[tuple[str, str]]:
     import time
 
-    from cryosnake.project.run_times import total
-    from cryosnake.project.status import human_age, human_size, human_time
+    from cryosnake.project.records.human import human_age, human_size, human_time
+    from cryosnake.project.records.run_times import total
 
     status = details.status
     facts = [("state", status.told() + (", final" if details.final else ""))]

@@ -32,15 +32,15 @@ def register(commands: Commands) -> None:
 
 
 def _alias(arguments: Arguments) -> None:
-    from cryosnake.project.job_actions import give_alias
-    from cryosnake.project.jobs import find_job
+    from cryosnake.project.actions.job_actions import give_alias
+    from cryosnake.project.records.jobs import find_job
 
     print("\n".join(give_alias(find_job(arguments.job), arguments.name)))
 
 
 def _note(arguments: Arguments) -> None:
-    from cryosnake.project.jobs import job_path_of
-    from cryosnake.project.notes import add_note, edit_note, read_note
+    from cryosnake.project.actions.notes import add_note, edit_note, read_note
+    from cryosnake.project.records.jobs import job_path_of
 
     job = job_path_of(arguments.job)
     if arguments.text:
@@ -52,22 +52,22 @@ def _note(arguments: Arguments) -> None:
 
 
 def _mark(arguments: Arguments) -> None:
-    from cryosnake.project.job_actions import mark
-    from cryosnake.project.jobs import find_job
+    from cryosnake.project.actions.job_actions import mark
+    from cryosnake.project.records.jobs import find_job
 
     print("\n".join(mark(find_job(arguments.job), arguments.mark)))
 
 
 def _abort(arguments: Arguments) -> None:
-    from cryosnake.project.job_actions import request_abort
-    from cryosnake.project.jobs import find_job
+    from cryosnake.project.actions.job_actions import request_abort
+    from cryosnake.project.records.jobs import find_job
 
     print("\n".join(request_abort(find_job(arguments.job))))
 
 
 def _continue(arguments: Arguments) -> None:
-    from cryosnake.project.continuing import continue_with_iterations, way_on
-    from cryosnake.project.jobs import find_job
+    from cryosnake.project.actions.continuing import continue_with_iterations, way_on
+    from cryosnake.project.records.jobs import find_job
 
     job = find_job(arguments.job)
     found = continue_with_iterations(job, arguments.iterations) if arguments.iterations else way_on(job)

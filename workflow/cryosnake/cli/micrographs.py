@@ -14,8 +14,8 @@ def register(commands: Commands) -> None:
 
 
 def _retry(arguments: Arguments) -> None:
-    from cryosnake.project.retry import retry_failed
-    from cryosnake.project.snakemake_lock import running_claim
+    from cryosnake.project.actions.retry import retry_failed
+    from cryosnake.project.locks.claims import running_claim
     from cryosnake.watching.owner import told, watcher
     from cryosnake.watching.requests import ask_for_retry
 

@@ -18,7 +18,7 @@ def register(commands: Commands) -> None:
 
 def _import(arguments: Arguments) -> None:
     from cryosnake.errors import CryosnakeError
-    from cryosnake.project.scheme_import import config_text, import_schemes
+    from cryosnake.project.schemes.convert import config_text, import_schemes
 
     if arguments.out.exists():
         raise CryosnakeError(f"{arguments.out} exists; choose another file with --out, or move it away")

@@ -22,8 +22,8 @@ def register(commands: Commands) -> None:
 def _status(_: Arguments) -> None:
     from rich.console import Console
 
-    from cryosnake.project.snakemake_lock import running_claim
-    from cryosnake.project.status import project_status
+    from cryosnake.project.actions.status import project_status
+    from cryosnake.project.locks.claims import running_claim
 
     _table(project_status())
     claim = running_claim()
@@ -32,7 +32,7 @@ def _status(_: Arguments) -> None:
 
 
 def _list(arguments: Arguments) -> None:
-    from cryosnake.project.status import chosen, project_status
+    from cryosnake.project.actions.status import chosen, project_status
 
     jobs = chosen(project_status(), arguments.state, arguments.type)
     if arguments.names:
@@ -46,7 +46,7 @@ def _table(jobs) -> None:  # type: ignore[no-untyped-def]
     from rich.console import Console
     from rich.table import Table
 
-    from cryosnake.project.status import human_age, human_size
+    from cryosnake.project.records.human import human_age, human_size
 
     table = Table(box=None, pad_edge=False)
     for title in ("job", "name", "state"):

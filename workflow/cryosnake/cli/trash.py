@@ -26,16 +26,16 @@ def register(commands: Commands) -> None:
 
 
 def _delete(arguments: Arguments) -> int:
-    from cryosnake.project.clean_up_lock import cleaning_up
-    from cryosnake.project.delete import (
+    from cryosnake.project.cleaning.delete import (
         current_pipeline,
         cut_short,
         delete_jobs,
         finish_deletions,
         plan_deletion,
     )
-    from cryosnake.project.file_sizes import folder_size
-    from cryosnake.project.status import human_size
+    from cryosnake.project.locks.clean_up_lock import cleaning_up
+    from cryosnake.project.records.file_sizes import folder_size
+    from cryosnake.project.records.human import human_size
 
     if cut_short(current_pipeline()) and not arguments.dry_run:
         with cleaning_up():
@@ -65,7 +65,7 @@ def _delete(arguments: Arguments) -> int:
 def _is_in_trash(job: str, pipeline: Pipeline) -> bool:
     """Whether a job is not in the project but in the Trash: the command that deleted it may be repeated."""
     from cryosnake.errors import CryosnakeError
-    from cryosnake.project.undelete import deletion_of
+    from cryosnake.project.cleaning.undelete import deletion_of
 
     if _is_in_project(job, pipeline):
         return False
@@ -79,7 +79,7 @@ def _is_in_trash(job: str, pipeline: Pipeline) -> bool:
 
 def _is_in_project(job: str, pipeline: Pipeline) -> bool:
     from cryosnake.errors import CryosnakeError
-    from cryosnake.project.jobs import find_job
+    from cryosnake.project.records.jobs import find_job
 
     try:
         find_job(job, pipeline)
@@ -90,9 +90,9 @@ def _is_in_project(job: str, pipeline: Pipeline) -> bool:
 
 def _undelete(arguments: Arguments) -> None:
     from cryosnake.errors import CryosnakeError
-    from cryosnake.project.clean_up_lock import cleaning_up
-    from cryosnake.project.delete import current_pipeline, finish_deletions
-    from cryosnake.project.undelete import deletion_of, deletions, undelete
+    from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
+    from cryosnake.project.cleaning.undelete import deletion_of, deletions, undelete
+    from cryosnake.project.locks.clean_up_lock import cleaning_up
 
     if not arguments.jobs:
         for item in deletions():
@@ -114,11 +114,11 @@ def _undelete(arguments: Arguments) -> None:
 
 
 def _empty(arguments: Arguments) -> None:
-    from cryosnake.project.clean_up_lock import cleaning_up
-    from cryosnake.project.file_sizes import folder_size
-    from cryosnake.project.status import human_size
-    from cryosnake.project.trash import TRASH
-    from cryosnake.project.undelete import deletions, empty_trash
+    from cryosnake.project.cleaning.trash import TRASH
+    from cryosnake.project.cleaning.undelete import deletions, empty_trash
+    from cryosnake.project.locks.clean_up_lock import cleaning_up
+    from cryosnake.project.records.file_sizes import folder_size
+    from cryosnake.project.records.human import human_size
 
     if not arguments.yes:
         jobs = [name.rstrip("/") for item in deletions() for name in item.part.processes]

@@ -75,7 +75,7 @@ JOB = JobType(
         MAX_FAILED,
         DEVICE,
     ),
-    program="cryosnake.programs.autopick",
+    program="cryosnake.programs.micrographs.autopick",
     per_micrograph=True,
     products=("{root}_autopick.star",),
     table="coordinate_files",

@@ -72,7 +72,7 @@ JOB = JobType(
         GREYSCALE,
         *HOW_IT_RUNS,
     ),
-    program="cryosnake.programs.class3d",
+    program="cryosnake.programs.class3d.recipe",
     resources=Resources(threads=2, mem_mb=16000, runtime=720, gpu=True, maps="classes", thread_maps_mb=4300),
     clean=CleanUp(intermediate=("run*_it*_data.star", "run*_it*_model.star", "run*_it*_optimiser.star",
                                 "run*_it*_sampling.star", "run*_it*_class???.mrc")),

@@ -60,7 +60,7 @@ JOB = JobType(
         MAX_FAILED,
         DEVICE,
     ),
-    program="cryosnake.programs.ctffind",
+    program="cryosnake.programs.micrographs.ctffind",
     per_micrograph=True,
     products=("{root}.ctf",),
     relion_options={"ctf_win": "-1", "slow_search": "No"},

@@ -57,7 +57,7 @@ JOB = JobType(
         MAX_FAILED,
         DEVICE,
     ),
-    program="cryosnake.programs.extract",
+    program="cryosnake.programs.micrographs.extract",
     per_micrograph=True,
     products=("{root}.mrcs",),
     table="particles",

@@ -33,7 +33,7 @@ JOB = JobType(
         Parameter("settling_time", float, 5.0, "A file must have been unchanged for so long.", unit="s", minimum=0,
                   identity=False, advanced=True),
     ),
-    program="cryosnake.programs.import_data",
+    program="cryosnake.programs.micrographs.import_data",
     per_micrograph=True,
     products=(),
     table="movies",

@@ -65,7 +65,7 @@ JOB = JobType(
         DEVICE,
         *RUNNING,
     ),
-    program="cryosnake.programs.initialmodel",
+    program="cryosnake.programs.initialmodel.recipe",
     resources=Resources(threads=2, mem_mb=8000, runtime=120, gpu=True),
     clean=CleanUp(intermediate=("run_it*_class???.mrc",)),
     panels=("stages", "initial_map"),

@@ -53,7 +53,7 @@ JOB = JobType(
                   advanced=True),
         DEVICE,
     ),
-    program="cryosnake.programs.localres",
+    program="cryosnake.programs.maps.localres",
     relion_options={"do_relion_locres": "Yes", "do_resmap_locres": "No"},
     resources=Resources(threads=2, mem_mb=8000, runtime=60, gpu=True),
     references=("Cardone, Heymann & Steven 2013, J. Struct. Biol. 184, 226-236",

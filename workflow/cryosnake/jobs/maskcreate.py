@@ -42,7 +42,7 @@ JOB = JobType(
                   advanced=True, relion="angpix"),
         DEVICE,
     ),
-    program="cryosnake.programs.maskcreate",
+    program="cryosnake.programs.maps.maskcreate",
     resources=Resources(threads=1, mem_mb=4000, runtime=30, gpu=True),
     panels=("mask",),
     references=("Otsu 1979, IEEE Trans. Syst. Man Cybern. 9", "Matthews 1968, J. Mol. Biol. 33"),

@@ -122,7 +122,7 @@ class Resources:
     """What one attempt asks from Snakemake; memory and time grow in proportion to the attempt.
 
     `maps` is the number of padded maps that a process refines, or the parameter that holds it: memory then depends on
-    the box (project/memory.py), and `mem_mb` is for one that is not known. Where the number of ranks is a
+    the box (project/planning/memory.py), and `mem_mb` is for one that is not known. Where the number of ranks is a
     multiple of `maps_shared`, each rank holds only that part of the maps.
     `thread_maps_mb` bounds the volumes that the threads of a process have to themselves.
     """

@@ -72,7 +72,7 @@ JOB = JobType(
         MAX_FAILED,
         DEVICE,
     ),
-    program="cryosnake.programs.motioncorr",
+    program="cryosnake.programs.micrographs.motioncorr",
     per_micrograph=True,
     products=("{root}.mrc", "{root}.star"),
     relion_options={"do_own_motioncor": "Yes"},

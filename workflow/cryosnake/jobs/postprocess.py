@@ -51,7 +51,7 @@ JOB = JobType(
                   unit="Å", minimum=0, relion="low_pass"),
         Parameter("random_seed", int, 0, "Seed of the randomised phases.", minimum=0, advanced=True),
     ),
-    program="cryosnake.programs.postprocess",
+    program="cryosnake.programs.maps.postprocess",
     resources=Resources(threads=2, mem_mb=8000, runtime=60),
     references=("Chen et al. 2013, Ultramicroscopy 135", "Rosenthal & Henderson 2003, J. Mol. Biol. 333"),
 )

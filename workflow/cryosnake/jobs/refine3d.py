@@ -73,7 +73,7 @@ JOB = JobType(
                   minimum=1, maximum=999, advanced=True),
         *HOW_IT_RUNS,
     ),
-    program="cryosnake.programs.refine3d",
+    program="cryosnake.programs.refine3d.recipe",
     resources=Resources(threads=2, mem_mb=16000, runtime=720, gpu=True, maps="2", maps_shared=2,
                         thread_maps_mb=540),
     clean=CleanUp(intermediate=("run*_it*_data.star", "run*_it*_optimiser.star", "run*_it*_sampling.star",

@@ -66,6 +66,6 @@ JOB = JobType(
         Parameter("random_order", bool, False, "Shuffle before the split.", relion="do_random"),
         Parameter("random_seed", int, 0, "Seed of the shuffle.", minimum=0, advanced=True),
     ),
-    program="cryosnake.programs.select",
+    program="cryosnake.programs.select.select",
     resources=Resources(threads=1, mem_mb=2000, runtime=30),
 )

@@ -113,7 +113,7 @@ def central_slices(
     imaginary = xp.empty_like(real)
     matrices = xp.ascontiguousarray(xp.asarray(matrices, xp.float32))
     if is_gpu(transform):
-        from cryosnake.numerics.refine.cuda.slices import slices
+        from cryosnake.numerics.refine.kernels.cuda.slices import slices
 
         slices(transform, matrices, xp.asarray(kx), xp.asarray(ky), padding, real, imaginary)
         return real, imaginary

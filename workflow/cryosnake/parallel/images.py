@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cryosnake.parallel.ahead import read_ahead
+from cryosnake.parallel.prefetch import read_ahead
 from cryosnake.parallel.preread import image_bytes, preread
 from cryosnake.parallel.ranks import Node, Ranks, SingleNode
 from cryosnake.parallel.scratch import scratch_copy

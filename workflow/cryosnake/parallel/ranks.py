@@ -6,10 +6,8 @@ fails or is asked to stop, every rank stops with the same `Problem`, see `mpi.py
 
 from __future__ import annotations
 
-import functools
-import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,17 +147,6 @@ class SingleRank:
         return problem_of(error, 0)
 
 
-def lead(ranks: Ranks, work: Callable[[], Any]) -> Any:
-    """Let rank 0 do something, with the threads of all ranks of its computer, and return the result on every rank."""
-    from cryosnake.parallel.threads import borrowed_threads
-
-    result = None
-    if ranks.rank == 0:
-        with borrowed_threads(ranks.node.size):
-            result = work()
-    return ranks.share(result)
-
-
 def problem_of(error: BaseException, rank: int) -> Problem:
     """Return what the other ranks are told about an exception."""
     if isinstance(error, (Aborted, KeyboardInterrupt)):
@@ -171,40 +158,3 @@ def problem_of(error: BaseException, rank: int) -> Problem:
     text = f"unexpected {type(error).__name__} on rank {rank}: {error}; this is a fault of cryosnake, please report it"
     return Problem(rank, text, trace="".join(traceback.format_exception(error)))
 
-
-def started_ranks(environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many ranks mpirun or srun started, as far as the environment says; 1 without them.
-
-    SLURM_NTASKS alone does not count: it is set in every batch script.
-    """
-    names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
-    if "PMIX_RANK" in environment:
-        names += ["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"]
-    sizes = [environment[name] for name in names if environment.get(name, "").isdecimal()]
-    return int(sizes[0]) if sizes else 1
-
-
-@functools.cache
-def world() -> Ranks:
-    """Return the ranks that this process belongs to; mpi4py is imported only when there are several.
-
-    Raises
-    ------
-    CryosnakeError
-        when several were started and mpi4py is missing, or belongs to another MPI than the launcher
-    """
-    count = started_ranks()
-    if count <= 1:
-        return SingleRank()
-    try:
-        from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:
-        raise CryosnakeError(f"{count} MPI ranks were started, but mpi4py can't be used ({error}). Install it: "
-                             "pip install 'cryosnake[mpi]', or set mpi_ranks: 1.") from error
-    if count != MPI.COMM_WORLD.size:
-        raise CryosnakeError(f"the launcher started {count} ranks, mpi4py sees {MPI.COMM_WORLD.size}: they belong to "
-                             f"different MPI libraries (mpi4py uses {MPI.Get_library_version().splitlines()[0]}). Put "
-                             "that library's mpirun first on the PATH, or set mpi_ranks: 1.")
-    from cryosnake.parallel.mpi import MpiRanks
-
-    return MpiRanks(MPI)

@@ -17,7 +17,7 @@ _WORDS = {"clear": "cleared", "intermediate": "intermediate results", "delete": 
 
 
 def cleanup_page(preview: Mapping[str, Any]) -> str:
-    """Return the page of a preview (see `project/cleanup_tabs.py`); text in, text out."""
+    """Return the page of a preview (see `project/cleaning/bulk/preview.py`); text in, text out."""
     header, sizes, estimate = preview["header"], preview["sizes"], preview["estimate"]
     name = html.escape(f"{header['name']} · {header['workspace']}" if header["workspace"] else header["name"])
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Clean-up of {name}</title>",

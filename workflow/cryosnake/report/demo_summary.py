@@ -12,9 +12,9 @@ from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.numerics.alignment import align_maps, model_map_fsc
 from cryosnake.numerics.fsc import resolution_at
-from cryosnake.report.map_panel import crop_to_content
-from cryosnake.report.panels import BLUE, new_figure, save, show_image, style
-from cryosnake.report.project_flowchart import draw_flowchart
+from cryosnake.report.flowchart.project import draw_flowchart
+from cryosnake.report.panels.figures import BLUE, new_figure, save, show_image, style
+from cryosnake.report.panels.map import crop_to_content
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,7 +24,7 @@ def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any
     Pictures are an extra: one that can't be drawn is said so and never fails a job that has its results.
     """
     try:
-        from cryosnake.report.panels import save, style
+        from cryosnake.report.panels.figures import save, style
 
         with style():
             pass
@@ -42,7 +42,7 @@ def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any
 
 
 def _motion(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.particles_panel import motion_statistics
+    from cryosnake.report.panels.particles import motion_statistics
 
     tables = read_star(out / "corrected_micrographs.star")
     pixel_size = float(tables["optics"]["rlnMicrographOriginalPixelSize"][0])
@@ -52,14 +52,14 @@ def _motion(out: Path, _: Mapping[str, Any]) -> Figure:
 
 
 def _ctf(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.ctf_panel import ctf_overview
+    from cryosnake.report.panels.ctf import ctf_overview
 
     return ctf_overview(read_star(out / "micrographs_ctf.star")["micrographs"])
 
 
 def _picks(out: Path, parameters: Mapping[str, Any]) -> Figure:
     """Draw the micrograph with the median number of picks."""
-    from cryosnake.report.particles_panel import micrograph_picks
+    from cryosnake.report.panels.particles import micrograph_picks
 
     table = read_star(out / "autopick.star")["coordinate_files"]
     picks = [read_star(path).get("") for path in table["rlnMicrographCoordinates"][:25]]
@@ -72,7 +72,7 @@ def _picks(out: Path, parameters: Mapping[str, Any]) -> Figure:
 
 
 def _class_averages(out: Path, parameters: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.classes_panel import class_montage
+    from cryosnake.report.panels.classes import class_montage
 
     name = f"{_root(parameters)}_it{parameters['iterations']:03d}"
     averages, pixel_size = read_mrc(out / f"{name}_classes.mrcs")
@@ -84,7 +84,7 @@ def _class_averages(out: Path, parameters: Mapping[str, Any]) -> Figure:
 
 
 def _class_maps(out: Path, parameters: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.class_maps_panel import class_slices
+    from cryosnake.report.panels.class_maps import class_slices
 
     name = f"{_root(parameters)}_it{parameters['iterations']:03d}"
     classes = read_star(out / f"{name}_model.star")["model_classes"]
@@ -97,7 +97,7 @@ def _class_maps(out: Path, parameters: Mapping[str, Any]) -> Figure:
 
 def _class_selection(out: Path, _: Mapping[str, Any]) -> Figure:
     from cryosnake.io.mrc import read_images
-    from cryosnake.report.classes_panel import class_montage
+    from cryosnake.report.panels.classes import class_montage
 
     table = read_star(out / "class_selection.star")["class_selection"]
     return class_montage(read_images(table["rlnReferenceImage"].tolist()), table["cryosnakeParticles"].to_numpy(),
@@ -111,7 +111,7 @@ def _root(parameters: Mapping[str, Any]) -> str:
 
 
 def _refine_fsc(out: Path, parameters: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.fsc_panel import fsc_curves
+    from cryosnake.report.panels.fsc import fsc_curves
 
     tables = read_star(out / f"{_root(parameters)}_model.star")
     table = tables["model_class_1"]
@@ -120,13 +120,13 @@ def _refine_fsc(out: Path, parameters: Mapping[str, Any]) -> Figure:
 
 
 def _refine_map(out: Path, parameters: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.map_panel import map_views
+    from cryosnake.report.panels.map import map_views
 
     return map_views(*read_mrc(out / f"{_root(parameters)}_class001.mrc"))
 
 
 def _initial_map(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.map_panel import map_views
+    from cryosnake.report.panels.map import map_views
 
     return map_views(*read_mrc(out / "initial_model.mrc"))
 
@@ -135,7 +135,7 @@ def _stages(out: Path, _: Mapping[str, Any]) -> Figure:
     """Draw the maps that were written on the way, the first class of each."""
     import json
 
-    from cryosnake.report.stages_panel import map_stages
+    from cryosnake.report.panels.stages import map_stages
 
     verdict = json.loads((out / "convergence.json").read_text())
     maps = {f"batch {int(path.name[6:9])}": read_mrc(path)[0] for path in sorted(out.glob("run_it???_class001.mrc"))}
@@ -144,7 +144,7 @@ def _stages(out: Path, _: Mapping[str, Any]) -> Figure:
 
 def _angular_distribution(out: Path, parameters: Mapping[str, Any]) -> Figure:
     from cryosnake.numerics.symmetry import operators
-    from cryosnake.report.particles_panel import angular_distribution
+    from cryosnake.report.panels.particles import angular_distribution
 
     table = read_star(out / f"{_root(parameters)}_data.star")["particles"]
     return angular_distribution(table["rlnAngleRot"].to_numpy(float), table["rlnAngleTilt"].to_numpy(float),
@@ -152,7 +152,7 @@ def _angular_distribution(out: Path, parameters: Mapping[str, Any]) -> Figure:
 
 
 def _mask(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.map_panel import map_views
+    from cryosnake.report.panels.map import map_views
 
     return map_views(*read_mrc(out / "mask.mrc"), title="Mask")
 
@@ -160,7 +160,7 @@ def _mask(out: Path, _: Mapping[str, Any]) -> Figure:
 def _particles(out: Path, parameters: Mapping[str, Any]) -> Figure:
     """Draw some particles, evenly taken from the whole set."""
     from cryosnake.io.mrc import read_images
-    from cryosnake.report.panels import new_figure, show_image, style
+    from cryosnake.report.panels.figures import new_figure, show_image, style
 
     names = read_star(out / "particles.star")["particles"]["rlnImageName"].to_numpy()
     images = read_images(list(names[np.linspace(0, len(names) - 1, min(40, len(names))).astype(int)]))

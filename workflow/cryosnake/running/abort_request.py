@@ -1,7 +1,7 @@
 """RELION_JOB_ABORT_NOW of a job of which several batches are at work: it stays until the last of them has seen it.
 
 In a run of Snakemake a request concerns the whole job: the batches that work, and those that would begin later in the
-same run. The end of the run removes it (`project/run_status.py`). Without such a run, when programs are started by
+same run. The end of the run removes it (`project/run/run_status.py`). Without such a run, when programs are started by
 hand, the last program that worked when the request was made removes it.
 """
 
@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 
 from cryosnake.pipeline.markers import ABORT_REQUEST
-from cryosnake.project.disk import BATCHES
-from cryosnake.project.snakemake_lock import run_began
-from cryosnake.project.work_locks import is_held, lock_file
+from cryosnake.project.locks.claims import run_began
+from cryosnake.project.locks.work_locks import is_held, lock_file
+from cryosnake.project.records.disk import BATCHES
 
 
 def stays(out: Path, batch: str) -> bool:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, get_args, get_origin
 
 from cryosnake.jobs.model import JobType, Parameter
-from cryosnake.project.values import check_value
+from cryosnake.project.config.values import check_value
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from typing import Any
 from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.paths import micrograph_root
 from cryosnake.jobs.model import JobType
-from cryosnake.project.batches import DROPPED, Finished, batch_number, done_file, read_done
-from cryosnake.project.disk import BATCHES
-from cryosnake.project.unfinished import product_files
+from cryosnake.project.planning.unfinished import product_files
+from cryosnake.project.records.batches import DROPPED, Finished, batch_number, done_file, read_done
+from cryosnake.project.records.disk import BATCHES
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.batch_tables import BatchInput, read_input, write_output
-from cryosnake.running.made_again import AGAIN, refuse_loss, restore_times
 from cryosnake.running.progress import Progress
+from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
 from cryosnake.running.stamps import stamper
 
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)

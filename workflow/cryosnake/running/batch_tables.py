@@ -13,8 +13,8 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import optics_of, read_star, write_star
 from cryosnake.jobs.model import JobType
-from cryosnake.project.batches import batch_number, batch_star, read_manifest
-from cryosnake.project.plan import PER_MICROGRAPH
+from cryosnake.project.planning.planned import PER_MICROGRAPH
+from cryosnake.project.records.batches import batch_number, batch_star, read_manifest
 from cryosnake.running.arguments import Arguments
 
 Row = dict[str, Any]

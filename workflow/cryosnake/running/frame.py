@@ -13,10 +13,10 @@ from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType
 from cryosnake.pipeline.markers import ABORT_REQUEST, append_note, clear_exit, exit_of, set_exit
 from cryosnake.pipeline.model import Status
-from cryosnake.project.disk import BATCHES
-from cryosnake.project.run_status import set_job_status, write_reason
-from cryosnake.project.run_times import Stopwatch, add_run_time
-from cryosnake.project.work_locks import lock_file, own_identity
+from cryosnake.project.locks.job_status import set_job_status, write_reason
+from cryosnake.project.locks.work_locks import lock_file, own_identity
+from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.run_times import Stopwatch, add_run_time
 from cryosnake.running import abort_request
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.interrupts import Terminated

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, file_of
-from cryosnake.project.kept_iterations import drop_superseded, drop_waiting, forget_waiting
-from cryosnake.project.kept_results import drop_results, keep_results
+from cryosnake.project.records.kept_results import drop_results, keep_results
+from cryosnake.project.run.kept_iterations import drop_superseded, drop_waiting, forget_waiting
 from cryosnake.running.arguments import Arguments
 
 

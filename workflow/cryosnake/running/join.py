@@ -12,7 +12,7 @@ from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import write_star
 from cryosnake.jobs.model import JobType
-from cryosnake.project.batches import Finished, batch_key, batch_star, read_done, revisions
+from cryosnake.project.records.batches import Finished, batch_key, batch_star, read_done, revisions
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.batch_tables import table_name
 from cryosnake.running.frame import finish

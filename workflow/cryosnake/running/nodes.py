@@ -10,7 +10,7 @@ from cryosnake.pipeline.edit import add_node
 from cryosnake.pipeline.job_star import OUTPUT_NODES_FILE, read_output_nodes, write_output_nodes
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.model import Node, Pipeline
-from cryosnake.project.run_status import status_of
+from cryosnake.project.locks.job_status import status_of
 from cryosnake.running.arguments import Arguments
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType
 from cryosnake.parallel.gpus import gpus_of_rank, visible_gpus
-from cryosnake.parallel.ranks import Ranks, StopHeard, Stopped, world
+from cryosnake.parallel.ranks import Ranks, StopHeard, Stopped
 from cryosnake.parallel.threads import thread_limit
+from cryosnake.parallel.world import world
 from cryosnake.running.arguments import Arguments
 
 

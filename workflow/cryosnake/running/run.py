@@ -20,16 +20,16 @@ from cryosnake.jobs.model import JobType
 from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.ranks import Ranks
 from cryosnake.parallel.threads import thread_limit
-from cryosnake.project.kept_results import bring_back, keep_results, made_by
-from cryosnake.project.waiting import record_counts
+from cryosnake.project.planning.growth import record_counts
+from cryosnake.project.records.kept_results import bring_back, keep_results, made_by
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
 from cryosnake.running.iterations import iteration_keeper, last_iteration_made
-from cryosnake.running.made_again import AGAIN, end_again, end_whole
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw, made_outputs
 from cryosnake.running.progress import JobProgress
 from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_ranks, together, told_of_others
+from cryosnake.running.regenerated import AGAIN, end_again, end_whole
 from cryosnake.running.resume import resume
 from cryosnake.running.temporaries import remove_temporaries
 

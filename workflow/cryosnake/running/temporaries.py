@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from cryosnake.project.work_locks import is_held, lock_files
+from cryosnake.project.locks.work_locks import is_held, lock_files
 
 
 def remove_temporaries(out: Path) -> None:

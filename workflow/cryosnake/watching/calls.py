@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryosnake.project.snakemake_lock import is_alive, lane_has_begun, process_claim
+from cryosnake.project.locks.claims import lane_has_begun
+from cryosnake.project.locks.processes import is_alive, process_claim
 from cryosnake.watching.lanes import ALL, PARTICLES, Task
 
 LOGS = {ALL: Path(".cryosnake", "watch.log"), PARTICLES: Path(".cryosnake", "watch_particles.log")}

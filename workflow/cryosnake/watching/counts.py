@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from cryosnake.project.batches import done_file, read_done
-from cryosnake.project.plan import PlannedJob
-from cryosnake.project.status import recorded_batches
+from cryosnake.project.actions.status import recorded_batches
+from cryosnake.project.planning.planned import PlannedJob
+from cryosnake.project.records.batches import done_file, read_done
 
 BAD_SHOWN = 200
 

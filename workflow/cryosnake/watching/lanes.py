@@ -2,7 +2,7 @@
 
 The lane of micrographs holds every job that works per micrograph and takes nothing but what flows, or results that
 rest. The lane of particles holds all others. While it works, the tables that it reads are held: the batches of
-micrographs are made, and joined when it has ended (`project/parts.py`).
+micrographs are made, and joined when it has ended (`project/planning/parts.py`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryosnake.project.cleaned_files import is_wanted
-from cryosnake.project.parts import part_of, tables_taken
-from cryosnake.project.plan import Plan
-from cryosnake.project.work_locks import at_work
-from cryosnake.watching.pending import pending_files, pending_of
+from cryosnake.project.locks.work_locks import at_work
+from cryosnake.project.planning.parts import part_of, tables_taken
+from cryosnake.project.planning.planned import Plan
+from cryosnake.project.records.cleaned_files import is_wanted
+from cryosnake.watching.stale_outputs import pending_files, pending_of
 
 ALL, MICROGRAPHS, PARTICLES = "", "micrographs", "particles"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.snakemake_lock import is_alive, this_process
+from cryosnake.project.locks.processes import is_alive, this_process
 
 CLAIM = Path(".cryosnake", "watch.json")
 

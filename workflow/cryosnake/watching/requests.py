@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.retry import retry_failed
+from cryosnake.project.actions.retry import retry_failed
 
 REQUESTS = Path(".cryosnake", "retry")
 

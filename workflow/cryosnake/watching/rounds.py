@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cryosnake.project.disk import BATCHES
-from cryosnake.project.plan import Plan
+from cryosnake.project.planning.planned import Plan
+from cryosnake.project.records.disk import BATCHES
+from cryosnake.watching.announce import print_line
 from cryosnake.watching.calls import begin, cut_short, exit_code, has_begun, log_of
 from cryosnake.watching.cores import shared_cores
 from cryosnake.watching.lane_state import Lane, note_begin, note_end, task_of, why_not
@@ -25,7 +26,6 @@ from cryosnake.watching.lanes import (
 )
 from cryosnake.watching.session_state import Session
 from cryosnake.watching.snakemake_call import command
-from cryosnake.watching.telling import print_line
 
 NOTHING = "nothing to do"
 _BUSY = "waits for the end of the present round"

@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from types import FrameType
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.complete_outputs import unmark_complete
-from cryosnake.project.kept_results import drop_results_of
-from cryosnake.project.snakemake_lock import running_claim, told
+from cryosnake.project.locks.claims import running_claim, told
+from cryosnake.project.run.drop_results import drop_results_of
+from cryosnake.project.run.snakemake_marks import clear_stale_marks
 from cryosnake.watching import owner
+from cryosnake.watching.announce import print_line, tell
 from cryosnake.watching.calls import left_behind, pass_on
 from cryosnake.watching.cores import given_cores
 from cryosnake.watching.lanes import ALL, PARTICLES, reads_batches
-from cryosnake.watching.look import look, read_config
 from cryosnake.watching.requests import obey_requests
 from cryosnake.watching.rounds import NOTHING, begin_rounds, collect
 from cryosnake.watching.session_state import Session, StopRequest, WatchOptions
-from cryosnake.watching.telling import print_line, tell
+from cryosnake.watching.survey import read_config, survey
 
 SHARE = 20  # a look takes at most one part in so many of the time
 
@@ -99,7 +99,7 @@ def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
         config = read_config(options.snakemake)
         seal_after = config.seal_after if options.seal_after is None else options.seal_after
         busy = session.lanes[PARTICLES].call
-        session.found = found = look(config, session.seen, seal_after=seal_after, grow=1.0 if final else options.grow,
+        session.found = found = survey(config, session.seen, seal_after=seal_after, grow=1.0 if final else options.grow,
                                      keep_free=options.keep_free, seal=bool(final),
                                      hold=busy.task.hold if busy else ())
         _note_arrivals(session)
@@ -109,7 +109,7 @@ def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
             session.trouble = found.trouble
             return found.trouble or NOTHING
         if not any(session.calls()):
-            unmark_complete(found.plan)  # of programs that outlived their Snakemake: none may be called any more
+            clear_stale_marks(found.plan)  # of programs that outlived their Snakemake: none may be called any more
             drop_results_of(found.plan.own)
         reason = begin_rounds(session, found.plan, final=final) if begin else NOTHING
     except (CryosnakeError, OSError) as error:

@@ -11,8 +11,8 @@ from typing import Any
 from cryosnake.watching.calls import Call
 from cryosnake.watching.lane_state import Lane
 from cryosnake.watching.lanes import ALL, MICROGRAPHS, PARTICLES
-from cryosnake.watching.look import FirstSeen, Look
 from cryosnake.watching.snakemake_call import SnakemakeArguments
+from cryosnake.watching.survey import FirstSeen, Survey
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Session:
     stop: StopRequest
     cores: int | None = None
     seen: FirstSeen = field(default_factory=FirstSeen)
-    found: Look = field(default_factory=Look)
+    found: Survey = field(default_factory=Survey)
     lanes: dict[str, Lane] = field(default_factory=lambda: {name: Lane(name) for name in (ALL, MICROGRAPHS, PARTICLES)})
     rounds: int = 0
     last: Lane | None = None  # whose call ended last

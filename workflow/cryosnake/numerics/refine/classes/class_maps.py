@@ -1,0 +1,48 @@
+"""The maximisation step of Class3D: signal-to-noise ratios of class maps, and the prior of classes and directions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cryosnake.numerics.refine.sums.maximisation import reference_power
+from cryosnake.numerics.refine.sums.reconstruction import mean_weight
+
+_CELLS = 8.0  # padding³ cells of the padded grid share what one Fourier voxel gets
+_NEVER = -1e5  # log prior of a class that has died
+
+
+def map_ssnr(sums: np.ndarray, transform: np.ndarray, radius: int, tau2_fudge: float) -> np.ndarray:
+    """Return the expected signal-to-noise ratio (radius + 1,) of a class's map; 0 for a class without particles.
+
+    τ² is the power of the present reference, σ² the inverse of the summed weights; without two halves there is no FSC
+    to measure it (Scheres 2012, J. Mol. Biol. 415, eqs. 8 and 10). `tau2_fudge` multiplies τ².
+
+    Parameters
+    ----------
+    sums : (2m + 1, 2m + 1, m + 1, 3) float32
+    transform : (2m + 1, 2m + 1, m + 1) complex64
+        The present reference, as in `MapReference`.
+    """
+    return tau2_fudge * reference_power(transform, radius + 1) * mean_weight(sums, radius) * _CELLS
+
+
+def class_shares(mass: np.ndarray) -> np.ndarray:
+    """Return the fraction (classes,) of the summed probabilities (classes, …) that each class holds."""
+    each = mass.reshape(len(mass), -1).sum(1)
+    return each / each.sum()
+
+
+def class_directions(mass: np.ndarray) -> np.ndarray:
+    """Return the prior (classes · directions,), sum 1, of summed probabilities (classes, directions).
+
+    Within a class every direction counts one particle more than it has, so that none is ruled out; a class without
+    particles keeps none.
+    """
+    within = mass + 1.0
+    within /= within.sum(1, keepdims=True)
+    return (class_shares(mass)[:, None] * within).ravel()
+
+
+def log_shares(shares: np.ndarray) -> np.ndarray:
+    """Return log priors, float64; that of a class (or direction) without any probability is as good as never."""
+    return np.where(shares > 0, np.log(np.where(shares > 0, shares, 1.0)), _NEVER)

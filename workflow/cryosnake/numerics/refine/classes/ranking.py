@@ -1,0 +1,129 @@
+"""Which classes show particles: a score of each class from the spectra of its half averages, without training.
+
+Four questions, each answered by a number from 0 to 1; a class is as good as its worst answer.
+
+agreement   do the halves agree more than noise that was aligned to the same average?
+signal      does a particle of the class carry as much information beyond its outline as those of the other classes?
+contrast    is as much mass in the picture? A projection's lowest frequencies show the whole mass, whatever the view;
+            empty ice has none, lumps of ice have many times as much (Kimanius et al. 2021, Biochem. J. 478, 4169, let a
+            trained network judge by like quantities)
+resolution  would the average, of as many particles as the others, reach at least half their resolution?
+
+"The others" are the weighted median of all classes, weights being particles × agreement: some classes of particles
+must be there, but they need not be the majority of the classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryosnake.numerics.refine.classes.validation import correlation, resolved_shells, true_correlation
+
+CRITERIA = ("agreement", "signal", "contrast", "resolution")
+_HALF = {"agreement": (0.3, 4), "signal": (0.25, 3), "contrast": (1.0 / 6.0, 3), "resolution": (0.5, 4)}
+_FEWEST = 3  # members that halves can be made of
+_ENOUGH = 30  # members whose halves are asked to agree; those of fewer agree less, and that is no fault
+KEEP = 0.5  # from this score on a class is worth keeping
+_REASONS = {"agreement": "its halves agree no more than aligned noise would", "signal": "little beyond an outline",
+            "contrast": "far more or less mass than the other classes show", "resolution": "blurred beside the others"}
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Scores of classes, all (classes,).
+
+    Attributes
+    ----------
+    score : float64
+        0 … 1; from `KEEP` on the class is worth keeping.
+    answers : dict of float64
+        By the criteria above.
+    worst : int64
+        Index in CRITERIA of the lowest answer; −1 for classes of fewer than three particles.
+    shells : float64
+        Resolved shells of the averages of all members.
+    """
+
+    score: np.ndarray
+    answers: dict[str, np.ndarray]
+    worst: np.ndarray
+    shells: np.ndarray
+
+    def reason(self, number: int) -> str:
+        """Return in words why the class (counted from 0) is not kept; empty for one that is."""
+        if self.worst[number] < 0:
+            return "too few particles to tell"
+        return "" if self.score[number] >= KEEP else _REASONS[CRITERIA[self.worst[number]]]
+
+
+def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int, most: np.ndarray) -> Ranking:
+    """Return the ranking of classes.
+
+    Parameters
+    ----------
+    spectra
+        (classes, shells) each: "cross" and "norm" of half averages (`class_validation.cross_spectra`), "null_cross" and
+        "null_norm" of aligned noise, "ctf2" the mean squared CTF over the noise power; and "members" (classes,), how
+        many the halves were made of.
+    counts : (classes,)
+        Particles of each class.
+    outline : int
+        Last shell that shows no more than the particle's size: box length over diameter.
+    most : (classes,)
+        Last shells in which the expectation step saw more signal than noise: no average is said to reach further.
+    """
+    looked, filled = spectra["members"], spectra["members"] >= _FEWEST
+    true = true_correlation(correlation(spectra["cross"], spectra["norm"]),
+                            correlation(spectra["null_cross"], spectra["null_norm"]))
+    true[~filled] = 0.0
+    shells = np.minimum(resolved_shells(_of_more_members(true, counts / np.maximum(looked, 1))), most)
+    weight = spectra["ctf2"] * np.arange(true.shape[1])
+    power = weight * spectra["cross"]
+    gain = np.maximum(power - weight * spectra["null_cross"], 0.0)
+    index = np.arange(true.shape[1])
+    beyond = (index > outline) & (index <= resolved_shells(true)[:, None])
+    low = (index >= 1) & (index <= outline)
+    contrast = np.maximum(power[:, low].sum(1), 0.0) / np.maximum(weight[:, low].sum(1), 1e-30)
+    signal = (gain * beyond).sum(1)
+    known = (index >= 1) & (index <= max(_weighted_median(shells, counts * filled), 1))
+    # What small classes lack for want of particles is not held against them.
+    fair = _of_more_members(true, np.maximum(_ENOUGH / np.maximum(looked, 1), 1.0))
+    agreement = np.clip(fair[:, known].mean(1), 0.0, 1.0)
+    usual = max(_weighted_median(looked.astype(np.float64), counts * filled), _ENOUGH)
+    reach = resolved_shells(_of_more_members(true, np.maximum(usual / np.maximum(looked, 1), 1.0)))
+    reach = np.minimum(np.maximum(shells, reach), most)
+    trust = counts * agreement * filled
+    ratio = contrast / max(_weighted_median(contrast, trust), 1e-30)
+    values = {
+        "agreement": agreement,
+        "signal": signal / max(_weighted_median(signal, trust), 1e-30),
+        "contrast": np.minimum(ratio, 1.0 / np.maximum(ratio, 1e-30)),
+        "resolution": reach / max(_weighted_median(reach, trust), 1.0),
+    }
+    answers = {name: np.where(filled, _grade(values[name], *_HALF[name]), 0.0) for name in CRITERIA}
+    table = np.stack([answers[name] for name in CRITERIA])
+    return Ranking(table.min(0), answers, np.where(filled, table.argmin(0), -1), shells)
+
+
+def _of_more_members(curves: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return the correlations that half averages of `times` (classes,) as many members would have."""
+    inside = np.clip(curves, -0.99, 0.999)  # of signal and noise: power ratio r / (1 − r), which grows with the members
+    ratio = inside / (1.0 - inside) * times[:, None]
+    return ratio / (1.0 + ratio)
+
+
+def _grade(values: np.ndarray, half: float, steepness: int) -> np.ndarray:
+    """Return 0.5 at `half`, rising to 1."""
+    power = np.maximum(values, 0.0) ** steepness
+    return power / (power + half**steepness)
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    if weights.sum() <= 0:
+        return 0.0
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, 0.5 * total[-1])])

@@ -1,0 +1,1 @@
+"""What is searched, and with what: orientations, shifts, Fourier pixels, slices of references."""

@@ -1,0 +1,1 @@
+"""Compiled kernels for NumPy and CuPy arrays, and what they may take of memory."""

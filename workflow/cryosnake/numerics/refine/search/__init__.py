@@ -1,0 +1,1 @@
+"""The expectation step: searches, scores, probabilities; and when to search finer."""

@@ -1,0 +1,120 @@
+"""What an expectation step costs: numbers of samples, operations and bytes, counted before it begins."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.kernels.budget import bytes_of_particle
+
+_FIRST_SAMPLES = 200.0  # coarse samples that are significant where nothing is known yet
+
+
+@dataclass(frozen=True)
+class Work:
+    """An expectation step.
+
+    Attributes
+    ----------
+    particles, box, classes : int
+    size, coarse_size : int
+        Fourier pixels of the scores that count, and of the search before.
+    orientations, shifts : int
+        Of the search over everything, those of all classes.
+    children, sub : int
+        Oversampled orientations and shifts of each of these.
+    dimensions : int
+        3 for maps, 2 for class averages.
+    samples : float
+        Orientations and shifts of the search that are significant, per particle.
+    """
+
+    particles: int
+    box: int
+    classes: int
+    size: int
+    coarse_size: int
+    orientations: int
+    shifts: int
+    children: int
+    sub: int
+    dimensions: int = 3
+    samples: float = _FIRST_SAMPLES
+
+    @property
+    def pixels(self) -> int:
+        """Fourier pixels of an image."""
+        return full_band(self.box).count(self.size)
+
+    @property
+    def coarse_pixels(self) -> int:
+        """Fourier pixels of the search."""
+        return full_band(self.box).count(self.coarse_size)
+
+
+def search_operations(work: Work) -> float:
+    """Return the multiplications and additions of the search: products of all shifted images with all slices.
+
+    Real and imaginary parts of the image with those of the slice, and the squared CTF with the slice's power.
+    """
+    return 2.0 * work.particles * work.orientations * work.coarse_pixels * (2 * work.shifts + 1)
+
+
+def sample_operations(work: Work) -> float:
+    """Return the operations over the significant samples: their scores, and half as much again for the sums."""
+    fine = work.particles * work.samples * work.children
+    return 1.5 * fine * work.pixels * (4 * work.sub + 5)
+
+
+def preparation_operations(work: Work) -> float:
+    """Return the operations of two Fourier transforms of each image."""
+    return 2 * work.particles * 2.5 * work.box**2 * 2 * math.log2(work.box)
+
+
+def _cells(work: Work) -> int:
+    """Return the voxels (or pixels) of one class's padded half transform."""
+    side = 2 * (2 * (work.size // 2) + 2) + 1
+    return side ** (work.dimensions - 1) * (side // 2 + 1)
+
+
+def reference_bytes(work: Work) -> int:
+    """Return the bytes of the classes' transforms, complex64."""
+    return 8 * work.classes * _cells(work)
+
+
+def sums_bytes(work: Work, threads: int) -> int:
+    """Return the bytes of the back-projections: real part, imaginary part and weight for each thread that has its own.
+
+    >>> one = Work(1, 16, 1, 16, 16, 1, 1, 1, 1)
+    >>> sums_bytes(one, 2) // sums_bytes(one, 1)
+    2
+    """
+    return 12 * work.classes * threads * _cells(work)
+
+
+def slices_bytes(work: Work) -> int:
+    """Return the bytes of the slices that the search keeps: real part, imaginary part and power."""
+    return 12 * work.orientations * work.coarse_pixels
+
+
+def block_bytes(work: Work, block: int) -> int:
+    """Return the bytes of so many particles in work, with the scores of 16 of them in the search."""
+    return block * bytes_of_particle(work.box) + 16 * 4 * work.shifts * work.orientations
+
+
+def sample_bytes(work: Work, block: int, slices: int) -> int:
+    """Return the bytes of the significant samples of a block: their scores twice, their slices and the sums of these.
+
+    `slices` are the bytes that the slices of one chunk of orientations may take.
+    """
+    samples = min(block * work.samples, 1 << 20)
+    orientations = min(samples, work.orientations or samples)
+    rows = int(orientations * work.children)
+    return int(8 * samples * work.children * work.sub + min(20 * rows * work.pixels, 2.5 * slices))
+
+
+def maximisation_bytes(work: Work) -> int:
+    """Return the bytes of making one map from its sums, besides these: a padded volume, its transform, shells."""
+    padded = (2 * work.box) ** work.dimensions
+    return 40 * _cells(work) + 12 * padded

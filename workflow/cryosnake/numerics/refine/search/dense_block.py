@@ -1,0 +1,82 @@
+"""The expectation step of a block without oversampling: all of it matrix products, and an `BlockResult` as of a search.
+
+While the images decide little, most samples of a coarse grid are significant. To score, weigh and add them one by one
+costs ten times what the products over all of them do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array, namespace, to_numpy
+from cryosnake.numerics.refine.grids.bands import Band
+from cryosnake.numerics.refine.grids.grids import PlaneGrid, ShiftGrid, SphereGrid
+from cryosnake.numerics.refine.grids.images import shell_sums
+from cryosnake.numerics.refine.kernels.dispatch import particles_at_once, selection_of
+from cryosnake.numerics.refine.search.dense import dense_probabilities
+from cryosnake.numerics.refine.search.expectation import SIGNIFICANT, BlockResult, CoarseSlices, Operands
+
+_SCORES_AT_ONCE = 1 << 20  # 4 MB: they are read four times
+
+
+def dense_block(operands: Operands, slices: CoarseSlices, band: Band, shifts: ShiftGrid, log_prior: Array,
+                grid: SphereGrid | PlaneGrid) -> tuple[BlockResult, Array, Array]:
+    """Return what all coarse orientations and shifts tell of a block, and its sums by orientation.
+
+    Parameters
+    ----------
+    operands : Operands
+    slices : CoarseSlices
+        At the pixels of `band`, which are those of the operands.
+    shifts : ShiftGrid
+    log_prior : (orientations,) or (n, orientations) float32
+    grid : PlaneGrid or SphereGrid
+        Whose orientations these are.
+
+    Returns
+    -------
+    outcome : BlockResult
+        Residuals are exact, not from drawn samples.
+    images : (orientations, 2 pixels) float32
+        Summed weighted raw images, real parts before imaginary parts.
+    weights : (orientations, pixels) float32
+        Summed weighted squared CTFs.
+    """
+    xp, pixels, orientations = namespace(operands.masked), band.kx.size, slices.power.shape[1]
+    phases, shift_prior = band.phases(shifts.coarse, operands.masked), operands.shift_prior(shifts.coarse)
+    stacked, log_prior = slices.stacked.T, xp.asarray(log_prior)
+    images, weights = xp.zeros((orientations, 2 * pixels), xp.float32), xp.zeros((orientations, pixels), xp.float32)
+    mass, found = xp.zeros(orientations), []
+    on_cpu = max(1, _SCORES_AT_ONCE // (len(phases) * orientations))
+    at_once = particles_at_once(phases, len(phases), orientations, on_cpu)
+    for begin in range(0, len(operands), at_once):
+        rows = slice(begin, min(begin + at_once, len(operands)))
+        left, ctf2 = _shifted(operands.masked[rows], phases), operands.ctf2[rows]
+        scores = (left @ (2.0 * slices.stacked)).reshape(len(ctf2), -1, orientations)
+        norm = ctf2 @ slices.power - (log_prior if log_prior.ndim == 1 else log_prior[rows])
+        cuts, significant = xp.empty(len(ctf2), xp.float32), xp.empty(len(ctf2), xp.int64)
+        selection_of(scores).find_cuts(scores, norm, shift_prior[rows], SIGNIFICANT, cuts, significant)
+        by_orientation, by_shift, shift, orientation, _, log_sum = dense_probabilities(scores, norm, shift_prior[rows])
+        flat = scores.reshape(-1, orientations)
+        agreement = (left * (flat @ stacked)).reshape(len(ctf2), -1, 2, pixels).sum((1, 2))
+        power = (by_orientation @ slices.power.T) * ctf2
+        images += flat.T @ _shifted(operands.raw[rows], phases)
+        weights += by_orientation.T @ ctf2
+        mass += by_orientation.sum(0)
+        top = scores[xp.arange(len(ctf2)), shift, orientation]
+        found.append((orientation, shift, top, significant, log_sum, by_shift, shell_sums(agreement, band),
+                      shell_sums(power, band)))
+    orientation, shift, top, significant, log_sum, by_shift, cross, power = (
+        to_numpy(xp.concatenate(parts)) for parts in zip(*found, strict=True))
+    whole = ((operands.offsets[:, None, :] + shifts.coarse) ** 2).sum(-1)
+    directions = np.bincount(grid.direction_of(np.arange(orientations)), to_numpy(mass))
+    outcome = BlockResult(orientation, np.zeros_like(orientation), shifts.coarse[shift], top.astype(np.float64),
+                      significant, log_sum, (by_shift * whole).sum(1), cross.astype(np.float64),
+                      power.astype(np.float64), directions)
+    return outcome, images, weights
+
+
+def _shifted(images: Array, phases: Array) -> Array:
+    """Return images (n, pixels) at all shifts: (n · shifts, 2 pixels), real parts before imaginary parts."""
+    xp, moved = namespace(images), images[:, None] * phases
+    return xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * images.shape[1])

@@ -1,0 +1,222 @@
+"""The coarse search over several levels: what is significant on a coarse grid has its children searched on a finer.
+
+Where a grid is seen with nearly all pixels, a quarter of them goes first, which leaves few orientations for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array, namespace
+from cryosnake.numerics.projection import crop_centred
+from cryosnake.numerics.refine.grids.bands import Band
+from cryosnake.numerics.refine.grids.grids import ShiftGrid, SphereGrid
+from cryosnake.numerics.refine.grids.levels import children_of, parent_grid, search_grids
+from cryosnake.numerics.refine.grids.references import MapReference
+from cryosnake.numerics.refine.grids.samples import Operands, Samples, sorted_samples, split
+from cryosnake.numerics.refine.kernels.dispatch import coarsest_order, kernels_of, slice_bytes
+from cryosnake.numerics.refine.search.expectation import (
+    SIGNIFICANT,
+    CoarseSlices,
+    chunks_of_orientations,
+    coarse_slices,
+    probabilities,
+    search_everywhere,
+    search_nearby,
+)
+
+_KEPT_ABOVE = 0.999999  # fraction of the probability that is carried on from a level whose step is not the wanted one
+# What a step allows is enough to weigh children against each other, but not to leave a parent out: with much signal the
+# true pose, half a step away, then looks worse than others. 0.6 to 0.8 of it finds what the search over all finds.
+CAUTION = 0.7
+_ENOUGH = 14.0  # log-likelihood ratio that decides: a millionth
+_LOSS = 2.0  # times the mean loss that may be forgiven; 4 leaves nothing out and costs twice as much
+_FEW = 0.5  # of all frequencies, a quarter of the pixels: they rule out most of what all pixels would
+_REACH = 0.6  # steps from a direction of a grid to the farthest of its children
+PairPrior = Callable[[Array, Array], Array]  # (particle, orientation) -> log prior (n,) float32
+
+
+@dataclass(frozen=True)
+class Level:
+    """A grid of the search, the pixels that are compared on it, and the references cut to these.
+
+    `finer` says whether the grid is that of the children of the level above, or the same one again with more pixels.
+    """
+
+    reference: MapReference
+    band: Band
+    finer: bool = True
+
+    @property
+    def grid(self) -> SphereGrid:
+        """The orientations of this level."""
+        return self.reference.grid
+
+    @cached_property
+    def gap(self) -> Array:
+        """Mean |P − P'|² (pixels,) of orientations and what is half a step away."""
+        return _gap(self.reference, self.band)
+
+
+def search_levels(reference: MapReference, band_of: Callable[[float], Band], weight: Array | None = None,
+                  ) -> list[Level]:
+    """Return the levels of a search that ends on the reference's grid.
+
+    Parameters
+    ----------
+    reference : MapReference
+    band_of : callable
+        Gives the pixels of the images for a step in degrees.
+    weight : (pixels,) float32
+        A particle's squared CTF over the noise's power as it is on average, over all pixels of the images. With it
+        levels are left out that could rule out little: all pixels of a grid whose step costs much with few already.
+    """
+    first, *others = search_grids(reference.grid, coarsest_order(reference.transforms))
+    narrow = band_of(reference.grid.step)
+    narrow = narrow.cut(2 * round(_FEW * narrow.shell[-1]))
+    levels = [_level(reference, first, band_of(first.step / CAUTION if others else first.step))]
+    for grid in others:
+        last = grid is reference.grid
+        band = band_of(grid.step if last else grid.step / CAUTION)
+        if band.kx.size <= 2 * narrow.kx.size:
+            levels.append(_level(reference, grid, band))
+            continue
+        levels.append(_level(reference, grid, narrow))
+        if last or weight is None or _LOSS * float(weight[: narrow.kx.size] @ levels[-1].gap) < _ENOUGH:
+            levels.append(_level(reference, grid, band, finer=False))
+    return levels
+
+
+def _level(reference: MapReference, grid: SphereGrid, band: Band, finer: bool = True) -> Level:
+    xp, reach = namespace(reference.transforms), 2 * int(np.ceil(band.shell[-1] + 0.5)) + 2
+    reach = min(reach, reference.transforms.shape[-1] - 1)
+    cut = xp.stack([crop_centred(transform, reach) for transform in reference.transforms])
+    return Level(MapReference(cut, grid), band, finer)
+
+
+def _gap(reference: MapReference, band: Band, most: int = 64) -> Array:
+    """Return the mean power (pixels,) of the difference between slices at orientations and at their children."""
+    xp, size = namespace(reference.transforms), reference.grid.size
+    numbers = xp.arange(0, size, max(1, size // most))
+    here, there = reference.coarse(numbers, band), reference.fine(numbers, band)
+    children = reference.grid.children
+    return sum(((xp.repeat(a, children, axis=0) - b) ** 2).mean(0) for a, b in zip(here, there, strict=True))
+
+
+def _tempered(operands: Operands, level: Level) -> Operands:
+    """Return the operands with log-likelihoods scaled down by what the level's step costs a true pose.
+
+    A pose between the orientations of a grid loses Σ c²|P − P'|² (Scheres 2012, J. Struct. Biol. 180, section 2.5):
+    with much signal far more than lies between what is significant and what is not. Differences of that size must
+    not decide before the step is the wanted one.
+    """
+    pixels = level.band.kx.size
+    loss = operands.ctf2[:, :pixels] @ level.gap
+    scale = (_ENOUGH / (_ENOUGH + _LOSS * loss))[:, None]
+    return replace(operands, masked=operands.masked[:, :pixels] * scale, raw=operands.raw[:, :pixels],
+                   ctf2=operands.ctf2[:, :pixels] * scale)
+
+
+def parent_prior(grid: SphereGrid, log_prior: Array) -> Array:
+    """Return the log prior of the parent grid's orientations: the mean of that of their children."""
+    xp = namespace(log_prior)
+    children = children_of(grid, xp.arange(parent_grid(grid).size))
+    weight = xp.where(children >= 0, xp.exp(log_prior)[children], 0.0)
+    mean = weight.sum(1) / xp.maximum((children >= 0).sum(1), 1)
+    return xp.log(xp.maximum(mean, 1e-30)).astype(xp.float32)
+
+
+@dataclass(frozen=True)
+class GlobalSearch:
+    """What a search over all orientations needs of its levels; made once per iteration."""
+
+    levels: list[Level]
+    priors: list[Array]
+    slices: CoarseSlices
+
+
+def global_search(levels: list[Level], log_prior: np.ndarray) -> GlobalSearch:
+    """Return the slices of the coarsest level and the priors of all of them; log_prior (orientations,) is the last."""
+    priors = [namespace(levels[0].reference.transforms).asarray(log_prior)]
+    for level in reversed(levels[1:]):
+        priors.insert(0, parent_prior(level.grid, priors[0]) if level.finer else priors[0])
+    return GlobalSearch(levels, priors, coarse_slices(levels[0].reference, levels[0].band))
+
+
+def search_all(operands: Operands, search: GlobalSearch, shifts: ShiftGrid, reduced: bool = False) -> Samples:
+    """Return the significant samples on the last level's grid, over all orientations and shifts.
+
+    `reduced` lets a GPU round the operands of the first level's matrix product to TF32.
+    """
+    first = operands if len(search.levels) == 1 else _tempered(operands, search.levels[0])
+    samples = search_everywhere(first, search.slices, search.levels[0].band, shifts, search.priors[0],
+                                significant=_kept(search.levels, 0), reduced=reduced)
+    for number, level in enumerate(search.levels[1:], 1):
+
+        def prior(_particle: Array, orientation: Array, values: Array = search.priors[number]) -> Array:
+            return values[orientation]
+
+        own = operands if level is search.levels[-1] else _tempered(operands, level)
+        samples = search_children(own, samples, level, shifts, prior, _kept(search.levels, number))
+    return samples
+
+
+def _kept(levels: list[Level], number: int) -> float:
+    return SIGNIFICANT if number + 1 == len(levels) else _KEPT_ABOVE
+
+
+def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, poses: np.ndarray, sigma: float,
+                 ) -> Samples:
+    """Return the significant samples on the last level's grid near poses (n, 3, 3), with a Gaussian prior of `sigma`.
+
+    On the levels above, all orientations that may have a child within three sigma are equally probable.
+    """
+    first, last = levels[0], levels[-1]
+    width = 3.0 + (_REACH * first.grid.step / sigma if len(levels) > 1 else 0.0)
+    particle, orientation, log_prior = first.grid.near(poses, sigma, width)
+    if len(levels) > 1:
+        log_prior = first.grid.class_prior(orientation)
+    tempered = operands if len(levels) == 1 else _tempered(operands, first)
+    samples = search_nearby(tempered, first.reference, first.band, shifts, particle, orientation, log_prior,
+                            _kept(levels, 0))
+    there = namespace(operands.masked).asarray(poses)
+    for index, level in enumerate(levels[1:], 1):
+        flat = 0.0 if level is last else 3.0 * sigma + _REACH * level.grid.step
+
+        def prior(particle: Array, orientation: Array, grid: SphereGrid = level.grid, flat: float = flat) -> Array:
+            return grid.log_prior(there, particle, orientation, sigma, flat)
+
+        own = operands if level is last else _tempered(operands, level)
+        samples = search_children(own, samples, level, shifts, prior, _kept(levels, index))
+    return samples
+
+
+def search_children(operands: Operands, samples: Samples, level: Level, shifts: ShiftGrid, prior: PairPrior,
+                    significant: float) -> Samples:
+    """Return the significant samples among those on `level` that come from the samples of the level above.
+
+    They are the children of these, or the same ones again where the level's grid is no finer; shifts are kept.
+    """
+    xp, band, reference = namespace(operands.masked), level.band, level.reference
+    numbers, starts = samples.runs()
+    children, cut = children_of(level.grid, numbers) if level.finer else numbers[:, None], operands.cut(band.kx.size)
+    each = children.shape[1]
+    values, alone = xp.empty((len(samples), each, 1), xp.float32), xp.arange(len(shifts.coarse))[:, None]
+    image, phase = split(cut.masked), split(band.phases(shifts.coarse, cut.masked))
+    ctf2 = xp.ascontiguousarray(cut.ctf2)
+    for begin, end in chunks_of_orientations(len(numbers), each, band.kx.size, slice_bytes(values)):
+        rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
+        slices = reference.coarse(xp.maximum(children[begin:end].ravel(), 0), band)
+        kernels_of(values).score(*slices, own, samples.particle[rows], samples.shift[rows], *image, ctf2, *phase, alone,
+                                 values[rows])
+    mine = children[samples.run_of()]  # (samples, each)
+    log_prior = prior(xp.repeat(samples.particle, each), xp.maximum(mine, 0).ravel()).reshape(mine.shape)
+    log_prior = xp.where(mine >= 0, log_prior, np.float32(-1e30))
+    values[:, :, 0] += log_prior + operands.shift_prior(shifts.coarse)[samples.particle, samples.shift][:, None]
+    weights = probabilities(values, samples, len(operands), significant).values[:, :, 0]
+    row, child = xp.nonzero(weights)
+    return sorted_samples(mine[row, child], samples.particle[row], samples.shift[row], log_prior[row, child])

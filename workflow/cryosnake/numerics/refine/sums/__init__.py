@@ -1,0 +1,1 @@
+"""From back-projected slices to maps."""

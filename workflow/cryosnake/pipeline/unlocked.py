@@ -1,0 +1,55 @@
+"""default_pipeline.star read without its lock: RELION writes the file in place, so a read may find half of it.
+
+Who only looks must not wait for a lock that RELION left behind in a crash; who changes something takes the lock and
+reads again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
+from cryosnake.pipeline.lock import foreign_lock
+from cryosnake.pipeline.model import Pipeline
+
+PATIENCE = 2.0  # seconds; RELION writes a large file in less
+_PAUSE = 0.02
+
+
+def read_pipeline_unlocked(project: str | os.PathLike[str] = "") -> Pipeline:
+    """Return the pipeline of a project as it stands when nobody writes it.
+
+    A lock of RELION that stays longer than `PATIENCE` was left by a crash; the file is then taken as it is.
+
+    Raises
+    ------
+    CryosnakeError
+        when there is no such file, or it can't be read
+    """
+    path = Path(project, PIPELINE_FILE)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        before = _stamp(path)
+        quiet = not foreign_lock(project)
+        problem: CryosnakeError | None = None
+        try:
+            pipeline = read_pipeline(path)
+        except CryosnakeError as error:
+            problem = error
+        quiet = quiet and not foreign_lock(project) and _stamp(path) == before
+        if problem is None and (quiet or time.monotonic() > deadline):
+            return pipeline
+        if problem is not None and (quiet or time.monotonic() > deadline):
+            raise problem
+        time.sleep(_PAUSE)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

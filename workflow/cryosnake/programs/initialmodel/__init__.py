@@ -1,0 +1,1 @@
+"""Initial models from particles alone."""

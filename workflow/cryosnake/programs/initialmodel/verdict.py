@@ -1,0 +1,113 @@
+"""Whether an initial model can be believed: other starts find the same map, both halves give the same poses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryosnake.numerics.alignment import align_maps
+from cryosnake.numerics.euler import angular_distance
+from cryosnake.numerics.map_resample import resample_map
+from cryosnake.numerics.refine.sums.maximisation import last_shell_above, low_pass, regularised_map
+from cryosnake.numerics.refine.sums.online import Stage
+from cryosnake.numerics.refine.sums.reconstruction import fsc_of_sums
+from cryosnake.numerics.symmetry import nearest_mate
+from cryosnake.programs.initialmodel.model import Model, Settings, pose_search, solvent_sphere
+from cryosnake.programs.refinement.particles import Particles
+
+_COMPARED = 30.0  # Å, at which the maps of the starts are compared
+_SAME_MAP = 0.5  # mean correlation of Fourier shells, all of the same weight, from which on two maps are the same
+_SAME_POSE = 25.0  # degrees
+_MOST = 200  # particles whose poses are looked at
+_REPRODUCED = 0.5  # part of the particles whose poses both halves must agree on
+_SYMMETRIC = 0.3  # measured: 0.2 for maps without the symmetry, 0.3 to 0.6 for noisy ones with it
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Numbers behind the judgement.
+
+    Attributes
+    ----------
+    starts : list of float
+        Correlation of each other start's map with the chosen one, the better hand.
+    reproduced : float
+        Part of the particles whose poses agree within 25 degrees between the maps of two halves of the particles.
+    by_chance : float
+        The part that would agree if the poses were random.
+    symmetry : float
+        Correlation of the map with its turned copies, before symmetry was imposed; 1 for C1.
+    resolution : float
+        Å, where the FSC of the two halves falls below 0.5. Both were aligned to the same map.
+    top_weight : float
+        Mean probability of the best pose.
+    """
+
+    starts: list[float]
+    reproduced: float
+    by_chance: float
+    symmetry: float
+    resolution: float
+    top_weight: float
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return the reasons not to believe the map; none when it converged."""
+        found = []
+        if self.starts and max(self.starts) < _SAME_MAP:
+            found.append(f"no other start led to the same map (best correlation {max(self.starts):.2f}, expected at "
+                         f"least {_SAME_MAP:g})")
+        if self.reproduced < _REPRODUCED:
+            found.append(f"the maps of two halves of the particles agree on {self.reproduced:.0%} of the poses only "
+                         f"({self.by_chance:.0%} by chance, expected at least {_REPRODUCED:.0%})")
+        if self.symmetry < _SYMMETRIC:
+            found.append(f"the map found without symmetry hardly has the one asked for (correlation {self.symmetry:.2f}"
+                         f" with its turned copies, expected at least {_SYMMETRIC:g})")
+        return found
+
+    def as_dict(self) -> dict[str, object]:
+        """Return all of it for a file."""
+        return {"converged": not self.doubts, "doubts": self.doubts} | vars(self)
+
+
+def judge(particles: Particles, model: Model, settings: Settings, stage: Stage, others: Sequence[float],
+          symmetry: float, rng: np.random.Generator) -> Verdict:
+    """Return the verdict on a model whose sums are those of two halves of all particles."""
+    rows = np.sort(rng.choice(len(particles), min(_MOST, len(particles)), replace=False))
+    solvent = solvent_sphere(particles, settings.diameter)
+    poses, classes = [], []
+    for half in (0, 1):
+        volumes = np.stack([regularised_map(sums, model.radius, particles.box, 0.5 * curve) * solvent
+                            for sums, curve in zip(model.sums[half], model.ssnr, strict=True)])
+        state = pose_search(particles, model, settings, stage, volumes, rows)
+        poses.append(state.pose[rows])
+        classes.append(state.class_index[rows])
+    near = angular_distance(nearest_mate(poses[0], poses[1], model.symmetry), poses[1]) < _SAME_POSE
+    largest = int(np.bincount(model.state.class_index, minlength=settings.classes).argmax())
+    curve = fsc_of_sums(model.sums[0, largest], model.sums[1, largest], model.radius, particles.box // 2 + 1)
+    shell = max(last_shell_above(curve[: model.radius + 1], 0.5), 1)
+    return Verdict(list(others), float((near & (classes[0] == classes[1])).mean()), _chance(model.symmetry) /
+                   settings.classes, symmetry, particles.box * particles.pixel_size / shell,
+                   float(model.state.top_weight.mean()))
+
+
+def _chance(symmetry: str) -> float:
+    """Probability that two random orientations are within the angle, for the nearest of all mates."""
+    from cryosnake.numerics.symmetry import operators
+
+    angle = np.radians(_SAME_POSE)
+    return min(float(len(operators(symmetry)) * (angle - np.sin(angle)) / np.pi), 1.0)
+
+
+def map_agreement(moving: np.ndarray, fixed: np.ndarray, length: float) -> float:
+    """Return the correlation of two maps (box, box, box) of `length` Å after alignment, the better hand.
+
+    All shells to 30 Å count the same, so that being blobs of the same size is not enough.
+    """
+    radius = max(int(length / _COMPARED), 4)
+    box = min(2 * radius + 6, fixed.shape[0])
+    pair = [low_pass(resample_map(volume, box), length / box, _COMPARED) for volume in (moving, fixed)]
+    _, found = align_maps(*pair, mirror_test=True, search_radius=radius, refine_radius=radius, angular_step=20.0)
+    return found.correlation

@@ -1,0 +1,1 @@
+"""What is done with finished maps: masks, sharpening, local resolution."""

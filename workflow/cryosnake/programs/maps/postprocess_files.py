@@ -1,0 +1,107 @@
+"""postprocess.star in RELION's blocks and columns, and the FSC as XML for a deposition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cryosnake.atomic import replacing
+from cryosnake.io.star import write_star
+from cryosnake.numerics.postprocessing import FscCurves, GuinierFit
+from cryosnake.programs.maps.postprocess_inputs import HalfMaps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_tables(folder: Path, maps: HalfMaps, result: PostProcessed) -> None:
+    """Write postprocess.star and postprocess_fsc.xml."""
+    tables: dict[str, Any] = {"general": _general(maps, result), "fsc": _fsc(result), "guinier": _guinier(result)}
+    write_star(folder / "postprocess.star", tables)
+    _write_xml(folder / "postprocess_fsc.xml", _resolution_column(result), result.curves.corrected)
+
+
+def _general(maps: HalfMaps, result: PostProcessed) -> dict[str, Any]:
+    curves, fit = result.curves, result.guinier.fit
+    first = curves.randomise_from or curves.unmasked.size - 1
+    general: dict[str, Any] = {
+        "rlnFinalResolution": result.resolution,
+        "rlnBfactorUsedForSharpening": result.b_factor,
+        "rlnUnfilteredMapHalf1": maps.name1,
+        "rlnUnfilteredMapHalf2": maps.name2,
+        "rlnParticleBoxFractionSolventMask": curves.particle_fraction,
+        "rlnMaskName": maps.mask_name,
+        "rlnRandomiseFrom": 1.0 / float(result.frequency[first]),
+    }
+    if fit is not None:
+        general |= {"rlnFittedSlopeGuinierPlot": fit.slope, "rlnFittedInterceptGuinierPlot": fit.intercept,
+                    "rlnCorrelationFitGuinierPlot": fit.correlation}
+    return general
+
+
+def _resolution_column(result: PostProcessed) -> np.ndarray:
+    """Return 1/d of each shell; RELION gives shell 0 a resolution of 999 Å."""
+    return np.concatenate([[1.0 / 999.0], result.frequency[1:]])
+
+
+def _fsc(result: PostProcessed) -> pd.DataFrame:
+    import pandas as pd
+
+    curves, resolution = result.curves, _resolution_column(result)
+    return pd.DataFrame({
+        "rlnSpectralIndex": np.arange(resolution.size),
+        "rlnResolution": resolution,
+        "rlnAngstromResolution": 1.0 / resolution,
+        "rlnFourierShellCorrelationCorrected": curves.corrected,
+        "rlnFourierShellCorrelationParticleMaskFraction": curves.mask_fraction,
+        "rlnFourierShellCorrelationUnmaskedMaps": curves.unmasked,
+        "rlnFourierShellCorrelationMaskedMaps": curves.masked,
+        "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps": curves.randomised,
+    })
+
+
+def _guinier(result: PostProcessed) -> pd.DataFrame:
+    import pandas as pd
+
+    guinier = result.guinier
+    columns = {"rlnResolutionSquared": result.frequency**2, "rlnLogAmplitudesOriginal": guinier.original}
+    if guinier.mtf_corrected is not None:
+        columns["rlnLogAmplitudesMTFCorrected"] = guinier.mtf_corrected
+    columns |= {"rlnLogAmplitudesWeighted": guinier.weighted, "rlnLogAmplitudesSharpened": guinier.sharpened}
+    if guinier.fit is not None:
+        columns["rlnLogAmplitudesIntercept"] = np.full(guinier.weighted.size, guinier.fit.intercept)
+    return pd.DataFrame(columns)
+
+
+def _write_xml(path: Path, resolution: np.ndarray, curve: np.ndarray) -> None:
+    points = (f"  <coordinate>\n    <x>{x:.6g}</x>\n    <y>{y:.6g}</y>\n  </coordinate>\n"
+              for x, y in zip(resolution, curve, strict=True))
+    with replacing(path) as temporary:
+        temporary.write_text('<fsc title="Masked-corrected FSC" xaxis="Resolution (A-1)" '
+                             f'yaxis="Correlation Coefficient">\n{"".join(points)}</fsc>\n')
+
+
+@dataclass(frozen=True)
+class Guinier:
+    """Logarithms of the mean amplitudes (shells,) of the mean map: as it is, over the MTF, weighted, sharpened."""
+
+    original: np.ndarray
+    mtf_corrected: np.ndarray | None
+    weighted: np.ndarray
+    sharpened: np.ndarray
+    fit: GuinierFit | None
+
+
+@dataclass(frozen=True)
+class PostProcessed:
+    """All that PostProcess finds; `frequency` (shells,) in Å⁻¹, `resolution` in Å, `b_factor` in Å²."""
+
+    frequency: np.ndarray
+    curves: FscCurves
+    resolution: float
+    b_factor: float
+    guinier: Guinier
+    map: np.ndarray

@@ -1,0 +1,100 @@
+"""What PostProcess and LocalRes read: two half maps and a mask that fit together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.programs.maps.maskcreate_maps import other_half, read_map
+
+
+@dataclass(frozen=True)
+class HalfMaps:
+    """Two half maps and their mask, (box, box, box) float32, with their names and the pixel size in Å."""
+
+    half1: np.ndarray
+    half2: np.ndarray
+    mask: np.ndarray
+    pixel_size: float
+    name1: str
+    name2: str
+    mask_name: str
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Two half maps (box, box, box) float32, their names and their pixel size in Å."""
+
+    half1: np.ndarray
+    half2: np.ndarray
+    pixel_size: float
+    name1: str
+    name2: str
+
+
+def read_half_maps(path: str, mask_path: str, pixel_size: float | None) -> HalfMaps:
+    """Return the checked maps; `path` is one of the half maps, `pixel_size` (Å) overrides the headers.
+
+    Raises
+    ------
+    CryosnakeError
+        when a map is missing, broken, or does not fit the others
+    """
+    halves = read_halves(path, pixel_size)
+    mask = read_mask(mask_path, halves, pixel_size)
+    return HalfMaps(halves.half1, halves.half2, mask, halves.pixel_size, halves.name1, halves.name2, mask_path)
+
+
+def read_halves(path: str, pixel_size: float | None) -> Halves:
+    """Return both half maps, of which `path` is one; errors as `read_half_maps`."""
+    name1, name2 = _names(path)
+    half1, size = read_map(name1, pixel_size)
+    half2, size2 = read_map(name2, pixel_size)
+    halves = Halves(half1, half2, size, name1, name2)
+    _check_fit(name2, half2, size2, halves)
+    if np.array_equal(half1, half2):
+        raise CryosnakeError(f"{name1} and {name2} are the same map; give the unfiltered half maps of a refinement of "
+                             "two independent halves")
+    return halves
+
+
+def read_mask(path: str, halves: Halves, pixel_size: float | None) -> np.ndarray:
+    """Return the mask that belongs to the half maps, 0 to 1; errors as `read_half_maps`."""
+    mask, size = read_map(path, pixel_size)
+    _check_fit(path, mask, size, halves)
+    _check_mask(mask, path)
+    return np.clip(mask, 0.0, 1.0)
+
+
+def _check_fit(name: str, volume: np.ndarray, size: float, halves: Halves) -> None:
+    if volume.shape != halves.half1.shape:
+        raise CryosnakeError(f"{name} has a box of {volume.shape[0]} voxels, {halves.name1} one of "
+                             f"{halves.half1.shape[0]}; make it again from maps of this refinement")
+    if abs(size - halves.pixel_size) > 0.01 * halves.pixel_size:
+        raise CryosnakeError(f"{name} has a pixel size of {size:.4g} Å, {halves.name1} one of "
+                             f"{halves.pixel_size:.4g} Å; make it again, or set pixel_size when a header is wrong")
+
+
+def _names(path: str) -> tuple[str, str]:
+    other = other_half(path)
+    if other is None:
+        raise CryosnakeError(f"{path}: a half map has half1 or half2 in its name, by which the other one is found; "
+                             "give run_half1_class001_unfil.mrc of a refinement")
+    if not Path(other).exists():
+        raise CryosnakeError(f"{other}, the other half of {path}, does not exist; both halves of the refinement are "
+                             "needed")
+    return (path, other) if "half1" in Path(path).name else (other, path)
+
+
+def _check_mask(mask: np.ndarray, path: str) -> None:
+    low, high = float(mask.min()), float(mask.max())
+    if low < -1e-3 or high > 1.0 + 1e-3:
+        raise CryosnakeError(f"{path} is no mask: its values go from {low:.3g} to {high:.3g} instead of 0 to 1; give "
+                             "the mask.mrc of a MaskCreate job")
+    if not (mask > 0.5).any():
+        raise CryosnakeError(f"{path} is an empty mask: no value above 0.5; make it with a lower threshold")
+    if low > 0.5:
+        raise CryosnakeError(f"{path} covers the whole box: no value below 0.5; make it with a higher threshold")

@@ -1,0 +1,1 @@
+"""One micrograph at a time: import, motion correction, CTF, picking, extraction."""

@@ -1,0 +1,179 @@
+"""AutoPick: coordinates of the particles of one micrograph after the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cryosnake.atomic import replacing
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.star import write_star
+from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
+from cryosnake.numerics.ctf import ctf
+from cryosnake.numerics.picking import (
+    NoiseLimits,
+    NoisePeaks,
+    PickOptions,
+    Picks,
+    Responses,
+    TemplateBank,
+    blob_responses,
+    correlate,
+    count_noise_peaks,
+    ctf_grid,
+    pick_particles,
+    working_image,
+)
+from cryosnake.programs.micrographs.autopick_templates import load_templates
+from cryosnake.programs.micrographs.extract_inputs import read_micrograph
+from cryosnake.programs.micrographs.optics_values import optics_value
+
+SUFFIX = "_autopick.star"
+# Noise is counted on a square of so many particle diameters: enough for a few hundred peaks.
+NOISE_WIDTH = {"log": 40, "template": 24}
+
+
+@dataclass(frozen=True)
+class Microscope:
+    """What the CTF of templates needs: kV, mm, fraction."""
+
+    voltage: float
+    cs: float
+    amplitude_contrast: float
+
+
+@dataclass(frozen=True)
+class State:
+    """What is the same for all micrographs of an optics group; `bank` and `microscope` are for templates."""
+
+    pixel_size: float
+    working_pixel_size: float
+    diameters: tuple[float, float]
+    pick: PickOptions
+    dark: bool
+    device: str
+    noise: NoisePeaks
+    bank: TemplateBank | None = None
+    microscope: Microscope | None = None
+
+
+def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> State:
+    """Return detector, templates and what the detector makes of noise, for one optics group.
+
+    Raises
+    ------
+    CryosnakeError
+        if the pixel size is missing, the diameters are the wrong way round, or the reference is missing, not finite
+        or of unknown pixel size
+    """
+    smallest, largest = options.diameter
+    if smallest > largest:
+        raise CryosnakeError(f"autopick: diameter is [{smallest:g}, {largest:g}]; give the smaller one first")
+    pixel_size = optics_value(optics, "rlnMicrographPixelSize", "Å")
+    working = max(pixel_size, 0.5 * options.lowpass)
+    if smallest < 4.0 * working:
+        raise CryosnakeError(f"autopick: a particle of {smallest:g} Å is too small for lowpass: {options.lowpass:g} "
+                             f"at {pixel_size:g} Å per pixel; set lowpass to {smallest / 2:g} Å or less")
+    device = choose_device(options.device)
+    template = options.method == "template"
+    bank = load_templates(options, inputs, working, largest) if template else None
+    microscope = _microscope(optics) if template and options.ctf else None
+    if bank is not None:
+        bank = replace(bank, transforms=to_device(np.asarray(bank.transforms), device))
+    state = State(pixel_size, working, (smallest, largest), _pick_options(options), options.invert, device,
+                  NoisePeaks(np.zeros(1), 1.0, 1.0), bank, microscope)
+    return replace(state, noise=_noise(state))
+
+
+def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, root: Path) -> dict[str, Any]:
+    """Pick one micrograph, write `{root}_autopick.star` and return its row of autopick.star.
+
+    No picks are a result like any other: a table without rows.
+
+    Raises
+    ------
+    CryosnakeError
+        if the micrograph is missing, damaged, blank, not finite, or has no defocus where templates need one
+    """
+    path, micrograph = read_micrograph(row)
+    micrograph = to_device(micrograph if state.dark else -micrograph, state.device)  # dark particles from here on
+    transfer = None if state.microscope is None or state.bank is None else _ctf(row, state.bank, state.microscope, path)
+    try:
+        working = working_image(micrograph, state.pixel_size, state.working_pixel_size)
+        picks = pick_particles(working, lambda image: _detect(image, state, transfer), state.noise, state.pick)
+    except ValueError as error:
+        raise CryosnakeError(f"{path}: {error}; look at the micrograph and leave it out") from error
+    target = root.with_name(root.name + SUFFIX)
+    write_star(target, {"": coordinate_table(picks, state.bank)})
+    return {"rlnMicrographName": row["rlnMicrographName"], "rlnMicrographCoordinates": target.as_posix()}
+
+
+def coordinate_table(picks: Picks, bank: TemplateBank | None) -> pd.DataFrame:
+    """Return RELION's table of picks; class and psi are those of the best template, 0 without templates."""
+    count = len(picks.scores)
+    return pd.DataFrame({
+        "rlnCoordinateX": picks.positions[:, 0].astype(np.float64),
+        "rlnCoordinateY": picks.positions[:, 1].astype(np.float64),
+        "rlnAutopickFigureOfMerit": picks.scores.astype(np.float64),
+        "rlnClassNumber": np.zeros(count, np.int64) if bank is None else bank.classes[picks.best],
+        "rlnAnglePsi": np.zeros(count) if bank is None else bank.psi[picks.best]})
+
+
+def finalise(options: SimpleNamespace, inputs: Mapping[str, Path], out: Path, main: Path) -> None:
+    """Write coords_suffix_autopick.star, RELION 3.1's form of the output: the name of the micrographs' STAR file."""
+    with replacing(out / f"coords_suffix{SUFFIX}") as temporary:
+        temporary.write_text(os.fspath(inputs["micrographs"]) + "\n")
+
+
+def _pick_options(options: SimpleNamespace) -> PickOptions:
+    mean = 0.5 * (options.diameter[0] + options.diameter[1])
+    return PickOptions(
+        diameter=options.diameter[1] if options.method == "template" else mean,
+        distance=options.min_distance or 2.0 / 3.0 * mean,
+        border=0.5 * options.diameter[0] if options.border is None else options.border,
+        threshold=options.threshold, upper=options.upper_threshold, avoid_contamination=options.avoid_contamination,
+        limits=NoiseLimits(options.max_stddev_noise, options.min_avg_noise))
+
+
+def _detect(image: Array, state: State, transfer: Array | None) -> Responses:
+    if state.bank is None:
+        smallest, largest = (diameter / state.working_pixel_size for diameter in state.diameters)
+        return Responses(to_numpy(blob_responses(image, smallest, largest)))
+    score, best = correlate(-image, state.bank, transfer)
+    return Responses(to_numpy(score)[None], True, to_numpy(best))
+
+
+def _noise(state: State) -> NoisePeaks:
+    """Count what the detector finds in noise; templates have a CTF of 1.5 µm there, since any will do."""
+    transfer = None
+    if state.bank is not None and state.microscope is not None:
+        typical = {"rlnDefocusU": 15000.0, "rlnDefocusV": 15000.0, "rlnDefocusAngle": 0.0}
+        transfer = _ctf(typical, state.bank, state.microscope, Path())
+    return count_noise_peaks(lambda image: _detect(image, state, transfer), state.pick, state.working_pixel_size,
+                             NOISE_WIDTH["log" if state.bank is None else "template"],
+                             lambda noise: to_device(noise, state.device))
+
+
+def _microscope(optics: Mapping[str, Any]) -> Microscope:
+    return Microscope(optics_value(optics, "rlnVoltage", "kV"),
+                      optics_value(optics, "rlnSphericalAberration", "mm", zero=True),
+                      optics_value(optics, "rlnAmplitudeContrast", "a fraction", zero=True, highest=1.0))
+
+
+def _ctf(row: Mapping[str, Any], bank: TemplateBank, microscope: Microscope, path: Path) -> Array:
+    """Return the micrograph's CTF on the templates' half transform (box, box // 2 + 1)."""
+    missing = [label for label in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle") if label not in row]
+    if missing:
+        raise CryosnakeError(f"{path}: no {', '.join(missing)}, which the CTF of the templates needs; connect the "
+                             "CtfFind job, or set ctf: false")
+    squared, azimuth = ctf_grid(bank.transforms.shape[1], bank.pixel_size, bank.transforms)
+    return ctf(squared, azimuth, float(row["rlnDefocusU"]), float(row["rlnDefocusV"]), float(row["rlnDefocusAngle"]),
+               voltage=microscope.voltage, cs=microscope.cs, amplitude_contrast=microscope.amplitude_contrast,
+               phase_shift=float(row.get("rlnPhaseShift", 0.0))).astype(np.float32)

@@ -1,0 +1,191 @@
+"""CtfFind: CTF parameters of one micrograph after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cryosnake.errors import CryosnakeError, Rejected
+from cryosnake.io.mrc import read_mrc, write_mrc
+from cryosnake.numerics.backend import choose_device, to_device
+from cryosnake.numerics.ctf_fit import (
+    CtfFit,
+    FitOptions,
+    Microscope,
+    amplitude_spectrum,
+    diagnostic_image,
+    fit_ctf,
+    fitting_sampling,
+)
+from cryosnake.programs.micrographs.ctf_gate import GateLimits, gate
+from cryosnake.programs.micrographs.optics_values import optics_value
+
+# A fit that reaches the last ring cannot do better: the gate does not ask for more than this times Nyquist.
+NYQUIST_MARGIN = 1.1
+
+
+@dataclass(frozen=True)
+class State:
+    """What is the same for all micrographs of an optics group."""
+
+    microscope: Microscope
+    fit: FitOptions
+    limits: GateLimits
+    box: int
+    use_power_spectrum: bool
+    use_unweighted: bool
+    device: str
+
+
+def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> State:
+    """Return the settings for one optics group.
+
+    Raises
+    ------
+    CryosnakeError
+        if the optics table lacks a value, or the limits of a search are the wrong way round
+    """
+    _check_order(options)
+    return State(
+        microscope=Microscope(
+            voltage=optics_value(optics, "rlnVoltage", "kV"),
+            cs=optics_value(optics, "rlnSphericalAberration", "mm", zero=True),
+            amplitude_contrast=optics_value(optics, "rlnAmplitudeContrast", "a fraction", zero=True, highest=1.0),
+        ),
+        fit=FitOptions(
+            resolution_low=options.resmin, resolution_high=options.resmax, defocus_min=options.dfmin,
+            defocus_max=options.dfmax, defocus_step=options.dfstep, astigmatism_tolerance=options.dast,
+            phase_shifts=_phase_shifts(options),
+        ),
+        limits=GateLimits(options.max_resolution, options.min_figure_of_merit, options.min_defocus,
+                          options.max_defocus, options.max_astigmatism, options.max_ice_density),
+        box=options.box,
+        use_power_spectrum=options.use_power_spectrum,
+        use_unweighted=options.use_unweighted,
+        device=choose_device(options.device),
+    )
+
+
+def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, root: Path) -> dict[str, Any]:
+    """Fit one micrograph, write `{root}.ctf` and return its row of micrographs_ctf.star.
+
+    Raises
+    ------
+    Rejected
+        if the fit does not pass the gate
+    CryosnakeError
+        if the image or power spectrum is missing, damaged, blank or too small
+    """
+    source = _source(row, state)
+    spectrum, sampling = _spectrum(source, optics, state)
+    try:
+        fit = fit_ctf(spectrum, sampling, state.microscope, state.fit)
+    except ValueError as error:
+        raise CryosnakeError(f"{source.path}: {error}") from error
+    picture = root.with_name(root.name + ".ctf")
+    write_mrc(picture, diagnostic_image(spectrum, sampling, fit, state.microscope, state.fit.resolution_low), sampling)
+    result = _row(row, fit, picture, state.fit.fit_phase_shift)
+    limits = _within_nyquist(state.limits, sampling)
+    reason = gate(pd.DataFrame([result]), limits).iloc[0]
+    if reason:
+        raise Rejected(f"CTF fit of {source.path}: {reason}")
+    return result
+
+
+@dataclass(frozen=True)
+class _Source:
+    path: Path
+    is_spectrum: bool
+
+
+def _source(row: Mapping[str, Any], state: State) -> _Source:
+    """Return the file to fit: the given power spectrum, the unweighted or the dose-weighted micrograph."""
+    if state.use_power_spectrum and _has_name(row, "rlnCtfPowerSpectrum"):
+        remedy = "set use_power_spectrum: false to fit the micrograph"
+        return _Source(_existing(row["rlnCtfPowerSpectrum"], remedy), True)
+    label = "rlnMicrographName"
+    if state.use_unweighted and _has_name(row, "rlnMicrographNameNoDW"):
+        label = "rlnMicrographNameNoDW"
+    if not _has_name(row, label):
+        raise CryosnakeError("a row of the input STAR file has no rlnMicrographName; connect a job that lists "
+                             "micrographs")
+    return _Source(_existing(row[label], "run the job that makes it again"), False)
+
+
+def _has_name(row: Mapping[str, Any], label: str) -> bool:
+    return isinstance(row.get(label), str) and row[label] not in ("", "None")
+
+
+def _existing(name: str, remedy: str) -> Path:
+    path = Path(name.removesuffix(":mrc"))
+    if not path.is_file():
+        raise CryosnakeError(f"{path} is not there: {remedy}")
+    return path
+
+
+def _spectrum(source: _Source, optics: Mapping[str, Any], state: State) -> tuple[np.ndarray, float]:
+    """Return the amplitude spectrum (n, n) and its sampling in Å."""
+    image, header_size = read_mrc(source.path)
+    if image.ndim != 2:
+        raise CryosnakeError(f"{source.path} is a stack of shape {image.shape}, not one image")
+    if source.is_spectrum:
+        if not header_size > 0.0:
+            raise CryosnakeError(f"{source.path}: the header of a power spectrum must hold its sampling in Å, this "
+                                 f"one says {header_size:g}; set use_power_spectrum: false to fit the micrograph")
+        return image, header_size
+    pixel_size = optics_value(optics, "rlnMicrographPixelSize", "Å")
+    sampling = fitting_sampling(pixel_size, state.fit.resolution_high)
+    try:
+        return amplitude_spectrum(to_device(image, state.device), pixel_size, state.box, sampling)
+    except ValueError as error:
+        raise CryosnakeError(f"{source.path}: {error}") from error
+
+
+def _row(row: Mapping[str, Any], fit: CtfFit, picture: Path, phase_shift: bool) -> dict[str, Any]:
+    """Return RELION's columns first, in its order, then whatever else the input row had (metadata, motion)."""
+    names = ("rlnMicrographNameNoDW", "rlnMicrographName", "rlnOpticsGroup")
+    result = {label: row[label] for label in names if label in row}
+    result |= {
+        "rlnCtfImage": f"{picture.as_posix()}:mrc",
+        "rlnDefocusU": fit.defocus.u,
+        "rlnDefocusV": fit.defocus.v,
+        "rlnCtfAstigmatism": fit.defocus.astigmatism,
+        "rlnDefocusAngle": fit.defocus.angle,
+        "rlnCtfFigureOfMerit": fit.figure_of_merit,
+        "rlnCtfMaxResolution": fit.fit_resolution,
+    }
+    if phase_shift:
+        result["rlnPhaseShift"] = fit.defocus.phase_shift
+    # 0 where the sampling leaves the ice rings out: RELION has no word for "not known" in a number.
+    result["rlnCtfIceRingDensity"] = fit.ice_ring_density if math.isfinite(fit.ice_ring_density) else 0.0
+    return result | {label: value for label, value in row.items() if label not in result}
+
+
+def _within_nyquist(limits: GateLimits, sampling: float) -> GateLimits:
+    if limits.max_resolution is None:
+        return limits
+    return replace(limits, max_resolution=max(limits.max_resolution, NYQUIST_MARGIN * 2.0 * sampling))
+
+
+def _phase_shifts(options: SimpleNamespace) -> tuple[float, ...]:
+    if not options.phase_shift:
+        return (0.0,)
+    steps = max(1, round((options.phase_max - options.phase_min) / options.phase_step))
+    return tuple(float(value) for value in np.linspace(options.phase_min, options.phase_max, steps + 1))
+
+
+def _check_order(options: SimpleNamespace) -> None:
+    pairs = [("dfmin", options.dfmin, "dfmax", options.dfmax), ("resmax", options.resmax, "resmin", options.resmin)]
+    if options.phase_shift:
+        pairs.append(("phase_min", options.phase_min, "phase_max", options.phase_max))
+    for low, low_value, high, high_value in pairs:
+        if not low_value < high_value:
+            raise CryosnakeError(f"ctffind: {low} ({low_value:g}) must be smaller than {high} ({high_value:g}); "
+                                 "mend them in the config")

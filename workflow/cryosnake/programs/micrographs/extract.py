@@ -1,0 +1,170 @@
+"""Extract: particle images of one micrograph after the other."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cryosnake.errors import CryosnakeError, Rejected
+from cryosnake.io.mrc import write_mrc
+from cryosnake.io.star import write_star
+from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
+from cryosnake.numerics.extraction import (
+    DustLimits,
+    background,
+    cut_boxes,
+    default_background_radius,
+    normalise,
+    outside,
+    rescale,
+)
+from cryosnake.programs.micrographs.extract_again import Refined, again, image_optics, read_refined, refined_optics
+from cryosnake.programs.micrographs.extract_inputs import read_coordinates, read_micrograph
+from cryosnake.programs.micrographs.optics_values import optics_value
+
+# Columns that a particle inherits from its micrograph, in RELION's order, and those that RELION adds.
+CTF_COLUMNS = ("rlnCtfMaxResolution", "rlnCtfFigureOfMerit", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+CTF_EXTRA = {"rlnCtfBfactor": 0.0, "rlnCtfScalefactor": 1.0, "rlnPhaseShift": 0.0}
+AT_ONCE = 1 << 26  # pixels of boxes in memory at a time
+
+
+@dataclass(frozen=True)
+class State:
+    """What is the same for all micrographs of an optics group; `pixels` is the background, None without normalising."""
+
+    pixel_size: float  # Å, of the micrograph
+    box: int
+    size: int
+    sign: float
+    pixels: np.ndarray | None
+    dust: DustLimits
+    float16: bool
+    device: str
+    refined: Refined | None
+
+
+def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> State:
+    """Return the settings for one optics group, and the particles to extract again where these are given.
+
+    Raises
+    ------
+    CryosnakeError
+        if a size is odd, the background is empty, or neither or both of coordinates and particles are given
+    """
+    size = options.rescale or options.box_size
+    for name, value in (("box_size", options.box_size), ("rescale", size)):
+        if value % 2:
+            raise CryosnakeError(f"extract: {name} is {value}; refinement needs an even box, set {value + 1}")
+    if ("coordinates" in inputs) == ("particles" in inputs):
+        raise CryosnakeError("extract: connect either `coordinates` (of AutoPick) or `particles` (to extract again)")
+    refined = read_refined(inputs["particles"], options) if "particles" in inputs else None
+    if refined is None and (options.recenter or options.reset_offsets):
+        raise CryosnakeError("extract: recenter and reset_offsets are for refined particles; connect `particles`, or "
+                             "leave them out")
+    return State(optics_value(optics, "rlnMicrographPixelSize", "Å"), options.box_size, size,
+                 -1.0 if options.invert else 1.0, _background(options, size) if options.normalise else None,
+                 DustLimits(options.white_dust, options.black_dust), options.float16, choose_device(options.device),
+                 refined)
+
+
+def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, root: Path) -> list[dict[str, Any]]:
+    """Extract the particles of one micrograph, write `{root}.mrcs` and `{root}_extract.star`; return their rows.
+
+    Raises
+    ------
+    Rejected
+        if the micrograph has no particles
+    CryosnakeError
+        if the micrograph or its coordinates are missing or damaged, the box is larger than the micrograph, or a
+        coordinate lies off it
+    """
+    table = _particles(row, state)
+    path, micrograph = read_micrograph(row)
+    positions = table[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(np.float64)
+    _check_positions(path, micrograph.shape, positions, state.box)
+    images = _images(to_device(micrograph, state.device), positions, state, root)
+    stack = root.with_name(root.name + ".mrcs")
+    write_mrc(stack, images, state.pixel_size * state.box / state.size, stack=True,
+              float16=state.float16)
+    names = [f"{number:06d}@{stack.as_posix()}" for number in range(1, len(table) + 1)]
+    if state.refined is None:
+        table = _with_micrograph(table, row, names)
+    else:
+        table = table.assign(rlnImageName=names)
+    write_star(root.with_name(root.name + "_extract.star"), {"images": table})
+    return [{str(label): value for label, value in record.items()} for record in table.to_dict("records")]
+
+
+def optics_of_output(optics: list[dict[str, Any]], options: SimpleNamespace, inputs: Mapping[str, Path],
+                     ) -> list[dict[str, Any]]:
+    """Return the optics table of the particles: the micrographs', or, extracted again, the particles' own."""
+    size = options.rescale or options.box_size
+    if "particles" in inputs:
+        return refined_optics(inputs["particles"], optics, options.box_size, size)
+    return [image_optics(group, options.box_size, size) for group in optics]
+
+
+def _background(options: SimpleNamespace, size: int) -> np.ndarray:
+    radius: float = default_background_radius(options.box_size, size)
+    if options.background_diameter is not None:
+        radius = np.floor(0.5 * options.background_diameter * size / options.box_size)
+    try:
+        return background(size, radius)
+    except ValueError as error:
+        raise CryosnakeError(f"extract: {error}; set a smaller background_diameter, or a larger box_size") from error
+
+
+def _particles(row: Mapping[str, Any], state: State) -> pd.DataFrame:
+    if state.refined is None:
+        table = read_coordinates(row)
+    else:
+        table = again(state.refined, str(row["rlnMicrographName"]), state.pixel_size)
+    if len(table) == 0:
+        raise Rejected(f"{row['rlnMicrographName']}: no particles on it")
+    return table
+
+
+def _check_positions(path: Path, shape: tuple[int, ...], positions: np.ndarray, box: int) -> None:
+    if box > min(shape):
+        raise CryosnakeError(f"{path} has {shape[1]} × {shape[0]} pixels, less than the box of {box}; set a smaller "
+                             "box_size")
+    if not np.isfinite(positions).all():
+        raise CryosnakeError(f"{path}: a coordinate is not a number; pick it again")
+    off = outside(positions, box, (shape[0], shape[1]))
+    if off.any():
+        x, y = positions[off][0]
+        raise CryosnakeError(f"{path}: the box of {off.sum()} particle(s) lies off the micrograph of {shape[1]} × "
+                             f"{shape[0]} pixels, the first at x {x:g}, y {y:g}; were they picked at another pixel "
+                             "size?")
+
+
+def _images(micrograph: Array, positions: np.ndarray, state: State, root: Path) -> np.ndarray:
+    """Return finished images (n, size, size) float32."""
+    # The same noise in place of the same dust, whenever and wherever the micrograph is extracted.
+    rng = np.random.default_rng(zlib.crc32(root.name.encode()))
+    result = np.empty((len(positions), state.size, state.size), np.float32)
+    step = max(1, AT_ONCE // state.box**2)
+    for start in range(0, len(positions), step):
+        part = slice(start, start + step)
+        images = rescale(cut_boxes(micrograph, positions[part], state.box), state.size)
+        if state.pixels is not None:
+            images = normalise(images, state.pixels, state.dust, rng)
+        result[part] = to_numpy(state.sign * images)
+    return result
+
+
+def _with_micrograph(table: pd.DataFrame, row: Mapping[str, Any], names: list[str]) -> pd.DataFrame:
+    """Return coordinates, then image, micrograph and optics group, then CTF, in RELION's order."""
+    columns: dict[str, Any] = {"rlnImageName": names, "rlnMicrographName": row["rlnMicrographName"],
+                               "rlnOpticsGroup": int(row["rlnOpticsGroup"])}
+    columns |= {label: float(row[label]) for label in CTF_COLUMNS if label in row}
+    if "rlnDefocusU" in row:
+        columns |= {label: float(row.get(label, default)) for label, default in CTF_EXTRA.items()}
+    return table.drop(columns=[label for label in columns if label in table]).assign(**columns)

@@ -1,0 +1,174 @@
+"""MotionCorr: movies to aligned, dose-weighted micrographs, one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.movies import MovieInfo, movie_info, read_frames
+from cryosnake.io.mrc import write_mrc
+from cryosnake.numerics.backend import Array, choose_device, to_numpy
+from cryosnake.numerics.motion.dose import critical_exposure
+from cryosnake.numerics.motion.power import power_spectrum
+from cryosnake.numerics.motion.summing import sum_frames
+from cryosnake.numerics.motion.track import AlignmentSettings, Motion, track_motion
+from cryosnake.programs.micrographs.motioncorr_files import MovieRecord, accumulated_motion, write_metadata
+from cryosnake.programs.micrographs.motioncorr_movie import Calibration, Spectra, WeightCache, transform_movie
+from cryosnake.programs.micrographs.optics_values import optics_value
+
+_EARLY = 4.0  # e/Å², RELION's limit between early and late motion
+
+
+@dataclass
+class State:
+    """What is the same for all movies of an optics group; gain, defects and weights are made at first need."""
+
+    options: SimpleNamespace
+    voltage: float
+    pixel_size: float
+    device: str
+    rotation: int
+    calibration: Calibration
+    weights: WeightCache = field(default_factory=WeightCache)
+
+
+def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> State:
+    """Return the settings for one optics group.
+
+    Raises
+    ------
+    CryosnakeError
+        When a parameter makes no sense or the optics table lacks a value.
+    """
+    _check_options(options)
+    rotation = _quarter_turns(options.gain_rotation)
+    voltage = optics_value(optics, "rlnVoltage", "kV")
+    if options.dose_weighting:
+        _check_voltage(voltage, optics)
+    return State(
+        options=options,
+        voltage=voltage,
+        pixel_size=optics_value(optics, "rlnMicrographOriginalPixelSize", "Å"),
+        device=choose_device(options.device),
+        rotation=rotation,
+        calibration=Calibration(options.gain, rotation, options.gain_flip, options.defects),
+    )
+
+
+def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, root: Path) -> dict[str, Any]:
+    """Correct one movie, write its products below `root` and return its row of corrected_micrographs.star.
+
+    Raises
+    ------
+    CryosnakeError
+        When the movie is missing, damaged or blank, has no such frames, or gain or defects do not fit it.
+    """
+    name = str(row["rlnMicrographMovieName"])
+    options = state.options
+    info = movie_info(name)
+    first, last = _frame_range(name, info, options)
+    raw = read_frames(name, first, last, eer_grouping=options.eer_grouping, eer_upsampling=options.eer_upsampling)
+    try:
+        spectra = transform_movie(raw, name, state.calibration, options.bfactor, options.bin_factor, state.device)
+        del raw
+        motion = track_motion(spectra.band_spectra, spectra.band, spectra.movie_shape, _settings(state))
+        root.parent.mkdir(parents=True, exist_ok=True)
+        written = _write_images(spectra, motion, state, first, root)
+    except ValueError as error:
+        raise CryosnakeError(f"{name}: {error}") from error
+    count = _frame_count(info, options)
+    record = MovieRecord(name, spectra.movie_shape, count, first, info.kind == "eer", state.pixel_size, state.voltage)
+    metadata = root.with_name(root.name + ".star")
+    write_metadata(metadata, record, motion, spectra.hot_pixels, options)
+    doses = options.pre_exposure + options.dose_per_frame * (first + np.arange(len(motion.shifts)))
+    total, early, late = accumulated_motion(motion.shifts, doses, _EARLY)
+    return {**written, "rlnMicrographMetadata": metadata.as_posix(), "rlnOpticsGroup": row.get("rlnOpticsGroup", 1),
+            "rlnAccumMotionTotal": total, "rlnAccumMotionEarly": early, "rlnAccumMotionLate": late}
+
+
+def update_optics(optics: Mapping[str, Any], options: SimpleNamespace) -> dict[str, Any]:
+    """Return what the optics table gains: the pixel size of the sums."""
+    pixel_size = optics_value(optics, "rlnMicrographOriginalPixelSize", "Å")
+    return {**optics, "rlnMicrographPixelSize": pixel_size * options.bin_factor}
+
+
+def _write_images(spectra: Spectra, motion: Motion, state: State, first: int, root: Path) -> dict[str, str]:
+    """Write the sums and the power spectrum, the sum that stands for the micrograph last; return the names."""
+    options, pixel_size = state.options, state.pixel_size * state.options.bin_factor
+    scale = np.array(spectra.scale)
+    shifts = motion.shifts * scale
+    local = None if motion.coefficients is None else motion.coefficients * scale[:, None]
+    names: dict[str, str] = {}
+
+    def save(label: str, suffix: str, image: Array, pixel: float, float16: bool) -> None:
+        path = root.with_name(root.name + suffix)
+        write_mrc(path, to_numpy(image), pixel, float16=float16)
+        names[label] = path.as_posix()
+
+    if options.save_unweighted and options.dose_weighting:
+        save("rlnMicrographNameNoDW", "_noDW.mrc", sum_frames(spectra.sum_spectra, spectra.shape, shifts, local),
+             pixel_size, options.float16)
+    if options.power_spectrum:
+        group = max(1, round(options.power_spectrum_dose / options.dose_per_frame)) if options.dose_per_frame else 1
+        image, pixel = power_spectrum(spectra.sum_spectra, shifts, spectra.shape, pixel_size, group)
+        save("rlnCtfPowerSpectrum", "_PS.mrc", image, pixel, False)
+    weights = None
+    if options.dose_weighting:
+        weights = state.weights.get(spectra.shape, len(shifts), pixel_size, state.voltage, options, first, state.device)
+    save("rlnMicrographName", ".mrc", sum_frames(spectra.sum_spectra, spectra.shape, shifts, local, weights),
+         pixel_size, options.float16)
+    return names
+
+
+def _settings(state: State) -> AlignmentSettings:
+    options = state.options
+    along_x, along_y = options.patches
+    return AlignmentSettings((along_x, along_y), options.group_frames, options.bfactor, options.max_shift,
+                             options.expected_local_motion / state.pixel_size)
+
+
+def _frame_count(info: MovieInfo, options: SimpleNamespace) -> int:
+    return info.frames // options.eer_grouping if info.kind == "eer" else info.frames
+
+
+def _frame_range(name: str, info: MovieInfo, options: SimpleNamespace) -> tuple[int, int]:
+    count = _frame_count(info, options)
+    last = count if options.last_frame <= 0 else min(options.last_frame, count)
+    if count == 0:
+        raise CryosnakeError(f"{name} has {info.frames} EER frames, fewer than eer_grouping "
+                             f"({options.eer_grouping}) adds up; lower eer_grouping.")
+    if not options.first_frame <= last:
+        raise CryosnakeError(f"{name} has {count} frames; {options.first_frame} to {options.last_frame} were asked "
+                             "for. Change first_frame or last_frame.")
+    return options.first_frame, last
+
+
+def _check_options(options: SimpleNamespace) -> None:
+    if options.dose_per_frame is None or not math.isfinite(options.dose_per_frame) or options.dose_per_frame < 0:
+        raise CryosnakeError(f"motioncorr: dose_per_frame is {options.dose_per_frame}; give the dose of one frame in "
+                             "e/Å², here or under `microscope:`")
+    if options.dose_weighting and options.dose_per_frame == 0:
+        raise CryosnakeError("motioncorr: dose weighting needs a dose; give dose_per_frame, or set "
+                             "dose_weighting: false")
+
+
+def _check_voltage(voltage: float, optics: Mapping[str, Any]) -> None:
+    try:
+        critical_exposure(np.ones(1), voltage)
+    except ValueError as error:
+        raise CryosnakeError(f"optics group {optics.get('rlnOpticsGroup', '?')}: rlnVoltage: {error}; correct it, or "
+                             "set dose_weighting: false") from error
+
+
+def _quarter_turns(rotation: int) -> int:
+    turns = {0: 0, 1: 1, 2: 2, 3: 3, 90: 1, 180: 2, 270: 3}
+    if rotation not in turns:
+        raise CryosnakeError(f"motioncorr: gain_rotation is {rotation}; it must be 0, 90, 180 or 270 degrees")
+    return turns[rotation]

@@ -1,0 +1,1 @@
+"""Gold-standard refinement of one map."""

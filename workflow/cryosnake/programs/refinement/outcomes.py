@@ -1,0 +1,177 @@
+"""How the blocks of an expectation step are computed: by their significant samples, or as products over all of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
+from cryosnake.numerics.refine.grids.bands import Band, full_band
+from cryosnake.numerics.refine.grids.grids import PlaneGrid, ShiftGrid, SphereGrid
+from cryosnake.numerics.refine.grids.references import MapReference, Reference
+from cryosnake.numerics.refine.kernels.dispatch import samples_at_once, slice_bytes
+from cryosnake.numerics.refine.search.dense_block import dense_block
+from cryosnake.numerics.refine.search.expectation import (
+    BlockResult,
+    CoarseSlices,
+    Operands,
+    Samples,
+    blocks_of,
+    coarse_slices,
+    expectation,
+    orientations_at_once,
+    search_everywhere,
+)
+from cryosnake.numerics.refine.search.schedule import coarse_size
+from cryosnake.numerics.refine.search.search import Level, global_search, search_all, search_levels, search_local
+from cryosnake.programs.refinement.block import Block, SearchPlan
+from cryosnake.programs.refinement.particles import Particles
+from cryosnake.programs.refinement.state import Assignments, Statistics
+
+Turn = AbstractContextManager[Any]
+Found = tuple[np.ndarray, BlockResult, SphereGrid | PlaneGrid]  # places in the block, what was learnt, on which grid
+Outcomes = Callable[[Block, np.ndarray, Array, Turn], Iterator[Found]]  # of a block and its places in the set
+
+_MANY = 500.0  # significant samples, from which on to take all is cheaper than to choose
+_FLAT = 0.02  # of all coarse samples: from so many significant ones on, finer ones tell them no better apart
+
+
+def outcomes_of(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics,
+                reference: Reference, plan: SearchPlan, log_prior: np.ndarray, band: Band) -> Outcomes:
+    """Return what computes a block, adding its back-projections to sums, which it takes its turn for."""
+    if _better_whole(reference, plan, state.significant[rows]):
+        slices = coarse_slices(reference, band)
+
+        def whole(block: Block, places: np.ndarray, sums: Array, turn: Turn) -> Iterator[Found]:
+            prior = log_prior if log_prior.ndim == 1 else log_prior[places]
+            outcome = _dense(block.operands, slices, reference, band, plan.shifts, prior, sums, turn)
+            yield np.arange(len(places)), outcome, reference.grid
+
+        return whole
+    if isinstance(reference, MapReference) and log_prior.ndim == 1:
+        return _searched_by_levels(particles, state, statistics, reference, plan, log_prior, band)
+    coarse = full_band(particles.box).cut(plan.coarse_size)
+    slices = coarse_slices(reference, coarse)
+
+    def searched(block: Block, places: np.ndarray, sums: Array, turn: Turn) -> Iterator[Found]:
+        prior = log_prior if log_prior.ndim == 1 else log_prior[places]
+        samples = search_everywhere(block.operands, slices, coarse, plan.shifts, prior, reduced=plan.tf32)
+        yield from _sparse(block, np.arange(len(places)), samples, reference, band, plan, sums, turn)
+
+    return searched
+
+
+def _better_whole(reference: Reference, plan: SearchPlan, significant: np.ndarray) -> bool:
+    """Say whether a step without oversampling is better done as a whole.
+
+    That is while a particle has many significant samples, or none that are known. On a GPU the search is cheap enough.
+    """
+    oversampled = reference.grid.children > 1 or plan.shifts.sub.shape[1] > 1
+    if oversampled or plan.coarse_size < plan.size or is_gpu(reference.transforms):
+        return False
+    return bool((significant == 0).any() or significant.mean() > _MANY)
+
+
+def _searched_by_levels(particles: Particles, state: Assignments, statistics: Statistics, reference: MapReference,
+                        plan: SearchPlan, log_prior: np.ndarray, band: Band) -> Outcomes:
+    """Return what computes a block by a search over levels of orientations."""
+    whole = full_band(particles.box)
+
+    def band_of(step: float) -> Band:
+        return whole.cut(coarse_size(step, plan.diameter, particles.pixel_size, whole.box, plan.size, False))
+
+    levels = search_levels(reference, band_of, _usual_weight(statistics, plan, band, reference.transforms))
+    if plan.sigma > 0:
+
+        def nearby(block: Block, places: np.ndarray, sums: Array, turn: Turn) -> Iterator[Found]:
+            samples = search_local(block.operands, levels, plan.shifts, state.pose[block.rows], plan.sigma)
+            yield from _sparse(block, np.arange(len(places)), samples, reference, band, plan, sums, turn)
+
+        return nearby
+    everywhere = global_search(levels, log_prior)
+    flat_step = _flat_step(reference, band, plan, log_prior) if _coarse_is_enough(levels, plan) else None
+
+    def anywhere(block: Block, places: np.ndarray, sums: Array, turn: Turn) -> Iterator[Found]:
+        samples = search_all(block.operands, everywhere, plan.shifts, plan.tf32)
+        flat = np.zeros(len(places), bool)
+        if flat_step is not None:
+            most = _FLAT * reference.grid.size * len(plan.shifts.coarse)
+            flat = np.bincount(to_numpy(samples.particle), minlength=len(places)) > most
+        if flat_step is not None and flat.any():
+            yield flat_step(block.operands, np.flatnonzero(flat), sums, turn)
+        if not flat.all():
+            yield from _sparse(block, np.flatnonzero(~flat), samples, reference, band, plan, sums, turn)
+
+    return anywhere
+
+
+def _usual_weight(statistics: Statistics, plan: SearchPlan, band: Band, like: Array) -> Array:
+    """Return c² over the noise's power (pixels,), for a CTF that is everywhere what it is on average."""
+    by_shell = (0.5 if plan.use_ctf else 1.0) / statistics.noise.mean(0)
+    return namespace(like).asarray(by_shell[band.shell].astype(np.float32))
+
+
+def _coarse_is_enough(levels: list[Level], plan: SearchPlan) -> bool:
+    """Say whether coarse orientations show all the signal there is, so that flat probabilities need no finer ones."""
+    signal = np.flatnonzero(plan.signal)
+    return len(levels) == 1 and (not signal.size or int(signal[-1]) <= plan.coarse_size // 2)
+
+
+def _flat_step(reference: MapReference, band: Band, plan: SearchPlan, log_prior: np.ndarray,
+               ) -> Callable[[Operands, np.ndarray, Array, Turn], Found]:
+    """Return what computes particles of flat probabilities: coarse orientations and shifts alone, all of them.
+
+    Where so many samples are probable, the probability varies little between a sample and its children: sums over
+    the coarse ones are sums over all, at a thirtieth of the cost.
+    """
+    grid = replace(reference.grid, oversampled=False)
+    coarse, lock = MapReference(reference.transforms, grid), threading.Lock()
+
+    @cache
+    def slices() -> CoarseSlices:
+        return coarse_slices(coarse, band)
+
+    def step(operands: Operands, places: np.ndarray, sums: Array, turn: Turn) -> Found:
+        with lock:
+            all_slices = slices()
+        return places, _dense(operands.part(places), all_slices, coarse, band, plan.shifts, log_prior, sums, turn), grid
+
+    return step
+
+
+def _sparse(block: Block, places: np.ndarray, samples: Samples, reference: Reference, band: Band, plan: SearchPlan,
+            sums: Array, turn: Turn) -> Iterator[Found]:
+    """Compute the particles at `places` of a block by their significant samples, as many at once as memory allows."""
+    counts = np.bincount(to_numpy(samples.particle), minlength=len(block.rows))[places]
+    for part in blocks_of(counts, _at_once(samples, reference, band)):
+        mine = places[part]
+        own = samples if len(mine) == len(block.rows) else samples.of_particles(mine, len(block.rows))
+        outcome = expectation(block.operands.part(mine), own, reference, band, plan.shifts, sums, turn)
+        yield mine, outcome, reference.grid
+
+
+def _at_once(samples: Samples, reference: Reference, band: Band) -> int:
+    """Return how many samples are computed together: few where each has an orientation of its own.
+
+    Then their slices fit into memory at once, and the ones that were scored are there to be added up.
+    """
+    most, distinct = samples_at_once(reference.transforms), len(samples.runs()[0])
+    fitting = orientations_at_once(reference.grid.children, band.kx.size, slice_bytes(reference.transforms))
+    return min(most, fitting) if 2 * distinct > len(samples) else most
+
+
+def _dense(operands: Operands, slices: CoarseSlices, reference: Reference, band: Band, shifts: ShiftGrid,
+           log_prior: np.ndarray, sums: Array, turn: Turn) -> BlockResult:
+    outcome, images, weights = dense_block(operands, slices, band, shifts, log_prior, reference.grid)
+    xp, pixels = namespace(weights), band.kx.size
+    numbers = xp.arange(len(weights))
+    with turn:
+        reference.insert(sums, numbers, numbers, (xp.ascontiguousarray(images[:, :pixels]),
+                                                  xp.ascontiguousarray(images[:, pixels:])), weights, band)
+    return outcome

@@ -1,0 +1,242 @@
+"""A particle set: the STAR file's tables, checked, with images, CTF values and poses as arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.star import read_star
+from cryosnake.numerics.backend import Array, namespace
+from cryosnake.numerics.euler import euler_to_matrix
+from cryosnake.numerics.refine.grids.bands import Band
+from cryosnake.numerics.refine.grids.images import ctf_at
+from cryosnake.parallel.images import KEPT_BYTES
+from cryosnake.parallel.preread import image_bytes
+from cryosnake.parallel.ranks import Ranks, SingleRank
+from cryosnake.parallel.stacks import Images, KeptImages, StackImages
+from cryosnake.programs.refinement.particle_checks import check_values, refuse_blank
+
+_OPTICS_COLUMNS = ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize")
+_CTF_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+_CTF_COLUMNS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+
+
+@dataclass(frozen=True)
+class Particles:
+    """Particles of one box and pixel size.
+
+    Attributes
+    ----------
+    path : str
+        The STAR file.
+    tables : dict of DataFrame
+        "optics" and "particles".
+    box : int
+        Pixels.
+    pixel_size : float
+        Å.
+    optics : (n,) int64
+        Index of each particle's row in the optics table.
+    group : (n,) int64
+        Index of its micrograph (or rlnGroupName) in `group_names`.
+    group_names : list of str
+    source : callable
+        Where images come from: rows (n,) -> images; see `parallel/images.py`.
+    follow : callable
+        Is told which rows `images` will be asked for next, in blocks.
+    ranks : Ranks
+        The processes that share the work on these particles.
+    block : int
+        Particles that are computed together; 0 where the program decides.
+    combine_in : Path, optional
+        Folder for files through which the ranks' sums are combined; without it MPI does.
+    device : str
+        "cpu" or "gpu": where their images are worked on, see `device_images.py`.
+    cache : dict
+        Images that are kept between iterations.
+    """
+
+    path: str
+    tables: dict[str, pd.DataFrame]
+    box: int
+    pixel_size: float
+    optics: np.ndarray
+    group: np.ndarray
+    group_names: list[str]
+    source: Images = field(repr=False)
+    follow: Callable[[np.ndarray], None] = field(default=lambda rows: None, repr=False)
+    ranks: Ranks = field(default_factory=SingleRank, repr=False)
+    block: int = 0
+    combine_in: Path | None = None
+    device: str = "cpu"
+    cache: dict[str, Array] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The particles' rows."""
+        return self.tables["particles"]
+
+    def column(self, label: str, default: float = 0.0) -> np.ndarray:
+        """Return a column as float64, the default where the table has none."""
+        if label not in self.table.columns:
+            return np.full(len(self), default)
+        return self.table[label].to_numpy(np.float64)
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """Return images (len(rows), box, box) float32.
+
+        Raises
+        ------
+        CryosnakeError
+            when a stack cannot be read, an image has another size than the optics table says, is blank or not finite
+        """
+        return self.source(rows)
+
+    def ctf(self, rows: np.ndarray, band: Band, intact_first_peak: bool = False, like: Array | None = None) -> Array:
+        """Return CTFs (len(rows), pixels) float32, each with its optics group's microscope; made where `like` is."""
+        xp = namespace(band.kx if like is None else like)
+        result = xp.empty((len(rows), band.kx.size), xp.float32)
+        columns = {"u": "rlnDefocusU", "v": "rlnDefocusV", "angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
+                   "b_factor": "rlnCtfBfactor", "scale": "rlnCtfScalefactor"}
+        values = {key: self.column(label, 1.0 if key == "scale" else 0.0)[rows] for key, label in columns.items()}
+        for index, optics in self.tables["optics"].iterrows():
+            mine = self.optics[rows] == index
+            if mine.any():
+                own = {key: value[mine] for key, value in values.items()}
+                result[xp.asarray(mine)] = ctf_at(
+                    band, own, pixel_size=self.pixel_size, voltage=float(optics["rlnVoltage"]),
+                    cs=float(optics["rlnSphericalAberration"]), like=like, intact_first_peak=intact_first_peak,
+                    amplitude_contrast=float(optics["rlnAmplitudeContrast"]))
+        return result
+
+    def poses(self) -> np.ndarray:
+        """Return rotation matrices (n, 3, 3) of rlnAngleRot, Tilt and Psi; a missing column counts as 0."""
+        return euler_to_matrix(*(self.column(f"rlnAngle{name}") for name in ("Rot", "Tilt", "Psi")))
+
+    def offsets(self) -> np.ndarray:
+        """Return rlnOriginX/YAngst in pixels, (n, 2): the shift that centres the particle."""
+        return np.stack([self.column(f"rlnOrigin{axis}Angst") for axis in "XY"], -1) / self.pixel_size
+
+
+def read_particles(path: str | os.PathLike[str], need_ctf: bool = True, device: str = "cpu") -> Particles:
+    """Read and check a particle STAR file (RELION 3.1 or newer, with an optics table).
+
+    `device`, "cpu" or "gpu", is where the images will be worked on.
+
+    Raises
+    ------
+    CryosnakeError
+        when the file cannot be read, is empty, lacks a column, or mixes box or pixel sizes
+    """
+    path = os.fspath(path)
+    tables = read_star(path)
+    for name in ("optics", "particles"):
+        if name not in tables:
+            raise CryosnakeError(f"{path} has no block data_{name}. Give a particle STAR file of RELION 3.1 or newer "
+                                 "(older ones: relion_convert_star).")
+    if len(tables["particles"]) == 0:
+        raise CryosnakeError(f"{path}: data_particles has no rows; nothing is left to refine. Look at the job before.")
+    _require(path, "particles", tables, ("rlnImageName", "rlnOpticsGroup", *(_CTF_COLUMNS if need_ctf else ())))
+    _require(path, "optics", tables, (*_OPTICS_COLUMNS, *(_CTF_OPTICS if need_ctf else ())))
+    optics = tables["optics"] = tables["optics"].reset_index(drop=True)
+    index = _optics_index(path, tables)
+    used = optics.iloc[np.unique(index)]
+    check_values(path, tables["particles"], used, need_ctf)
+    boxes, pixels = used["rlnImageSize"].astype(int), used["rlnImagePixelSize"].astype(float).round(4)
+    sizes = set(zip(boxes.tolist(), pixels.tolist(), strict=True))
+    if len(sizes) > 1:
+        listed = ", ".join(f"{box} px of {pixel:g} Å" for box, pixel in sorted(sizes))
+        raise CryosnakeError(f"{path}: the optics groups have different images ({listed}). Extract all particles with "
+                             "one box size and pixel size (Extract: box_size, rescale), or refine them apart.")
+    ((box, pixel_size),) = sizes
+    if box % 2:
+        raise CryosnakeError(f"{path}: rlnImageSize is {box}; the box must be even. Extract with an even box_size.")
+    group, names = _groups(tables["particles"])
+    stacks = stack_images(path, tables["particles"], box)
+    source = KeptImages(stacks, stacks.shape) if image_bytes(stacks.shape) <= KEPT_BYTES else stacks
+    tables = {name: tables[name] for name in ("optics", "particles")}
+    return Particles(path, tables, box, pixel_size, index, group, names, source, device=device)
+
+
+def stack_images(path: str, table: pd.DataFrame, box: int) -> StackImages:
+    """Return the images of a particle table where they lie."""
+    return StackImages(path, table["rlnImageName"].tolist(), box, refuse_blank)
+
+
+def _require(path: str, block: str, tables: Mapping[str, pd.DataFrame], labels: tuple[str, ...]) -> None:
+    missing = [label for label in labels if label not in tables[block].columns]
+    if missing:
+        raise CryosnakeError(f"{path}: data_{block} lacks {', '.join(missing)}. Take the STAR file from Extract or a "
+                             "later job; CTF values come from CtfFind (or set ctf: false).")
+
+
+def _optics_index(path: str, tables: Mapping[str, pd.DataFrame]) -> np.ndarray:
+    order = {int(number): i for i, number in enumerate(tables["optics"]["rlnOpticsGroup"])}
+    numbers = tables["particles"]["rlnOpticsGroup"].astype(int)
+    unknown = sorted(set(numbers) - set(order))
+    if unknown:
+        raise CryosnakeError(f"{path}: rlnOpticsGroup {unknown[0]} of data_particles is not in data_optics. "
+                             "Join STAR files with relion_star_handler or cryosnake's Join, not by hand.")
+    return numbers.map(order).to_numpy(np.int64)
+
+
+def _groups(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    label = next((name for name in ("rlnGroupName", "rlnMicrographName") if name in table.columns), None)
+    if label is None:
+        return np.zeros(len(table), np.int64), ["group_1"]
+    names, inverse = np.unique(table[label].to_numpy(str), return_inverse=True)
+    return inverse.astype(np.int64), [str(name) for name in names]
+
+
+def require_diameter(particles: Particles, diameter: float) -> None:
+    """Raise CryosnakeError unless a particle's diameter, Å, is smaller than the box."""
+    box, pixel = particles.box, particles.pixel_size
+    if not 0 < diameter < box * pixel:
+        raise CryosnakeError(f"particle_diameter is {diameter:g} Å; it must be smaller than the box of "
+                             f"{particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
+
+
+def require_members(particles: Particles, classes: int) -> None:
+    """Raise CryosnakeError when there are more classes than particles."""
+    if classes > len(particles):
+        raise CryosnakeError(f"classes is {classes}, but {particles.path} has {len(particles)} particle(s); ask for "
+                             "fewer classes.")
+
+
+def half_sets(particles: Particles, rng: np.random.Generator) -> np.ndarray:
+    """Return the half set, 1 or 2, of each particle: rlnRandomSubset where it is set, else at random, equally many.
+
+    Raises
+    ------
+    CryosnakeError
+        when some particles have a half set and others do not, or one half would be empty
+    """
+    given = particles.column("rlnRandomSubset").astype(np.int64)
+    if not given.any():
+        if len(particles) < 2:
+            raise CryosnakeError(f"{particles.path} holds one particle; gold-standard refinement needs at least one in "
+                                 "each half set.")
+        return 1 + rng.permutation(len(particles)) % 2
+    if not np.isin(given, (1, 2)).all() or len(np.unique(given)) < 2:
+        raise CryosnakeError(f"{particles.path}: rlnRandomSubset must be 1 or 2 for every particle, and hold both. "
+                             "Remove the column to have the halves drawn at random.")
+    return given
+
+
+def with_columns(particles: Particles, values: Mapping[str, Any], rows: np.ndarray | None = None,
+                 ) -> dict[str, pd.DataFrame]:
+    """Return the tables with columns replaced or added; all input columns are kept."""
+    table = particles.table.assign(**values)
+    if rows is not None:
+        table = table.iloc[rows]
+    return {"optics": particles.tables["optics"], "particles": table}

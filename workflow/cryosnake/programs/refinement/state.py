@@ -1,0 +1,101 @@
+"""What a refinement knows between iterations: assignments of the particles, statistics of a half set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.images import fourier_pixels, shell_power, shift_images
+from cryosnake.programs.refinement.particles import Particles
+
+_FIRST_OFFSET_SIGMA = 10.0  # Å, before it is estimated
+
+
+@dataclass
+class Assignments:
+    """Per particle, all (n, …).
+
+    Attributes
+    ----------
+    pose : (n, 3, 3) float64
+        Rotation matrices; in 2D rotations in the plane.
+    offset : (n, 2) float64
+        Shift that centres the particle, pixels.
+    class_index : (n,) int64
+        Class, counted from 0.
+    norm : (n,) float64
+        Intensity: the residual's standard deviation.
+    top_weight, log_likelihood : (n,) float64
+    significant : (n,) int64
+    """
+
+    pose: np.ndarray
+    offset: np.ndarray
+    class_index: np.ndarray
+    norm: np.ndarray
+    top_weight: np.ndarray
+    log_likelihood: np.ndarray
+    significant: np.ndarray
+
+    def copy(self) -> Assignments:
+        """Return a copy that shares nothing."""
+        return Assignments(**{key: value.copy() for key, value in vars(self).items()})
+
+
+def first_assignments(particles: Particles) -> Assignments:
+    """Return the assignments that the STAR file brings; offsets of 0 and norms of 1 where it has none."""
+    n = len(particles)
+    return Assignments(particles.poses(), particles.offsets(), np.zeros(n, np.int64), np.ones(n), np.zeros(n),
+                       np.zeros(n), np.ones(n, np.int64))
+
+
+@dataclass
+class Statistics:
+    """What is estimated over the particles of one half set.
+
+    Attributes
+    ----------
+    noise : (optics groups, shells) float64
+        E|n|² of the Fourier pixels of the masked images: twice RELION's σ².
+    scale : (groups,) float64
+        Intensity of each micrograph.
+    norm_average : float
+    offset_sigma : float
+        Of each component, pixels.
+    direction : (directions or classes,) float64
+        Prior probability, sum 1.
+    """
+
+    noise: np.ndarray
+    scale: np.ndarray
+    norm_average: float
+    offset_sigma: float
+    direction: np.ndarray
+
+
+def first_statistics(particles: Particles, rows: np.ndarray, offsets: np.ndarray, mask: np.ndarray, directions: int,
+                     most: int = 1000) -> Statistics:
+    """Return statistics before the first iteration; noise = mean power − power of the mean of the masked images.
+
+    The power of the mean image is what the particles have in common at low resolution, and no noise.
+    """
+    band = full_band(particles.box)
+    shells = int(band.shell[-1]) + 1
+    pixels = np.bincount(band.shell)
+    noise = np.zeros((len(particles.tables["optics"]), shells))
+    for group in np.unique(particles.optics[rows]):
+        mine = rows[particles.optics[rows] == group][:most]
+        mean, power = np.zeros(band.kx.size, np.complex128), np.zeros(shells)
+        for begin in range(0, len(mine), 256):
+            block = mine[begin : begin + 256]
+            moved = shift_images(particles.images(block), np.rint(offsets[block]))
+            transforms = fourier_pixels(moved * mask, band)
+            mean += transforms.sum(0)
+            power += shell_power(transforms, band).sum(0)
+        common = shell_power((mean / len(mine))[None, :], band)[0] if len(mine) > 1 else 0.0
+        noise[group] = np.maximum(power / len(mine) - common, 1e-3 * power / len(mine)) / pixels
+    noise[noise.sum(1) == 0] = noise.max(0)  # optics groups without particles in this half
+    return Statistics(noise, np.ones(len(particles.group_names)), 1.0, _FIRST_OFFSET_SIGMA / particles.pixel_size,
+                      np.full(directions, 1.0 / directions))

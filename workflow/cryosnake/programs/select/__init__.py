@@ -1,0 +1,1 @@
+"""Selecting particles, micrographs and classes."""

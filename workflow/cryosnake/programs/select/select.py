@@ -1,0 +1,120 @@
+"""Select: particles or micrographs by class, value, statistics, without duplicates, in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.star import read_star, write_star
+from cryosnake.programs.select.classes import chosen_classes, write_class_averages, write_class_selection
+from cryosnake.programs.select.images import keep_by_statistics
+from cryosnake.programs.select.rows import (
+    keep_by_class,
+    keep_by_score,
+    keep_by_shift,
+    keep_by_value,
+    keep_without_duplicates,
+    parts_of,
+)
+from cryosnake.report.job_pictures import draw_pictures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[int, int, str], object]
+
+
+def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
+    """Write particles.star or micrographs.star, their parts, and class_averages.star.
+
+    Raises
+    ------
+    CryosnakeError
+        when the input lacks what a choice needs, or no row is left
+    """
+    kind = _kind(inputs)
+    path = str(inputs[kind])
+    tables = read_star(path)
+    if kind not in tables:
+        raise CryosnakeError(f"{path} has no block data_{kind}, only {', '.join(tables)}; connect a job that makes "
+                             f"{kind}")
+    rows = tables[kind]
+    model = str(inputs["model"]) if "model" in inputs else None
+    classes = chosen_classes(options, rows, path, model) if kind == "particles" else None
+    chosen = select(rows, tables.get("optics"), options, classes, path, kind, progress)
+    folder = Path(out)
+    _write(folder / f"{kind}.star", tables, kind, chosen)
+    for number, part in enumerate(_parts(chosen, options, kind, path), 1):
+        _write(folder / f"{kind}_split{number}.star", tables, kind, part)
+        print(f"{kind}_split{number}.star: {len(part)} rows")
+    if model is not None:
+        write_class_averages(model, classes, folder)
+    if model is not None and options.minimum_score is not None:
+        write_class_selection(model, rows, path, classes, folder)
+        draw_pictures(["class_selection"], folder, {})
+    progress(1, 1, "done")
+
+
+def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: Any, classes: list[int] | None, path: str,
+           kind: str, progress: Progress) -> pd.DataFrame:
+    """Return the rows that all choices of `options` keep, in their order; says how many each one takes.
+
+    Raises
+    ------
+    CryosnakeError
+        when none is left
+    """
+    steps: list[tuple[str, Callable[[pd.DataFrame], Any]]] = []
+    if classes is not None:
+        steps.append(("class", lambda rows: keep_by_class(rows, classes, path)))
+    if kind == "particles" and options.minimum_score is not None and options.particle_scores:
+        if "cryosnakeParticleScore" in rows.columns:
+            steps.append(("particle score", lambda rows: keep_by_score(rows, options.minimum_score, path)))
+        else:
+            print(f"{path} has no cryosnakeParticleScore (an earlier Class2D wrote it): by classes alone")
+    if options.maximum_shift is not None:
+        steps.append(("shift", lambda rows: keep_by_shift(rows, options.maximum_shift, path)))
+    if options.label is not None:
+        steps.append((options.label, lambda rows: keep_by_value(rows, options.label, options.minimum, options.maximum,
+                                                                path)))
+    if options.discard_sigma is not None:
+        steps.append(("image statistics", lambda rows: keep_by_statistics(rows, options, kind, path, progress)))
+    if options.duplicate_distance is not None:
+        steps.append(("duplicates", lambda rows: keep_without_duplicates(rows, optics, options.duplicate_distance,
+                                                                         options.pixel_size, path)))
+    for name, keep in steps:
+        before = len(rows)
+        rows = rows[keep(rows)].reset_index(drop=True)
+        print(f"by {name}: {len(rows)} of {before} kept")
+        if len(rows) == 0:
+            raise CryosnakeError(f"{path}: the choice by {name} leaves none of {before} {kind}; widen it")
+    return rows
+
+
+def _kind(inputs: Mapping[str, str | Path]) -> str:
+    given = [name for name in ("particles", "micrographs") if name in inputs]
+    if len(given) != 1:
+        raise CryosnakeError("Select takes particles or micrographs, one of them; "
+                             f"{'both are' if given else 'neither is'} given")
+    return given[0]
+
+
+def _parts(rows: pd.DataFrame, options: Any, kind: str, path: str) -> list[pd.DataFrame]:
+    if options.split_count is None and options.split_size is None:
+        return []
+    if kind == "micrographs" and options.split_count is not None:
+        raise CryosnakeError("split_count makes parts of particles only; use split_size for micrographs")
+    if options.split_count is not None and len(rows) < options.split_count:
+        raise CryosnakeError(f"{path}: {len(rows)} rows cannot make {options.split_count} parts; lower split_count")
+    seed = options.random_seed if options.random_order else None
+    parts = parts_of(rows, options.split_count, options.split_size, seed)
+    if options.split_count is not None and len(parts) < min(2, options.split_count):
+        raise CryosnakeError(f"{path}: {len(rows)} rows make only {len(parts)} part of {options.split_size}; lower "
+                             "split_size")
+    return parts
+
+
+def _write(path: Path, tables: Mapping[str, pd.DataFrame], kind: str, rows: pd.DataFrame) -> None:
+    write_star(path, {name: rows if name == kind else table for name, table in tables.items()})

@@ -1,0 +1,1 @@
+"""Data sets with a known truth, written as projects."""

@@ -1,0 +1,1 @@
+"""What a user does to a job, and asks about it."""

@@ -1,0 +1,146 @@
+"""What a user does to a job besides running it: another alias, marks, a request to stop."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.edit import alias_problem, clean_alias, process_of, set_alias, set_status
+from cryosnake.pipeline.finished_nodes import with_files_found
+from cryosnake.pipeline.lock import update_pipeline
+from cryosnake.pipeline.markers import (
+    ABORT_REQUEST,
+    make_alias_link,
+    remove_alias_link,
+    set_exit,
+    write_node_markers,
+)
+from cryosnake.pipeline.model import Pipeline, Process, Status
+from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+from cryosnake.project.actions.config_edit import job_of_config, rename_job
+from cryosnake.project.locks.claims import running_claim
+from cryosnake.project.locks.job_status import is_dead, set_job_status, write_reason
+from cryosnake.project.locks.work_locks import at_work
+from cryosnake.project.records.final_marks import set_final
+from cryosnake.project.records.record import read_record, write_record
+
+PROJECT = Path()
+STATES = {"finished": Status.SUCCEEDED, "failed": Status.FAILED, "aborted": Status.ABORTED}
+
+
+def give_alias(process: Process, alias: str) -> list[str]:
+    """Give a job another alias (an empty one takes it away); return what was done, one sentence each.
+
+    The alias of a job of config.yaml is its name there, and comes back with the next run. So the name in the config is
+    changed, too, with every connection to it: the job stays the same job, for a name is not part of what it is.
+
+    Raises
+    ------
+    CryosnakeError
+        when RELION would refuse the alias, another job of the type has it, a run is going on, or the config can't be
+        changed
+    """
+    config = job_of_config(process)
+    stored = clean_alias(alias)
+    _check_alias(process, alias)
+    if config is not None:
+        if not stored:
+            raise CryosnakeError(f"{config.name}: a job of config.yaml always has its name there as alias; give it "
+                                 "another")
+        if running_claim() and stored != config.name:
+            raise CryosnakeError("a run is going on, which reads config.yaml; rename the job when it has ended")
+    done = []
+    if config is not None and config.name != stored:
+        lines = rename_job(config.name, stored)
+        done.append(f"config.yaml: {config.name!r} is now {stored!r} (line {', '.join(map(str, lines))})")
+    pipeline = update_pipeline(PROJECT, lambda before: _with_alias(before, process.name, stored))
+    after = pipeline.processes[process.name]
+    if process.alias and process.alias != after.alias:
+        remove_alias_link(PROJECT, process.alias)
+    make_alias_link(PROJECT, after)
+    write_node_markers(PROJECT, pipeline)
+    record = read_record(Path(process.name))
+    if record is not None and stored:
+        write_record(Path(process.name), replace(record, name=stored))
+    return [*done, f"{process.name.rstrip('/')}: {f'alias {stored}' if stored else 'no alias'}"]
+
+
+def mark(process: Process, what: str) -> list[str]:
+    """Mark a job as finished, failed, aborted, final or not-final; return what was done, one sentence each.
+
+    As finished: what the job left (the last iteration's files, RELION_OUTPUT_NODES.star) become its outputs, and
+    outputs that do not exist and that no other job uses are no more, as RELION does it.
+
+    Raises
+    ------
+    CryosnakeError
+        when a program works in the job, or the mark is unknown
+    """
+    path = process.name.rstrip("/")
+    if what in ("final", "not-final"):
+        set_final(path, final=what == "final")
+        return [f"{path}: {'final: no clean-up takes it' if what == 'final' else 'no longer final'}"]
+    if what not in STATES:
+        raise CryosnakeError(f"{what}: a job is marked as {', '.join(STATES)}, final or not-final")
+    workers = at_work(Path(path))
+    if workers:
+        raise CryosnakeError(f"{path}: {workers[0]} works here; `cryosnake abort {path}` stops it")
+    status = STATES[what]
+    set_exit(path, status)
+    pipeline = update_pipeline(PROJECT, lambda before: _marked(before, process.name, status))
+    write_node_markers(PROJECT, pipeline)
+    done = [f"{path}: marked as {what}"]
+    missing = [node for node in pipeline.outputs[process.name] if not os.path.exists(node)]
+    if status == Status.SUCCEEDED and missing and read_record(Path(path)) is not None:
+        done.append(f"not there: {', '.join(missing)}; Snakemake makes them when it is asked for the job")
+    return done
+
+
+def request_abort(process: Process) -> list[str]:
+    """Ask the programs of a job to stop (RELION_JOB_ABORT_NOW); return what was done, one sentence each.
+
+    All batches that work see it within seconds, and those that the same run has yet to begin do not begin. A job of
+    ours that is only listed as running is marked as failed, for there is nobody to ask.
+
+    Raises
+    ------
+    CryosnakeError
+        when the job does not run
+    """
+    path = process.name.rstrip("/")
+    claim = running_claim()
+    if process.status == Status.RUNNING and not claim and is_dead(path):
+        set_exit(path, Status.FAILED)
+        set_job_status(path, Status.FAILED)
+        write_reason(Path(path), "found without a program when it was to be aborted: it was killed earlier")
+        return [f"{path}: no program works here any more; it was killed, and is marked as failed now"]
+    workers = at_work(Path(path))
+    if not workers and process.status != Status.RUNNING and not (claim and process.status == Status.SCHEDULED):
+        raise CryosnakeError(f"{path} does not run ({process.status.label.lower()}); there is nothing to abort")
+    Path(path, ABORT_REQUEST).touch()
+    return [f"{path}: asked to stop ({', '.join(workers) or 'as soon as it begins'})"]
+
+
+def _check_alias(process: Process, alias: str) -> None:
+    if not clean_alias(alias):
+        return
+    taken = [other.short_alias for other in read_pipeline_unlocked().processes.values()
+             if other.folder == process.folder and other.name != process.name]
+    problem = alias_problem(alias, taken)
+    if problem:
+        raise CryosnakeError(f"{process.name.rstrip('/')}: {problem}")
+
+
+def _with_alias(pipeline: Pipeline, name: str, alias: str) -> Pipeline:
+    full = f"{process_of(pipeline, name).folder}/{alias}/"
+    other = pipeline.by_alias.get(full) if alias else None
+    if other is not None and other.name != name:  # somebody took it since it was checked
+        raise CryosnakeError(f"{name.rstrip('/')}: the alias {alias!r} belongs to {other.name.rstrip('/')}")
+    return set_alias(pipeline, name, alias)
+
+
+def _marked(pipeline: Pipeline, name: str, status: Status) -> Pipeline:
+    pipeline = set_status(pipeline, name, status)
+    return with_files_found(PROJECT, pipeline, name) if status == Status.SUCCEEDED else pipeline

@@ -1,0 +1,42 @@
+"""Ask again for micrographs that failed: they are not retried until somebody does."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryosnake.atomic import replacing
+from cryosnake.errors import CryosnakeError
+from cryosnake.project.actions.status import recorded_batches
+from cryosnake.project.locks.claims import running_claim
+from cryosnake.project.records.batches import batch_key, batch_star, done_file, read_done, revisions
+
+
+def retry_failed(path: str, *, rejected: bool = False, beside_long_jobs: bool = False) -> list[str]:
+    """Forget the failures of a job ("MotionCorr/job002" or its alias) and return the micrographs concerned.
+
+    The next run of Snakemake processes them again. `rejected` forgets those that a quality gate turned down, too. With
+    `beside_long_jobs` the caller knows that the run that is going on leaves batches of micrographs alone.
+    """
+    job = os.path.normpath(path)
+    if os.path.islink(job):
+        job = os.path.relpath(os.path.realpath(job), os.path.realpath("."))
+    if not Path(job, "batches").is_dir():
+        raise CryosnakeError(f"{path} is not the directory of a per-micrograph job, such as MotionCorr/job002")
+    if running_claim() and not beside_long_jobs:
+        raise CryosnakeError("a run is going on in this project and records its micrographs; retry when it has ended")
+    states = ("failed", "rejected") if rejected else ("failed",)
+    newest = revisions(job)
+    names: list[str] = []
+    for number in recorded_batches(job):
+        done = read_done(job, number)
+        again = [name for name, item in done.items() if item.state in states]
+        if not again:
+            continue
+        names += again
+        keep = [item for item in done.values() if item.state not in states]
+        with replacing(done_file(job, number)) as temporary:
+            temporary.write_text("".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n" for i in keep))
+        for revision in range(1, newest.get(number, 0) + 1):
+            Path(batch_star(job, batch_key(number, revision))).unlink(missing_ok=True)
+    return names

@@ -1,0 +1,96 @@
+"""What `cryosnake status` tells: each job with its state, progress per micrograph, time and size on disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.model import Process, Status
+from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+from cryosnake.project.config.values import nearest
+from cryosnake.project.locks.claims import running_claim
+from cryosnake.project.locks.job_status import is_dead
+from cryosnake.project.records.batches import batch_number, read_done, read_manifest, revisions
+from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.file_sizes import size_and_time
+from cryosnake.project.records.final_marks import is_final
+from cryosnake.project.records.record import read_record
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One line of the status. Micrograph counts are 0 for jobs that take their input whole."""
+
+    path: str
+    alias: str
+    state: str
+    done: int
+    failed: int
+    rejected: int
+    batches: int
+    changed: float  # time of the last change, seconds since the epoch
+    size: int  # bytes that deleting the job would free
+    version: str
+    dead: bool  # listed as running, though no program works in it: it was killed
+    final: bool
+
+    def told(self) -> str:
+        """Return the state in words."""
+        return "Running (killed)" if self.dead else self.state
+
+
+def project_status() -> list[JobStatus]:
+    """Return the status of every job that default_pipeline.star lists, in the order of the numbers."""
+    return [job_status(process) for process in
+            sorted(read_pipeline_unlocked().processes.values(), key=lambda process: process.number)]
+
+
+def job_status(process: Process) -> JobStatus:
+    """Return the status of one job of the project in the working directory."""
+    path = process.name.rstrip("/")
+    counts = {"ok": 0, "failed": 0, "rejected": 0}
+    for number in recorded_batches(path):
+        for item in read_done(path, number).values():
+            counts[item.state] = counts.get(item.state, 0) + 1
+    size, changed = size_and_time(path)
+    record = read_record(Path(path))
+    dead = process.status == Status.RUNNING and not running_claim() and is_dead(path)
+    return JobStatus(path, process.short_alias, process.status.label, counts["ok"], counts["failed"],
+                     counts["rejected"], len(revisions(path)), changed, size, record.version if record else "",
+                     dead, is_final(path))
+
+
+def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[JobStatus]:
+    """Return the jobs in a state (running, …, killed, final) and of a type's folder; "" takes all.
+
+    Raises
+    ------
+    CryosnakeError
+        for a word that is no state
+    """
+    states = {*(status.label.lower() for status in Status), "killed", "final"}
+    word = {"finished": "succeeded"}.get(state.lower(), state.lower())
+    if word and word not in states:
+        raise CryosnakeError(f"{state!r} is no state of a job{nearest(word, states)}; there are "
+                             f"{', '.join(sorted(states))}")
+    return [job for job in jobs if folder.lower() in ("", job.path.partition("/")[0].lower())
+            and (not word or word == job.state.lower() or (word == "killed" and job.dead)
+                 or (word == "final" and job.final))]
+
+
+def recorded_batches(path: str) -> list[int]:
+    """Return the numbers of the batches in which something was recorded."""
+    try:
+        names = os.listdir(f"{path}/{BATCHES}")
+    except FileNotFoundError:
+        return []
+    return sorted(batch_number(name) for name in names if name.endswith(".done"))
+
+
+def total_micrographs(jobs: list[JobStatus]) -> int:
+    """Return the number of micrographs that the project's imports list."""
+    return sum(len(names) for job in jobs if job.path.startswith("Import/")
+               for names in read_manifest(job.path).values())
+

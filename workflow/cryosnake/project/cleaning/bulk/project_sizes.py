@@ -1,0 +1,86 @@
+"""The size of the whole project, measured when asked for and remembered, with what tells that it is out of date.
+
+Jobs are measured anew for every preview; the rest of the project (movies, references) only here, because walking it
+may take minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cryosnake.atomic import replacing
+from cryosnake.project.cleaning.trash import TRASH
+from cryosnake.project.records.file_sizes import folder_size
+
+FILE = Path(".cryosnake", "sizes.json")
+MAX_AGE = 24 * 3600.0  # seconds
+
+
+@dataclass(frozen=True)
+class ProjectSizes:
+    """Bytes of jobs, Trash and other files when they were measured (seconds since the epoch), and the folders then."""
+
+    measured: float
+    jobs: int
+    trash: int
+    other: int
+    folders: dict[str, int]  # top-level folders that hold no jobs -> time of their last change, ns
+
+    @property
+    def total(self) -> int:
+        """Bytes of the project."""
+        return self.jobs + self.trash + self.other
+
+
+def measure(jobs: Iterable[str]) -> ProjectSizes:
+    """Measure the project in the working directory, remember the result and return it.
+
+    Parameters
+    ----------
+    jobs
+        The job directories (`Extract/job005/`).
+    """
+    in_jobs = sum(folder_size(job) for job in jobs)
+    trash = folder_size(f"{TRASH}/")
+    total = folder_size(".") + (trash if os.path.islink(TRASH) else 0)
+    sizes = ProjectSizes(time.time(), in_jobs, trash, total - in_jobs - trash, _folders())
+    FILE.parent.mkdir(exist_ok=True)
+    with replacing(FILE) as temporary:
+        temporary.write_text(json.dumps(asdict(sizes)))
+    return sizes
+
+
+def read_sizes() -> ProjectSizes | None:
+    """Return what was measured last, None when nothing was or the file is damaged."""
+    try:
+        return ProjectSizes(**json.loads(FILE.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def staleness(sizes: ProjectSizes) -> str:
+    """Say why remembered sizes may be wrong, "" when nothing speaks against them."""
+    age = time.time() - sizes.measured
+    if age > MAX_AGE or age < -60:
+        return f"the project was measured {age / 3600:.0f} h ago"
+    now = _folders()
+    changed = sorted(name for name in now.keys() | sizes.folders.keys() if now.get(name) != sizes.folders.get(name))
+    return f"{', '.join(changed[:5])} changed since the project was measured" if changed else ""
+
+
+def _folders() -> dict[str, int]:
+    """Return the times of top-level files and folders that are neither jobs' nor the project's own bookkeeping."""
+    found = {}
+    with os.scandir(".") as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == TRASH or entry.name == "default_pipeline.star":
+                continue
+            if entry.is_dir(follow_symlinks=False) and any(name.startswith("job") for name in os.listdir(entry.path)):
+                continue
+            found[entry.name] = entry.stat(follow_symlinks=False).st_mtime_ns
+    return found

@@ -1,0 +1,148 @@
+"""Carrying out a clean-up: the manifest first, then one job after the other; after a crash the same manifest goes on.
+
+A manifest is `.cryosnake/cleanup/<time>.jsonl`: what was chosen, one line for each job, and then a line for each that
+is done. It stays as a record of what was taken away.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cryosnake import __version__
+from cryosnake.atomic import replacing
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.model import Pipeline
+from cryosnake.project.cleaning.bulk.plan import CLEAR, DELETE, INTERMEDIATE, CleanupPlan
+from cryosnake.project.cleaning.clean import Cleaning, clean, plan_cleaning
+from cryosnake.project.cleaning.clean_sets import intermediate_files
+from cryosnake.project.cleaning.delete import current_pipeline, delete_jobs, plan_deletion
+from cryosnake.project.cleaning.trash import contents
+from cryosnake.project.records.file_sizes import sizes_of
+from cryosnake.project.records.record import FILE as RECORD
+
+FOLDER = Path(".cryosnake", "cleanup")
+
+
+def write_manifest(plan: CleanupPlan) -> Path:
+    """Write the manifest of a plan, on disk before anything moves; return its path."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
+    lines: list[dict[str, Any]] = [{"version": __version__, "user": getpass.getuser(), "time": time.time(),
+                                    "choices": _plain(asdict(plan.choices))}]
+    lines += [{"job": action.name, "action": action.what, "files": action.files, "bytes": action.bytes,
+               "reasons": action.reasons, "parameters": _parameters(action.name)} for action in plan.actions]
+    with replacing(path, durable=True) as temporary, open(temporary, "w") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    return path
+
+
+def unfinished_manifest() -> Path | None:
+    """Return the manifest of a clean-up that was cut short, None when there is none."""
+    for path in sorted(FOLDER.glob("*.jsonl")):
+        if not any("finished" in line for line in _read(path)):
+            return path
+    return None
+
+
+def run_manifest(path: Path, tell: Callable[[str], None] = lambda line: None) -> list[tuple[str, str]]:
+    """Do what a manifest says and is not yet done; return the jobs that had to be left alone, with the reason.
+
+    The caller holds `clean_up_lock.cleaning_up`.
+
+    Raises
+    ------
+    CryosnakeError
+        When a disk is full or a file cannot be moved; the same manifest goes on from there.
+    """
+    lines = _read(path)
+    done = {line["done"] for line in lines if "done" in line}
+    left: list[tuple[str, str]] = []
+    for line in lines:
+        if "action" not in line or line["job"] in done:
+            continue
+        why = _act(line["job"], line["action"])
+        if why:
+            left.append((line["job"], why))
+        tell(f"{line['job'].rstrip('/')}  {line['action']}" + (f"  left alone: {why}" if why else ""))
+        _append(path, {"done": line["job"], **({"left": why} if why else {})})
+    _append(path, {"finished": time.time()})
+    return left
+
+
+def _act(name: str, what: str) -> str:
+    """Do one action; return why the job was left alone, "" when it was done."""
+    pipeline = current_pipeline()
+    if name not in pipeline.processes:
+        return "" if what == DELETE else "it is no longer in the project"
+    try:
+        act = _prepared(pipeline, name, what)
+    except CryosnakeError as error:
+        return str(error)
+    act()
+    return ""
+
+
+def _prepared(pipeline: Pipeline, name: str, what: str) -> Callable[[], object]:
+    """Return the action, after all checks.
+
+    Raises
+    ------
+    CryosnakeError
+        When the job must be left alone.
+    """
+    if what == CLEAR:
+        return partial(clean, plan_cleaning(pipeline, name, CLEAR, force=True))
+    if what == INTERMEDIATE:
+        return partial(clean, _intermediates(pipeline, name))
+    deletion = plan_deletion(pipeline, [name])
+    if deletion.all != (name,):
+        raise CryosnakeError(f"{', '.join(sorted(set(deletion.all) - {name}))} depends on it now")
+    return partial(delete_jobs, deletion)
+
+
+def _intermediates(pipeline: Pipeline, name: str) -> Cleaning:
+    files = intermediate_files(pipeline, name, contents(name.rstrip("/"))[0])
+    plan_cleaning(pipeline, name, "gentle")  # refuses what is final or at work
+    return Cleaning(name, "gentle", sizes_of(name, files))
+
+
+def _parameters(name: str) -> str:
+    """Return a checksum of what the job was, so that a manifest can be told from one of another job of that number."""
+    import hashlib  # imported here: only a clean-up needs it
+
+    try:
+        text = Path(name, RECORD).read_bytes()
+    except FileNotFoundError:
+        try:
+            text = Path(name, "job.star").read_bytes()
+        except FileNotFoundError:
+            return ""
+    return hashlib.sha256(text).hexdigest()
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    lines = path.read_text().split("\n")[:-1]  # a killed program can leave a last line without its end
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    with open(path, "a+") as file:
+        file.seek(0)
+        text = file.read()
+        file.write(("" if text.endswith("\n") else "\n") + json.dumps(line) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return sorted(map(str, value)) if isinstance(value, frozenset) else value

@@ -1,0 +1,175 @@
+"""Cleaning one job: what goes to the Trash, and how it comes back.
+
+A cleaned job stays finished: the files are recorded (`cleaned_files`), and are made again when, and only when, a job
+that is to run needs them (`regeneration`).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.edit import set_status
+from cryosnake.pipeline.lock import update_pipeline
+from cryosnake.pipeline.markers import write_node_markers
+from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.project.cleaning.clean_sets import clean_set, data_files
+from cryosnake.project.cleaning.delete import CLEANED_FOLDER
+from cryosnake.project.cleaning.relion_cleaning import relion_clean_set
+from cryosnake.project.cleaning.trash import contents, in_trash, move_files, remove_empty_folders
+from cryosnake.project.locks.job_locks import refuse_busy
+from cryosnake.project.records.cleaned_files import forget_present, read_cleaned, record_cleaned
+from cryosnake.project.records.file_sizes import sizes_of
+from cryosnake.project.records.final_marks import is_final
+from cryosnake.project.records.kept_results import drop_results
+
+NO_HARSH_CLEAN = "NO_HARSH_CLEAN"
+USER_INPUT = ("Import", "ManualPick")  # links to raw data, and what somebody clicked: nothing can make it again
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What cleaning a job would do: its files with their sizes in bytes, and what stays for whom."""
+
+    name: str
+    level: str
+    files: dict[str, int]
+    kept: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes that leave the job directory."""
+        return sum(self.files.values())
+
+
+def plan_cleaning(pipeline: Pipeline, name: str, level: str, *, relion: bool = False, force: bool = False) -> Cleaning:
+    """Return what cleaning a job would do; nothing is written.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline of the project in the working directory.
+    name
+        The process (`Extract/job005/`).
+    level
+        gentle, harsh or clear.
+    relion
+        Take exactly the files that RELION takes, whatever needs them.
+    force
+        Also take files that a job still needs that is scheduled or running.
+
+    Raises
+    ------
+    CryosnakeError
+        If the job is final, at work, protected by NO_HARSH_CLEAN, holds user input (clear), or was never run.
+    """
+    refuse_cleaning(pipeline, name, level)
+    present = contents(name.rstrip("/"))[0]
+    files = relion_clean_set(pipeline, name, level, present) if relion else clean_set(pipeline, name, level, present)
+    kept: list[str] = []
+    waiting = [] if relion or force else waiting_readers(pipeline, name)
+    if waiting:
+        needed = set(files if level == "clear" else data_files(name, files))
+        if needed:
+            kept.append(f"{len(needed)} files stay, because {', '.join(waiting)} is still to run; --force takes them")
+        files = [file for file in files if file not in needed]
+    return Cleaning(name, level, sizes_of(name, files), tuple(kept))
+
+
+def refuse_cleaning(pipeline: Pipeline, name: str, level: str) -> None:
+    """Raise CryosnakeError when a job must not be cleaned at this level."""
+    refuse_busy(pipeline.processes[name], "cleaning")
+    if is_final(name):
+        raise CryosnakeError(f"{name} is marked as final: cleaning refused; take the mark away first")
+    if level != "gentle" and Path(name, NO_HARSH_CLEAN).exists():
+        raise CryosnakeError(f"{name}{NO_HARSH_CLEAN} protects this job; remove that file first")
+    if level == "clear" and name.startswith(tuple(f"{folder}/" for folder in USER_INPUT)):
+        raise CryosnakeError(f"{name} holds what only you can give again: it is not cleared")
+
+
+def waiting_readers(pipeline: Pipeline, name: str) -> list[str]:
+    """Return the jobs that depend on a job and are still to run; jobs that were cleared wait for nothing."""
+    return [reader for reader in sorted(pipeline.descendants(name))
+            if pipeline.processes[reader].status in (Status.SCHEDULED, Status.RUNNING)
+            and read_cleaned(reader.rstrip("/")).status is None]
+
+
+def clean(cleaning: Cleaning) -> None:
+    """Do it, in the project in the working directory. The caller holds `clean_up_lock.cleaning_up`.
+
+    The record is on disk before the first file moves; the same call goes on after a crash.
+    """
+    job = cleaning.name.rstrip("/")
+    clear = cleaning.level == "clear"
+    if not cleaning.files:
+        return
+    before: list[Status] = []
+
+    def schedule(pipeline: Pipeline) -> Pipeline:
+        process = pipeline.processes.get(cleaning.name)
+        if process is None:
+            raise CryosnakeError(f"{cleaning.name} is no longer in the project; nothing was cleaned")
+        refuse_cleaning(pipeline, cleaning.name, cleaning.level)
+        before.append(process.status)
+        record_cleaned(job, cleaning.files, process.status if clear else None)
+        return set_status(pipeline, cleaning.name, Status.SCHEDULED) if clear else pipeline
+
+    pipeline = update_pipeline(Path(), schedule)
+    drop_results(Path(job))
+    move_files(cleaning.files, job, in_trash(job))
+    _remove_emptied(job, list(cleaning.files))
+    if clear:
+        write_node_markers(Path(), pipeline)
+
+
+def unclean(name: str) -> list[str]:
+    """Bring the cleaned files of a job back from the Trash; return those that are gone for ever.
+
+    What is in place stays. A job that was cleared gets its status back when all its files are there. Also files that
+    RELION cleaned come back. The caller holds `clean_up_lock.cleaning_up`.
+    """
+    job = name.rstrip("/")
+    cleaned = read_cleaned(job)
+    for place in (in_trash(job), f"{job}/{CLEANED_FOLDER}"):
+        if not os.path.isdir(place):
+            continue
+        present, folders = contents(place)
+        for file in present:
+            target = file if file in cleaned.files else _as_relion_had_it(file)
+            if not os.path.lexists(f"{job}/{target}"):
+                _move_one(place, file, job, target)
+        remove_empty_folders(place, folders)
+        remove_empty_folders(os.path.dirname(place), [os.path.basename(place)])
+    forget_present(job)
+    missing = sorted(read_cleaned(job).files)
+    if cleaned.status is not None and not missing:
+        status = cleaned.status
+        pipeline = update_pipeline(Path(), lambda present: set_status(present, name, status))
+        write_node_markers(Path(), pipeline)
+    return missing
+
+
+def _move_one(place: str, file: str, job: str, target: str) -> None:
+    if target == file:
+        move_files([file], place, job)
+    else:
+        head, _, tail = file.partition("/")
+        move_files([tail], f"{place}/{head}", job)
+
+
+def _as_relion_had_it(file: str) -> str:
+    """Return where RELION took a file from: its harsh cleaning moves Movies/a.mrc to Movies/Movies/a.mrc."""
+    head, _, tail = file.partition("/")
+    return tail if tail.startswith(f"{head}/") else file
+
+
+def _remove_emptied(job: str, files: list[str]) -> None:
+    """Remove the folders that cleaning has emptied."""
+    folders = set()
+    for file in files:
+        while "/" in file:
+            file = file.rpartition("/")[0]
+            folders.add(file)
+    remove_empty_folders(job, folders)

@@ -1,0 +1,168 @@
+"""Deleting jobs as RELION does it: with all that depends on them, to `Trash/`, undone by `undelete`.
+
+The part that leaves the pipeline is written to `deleted_pipeline.star` in the first deleted job, in RELION's form;
+it also lists the kept nodes that deleted jobs read, without which RELION 5 loses those edges on undelete. That job's
+directory moves last: the file outside the Trash tells of a deletion that was cut short, and the next command that
+deletes, cleans or restores finishes it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.edit import remove_nodes, remove_processes
+from cryosnake.pipeline.files import PIPELINE_FILE, pipeline_blocks, read_pipeline
+from cryosnake.pipeline.lock import update_pipeline
+from cryosnake.pipeline.markers import remove_alias_link, write_node_markers
+from cryosnake.pipeline.model import Pipeline, job_number
+from cryosnake.pipeline.rebuild import job_directories
+from cryosnake.pipeline.star_text import write_blocks
+from cryosnake.project.cleaning.trash import in_trash, move_tree, on_another_disk
+from cryosnake.project.locks.job_locks import refuse_busy
+from cryosnake.project.records.final_marks import is_final
+from cryosnake.project.records.jobs import find_job
+
+DELETED_FILE = "deleted_pipeline.star"
+MOVING = ".cryosnake_moving"  # in a directory of the Trash that is not complete yet
+CLEANED_FOLDER = ".cryosnake_cleaned"  # files cleaned from a job travel with it into the Trash and back
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What a deletion takes: the jobs that were named, and those that depend on them, in the order of their numbers."""
+
+    named: tuple[str, ...]
+    all: tuple[str, ...]
+
+
+def plan_deletion(pipeline: Pipeline, jobs: Iterable[str]) -> Deletion:
+    """Return which jobs go when some are deleted. `jobs` are directories, numbers or aliases.
+
+    Raises
+    ------
+    CryosnakeError
+        If a job is unknown, is at work, or is final (then nothing that it comes from can go either).
+    """
+    named = tuple(dict.fromkeys(find_job(job, pipeline).name for job in jobs))
+    gone = set(named).union(*(pipeline.descendants(name) for name in named))
+    deletion = Deletion(named, tuple(sorted(gone, key=lambda name: (job_number(name) or 0, name))))
+    for name in deletion.all:
+        refuse_busy(pipeline.processes[name], "deletion")
+        if is_final(name):
+            why = "" if name in named else f", and depends on {', '.join(named)}"
+            raise CryosnakeError(f"{name} is marked as final{why}: deletion refused; take the mark away first")
+    return deletion
+
+
+def delete_jobs(deletion: Deletion) -> Pipeline:
+    """Move jobs to the Trash and out of the pipeline of the project in the working directory.
+
+    The caller holds `clean_up_lock.cleaning_up`.
+
+    Raises
+    ------
+    CryosnakeError
+        If the pipeline has changed since the deletion was planned so that other jobs depend on these, or a file
+        cannot be moved; the next command then goes on with it.
+    """
+
+    def remove(pipeline: Pipeline) -> Pipeline:
+        now = plan_deletion(pipeline, deletion.named)
+        if now.all != deletion.all:
+            raise CryosnakeError("the project has changed meanwhile: the deletion would now take "
+                                 f"{', '.join(now.all)}; look at it again")
+        Path(now.all[0]).mkdir(parents=True, exist_ok=True)  # somebody may have removed it by hand
+        write_blocks(Path(now.all[0], DELETED_FILE), pipeline_blocks(deleted_part(pipeline, now.all)))
+        aliases.extend(pipeline.processes[name].alias for name in now.all)
+        return _without_orphans(remove_processes(pipeline, now.all), pipeline, now.all)
+
+    aliases: list[str] = []
+    pipeline = update_pipeline(Path(), remove)
+    for alias in filter(None, aliases):
+        remove_alias_link(Path(), alias)
+    _move_to_trash(deletion.all)
+    write_node_markers(Path(), pipeline)
+    return pipeline
+
+
+def deleted_part(pipeline: Pipeline, names: Collection[str]) -> Pipeline:
+    """Return the part of a pipeline that goes with some jobs, and the kept nodes that they read."""
+    gone = set(names)
+    inputs = tuple(edge for edge in pipeline.input_edges if edge[1] in gone)
+    outputs = tuple(edge for edge in pipeline.output_edges if edge[0] in gone)
+    wanted = {node for node, _ in inputs} | {node for _, node in outputs}
+    return Pipeline(pipeline.counter, {name: pipeline.processes[name] for name in names},
+                    {name: node for name, node in pipeline.nodes.items() if name in wanted}, inputs, outputs)
+
+
+def _without_orphans(after: Pipeline, before: Pipeline, gone: Collection[str]) -> Pipeline:
+    """Drop nodes that only deleted jobs read, of jobs that were deleted earlier; files from outside stay."""
+    read = {node for name in gone for node in before.inputs.get(name, ())}
+    return remove_nodes(after, {node for node in read & after.nodes.keys() if job_number(node) is not None
+                                and node not in after.producers and not after.consumers[node]})
+
+
+def cut_short(pipeline: Pipeline) -> list[str]:
+    """Return the jobs that hold the file of a deletion that was cut short: not in the pipeline, nor in the Trash."""
+    return [name for name in job_directories(Path())  # one file of each is looked for
+            if name not in pipeline.processes and Path(name, DELETED_FILE).exists()]
+
+
+def finish_deletions(pipeline: Pipeline) -> list[str]:
+    """Move to the Trash what a deletion that was cut short has left; return the jobs concerned."""
+    finished: list[str] = []
+    for name in cut_short(pipeline):
+        listed = read_pipeline(Path(name, DELETED_FILE)).processes
+        left = [job for job in listed if job not in pipeline.processes and os.path.isdir(job)]
+        for job in listed:
+            if job not in pipeline.processes and listed[job].alias:
+                _remove_dangling(listed[job].alias, job)
+        _move_to_trash([name, *(job for job in left if job != name)])
+        finished += left
+    return finished
+
+
+def _move_to_trash(names: Iterable[str]) -> None:
+    """Move job directories; the first one, which holds deleted_pipeline.star, last."""
+    for name in reversed(list(names)):
+        job = name.rstrip("/")
+        target = in_trash(job)
+        if os.path.isdir(target) and not os.path.exists(f"{target}/{MOVING}"):
+            _make_room(job, target)
+        if not os.path.isdir(job):
+            continue
+        if on_another_disk(job):  # then a crash can leave half of it there
+            os.makedirs(target, exist_ok=True)
+            Path(target, MOVING).touch()
+        move_tree(job, target)
+        Path(target, MOVING).unlink(missing_ok=True)
+
+
+def _make_room(job: str, target: str) -> None:
+    """Put files that were cleaned from a job into its directory, and an older job of its number out of the way."""
+    if os.path.exists(f"{target}/job.star"):
+        os.rename(target, _free_name(target))  # RELION gave the number to another job when it overwrote this one
+    else:
+        move_tree(target, f"{job}/{CLEANED_FOLDER}")
+
+
+def _remove_dangling(alias: str, job: str) -> None:
+    link = Path(alias.rstrip("/"))
+    if link.is_symlink() and os.path.normpath(link.parent / os.readlink(link)) == os.path.normpath(job):
+        link.unlink()
+
+
+def _free_name(path: str) -> str:
+    number = 1
+    while os.path.lexists(f"{path}.old{number}"):
+        number += 1
+    return f"{path}.old{number}"
+
+
+def current_pipeline() -> Pipeline:
+    """Return the pipeline of the project in the working directory."""
+    return read_pipeline(PIPELINE_FILE)

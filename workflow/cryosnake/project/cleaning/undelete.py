@@ -1,0 +1,168 @@
+"""Bringing deleted jobs back from the Trash: files, nodes, edges and aliases as they were.
+
+The deletion that took a job is undone as a whole, as in RELION. Directories come back first, the one that holds
+`deleted_pipeline.star` last, so that the same command goes on after a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.edit import tidy
+from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.job_star import JOB_PIPELINE_FILE
+from cryosnake.pipeline.lock import update_pipeline
+from cryosnake.pipeline.markers import make_alias_link, write_node_markers
+from cryosnake.pipeline.model import Edge, Pipeline
+from cryosnake.project.cleaning.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline
+from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree, on_another_disk
+from cryosnake.project.records.file_sizes import folder_size
+from cryosnake.project.records.jobs import find_job
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """One deletion in the Trash: the job that holds its file, and the part of the pipeline that it took."""
+
+    holder: str
+    part: Pipeline
+
+
+def deletions() -> list[Deleted]:
+    """Return the deletions that can be undone, the newest last."""
+    files = sorted(Path(TRASH).glob(f"*/job*/{DELETED_FILE}"), key=lambda path: path.stat().st_mtime_ns)
+    found = [Deleted(f"{path.parent.parent.name}/{path.parent.name}/", read_pipeline(path)) for path in files]
+    return [item for item in found if item.holder in item.part.processes]
+
+
+def deletion_of(job: str) -> Deleted:
+    """Return the newest deletion that took a job, given by directory, number or alias.
+
+    Raises
+    ------
+    CryosnakeError
+        If the Trash holds no such job.
+    """
+    for item in reversed(deletions()):
+        try:
+            find_job(job.removeprefix(f"{TRASH}/"), item.part)
+        except CryosnakeError:
+            continue
+        return item
+    known = ", ".join(name.rstrip("/") for item in deletions() for name in item.part.processes)
+    raise CryosnakeError(f"the Trash holds no deleted job {job!r}; it {f'holds {known}' if known else 'is empty'}")
+
+
+def undelete(deleted: Deleted, notes: list[str] | None = None) -> Pipeline:
+    """Undo a deletion in the project in the working directory; the caller holds `clean_up_lock.cleaning_up`.
+
+    Parameters
+    ----------
+    deleted
+        From `deletion_of`.
+    notes
+        Gets a line for each alias that another job has taken meanwhile, and each parent that is itself deleted.
+
+    Raises
+    ------
+    CryosnakeError
+        If a job of this name exists in the project, or a file cannot be moved.
+    """
+    told: list[str] = [] if notes is None else notes
+    _refuse_existing(deleted)
+    for name in deleted.part.processes:
+        if name != deleted.holder:
+            _bring_back(name)
+    pipeline = update_pipeline(Path(), lambda present: restored(present, deleted.part, told))
+    for name in deleted.part.processes:
+        make_alias_link(Path(), pipeline.processes[name])
+    _bring_back(deleted.holder)
+    Path(deleted.holder, DELETED_FILE).unlink(missing_ok=True)
+    pipeline = update_pipeline(Path(), lambda present: _with_recorded_inputs(present, deleted.part))
+    write_node_markers(Path(), pipeline)
+    return pipeline
+
+
+def restored(pipeline: Pipeline, part: Pipeline, notes: list[str]) -> Pipeline:
+    """Return a pipeline with a deleted part of it put back; pure."""
+    processes = dict(pipeline.processes)
+    for name, process in part.processes.items():
+        owner = pipeline.by_alias.get(process.alias)
+        if owner is not None and owner.name != name:
+            notes.append(f"{name}: its alias {process.short_alias!r} now belongs to {owner.name}; it has none")
+            process = replace(process, alias="")
+        processes.setdefault(name, process)
+    nodes = {**part.nodes, **pipeline.nodes}
+    result, _ = tidy(replace(
+        pipeline, counter=max(pipeline.counter, part.counter), processes=processes, nodes=nodes,
+        input_edges=_merged(pipeline.input_edges, part.input_edges),
+        output_edges=_merged(pipeline.output_edges, part.output_edges)))
+    for node, name in part.input_edges:
+        if node not in pipeline.nodes and node not in {made for _, made in part.output_edges}:
+            notes.append(f"{name}: the job that made {node} is not in the project; undelete it, too")
+    return result
+
+
+def empty_trash() -> int:
+    """Remove the Trash for ever; return the bytes that it held. The caller holds `clean_up_lock.cleaning_up`."""
+    size = folder_size(f"{TRASH}/")
+    _remove_contents(TRASH)
+    return size
+
+
+def _remove_contents(folder: str) -> None:
+    """Remove everything in a folder, which may be a link to another disk; links inside are not followed."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in list(entries):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                else:
+                    os.unlink(entry.path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise CryosnakeError(f"{error.filename}: cannot be removed ({error.strerror}); it may belong to another "
+                             "user") from error
+
+
+def _refuse_existing(deleted: Deleted) -> None:
+    present = current_pipeline()
+    for name in deleted.part.processes:
+        if name in present.processes and os.path.isdir(name) and not os.path.exists(f"{name}{MOVING}") \
+                and os.path.exists(f"{in_trash(name)}job.star"):
+            raise CryosnakeError(f"{name} exists in the project, and so does a deleted job of that name in "
+                                 f"{in_trash(name)}: delete or rename the present one first")
+
+
+def _bring_back(name: str) -> None:
+    job = name.rstrip("/")
+    if not os.path.isdir(job) or os.path.exists(f"{job}/{MOVING}"):  # else only files cleaned from it are in the Trash
+        if on_another_disk(in_trash(job), "."):
+            os.makedirs(job, exist_ok=True)
+            Path(job, MOVING).touch()
+        move_tree(in_trash(job), job)
+        Path(job, MOVING).unlink(missing_ok=True)
+    move_tree(f"{job}/{CLEANED_FOLDER}", in_trash(job))
+
+
+def _merged(first: Iterable[Edge], second: Iterable[Edge]) -> tuple[Edge, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _with_recorded_inputs(pipeline: Pipeline, part: Pipeline) -> Pipeline:
+    """Give jobs that RELION deleted, without the edges from kept nodes, the inputs of their own job_pipeline.star."""
+    edges: list[Edge] = []
+    for name in part.processes:
+        if not pipeline.inputs.get(name):
+            try:
+                own = read_pipeline(Path(name, JOB_PIPELINE_FILE))
+            except CryosnakeError:
+                continue
+            edges += [edge for edge in own.input_edges if edge[1] == name and edge[0] in pipeline.nodes]
+    return replace(pipeline, input_edges=_merged(pipeline.input_edges, edges)) if edges else pipeline

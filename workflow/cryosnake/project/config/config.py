@@ -1,0 +1,250 @@
+"""config.yaml as data: which jobs there are, with which parameters, connected to what.
+
+Everything that can be wrong with a config is refused here, before anything runs, with the line, the nearest valid
+name and what to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.model import JobType, Output, Slot
+from cryosnake.jobs.registry import job_types
+from cryosnake.jobs.running_options import KEEP_ITERATIONS
+from cryosnake.pipeline.edit import alias_problem
+from cryosnake.project.config.values import check_value, nearest
+from cryosnake.project.locks.claims import LANES
+
+MICROSCOPE_KEYS = ("voltage", "spherical_aberration", "amplitude_contrast", "pixel_size", "dose_per_frame",
+                   "pre_exposure", "gain", "gain_rotation", "gain_flip", "defects", "mtf")
+TOP_KEYS = ("title", "microscope", "batch_size", "seal_after", "full_batches", "grow", KEEP_ITERATIONS.name,
+            "workspaces", "jobs", "lane", "only", "hold")
+JOB_KEYS = ("type", "at_least")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What fills an input slot: an output of another job of the config, or (job == "") a file."""
+
+    job: str
+    output: str
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """One job of the config: `stated` are the parameters that the user wrote, or set for all jobs."""
+
+    name: str
+    type: JobType
+    stated: Mapping[str, Any]
+    connections: Mapping[str, Connection]
+    at_least: int = 0
+
+    def parameters(self) -> dict[str, Any]:
+        """Return every parameter with its value, stated or default."""
+        return {p.name: self.stated.get(p.name, p.default) for p in self.type.parameters}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole project, its jobs in an order in which each stands after what it takes.
+
+    `seal_after` (minutes) is how long `cryosnake watch` lets movies wait for a full batch; with `full_batches` no other
+    batches are begun; a job that takes particles starts again only when they grew by the factor `grow`. `lane`, `only`
+    and `hold` make one call of Snakemake a part of the work, see `project/planning/parts.py`.
+    """
+
+    title: str
+    batch_size: int
+    jobs: Mapping[str, JobConfig] = field(default_factory=dict)
+    workspaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> jobs, for clean-up
+    seal_after: float = 10.0
+    full_batches: bool = False
+    grow: float = 1.0
+    lane: str = ""
+    only: tuple[str, ...] = ()
+    hold: tuple[str, ...] = ()
+
+
+def parse_config(raw: Mapping[str, Any]) -> Config:
+    """Return the checked config of a parsed config.yaml.
+
+    Raises
+    ------
+    CryosnakeError
+        for unknown keys, wrong values, cycles and connections that do not fit; the message starts with the key
+    """
+    _known(raw, TOP_KEYS, "config.yaml", "")
+    _known(raw.get("microscope") or {}, MICROSCOPE_KEYS, "microscope", "microscope")
+    jobs_raw = raw.get("jobs") or {}
+    if not isinstance(jobs_raw, Mapping) or not jobs_raw:
+        raise ConfigError("jobs", "there are no jobs; add a `jobs:` block (config.yaml of the sources is an example)")
+    batch_size = check_value("batch_size", int, raw.get("batch_size", 50), ConfigError, minimum=1)
+    drafts = {str(name): _job(str(name), body, raw) for name, body in jobs_raw.items()}
+    _check_aliases(drafts)
+    for job in drafts.values():
+        _check_connections(job, drafts)
+    check_value(KEEP_ITERATIONS.name, str, raw.get(KEEP_ITERATIONS.name, KEEP_ITERATIONS.default), ConfigError,
+                choices=KEEP_ITERATIONS.choices)
+    return Config(str(raw.get("title", "")), batch_size, {name: drafts[name] for name in _order(drafts)},
+                  parse_workspaces(raw.get("workspaces"), drafts),
+                  check_value("seal_after", float, raw.get("seal_after", 10.0), ConfigError, minimum=0),
+                  check_value("full_batches", bool, raw.get("full_batches", False), ConfigError),
+                  check_value("grow", float, raw.get("grow", 1.0), ConfigError, minimum=1),
+                  check_value("lane", str, raw.get("lane", ""), ConfigError, choices=("", *LANES)),
+                  _listed(raw.get("only", "")), _listed(raw.get("hold", "")))
+
+
+def _listed(text: Any) -> tuple[str, ...]:
+    """Return the words of "a,b," as it stands on a command line."""
+    return tuple(word for word in str(text).split(",") if word)
+
+
+def parse_workspaces(raw: Any, jobs: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return the workspaces of a config: named groups of its jobs, or of directories of any jobs of the project."""
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        raise ConfigError("workspaces", "must be names with lists of jobs, as in {first: [motion, ctf]}, not "
+                          f"{raw!r}")
+    found = {}
+    for name, listed in raw.items():
+        members = check_value(f"workspaces.{name}", list[str], listed, ConfigError)
+        for job in members:
+            if "/" not in job and job not in jobs:
+                raise ConfigError(f"workspaces.{name}", f"there is no job called {job!r}{nearest(job, jobs)}; list "
+                                  "jobs of this config, or directories such as Class2D/job012")
+        found[str(name)] = tuple(members)
+    return found
+
+
+class ConfigError(CryosnakeError):
+    """A mistake in config.yaml; `key` is the dotted path to it, from which its line is found."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(f"{key}: {message}")
+
+
+def _known(found: Any, allowed: tuple[str, ...], where: str, key: str) -> None:
+    if not isinstance(found, Mapping):
+        raise ConfigError(key or "config.yaml", f"{where} must be a mapping `key: value`, not {found!r}")
+    for name in found:
+        if name not in allowed:
+            raise ConfigError(f"{key}.{name}" if key else str(name),
+                              f"unknown key in {where}{nearest(str(name), allowed)}; known are {', '.join(allowed)}")
+
+
+def _job(name: str, body: Any, raw: Mapping[str, Any]) -> JobConfig:
+    key, all_jobs = f"jobs.{name}", raw["jobs"]
+    if not isinstance(body, Mapping) or "type" not in body:
+        raise ConfigError(key, "a job needs at least `type:`, as in {type: motioncorr, movies: movies}")
+    types = job_types()
+    if not isinstance(body["type"], str) or body["type"] not in types:
+        raise ConfigError(f"{key}.type", f"there is no job type {body['type']!r}{nearest(str(body['type']), types)}; "
+                          f"known are {', '.join(types)}")
+    job_type = types[body["type"]]
+    allowed = (*JOB_KEYS, *(slot.name for slot in job_type.inputs), *(p.name for p in job_type.parameters))
+    _known(body, allowed, f"job {name} ({job_type.name})", key)
+    stated = _stated(key, job_type, body, raw)
+    connections = {slot.name: _connection(f"{key}.{slot.name}", slot, str(body[slot.name]), all_jobs)
+                   for slot in job_type.inputs if body.get(slot.name) is not None}
+    if job_type.declared:
+        try:
+            job_type.all_outputs({p.name: stated.get(p.name, p.default) for p in job_type.parameters})
+        except ValueError as error:
+            raise ConfigError(f"{key}.{job_type.declared}", str(error)) from None
+    at_least = check_value(f"{key}.at_least", int, body.get("at_least", 0), ConfigError, minimum=0)
+    return JobConfig(name, job_type, stated, connections, at_least)
+
+
+def _stated(key: str, job_type: JobType, body: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    stated, microscope = {}, raw.get("microscope") or {}
+    for parameter in job_type.parameters:
+        if parameter.name in body:
+            where, value = f"{key}.{parameter.name}", body[parameter.name]
+        elif parameter.microscope and parameter.microscope in microscope:
+            where, value = f"microscope.{parameter.microscope}", microscope[parameter.microscope]
+        elif parameter.config_key in raw:
+            where, value = parameter.config_key, raw[parameter.config_key]
+        elif parameter.required:
+            remedy = f" or under `microscope: {{{parameter.microscope}: …}}`" if parameter.microscope else ""
+            unit = f" ({parameter.unit})" if parameter.unit else ""
+            raise ConfigError(key, f"{job_type.name} needs {parameter.name}{unit}: {parameter.help} Set it "
+                              f"here{remedy}")
+        else:
+            continue
+        if value is None and not parameter.required:
+            continue
+        stated[parameter.name] = check_value(where, parameter.kind, value, ConfigError, parameter.minimum,
+                                             parameter.maximum, parameter.choices, parameter.length)
+    return stated
+
+
+def _connection(key: str, slot: Slot, text: str, all_jobs: Mapping[str, Any]) -> Connection:
+    if "/" in text or text.endswith((".star", ".mrc", ".mrcs")):
+        return Connection("", "", text)
+    job, _, output = text.partition(".")
+    if job in all_jobs:
+        return Connection(job, output)
+    raise ConfigError(key, f"there is no job called {job!r}{nearest(job, all_jobs)}; a connection is a job's name, "
+                      "job.output, or the path of a file")
+
+
+def fitting_output(job: JobConfig, slot: Slot, wanted: str) -> Output | None:
+    """Return the output of `job` that fills `slot`: the one called `wanted`, or the first of a fitting node type."""
+    outputs = [o for o in job.type.all_outputs(job.parameters())
+               if is_made(job, o) and (not wanted or o.name == wanted)]
+    return next((o for o in outputs if o.node in slot.types), None)
+
+
+def is_made(job: JobConfig, output: Output) -> bool:
+    """Whether a job with these parameters and inputs makes this output."""
+    return not output.when or bool(job.parameters().get(output.when)) or output.when in job.connections
+
+
+def _check_connections(job: JobConfig, jobs: Mapping[str, JobConfig]) -> None:
+    for slot in job.type.inputs:
+        key, connection = f"jobs.{job.name}.{slot.name}", job.connections.get(slot.name)
+        kinds = " or ".join(t.name for t in slot.types)
+        if connection is None:
+            if slot.required:
+                raise ConfigError(f"jobs.{job.name}", f"{job.type.name} needs {slot.name} ({kinds}): {slot.help}")
+            continue
+        if connection.job and fitting_output(jobs[connection.job], slot, connection.output) is None:
+            source = jobs[connection.job]
+            offers = ", ".join(f"{source.name}.{o.name} ({o.node.name})" for o in
+                               source.type.all_outputs(source.parameters()) if is_made(source, o))
+            raise ConfigError(key, f"{slot.name} takes {kinds}, and {source.name} ({source.type.name}) offers {offers}")
+
+
+def _check_aliases(jobs: Mapping[str, JobConfig]) -> None:
+    seen: dict[str, str] = {}
+    for name in jobs:
+        plain = re.sub(r"\W", "_", name)
+        other = seen.setdefault(plain, name)
+        if other != name or (plain.endswith("_join") and plain.removesuffix("_join") in seen):
+            raise ConfigError(f"jobs.{name}", f"for Snakemake and RELION this name is that of {other!r} (or of another "
+                              "job's join) again; take another")
+        problem = alias_problem(name, ())
+        if problem:
+            raise ConfigError(f"jobs.{name}", f"this name cannot be RELION's alias of the job: {problem}")
+
+
+def _order(jobs: Mapping[str, JobConfig]) -> list[str]:
+    """Return the names so that each job stands after those it takes from, else in the config's order."""
+    done: list[str] = []
+    waiting = list(jobs)
+    while waiting:
+        ready = [n for n in waiting if all(c.job in ("", *done) for c in jobs[n].connections.values())]
+        if not ready:
+            raise ConfigError(f"jobs.{waiting[0]}", f"the jobs {', '.join(waiting)} wait for each other in a circle; "
+                              "take one connection out")
+        done.append(ready[0])
+        waiting.remove(ready[0])
+    return done

@@ -1,0 +1,1 @@
+"""Who works where: claims on the project, locks of job directories, the status of jobs."""

@@ -1,0 +1,154 @@
+"""Snakemake's lock after a kill: removed only when the process that made it is provably gone.
+
+Every real run claims the project before Snakemake locks it. A later run that finds the claim of a process of this
+machine that no longer exists removes the lock files of `.snakemake/locks`; anything else is left to Snakemake.
+
+The two calls of `cryosnake watch` that work side by side (lanes) run without Snakemake's lock, which knows only "all or
+nothing" and is removed by whoever ends first. Each has a claim of its own, and while one lives, no other run begins.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from cryosnake.atomic import replacing
+from cryosnake.errors import CryosnakeError
+from cryosnake.project.locks.processes import is_alive, this_process
+
+CLAIM = Path(".cryosnake", "run.json")
+LOCKS = Path(".snakemake", "locks")
+LANES = ("micrographs", "particles")
+
+
+def claim_run(*, insist: bool = False) -> str:
+    """Claim the project for this process; return a message when a dead run's lock was removed.
+
+    A living claim of another process is left alone, unless `insist`: who holds Snakemake's lock already may.
+
+    Raises
+    ------
+    CryosnakeError
+        with `insist`, while a lane of the watcher works in the project
+    """
+    with _one_at_a_time():
+        return _claim_all(insist)
+
+
+def claim_lane(lane: str, *, begun: bool = False) -> None:
+    """Claim a lane for this process; `begun` says that it has made its plan real.
+
+    Raises
+    ------
+    CryosnakeError
+        while another run, or another process of the same lane, works in the project
+    """
+    with _one_at_a_time():
+        for owner in filter(None, (_read_claim(), _read_claim(lane))):
+            if is_alive(owner) and owner["pid"] != os.getpid():
+                raise CryosnakeError(f"another run works in this project ({told(owner)})")
+        _write_claim(lane, {**this_process(), "begun": begun})
+
+
+def release_claim(lane: str) -> None:
+    """Take back this process's claim at its end: on another computer nobody could tell that it is gone."""
+    owner = _read_claim(lane)
+    if owner and {key: owner[key] for key in ("host", "pid", "start")} == this_process():
+        with suppress(OSError):
+            _claim_file(lane).unlink()
+
+
+def lane_has_begun(lane: str, pid: int) -> bool:
+    """Whether a process has made the plan of its lane real."""
+    owner = _read_claim(lane)
+    return bool(owner and owner["pid"] == pid and owner.get("begun"))
+
+
+def other_lane_works(lane: str) -> bool:
+    """Whether a process works in another lane than this one."""
+    return any(owner and is_alive(owner) for owner in (_read_claim(other) for other in LANES if other != lane))
+
+
+def told(owner: dict[str, object]) -> str:
+    """Return "process 4711 on scope1"."""
+    return f"process {owner['pid']} on {owner['host']}"
+
+
+def _claim_all(insist: bool) -> str:
+    owner = _read_claim()
+    mine = this_process()
+    if owner == mine:
+        return ""
+    lanes = {lane: other for lane in LANES if (other := _read_claim(lane)) and is_alive(other)}
+    if lanes and not insist:
+        return ""
+    if lanes:
+        who = " and ".join(f"on {lane} ({told(other)})" for lane, other in lanes.items())
+        raise CryosnakeError(f"`cryosnake watch` works in this project, {who}: wait for its end, or end it. If that "
+                             f"computer is gone for good, delete {', '.join(str(_claim_file(lane)) for lane in lanes)}")
+    if owner and is_alive(owner) and not insist:
+        return ""
+    message = ""
+    if owner and not is_alive(owner) and not insist:
+        stale = list(LOCKS.glob("*.lock"))
+        for lock in stale:
+            lock.unlink(missing_ok=True)
+        if stale:
+            message = f"removed the lock of an earlier run (process {owner['pid']}) that was killed"
+    _write_claim("", mine)
+    return message
+
+
+def running_claim(*, lanes: bool = True) -> dict[str, object] | None:
+    """Return the claim of a run that is going on (host, pid), None when there is none.
+
+    Without `lanes` those of the watcher's lanes do not count.
+    """
+    owners = (_read_claim(lane) for lane in ("", *(LANES if lanes else ())))
+    return next((owner for owner in owners if owner and is_alive(owner)), None)
+
+
+def run_began() -> int | None:
+    """Return when the run that is going on claimed the project (st_mtime_ns of the file system), None without one.
+
+    Of two lanes it is the time of the first.
+    """
+    times = []
+    for lane in ("", *LANES):
+        owner = _read_claim(lane)
+        if owner and is_alive(owner):
+            with suppress(FileNotFoundError):
+                times.append(_claim_file(lane).stat().st_mtime_ns)
+    return min(times, default=None)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let nobody else claim meanwhile; a file system without locks must do with less."""
+    CLAIM.parent.mkdir(exist_ok=True)
+    with open(CLAIM.with_suffix(".lock"), "a") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _claim_file(lane: str) -> Path:
+    return CLAIM.with_name(f"run_{lane}.json") if lane else CLAIM
+
+
+def _write_claim(lane: str, claim: dict[str, object]) -> None:
+    with replacing(_claim_file(lane)) as temporary:
+        temporary.write_text(json.dumps(claim))
+
+
+def _read_claim(lane: str = "") -> dict[str, object] | None:
+    try:
+        owner = json.loads(_claim_file(lane).read_text())
+    except (OSError, ValueError):
+        return None
+    return owner if isinstance(owner, dict) and {"host", "pid", "start"} <= owner.keys() else None
+

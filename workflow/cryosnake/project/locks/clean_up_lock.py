@@ -1,0 +1,76 @@
+"""One clean-up at a time in a project, and none while Snakemake works in it.
+
+Deleting, cleaning and restoring hold an flock on `.cryosnake/clean_up.lock`, which the system frees when the process
+ends, however it ends. The file says who holds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.lock import remove_stale_locks
+from cryosnake.project.locks.claims import running_claim
+from cryosnake.project.records.archive import refuse_archived
+
+LOCK = Path(".cryosnake", "clean_up.lock")
+
+
+@contextmanager
+def cleaning_up() -> Iterator[None]:
+    """Hold the project in the working directory for a clean-up.
+
+    Raises
+    ------
+    CryosnakeError
+        While Snakemake works in the project, or somebody else deletes or cleans (the message names who), and in an
+        archived project.
+    """
+    refuse_archived()
+    try:
+        LOCK.parent.mkdir(exist_ok=True)
+        file = open(LOCK, "a+")
+    except OSError as error:
+        raise CryosnakeError(f"{LOCK}: the project can't be written ({error.strerror})") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CryosnakeError(f"somebody else deletes or cleans in this project ({_read(file)}); wait for the end "
+                                 "of it") from None
+        except OSError:
+            pass  # a file system without locks: go on as Snakemake's programs do
+        file.truncate(0)
+        file.write(f"{getpass.getuser()}, process {os.getpid()} on {os.uname().nodename}, since {time.ctime()}\n")
+        file.flush()
+        claim = running_claim()
+        if claim and claim["pid"] != os.getpid():
+            raise CryosnakeError(f"Snakemake works in this project (process {claim['pid']} on {claim['host']}), and "
+                                 "may need what would go; delete and clean when it has ended")
+        remove_stale_locks(Path())
+        yield
+
+
+def clean_up_owner() -> str:
+    """Return who deletes or cleans in this project right now; "" when nobody does."""
+    try:
+        with open(LOCK) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _read(file)
+    except OSError:
+        pass
+    return ""
+
+
+def _read(file: TextIO) -> str:
+    file.seek(0)
+    return file.read().strip() or "unknown"

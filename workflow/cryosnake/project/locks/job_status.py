@@ -1,0 +1,52 @@
+"""The status of jobs in default_pipeline.star, and which of those listed as running were killed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from cryosnake.pipeline.edit import set_status
+from cryosnake.pipeline.files import PIPELINE_FILE
+from cryosnake.pipeline.lock import update_pipeline
+from cryosnake.pipeline.model import Status
+from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+from cryosnake.project.locks.work_locks import at_work
+from cryosnake.project.records.record import FILE as RECORD
+
+KILLED = ("the program ended without a word: killed from outside (out of memory, time limit, scancel, kill -9, power); "
+          "the same command goes on where it stopped")
+
+
+def status_of(path: str) -> Status | None:
+    """Return the status of a job ("MotionCorr/job002"), None when the project does not list it."""
+    if not Path(PIPELINE_FILE).exists():
+        return None
+    process = read_pipeline_unlocked().processes.get(f"{path}/")
+    return process.status if process else None
+
+
+def set_job_status(path: str, status: Status) -> bool:
+    """Set the status of a job if the project lists it under another; return whether it was changed."""
+    before = status_of(path)
+    if before is None or before == status:
+        return False
+    update_pipeline(Path(), lambda pipeline: set_status(pipeline, f"{path}/", status))
+    return True
+
+
+def left_running() -> list[str]:
+    """Return the jobs of ours that are listed as running though no program works in them: their run was killed."""
+    return [process.name.rstrip("/") for process in read_pipeline_unlocked().processes.values()
+            if process.status == Status.RUNNING and is_dead(process.name.rstrip("/"))]
+
+
+def is_dead(path: str) -> bool:
+    """Whether provably nobody works in a job that is listed as running; never so for jobs that RELION made."""
+    return Path(path, RECORD).exists() and not at_work(Path(path))
+
+
+def write_reason(path: Path, reason: str) -> None:
+    """Append why a job failed to its run.err; a full disk does not hide the failure itself."""
+    with contextlib.suppress(OSError), open(path / "run.err", "a") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {reason}\n")

@@ -1,0 +1,62 @@
+"""Who works in a job directory: each program keeps a file locked in it, and says in the file who it is.
+
+The lock goes with its process, however that ends. On a file system without locks, and for a process of another
+computer that cannot be asked, nothing is claimed: then a job counts as being at work.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from cryosnake.project.locks.processes import start_time
+from cryosnake.project.records.disk import BATCHES
+
+
+def lock_file(out: Path, batch: str) -> Path:
+    """Return the file that the program of a batch, or of a whole job, keeps locked while it works."""
+    return out / BATCHES / f"{batch.partition('.')[0]}.lock" if batch else out / ".cryosnake.lock"
+
+
+def lock_files(out: Path) -> list[Path]:
+    """Return the lock files that programs left in a job directory, whether they still work or not."""
+    return [path for path in (out / ".cryosnake.lock", *sorted((out / BATCHES).glob("*.lock"))) if path.exists()]
+
+
+def own_identity() -> str:
+    """Return the text by which a program says in its lock file who it is."""
+    return f"{os.uname().nodename} {os.getpid()} {start_time(os.getpid())}\n"
+
+
+def is_held(path: Path) -> bool | None:
+    """Say whether a program keeps a file locked; None where that can't be told (no locks, no right to look)."""
+    try:
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    return False
+
+
+def at_work(out: Path) -> list[str]:
+    """Return who works, or for all that is known may work, in a job directory ("process 4711 on node3")."""
+    return [who for path in lock_files(out) for who in [_worker(path)] if who]
+
+
+def _worker(path: Path) -> str:
+    held = is_held(path)
+    try:
+        host, pid, started = path.read_text().split()
+    except (OSError, ValueError):
+        return "a process" if held else ""
+    who = f"process {pid} on {host}"
+    if held or (held is None and host != os.uname().nodename):
+        return who
+    if host != os.uname().nodename or not pid.isdigit():
+        return ""
+    return who if start_time(int(pid)) == started != "" and held is None else ""

@@ -1,0 +1,1 @@
+"""Which job of the config is which directory, and what is still to be made. Pure: nothing here writes."""

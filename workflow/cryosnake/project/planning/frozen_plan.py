@@ -1,0 +1,86 @@
+"""The plan of a run on a cluster, frozen at its start.
+
+A job on another computer parses the Snakefile again, minutes or days after it was submitted. It must find the plan
+with which it was submitted, whatever config.yaml, the movies and the job directories have become meanwhile: it reads
+the plan from `.cryosnake/plans/`, and neither config.yaml nor the project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from cryosnake.atomic import replacing
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.registry import job_types
+from cryosnake.project.config.config import Connection, JobConfig
+from cryosnake.project.planning.planned import Plan, PlannedJob, Source
+
+FOLDER = Path(".cryosnake", "plans")
+KEY = "frozen_plan"  # the config key that carries the file's name to the jobs
+_FLAGS = ("cleared", "at_rest", "settled", "elsewhere", "unjoined")
+KEPT = 60 * 86400  # seconds: longer than a job waits in any queue
+
+
+def freeze(plan: Plan) -> str:
+    """Write the plan and return the file's path, relative to the project; equal plans share a file."""
+    import hashlib  # imported here: only the call that plans needs it, not its jobs
+
+    text = json.dumps({"gpu": plan.gpu, "jobs": [_job_to_json(job) for job in plan.jobs.values()]}, ensure_ascii=False)
+    path = FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    for old in FOLDER.glob("*.json"):
+        if time.time() - old.stat().st_mtime > KEPT:
+            old.unlink(missing_ok=True)
+    return str(path)
+
+
+def thaw(path: str) -> Plan:
+    """Return the plan of `freeze`; the movies of an import are left out, for only the start of a run needs them.
+
+    Raises
+    ------
+    CryosnakeError
+        when the file is missing or damaged, or names a job type that is not installed on this computer
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        types = job_types()
+        jobs = [_job_from_json(item, types) for item in content["jobs"]]
+        return Plan({job.name: job for job in jobs}, gpu=content["gpu"])
+    except OSError as error:
+        raise CryosnakeError(f"{path}: this job's plan can't be read ({error.strerror}); the project's folder must be "
+                             f"the same on {os.uname().nodename} as where snakemake runs") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CryosnakeError(f"{path}: this job's plan does not fit the cryosnake on {os.uname().nodename} "
+                             f"({error!r}); install the same version, with the same job types, on all "
+                             "computers") from error
+
+
+def _job_to_json(job: PlannedJob) -> dict[str, Any]:
+    config = job.config
+    return {
+        "config": {"name": config.name, "type": config.type.name, "stated": dict(config.stated),
+                   "connections": {slot: [c.job, c.output, c.path] for slot, c in config.connections.items()},
+                   "at_least": config.at_least},
+        "path": job.path, "new": job.new, "stream": job.stream, "held": job.held,
+        "inputs": {slot: [source.path, source.job, source.output] for slot, source in job.inputs.items()},
+        "batches": list(job.batches.items()), "again": list(job.again.items()), "needs": dict(job.needs),
+        **{name: getattr(job, name) for name in _FLAGS},
+    }
+
+
+def _job_from_json(item: dict[str, Any], types: dict[str, Any]) -> PlannedJob:
+    stated = item["config"]
+    config = JobConfig(stated["name"], types[stated["type"]], stated["stated"],
+                       {slot: Connection(*words) for slot, words in stated["connections"].items()}, stated["at_least"])
+    inputs = {slot: Source(*words) for slot, words in item["inputs"].items()}
+    needs = {key: tuple(files) for key, files in item["needs"].items()}
+    return PlannedJob(config, item["path"], item["new"], inputs, item["stream"], dict(item["batches"]),
+                      held=item["held"], again=dict(item["again"]), needs=needs,
+                      **{name: item[name] for name in _FLAGS})

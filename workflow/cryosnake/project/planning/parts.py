@@ -1,0 +1,73 @@
+"""A part of a plan: what one call of Snakemake makes while another one makes the rest.
+
+`cryosnake watch` lets micrographs flow while long jobs run, with two calls at a time (`--config only=… hold=…`). `only`
+names the jobs of the call; the files of all others are taken as they are. `hold` lists tables that the other call
+reads: the batches behind them are made, and the tables joined only when it has ended. So a long job sees one state of
+its input from beginning to end, and the times of files say what Snakemake believes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+from cryosnake.project.planning.planned import Plan, PlannedJob
+from cryosnake.project.planning.rule_values import batch_input
+
+
+def part_of(plan: Plan, only: Collection[str], hold: Collection[str] = ()) -> Plan:
+    """Return a plan in which only the jobs with these names are made, and the tables of `hold` are not joined.
+
+    A job of the part waits when another part has yet to make what it takes; so do single batches. New movies are
+    batches only for the part that holds their import.
+    """
+    jobs: dict[str, PlannedJob] = {}
+    for name, job in plan.jobs.items():
+        if name not in only:
+            jobs[name] = replace(job, elsewhere=True, movies={})
+            continue
+        own = replace(job, batches={number: key for number, key in job.batches.items()
+                                    if all(map(os.path.exists, _brought(plan, job, only, key)))})
+        jobs[name] = replace(own, held=own.held or _waits_for(plan, own, jobs),
+                             unjoined=any(job.file(output) in hold for output in job.outputs()))
+    return replace(plan, jobs=jobs)
+
+
+def tables_taken(plan: Plan, only: Collection[str]) -> tuple[str, ...]:
+    """Return the joined tables, made by other jobs, that the jobs with these names read."""
+    own = {plan.jobs[name].path for name in only}
+    joined = {job.path for job in plan.jobs.values() if job.config.type.per_micrograph} - own
+    return tuple(sorted({source.path for name in only for slot, source in plan.jobs[name].inputs.items()
+                         if source.job in joined and _takes_whole(plan, plan.jobs[name], slot)}))
+
+
+def _brought(plan: Plan, job: PlannedJob, only: Collection[str], key: str) -> Iterator[str]:
+    """Yield the STAR files of one batch that another part makes for a job."""
+    for slot in job.inputs:
+        up = _maker(plan.jobs, job, slot)
+        if up and up.name not in only and not _takes_whole(plan, job, slot):
+            yield batch_input(plan, job, slot, key)
+
+
+def _waits_for(plan: Plan, job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
+    """Return what a job of the part has to wait for, "" when it has what it takes."""
+    if job.config.type.per_micrograph and not job.batches:
+        return "waits for its first batch"
+    for slot, source in job.inputs.items():
+        up = _maker(jobs, job, slot)
+        if up and not up.elsewhere and up.held:
+            return f"waits for {up.name}"
+        if up and up.elsewhere and _takes_whole(plan, job, slot) and not os.path.exists(source.path):
+            return f"waits for {up.name}"
+    return ""
+
+
+def _maker(jobs: Mapping[str, PlannedJob], job: PlannedJob, slot: str) -> PlannedJob | None:
+    return next((up for up in jobs.values() if up.path == job.inputs[slot].job), None)
+
+
+def _takes_whole(plan: Plan, job: PlannedJob, slot: str) -> bool:
+    """Whether a slot takes a job's whole output, not one batch of it."""
+    key = next(iter(job.batches.values()), "")
+    return not key or batch_input(plan, job, slot, key) == job.inputs[slot].path

@@ -1,0 +1,152 @@
+"""The plan: which job of the config is which job directory, and which batches it has.
+
+Planning is pure: it reads the config, the pipeline file, the records and one directory scan per job, and writes
+nothing, so that `snakemake -n` tells the truth. All paths are relative to the project, which is the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.registry import job_types
+from cryosnake.pipeline.types import PROCESS_TYPES
+from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
+from cryosnake.project.planning.growth import has_grown, particle_count
+from cryosnake.project.planning.parts import part_of
+from cryosnake.project.planning.planned import PER_MICROGRAPH, NoMoviesYet, Plan, PlannedJob, Source
+from cryosnake.project.planning.regenerate_plan import with_regeneration
+from cryosnake.project.planning.unfinished import batch_keys
+from cryosnake.project.records.batches import form_batches, read_manifest
+from cryosnake.project.records.cleaned_files import RECORD as CLEANED_RECORD
+from cryosnake.project.records.disk import job_directories, job_number, job_path
+from cryosnake.project.records.movies import Arrivals, new_arrivals
+from cryosnake.project.records.pipeline_counter import next_job_number
+from cryosnake.project.records.record import JobRecord, same_job
+from cryosnake.project.records.regenerated_inputs import NEEDED
+
+
+def make_plan(config: Config) -> Plan:
+    """Return the plan for the project in the working directory.
+
+    Raises
+    ------
+    CryosnakeError
+        for damaged records, two jobs that are the same, patterns that match nothing
+    """
+    folders = {job_type.folder for job_type in job_types().values()} | {kind.folder for kind in PROCESS_TYPES}
+    records = job_directories(sorted(folders))
+    counter = next_job_number(records)
+    jobs: dict[str, PlannedJob] = {}
+    taken: dict[str, str] = {}
+    waiting: list[tuple[str, str]] = []
+    for job_config in config.jobs.values():
+        inputs = {slot: _source(job_config, slot, connection, jobs)
+                  for slot, connection in job_config.connections.items()}
+        job = PlannedJob(job_config, "", True, inputs)
+        known = _known_directory(job, records)
+        if known in taken:
+            raise CryosnakeError(f"config.yaml: jobs {taken[known]!r} and {job.name!r} are the same job (type, "
+                                 "parameters and inputs agree); delete one, or give one another parameter")
+        if known:
+            job = replace(job, path=known, new=False)
+        else:
+            job = replace(job, path=job_path(job_config.type.folder, counter))
+            counter += 1
+        taken[job.path] = job.name
+        job = replace(job, stream=_stream(job, jobs), held=_held(job, jobs), settled=_settled(job, config.grow))
+        jobs[job.name], arrivals = _with_batches(job, jobs, config)
+        waiting += arrivals.waiting
+    plan = Plan(_with_regeneration(jobs), tuple(waiting))
+    if not config.only:
+        return plan
+    return part_of(plan, config.only, config.hold)
+
+
+def _with_regeneration(jobs: dict[str, PlannedJob]) -> dict[str, PlannedJob]:
+    if not any(os.path.exists(f"{job.path}/{name}") for job in jobs.values() for name in (CLEANED_RECORD, NEEDED)):
+        return jobs
+    return with_regeneration(jobs)
+
+
+def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str, PlannedJob]) -> Source:
+    if not connection.job:
+        if not os.path.exists(connection.path):
+            raise ConfigError(f"jobs.{job.name}.{slot}", f"the file {connection.path} is not there; paths are relative "
+                              "to the project")
+        return Source(connection.path)
+    upstream = jobs[connection.job]
+    output = fitting_output(upstream.config, job.type.slot(slot), connection.output)
+    assert output is not None  # the config was checked
+    return Source(upstream.file(output), upstream.path, output.name)
+
+
+def _known_directory(job: PlannedJob, records: Mapping[str, JobRecord | None]) -> str:
+    """Return the directory of the recorded job that this one is; of several the newest; "" when there is none."""
+    job_type = job.config.type
+    inputs = job.identity_inputs()
+    matches = [path for path, record in records.items() if record and path.startswith(f"{job_type.folder}/")
+               and same_job(record, job_type, job.config.stated, inputs)]
+    return max(matches, key=job_number, default="")
+
+
+def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
+    """Return the import job whose batches this job follows, "" when its input is one whole file."""
+    job_type = job.config.type
+    if not job_type.per_micrograph:
+        return ""
+    if not job_type.inputs:
+        return job.name
+    streams = set()
+    for slot, source in job.inputs.items():
+        if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types):
+            streams.add(next((other.stream for other in jobs.values() if other.path == source.job), ""))
+    return streams.pop() if len(streams) == 1 else ""
+
+
+def _held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
+    for source in job.inputs.values():
+        for other in jobs.values():
+            if other.path == source.job and other.held:
+                return f"waits for {other.name}"
+    wanted = job.config.at_least
+    if not wanted:
+        return ""
+    counts = [particle_count(source.path) for source in job.inputs.values() if source.path.endswith(".star")]
+    found = max(counts, default=0)
+    return "" if found >= wanted else f"waits for {wanted:,} particles; {found:,} so far"
+
+
+def _settled(job: PlannedJob, grow: float) -> bool:
+    """Whether a finished job lets its input grow on: `grow` above 1, and not reached yet."""
+    if grow <= 1 or job.new or job.config.type.per_micrograph:
+        return False
+    return (all(os.path.exists(job.file(output)) for output in job.outputs())
+            and not has_grown(job.path, (source.path for source in job.inputs.values()), grow))
+
+
+def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config) -> tuple[PlannedJob, Arrivals]:
+    job_type = job.config.type
+    if not job_type.per_micrograph:
+        return job, Arrivals((), ())
+    if job.stream != job.name:
+        numbers = jobs[job.stream].batches if job.stream else {1: ""}
+        return replace(job, batches=batch_keys(job.path, job_type, numbers, fresh=job.new)), Arrivals((), ())
+    parameters = job.config.parameters()
+    pattern = parameters.get("movies") or parameters.get("micrographs")
+    if not pattern:
+        raise CryosnakeError(f"config.yaml: job {job.name}: import needs `movies:` or `micrographs:`, a pattern such "
+                             "as Movies/*.tiff")
+    existing = {} if job.new else read_manifest(job.path)
+    known = {name for names in existing.values() for name in names}
+    arrivals = new_arrivals(pattern, known, parameters["settling_time"])
+    movies = form_batches(existing, arrivals.ready, config.batch_size, full_only=config.full_batches)
+    if not movies:
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in arrivals.waiting[:10])
+        raise NoMoviesYet(f"config.yaml: job {job.name}: no complete file matches {pattern!r} in this project (or not "
+                          f"a full batch); check the pattern, or wait for the files to arrive{reasons}",
+                          arrivals.waiting)
+    keys = batch_keys(job.path, job_type, movies, fresh=job.new, as_imported=bool(config.hold))
+    return replace(job, batches=keys, movies=movies), arrivals

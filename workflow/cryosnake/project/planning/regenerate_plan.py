@@ -1,0 +1,141 @@
+"""Making cleaned data again: exactly what a job that is to run needs, and nothing else.
+
+A cleaned job stays finished. When a job that is not finished opens images of a cleaned one (its own input, or further
+up: a refinement opens the stacks of the extraction), the batches concerned become its inputs under a key of their own
+(`batches/0007.again1.star`); their program makes what is missing, from data made again in turn where necessary. The
+rules of finished jobs know nothing of it. A cleared job of another type is a rule whose outputs are missing:
+Snakemake runs it when a job that is to run takes them. What was made from it before is `at_rest` meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, PARTICLES
+from cryosnake.project.planning.planned import PlannedJob
+from cryosnake.project.planning.unfinished import product_files
+from cryosnake.project.records.batches import batch_star, read_done
+from cryosnake.project.records.cleaned_files import is_wanted, missing_files, read_cleaned
+from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.patterns import matches
+from cryosnake.project.records.regenerated_inputs import read_needed
+
+_CARRY = (MICROGRAPHS, COORDINATES, PARTICLES)  # inputs whose rows name images of earlier jobs
+
+Jobs = Mapping[str, PlannedJob]
+
+
+def with_regeneration(jobs: Jobs) -> dict[str, PlannedJob]:
+    """Return planned jobs with what has to be made again, and for whom; nothing is written."""
+    found = {name: replace(job, again=_again(job)) for name, job in jobs.items()}
+    cleared = {name for name, job in found.items() if _is_cleared(job)}
+    pending = _pending(found, cleared)
+    for name, job in found.items():
+        needs = _needs(found, job, pending[name])
+        at_rest = not pending[name] and name not in cleared and any(up.name in cleared for up in _sources(found, job))
+        found[name] = replace(job, needs=needs, cleared=name in cleared and not pending[name], at_rest=at_rest)
+    return found
+
+
+def _again(job: PlannedJob) -> dict[int, str]:
+    """Return the keys of the batches of a per-micrograph job some of whose data were cleaned."""
+    missing = {f"{job.path}/{path}" for path in missing_files(job.path)} if job.config.type.per_micrograph else set()
+    if not missing:
+        return {}
+    patterns = ("*",) if is_wanted(job.path) else job.config.type.clean.data
+    numbers = [number for number in job.batches if any(
+        file in missing and any(pattern == "*" or matches(file, pattern) for pattern in patterns)
+        for item in read_done(job.path, number).values() if item.state == "ok"
+        for file in product_files(job.path, job.config.type.products, item.name))]
+    earlier = os.listdir(f"{job.path}/{BATCHES}") if numbers else []
+    return {number: f"{number:04d}.again{1 + _count(earlier, number)}" for number in numbers}
+
+
+def _count(names: list[str], number: int) -> int:
+    return sum(name.startswith(f"{number:04d}.again") and name.endswith(".star") for name in names)
+
+
+def _is_cleared(job: PlannedJob) -> bool:
+    return not job.config.type.per_micrograph and read_cleaned(job.path).status is not None
+
+
+def _sources(jobs: Jobs, job: PlannedJob) -> Iterator[PlannedJob]:
+    paths = {source.job for source in job.inputs.values()}
+    return (other for other in jobs.values() if other.path in paths)
+
+
+def _pending(jobs: Jobs, cleared: set[str]) -> dict[str, frozenset[int]]:
+    """Return what is to run of each job: numbers of batches, {0} for a job that takes its input whole."""
+    pending: dict[str, frozenset[int]] = {}
+    for name, job in jobs.items():
+        if name in cleared:
+            pending[name] = frozenset({0} if is_wanted(job.path) else ())
+        elif job.config.type.per_micrograph:
+            pending[name] = _pending_batches(jobs, job, pending)
+        else:
+            late = any(pending[up.name] for up in _sources(jobs, job) if up.name not in cleared)
+            pending[name] = frozenset({0} if late or _is_outdated(job) else ())
+    for name, job in reversed(list(jobs.items())):  # cleared jobs that a pending one takes from
+        if pending[name]:
+            for up in _sources(jobs, job):
+                if up.name in cleared:
+                    pending[up.name] = frozenset({0})
+    return pending
+
+
+def _pending_batches(jobs: Jobs, job: PlannedJob, pending: Mapping[str, frozenset[int]]) -> frozenset[int]:
+    numbers = {number for number, key in job.batches.items() if not os.path.exists(batch_star(job.path, key))}
+    for up in _sources(jobs, job):
+        if pending[up.name]:
+            numbers |= pending[up.name] if up.stream and up.stream == job.stream else job.batches.keys()
+    return frozenset(numbers)
+
+
+def _is_outdated(job: PlannedJob) -> bool:
+    """Whether an output of a whole job is missing, or older than an input, as Snakemake sees it."""
+    try:
+        oldest = min((os.stat(job.file(output)).st_mtime_ns for output in job.outputs()), default=0)
+    except FileNotFoundError:
+        return True
+    inputs = [source.path for source in job.inputs.values() if os.path.exists(source.path)]
+    return any(os.stat(path).st_mtime_ns > oldest for path in inputs)
+
+
+def _needs(jobs: Jobs, job: PlannedJob, pending: frozenset[int]) -> dict[str, tuple[str, ...]]:
+    """Return the data that must be made again first, by batch key; what was needed once stays listed."""
+    needs = dict(read_needed(job.path))
+    providers = list(dict.fromkeys(up.name for up in _providers(jobs, job)))
+    for number in sorted(pending):
+        key = job.batches.get(number, "")
+        _add(needs, key, [file for name in providers for file in _files(jobs[name], job, number)])
+    for number, key in job.again.items():  # what is made again may need the same
+        _add(needs, key, [file for name in providers for file in _files(jobs[name], job, number)])
+    return needs
+
+
+def _add(needs: dict[str, tuple[str, ...]], key: str, files: list[str]) -> None:
+    merged = tuple(dict.fromkeys((*needs.get(key, ()), *files)))
+    if merged:
+        needs[key] = merged
+
+
+def _files(provider: PlannedJob, job: PlannedJob, number: int) -> list[str]:
+    """Return the files of a provider for one batch of a job: of the same batch where both are streamed."""
+    streamed = job.stream and provider.stream == job.stream
+    return [batch_star(provider.path, key) for n, key in provider.again.items() if not streamed or n == number]
+
+
+def _providers(jobs: Jobs, job: PlannedJob, *, through: bool = False) -> Iterator[PlannedJob]:
+    """Yield the jobs whose images a job opens; `through` follows a job that only passes rows on."""
+    for name, source in job.inputs.items():
+        slot = job.config.type.slot(name)
+        if not any(node in _CARRY for node in slot.types) or not (slot.images or through):
+            continue
+        for up in jobs.values():
+            if up.path == source.job:
+                if up.config.type.clean.data:
+                    yield up
+                else:
+                    yield from _providers(jobs, up, through=True)

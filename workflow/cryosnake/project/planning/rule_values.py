@@ -1,0 +1,132 @@
+"""The look-ups that the Snakemake rules share: inputs, outputs, arguments and resources of a planned job."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from cryosnake.project.planning.planned import PER_MICROGRAPH, Plan, PlannedJob
+from cryosnake.project.records.batches import batch_number, batch_star
+from cryosnake.project.records.cleaned_files import is_wanted
+
+
+def targets(plan: Plan) -> list[str]:
+    """Return every file that the config asks for: the outputs of all jobs that do not wait for more data."""
+    return [file for job in plan.own if not job.held for file in _asked(plan, job)]
+
+
+def _asked(plan: Plan, job: PlannedJob) -> list[str]:
+    """Return what is asked for of a job: all its outputs, but those that were cleared and that nothing needs."""
+    if job.unjoined:
+        return batch_stars(plan, job.path)
+    files = [job.file(output) for output in job.outputs()]
+    if job.cleared:
+        files = [file for file in files if os.path.exists(file)]
+    return files + (data_again(job) if is_wanted(job.path) else [])
+
+
+def batch_inputs(plan: Plan, path: str, key: str) -> list[str]:
+    """Return the input files of one batch of a per-micrograph job."""
+    job = plan.at(path)
+    return [batch_input(plan, job, slot, key) for slot in job.inputs] + list(job.needs.get(key, ()))
+
+
+def batch_input(plan: Plan, job: PlannedJob, slot: str, key: str) -> str:
+    """Return the file that fills one slot for one batch: the upstream batch's STAR where the job is streamed."""
+    source = job.inputs[slot]
+    if not job.stream or not source.job:
+        return source.path
+    upstream = plan.at(source.job)
+    if upstream.stream != job.stream or not any(t in PER_MICROGRAPH for t in job.config.type.slot(slot).types):
+        return source.path
+    return batch_star(upstream.path, upstream.batches[batch_number(key)])
+
+
+def batch_stars(plan: Plan, path: str) -> list[str]:
+    """Return the STAR files of all batches of a per-micrograph job, which are joined into its output."""
+    job = plan.at(path)
+    return [batch_star(path, key) for _, key in sorted(job.batches.items())]
+
+
+def job_inputs(plan: Plan, path: str) -> list[str]:
+    """Return the input files of a job that is not per micrograph."""
+    job = plan.at(path)
+    return [source.path for source in job.inputs.values()] + list(job.needs.get("", ()))
+
+
+def data_again(job: PlannedJob) -> list[str]:
+    """Return the files that say that data which were cleaned from a per-micrograph job are there again."""
+    return [batch_star(job.path, key) for key in job.again.values()]
+
+
+def arguments(plan: Plan, path: str, key: str = "") -> str:
+    """Return the command line of a job's program without program and threads: --out, inputs, parameters.
+
+    Only what the user stated is written, so that a command can be read; `--help` prints the defaults.
+    """
+    job = plan.at(path)
+    words = ["--out", path]
+    if key:
+        words += ["--batch", key]
+    for slot, source in job.inputs.items():
+        words += [f"--{slot}", batch_input(plan, job, slot, key) if key else source.path]
+    for name, value in job.config.stated.items():
+        words += [f"--{name}", *words_of(value)]
+    return shlex.join(words)
+
+
+def words_of(value: Any) -> list[str]:
+    """Return a parameter's value as words of a command line."""
+    if isinstance(value, dict):
+        return [f"{name}={item}" for name, item in value.items()]
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return [str(value).lower() if isinstance(value, bool) else str(value)]
+
+
+def ranks(job: PlannedJob) -> int:
+    """Return the number of MPI ranks of a job; 1 for types that know none."""
+    return int(job.config.parameters().get("mpi_ranks") or 1)
+
+
+def launcher(job: PlannedJob) -> str:
+    """Return what stands between `python` and the program of a job: nothing, or the start of its MPI ranks."""
+    if ranks(job) == 1:
+        return ""
+    command = job.config.parameters().get("mpi_launcher")
+    words = ["-m", "cryosnake.running.launch", str(ranks(job)), *(["--launcher", command] if command else [])]
+    return shlex.join(words) + " "
+
+
+def threads(job: PlannedJob) -> int:
+    """Return the cores that a job takes: the threads of all its ranks."""
+    return job.config.type.resources.threads * ranks(job)
+
+
+def threads_of_rank(job: PlannedJob) -> Callable[[Any, int], int]:
+    """Return the function with which Snakemake finds the threads of one rank: its share of those that it gave."""
+    count = ranks(job)
+    return lambda wildcards, threads: max(1, threads // count)
+
+
+def mpi_resources(plan: Plan, job: PlannedJob) -> dict[str, Any]:
+    """Return what the SLURM executor must know of a job with several ranks: `tasks` and what each takes."""
+    if ranks(job) == 1:
+        return {}
+    found = {"mpi": "srun", "tasks": ranks(job), "cpus_per_task": threads_of_rank(job)}
+    if _wants_gpu(plan, job):  # `gpu` with `tasks` asks SLURM for tasks per GPU and tasks in all: it cannot grant both
+        found |= {"gres": f"gpu:{ranks(job)}", "tasks_per_gpu": 1}
+    return found
+
+
+def gpus(plan: Plan, job: PlannedJob) -> int:
+    """Return how many GPUs the rule of a single process asks for; `mpi_resources` has those of several."""
+    return int(_wants_gpu(plan, job) and ranks(job) == 1)
+
+
+def _wants_gpu(plan: Plan, job: PlannedJob) -> bool:
+    """Whether a GPU is asked for: `device: gpu`, or `auto` where the plan says that there are some."""
+    device = job.config.parameters().get("device", "cpu")
+    return device == "gpu" or (device == "auto" and plan.gpu)

@@ -1,0 +1,126 @@
+"""Batches of micrographs: which movie belongs to which batch, what each batch has finished, and its revision.
+
+A batch once formed never changes. When one of its products is missing or a movie was replaced, the batch is planned
+under its next revision (`batches/0007.r2.star`), which Snakemake sees as a file still to be made; the program then
+finds what is unfinished by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryosnake.atomic import replacing
+from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.movies import stamp
+
+MANIFEST = "manifest.tsv"
+DROPPED = "dropped"  # recorded for a micrograph that is no longer in the input
+BATCH_STAR = re.compile(r"(\d{4,})(?:\.r(\d+))?\.star$")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One line of a batch's `.done` file: a micrograph, the stamp of its input, and how it ended."""
+
+    name: str
+    stamp: str
+    state: str  # ok, failed, rejected
+    reason: str
+
+    def told(self) -> str:
+        """Return name and reason as a sentence."""
+        return f"{self.name}: {self.reason.rstrip('.')}."
+
+
+def batch_key(number: int, revision: int) -> str:
+    """Return "0007", or "0007.r2" from the second revision on."""
+    return f"{number:04d}" + (f".r{revision}" if revision > 1 else "")
+
+
+def batch_number(key: str) -> int:
+    """Return 7 for "0007.r2"."""
+    return int(key.partition(".")[0])
+
+
+def batch_star(job: str, key: str) -> str:
+    """Return the path of a batch's STAR file."""
+    return f"{job}/{BATCHES}/{key}.star"
+
+
+def read_manifest(job: str) -> dict[int, list[str]]:
+    """Return the movies of each batch of an import job."""
+    batches: dict[int, list[str]] = {}
+    try:
+        lines = Path(job, MANIFEST).read_text().splitlines()
+    except FileNotFoundError:
+        return batches
+    for line in lines:
+        number, _, name = line.partition("\t")
+        batches.setdefault(int(number), []).append(name)
+    return batches
+
+
+def write_manifest(job: str, batches: Mapping[int, Sequence[str]]) -> None:
+    """Write the movies of each batch of an import job, complete or not at all."""
+    with replacing(Path(job, MANIFEST), durable=True) as temporary, open(temporary, "w") as file:
+        file.writelines(f"{number}\t{name}\n" for number in sorted(batches) for name in batches[number])
+
+
+def form_batches(existing: Mapping[int, Sequence[str]], arrived: Sequence[str], size: int, *,
+                 full_only: bool = False) -> dict[int, list[str]]:
+    """Return the existing batches, unchanged, and new ones of at most `size` for what has arrived.
+
+    With `full_only` the last, partial one is not formed yet: its movies wait for more.
+    """
+    batches = {number: list(names) for number, names in existing.items()}
+    number = max(batches, default=0)
+    count = len(arrived) // size * size if full_only else len(arrived)
+    for start in range(0, count, size):
+        number += 1
+        batches[number] = list(arrived[start : start + size])
+    return batches
+
+
+def done_file(job: str, number: int) -> str:
+    """Return the path of the file in which a batch records each micrograph as it is finished."""
+    return f"{job}/{BATCHES}/{number:04d}.done"
+
+
+def read_done(job: str, number: int) -> dict[str, Finished]:
+    """Return how each micrograph of a batch ended; the last line of a name counts, a torn last line does not."""
+    try:
+        text = Path(done_file(job, number)).read_text()
+    except FileNotFoundError:
+        return {}
+    finished = {}
+    for line in text.split("\n")[:-1]:  # a killed program can leave a last line without its end
+        fields = line.split("\t")
+        if len(fields) == 4:
+            finished[fields[0]] = Finished(*fields)
+            if fields[2] == DROPPED:
+                del finished[fields[0]]
+    return finished
+
+
+def revisions(job: str) -> dict[int, int]:
+    """Return the newest revision of each batch whose STAR file exists."""
+    newest: dict[int, int] = {}
+    try:
+        names = os.listdir(f"{job}/{BATCHES}")
+    except FileNotFoundError:
+        return newest
+    for name in names:
+        match = BATCH_STAR.match(name)
+        if match:
+            number, revision = int(match.group(1)), int(match.group(2) or 1)
+            newest[number] = max(newest.get(number, 0), revision)
+    return newest
+
+
+def replaced(done: Iterable[Finished]) -> bool:
+    """Whether one of an import batch's files has changed since it was imported (a vanished one does not count)."""
+    return any(now and now != item.stamp for item in done for now in (stamp(item.name),))

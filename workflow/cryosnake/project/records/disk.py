@@ -1,0 +1,60 @@
+"""What stands on disk, read with as few system calls as possible: a plan is made for every `snakemake` call."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryosnake.project.records.record import JobRecord, read_record
+
+JOB_DIRECTORY = re.compile(r"job(\d{3,})$")
+BATCHES = "batches"
+KEPT_RESULTS = ".cryosnake_results"  # see kept_results.py
+
+
+def job_directories(folders: Iterable[str]) -> dict[str, JobRecord | None]:
+    """Return every job directory ("MotionCorr/job002") below the type folders, with its record if it has one."""
+    found: dict[str, JobRecord | None] = {}
+    for folder in folders:
+        try:
+            entries = sorted(entry.name for entry in os.scandir(folder) if JOB_DIRECTORY.match(entry.name)
+                             and entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            continue
+        for name in entries:
+            found[f"{folder}/{name}"] = read_record(Path(folder, name))
+    return found
+
+
+def job_number(path: str) -> int:
+    """Return 2 for "MotionCorr/job002"."""
+    match = JOB_DIRECTORY.search(path.rstrip("/"))
+    if match is None:
+        raise ValueError(f"{path!r} is not a job directory")
+    return int(match.group(1))
+
+
+def job_path(folder: str, number: int) -> str:
+    """Return "MotionCorr/job002": three digits, more when they are needed."""
+    return f"{folder}/job{number:03d}"
+
+
+def files_below(job_dir: str) -> set[str]:
+    """Return all files below a job directory, the batch files apart, as paths that begin with the directory."""
+    found: set[str] = set()
+    waiting = [job_dir]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if not (folder == job_dir and entry.name == BATCHES):
+                            waiting.append(entry.path)
+                    else:
+                        found.add(entry.path)
+        except FileNotFoundError:
+            continue
+    return found

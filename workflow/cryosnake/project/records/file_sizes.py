@@ -1,0 +1,52 @@
+"""Bytes of files and folders: what their removal frees. The one meaning of "size" in every command and preview.
+
+A file counts with its length, a sparse one with what it occupies, a link with itself and not with what it leads to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from cryosnake.project.records.disk import KEPT_RESULTS
+
+
+def file_size(status: os.stat_result) -> int:
+    """Return the bytes that a file's removal frees: its length, or what it occupies where it is sparse."""
+    return min(status.st_size, status.st_blocks * 512) if status.st_blocks else status.st_size
+
+
+def sizes_of(folder: str, files: Iterable[str]) -> dict[str, int]:
+    """Return the bytes of each of these files below a folder; those that are gone are left out."""
+    found = {}
+    for file in files:
+        try:
+            found[file] = file_size(os.lstat(os.path.join(folder, file)))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def folder_size(folder: str) -> int:
+    """Return the bytes of all files below a folder; 0 when it is not there."""
+    return sum(file_size(status) for status in _files(folder))
+
+
+def size_and_time(folder: str) -> tuple[int, float]:
+    """Return the bytes of all files below a folder and when the last one changed (seconds since the epoch)."""
+    size, changed = 0, 0.0
+    for status in _files(folder):
+        size += file_size(status)
+        changed = max(changed, status.st_mtime)
+    return size, changed
+
+
+def _files(folder: str) -> Iterator[os.stat_result]:
+    for where, folders, names in os.walk(folder):
+        if KEPT_RESULTS in folders:  # second names of files: their removal frees nothing
+            folders.remove(KEPT_RESULTS)
+        for name in names:
+            try:
+                yield os.lstat(f"{where}/{name}")
+            except FileNotFoundError:
+                continue

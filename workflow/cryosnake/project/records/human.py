@@ -1,0 +1,33 @@
+"""Sizes, ages and durations as people read them."""
+
+from __future__ import annotations
+
+import time
+
+CLOCK_SLACK = 2.0  # seconds by which file systems' clocks may be ahead
+
+
+def human_size(size: int) -> str:
+    """Return 1536 as "1.5 kB"."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def human_age(changed: float) -> str:
+    """Return how long ago, in the largest fitting unit; a time that has yet to come is said so."""
+    seconds = time.time() - changed
+    if seconds < -CLOCK_SLACK:
+        return f"in {human_time(-seconds)} (clock?)"
+    return f"{human_time(max(0.0, seconds))} ago"
+
+
+def human_time(seconds: float) -> str:
+    """Return 5400 as "1.5 h"."""
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds / length:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{seconds:.0f} s"

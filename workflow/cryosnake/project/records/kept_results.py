@@ -1,0 +1,77 @@
+"""Second names for the results of a job until the run of Snakemake that makes it has ended.
+
+After a kill Snakemake removes the results of what it had begun, though the program may have made them all: a last
+iteration would be computed anew. Hard links below the job directory bring the files back as they were.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cryosnake.project.records.disk import KEPT_RESULTS
+
+_MADE_BY, _COMPLETE = "made_by.json", "complete"
+
+
+def made_by(options: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:
+    """Return the options and inputs of a job as text: with others, its results are others."""
+    return json.dumps([dict(options), {name: str(path) for name, path in inputs.items()}], sort_keys=True, default=str)
+
+
+def keep_results(out: Path, files: Iterable[Path], maker: str, complete: bool = False) -> None:
+    """Give files below a job directory a second name; with `complete`, they are all that the program makes.
+
+    On a file system without hard links nothing is kept: after a kill it is computed again.
+    """
+    folder = out / KEPT_RESULTS
+    with suppress(OSError):
+        folder.mkdir(exist_ok=True)
+        (folder / _MADE_BY).write_text(maker)
+        for file in sorted(files, key=_optimiser_last):
+            link = folder / "files" / file.relative_to(out)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            os.link(file, link)
+        if complete:
+            (folder / _COMPLETE).touch()
+
+
+def bring_back(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
+    """Put kept results that are gone back in their places; return whether they are all that the program makes.
+
+    Those of other options, or older than an input, are dropped.
+    """
+    folder = out / KEPT_RESULTS
+    kept = [path for path in (folder / "files").rglob("*") if path.is_file()]
+    newest = max((os.stat(path).st_mtime_ns for path in inputs), default=0)
+    if not kept or _text(folder / _MADE_BY) != maker or any(path.stat().st_mtime_ns < newest for path in kept):
+        drop_results(out)
+        return False
+    for path in sorted(kept, key=_optimiser_last):
+        place = out / path.relative_to(folder / "files")
+        if not place.exists():
+            os.link(path, place)
+    return (folder / _COMPLETE).exists()
+
+
+def drop_results(out: Path) -> None:
+    """Forget the second names of a job's results."""
+    shutil.rmtree(out / KEPT_RESULTS, ignore_errors=True)
+
+
+def _optimiser_last(path: Path) -> bool:
+    """Put the file last whose existence says that its iteration is complete."""
+    return path.name.endswith("_optimiser.star")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,19 @@
+"""Whether a file of a job fits a pattern of its definition."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+
+
+def matches(file: str, pattern: str) -> bool:
+    """Say whether a file below a job directory matches a pattern of a definition.
+
+    `*/` is every file in a subdirectory, `**/*.mrc` a name at any depth; else each part of the path is compared.
+    """
+    if pattern.endswith("/"):
+        return "/" in file
+    if pattern.startswith("**/"):
+        return fnmatch.fnmatchcase(os.path.basename(file), pattern[3:])
+    parts, wanted = file.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))

@@ -1,0 +1,35 @@
+"""Which data were made again for a job, as a table in its directory.
+
+They stay among its inputs: Snakemake takes a job whose list of inputs has changed for outdated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryosnake.atomic import replacing
+
+
+def read_needed(job: str) -> dict[str, tuple[str, ...]]:
+    """Return the files by batch key ("" for a job that takes its input whole)."""
+    found: dict[str, tuple[str, ...]] = {}
+    try:
+        lines = Path(job, NEEDED).read_text().splitlines()
+    except FileNotFoundError:
+        return found
+    for line in lines:
+        key, _, path = line.partition("\t")
+        found[key] = (*found.get(key, ()), path)
+    return found
+
+
+def write_needed(job: str, needed: Mapping[str, tuple[str, ...]]) -> None:
+    """Write the table, complete or not at all."""
+    if needed == read_needed(job):
+        return
+    with replacing(Path(job, NEEDED)) as temporary:
+        temporary.write_text("".join(f"{key}\t{path}\n" for key, paths in needed.items() for path in paths))
+
+
+NEEDED = ".cryosnake_needed.tsv"  # data that were made again for a job, which stay its inputs

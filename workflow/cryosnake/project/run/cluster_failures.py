@@ -1,0 +1,132 @@
+"""Jobs that a cluster's scheduler ended: said on the terminal, in the job's run.err, and to the end of the run.
+
+A program that is killed leaves no word. Snakemake's executor learns from the scheduler that its job ended, and logs it:
+this process listens to that log.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from cryosnake.pipeline.markers import exit_of
+from cryosnake.pipeline.model import Status
+from cryosnake.project.planning.planned import Plan
+from cryosnake.project.run.scheduler_reasons import Reason, asked_for, reason_of
+
+LOG_TAIL = 4000  # bytes
+REASONS = Path(".cryosnake", "cluster")  # <job id>.reason: what a generic profile's status command found
+
+# Snakemake's number of a job that the scheduler ended -> job directory; a retry that succeeds takes it out
+_failed: dict[Any, str] = {}
+
+
+def listen(workflow: Any, plan: Plan) -> None:
+    """Begin to listen, in the process that submits the jobs."""
+    from snakemake.logging import logger
+
+    _failed.clear()
+    logger.addHandler(_Listener(workflow, plan))
+
+
+def failed_jobs() -> set[str]:
+    """Return the job directories of which the scheduler ended a job in this run, and no retry succeeded."""
+    return set(_failed.values())
+
+
+class _Listener(logging.Handler):
+    """Hears of failed and finished jobs from Snakemake's log."""
+
+    def __init__(self, workflow: Any, plan: Plan) -> None:
+        super().__init__(logging.INFO)
+        self._workflow, self._plan = workflow, plan
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(getattr(record, "event", None), "value", "")
+        try:
+            if event == "job_finished":
+                _failed.pop(getattr(record, "job_id", None), None)
+            elif event == "job_error":
+                self._failure(vars(record))
+        except Exception:  # what is said about a failure must not add another one
+            self.handleError(record)
+
+    def _failure(self, record: dict[str, Any]) -> None:
+        path = next((job.path for job in self._plan.jobs.values()
+                     if any(str(name).startswith(f"{job.path}/") for name in record["output"])), "")
+        number = str(record["aux"].get("external_jobid", ""))
+        rule, said = record["rule_name"], str(record["rule_msg"] or "")
+        if not path or not (number or "sbatch" in said or "submission" in said):
+            return  # a job of this computer: its program has said what is wrong
+        details = _details(number)
+        reason = _noted(number) or reason_of(rule, said + details, _log_tail(number),
+                                             asked_for(details) or _asked(self._workflow, record["jobid"]))
+        if reason:
+            _failed[record["jobid"]] = path
+        else:
+            _failed.pop(record["jobid"], None)
+        aborted = reason is None and exit_of(path) == Status.ABORTED
+        if aborted or (reason and not reason.retry):
+            self._workflow.get_rule(rule).restart_times = 0
+        _tell(path, number, reason, aborted)
+
+
+def _tell(path: str, number: str, reason: Reason | None, aborted: bool) -> None:
+    job = f"cluster job {number}" if number else "its cluster job"
+    if reason is None:
+        last = "aborted on request" if aborted else _last_words(Path(path, "run.err"), number)
+        print(f"{path}: {job} failed: {last}", file=sys.stderr)
+        return
+    text = f"{path}: {job} was ended: {reason.cause}. {reason.remedy[:1].upper()}{reason.remedy[1:]}."
+    print(text, file=sys.stderr)
+    if Path(path).is_dir():
+        with open(Path(path, "run.err"), "a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+
+def _details(number: str) -> str:
+    """Return what SLURM still knows of a job, some minutes after its end; "" without SLURM."""
+    if not number:
+        return ""
+    try:
+        return subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, timeout=30).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _noted(number: str) -> Reason | None:
+    try:
+        cause, _, remedy = (REASONS / f"{number}.reason").read_text(encoding="utf-8").partition("\n")
+    except OSError:
+        return None
+    return Reason(cause, remedy.strip() or "the same snakemake command goes on with it")
+
+
+def _log_tail(number: str) -> str:
+    """Return the end of the log of a cluster job, wherever the executor put it below `.snakemake/slurm_logs`."""
+    if not number:
+        return ""
+    for path in Path(".snakemake", "slurm_logs").rglob(f"{number}.log"):
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_TAIL))
+            return file.read().decode(errors="replace")
+    return ""
+
+
+def _asked(workflow: Any, number: Any) -> str:
+    """Return memory and time of one of Snakemake's jobs."""
+    for job in workflow.dag.jobs:
+        if workflow.dag.jobid(job) == number:
+            return f"memory {job.resources.get('mem_mb')} MB, time {job.resources.get('runtime')} minutes"
+    return "unknown"
+
+
+def _last_words(path: Path, number: str) -> str:
+    """Return the last line of a job's run.err; where its program wrote none, that of the cluster job's own log."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    lines = [line.strip() for line in (text.strip() or _log_tail(number)).split("\n") if line.strip()]
+    return lines[-1] if lines else "it left no word; see the log that Snakemake names"

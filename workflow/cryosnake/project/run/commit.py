@@ -1,0 +1,97 @@
+"""The plan made real, before the first job of a run starts: numbers, directories, job.star, nodes, edges, batches.
+
+Planning writes nothing; this does, once per real run (Snakemake's `onstart`), under RELION's lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cryosnake import __version__
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.files import PIPELINE_FILE
+from cryosnake.pipeline.job_star import write_job_pipeline, write_job_star
+from cryosnake.pipeline.lock import rebuild_pipeline, update_pipeline
+from cryosnake.pipeline.markers import back_up, make_alias_link, write_node_markers
+from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.project.planning.planned import Plan, PlannedJob
+from cryosnake.project.records.batches import read_manifest, write_manifest
+from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.record import JobRecord, write_record
+from cryosnake.project.records.regenerated_inputs import write_needed
+from cryosnake.project.run.adapter import relion_options, with_job
+
+PROJECT = Path()
+
+
+def commit(plan: Plan) -> None:
+    """Write the planned jobs into the project in the working directory.
+
+    Raises
+    ------
+    CryosnakeError
+        when another program took a job number since the plan was made, or a folder can't be written
+    """
+    ensure_pipeline()
+    try:
+        pipeline = update_pipeline(PROJECT, _adder(plan))
+    except PermissionError as error:
+        raise CryosnakeError(f"{error.filename or PROJECT}: the project can't be written ({error.strerror}); mend the "
+                             "permissions of the folder, or copy the project to one that is yours") from error
+    for job in plan.jobs.values():
+        _complete_directory(plan, job, pipeline)
+        if job.needs:
+            write_needed(job.path, job.needs)
+    write_node_markers(PROJECT, pipeline)
+
+
+def ensure_pipeline() -> None:
+    """Make default_pipeline.star where there is none, from the job directories that there are."""
+    if not Path(PIPELINE_FILE).exists():
+        rebuild_pipeline(PROJECT)
+
+
+def _adder(plan: Plan) -> Callable[[Pipeline], Pipeline]:
+    def add(before: Pipeline) -> Pipeline:
+        pipeline = before
+        for job in plan.jobs.values():
+            process = pipeline.processes.get(f"{job.path}/")
+            if job.new:
+                _claim_directory(job, pipeline)
+            pipeline = with_job(pipeline, job, process.status if process else Status.SCHEDULED)
+        return before if pipeline == before else pipeline
+
+    return add
+
+
+def _claim_directory(job: PlannedJob, pipeline: Pipeline) -> None:
+    """Make the directory of a new job with its record; the number must still be free."""
+    if f"{job.path}/" in pipeline.processes or _number(job) < pipeline.counter:
+        raise CryosnakeError(f"{job.path}: another program took this job number while the plan was made; run the same "
+                             "command again")
+    Path(job.path).parent.mkdir(exist_ok=True)
+    Path(job.path).mkdir(exist_ok=True)
+    if job.config.type.per_micrograph:
+        Path(job.path, BATCHES).mkdir(exist_ok=True)
+    write_record(Path(job.path), JobRecord(job.config.type.name, job.name, dict(job.config.stated),
+                                           job.config.parameters(), job.identity_inputs(), __version__, time.time()))
+
+
+def _number(job: PlannedJob) -> int:
+    return int(job.path.rpartition("job")[2])
+
+
+def _complete_directory(plan: Plan, job: PlannedJob, pipeline: Pipeline) -> None:
+    """Write the files of a job directory that RELION expects, and an import's batches."""
+    directory = Path(job.path)
+    if job.movies and job.movies != read_manifest(job.path):
+        write_manifest(job.path, job.movies)
+    make_alias_link(PROJECT, pipeline.processes[f"{job.path}/"])
+    if not (directory / "job.star").exists():
+        job_type = job.config.type
+        write_job_star(directory / "job.star", job_type.relion3, job_type.label, False, relion_options(plan, job))
+    if not (directory / "job_pipeline.star").exists():
+        write_job_pipeline(directory / "job_pipeline.star", pipeline, f"{job.path}/")
+        back_up(PROJECT, directory)

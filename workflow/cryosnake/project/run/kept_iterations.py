@@ -1,0 +1,95 @@
+"""Jobs that keep their last iteration only (`keep_iterations: last`): which files go, and when.
+
+An iteration goes when the next one is complete and on the disk, never before. Where the last iteration is the job's
+result, the one before it stays until Snakemake has the result: after a kill Snakemake removes the results of what it
+began before it begins it again, and the job then has to have an iteration to go on from.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryosnake.atomic import flush, replacing
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.files import PIPELINE_FILE
+from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+from cryosnake.project.cleaning.clean_sets import connected_iterations, iterations_of
+from cryosnake.project.planning.planned import PlannedJob
+
+WAITING = ".cryosnake_superseded"  # lists the files that go when the run that made the job has ended
+
+
+def drop_superseded(job: str, root: str, number: int, result: bool = False, start: str = "") -> None:
+    """Remove the files of the iterations before one that is complete, or note them down where it is the job's result.
+
+    Parameters
+    ----------
+    job
+        The job directory (`Class2D/job006`); the project is the working directory.
+    root
+        What the names of its files begin with: `run`, or `run_ctNN`.
+    number
+        The iteration, of which all files are there.
+    result
+        Whether its files are the results of the job.
+    start
+        The optimiser file that the user lets the job go on from: its iteration stays, for the same command after a
+        kill begins there again.
+    """
+    pipeline, name = (read_pipeline_unlocked() if Path(PIPELINE_FILE).exists() else Pipeline()), f"{job}/"
+    kept = connected_iterations(pipeline, name) | {os.path.basename(start).removesuffix("_optimiser.star")}
+    iterations = iterations_of(name, sorted(os.listdir(job)))
+    own = {file: (stem, n) for file, (stem, n) in iterations.items() if stem.startswith(f"{root}_it")}
+    for file in (file for file, (_, n) in own.items() if n == number):
+        flush(f"{job}/{file}")
+    flush(job)  # a power cut must not take both what was written and what it replaces
+    old = [file for file, (stem, n) in own.items() if n < number and stem not in kept]
+    if result:
+        with replacing(Path(job, WAITING)) as temporary:
+            temporary.write_text("".join(f"{file}\n" for file in old))
+    else:
+        _remove(job, old)
+
+
+def drop_waiting(job: str) -> None:
+    """Remove what `drop_superseded` noted down in a job directory; what can't be removed is said, and stays."""
+    try:
+        files = Path(job, WAITING).read_text().splitlines()
+    except FileNotFoundError:
+        return
+    try:
+        _remove(job, files)
+    except CryosnakeError as error:
+        print(error, file=sys.stderr)
+    forget_waiting(job)
+
+
+def forget_waiting(job: str) -> None:
+    """Let stay what an earlier run noted down: a job that begins anew makes other files of these names."""
+    Path(job, WAITING).unlink(missing_ok=True)
+
+
+def drop_waiting_of(jobs: Iterable[PlannedJob]) -> None:
+    """Do so in each job of a run that has ended, where all results are there."""
+    waiting = [job for job in jobs if Path(job.path, WAITING).exists()]
+    if not waiting:
+        return
+    processes = read_pipeline_unlocked().processes
+    for job in waiting:
+        process = processes.get(f"{job.path}/")
+        if process and process.status == Status.SUCCEEDED and all(Path(job.file(o)).exists() for o in job.outputs()):
+            drop_waiting(job.path)
+
+
+def _remove(job: str, files: Iterable[str]) -> None:
+    """Remove files of iterations, the optimisers first: an iteration without one is not complete to anybody."""
+    try:
+        for file in sorted(files, key=lambda file: not file.endswith("_optimiser.star")):
+            Path(job, file).unlink(missing_ok=True)
+    except OSError as error:
+        raise CryosnakeError(f"{error.filename}: an iteration that was to go (keep_iterations: last) can't be removed "
+                             f"({error.strerror}); mend the permissions of {job}") from error

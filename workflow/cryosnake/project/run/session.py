@@ -1,0 +1,203 @@
+"""One `snakemake` call: the plan at its start, and the project's files at start, success and failure."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.types import PROCESS_TYPES
+from cryosnake.project.config.config import ConfigError, parse_config
+from cryosnake.project.planning import frozen_plan
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.planning.planned import Plan
+
+
+def brings_jobs(config: Mapping[str, Any]) -> bool:
+    """Whether the command line brings the jobs already, so that config.yaml must not be read."""
+    return "jobs" in config or frozen_plan.KEY in config
+
+
+def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
+    """Return the plan of the project in the working directory, checked.
+
+    A real run also claims the project, so that a lock that a killed run left behind can be told from one in use. A
+    job of a run on another computer gets the plan that the run began with.
+
+    Raises
+    ------
+    snakemake.exceptions.WorkflowError
+        for every mistake of the user, with the line of the config where there is one
+    """
+    try:
+        if frozen_plan.KEY in config:
+            return frozen_plan.thaw(config[frozen_plan.KEY])
+        parsed = parse_config(config)
+        real = workflow.is_main_process and not workflow.output_settings.dryrun
+        if real and not parsed.lane:
+            _finish_deletions()
+        plan = replace(make_plan(parsed), gpu=_gpus_to_ask_for(workflow), lane=parsed.lane)
+        if real:
+            _claim(plan.lane)
+            _settle_after_kills(plan)
+    except CryosnakeError as error:
+        from snakemake.exceptions import WorkflowError
+
+        raise WorkflowError(_located(workflow, error)) from None
+    for path, reason in plan.waiting if workflow.is_main_process else ():
+        print(f"not yet imported: {path}: {reason}", file=sys.stderr)
+    for job in plan.jobs.values() if workflow.is_main_process else ():
+        if job.held:
+            print(f"{job.name} {job.held}", file=sys.stderr)
+    return plan
+
+
+def start(workflow: Any, plan: Plan) -> None:
+    """Before the first job: numbers, directories, pipeline, batches. Snakemake holds its lock here."""
+    from cryosnake.project.locks.claims import claim_lane, claim_run, other_lane_works
+    from cryosnake.project.run.commit import commit
+    from cryosnake.project.run.run_status import settle_left_running
+
+    if plan.lane:
+        _or_stop(claim_lane, plan.lane)
+    else:
+        _or_stop(lambda _: claim_run(insist=True), plan)
+    _or_stop(commit, plan)
+    if plan.lane:
+        claim_lane(plan.lane, begun=True)
+    beside = {job.path for job in plan.jobs.values() if job.elsewhere} if other_lane_works(plan.lane) else ()
+    for path in settle_left_running(beside):
+        print(f"{path}: was left as running by a run that was killed; marked as failed", file=sys.stderr)
+    if workflow.non_local_exec:
+        _prepare_cluster_run(workflow, plan)
+
+
+def succeed(plan: Plan) -> None:
+    """After a run in which every job succeeded: markers and backup copies are brought up to date."""
+    from cryosnake.project.run.closing import close_success
+    from cryosnake.project.run.drop_results import drop_results_of
+    from cryosnake.project.run.kept_iterations import drop_waiting_of
+    from cryosnake.project.run.run_status import forget_abort_requests
+
+    close_success(plan)
+    drop_waiting_of(plan.own)
+    drop_results_of(plan.own)
+    forget_abort_requests(plan.own)
+
+
+def fail(plan: Plan) -> None:
+    """After a run in which a job failed: nothing is left as running."""
+    from cryosnake.project.run.cluster_failures import failed_jobs
+    from cryosnake.project.run.drop_results import drop_results_of
+    from cryosnake.project.run.kept_iterations import drop_waiting_of
+    from cryosnake.project.run.run_status import close_run, forget_abort_requests
+
+    forget_abort_requests(plan.own)
+    for path in close_run(plan.own, failed_jobs()):
+        print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
+    drop_waiting_of(plan.own)
+    drop_results_of(plan.own)
+
+
+def environment(workflow: Any) -> str:
+    """Return the shell commands that every rule starts with: this package, and this Python.
+
+    With conda the environment brings its own Python.
+    """
+    packages = filter(None, [f"{workflow.basedir}/workflow", os.environ.get("PYTHONPATH")])
+    variables = [f"PYTHONPATH={shlex.quote(':'.join(packages))}", "CRYOSNAKE_WORKFLOW=1"]
+    if not workflow.deployment_settings.deployment_method:
+        variables.append(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH")
+    return f"set -euo pipefail; export {' '.join(variables)}; "
+
+
+def _gpus_to_ask_for(workflow: Any) -> bool:
+    """Whether jobs with `device: auto` ask for a GPU: where `resources: gpu=N` says so, else if one is here."""
+    limit = getattr(workflow.global_resources.get("gpu"), "value", None)  # None also where the profile says nothing
+    return os.path.exists("/dev/nvidia0") if limit is None else int(limit) > 0
+
+
+def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
+    """Let the jobs find this plan, and this process hear of jobs that the scheduler ended."""
+    from cryosnake.project.run.cluster_failures import listen
+    from cryosnake.project.run.pending_jobs import watch
+
+    settings = workflow.config_settings  # what Snakemake hands on to its jobs: the plan in place of config files
+    settings.config_args = [*(settings.config_args or []), f"{frozen_plan.KEY}={frozen_plan.freeze(plan)}"]
+    settings.configfiles = []
+    listen(workflow, plan)
+    watch()
+
+
+def _finish_deletions() -> None:
+    """Move jobs whose deletion was cut short to the Trash, before they are taken for jobs of the project."""
+    folders = {kind.folder for kind in PROCESS_TYPES}
+    if not any(next(Path(folder).glob("job*/deleted_pipeline.star"), None) for folder in folders):
+        return
+    from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
+    from cryosnake.project.locks.clean_up_lock import cleaning_up
+
+    with cleaning_up():
+        for path in finish_deletions(current_pipeline()):
+            print(f"{path.rstrip('/')}: moved to the Trash; its deletion was cut short", file=sys.stderr)
+
+
+def _claim(lane: str = "") -> None:
+    from cryosnake.pipeline.lock import remove_stale_locks
+    from cryosnake.project.locks.claims import claim_lane, claim_run, release_claim
+    from cryosnake.project.locks.clean_up_lock import clean_up_owner
+    from cryosnake.project.records.archive import refuse_archived
+
+    refuse_archived()
+    owner = clean_up_owner()
+    if owner:
+        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has ended")
+    atexit.register(release_claim, lane)
+    if lane:
+        claim_lane(lane)
+    else:
+        message = claim_run()
+        if message:
+            print(message, file=sys.stderr)
+    remove_stale_locks(Path())
+
+
+def _settle_after_kills(plan: Plan) -> None:
+    """Put right what killed programs left: halves of tables, second names, marks as Snakemake last knew its results."""
+    from cryosnake.project.locks.claims import running_claim
+    from cryosnake.project.locks.processes import this_process
+    from cryosnake.project.records.cleaned_files import remove_halves
+    from cryosnake.project.run.drop_results import drop_results_of
+    from cryosnake.project.run.snakemake_marks import clear_stale_marks, mark_unfinished
+
+    remove_halves(job.path for job in plan.own)
+    if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
+        clear_stale_marks(plan)
+        mark_unfinished(plan)
+        drop_results_of(plan.own)
+
+
+def _or_stop(function: Callable[[Any], Any], argument: Any) -> None:
+    try:
+        function(argument)
+    except CryosnakeError as error:
+        from snakemake.exceptions import WorkflowError
+
+        raise WorkflowError(str(error)) from None
+
+
+def _located(workflow: Any, error: CryosnakeError) -> str:
+    """Return the message, with file and line for a mistake in the config."""
+    if not isinstance(error, ConfigError):
+        return str(error)
+    from cryosnake.project.config.lines import line_of
+
+    files = [str(path) for path in workflow.config_settings.configfiles] or ["config.yaml"]
+    where = next((f"{file}, line {line}: " for file in files if (line := line_of(file, error.key))), "")
+    return f"{where}{error}"

@@ -1,0 +1,1 @@
+"""RELION's schedules and schemes as a config."""

@@ -1,0 +1,1 @@
+"""The flowchart of a project: layout and drawing."""

@@ -1,0 +1,230 @@
+"""The flowchart of a project: one box per job, arrows labelled with what flows.
+
+`layout` computes the picture once; `write_svg`, `write_png` and `write_dot` draw it. `cryosnake flowchart` is the
+command.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.model import NODE_TYPES
+from cryosnake.pipeline.model import Node, Pipeline, Process, Status
+from cryosnake.report.flowchart.layout import Link, place, without_cycles
+
+BOX_HEIGHT = 50.0
+LAYER_GAP = 76.0
+MARGIN = 28.0
+SMALLEST_BOX = 168.0
+TITLE_SIZE, TEXT_SIZE, LABEL_SIZE = 14.0, 12.0, 11.0
+LABEL_HEIGHT = 17.0
+ARROW_LENGTH = 9.0  # head
+LABEL_ROOM = LABEL_HEIGHT + ARROW_LENGTH + 6.0  # above a box: label, then arrow head
+
+_KIND = {node.relion3: node.name.replace("_", " ") for node in NODE_TYPES} | {
+    4: "movie particles", 5: "class averages", 10: "half maps", 11: "sharpened map", 12: "local resolution",
+    14: "FSC", 15: "polishing parameters"}
+
+
+class Label(NamedTuple):
+    """A label on an arrow: its text and the centre of its field, px."""
+
+    text: str
+    x: float
+    y: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Box:
+    """A job, or a file from outside the project (`status` None); x, y is the upper left corner, px."""
+
+    name: str
+    title: str
+    number: str
+    alias: str
+    note: str
+    status: Status | None
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """What flows from one box to another.
+
+    `points` are the ends of the straight vertical parts, from the source to the tip: between two of them with
+    different x the arrow bends.
+    """
+
+    source: str
+    target: str
+    nodes: tuple[str, ...]
+    label: Label
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Flowchart:
+    """A finished layout, in px from the upper left corner."""
+
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+    width: float
+    height: float
+
+
+def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, notes: Mapping[str, str] | None = None,
+           around: str = "") -> Flowchart:
+    """Compute the picture of a pipeline.
+
+    Parameters
+    ----------
+    pipeline
+        The project's jobs.
+    counts
+        Node name to the number of things in it (1,408 particles), where it is known.
+    notes
+        Process name to a word for its box, such as a resolution.
+    around
+        Only this job (name or alias), what it depends on and what depends on it.
+
+    Returns
+    -------
+    Flowchart
+        Boxes and arrows with their coordinates.
+    """
+    if around:
+        pipeline = restricted(pipeline, around)
+    boxes = {process.name: _job_box(process, (notes or {}).get(process.name, ""))
+             for process in pipeline.processes.values()}
+    links, carried = _links(pipeline, counts or {})
+    boxes |= {link.source: _file_box(link.source) for link in links if link.source not in boxes}
+    room: dict[str, float] = {}
+    for link, (_, lower) in zip(links, without_cycles(list(boxes), links)[0], strict=True):
+        room[lower] = room.get(lower, 0.0) + link.width
+    boxes = {name: replace(box, width=max(box.width, room.get(name, 0.0))) for name, box in boxes.items()}
+    placed = place({name: box.width for name, box in boxes.items()}, links)
+    boxes = {name: _moved(box, placed.x[name], placed.layer[name]) for name, box in boxes.items()}
+    arrows = []
+    for index, (link, nodes, route) in enumerate(zip(links, carried, placed.routes, strict=True)):
+        turned = index in placed.reversed_links
+        arrows.append(_arrow(link, nodes, route, boxes, placed.layer[link.target if turned else link.source], turned))
+    width = max((box.x + box.width for box in boxes.values()), default=0.0)
+    width = max([width, *(x for arrow in arrows for x, _ in arrow.points)])
+    height = max((box.y + box.height for box in boxes.values()), default=0.0)
+    return Flowchart(tuple(boxes.values()), tuple(arrows), width + MARGIN, height + MARGIN)
+
+
+def restricted(pipeline: Pipeline, name: str) -> Pipeline:
+    """Return the part of a pipeline that one job depends on or feeds.
+
+    Parameters
+    ----------
+    pipeline
+        The whole.
+    name
+        `MotionCorr/job002` or `MotionCorr/motion`, with or without a slash at the end.
+
+    Raises
+    ------
+    CryosnakeError
+        If there is no such job.
+    """
+    job = named(pipeline, name)
+    kept = {job} | pipeline.ancestors(job) | pipeline.descendants(job)
+    inputs = tuple(edge for edge in pipeline.input_edges if edge[1] in kept)
+    outputs = tuple(edge for edge in pipeline.output_edges if edge[0] in kept)
+    nodes = {node for node, _ in inputs} | {node for _, node in outputs}
+    inputs = tuple(edge for edge in inputs if pipeline.producers.get(edge[0], job) in kept)
+    return Pipeline(pipeline.counter, {n: p for n, p in pipeline.processes.items() if n in kept},
+                    {n: node for n, node in pipeline.nodes.items() if n in nodes}, inputs, outputs)
+
+
+def named(pipeline: Pipeline, name: str) -> str:
+    """Return the process name of a job (`MotionCorr/job002` or `MotionCorr/motion`, a slash at the end or not).
+
+    Raises
+    ------
+    CryosnakeError
+        If there is no such job.
+    """
+    full = name.rstrip("/") + "/"
+    job = pipeline.by_alias[full].name if full in pipeline.by_alias else full
+    if job not in pipeline.processes:
+        raise CryosnakeError(f"{name}: no such job in this project; `cryosnake list` lists them")
+    return job
+
+
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """Estimate the width of a text in px, on the safe side for the usual sans-serif fonts."""
+    narrow = sum(sign in "ijlI.,:;'|!()[] ftr/" for sign in text)
+    wide = sum(sign in "mwMWQO%@" for sign in text)
+    return size * (0.36 * narrow + 0.92 * wide + 0.61 * (len(text) - narrow - wide)) * (1.08 if bold else 1.0)
+
+
+def kind_of(node: Node, count: int | None = None) -> str:
+    """Return what a node holds, in words: `1,408 particles`, `mask`, `half maps`."""
+    kind = _KIND.get(node.type_id) or node.type_label.partition(".")[0] or "file"
+    if count is None:
+        return kind
+    if count == 1:
+        kind = kind.removesuffix("s")
+    return f"{count:,} {kind}"
+
+
+def _job_box(process: Process, note: str) -> Box:
+    number = f"job{process.number:03d}" if process.number else process.name
+    first = text_width(process.folder, TITLE_SIZE, True) + text_width(number, TEXT_SIZE) + 46
+    last = text_width(process.short_alias, TEXT_SIZE) + text_width(note or process.status.label, TEXT_SIZE) + 62
+    return Box(process.name, process.folder, number, process.short_alias, note, process.status, 0.0, 0.0,
+               max(SMALLEST_BOX, first, last), BOX_HEIGHT)
+
+
+def _file_box(name: str) -> Box:
+    title = os.path.basename(name)
+    return Box(name, title, "", "", "", None, 0.0, 0.0, text_width(title, TEXT_SIZE) + 28, 26.0)
+
+
+def _links(pipeline: Pipeline, counts: Mapping[str, int]) -> tuple[list[Link], list[tuple[str, ...]]]:
+    """Return one link for each pair of boxes, and the nodes that it carries."""
+    carried: dict[tuple[str, str], list[str]] = {}
+    for node, reader in pipeline.input_edges:
+        source = pipeline.producers.get(node, node)
+        if source != reader:
+            carried.setdefault((source, reader), []).append(node)
+    links = []
+    for (source, reader), nodes in carried.items():
+        words = dict.fromkeys(kind_of(pipeline.nodes[node], counts.get(node)) for node in nodes)
+        text = ", ".join(words)
+        links.append(Link(source, reader, text, text_width(text, LABEL_SIZE) + 20))
+    return links, [tuple(nodes) for nodes in carried.values()]
+
+
+def _layer_y(layer: int) -> float:
+    return MARGIN + layer * (BOX_HEIGHT + LAYER_GAP)
+
+
+def _moved(box: Box, centre: float, layer: int) -> Box:
+    # A file is lower than a job and stands at the foot of its layer, where its arrow leaves.
+    return replace(box, x=MARGIN + centre - box.width / 2, y=_layer_y(layer) + BOX_HEIGHT - box.height)
+
+
+def _arrow(link: Link, nodes: tuple[str, ...], route: list[float], boxes: Mapping[str, Box], first_layer: int,
+           turned: bool) -> Arrow:
+    xs = [MARGIN + x for x in route]
+    points = [(xs[0], _layer_y(first_layer) + BOX_HEIGHT)]
+    for step, x in enumerate(xs[1:-1], start=1):
+        top = _layer_y(first_layer + step)
+        points += [(x, top - LABEL_ROOM), (x, top + BOX_HEIGHT)]  # straight beside the labels of this layer too
+    end = _layer_y(first_layer + len(xs) - 1)
+    field = end - LABEL_ROOM + LABEL_HEIGHT / 2
+    points += [(xs[-1], end - LABEL_ROOM), (xs[-1], end)]
+    label = Label(link.group, xs[-1], field, link.width - 8)
+    return Arrow(link.source, link.target, nodes, label, tuple(reversed(points) if turned else points))

@@ -1,0 +1,1 @@
+"""Panels: from data to a figure."""

@@ -1,0 +1,73 @@
+"""After data that were cleaned have been made again: their former times, the table of what is missing, the status."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.model import JobType
+from cryosnake.pipeline.model import Status
+from cryosnake.project.cleaning.clean_sets import data_files
+from cryosnake.project.locks.job_status import set_job_status
+from cryosnake.project.planning.unfinished import product_files
+from cryosnake.project.records.batches import Finished
+from cryosnake.project.records.cleaned_files import (
+    forget_all,
+    forget_clearing,
+    forget_present,
+    made_again,
+    missing_files,
+    read_cleaned,
+    set_wanted,
+)
+from cryosnake.running.frame import finish
+
+AGAIN = ".again"  # in the key of a batch that makes cleaned data again
+
+
+def refuse_loss(out: Path, earlier: Finished, state: str, reason: str) -> None:
+    """Raise CryosnakeError when a micrograph that was finished can't be made again."""
+    if earlier.state == "ok" and state != "ok":
+        raise CryosnakeError(f"{earlier.name} was finished, its results were cleaned, and they can't be made again: "
+                             f"{reason} `cryosnake unclean {out}` brings them back if they are still in the Trash")
+
+
+def restore_times(job_type: JobType, out: Path, same: Iterable[str]) -> None:
+    """Give products that were made again from the same input their former times; `same` are names of micrographs."""
+    files = [file.removeprefix(f"{out}/") for name in same for file in product_files(str(out), job_type.products, name)]
+    made_again(str(out), frozenset(files))
+
+
+def end_again(out: Path) -> None:
+    """Settle the job after a batch of it was made again: it is as finished as it was, or complete once more."""
+    job = str(out)
+    complete = not data_files(f"{job}/", missing_files(job))
+    if complete:
+        forget_clearing(job)
+        set_wanted(job, False)
+    if read_cleaned(job).status is None:
+        finish(out)
+    else:
+        set_job_status(job, Status.SCHEDULED)
+    if complete:
+        forget_present(job)
+
+
+def end_whole(out: Path, inputs: Mapping[str, Path], outputs: Iterable[str]) -> None:
+    """Settle a whole job that has just run: from the input of before it made what was cleared; else it is a new run."""
+    job = str(out)
+    cleaned = read_cleaned(job)
+    set_wanted(job, False)
+    if not cleaned.files:
+        return
+    times = [cleaned.files[path].mtime_ns for file in outputs
+             if (path := file.removeprefix(f"{job}/")) in cleaned.files]
+    newest = max((os.stat(path).st_mtime_ns for path in inputs.values()), default=0)
+    if cleaned.status is not None and times and newest <= min(times):
+        for file in outputs:
+            known = cleaned.files.get(file.removeprefix(f"{job}/"))
+            if known is not None:
+                os.utime(file, ns=(known.mtime_ns, known.mtime_ns))
+    forget_all(job)

@@ -1,0 +1,42 @@
+"""Two states of one particle: a domain at one end swung out about a hinge, or absent."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cryosnake.numerics.symmetry import rotation_about
+from cryosnake.simulation.atoms import Atoms
+
+
+def end_domain(atoms: Atoms, fraction: float = 0.25) -> np.ndarray:
+    """Return which atoms (n,) belong to the `fraction` that lies furthest out along the particle's long axis."""
+    centred = atoms.positions - atoms.positions.mean(0)
+    along = centred @ _axes(atoms)[0]
+    return along >= np.quantile(along, 1.0 - fraction)
+
+
+def swing_domain(atoms: Atoms, degrees: float, fraction: float = 0.25) -> Atoms:
+    """Return the atoms with the end domain turned about a hinge at its border, across the particle's long axis.
+
+    The mass stays the same and so nearly does the power of its projections: only the shape tells the two apart.
+    """
+    chosen = end_domain(atoms, fraction)
+    long, across = _axes(atoms)
+    border = atoms.positions[chosen] @ long
+    hinge = atoms.positions[chosen][border <= np.quantile(border, 0.2)].mean(0)
+    turned = (atoms.positions[chosen] - hinge) @ rotation_about(across, degrees).T + hinge
+    positions = atoms.positions.copy()
+    positions[chosen] = turned
+    return atoms._replace(positions=positions)
+
+
+def without_domain(atoms: Atoms, fraction: float = 0.25) -> Atoms:
+    """Return the atoms without the end domain."""
+    kept = ~end_domain(atoms, fraction)
+    return Atoms(*(values[kept] for values in atoms))
+
+
+def _axes(atoms: Atoms) -> np.ndarray:
+    """Return the longest and the shortest principal axis, (2, 3)."""
+    centred = atoms.positions - atoms.positions.mean(0)
+    return np.linalg.svd(centred, full_matrices=False)[2][[0, 2]]

@@ -1,0 +1,165 @@
+"""Images of particles in a micrograph: places, poses, contrast transfer.
+
+Weak-phase-object approximation: the relative image intensity is 1 - 2 φ ⊗ CTF, with φ the phase that the specimen adds
+to the electron wave (Reimer & Kohl, Transmission Electron Microscopy, 5th ed., ch. 6.2). With the CTF's sign as in
+`numerics.ctf` protein is darker than ice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.fft
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.numerics.ctf import ctf, electron_wavelength
+from cryosnake.numerics.euler import euler_to_matrix
+from cryosnake.simulation.atoms import Atoms, diameter
+from cryosnake.simulation.density import project_atoms
+
+_REST_ENERGY = 511.0  # keV
+
+
+@dataclass(frozen=True)
+class Optics:
+    """The microscope: kV, mm, amplitude contrast, Å per pixel; `b_factor` (Å²) is the lens's and camera's envelope."""
+
+    pixel_size: float
+    voltage: float = 300.0
+    cs: float = 2.7
+    amplitude_contrast: float = 0.1
+    b_factor: float = 30.0
+
+    @property
+    def interaction(self) -> float:
+        """Phase in radians per Å⁻¹ of projected f(0): γ λ, the relativistic first Born approximation."""
+        return electron_wavelength(self.voltage) * (1.0 + self.voltage / _REST_ENERGY)
+
+
+@dataclass(frozen=True)
+class Defocus:
+    """Underfocus in Å along both axes of astigmatism, the angle of U from x in degrees, phase shift in degrees."""
+
+    u: float | np.ndarray
+    v: float | np.ndarray
+    angle: float | np.ndarray
+    phase_shift: float | np.ndarray = 0.0
+
+
+@dataclass(frozen=True)
+class Particles:
+    """Poses and places of the particles of one micrograph; what RELION's particle STAR file says of them."""
+
+    positions: np.ndarray  # (n, 2) x, y: 0-based pixels of the motion-corrected micrograph, fractions kept
+    angles: np.ndarray  # (n, 3) rot, tilt, psi in degrees
+    heights: np.ndarray  # (n,) Å added to the micrograph's defocus
+
+
+def frequency_grid(shape: tuple[int, int], pixel_size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return k² (Å⁻²) and the azimuth (radians) of a half transform of an image `shape`, float32."""
+    ky, kx = np.fft.fftfreq(shape[0], pixel_size)[:, None], np.fft.rfftfreq(shape[1], pixel_size)[None]
+    return (kx * kx + ky * ky).astype(np.float32), np.arctan2(ky, kx).astype(np.float32)
+
+
+def random_poses(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return (count, 3) rot, tilt, psi in degrees, uniform over all rotations."""
+    rot, psi = rng.uniform(-180.0, 180.0, (2, count))
+    tilt = np.degrees(np.arccos(rng.uniform(-1.0, 1.0, count)))
+    return np.stack([rot, tilt, psi], 1)
+
+
+def place_particles(rng: np.random.Generator, shape: tuple[int, int], count: int, distance: float,
+                    margin: float) -> np.ndarray:
+    """Return at most `count` positions (n, 2) x, y in pixels that keep `distance` from each other.
+
+    `margin` (pixels) stays free at the edges. Darts are thrown until the count is reached or no place is found.
+
+    Raises
+    ------
+    CryosnakeError
+        when the micrograph is smaller than its two margins
+    """
+    if min(shape) <= 2 * margin:
+        raise CryosnakeError(f"simulate: micrographs of {shape[1]} × {shape[0]} px have no room for particles "
+                             f"{margin:.0f} px from the edges; give larger micrographs or a smaller particle.")
+    placed = np.empty((0, 2))
+    for _ in range(60):
+        low, high = np.full(2, margin), np.array([shape[1], shape[0]]) - 1.0 - margin
+        for dart in rng.uniform(low, high, (count, 2)):
+            if len(placed) == count:
+                return placed
+            if not len(placed) or ((placed - dart) ** 2).sum(1).min() >= distance**2:
+                placed = np.concatenate([placed, dart[None]])
+    return placed
+
+
+def optical_transfer(shape: tuple[int, int], optics: Optics, defocus: Defocus) -> np.ndarray:
+    """Return CTF times envelope (…, h, w // 2 + 1) float32 on the half transform of an image `shape`."""
+    squared, azimuth = frequency_grid(shape, optics.pixel_size)
+    u, v, angle, phase_shift = (np.asarray(value, np.float32) for value in
+                                (defocus.u, defocus.v, defocus.angle, defocus.phase_shift))
+    transfer = ctf(squared, azimuth, u, v, angle, voltage=optics.voltage, cs=optics.cs,
+                   amplitude_contrast=optics.amplitude_contrast, phase_shift=phase_shift)
+    return np.asarray(transfer * np.exp(-0.25 * optics.b_factor * squared), np.float32)
+
+
+def delocalised_box(atoms: Atoms, optics: Optics, defocus: float) -> int:
+    """Return the box in pixels that holds a particle and the signal its CTF spreads: diameter + 2 λ Δf k, k = 1/4 Å."""
+    frequency = min(0.5 / optics.pixel_size, 0.25)
+    reach = electron_wavelength(optics.voltage) * defocus * frequency
+    return _even((1.1 * diameter(atoms) + 2.0 * reach) / optics.pixel_size + 16)
+
+
+def contrast_images(
+    atoms: Atoms,
+    matrices: np.ndarray,  # (n, 3, 3)
+    shifts: np.ndarray,  # (n, 2) x, y in pixels
+    box: int,
+    optics: Optics,
+    defocus: Defocus,
+    b_factor: float = 40.0,  # Å², of the atoms
+) -> np.ndarray:
+    """Return 2 φ ⊗ CTF (n, box, box) float32 of single particles about pixel box // 2, relative to the mean intensity.
+
+    The members of `defocus` may be arrays (n, 1, 1). `box` is even and should be at least `delocalised_box`.
+    """
+    inner = min(box, _even(1.1 * diameter(atoms) / optics.pixel_size + 16))
+    images = scipy.fft.irfft2(project_atoms(atoms, matrices, inner, optics.pixel_size, b_factor, shifts=shifts),
+                              s=(inner, inner))
+    padded = np.zeros((len(images), box, box), np.float32)
+    start = box // 2 - inner // 2
+    padded[:, start : start + inner, start : start + inner] = scipy.fft.fftshift(images, axes=(1, 2))
+    spectra = scipy.fft.rfft2(padded, overwrite_x=True)
+    spectra *= np.float32(2.0 * optics.interaction) * optical_transfer((box, box), optics, defocus)
+    return np.asarray(scipy.fft.irfft2(spectra, s=(box, box), overwrite_x=True))
+
+
+def particle_contrast(atoms: Atoms, particles: Particles, shape: tuple[int, int], optics: Optics, defocus: Defocus,
+                      b_factor: float = 40.0) -> np.ndarray:
+    """Return 2 φ ⊗ CTF (h, w) float32 of all particles: positive is dark, relative to the mean intensity.
+
+    Each particle is projected exactly, at its own sub-pixel place and height.
+    """
+    highest = float(np.max([defocus.u, defocus.v])) + float(particles.heights.max(initial=0.0))
+    box = delocalised_box(atoms, optics, highest)
+    canvas = np.zeros((shape[0] + 2 * box, shape[1] + 2 * box), np.float32)
+    matrices = euler_to_matrix(*particles.angles.T)
+    whole = np.rint(particles.positions).astype(int)
+    for start in range(0, len(whole), 16):
+        part = slice(start, start + 16)
+        height = particles.heights[part, None, None]
+        own = replace(defocus, u=defocus.u + height, v=defocus.v + height)
+        images = contrast_images(atoms, matrices[part], (particles.positions - whole)[part], box, optics, own, b_factor)
+        for image, (x, y) in zip(images, whole[part] + box // 2, strict=True):
+            canvas[y : y + box, x : x + box] += image
+    return canvas[box : box + shape[0], box : box + shape[1]]
+
+
+def _even(length: float) -> int:
+    """Return an even length, at least this, that an FFT is fast for."""
+    size = math.ceil(length)
+    while size % 2 or scipy.fft.next_fast_len(size, real=True) != size:
+        size += 1
+    return size

@@ -1,0 +1,127 @@
+"""One look at a project: what has arrived, what waits, and what a call of Snakemake would have to make."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.project.config.config import Config, parse_config
+from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.planning.planned import NoMoviesYet, Plan, PlannedJob
+from cryosnake.project.records.batches import read_manifest
+from cryosnake.watching.preconditions import disk_trouble, first, movies_trouble
+from cryosnake.watching.snakemake_call import SnakemakeArguments
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a look found.
+
+    `ready` are movies that are complete and in no batch yet, `incomplete` those that are not (name, reason), `oldest`
+    the minutes that the first of the ready ones has waited. `full_only` says that the partial batch still waits.
+    """
+
+    plan: Plan | None = None
+    title: str = ""
+    full_only: bool = True
+    imported: int = 0
+    ready: tuple[str, ...] = ()
+    incomplete: tuple[tuple[str, str], ...] = ()
+    oldest: float = 0.0
+    seal_after: float = 10.0
+    trouble: str = ""
+
+
+@dataclass
+class FirstSeen:
+    """When each waiting movie was first seen, by a clock that never jumps."""
+
+    times: dict[str, float] = field(default_factory=dict)
+
+    def update(self, names: Sequence[str]) -> None:
+        """Keep the waiting movies alone, new ones with the present time."""
+        now = time.monotonic()
+        self.times = {name: self.times.get(name, now) for name in names}
+
+    def oldest(self) -> float:
+        """Return the minutes since the first of them was complete, as far as clocks tell: 0 when there is none."""
+        now, clock = time.monotonic(), time.time()
+        return max((max(now - seen, _since_change(name, clock)) for name, seen in self.times.items()), default=0.0) / 60
+
+
+def _since_change(name: str, clock: float) -> float:
+    """Return the seconds since a file came here: unlike its modification time, no copying program sets this one."""
+    try:
+        return clock - os.stat(name).st_ctime
+    except OSError:
+        return 0.0
+
+
+def read_config(arguments: SnakemakeArguments) -> Config:
+    """Return the project's config as Snakemake will see it.
+
+    Raises
+    ------
+    CryosnakeError
+        when it can't be read or holds a mistake
+    """
+    raw: dict[str, Any] = {}
+    for path in arguments.config_files or ("config.yaml",):
+        try:
+            raw.update(yaml.safe_load(Path(path).read_text()) or {})
+        except OSError as error:
+            raise CryosnakeError(f"{path}: {error.strerror}; a project needs its config.yaml") from None
+        except (yaml.YAMLError, ValueError, TypeError) as error:
+            raise CryosnakeError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    return parse_config({**raw, **arguments.config})
+
+
+def survey(config: Config, seen: FirstSeen, *, seal_after: float, grow: float, keep_free: float,
+         seal: bool = False, hold: Collection[str] = ()) -> Survey:
+    """Return what there is to do; with `seal`, partial batches are formed whatever their age.
+
+    While a long job reads the tables of `hold`, movies that were replaced wait.
+
+    Raises
+    ------
+    CryosnakeError
+        for a mistake in the config or a damaged record
+    """
+    found = Survey(title=config.title, seal_after=seal_after)
+    try:
+        config = replace(config, grow=grow, hold=tuple(hold))
+        plan = make_plan(replace(config, full_batches=False))
+    except NoMoviesYet as error:
+        return replace(found, incomplete=error.waiting, trouble=disk_trouble(keep_free))
+    imports = [job for job in plan.jobs.values() if job.movies]
+    listed = {job.path: read_manifest(job.path) for job in imports}
+    fresh = {job.path: _new_movies(job, listed[job.path]) for job in imports}
+    ready = tuple(name for names in fresh.values() for name in names)
+    seen.update(ready)
+    found = replace(found, plan=plan, ready=ready, incomplete=plan.waiting, oldest=seen.oldest(),
+                    imported=sum(len(names) for known in listed.values() for names in known.values()),
+                    trouble=first((disk_trouble(keep_free), *(movies_trouble(_pattern(job), job.path)
+                                                              for job in imports))))
+    full_only = not (seal or found.oldest >= seal_after)
+    if full_only and ready:
+        try:
+            plan = make_plan(replace(config, full_batches=True))
+        except NoMoviesYet:
+            return replace(found, plan=None)
+    return replace(found, plan=plan, full_only=full_only)
+
+
+def _new_movies(job: PlannedJob, known: dict[int, list[str]]) -> list[str]:
+    return [name for number, names in job.movies.items() if number not in known for name in names]
+
+
+def _pattern(job: PlannedJob) -> str:
+    parameters = job.config.parameters()
+    return str(parameters.get("movies") or parameters.get("micrographs"))
