@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import os
 import subprocess
 import sys
@@ -19,8 +20,9 @@ ALLOWED = {
     "jobs": set(),
     "io": set(),
     "numerics": set(),
+    "simulation": {"numerics"},
     "pipeline": {"jobs"},
-    "programs": {"io", "numerics", "parallel", "report"},  # panels beside their results
+    "programs": {"io", "numerics", "simulation", "parallel", "report"},  # panels beside their results
     "report": {"io", "jobs", "pipeline", "numerics"},
     "project": {"pipeline", "jobs", "io"},
     "running": {"project", "pipeline", "jobs", "io", "programs", "report", "parallel"},
@@ -30,6 +32,17 @@ ALLOWED = {
     "cli": {"project", "pipeline", "report", "programs", "running", "io", "cluster", "watching"},
 }
 STANDARD_ONLY = ("jobs", "pipeline", "atomic")
+
+# The rooms (folders) inside a layer, floor by floor from the ground: a room may import only what stands below it.
+FLOORS = {
+    "project": (("records",), ("locks",), ("config",), ("planning", "schemes", "cleaning"), ("cleaning/bulk",),
+                ("run", "actions")),
+    "programs": (("refinement", "micrographs", "select", "simulate"),
+                 ("class2d", "class3d", "initialmodel", "refine3d", "maps")),
+    "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),
+    "report": (("panels", "flowchart"), (".",)),
+}
+MOST_FILES = 20  # in a room; 12 beside the rooms of project and programs
 
 
 def modules() -> list[Path]:
@@ -59,6 +72,48 @@ def test_imports_only_allowed_layers(path: Path) -> None:
             assert other in ALLOWED[layer] | {layer, "errors", "atomic"}, f"{path} ({layer}) imports {name}"
         elif layer in STANDARD_ONLY:
             assert name.split(".")[0] in sys.stdlib_module_names | {"cryosnake"}, f"{path} imports {name}"
+
+
+def module_graph() -> dict[Path, set[Path]]:
+    """Which file imports which: late imports and those for type checkers counted."""
+    files = {".".join(("cryosnake", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in modules()}
+    graph = {}
+    for path in modules():
+        names = imports(path) | {f"{node.module}.{alias.name}" for node in ast.walk(ast.parse(path.read_text()))
+                                 if isinstance(node, ast.ImportFrom) for alias in node.names}
+        graph[path] = {files[name] for name in names if name in files} - {path}
+    return graph
+
+
+def test_no_import_circles() -> None:
+    try:
+        graphlib.TopologicalSorter(module_graph()).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail("these import each other: " + " <- ".join(str(path.relative_to(PACKAGE)) for path in error.args[1]))
+
+
+def room_of(path: Path, layer: str) -> str:
+    return str(path.parent.relative_to(PACKAGE / layer))
+
+
+@pytest.mark.parametrize("layer", FLOORS)
+def test_a_room_imports_only_what_stands_below_it(layer: str) -> None:
+    floor = {room: number for number, rooms in enumerate(FLOORS[layer]) for room in rooms}
+    for path, imported in module_graph().items():
+        if not path.is_relative_to(PACKAGE / layer) or path.name == "__init__.py":
+            continue
+        room = room_of(path, layer)
+        assert room in floor, f"{path} stands in no room of FLOORS"
+        for other in imported:
+            if other.is_relative_to(PACKAGE / layer) and room_of(other, layer) != room:
+                assert floor[room_of(other, layer)] < floor[room], f"{path} imports {other}"
+
+
+def test_rooms_are_small_enough_to_read() -> None:
+    for folder in {path.parent for path in modules()}:
+        files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        most = 12 if folder in (PACKAGE / "project", PACKAGE / "programs") else MOST_FILES
+        assert len(files) <= most, f"{folder} holds {len(files)} files"
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -108,7 +163,7 @@ def test_planning_imports_are_cheap() -> None:
     assert calls(ours) < 0.75 * calls(yardstick)
 
 
-@pytest.mark.parametrize("program", ["import_data", "select", "maskcreate", "localres"])
+@pytest.mark.parametrize("program", ["micrographs.import_data", "select.select", "maps.maskcreate", "maps.localres"])
 def test_jobs_that_compile_nothing_do_not_import_numba(program: str) -> None:
     """It is a third of a second at every start; one that is imported late obeys the threads all the same."""
     code = (f"import sys, cryosnake.running.run, cryosnake.programs.{program}\n"

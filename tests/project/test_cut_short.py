@@ -36,7 +36,7 @@ def project(tmp_path, monkeypatch) -> Path:
 def killed(*words: str, module: str, moves: int) -> None:
     """Run a command that dies before it has moved more than so many directories, or after it has moved them all."""
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(f"cryosnake.project.{module}.move_tree", dies_after(moves))
+        patched.setattr(f"cryosnake.project.cleaning.{module}.move_tree", dies_after(moves))
         main(list(words))
         raise KeyboardInterrupt
 

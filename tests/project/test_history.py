@@ -191,7 +191,7 @@ def test_run_times_survive_torn_lines(project) -> None:
 
 
 def test_a_clock_that_went_backwards_is_said(monkeypatch) -> None:
-    monkeypatch.setattr("cryosnake.project.actions.status.time.time", lambda: 1_000_000.0)
+    monkeypatch.setattr("cryosnake.project.records.human.time.time", lambda: 1_000_000.0)
     assert human_age(1_000_000.0 - 5400) == "1.5 h ago"
     assert human_age(1_000_000.0 - 45) == "45 s ago"
     assert human_age(1_000_000.0 + 7200) == "in 2 h (clock?)"

@@ -83,7 +83,7 @@ def test_the_alias_of_a_job_of_the_config_is_renamed_there(project) -> None:
 
 
 def test_workspaces_follow_a_renaming(project, monkeypatch) -> None:
-    from cryosnake.project.config.config import config
+    from cryosnake.project.config import config
 
     monkeypatch.setattr(config, "TOP_KEYS", (*config.TOP_KEYS, "workspaces"))
     text = Path("config.yaml").read_text()

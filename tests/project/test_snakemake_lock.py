@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.locks import claims as snakemake_lock
+from cryosnake.project.locks import processes
 from cryosnake.project.locks.claims import CLAIM, LOCKS, claim_lane, claim_run, release_claim, running_claim
 
 
@@ -27,8 +27,8 @@ def locked(tmp_path, monkeypatch) -> Path:
 
 def claim_of(pid: int, file: Path = CLAIM) -> None:
     CLAIM.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps({**snakemake_lock.this_process(), "pid": pid,
-                                 "start": snakemake_lock.start_time(pid)}))
+    file.write_text(json.dumps({**processes.this_process(), "pid": pid,
+                                 "start": processes.start_time(pid)}))
 
 
 def test_the_lock_of_a_killed_run_is_removed(locked) -> None:
