@@ -10,9 +10,10 @@ import sys
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
-from cryosnake.project.planning import rule_values as lookup
+from cryosnake.project.planning import rule_values
 from cryosnake.project.run import session
 from cryosnake.project.planning.memory import memory_mb
+from cryosnake.project.planning.planned import Disposition
 
 if not session.brings_jobs(config):
 
@@ -44,7 +45,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        lookup.targets(plan),
+        rule_values.targets(plan),
 
 
 include: "rules/per_micrograph.smk"

@@ -19,25 +19,25 @@ def script(job):
     """The job type's program; types that other packages add have none in scripts/."""
     path = f"{SCRIPTS}/run_{job.config.type.name}.py"
     program = shlex.quote(path) if os.path.exists(path) else f"-m cryosnake.running {job.config.type.name}"
-    return lookup.launcher(job) + program
+    return rule_values.launcher(job) + program
 
 
 def batch_inputs(job):
-    return lambda wildcards: lookup.batch_inputs(plan, job.path, wildcards.batch)
+    return lambda wildcards: rule_values.batch_inputs(plan, job.path, wildcards.batch)
 
 
 def batch_arguments(job):
-    return lambda wildcards: lookup.arguments(plan, job.path, wildcards.batch)
+    return lambda wildcards: rule_values.arguments(plan, job.path, wildcards.batch)
 
 
 def whole_inputs(job):
-    """A settled job's input may be newer than its results: it has not grown enough to begin again."""
-    files = lookup.job_inputs(plan, job.path)
-    return [ancient(file) for file in files] if job.settled else files
+    """An input that has not grown enough for the job to begin again may be newer than its results."""
+    files = rule_values.job_inputs(plan, job.path)
+    return [ancient(file) for file in files] if job.disposition is Disposition.BELOW_GROWTH else files
 
 
 def memory(job):
-    return lambda wildcards, threads, attempt: memory_mb(plan, job, lookup.ranks(job), threads) * attempt
+    return lambda wildcards, threads, attempt: memory_mb(plan, job, rule_values.ranks(job), threads) * attempt
 
 
 def runtime(job):
@@ -46,4 +46,4 @@ def runtime(job):
 
 def by_kind(per_micrograph):
     jobs = [job for job in plan.jobs.values() if job.config.type.per_micrograph == per_micrograph]
-    return [job for job in jobs if not (job.at_rest or job.elsewhere)]
+    return [job for job in jobs if job.disposition not in (Disposition.INPUTS_CLEARED, Disposition.OTHER_LANE)]

@@ -21,7 +21,7 @@ for job in by_kind(per_micrograph=True):
         resources:
             mem_mb=memory(job),
             runtime=runtime(job),
-            gpu=lookup.gpus(plan, job),
+            gpu=rule_values.gpus(plan, job),
         params:
             script=script(job),
             arguments=batch_arguments(job),
@@ -30,16 +30,16 @@ for job in by_kind(per_micrograph=True):
         shell:
             "python {params.script} {params.arguments} --threads {threads} 2>&1 | tee {log}"
 
-    if job.unjoined:
+    if job.disposition is Disposition.BATCHES_ONLY:
         continue
 
     rule:
         name:
             rule_name(job, "_join")
         input:
-            lookup.batch_stars(plan, job.path),
+            rule_values.batch_stars(plan, job.path),
         output:
-            [job.file(output) for output in job.outputs()],
+            job.files(),
         log:
             f"{job.path}/join.log",
         localrule: True
@@ -47,7 +47,7 @@ for job in by_kind(per_micrograph=True):
             "../envs/cpu.yaml"
         params:
             script=script(job),
-            arguments=lookup.arguments(plan, job.path),
+            arguments=rule_values.arguments(plan, job.path),
         message:
             f"{job.name} ({job.path}), all batches"
         shell:

@@ -8,22 +8,22 @@ for job in by_kind(per_micrograph=False):
         input:
             whole_inputs(job),
         output:
-            [job.file(output) for output in job.outputs()],
+            job.files(),
         log:
             f"{job.path}/snakemake.log",
         localrule: job.config.type.resources.local
         conda:
             "../envs/cpu.yaml"
-        threads: lookup.threads(job)
+        threads: rule_values.threads(job)
         resources:
-            **lookup.mpi_resources(plan, job),
+            **rule_values.mpi_resources(plan, job),
             mem_mb=memory(job),
             runtime=runtime(job),
-            gpu=lookup.gpus(plan, job),
+            gpu=rule_values.gpus(plan, job),
         params:
             script=script(job),
-            arguments=lookup.arguments(plan, job.path),
-            threads=lookup.threads_of_rank(job),
+            arguments=rule_values.arguments(plan, job.path),
+            threads=rule_values.threads_of_rank(job),
         message:
             f"{job.name} ({job.path})"
         shell:

@@ -17,7 +17,7 @@ from cryosnake.pipeline.lock import LOCK_DIRECTORY, LOCK_FILE
 from cryosnake.project.cleaning import trash
 from cryosnake.project.cleaning.delete import current_pipeline
 from cryosnake.project.cleaning.undelete import deletions
-from cryosnake.project.planning.planned import Plan, PlannedJob
+from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
 from cryosnake.project.run import session
 
 
@@ -105,6 +105,6 @@ def test_the_next_snakemake_removes_half_a_table_of_cleaned_files(project) -> No
     half, table = job / "..cryosnake_cleaned.tsv.0f0f.tmp", job / ".cryosnake_cleaned.tsv"
     half.write_text("half a table")
     table.write_text("run_it024_data.star\t10\t1\n")
-    job_of_plan = cast(PlannedJob, SimpleNamespace(path=str(job), elsewhere=False))
+    job_of_plan = cast(PlannedJob, SimpleNamespace(path=str(job), disposition=Disposition.CLEARED))
     session._settle_after_kills(Plan({"classes": job_of_plan}))
     assert not half.exists() and table.exists()

@@ -12,6 +12,7 @@ from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning import rule_values as lookup
 from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.planning.planned import Disposition
 from cryosnake.project.run import session
 
 RAW = {
@@ -42,14 +43,13 @@ def test_it_comes_back_as_it_was_but_for_the_movies(plan) -> None:
     back = frozen_plan.thaw(frozen_plan.freeze(replace(plan, gpu=True)))
     assert back.gpu and back.jobs == {name: replace(job, movies={}) for name, job in plan.jobs.items()}
     assert lookup.arguments(back, "MotionCorr/job002", "0001") == lookup.arguments(plan, "MotionCorr/job002", "0001")
-    assert back.jobs["classes"].held == plan.jobs["classes"].held != ""
+    assert back.jobs["classes"].why_held == plan.jobs["classes"].why_held != ""
 
 
 def test_every_field_of_a_job_comes_back(plan) -> None:
     motion = plan.jobs["motion"]
-    filled = {"new": True, "batches": {1: "0001.r2"}, "held": "waits", "again": {1: "0001.again1"},
-              "needs": {"0001": ("a.mrc", "b.mrc"), "": ("c.star",)}, "cleared": True, "at_rest": True, "settled": True,
-              "elsewhere": True, "unjoined": True}
+    filled = {"new": True, "batches": {1: "0001.r2"}, "disposition": Disposition.HELD, "why_held": "waits",
+              "again": {1: "0001.again1"}, "needs": {"0001": ("a.mrc", "b.mrc"), "": ("c.star",)}}
     known = {"config", "path", "inputs", "stream", "movies"}
     assert {field.name for field in fields(motion)} == known | filled.keys()  # a new field must be kept, too
     changed = replace(plan, jobs={**plan.jobs, "motion": replace(motion, **filled)})

@@ -29,7 +29,8 @@ _rlnImageName #1
 
 
 def job(name: str, path: str, source: Source, **stated) -> PlannedJob:
-    return PlannedJob(JobConfig(name, job_types()[name], stated, {}), path, True, {"particles": source})
+    return PlannedJob(config=JobConfig(name, job_types()[name], stated, {}), path=path, inputs={"particles": source},
+                      new=True)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from cryosnake.io.mrc import write_mrc
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.planning.planned import Disposition
 from cryosnake.project.records.batches import Finished, batch_star, done_file, read_manifest
 from cryosnake.project.records.movies import stamp
 from cryosnake.project.run.commit import commit
@@ -63,13 +64,13 @@ class Snakemake:
         plan = make_plan(parse_config(raw))
         commit(plan)
         for job in plan.jobs.values():
-            if job.settled or job.held or job.elsewhere:
+            if job.disposition in (Disposition.BELOW_GROWTH, Disposition.HELD, Disposition.OTHER_LANE):
                 continue
             for number, key in job.batches.items():
                 if not os.path.exists(batch_star(job.path, key)):
                     self._batch(job.path, number, key, read_manifest(MANIFEST)[number])
-            for output in [] if job.unjoined else job.outputs():
-                Path(job.file(output)).write_text("data_particles\n" + "1\n" * len(list(Path("Movies").iterdir())))
+            for file in [] if job.disposition is Disposition.BATCHES_ONLY else job.files():
+                Path(file).write_text("data_particles\n" + "1\n" * len(list(Path("Movies").iterdir())))
             record_counts(job.path, (source.path for source in job.inputs.values()))
 
     def _batch(self, job: str, number: int, key: str, names: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryosnake.project.locks.work_locks import at_work
 from cryosnake.project.planning.parts import part_of, tables_taken
-from cryosnake.project.planning.planned import Plan
+from cryosnake.project.planning.planned import Disposition, Plan
 from cryosnake.project.records.cleaned_files import is_wanted
 from cryosnake.watching.stale_outputs import pending_files, pending_of
 
@@ -73,7 +73,7 @@ def flowing_jobs(plan: Plan, busy: Collection[str] = ()) -> list[str]:
             continue
         if job.config.type.per_micrograph:
             flowing.append(name)
-        elif not job.held and not pending_of(plan, job):
+        elif job.disposition is not Disposition.HELD and not pending_of(plan, job):
             resting.add(name)
     return flowing
 
@@ -88,7 +88,8 @@ def needs_one_call(plan: Plan) -> bool:
     """Whether lanes would not do: data that were cleaned are made again, across both."""
     missing = (path for job in plan.jobs.values() for files in job.needs.values() for path in files
                if not os.path.exists(path))
-    return any(job.cleared or job.at_rest or is_wanted(job.path) for job in plan.jobs.values()) or any(missing)
+    cleared = (Disposition.CLEARED, Disposition.INPUTS_CLEARED)
+    return any(job.disposition in cleared or is_wanted(job.path) for job in plan.jobs.values()) or any(missing)
 
 
 def reads_batches(plan: Plan, names: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from cryosnake.project.planning.planned import Plan, PlannedJob
+from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
 from cryosnake.project.planning.rule_values import batch_inputs, batch_stars, job_inputs
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.run.snakemake_marks import died_at_the_end
@@ -18,7 +18,7 @@ def pending_files(plan: Plan) -> list[str]:
     """Return the outputs, and STAR files of batches, that are still to be made, in the order of the jobs."""
     found: list[str] = []
     for job in plan.own:
-        if not job.held:
+        if job.disposition is not Disposition.HELD:
             found += pending_of(plan, job)
     return found
 
@@ -26,7 +26,7 @@ def pending_files(plan: Plan) -> list[str]:
 def pending_of(plan: Plan, job: PlannedJob) -> list[str]:
     """Return the files of one job that are still to be made, or made by a program that did not come to its end."""
     if died_at_the_end(job):
-        return [job.file(output) for output in job.outputs()]
+        return job.files()
     return _of_batches(plan, job) if job.config.type.per_micrograph else _of_whole(plan, job)
 
 
@@ -34,13 +34,13 @@ def _of_batches(plan: Plan, job: PlannedJob) -> list[str]:
     stars = batch_stars(plan, job.path)
     late = [batch_star(job.path, key) for key in job.batches.values()
             if _is_late(batch_star(job.path, key), batch_inputs(plan, job.path, key))]
-    outputs = [] if job.unjoined else [job.file(output) for output in job.outputs()]
+    outputs = [] if job.disposition is Disposition.BATCHES_ONLY else job.files()
     return late + [path for path in outputs if _is_late(path, stars)]
 
 
 def _of_whole(plan: Plan, job: PlannedJob) -> list[str]:
-    inputs = [] if job.settled else job_inputs(plan, job.path)
-    return [path for path in (job.file(output) for output in job.outputs()) if _is_late(path, inputs)]
+    inputs = [] if job.disposition is Disposition.BELOW_GROWTH else job_inputs(plan, job.path)
+    return [path for path in job.files() if _is_late(path, inputs)]
 
 
 def _is_late(path: str, inputs: Iterable[str]) -> bool:

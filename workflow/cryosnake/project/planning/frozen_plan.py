@@ -17,11 +17,10 @@ from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.registry import job_types
 from cryosnake.project.config.config import Connection, JobConfig
-from cryosnake.project.planning.planned import Plan, PlannedJob, Source
+from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob, Source
 
 FOLDER = Path(".cryosnake", "plans")
 KEY = "frozen_plan"  # the config key that carries the file's name to the jobs
-_FLAGS = ("cleared", "at_rest", "settled", "elsewhere", "unjoined")
 KEPT = 60 * 86400  # seconds: longer than a job waits in any queue
 
 
@@ -68,10 +67,10 @@ def _job_to_json(job: PlannedJob) -> dict[str, Any]:
         "config": {"name": config.name, "type": config.type.name, "stated": dict(config.stated),
                    "connections": {slot: [c.job, c.output, c.path] for slot, c in config.connections.items()},
                    "at_least": config.at_least},
-        "path": job.path, "new": job.new, "stream": job.stream, "held": job.held,
+        "path": job.path, "new": job.new, "stream": job.stream,
+        "disposition": job.disposition.name, "why_held": job.why_held,
         "inputs": {slot: [source.path, source.job, source.output] for slot, source in job.inputs.items()},
         "batches": list(job.batches.items()), "again": list(job.again.items()), "needs": dict(job.needs),
-        **{name: getattr(job, name) for name in _FLAGS},
     }
 
 
@@ -81,6 +80,6 @@ def _job_from_json(item: dict[str, Any], types: dict[str, Any]) -> PlannedJob:
                        {slot: Connection(*words) for slot, words in stated["connections"].items()}, stated["at_least"])
     inputs = {slot: Source(*words) for slot, words in item["inputs"].items()}
     needs = {key: tuple(files) for key, files in item["needs"].items()}
-    return PlannedJob(config, item["path"], item["new"], inputs, item["stream"], dict(item["batches"]),
-                      held=item["held"], again=dict(item["again"]), needs=needs,
-                      **{name: item[name] for name in _FLAGS})
+    return PlannedJob(config=config, path=item["path"], new=item["new"], inputs=inputs, stream=item["stream"],
+                      batches=dict(item["batches"]), again=dict(item["again"]), needs=needs,
+                      disposition=Disposition[item["disposition"]], why_held=item["why_held"])

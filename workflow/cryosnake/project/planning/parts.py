@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from cryosnake.project.planning.planned import Plan, PlannedJob
+from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
 from cryosnake.project.planning.rule_values import batch_input
 
 
@@ -25,12 +25,16 @@ def part_of(plan: Plan, only: Collection[str], hold: Collection[str] = ()) -> Pl
     jobs: dict[str, PlannedJob] = {}
     for name, job in plan.jobs.items():
         if name not in only:
-            jobs[name] = replace(job, elsewhere=True, movies={})
+            jobs[name] = replace(job, disposition=Disposition.OTHER_LANE, movies={})
             continue
         own = replace(job, batches={number: key for number, key in job.batches.items()
                                     if all(map(os.path.exists, _brought(plan, job, only, key)))})
-        jobs[name] = replace(own, held=own.held or _waits_for(plan, own, jobs),
-                             unjoined=any(job.file(output) in hold for output in job.outputs()))
+        why_held = own.why_held or _waits_for(plan, own, jobs)
+        if why_held:
+            own = replace(own, disposition=Disposition.HELD, why_held=why_held)
+        elif own.disposition is not Disposition.INPUTS_CLEARED and not set(hold).isdisjoint(job.files()):
+            own = replace(own, disposition=Disposition.BATCHES_ONLY)
+        jobs[name] = own
     return replace(plan, jobs=jobs)
 
 
@@ -56,9 +60,10 @@ def _waits_for(plan: Plan, job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> s
         return "waits for its first batch"
     for slot, source in job.inputs.items():
         up = _maker(jobs, job, slot)
-        if up and not up.elsewhere and up.held:
+        if up and up.disposition is Disposition.HELD:
             return f"waits for {up.name}"
-        if up and up.elsewhere and _takes_whole(plan, job, slot) and not os.path.exists(source.path):
+        if (up and up.disposition is Disposition.OTHER_LANE and _takes_whole(plan, job, slot)
+                and not os.path.exists(source.path)):
             return f"waits for {up.name}"
     return ""
 

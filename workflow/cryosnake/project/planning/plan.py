@@ -16,7 +16,7 @@ from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
 from cryosnake.project.planning.growth import has_grown, particle_count
 from cryosnake.project.planning.parts import part_of
-from cryosnake.project.planning.planned import PER_MICROGRAPH, NoMoviesYet, Plan, PlannedJob, Source
+from cryosnake.project.planning.planned import PER_MICROGRAPH, Disposition, NoMoviesYet, Plan, PlannedJob, Source
 from cryosnake.project.planning.regenerate_plan import with_regeneration
 from cryosnake.project.planning.unfinished import batch_keys
 from cryosnake.project.records.batches import form_batches, read_manifest
@@ -45,7 +45,7 @@ def make_plan(config: Config) -> Plan:
     for job_config in config.jobs.values():
         inputs = {slot: _source(job_config, slot, connection, jobs)
                   for slot, connection in job_config.connections.items()}
-        job = PlannedJob(job_config, "", True, inputs)
+        job = PlannedJob(config=job_config, path="", inputs=inputs, new=True)
         known = _known_directory(job, records)
         if known in taken:
             raise CryosnakeError(f"config.yaml: jobs {taken[known]!r} and {job.name!r} are the same job (type, "
@@ -56,7 +56,7 @@ def make_plan(config: Config) -> Plan:
             job = replace(job, path=job_path(job_config.type.folder, counter))
             counter += 1
         taken[job.path] = job.name
-        job = replace(job, stream=_stream(job, jobs), held=_held(job, jobs), settled=_settled(job, config.grow))
+        job = _disposed(replace(job, stream=_stream(job, jobs)), jobs, config.grow)
         jobs[job.name], arrivals = _with_batches(job, jobs, config)
         waiting += arrivals.waiting
     plan = Plan(_with_regeneration(jobs), tuple(waiting))
@@ -106,10 +106,18 @@ def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     return streams.pop() if len(streams) == 1 else ""
 
 
-def _held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
+def _disposed(job: PlannedJob, jobs: Mapping[str, PlannedJob], grow: float) -> PlannedJob:
+    """Return a job with what its input says about whether it may begin; `grow` is the config's factor."""
+    why_held = _why_held(job, jobs)
+    if why_held:
+        return replace(job, disposition=Disposition.HELD, why_held=why_held)
+    return replace(job, disposition=Disposition.BELOW_GROWTH) if _below_growth(job, grow) else job
+
+
+def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     for source in job.inputs.values():
         for other in jobs.values():
-            if other.path == source.job and other.held:
+            if other.path == source.job and other.why_held:
                 return f"waits for {other.name}"
     wanted = job.config.at_least
     if not wanted:
@@ -119,11 +127,11 @@ def _held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     return "" if found >= wanted else f"waits for {wanted:,} particles; {found:,} so far"
 
 
-def _settled(job: PlannedJob, grow: float) -> bool:
+def _below_growth(job: PlannedJob, grow: float) -> bool:
     """Whether a finished job lets its input grow on: `grow` above 1, and not reached yet."""
     if grow <= 1 or job.new or job.config.type.per_micrograph:
         return False
-    return (all(os.path.exists(job.file(output)) for output in job.outputs())
+    return (all(map(os.path.exists, job.files()))
             and not has_grown(job.path, (source.path for source in job.inputs.values()), grow))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_of
@@ -21,7 +22,19 @@ class Source:
     output: str = ""
 
 
-@dataclass(frozen=True)
+class Disposition(Enum):
+    """What Snakemake is asked for of a job. Where several would hold, it is the first in this order."""
+
+    OTHER_LANE = auto()  # nothing, and there is no rule: another call of Snakemake makes it
+    HELD = auto()  # nothing yet: it waits
+    INPUTS_CLEARED = auto()  # its files as they are, without a rule: it is complete, and its inputs were cleared
+    BATCHES_ONLY = auto()  # its batches: another call reads its table meanwhile
+    BELOW_GROWTH = auto()  # its outputs, which stand though its input has grown a little
+    CLEARED = auto()  # those of its outputs that are there: the others were cleared, and nothing needs them
+    ALL = auto()  # all its outputs
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlannedJob:
     """A job of the config with its directory. `batches` maps batch numbers to keys such as "0007.r2".
 
@@ -31,19 +44,15 @@ class PlannedJob:
 
     config: JobConfig
     path: str
-    new: bool
     inputs: Mapping[str, Source]
+    new: bool = False  # it gets its number, and its directory, with this plan
+    disposition: Disposition = Disposition.ALL
+    why_held: str = ""  # why it waits
     stream: str = ""  # name of the import job
     batches: Mapping[int, str] = field(default_factory=dict)
     movies: Mapping[int, list[str]] = field(default_factory=dict)  # import jobs only
-    held: str = ""  # why it waits
     again: Mapping[int, str] = field(default_factory=dict)  # keys under which cleaned data would be made again
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # batch key, or "": data to be made again first
-    cleared: bool = False  # its results were cleared, and nothing needs them
-    at_rest: bool = False  # nothing to do, and made from what was cleared: Snakemake takes its files as they are
-    settled: bool = False  # its results stand, though its input has grown a little
-    elsewhere: bool = False  # another call of Snakemake makes it: its files are taken as they are
-    unjoined: bool = False  # only its batches are made: another call reads its table meanwhile
 
     @property
     def name(self) -> str:
@@ -53,6 +62,10 @@ class PlannedJob:
     def file(self, output: Output) -> str:
         """Return the path of one of the job's outputs."""
         return f"{self.path}/{file_of(output, self.config.parameters())}"
+
+    def files(self) -> list[str]:
+        """Return the paths of all outputs that it makes."""
+        return [self.file(output) for output in self.outputs()]
 
     def outputs(self) -> list[Output]:
         """Return the outputs that a job with these parameters makes."""
@@ -80,7 +93,7 @@ class Plan:
     @property
     def own(self) -> list[PlannedJob]:
         """The jobs that this call of Snakemake makes, not another one beside it."""
-        return [job for job in self.jobs.values() if not job.elsewhere]
+        return [job for job in self.jobs.values() if job.disposition is not Disposition.OTHER_LANE]
 
     def at(self, path: str) -> PlannedJob:
         """Return the job in a directory such as "MotionCorr/job002".

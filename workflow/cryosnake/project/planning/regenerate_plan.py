@@ -4,7 +4,7 @@ A cleaned job stays finished. When a job that is not finished opens images of a 
 up: a refinement opens the stacks of the extraction), the batches concerned become its inputs under a key of their own
 (`batches/0007.again1.star`); their program makes what is missing, from data made again in turn where necessary. The
 rules of finished jobs know nothing of it. A cleared job of another type is a rule whose outputs are missing:
-Snakemake runs it when a job that is to run takes them. What was made from it before is `at_rest` meanwhile.
+Snakemake runs it when a job that is to run takes them. What was made from it before is INPUTS_CLEARED meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, PARTICLES
-from cryosnake.project.planning.planned import PlannedJob
+from cryosnake.project.planning.planned import Disposition, PlannedJob
 from cryosnake.project.planning.unfinished import product_files
 from cryosnake.project.records.batches import batch_star, read_done
 from cryosnake.project.records.cleaned_files import is_wanted, missing_files, read_cleaned
@@ -34,8 +34,13 @@ def with_regeneration(jobs: Jobs) -> dict[str, PlannedJob]:
     pending = _pending(found, cleared)
     for name, job in found.items():
         needs = _needs(found, job, pending[name])
-        at_rest = not pending[name] and name not in cleared and any(up.name in cleared for up in _sources(found, job))
-        found[name] = replace(job, needs=needs, cleared=name in cleared and not pending[name], at_rest=at_rest)
+        disposition = job.disposition
+        if not pending[name] and disposition is not Disposition.HELD:
+            if name not in cleared and any(up.name in cleared for up in _sources(found, job)):
+                disposition = Disposition.INPUTS_CLEARED
+            elif name in cleared and disposition is Disposition.ALL:
+                disposition = Disposition.CLEARED
+        found[name] = replace(job, needs=needs, disposition=disposition)
     return found
 
 

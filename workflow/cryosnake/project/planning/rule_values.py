@@ -7,23 +7,27 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
-from cryosnake.project.planning.planned import PER_MICROGRAPH, Plan, PlannedJob
+from cryosnake.project.planning.planned import PER_MICROGRAPH, Disposition, Plan, PlannedJob
 from cryosnake.project.records.batches import batch_number, batch_star
 from cryosnake.project.records.cleaned_files import is_wanted
 
 
 def targets(plan: Plan) -> list[str]:
     """Return every file that the config asks for: the outputs of all jobs that do not wait for more data."""
-    return [file for job in plan.own if not job.held for file in _asked(plan, job)]
+    return [file for job in plan.jobs.values() for file in _asked(plan, job)]
 
 
 def _asked(plan: Plan, job: PlannedJob) -> list[str]:
-    """Return what is asked for of a job: all its outputs, but those that were cleared and that nothing needs."""
-    if job.unjoined:
-        return batch_stars(plan, job.path)
-    files = [job.file(output) for output in job.outputs()]
-    if job.cleared:
-        files = [file for file in files if os.path.exists(file)]
+    """Return what is asked for of a job."""
+    match job.disposition:
+        case Disposition.OTHER_LANE | Disposition.HELD:
+            return []
+        case Disposition.BATCHES_ONLY:
+            return batch_stars(plan, job.path)
+        case Disposition.CLEARED:
+            files = list(filter(os.path.exists, job.files()))
+        case Disposition.INPUTS_CLEARED | Disposition.BELOW_GROWTH | Disposition.ALL:
+            files = job.files()
     return files + (data_again(job) if is_wanted(job.path) else [])
 
 

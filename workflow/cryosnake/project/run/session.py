@@ -53,8 +53,8 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
     for path, reason in plan.waiting if workflow.is_main_process else ():
         print(f"not yet imported: {path}: {reason}", file=sys.stderr)
     for job in plan.jobs.values() if workflow.is_main_process else ():
-        if job.held:
-            print(f"{job.name} {job.held}", file=sys.stderr)
+        if job.why_held:
+            print(f"{job.name} {job.why_held}", file=sys.stderr)
     return plan
 
 
@@ -71,8 +71,8 @@ def start(workflow: Any, plan: Plan) -> None:
     _or_stop(commit, plan)
     if plan.lane:
         claim_lane(plan.lane, begun=True)
-    beside = {job.path for job in plan.jobs.values() if job.elsewhere} if other_lane_works(plan.lane) else ()
-    for path in settle_left_running(beside):
+    beside = {job.path for job in plan.jobs.values()} - {job.path for job in plan.own}
+    for path in settle_left_running(beside if other_lane_works(plan.lane) else ()):
         print(f"{path}: was left as running by a run that was killed; marked as failed", file=sys.stderr)
     if workflow.non_local_exec:
         _prepare_cluster_run(workflow, plan)

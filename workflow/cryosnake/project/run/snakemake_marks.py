@@ -46,7 +46,7 @@ def mark_unfinished(plan: Plan) -> list[str]:
     Snakemake takes such results for complete when it did not see the end either, and would leave the job as it is. A
     job that somebody has marked as failed by hand is no such job: its program has noted its end in run_times.tsv.
     """
-    found = [path for job in plan.own if died_at_the_end(job) for path in _results(job)
+    found = [path for job in plan.own if died_at_the_end(job) for path in job.files()
              if len(_name(path)) <= LONGEST]
     for path in found:
         MARKS.mkdir(parents=True, exist_ok=True)
@@ -57,19 +57,17 @@ def mark_unfinished(plan: Plan) -> list[str]:
 def died_at_the_end(job: PlannedJob) -> bool:
     """Whether a job's program was killed between its last result and its end."""
     directory = Path(job.path)
-    if job.new or job.held or exit_of(directory) == Status.SUCCEEDED or not lock_files(directory) or at_work(directory):
+    if job.new or job.why_held or exit_of(directory) == Status.SUCCEEDED:
+        return False
+    if not lock_files(directory) or at_work(directory):
         return False
     if read_cleaned(job.path).status is not None:
         return False
     try:
-        made = max(os.stat(path).st_mtime_ns for path in _results(job))
+        made = max(os.stat(path).st_mtime_ns for path in job.files())
         return os.stat(directory / RUN_TIMES).st_mtime_ns < made
     except FileNotFoundError:
-        return all(os.path.exists(path) for path in _results(job))
-
-
-def _results(job: PlannedJob) -> list[str]:
-    return [job.file(output) for output in job.outputs()]
+        return all(os.path.exists(path) for path in job.files())
 
 
 def _name(path: str) -> str:
@@ -90,5 +88,5 @@ def _marks() -> Iterator[tuple[str, Path]]:
 def _complete(job: PlannedJob) -> list[str]:
     candidates = [batch_star(job.path, key) for key in job.batches.values()]
     if exit_of(Path(job.path)) == Status.SUCCEEDED:
-        candidates += _results(job)
+        candidates += job.files()
     return [path for path in candidates if os.path.exists(path)]
