@@ -1,4 +1,6 @@
 import re
+import shutil
+import subprocess
 from itertools import combinations, pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,9 +14,8 @@ from cryosnake.pipeline.edit import add_node, add_process, connect, set_alias
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status, job_name
 from cryosnake.report.flowchart.chart import Flowchart, kind_of, layout, restricted
-from cryosnake.report.flowchart.dot import write_dot
-from cryosnake.report.flowchart.png import write_png
-from cryosnake.report.flowchart.svg import COLOURS, svg_text, write_svg
+from cryosnake.report.flowchart.dot import dot_text
+from cryosnake.report.flowchart.drawing import COLOURS, write_picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -81,7 +82,14 @@ def test_nothing_overlaps_and_nothing_is_lost(pipeline: Pipeline) -> None:
     assert set(pipeline.processes) <= {box.name for box in chart.boxes}
     drawn = {(node, arrow.target) for arrow in chart.arrows for node in arrow.nodes}
     assert drawn == {(node, name) for node, name in pipeline.input_edges if pipeline.producers.get(node) != name}
-    ElementTree.fromstring(svg_text(chart))
+
+
+@given(pipelines())
+@settings(max_examples=10, deadline=None)
+def test_any_project_can_be_drawn(tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline) -> None:
+    path = tmp_path_factory.mktemp("drawn") / "f.svg"
+    write_picture(path, layout(pipeline))
+    ElementTree.parse(path)
 
 
 def test_arrows_go_down_and_end_at_their_boxes() -> None:
@@ -140,44 +148,79 @@ def test_words_for_nodes(node: Node, count: int | None, words: str) -> None:
 
 
 def test_svg_says_type_number_alias_status_and_counts(tmp_path: Path) -> None:
-    write_svg(tmp_path / "f.svg", project(), {"Extract/job002/particles.star": 1408}, {"Refine3D/job004/": "3.4 Å"},
-              title="β-gal <test>")
+    odd = "refs/β-gal $1$ & <2>.mrcs"
+    pipeline = connect(add_node(project(), Node(odd, "", 5)), inputs=[(odd, "Extract/job002/")])
+    write_picture(tmp_path / "f.svg", layout(pipeline, {"Extract/job002/particles.star": 1408}))
     tree = ElementTree.parse(tmp_path / "f.svg")
     texts = [element.text for element in tree.iter(f"{SVG}text")]
-    for expected in ("Refine3D", "job004", "first_best", "3.4 Å", "1,408 particles", "mask.mrc", "β-gal <test>",
-                     "failed"):
+    for expected in ("Refine3D", "job004", "first_best", "running", "1,408 particles", "mask.mrc",
+                     "β-gal $1$ & <2>.mrcs", "failed"):
         assert expected in texts, expected
     assert texts.count("1,408 particles") == 2
-    source = (tmp_path / "f.svg").read_text()
+    source = (tmp_path / "f.svg").read_text(encoding="utf-8")
     assert all(COLOURS[status] in source for status in Status if status != Status.ABORTED)
-    assert "Extract/job002/particles.star</title>" in source  # the pointer shows the path
+    titles = [element.text for element in tree.iter(f"{SVG}title")]  # the pointer shows the path
+    assert {"Extract/job002/particles.star", "Class2D/job003/: Failed", odd} <= set(titles)
+    write_picture(tmp_path / "again.svg", layout(pipeline, {"Extract/job002/particles.star": 1408}))
+    assert (tmp_path / "again.svg").read_text(encoding="utf-8") == source
 
 
-def test_png_and_dot(tmp_path: Path) -> None:
-    write_png(tmp_path / "f.png", project(), title="test", scale=1.0)
+def test_png_and_pdf(tmp_path: Path) -> None:
+    chart = layout(project())
+    write_picture(tmp_path / "f.png", chart, scale=1.0)
     from matplotlib.image import imread
 
     picture = imread(tmp_path / "f.png")
-    chart = layout(project())
     assert abs(picture.shape[1] - chart.width) < 2  # one pixel per px
     assert picture[..., :3].std() > 0.02  # not blank
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.png"]
-    write_dot(tmp_path / "f.dot", project(), title='a "b"')
-    text = (tmp_path / "f.dot").read_text()
+    write_picture(tmp_path / "f.pdf", chart)
+    assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.pdf", "f.png"]
+
+
+def test_dot() -> None:
+    chart = layout(set_alias(project(), "Extract/job002/", "first"))
+    quoted = connect(add_node(project(), Node('a "b".mrc', "", 6)), inputs=[('a "b".mrc', "Extract/job002/")])
+    text = dot_text(chart)
     assert '"Extract/job002/" -> "Refine3D/job004/" [label="particles"];' in text
-    assert r'label="a \"b\""' in text
+    assert r'label="Extract job002\nfirst\nsucceeded"' in text
+    assert r'"a \"b\".mrc" [label="a \"b\".mrc" style=dashed];' in dot_text(layout(quoted))
     assert len(re.findall(" -> ", text)) == 6
+
+
+@pytest.fixture
+def latex(tmp_path: Path) -> Path:
+    """A flowchart with every sign that LaTeX takes for something else."""
+    pipeline = add_node(set_alias(project(), "Extract/job002/", "50_of_1"), Node("refs/{2d}^#$&%~.mrcs", "", 5))
+    write_picture(tmp_path / "f.tex", layout(connect(pipeline, inputs=[("refs/{2d}^#$&%~.mrcs", "Extract/job002/")])))
+    return tmp_path / "f.tex"
+
+
+def test_latex_escapes_every_name(latex: Path) -> None:
+    text = latex.read_text(encoding="utf-8")
+    assert r"50\_of\_1" in text
+    assert r"\{2d\}\textasciicircum{}\#\$\&\%\textasciitilde{}.mrcs" in text
+    assert text.count(r"\begin{pgfpicture}") == text.count(r"\end{pgfpicture}") == 1
+    assert text.rstrip().endswith(r"\end{document}")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not on the PATH")
+def test_pdflatex_takes_it(latex: Path) -> None:
+    done = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", latex.name], cwd=latex.parent,
+                          capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "(1 page" in done.stdout
 
 
 def test_a_picture_too_large_for_png_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CryosnakeError, match=r"pixels are too many for PNG; write SVG"):
-        write_png(tmp_path / "f.png", project(), scale=1000.0)
+        write_picture(tmp_path / "f.png", layout(project()), scale=1000.0)
 
 
-def test_empty_project(tmp_path: Path) -> None:
-    write_svg(tmp_path / "f.svg", Pipeline(), title="empty")
-    write_png(tmp_path / "f.png", Pipeline())
-    ElementTree.parse(tmp_path / "f.svg")
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf", "tex"])
+def test_empty_project(tmp_path: Path, kind: str) -> None:
+    write_picture(tmp_path / f"f.{kind}", layout(Pipeline()))
+    assert (tmp_path / f"f.{kind}").stat().st_size > 100
 
 
 @pytest.mark.data

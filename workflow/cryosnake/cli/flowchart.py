@@ -13,8 +13,8 @@ def register(commands: Commands) -> None:
     flowchart.add_argument("which", nargs="?", default="", metavar="JOB", help="only this job, what it depends on and "
                            "what depends on it: number, path or alias (default: all)")
     flowchart.add_argument("--out", type=Path, default=Path("flowchart.svg"), metavar="FILE",
-                           help="FILE.svg, FILE.png, FILE.dot, FILE.tex (TikZ, in RELION's form) or FILE.pdf "
-                           "(needs pdflatex); default flowchart.svg")
+                           help="FILE.svg, FILE.png, FILE.pdf, FILE.tex (LaTeX with PGF) or FILE.dot (Graphviz); "
+                           "default flowchart.svg")
     flowchart.add_argument("--job", default="", help="the same as JOB")
     flowchart.set_defaults(function=_flowchart)
 

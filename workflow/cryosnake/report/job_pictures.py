@@ -23,14 +23,8 @@ def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any
 
     Pictures are an extra: one that can't be drawn is said so and never fails a job that has its results.
     """
-    try:
-        from cryosnake.report.panels.figures import save, style
+    from cryosnake.report.panels.figures import save
 
-        with style():
-            pass
-    except ImportError:
-        print("no pictures: Matplotlib is not installed (pip install cryosnake[report])")
-        return []
     drawn = []
     for panel in panels:
         try:

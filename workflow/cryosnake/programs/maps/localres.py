@@ -98,13 +98,8 @@ def _report(inside: np.ndarray, halves: Halves, options: Any) -> None:
 def _draw(folder: Path, resolution: np.ndarray, density: np.ndarray, mask: np.ndarray | None,
           pixel_size: float) -> None:
     """Draw histogram and slices of the mask's inside; without one, of what is denser than solvent."""
-    try:
-        import matplotlib  # noqa: F401  # the panels import it when they draw
+    from cryosnake.report.panels.figures import save
+    from cryosnake.report.panels.local_resolution import local_resolution_views
 
-        from cryosnake.report.panels.figures import save
-        from cryosnake.report.panels.local_resolution import local_resolution_views
-    except ImportError:
-        print("no picture: Matplotlib is not installed (pip install cryosnake[report])")
-        return
     particle = density > automatic_threshold(density, pixel_size).value if mask is None else mask > 0.5
     save(local_resolution_views(resolution, density, particle, pixel_size), folder / "local_resolution.png")

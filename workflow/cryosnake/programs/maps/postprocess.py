@@ -120,16 +120,10 @@ def _log(values: np.ndarray) -> np.ndarray:
 
 
 def _draw(folder: Path, maps: HalfMaps, result: PostProcessed) -> None:
-    """Draw the pictures; they are an extra, a project without Matplotlib goes on."""
-    try:
-        import matplotlib  # noqa: F401  # the panels import it when they draw
+    from cryosnake.report.panels import fsc as fsc_panel
+    from cryosnake.report.panels import map as map_panel
+    from cryosnake.report.panels.figures import save
 
-        from cryosnake.report.panels import fsc as fsc_panel
-        from cryosnake.report.panels import map as map_panel
-        from cryosnake.report.panels.figures import save
-    except ImportError:
-        print("no pictures: Matplotlib is not installed (pip install cryosnake[report])")
-        return
     guinier = result.guinier
     save(fsc_panel.fsc_curves({"corrected": result.curves.corrected, "masked": result.curves.masked,
                                "unmasked": result.curves.unmasked, "phase-randomised": result.curves.randomised},

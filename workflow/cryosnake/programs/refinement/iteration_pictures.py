@@ -51,9 +51,6 @@ class Pictures:
             from cryosnake.report.panels.figures import save
 
             save(figure(), Path(path), dpi=_DPI)
-        except ImportError:
-            print("no pictures: Matplotlib is not installed (pip install cryosnake[report])")
-            self.wanted = False
         except Exception as error:  # whatever is odd in a map
             print(f"no picture {path}: {type(error).__name__}: {error}")
         self.last = time.monotonic() - begin

@@ -1,7 +1,6 @@
 """The flowchart of a project: one box per job, arrows labelled with what flows.
 
-`layout` computes the picture once; `write_svg`, `write_png` and `write_dot` draw it. `cryosnake flowchart` is the
-command.
+`layout` computes the picture once; `drawing` draws it, `dot` writes it as text. `cryosnake flowchart` is the command.
 """
 
 from __future__ import annotations
@@ -47,7 +46,6 @@ class Box:
     title: str
     number: str
     alias: str
-    note: str
     status: Status | None
     x: float
     y: float
@@ -80,8 +78,7 @@ class Flowchart:
     height: float
 
 
-def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, notes: Mapping[str, str] | None = None,
-           around: str = "") -> Flowchart:
+def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, around: str = "") -> Flowchart:
     """Compute the picture of a pipeline.
 
     Parameters
@@ -90,8 +87,6 @@ def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, notes: M
         The project's jobs.
     counts
         Node name to the number of things in it (1,408 particles), where it is known.
-    notes
-        Process name to a word for its box, such as a resolution.
     around
         Only this job (name or alias), what it depends on and what depends on it.
 
@@ -102,8 +97,7 @@ def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, notes: M
     """
     if around:
         pipeline = restricted(pipeline, around)
-    boxes = {process.name: _job_box(process, (notes or {}).get(process.name, ""))
-             for process in pipeline.processes.values()}
+    boxes = {process.name: _job_box(process) for process in pipeline.processes.values()}
     links, carried = _links(pipeline, counts or {})
     boxes |= {link.source: _file_box(link.source) for link in links if link.source not in boxes}
     room: dict[str, float] = {}
@@ -179,17 +173,17 @@ def kind_of(node: Node, count: int | None = None) -> str:
     return f"{count:,} {kind}"
 
 
-def _job_box(process: Process, note: str) -> Box:
+def _job_box(process: Process) -> Box:
     number = f"job{process.number:03d}" if process.number else process.name
     first = text_width(process.folder, TITLE_SIZE, True) + text_width(number, TEXT_SIZE) + 46
-    last = text_width(process.short_alias, TEXT_SIZE) + text_width(note or process.status.label, TEXT_SIZE) + 62
-    return Box(process.name, process.folder, number, process.short_alias, note, process.status, 0.0, 0.0,
+    last = text_width(process.short_alias, TEXT_SIZE) + text_width(process.status.label, TEXT_SIZE) + 62
+    return Box(process.name, process.folder, number, process.short_alias, process.status, 0.0, 0.0,
                max(SMALLEST_BOX, first, last), BOX_HEIGHT)
 
 
 def _file_box(name: str) -> Box:
     title = os.path.basename(name)
-    return Box(name, title, "", "", "", None, 0.0, 0.0, text_width(title, TEXT_SIZE) + 28, 26.0)
+    return Box(name, title, "", "", None, 0.0, 0.0, text_width(title, TEXT_SIZE) + 28, 26.0)
 
 
 def _links(pipeline: Pipeline, counts: Mapping[str, int]) -> tuple[list[Link], list[tuple[str, ...]]]:

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star_rows import count_rows
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+from cryosnake.report.flowchart.chart import layout
+from cryosnake.report.flowchart.dot import dot_text
+from cryosnake.report.flowchart.drawing import write_picture
 
 
 def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
-    """Write the flowchart as FILE.svg, FILE.png, FILE.dot (Graphviz text), FILE.tex (TikZ, RELION's form) or FILE.pdf.
+    """Write the flowchart as FILE.svg, FILE.png, FILE.pdf, FILE.tex (LaTeX with PGF) or FILE.dot (Graphviz text).
 
     Raises
     ------
     CryosnakeError
         for another extension, or a job that the project does not have
     """
-    pipeline = read_pipeline_unlocked(project)
-    counts = node_counts(pipeline, project)
-    if out.suffix == ".svg":
-        from cryosnake.report.flowchart.svg import write_svg as write
-    elif out.suffix == ".png":
-        from cryosnake.report.flowchart.png import write_png as write
-    elif out.suffix == ".dot":
-        from cryosnake.report.flowchart.dot import write_dot as write
-    elif out.suffix == ".tex":
-        from cryosnake.report.flowchart.tikz import write_tex as write
-    elif out.suffix == ".pdf":
-        from cryosnake.report.flowchart.tikz import write_pdf as write
-    else:
+    if out.suffix not in (".svg", ".png", ".dot", ".tex", ".pdf"):
         raise CryosnakeError(f"{out}: a flowchart is written as .svg, .png, .dot, .tex or .pdf")
-    write(out, pipeline, counts=counts, around=job)
+    pipeline = read_pipeline_unlocked(project)
+    chart = layout(pipeline, node_counts(pipeline, project), job)
+    if out.suffix == ".dot":
+        with replacing(out) as temporary:
+            temporary.write_text(dot_text(chart), encoding="utf-8")
+    else:
+        write_picture(out, chart)
 
 
 def node_counts(pipeline: Pipeline, project: Path = Path()) -> dict[str, int]:
