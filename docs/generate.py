@@ -1,4 +1,4 @@
-"""Generate what derives from the job definitions: docs/jobs/*.md and docs/config.schema.json.
+"""Generate what derives from the job definitions: docs/jobs/*.md, docs/config.schema.json and jobs/options.pyi.
 
 `python docs/generate.py` writes the files, `--check` fails when one is out of date.
 """
@@ -17,6 +17,7 @@ from cryosnake.jobs.running_options import KEEP_ITERATIONS
 from cryosnake.project.config.config import JOB_KEYS, MICROSCOPE_KEYS
 
 DOCS = Path(__file__).resolve().parent
+STUBS = DOCS.parent / "workflow" / "cryosnake" / "jobs" / "options.pyi"
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -44,6 +45,7 @@ def generated() -> dict[Path, str]:
     """Return the text of every generated file by its path."""
     files = {DOCS / "jobs" / f"{name}.md": job_page(job_type) for name, job_type in job_types().items()}
     files[DOCS / "jobs" / "README.md"] = index_page()
+    files[STUBS] = stubs()
     files[DOCS / "config.schema.json"] = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
     return files
 
@@ -84,6 +86,20 @@ def _row(parameter: Parameter) -> str:
     relion = f" RELION: `{parameter.relion}`." if parameter.relion else ""
     note = "" if parameter.identity else " Makes no new job."
     return f"| `{parameter.name}` | {default} | {parameter.unit} | {parameter.help}{choices}{relion}{note} |"
+
+
+def stubs() -> str:
+    """Return what mypy reads of `jobs/options.py`: a class for each job type."""
+    lines = ["# Generated from the job definitions. Do not edit.", "from dataclasses import dataclass"]
+    for job_type in job_types().values():
+        lines += ["", "@dataclass(frozen=True, kw_only=True)", f"class {job_type.options.__name__}:"]
+        lines += [f"    {p.name}: {_type_name(p.value_type)}{'' if p.required else ' = ...'}"
+                  for p in job_type.parameters]
+    return "\n".join(lines) + "\n"
+
+
+def _type_name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
 
 
 def schema() -> dict[str, Any]:

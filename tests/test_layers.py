@@ -22,7 +22,7 @@ ALLOWED = {
     "numerics": set(),
     "simulation": {"numerics"},
     "pipeline": {"jobs"},
-    "programs": {"io", "numerics", "simulation", "parallel", "report"},  # panels beside their results
+    "programs": {"jobs", "io", "numerics", "simulation", "parallel", "report"},  # their options; panels beside results
     "report": {"io", "jobs", "pipeline", "numerics"},
     "project": {"pipeline", "jobs", "io"},
     "running": {"project", "pipeline", "jobs", "io", "programs", "report", "parallel"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,8 +21,7 @@ BOX, PIXEL, VIEWS = 32, 5.0, 3
 
 
 def options(**changed):
-    values = {parameter.name: parameter.default for parameter in JOB.parameters}
-    return SimpleNamespace(**values | {"particle_diameter": 120.0, "iterations": 8, "classes": 6} | changed)
+    return JOB.options(**{"particle_diameter": 120.0, "iterations": 8, "classes": 6} | changed)
 
 
 def classify(progress=lambda done, total, message: None, particles="particles.star", **changed):
@@ -136,7 +134,9 @@ def test_the_same_seed_gives_the_same_and_a_killed_run_goes_on(project):
 
     with pytest.raises(KeyboardInterrupt):
         classify(progress=stop, iterations=5)
-    classify(iterations=5, continue_from="out/run_it003_optimiser.star", root_name="run_ct3")
+    renamed = lambda done, total, message: None  # noqa: E731
+    renamed.root_name = "run_ct3"
+    classify(renamed, iterations=5, continue_from="out/run_it003_optimiser.star")
     resumed = read_mrc("out/run_ct3_it005_classes.mrcs")[0]
     assert not Path("out/run_it005_classes.mrcs").exists() and Path("out/run_ct3_it005.png").exists()
     general = read_star("out/run_ct3_it005_optimiser.star")["optimiser_general"].iloc[0]

@@ -38,7 +38,7 @@ class Program(SimpleNamespace):
             for name in RESULTS:
                 Path(out, name.replace("002", f"{number:03d}")).write_text(f"seed {options.seed}")
             self.made.append(number)
-            options.iteration_written(number)
+            progress.iteration_written(number)
             if self.dies == f"iteration {number}":
                 raise RuntimeError("killed")
 

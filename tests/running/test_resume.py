@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -32,9 +31,8 @@ def made(path: Path, age: float) -> None:
 
 
 def chosen(job: Path, job_type=REFINE, continue_from: str | None = None, run_ct: bool = False) -> str | None:
-    options = SimpleNamespace(continue_from=continue_from, run_ct=run_ct)
-    resume(job_type, options, {"particles": job / "particles.star"}, job)
-    return options.continue_from
+    options = job_type.options(continue_from=continue_from, run_ct=run_ct, particle_diameter=150.0)
+    return resume(options, {"particles": job / "particles.star"}, job).continue_from
 
 
 def test_a_new_job_starts_at_the_beginning(job) -> None:
@@ -72,7 +70,8 @@ def test_another_jobs_iteration_is_where_a_job_begins_and_not_where_it_goes_on(j
 
 def test_other_jobs_are_left_alone(job) -> None:
     made(job / "run_it010_optimiser.star", 50)
-    assert chosen(job, SELECT) is None
+    options = SELECT.options()
+    assert resume(options, {"particles": job / "particles.star"}, job) == options
 
 
 def test_what_goes_on_under_its_own_name_is_resumed_from_its_own_iterations(job) -> None:
@@ -90,13 +89,13 @@ def test_outputs_of_what_goes_on_have_its_name(job) -> None:
     names = [file_of(output, values) for output in CLASS2D.outputs]
     assert names[0] == "run_ct25_it030_data.star" and names[3] == "run_ct25_it030_classes.mrcs"
     assert file_of(CLASS2D.outputs[0], values | {"run_ct": False}) == "run_it030_data.star"
-    options = SimpleNamespace(**values)
+    options = CLASS2D.options(**values, particle_diameter=150.0)
     for name in names:
         made(job / name, 0)
     write_output_nodes(job / "RELION_OUTPUT_NODES.star", [Node(str(job / "particles.star"), "old", 3, 1),
                                                           Node(str(job / "gone.star"), "gone", 3, 1)])
     made(job / "run_it025_optimiser.star", 50)
-    resume(CLASS2D, options, {"particles": job / "particles.star"}, job)
+    resume(options, {"particles": job / "particles.star"}, job)
     arguments = Arguments(str(job), "", False, 1, options, {}, "")
     check_outputs(CLASS2D, arguments)
     declare_outputs(CLASS2D, arguments)

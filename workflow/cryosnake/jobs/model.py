@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, make_dataclass, replace
+from functools import cached_property
 from typing import Any
 
 
@@ -73,6 +74,11 @@ class Parameter:
     relion: str = ""
     relion_values: dict[Any, str] = field(default_factory=dict)
     relion_switch: str = ""
+
+    @property
+    def value_type(self) -> Any:
+        """`kind`, or None too where the option may be left unset."""
+        return self.kind if self.default is not None or self.required else self.kind | None
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,12 @@ class JobType:
     panels: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
 
+    @cached_property
+    def options(self) -> type[Any]:
+        """The frozen dataclass of its options, a field per parameter; `jobs/options.py` has those of all types."""
+        return make_dataclass(f"{self.folder}Options", [(p.name, p.value_type, _default(p)) for p in self.parameters],
+                              frozen=True, kw_only=True, namespace={"__module__": "cryosnake.jobs.options"})
+
     def parameter(self, name: str) -> Parameter:
         """Return the parameter of this name; KeyError if there is none."""
         return _named(self.parameters, name)
@@ -245,8 +257,16 @@ def root_name(values: Mapping[str, Any]) -> str:
 
 def file_of(output: Output, values: Mapping[str, Any]) -> str:
     """Return an output's file, below the job's directory, for these parameter values."""
-    name, root = output.file.format(**values), values.get("root_name") or root_name(values)
-    return root + name.removeprefix("run") if name.startswith("run_") else name
+    name = output.file.format(**values)
+    return root_name(values) + name.removeprefix("run") if name.startswith("run_") else name
+
+
+def _default(parameter: Parameter) -> Any:
+    """Return the default as `make_dataclass` takes it: each options object has a list of its own."""
+    if parameter.required:
+        return field()
+    value = parameter.default
+    return field(default_factory=value.copy) if isinstance(value, list) else field(default=value)
 
 
 def _named(items: tuple[Any, ...], name: str) -> Any:

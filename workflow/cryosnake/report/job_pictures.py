@@ -13,6 +13,7 @@ import numpy as np
 
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
+from cryosnake.jobs.model import root_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +69,7 @@ def _picks(out: Path, parameters: Mapping[str, Any]) -> Figure:
 def _class_averages(out: Path, parameters: Mapping[str, Any]) -> Figure:
     from cryosnake.report.panels.classes import class_montage
 
-    name = f"{_root(parameters)}_it{parameters['iterations']:03d}"
+    name = f"{root_name(parameters)}_it{parameters['iterations']:03d}"
     averages, pixel_size = read_mrc(out / f"{name}_classes.mrcs")
     classes = read_star(out / f"{name}_model.star")["model_classes"]
     members = read_star(out / f"{name}_data.star")["particles"]["rlnClassNumber"].to_numpy()
@@ -80,7 +81,7 @@ def _class_averages(out: Path, parameters: Mapping[str, Any]) -> Figure:
 def _class_maps(out: Path, parameters: Mapping[str, Any]) -> Figure:
     from cryosnake.report.panels.class_maps import class_slices
 
-    name = f"{_root(parameters)}_it{parameters['iterations']:03d}"
+    name = f"{root_name(parameters)}_it{parameters['iterations']:03d}"
     classes = read_star(out / f"{name}_model.star")["model_classes"]
     maps = [read_mrc(out / f"{name}_class{number:03d}.mrc") for number in range(1, len(classes) + 1)]
     members = read_star(out / f"{name}_data.star")["particles"]["rlnClassNumber"].to_numpy()
@@ -99,15 +100,10 @@ def _class_selection(out: Path, _: Mapping[str, Any]) -> Figure:
                          scores=table["rlnClassScore"].to_numpy(float), title="Selection")
 
 
-def _root(parameters: Mapping[str, Any]) -> str:
-    """Return what the files of a refinement begin with, see `jobs.model.root_name`."""
-    return str(parameters.get("root_name", "run"))
-
-
 def _refine_fsc(out: Path, parameters: Mapping[str, Any]) -> Figure:
     from cryosnake.report.panels.fsc import fsc_curves
 
-    tables = read_star(out / f"{_root(parameters)}_model.star")
+    tables = read_star(out / f"{root_name(parameters)}_model.star")
     table = tables["model_class_1"]
     return fsc_curves({"half maps, unmasked": table["rlnGoldStandardFsc"].to_numpy(float)},
                       table["rlnResolution"].to_numpy(float))
@@ -116,7 +112,7 @@ def _refine_fsc(out: Path, parameters: Mapping[str, Any]) -> Figure:
 def _refine_map(out: Path, parameters: Mapping[str, Any]) -> Figure:
     from cryosnake.report.panels.map import map_views
 
-    return map_views(*read_mrc(out / f"{_root(parameters)}_class001.mrc"))
+    return map_views(*read_mrc(out / f"{root_name(parameters)}_class001.mrc"))
 
 
 def _initial_map(out: Path, _: Mapping[str, Any]) -> Figure:
@@ -140,7 +136,7 @@ def _angular_distribution(out: Path, parameters: Mapping[str, Any]) -> Figure:
     from cryosnake.numerics.symmetry import operators
     from cryosnake.report.panels.particles import angular_distribution
 
-    table = read_star(out / f"{_root(parameters)}_data.star")["particles"]
+    table = read_star(out / f"{root_name(parameters)}_data.star")["particles"]
     return angular_distribution(table["rlnAngleRot"].to_numpy(float), table["rlnAngleTilt"].to_numpy(float),
                                 operators(parameters["symmetry"]))
 

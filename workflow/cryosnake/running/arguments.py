@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, get_args, get_origin
 
 from cryosnake.jobs.model import JobType, Parameter
@@ -16,13 +15,13 @@ from cryosnake.project.config.values import check_value
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a script was asked to do. `options` has one attribute per parameter of the definition."""
+    """What a script was asked to do. `options` is of the job type's dataclass, see jobs/options.py."""
 
     out: str
     batch: str
     join: bool
     threads: int
-    options: SimpleNamespace
+    options: Any
     inputs: dict[str, Path]
     command: str
 
@@ -44,7 +43,7 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
     inputs = {slot.name: Path(parsed[slot.name]) for slot in job_type.inputs if parsed[slot.name]}
     command = " ".join([parser.prog, *words])
     return Arguments(parsed["out"].rstrip("/"), parsed["batch"], parsed["join"], parsed["threads"],
-                     SimpleNamespace(**options), inputs, command)
+                     job_type.options(**options), inputs, command)
 
 
 def make_parser(job_type: JobType) -> argparse.ArgumentParser:

@@ -14,18 +14,17 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.paths import micrograph_root
+from cryosnake.jobs.forms import PerMicrograph, Progress, Row
 from cryosnake.jobs.model import JobType
 from cryosnake.project.planning.unfinished import product_files
 from cryosnake.project.records.batches import DROPPED, Finished, batch_number, done_file, read_done
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.batch_tables import BatchInput, read_input, write_output
-from cryosnake.running.progress import Progress
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
 from cryosnake.running.stamps import stamper
 
@@ -42,7 +41,7 @@ class Tally:
     rejected: int = 0
 
 
-def run_batch(job_type: JobType, program: ModuleType, arguments: Arguments, progress: Progress) -> None:
+def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, progress: Progress) -> None:
     """Process the unfinished micrographs of one batch and write `batches/<key>.star`.
 
     Raises
@@ -93,24 +92,24 @@ def run_batch(job_type: JobType, program: ModuleType, arguments: Arguments, prog
 class _Result:
     state: str
     reason: str = ""
-    rows: list[dict[str, Any]] | None = None
+    rows: list[Row] | None = None
 
 
 class _States:
     """What `prepare` returns, once per optics group and only when a micrograph of it is to be done."""
 
-    def __init__(self, program: ModuleType, options: SimpleNamespace, inputs: Mapping[str, Path]) -> None:
+    def __init__(self, program: PerMicrograph, options: Any, inputs: Mapping[str, Path]) -> None:
         self._program, self._options, self._inputs = program, options, inputs
         self._states: dict[Any, Any] = {}
 
-    def of(self, optics: Mapping[str, Any]) -> Any:
+    def of(self, optics: Row) -> Any:
         group = optics["rlnOpticsGroup"]
         if group not in self._states:
             self._states[group] = self._program.prepare(self._options, optics, self._inputs)
         return self._states[group]
 
 
-def _one(program: ModuleType, row: dict[str, Any], optics: dict[str, Any], states: _States, out: Path,
+def _one(program: PerMicrograph, row: Row, optics: Row, states: _States, out: Path,
          name: str) -> _Result:
     state = states.of(optics)  # outside the try: a wrong gain or reference is the job's fault, not the micrograph's
     root = micrograph_root(out, name)
@@ -168,7 +167,7 @@ class _Records:
         self._done.write("\t".join((item.name, item.stamp, item.state, item.reason)).encode() + b"\n")
         self._done.flush()
 
-    def add_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
+    def add_rows(self, name: str, rows: list[Row]) -> None:
         self._rows.write(json.dumps([name, rows], default=_plain).encode() + b"\n")
         self._rows.flush()
 
@@ -187,8 +186,8 @@ def _rows_file(out: Path, number: int) -> Path:
     return out / BATCHES / f"{number:04d}.rows"
 
 
-def _read_rows(out: Path, number: int) -> dict[str, list[dict[str, Any]]]:
-    rows: dict[str, list[dict[str, Any]]] = {}
+def _read_rows(out: Path, number: int) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {}
     try:
         text = _rows_file(out, number).read_text()
     except FileNotFoundError:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import optics_of, read_star, write_star
+from cryosnake.jobs.forms import FileSource, PerMicrograph, Row
 from cryosnake.jobs.model import JobType
 from cryosnake.project.planning.planned import PER_MICROGRAPH
 from cryosnake.project.records.batches import batch_number, batch_star, read_manifest
 from cryosnake.running.arguments import Arguments
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class BatchInput:
     optics: dict[int, Row]
 
 
-def read_input(job_type: JobType, program: ModuleType, arguments: Arguments) -> BatchInput:
+def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) -> BatchInput:
     """Return what a batch has to work on: its movies (import), or the joined rows of its input STAR files.
 
     Raises
@@ -38,7 +36,8 @@ def read_input(job_type: JobType, program: ModuleType, arguments: Arguments) -> 
     """
     if not job_type.inputs:
         names = read_manifest(arguments.out).get(batch_number(arguments.batch), [])
-        return BatchInput(program.rows(arguments.options, names), program.optics(arguments.options))
+        source = cast(FileSource, program)
+        return BatchInput(source.rows(arguments.options, names), source.optics(arguments.options))
     tables = [read_star(path) for slot, path in arguments.inputs.items()
               if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types)]
     paths = [path for slot, path in arguments.inputs.items()
@@ -71,7 +70,7 @@ def _check_optics(rows: Mapping[str, Row], optics: Mapping[int, Row], path: Path
                                  "data_optics does not describe; import the movies again with their optics")
 
 
-def write_output(job_type: JobType, program: ModuleType, arguments: Arguments, batch: BatchInput,
+def write_output(job_type: JobType, program: PerMicrograph, arguments: Arguments, batch: BatchInput,
                  rows: Mapping[str, list[Row]]) -> None:
     """Write the STAR file of a batch; the optics table is what the program makes of it."""
     optics = _optics_of_output(program, arguments, [dict(group) for group in batch.optics.values()])
@@ -85,7 +84,7 @@ def write_output(job_type: JobType, program: ModuleType, arguments: Arguments, b
     write_star(batch_star(arguments.out, arguments.batch), tables)
 
 
-def _optics_of_output(program: ModuleType, arguments: Arguments, groups: list[Row]) -> list[Row]:
+def _optics_of_output(program: PerMicrograph, arguments: Arguments, groups: list[Row]) -> list[Row]:
     """Return the optics table that the program makes of its input's; most leave it as it is, or add a column."""
     if hasattr(program, "optics_of_output"):
         return list(program.optics_of_output(groups, arguments.options, arguments.inputs))
@@ -93,7 +92,7 @@ def _optics_of_output(program: ModuleType, arguments: Arguments, groups: list[Ro
     return [update(group, arguments.options) for group in groups] if update else groups
 
 
-def table_name(job_type: JobType, program: ModuleType, arguments: Arguments) -> str:
+def table_name(job_type: JobType, program: PerMicrograph, arguments: Arguments) -> str:
     """Return the block of the output STAR; a program may decide it by its options (import: movies, micrographs)."""
     decide = getattr(program, "table", None)
     return str(decide(arguments.options)) if decide else job_type.table

@@ -17,13 +17,14 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO
 
 from cryosnake.errors import Aborted, CryosnakeError
+from cryosnake.jobs.forms import Progress
+from cryosnake.jobs.options import ExternalOptions
 from cryosnake.pipeline.job_star import OUTPUT_NODES_FILE
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
@@ -33,7 +34,7 @@ FLAGS = {"movies": "--in_movies", "micrographs": "--in_mics", "particles": "--in
 GRACE = 10.0  # seconds in which a program may obey an abort request by itself
 
 
-def run(options: SimpleNamespace, inputs: Mapping[str, Path], out: Path, progress: Callable[..., object]) -> None:
+def run(options: ExternalOptions, inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
     """Run the program to its end.
 
     Raises
@@ -57,7 +58,7 @@ def run(options: SimpleNamespace, inputs: Mapping[str, Path], out: Path, progres
                              "config.yaml, or the program's parameters")
 
 
-def command(options: SimpleNamespace, inputs: Mapping[str, Path], out: Path, threads: int) -> list[str]:
+def command(options: ExternalOptions, inputs: Mapping[str, Path], out: Path, threads: int) -> list[str]:
     """Return the command line, as RELION makes it.
 
     Raises
@@ -82,7 +83,7 @@ def _files(outputs: Mapping[str, str]) -> list[str]:
     return [text.rpartition(":")[0] or text for text in outputs.values()]
 
 
-def _supervised(words: list[str], out: Path, threads: int, progress: Callable[..., object],
+def _supervised(words: list[str], out: Path, threads: int, progress: Progress,
                 ) -> tuple[int, str]:
     """Run the program in a process group of its own, its words in run.out and run.err.
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cryosnake.errors import Aborted, CryosnakeError
-from cryosnake.jobs.model import JobType
+from cryosnake.jobs.model import JobType, root_name
 from cryosnake.pipeline.markers import ABORT_REQUEST, append_note, clear_exit, exit_of, set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.locks.job_status import set_job_status, write_reason
@@ -41,7 +41,7 @@ def job_frame(job_type: JobType, arguments: Arguments) -> Iterator[JobProgress]:
     out = Path(arguments.out)
     _make_directory(out, job_type)
     with _directory_lock(out, arguments.batch) as waited, copied_to_logs(out):
-        progress = JobProgress(out, f"{job_type.title} {arguments.batch}".strip())
+        progress = JobProgress(out, f"{job_type.title} {arguments.batch}".strip(), root_name(vars(arguments.options)))
         progress.found_finished = waited and exit_of(out) == Status.SUCCEEDED
         _start(out, arguments)
         with _timed(out, arguments):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.jobs.model import JobType, file_of
+from cryosnake.jobs.model import JobType, file_of, root_name
 from cryosnake.project.records.kept_results import drop_results, keep_results
 from cryosnake.project.run.kept_iterations import drop_superseded, drop_waiting, forget_waiting
 from cryosnake.running.arguments import Arguments
@@ -21,10 +21,10 @@ def iteration_keeper(job_type: JobType, arguments: Arguments, start: str, maker:
     last` those before it go; `start` is the optimiser file that the user lets the job go on from, "" for none. What
     can't be removed is said and stops no refinement.
     """
-    options = arguments.options
+    values = vars(arguments.options)
     forget_waiting(arguments.out)
-    root, keep_all = options.root_name, getattr(options, "keep_iterations", "all") == "all"
-    results = {file_of(output, vars(options)) for output in job_type.all_outputs(vars(options))}
+    root, keep_all = root_name(values), values.get("keep_iterations", "all") == "all"
+    results = {file_of(output, values) for output in job_type.all_outputs(values)}
 
     def written(number: int) -> None:
         stem = f"{root}_it{number:03d}_"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 
 from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import write_star
+from cryosnake.jobs.forms import PerMicrograph
 from cryosnake.jobs.model import JobType
 from cryosnake.project.records.batches import Finished, batch_key, batch_star, read_done, revisions
 from cryosnake.running.arguments import Arguments
@@ -30,7 +30,7 @@ class _Part:
     rows: str
 
 
-def join_batches(job_type: JobType, program: ModuleType, arguments: Arguments) -> None:
+def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments) -> None:
     """Write the job's output STAR from its batches, list the micrographs left out, and finish the job.
 
     Raises

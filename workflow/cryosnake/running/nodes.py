@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.jobs.model import JobType, Output, file_of
+from cryosnake.jobs.model import JobType, Output, file_of, root_name
 from cryosnake.pipeline.edit import add_node
 from cryosnake.pipeline.job_star import OUTPUT_NODES_FILE, read_output_nodes, write_output_nodes
 from cryosnake.pipeline.lock import update_pipeline
@@ -43,7 +43,7 @@ def declare_outputs(job_type: JobType, arguments: Arguments) -> None:
     others = [node for node in read_output_nodes(file) if node.name not in own and Path(node.name).exists()]
     if job_type.declared:
         _add_to_project(arguments.out, others)
-    elif getattr(arguments.options, "root_name", "run") == "run":
+    elif root_name(vars(arguments.options)) == "run":
         others = []
     write_output_nodes(file, others + nodes)
 

@@ -11,16 +11,15 @@ from pathlib import Path
 from cryosnake.errors import Aborted
 from cryosnake.pipeline.markers import abort_requested
 
-Progress = Callable[[int, int, str], None]
-
 LOOK_EVERY = 0.5  # seconds between looks for an abort request
 
 
 class JobProgress:
-    """Called by programs as progress(done, total, message); raises Aborted within a second of the request."""
+    """What rank 0 gives to its program (`jobs.forms`); raises Aborted within a second of the request."""
 
-    def __init__(self, out: Path, title: str) -> None:
-        self._out, self._title = out, title
+    def __init__(self, out: Path, title: str, root_name: str = "run") -> None:
+        self._out, self._title, self.root_name = out, title, root_name
+        self.iteration_written: Callable[[int], None] = lambda number: None
         self._last_look = 0.0
         self.heard = False  # of an abort request
         self.found_finished = False  # the job, by a program of an earlier run that was waited for

@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.jobs.model import JobType
+from cryosnake.jobs.forms import WholeJob
+from cryosnake.jobs.model import JobType, root_name
 from cryosnake.parallel.gpus import gpus_of_rank, visible_gpus
 from cryosnake.parallel.ranks import Ranks, StopHeard, Stopped
 from cryosnake.parallel.threads import thread_limit
@@ -73,21 +75,30 @@ def follow(job_type: JobType, arguments: Arguments, ranks: Ranks) -> int:
     """Run a job's program on a rank other than 0: no lock, no files, no words. Rank 0's exit code is that of all."""
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
         with contextlib.suppress(BaseException), together(ranks):
-            program = import_module(job_type.program)
+            program = cast(WholeJob, import_module(job_type.program))
             with thread_limit(arguments.threads):
-                options = ranks.share(None)
-                if options is not None:  # else there is nothing to do
+                values = ranks.share(None)
+                if values is not None:  # else there is nothing to do
+                    options = job_type.options(**values)
                     choose_gpus(options, ranks)
-                    program.run(options, arguments.inputs, Path(arguments.out), _silent(ranks))
+                    progress = _Silent(ranks, root_name(vars(arguments.options)))
+                    program.run(options, arguments.inputs, Path(arguments.out), progress)
                 ranks.meet()
     return 0  # rank 0 says what happened
 
 
-def _silent(ranks: Ranks) -> Any:
-    def progress(done: int, total: int, message: str = "") -> None:
-        ranks.look()
+@dataclass(frozen=True)
+class _Silent:
+    """What a rank other than 0 gives to its program."""
 
-    return progress
+    ranks: Ranks
+    root_name: str
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        self.ranks.look()
+
+    def iteration_written(self, number: int) -> None:
+        """Rank 0 says so."""
 
 
 def choose_gpus(options: Any, ranks: Ranks) -> None:

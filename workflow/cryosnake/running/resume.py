@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
-from cryosnake.jobs.model import JobType, root_name
+from cryosnake.jobs.model import root_name
 
 
-def resume(job_type: JobType, options: SimpleNamespace, inputs: Mapping[str, Path], out: Path) -> None:
-    """Set `continue_from` to the last iteration of an interrupted run of this job, where there is one.
+def resume(options: Any, inputs: Mapping[str, Path], out: Path) -> Any:
+    """Return the options with `continue_from` the last iteration of an interrupted run of this job, if there is one.
 
     The optimiser file of an iteration is written last, so one that exists is complete. Iterations older than an
     input do not count: the input grew, and the job starts from scratch, as in RELION. A job that the user lets go on
-    from another job's iteration, or under a name run_ctNN of its own (`root_name`, which is set too), has its own later
-    iterations to go on from; what is to go on from its own iteration under the plain name goes on from that one.
+    from another job's iteration, or under a name run_ctNN of its own (`root_name`), has its own later iterations
+    to go on from; what is to go on from its own iteration under the plain name goes on from that one.
     """
-    options.root_name = root_name(vars(options))
-    if not any(p.name == "continue_from" for p in job_type.parameters):
-        return
+    if not hasattr(options, "continue_from"):
+        return options
+    root = root_name(vars(options))
     newest_input = max(os.stat(path).st_mtime_ns for path in inputs.values())
     if options.continue_from:
         start = Path(options.continue_from)
-        own = start.parent.resolve() == out.resolve() and options.root_name == "run"
+        own = start.parent.resolve() == out.resolve() and root == "run"
         if own or not start.exists():
-            return
+            return options
         newest_input = max(newest_input, start.stat().st_mtime_ns)
-    iterations = [path for path in out.glob(f"{options.root_name}_it[0-9][0-9][0-9]_optimiser.star")
+    iterations = [path for path in out.glob(f"{root}_it[0-9][0-9][0-9]_optimiser.star")
                   if path.stat().st_mtime_ns > newest_input]
-    if iterations:
-        options.continue_from = str(max(iterations))
+    return replace(options, continue_from=str(max(iterations))) if iterations else options

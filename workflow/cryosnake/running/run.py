@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from typing import cast
 
 from cryosnake.errors import Aborted, CryosnakeError
+from cryosnake.jobs.forms import PerMicrograph, WholeJob
 from cryosnake.jobs.model import JobType
 from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.ranks import Ranks
@@ -67,12 +68,12 @@ def _work(job_type: JobType, arguments: Arguments, progress: JobProgress, ranks:
     program = import_module(job_type.program)
     with thread_limit(arguments.threads):
         if job_type.per_micrograph:
-            _work_batch(job_type, program, arguments, progress)
+            _work_batch(job_type, cast(PerMicrograph, program), arguments, progress)
         else:
-            _work_whole(job_type, program, arguments, progress, ranks)
+            _work_whole(job_type, cast(WholeJob, program), arguments, progress, ranks)
 
 
-def _work_batch(job_type: JobType, program: ModuleType, arguments: Arguments, progress: JobProgress) -> None:
+def _work_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, progress: JobProgress) -> None:
     from cryosnake.running.batch import run_batch
     from cryosnake.running.join import join_batches
 
@@ -86,18 +87,18 @@ def _work_batch(job_type: JobType, program: ModuleType, arguments: Arguments, pr
         end_again(out)
 
 
-def _work_whole(job_type: JobType, program: ModuleType, arguments: Arguments, progress: JobProgress,
+def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, progress: JobProgress,
                 ranks: Ranks) -> None:
     out, maker = Path(arguments.out), made_by(vars(arguments.options), arguments.inputs)
     start = getattr(arguments.options, "continue_from", None) or ""
     complete = bring_back(out, maker, arguments.inputs.values()) or progress.found_finished
-    resume(job_type, arguments.options, arguments.inputs, out)
+    options = resume(arguments.options, arguments.inputs, out)
     remove_leftovers(out)
     remove_temporaries(out)
     done = complete and _is_up_to_date(job_type, arguments)
-    options = ranks.share(None if done else arguments.options)
-    if options is not None:
-        options.iteration_written = iteration_keeper(job_type, arguments, start, maker)
+    ranks.share(None if done else vars(options))
+    if not done:
+        progress.iteration_written = iteration_keeper(job_type, arguments, start, maker)
         choose_gpus(options, ranks)
         program.run(options, arguments.inputs, out, progress)
     ranks.meet()

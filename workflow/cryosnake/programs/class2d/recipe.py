@@ -48,7 +48,7 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _classify(particles, options, root_of(options, out), progress)
+        _classify(particles, options, root_of(progress, out), progress)
 
 
 def _classify(particles: Particles, options: Any, root: Path, progress: Report) -> None:
@@ -72,7 +72,7 @@ def _classify(particles: Particles, options: Any, root: Path, progress: Report) 
             if last:
                 write_unmasked(particles, model, root)
             write_classes(particles, model, settings, root, options, validation)
-            iteration_written(options, model.iteration)
+            iteration_written(progress, model.iteration)
             pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model), last)
         if validation is not None:
             _print_ranking(particles, model, validation)

@@ -51,7 +51,7 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _classify(particles, options, inputs, root_of(options, out), progress)
+        _classify(particles, options, inputs, root_of(progress, out), progress)
 
 
 def _classify(particles: Particles, options: Any, inputs: Mapping[str, str | Path], root: Path, progress: Report,
@@ -73,7 +73,7 @@ def _classify(particles: Particles, options: Any, inputs: Mapping[str, str | Pat
         model = _one(particles, model, settings, options, progress)
         if ranks.rank == 0:
             write_classes(particles, model, settings, root, options, mask)
-            iteration_written(options, model.iteration)
+            iteration_written(progress, model.iteration)
             pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model, settings),
                           model.iteration == options.iterations)
         model.size = next_size(particles, model.ssnr)

@@ -62,7 +62,7 @@ def _make_model(particles: Particles, options: Any, root: Path, progress: Report
     if small.ranks.rank == 0:
         say_stage(small, settings, _stage(options.iterations - 1, options), first_assignments(small))
     model, step, agreements = _best_start(small, settings, options, tell)
-    save = partial(_save, particles, small, options, root, Pictures(options.pictures))
+    save = partial(_save, particles, small, options, root, progress, Pictures(options.pictures))
     model, symmetry = _grow(small, model, settings, options, step, tell, save)
     last = stage_at(1.0, *_range(options))
     model = use_batch(small, model, settings, last, np.arange(len(small)), _rng(options, 3), decay=0.0,
@@ -71,7 +71,7 @@ def _make_model(particles: Particles, options: Any, root: Path, progress: Report
     verdict = lead(small.ranks, lambda: judge(small, model, settings, last, agreements, symmetry, _rng(options, 4)))
     if small.ranks.rank == 0:
         write_final(particles, small, model, settings, root, options, verdict)
-        iteration_written(options, options.iterations)
+        iteration_written(progress, options.iterations)
     _say(verdict)
 
 
@@ -194,8 +194,8 @@ def _grow(small: Particles, model: Model, settings: Settings, options: Any, firs
     return model, symmetry
 
 
-def _save(particles: Particles, small: Particles, options: Any, root: Path, pictures: Pictures, model: Model,
-          iteration: int) -> None:
+def _save(particles: Particles, small: Particles, options: Any, root: Path, progress: Report, pictures: Pictures,
+          model: Model, iteration: int) -> None:
     """Write the maps after a batch, and their picture."""
     def figure() -> Any:
         from cryosnake.report.panels.iteration import map_picture
@@ -206,7 +206,7 @@ def _save(particles: Particles, small: Particles, options: Any, root: Path, pict
                            directions=views(model.state.pose, model.symmetry))
 
     write_maps(particles, small, model.volumes, root, iteration)
-    iteration_written(options, iteration)
+    iteration_written(progress, iteration)
     pictures.draw(f"{root}_it{iteration:03d}.png", figure, iteration == options.iterations)
 
 

@@ -61,7 +61,7 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
         when an input cannot be used
     """
     with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _refine(particles, options, inputs, root_of(options, out), progress)
+        _refine(particles, options, inputs, root_of(progress, out), progress)
 
 
 def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path], root: Path, progress: Report,
@@ -79,7 +79,7 @@ def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path]
         model = _one(particles, model, settings, progress, last=False)
         if ranks.rank == 0:
             write_iteration(particles, model, settings, root, options)
-            iteration_written(options, model.iteration)
+            iteration_written(progress, model.iteration)
             _draw(pictures, particles, model, settings, root, last=False)
         before, model = model.sampling.order, _schedule(particles, model, settings)
         if model.sampling.order != before:

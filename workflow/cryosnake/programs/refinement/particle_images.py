@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cryosnake.jobs.forms import Progress
 from cryosnake.numerics.backend import use_device
 from cryosnake.numerics.refine.kernels.budget import budget_of, particles_of, use_budget
 from cryosnake.parallel.images import Reading, open_images
@@ -44,15 +45,15 @@ def open_particles(path: str | os.PathLike[str], options: Any, out: str | os.Pat
                       combine_in=Path(out) if options.combine_through_disc else None)
 
 
-def root_of(options: Any, out: str | os.PathLike[str]) -> Path:
+def root_of(progress: Progress, out: str | os.PathLike[str]) -> Path:
     """Return what a job's files begin with: <out>/run, or <out>/run_ctNN where it goes on under that name."""
-    return Path(out) / getattr(options, "root_name", "run")
+    return Path(out) / getattr(progress, "root_name", "run")
 
 
-def iteration_written(options: Any, number: int) -> None:
-    """Tell who runs this job that all files of an iteration are there; one whose caller wants to hear of it does."""
-    if hasattr(options, "iteration_written"):
-        options.iteration_written(number)
+def iteration_written(progress: Progress, number: int) -> None:
+    """Tell who runs this job that all files of an iteration are there, if he listens."""
+    if hasattr(progress, "iteration_written"):
+        progress.iteration_written(number)
 
 
 def _memory(options: Any, ranks: Ranks) -> int:
