@@ -33,7 +33,7 @@ def test_the_copy_that_knows_most_jobs_stands_first(project: Path) -> None:
     assert [item.path for item in found] == [f"{name}/{PIPELINE_FILE}" for name in
                                             ("CtfFind/job003", "MotionCorr/job002", "Import/job001")]
     assert "3 jobs" in told(found[0])
-    assert "does not know CtfFind/job003" in told(found[1])
+    assert "does not list CtfFind/job003" in told(found[1])
     assert "can't be used" in told(found[2])
 
 
@@ -57,7 +57,7 @@ def test_numbers_are_never_used_twice_and_vanished_jobs_left_out(project: Path) 
     pipeline, notes = restore(project, f"MotionCorr/job002/{PIPELINE_FILE}")
     assert list(pipeline.processes) == ["MotionCorr/job002/"]
     assert pipeline.counter == 12
-    assert "left out, for the directories are no more: Import/job001" in notes
+    assert "left out, because their directories no longer exist: Import/job001" in notes
     assert any("not in this copy: CtfFind/job003" in note for note in notes)
 
 

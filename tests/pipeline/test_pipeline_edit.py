@@ -73,7 +73,7 @@ def test_connect_refuses_unknown_ends_and_second_producers() -> None:
         edit.connect(chain(1), inputs=[("no.star", "Import/job001/")])
     with pytest.raises(CryosnakeError, match="process No/job009/ is not in the pipeline"):
         edit.connect(chain(1), outputs=[("No/job009/", "Import/job001/out.star")])
-    with pytest.raises(CryosnakeError, match="made by Import/job001/ and by MotionCorr/job002/"):
+    with pytest.raises(CryosnakeError, match="produced by Import/job001/ and by MotionCorr/job002/"):
         edit.connect(chain(2), outputs=[("MotionCorr/job002/", "Import/job001/out.star")])
 
 

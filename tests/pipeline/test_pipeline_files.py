@@ -121,7 +121,7 @@ def test_edges_to_unknown_are_dropped_with_a_warning(tmp_path: Path) -> None:
     ("Succeeded", "Finished", "has the status 'Finished'; RELION knows .*2 or Succeeded"),
     ("_rlnPipeLineProcessName", "_rlnSomething", "column rlnPipeLineProcessName is missing; restore"),
     ("JobCounter                    2", "JobCounter two", "rlnPipeLineJobCounter is 'two'"),
-    ("data_pipeline_", "data_other_", "holds no pipeline block; restore"),
+    ("data_pipeline_", "data_other_", "has no pipeline block; restore"),
 ])
 def test_bad_files(old: str, new: str, message: str) -> None:
     process = Process("Import/job001/", "", "relion.import", 0, Status.SUCCEEDED)

@@ -89,14 +89,14 @@ def test_awkward_values_survive(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["a\nb", "a\" ' b\" ' c"])
 def test_impossible_values_are_refused(value: str) -> None:
-    with pytest.raises(CryosnakeError, match="cannot stand in a STAR file"):
+    with pytest.raises(CryosnakeError, match="cannot be written to a STAR file"):
         quote(value)
 
 
 @pytest.mark.parametrize(("text", "message"), [
     ("data_a\nloop_\n_rlnA\n_rlnB\n1 2 3\n", r"x\.star, line 5: 3 values .* has 2 columns"),
     ("data_a\n_rlnA\n", r"x\.star, line 2: _rlnA needs exactly one value"),
-    ("hello\n", r"x\.star, line 1: .*no STAR file"),
+    ("hello\n", r"x\.star, line 1: .*not a STAR file"),
     ("data_a\n1 2\n", r"line 2: 2 values in a row of block data_a, which has 0 columns"),
 ])
 def test_bad_files_are_named_with_their_line(text: str, message: str) -> None:

@@ -106,7 +106,7 @@ def test_a_job_that_left_the_config_keeps_its_new_alias(project) -> None:
 
 
 @pytest.mark.parametrize(("alias", "said"), [
-    ("x", "too short"), ("job7", "starts with `job`"), ("a/b", "holds '/'"), ("a*b", r"holds '\*'"),
+    ("x", "too short"), ("job7", "starts with `job`"), ("a/b", "contains '/'"), ("a*b", r"contains '\*'"),
     ("", "always has its name"), ("mask", "there is a job called 'mask' already"), ("good_join", None), ("yes", None),
 ])
 def test_aliases_that_are_refused_change_nothing(project, alias, said) -> None:

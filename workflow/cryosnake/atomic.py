@@ -1,4 +1,4 @@
-"""Files that are complete or absent. Standard library only: every layer writes by it."""
+"""Files that are complete or absent. Standard library only, because every layer writes through it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from cryosnake.errors import CryosnakeError
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
-    """Give a temporary name in the folder of `path`; what was written there takes its place when the block ends well.
+    """Yield a temporary name in the folder of `path`; the file written there replaces `path` if the block succeeds.
 
-    The name begins with a dot, ends with `.tmp` and is new, so that no pattern for movies or maps matches it and two
-    processes do not share it. After an error the temporary file is removed and `path` is as it was. With `durable` it
-    is on the disk before it takes its place, so that a power cut leaves no empty file either.
+    The name starts with a dot, ends with `.tmp` and is unique, so that no pattern for movies or maps matches it and no
+    two processes share it. After an error the temporary file is removed and `path` is unchanged. With `durable` the
+    file is flushed to disk before the rename, so that a power cut does not leave an empty file either.
 
     Raises
     ------
@@ -29,8 +29,8 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
         temporary.touch(exist_ok=False)
     except OSError as error:
         raise CryosnakeError(
-            f"{target} cannot be written: {error.strerror}. Make the folder {target.parent}, free space on its disk, "
-            "or mend its permissions."
+            f"{target} cannot be written: {error.strerror}. Make the folder {target.parent}, free some space on its "
+            "disk, or fix its permissions."
         ) from None
     try:
         yield temporary
@@ -43,7 +43,7 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
 
 
 def flush(path: str | os.PathLike[str]) -> None:
-    """Have a file, or the names in a folder, on the disk when this returns."""
+    """Flush a file, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Copies of default_pipeline.star: the one that each job directory holds, and how one of them is put back.
+"""Copies of default_pipeline.star in the job directories, and restoring one of them.
 
 RELION (and this package) copies the file into a job's directory when the job is added or started, so the newest copy
-knows all jobs but, perhaps, the last.
+lists all jobs except, perhaps, the last.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from cryosnake.pipeline.markers import BACKUP_FILE, exit_of
 from cryosnake.pipeline.model import Pipeline, job_number
 from cryosnake.pipeline.rebuild import TRASH, job_directories, restore_labels
 
-REPLACED = ".replaced"  # default_pipeline.star.replaced: what stood there before the last restore
+REPLACED = ".replaced"  # default_pipeline.star.replaced: the file as it was before the last restore
 
 
 @dataclass(frozen=True)
 class Backup:
-    """One copy. `unknown` are jobs on disk that it does not list, `gone` those that it lists and that are no more."""
+    """One copy. `unknown`: jobs on disk that it does not list; `gone`: jobs that it lists and that no longer exist."""
 
     path: str
     changed: float  # seconds since the epoch, by the file system
@@ -37,7 +37,7 @@ class Backup:
 
 
 def backups(project: str | os.PathLike[str]) -> list[Backup]:
-    """Return the copies of a project's pipeline file: those that know most jobs first, of these the newest."""
+    """Return the copies of a project's pipeline file: those that list most jobs first, then the newest."""
     names = job_directories(project)
     found = [_backup(project, f"{name}{BACKUP_FILE}", names) for name in names
              if Path(project, name, BACKUP_FILE).exists()]
@@ -48,15 +48,15 @@ def backups(project: str | os.PathLike[str]) -> list[Backup]:
 
 
 def restore(project: str | os.PathLike[str], path: str) -> tuple[Pipeline, list[str]]:
-    """Put a copy of the pipeline file in its place; return the pipeline and what was adapted, one sentence each.
+    """Restore a copy of the pipeline file; return the pipeline and what was adapted, one sentence each.
 
-    Jobs whose directories are no more are left out, statuses follow the exit files, and the counter stays above every
-    number that was ever used. What stood there before is kept as `default_pipeline.star.replaced`.
+    Jobs whose directories no longer exist are left out, statuses follow the exit files, and the counter stays above
+    every number ever used. The file that was there before is kept as `default_pipeline.star.replaced`.
 
     Raises
     ------
     CryosnakeError
-        when the copy can't be read, or the lock can't be had
+        when the copy can't be read, or the lock can't be acquired
     """
     notes: list[str] = []
     with pipeline_lock(project):
@@ -70,14 +70,14 @@ def restore(project: str | os.PathLike[str], path: str) -> tuple[Pipeline, list[
 
 
 def told(backup: Backup) -> str:
-    """Return a line about a backup for people."""
+    """Return a line that describes a backup to the user."""
     if backup.problem:
         return f"{backup.path}  can't be used: {backup.problem}"
     parts = [time.strftime("%Y-%m-%d %H:%M", time.localtime(backup.changed)), f"{backup.jobs} jobs"]
     if backup.unknown:
-        parts.append(f"does not know {_some(backup.unknown)}")
+        parts.append(f"does not list {_some(backup.unknown)}")
     if backup.gone:
-        parts.append(f"lists {_some(backup.gone)}, gone since")
+        parts.append(f"lists {_some(backup.gone)}, removed since")
     return f"{backup.path}  {', '.join(parts)}"
 
 
@@ -97,7 +97,7 @@ def _adapted(project: str | os.PathLike[str], pipeline: Pipeline, notes: list[st
     names = job_directories(project)
     gone = [name for name in pipeline.processes if name not in names]
     if gone:
-        notes.append(f"left out, for the directories are no more: {_some(gone)}")
+        notes.append(f"left out, because their directories no longer exist: {_some(gone)}")
         pipeline = remove_processes(pipeline, gone)
     unknown = [name for name in names if name not in pipeline.processes]
     if unknown:

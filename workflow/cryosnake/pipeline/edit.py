@@ -1,4 +1,4 @@
-"""Changes to a pipeline. Each function returns a new Pipeline and leaves the given one as it is."""
+"""Changes to a pipeline. Each function returns a new Pipeline and leaves the given one unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_process(pipeline: Pipeline, process: Process) -> Pipeline:
 
 
 def remove_processes(pipeline: Pipeline, names: Collection[str]) -> Pipeline:
-    """Remove jobs, the nodes that they made and all their edges; the counter stays: no number is used twice."""
+    """Remove jobs, the nodes that they made and all their edges; the counter stays, so that no number is used twice."""
     gone = set(names)
     lost_nodes = {node for process, node in pipeline.output_edges if process in gone}
     return replace(
@@ -42,12 +42,12 @@ def set_status(pipeline: Pipeline, name: str, status: Status) -> Pipeline:
 
 
 def set_alias(pipeline: Pipeline, name: str, alias: str) -> Pipeline:
-    """Give a job an alias (without folder; an empty one removes it). Another job of its folder that has it loses it.
+    """Give a job an alias (without folder; an empty one removes it), taking it from any other job of the folder.
 
     Raises
     ------
     CryosnakeError
-        If RELION would not take the alias.
+        If RELION would not accept the alias.
     """
     process = process_of(pipeline, name)
     if not alias:
@@ -68,7 +68,7 @@ def add_nodes(pipeline: Pipeline, nodes: Iterable[Node]) -> Pipeline:
 
 
 def add_node(pipeline: Pipeline, node: Node, producer: str = "") -> Pipeline:
-    """Add one node, and the edge from the job that makes it."""
+    """Add one node, and the edge from the job that produces it."""
     pipeline = add_nodes(pipeline, [node])
     return connect(pipeline, outputs=[(producer, node.name)]) if producer else pipeline
 
@@ -92,7 +92,7 @@ def connect(pipeline: Pipeline, inputs: Iterable[Edge] = (), outputs: Iterable[E
     inputs
         (node, process that reads it).
     outputs
-        (process that makes it, node).
+        (process that produces it, node).
 
     Raises
     ------
@@ -113,7 +113,7 @@ def tidy(pipeline: Pipeline) -> tuple[Pipeline, list[str]]:
     Returns
     -------
     pipeline
-        The same, with the good edges.
+        The same, with only the valid edges.
     warnings
         One line for each edge that was dropped.
     """
@@ -127,7 +127,7 @@ def tidy(pipeline: Pipeline) -> tuple[Pipeline, list[str]]:
         if not _known(pipeline, node, process, warnings):
             continue
         if producers.setdefault(node, process) != process:
-            warnings.append(f"{node}: made by {producers[node]} and by {process}; the first one counts")
+            warnings.append(f"{node}: produced by {producers[node]} and by {process}; the first one counts")
             continue
         outputs.append((process, node))
     if not warnings:
@@ -136,7 +136,7 @@ def tidy(pipeline: Pipeline) -> tuple[Pipeline, list[str]]:
 
 
 def process_of(pipeline: Pipeline, name: str) -> Process:
-    """Return the job of this name; CryosnakeError if there is none."""
+    """Return the job with this name; CryosnakeError if there is none."""
     try:
         return pipeline.processes[name]
     except KeyError:
@@ -145,12 +145,12 @@ def process_of(pipeline: Pipeline, name: str) -> Process:
 
 
 def clean_alias(alias: str) -> str:
-    """Return the alias as RELION stores it: without folder and slash at the end, blanks as underscores."""
+    """Return the alias as RELION stores it: without folder and trailing slash, blanks as underscores."""
     return alias.rstrip("/").strip().replace(" ", "_")
 
 
 def alias_problem(alias: str, taken: Collection[str]) -> str | None:
-    """Say why RELION would refuse an alias, None if it would take it.
+    """Return why RELION would refuse an alias, None if it would accept it.
 
     Parameters
     ----------
@@ -162,13 +162,13 @@ def alias_problem(alias: str, taken: Collection[str]) -> str | None:
     stored = clean_alias(alias)
     bad = sorted({sign for sign in stored if sign in _FORBIDDEN_IN_ALIAS or not sign.isprintable()})
     if len(stored) < 2:
-        return f"the alias {alias!r} is too short; RELION asks for two characters"
+        return f"the alias {alias!r} is too short; RELION requires at least two characters"
     if stored.startswith("job"):
-        return f"the alias {alias!r} starts with `job`, which RELION keeps for job numbers"
+        return f"the alias {alias!r} starts with `job`, which RELION reserves for job numbers"
     if bad:
-        return f"the alias {alias!r} holds {' '.join(map(repr, bad))}, which RELION refuses"
+        return f"the alias {alias!r} contains {' '.join(map(repr, bad))}, which RELION refuses"
     if stored.startswith(".") or "None" in stored:
-        return f"the alias {alias!r} would hide its link or be read as no alias by RELION; take another"
+        return f"the alias {alias!r} would hide its link, or RELION would read it as no alias; choose another"
     if stored in {clean_alias(other) for other in taken}:
         return f"the alias {alias!r} belongs to another job of the same type"
     return None

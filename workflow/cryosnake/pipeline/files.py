@@ -1,7 +1,7 @@
 """default_pipeline.star: read in any dialect (RELION 2, 3.1, 4, 5, hybrid), always written hybrid.
 
 RELION 3.1 drops the label columns when it rewrites the file, 5.x the integer columns; what is missing is derived
-again from the tables of `types`, so that either program can go on with the project.
+again from the tables of `types`, so that either program can continue the project.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def read_pipeline(path: str | os.PathLike[str], warnings: list[str] | None = Non
     path
         A default_pipeline.star, job_pipeline.star or deleted_pipeline.star.
     warnings
-        Gets one line for each edge that was dropped because an end of it is unknown.
+        Gets one line for each edge that was dropped because one of its ends is unknown.
 
     Raises
     ------
     CryosnakeError
-        If the file is absent, is no pipeline, or holds a status that no RELION writes.
+        If the file is missing, is not a pipeline, or has a status that no RELION writes.
     """
     if not os.path.exists(path):
-        raise CryosnakeError(f"{path}: there is no such file; `cryosnake rebuild-pipeline` makes it from the job "
+        raise CryosnakeError(f"{path}: there is no such file; `cryosnake rebuild-pipeline` derives it from the job "
                              "directories")
     return parse_pipeline(read_blocks(path), path, warnings)
 
@@ -46,7 +46,7 @@ def parse_pipeline(blocks: dict[str, Block], path: str | os.PathLike[str],
                    warnings: list[str] | None = None) -> Pipeline:
     """Return the pipeline that the tables of a file describe; see `read_pipeline`."""
     if not any(name.startswith("pipeline_") for name in blocks):
-        raise CryosnakeError(f"{path}: holds no pipeline block; restore it from a copy in a job directory, or run "
+        raise CryosnakeError(f"{path}: has no pipeline block; restore it from a copy in a job directory, or run "
                              "`cryosnake rebuild-pipeline`")
     processes = _processes(blocks.get("pipeline_processes"), path)
     nodes = parse_nodes(blocks.get("pipeline_nodes"), path)
@@ -66,7 +66,7 @@ def parse_pipeline(blocks: dict[str, Block], path: str | os.PathLike[str],
 
 
 def is_hybrid(blocks: dict[str, Block]) -> bool:
-    """Say whether both RELION 3.1 and RELION 4/5 can read a file of these tables without loss."""
+    """Return whether both RELION 3.1 and RELION 4/5 can read a file of these tables without loss."""
     wanted = {"pipeline_general": ["JobCounter"],
               "pipeline_processes": ["ProcessType", "ProcessStatus", "ProcessTypeLabel", "ProcessStatusLabel"],
               "pipeline_nodes": ["NodeType", "NodeTypeLabel"]}
@@ -75,7 +75,7 @@ def is_hybrid(blocks: dict[str, Block]) -> bool:
 
 
 def labels_missing(blocks: dict[str, Block]) -> bool:
-    """Say whether RELION 2 or 3.1 wrote the tables: integers only."""
+    """Return whether RELION 2 or 3.1 wrote the tables: integers only."""
     pairs = (("pipeline_processes", "ProcessTypeLabel"), ("pipeline_nodes", "NodeTypeLabel"))
     return any(name in blocks and P + label not in blocks[name].labels for name, label in pairs)
 
@@ -181,4 +181,4 @@ def _integer(text: str | None, path: str | os.PathLike[str], label: str, default
     try:
         return int(text or "")
     except ValueError:
-        raise CryosnakeError(f"{path}: {label} is {text!r}, which is no whole number") from None
+        raise CryosnakeError(f"{path}: {label} is {text!r}, which is not a whole number") from None

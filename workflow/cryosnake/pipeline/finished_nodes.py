@@ -1,6 +1,6 @@
-"""The outputs of a job that a user marks as finished though it did not end by itself: what its directory holds.
+"""Outputs of a job that the user marks as finished although it did not finish by itself: what its directory holds.
 
-As RELION does it: the files of the last iteration and RELION_OUTPUT_NODES.star come in, outputs without a file go out.
+As in RELION, the files of the last iteration and RELION_OUTPUT_NODES.star are added, outputs without a file removed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _OF_ITERATION: tuple[tuple[str, NodeType], ...] = (
 def with_files_found(project: str | os.PathLike[str], pipeline: Pipeline, name: str) -> Pipeline:
     """Return the pipeline with the outputs that a job's directory holds, and without those that do not exist.
 
-    An output that another job uses stays in any case, so that no job loses its input.
+    An output that another job uses always stays, so that no job loses its input.
     """
     directory = Path(project, name)
     found = {node.name: node for node in _of_last_iteration(directory, name)}
     try:
         found |= {node.name: node for node in read_output_nodes(directory / OUTPUT_NODES_FILE)}
-    except CryosnakeError:  # damaged: the files themselves speak
+    except CryosnakeError:  # damaged: only the files themselves count
         pass
     new = [node for node in found.values() if node.name not in pipeline.nodes and Path(project, node.name).exists()]
     pipeline = connect(add_nodes(pipeline, new), outputs=[(name, node.name) for node in new])

@@ -1,4 +1,4 @@
-"""The STAR files inside a job directory: job.star, job_pipeline.star, RELION_OUTPUT_NODES.star. Written hybrid."""
+"""STAR files in a job directory, written hybrid: job.star, job_pipeline.star, RELION_OUTPUT_NODES.star."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class JobOptions:
 
 def write_job_star(path: str | os.PathLike[str], type_id: int, type_label: str, is_continue: bool,
                    options: Mapping[str, str]) -> None:
-    """Write a job.star that RELION 3.1, 4 and 5 accept; the options in alphabetical order, as theirs.
+    """Write a job.star that RELION 3.1, 4 and 5 accept, with the options in alphabetical order like theirs.
 
     Parameters
     ----------
     path
-        The file, or any other name to give to `relion_pipeliner --addJobFromStar`.
+        job.star, or another name to pass to `relion_pipeliner --addJobFromStar`.
     type_id, type_label
         RELION 3.1's integer and the label of 4/5.
     is_continue
-        Whether the job goes on with what it has.
+        Whether the job continues from what it has.
     options
-        RELION's variable to its value as text (`Yes` and `No` for switches).
+        RELION's variable to its value as text (`Yes` and `No` for booleans).
     """
     blocks = {
         "job": listing({"rlnJobType": str(type_id), "rlnJobTypeLabel": type_label,
@@ -113,7 +113,7 @@ def write_output_nodes(path: str | os.PathLike[str], nodes: Iterable[Node]) -> N
 
 
 def read_output_nodes(path: str | os.PathLike[str]) -> list[Node]:
-    """Read RELION_OUTPUT_NODES.star of any dialect; an absent file means no nodes."""
+    """Read RELION_OUTPUT_NODES.star in any dialect; a missing file means no nodes."""
     if not Path(path).exists():
         return []
     return parse_nodes(read_blocks(path).get("output_nodes"), path)

@@ -1,8 +1,8 @@
-"""RELION's project lock, so that RELION, Snakemake's jobs and `cryosnake` never write the pipeline at once.
+"""RELION's project lock, so that RELION, Snakemake's jobs and `cryosnake` never write the pipeline at the same time.
 
-The mutex is RELION's: who manages to make the directory `.relion_lock` has it. Inside stands one file, which RELION
-expects under the name `lock_default_pipeline.star`; we write into it who we are, so that a lock whose owner was killed
-can be told from one in use. RELION writes no owner, hence its locks are never broken, only explained.
+The mutex is RELION's: whoever creates the directory `.relion_lock` holds the lock. It contains one file, which RELION
+expects under the name `lock_default_pipeline.star`; we write our identity into it, so that a lock whose owner was
+killed can be distinguished from one in use. RELION writes no owner, hence its locks are only explained, never broken.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def update_pipeline(project: str | os.PathLike[str], function: Callable[[Pipelin
                     timeout: float = DEFAULT_TIMEOUT) -> Pipeline:
     """Lock, read, apply a function, write.
 
-    A hybrid file is left alone when the function returns the very pipeline that it was given; one that RELION
-    stripped of a dialect is made hybrid again in any case.
+    A hybrid file is left alone when the function returns the same object that it was given; one that RELION
+    stripped of a dialect is always made hybrid again.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def update_pipeline(project: str | os.PathLike[str], function: Callable[[Pipelin
     Returns
     -------
     Pipeline
-        What now stands on disk.
+        What is now on disk.
 
     Raises
     ------
     CryosnakeError
-        If the lock cannot be had or the file cannot be read or written. The file then is as it was.
+        If the lock cannot be acquired, or the file cannot be read or written. The file is then unchanged.
     """
     path = Path(project, PIPELINE_FILE)
     with pipeline_lock(project, timeout):
@@ -69,7 +69,7 @@ def update_pipeline(project: str | os.PathLike[str], function: Callable[[Pipelin
 
 def rebuild_pipeline(project: str | os.PathLike[str], warnings: list[str] | None = None,
                      timeout: float = DEFAULT_TIMEOUT) -> Pipeline:
-    """Replace default_pipeline.star by what the job directories say; see `rebuild.rebuild`."""
+    """Replace default_pipeline.star by one derived from the job directories; see `rebuild.rebuild`."""
     with pipeline_lock(project, timeout):
         pipeline = rebuild(project, warnings)
         write_pipeline(Path(project, PIPELINE_FILE), pipeline)
@@ -90,8 +90,8 @@ def pipeline_lock(project: str | os.PathLike[str], timeout: float = DEFAULT_TIME
     Raises
     ------
     CryosnakeError
-        If the lock is still held after `timeout` (the message says by whom and what to do), or the folder cannot be
-        written.
+        If the lock is still held after `timeout` (the message says by whom, and what to do), or the folder is not
+        writable.
     """
     lock = Path(project, LOCK_DIRECTORY)
     deadline = time.monotonic() + timeout
@@ -101,7 +101,7 @@ def pipeline_lock(project: str | os.PathLike[str], timeout: float = DEFAULT_TIME
             continue
         if time.monotonic() >= deadline:
             raise CryosnakeError(_explanation(lock, timeout))
-        time.sleep(pause * (0.5 + os.urandom(1)[0] / 256))  # jitter: writers that wait must not march in step
+        time.sleep(pause * (0.5 + os.urandom(1)[0] / 256))  # jitter: waiting writers must not retry in step
         pause = min(2 * pause, _LONGEST_PAUSE)
     try:
         yield
@@ -110,14 +110,14 @@ def pipeline_lock(project: str | os.PathLike[str], timeout: float = DEFAULT_TIME
 
 
 def foreign_lock(project: str | os.PathLike[str]) -> bool:
-    """Say whether another program than cryosnake, such as RELION, holds the lock (or one that has yet to say so)."""
+    """Return whether a program other than cryosnake, such as RELION, holds the lock, or an owner not yet written."""
     lock = Path(project, LOCK_DIRECTORY)
     return _fields(_text(str(lock / LOCK_FILE))).get("program") != _OWN and lock.exists()
 
 
 def _acquire(lock: Path) -> bool:
     try:
-        os.mkdir(lock, 0o755)  # RELION takes 0700; others may read here who holds it
+        os.mkdir(lock, 0o755)  # RELION uses 0700; here others may read who holds it
     except FileExistsError:
         return False
     except OSError as error:
@@ -132,32 +132,32 @@ def _acquire(lock: Path) -> bool:
 
 
 def _release(lock: Path) -> None:
-    # One rename frees the lock at once, whole: a kill in the middle leaves a harmless directory, not a lock.
+    # One rename frees the lock in one step: a kill before the removal leaves a harmless directory, not a lock.
     aside = lock.with_name(f"{LOCK_DIRECTORY}.released.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         os.rename(lock, aside)
-    except FileNotFoundError:  # somebody removed it by hand; nothing is left to free
+    except FileNotFoundError:  # it was removed by hand; nothing is left to free
         return
     _remove(aside)
 
 
 def remove_stale_locks(project: str | os.PathLike[str]) -> None:
-    """Remove what killed programs of ours left of the lock: a whole one, which stops RELION, or a half freed one."""
+    """Remove locks that killed programs of ours left: a whole one, which stops RELION, or a half freed one."""
     _break_if_stale(Path(project, LOCK_DIRECTORY))
     for aside in Path(project).glob(f"{LOCK_DIRECTORY}.released.*"):
         _remove(aside)
 
 
 def _remove(aside: Path) -> None:
-    with suppress(OSError):  # two may do it at once
+    with suppress(OSError):  # two processes may do it at the same time
         (aside / LOCK_FILE).unlink(missing_ok=True)
         os.rmdir(aside)
 
 
 def _break_if_stale(lock: Path) -> bool:
-    """Free a lock whose owner is a cryosnake process of this machine that is gone; say whether it was freed.
+    """Free a lock whose owner is a cryosnake process of this machine that no longer runs; return whether it was freed.
 
-    The flock makes sure that of several who see the same stale lock one frees it, and never a lock taken anew.
+    The flock ensures that only one of several processes that see the same stale lock frees it, and never a new lock.
     """
     path = lock / LOCK_FILE
     try:
@@ -168,11 +168,11 @@ def _break_if_stale(lock: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_ino != os.stat(path).st_ino:
                 return False
-            # Its half-written file goes first: the name holds only the process number, which may come again.
+            # Its half-written file is removed first: the name contains only the process number, which may recur.
             (lock.parent / f".{PIPELINE_FILE}.{owner['pid']}.tmp").unlink(missing_ok=True)
             _release(lock)
             return True
-    except OSError:  # freed meanwhile, or being freed by another
+    except OSError:  # freed in the meantime, or being freed by another process
         return False
 
 
@@ -188,13 +188,13 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _is_gone(owner: dict[str, str]) -> bool:
-    """Say whether the owner certainly no longer runs; in doubt, False."""
+    """Return whether the owner certainly no longer runs; in doubt, False."""
     here = _machine()
     if owner.get("program") != _OWN or not owner.get("pid", "").isdigit():
         return False
     if owner.get("host") != here["host"] or owner.get("machine") != here["machine"]:
         return False
-    if owner.get("boot") != here["boot"]:  # the machine was started again since
+    if owner.get("boot") != here["boot"]:  # the machine was rebooted since
         return bool(here["machine"] and here["boot"] and owner.get("boot"))
     if owner.get("namespace") != here["namespace"]:  # another container: its process numbers mean nothing here
         return False
@@ -223,7 +223,7 @@ def _pid_namespace() -> str:
 
 def _start_time(pid: int) -> str:
     """Return the start time of a process in clock ticks since boot; empty where /proc is absent."""
-    # The command name, in brackets, may hold blanks and brackets: count fields after the last one.
+    # The command name, in brackets, may contain blanks and brackets: count fields after the last bracket.
     fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 else ""
 
@@ -238,7 +238,7 @@ def _text(path: str) -> str:
 
 def _explanation(lock: Path, timeout: float) -> str:
     owner = _fields(_text(str(lock / LOCK_FILE)))
-    waited = f"{lock}: the project has been locked for the {timeout:g} s that this program waited"
+    waited = f"{lock}: the project stayed locked for the {timeout:g} s that this program waited"
     remove = f"rm -r {lock}"
     if owner.get("program") == _OWN:
         who = (f"{_OWN} ({owner.get('command')}, process {owner.get('pid')} of {owner.get('user', 'somebody')} on "
@@ -249,12 +249,13 @@ def _explanation(lock: Path, timeout: float) -> str:
         age = f", made by {_user(status.st_uid)}, {_ago(time.time() - status.st_mtime)}"
     except OSError:
         age = ""
-    return (f"{waited}, by RELION or another program that leaves no name{age}. RELION needs it for an instant, so an "
-            f"old one was left by a crash: if no RELION program is at work in this project, remove it with `{remove}`")
+    return (f"{waited}, by RELION or another program that leaves no name{age}. RELION needs it only for an instant, "
+            "so an old one was left by a crash: if no RELION program is running in this project, remove it with "
+            f"`{remove}`")
 
 
 def _ago(seconds: float) -> str:
-    return f"{seconds:.0f} s ago" if seconds >= 0 else "by the clock in the future"
+    return f"{seconds:.0f} s ago" if seconds >= 0 else "in the future, according to the clock"
 
 
 def _user(number: int) -> str:

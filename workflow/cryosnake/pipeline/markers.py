@@ -1,4 +1,4 @@
-"""The small files that tell RELION about a job: exit files, node markers, alias links, note.txt, backups."""
+"""Small files that inform RELION about a job: exit files, node markers, alias links, note.txt, backups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BACKUP_FILE = PIPELINE_FILE
 
 
 def set_exit(job_dir: str | os.PathLike[str], kind: Status, keep_request: bool = False) -> None:
-    """Record how a job ended: its exit file appears, the other two and an abort request go.
+    """Record how a job ended: write its exit file, remove the other two and any abort request.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ def set_exit(job_dir: str | os.PathLike[str], kind: Status, keep_request: bool =
     kind
         SUCCEEDED, FAILED or ABORTED.
     keep_request
-        Leave an abort request, which another program of the job has yet to see.
+        Leave an abort request that another program of the job has yet to see.
     """
     Path(job_dir, EXIT_FILES[kind]).touch()
     clear_exit(job_dir, EXIT_FILES[kind], *([ABORT_REQUEST] if keep_request else []))
 
 
 def clear_exit(job_dir: str | os.PathLike[str], *keep: str) -> None:
-    """Remove exit files and abort request, as RELION does before it starts a job, but those to keep."""
+    """Remove exit files and abort request, except those in `keep`, as RELION does before it starts a job."""
     for name in (*EXIT_FILES.values(), ABORT_REQUEST):
         if name not in keep:
             Path(job_dir, name).unlink(missing_ok=True)
@@ -51,15 +51,15 @@ def exit_of(job_dir: str | os.PathLike[str]) -> Status | None:
 
 
 def abort_requested(job_dir: str | os.PathLike[str]) -> bool:
-    """Say whether somebody asked the job to stop."""
+    """Return whether the user asked the job to stop."""
     return os.path.exists(os.path.join(job_dir, ABORT_REQUEST))
 
 
 def write_node_markers(project: str | os.PathLike[str], pipeline: Pipeline, names: Iterable[str] | None = None) -> None:
     """Make the empty files below `.Nodes` from which RELION's file browser offers inputs, in both dialects.
 
-    A node is marked when its file exists, or when the job that will make it is scheduled. 3.1 looks under the type's
-    integer, 4 and 5 under the first field of its label. Markers of jobs with an alias stand under the alias.
+    A node is marked when its file exists, or when the job that will produce it is scheduled. 3.1 looks under the
+    type's integer, 4 and 5 under the first field of its label. Markers of jobs with an alias are under the alias.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def write_node_markers(project: str | os.PathLike[str], pipeline: Pipeline, name
     pipeline
         Its pipeline.
     names
-        The nodes to mark; all when None, and then markers of nodes that are no more are removed.
+        The nodes to mark; all when None, and then markers of nodes that no longer exist are removed.
     """
     base = Path(project, NODES_DIRECTORY)
     wanted: set[Path] = set()
@@ -96,12 +96,12 @@ def marker_paths(node: Node, producer: Process | None) -> list[str]:
 
 
 def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
-    """Point `<type>/<alias>` to the job directory, as RELION does; a link that points elsewhere is moved.
+    """Point `<type>/<alias>` to the job directory, as RELION does; a link that points elsewhere is changed.
 
     Raises
     ------
     CryosnakeError
-        If a file or folder that is no link has this name.
+        If a file or folder that is not a link has this name.
     """
     if not process.alias:
         return
@@ -111,7 +111,7 @@ def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
         if os.readlink(link) == target:
             return
     elif link.exists():
-        raise CryosnakeError(f"{link}: stands where the alias link of {process.name} belongs; rename it, or take "
+        raise CryosnakeError(f"{link}: is in the place of the alias link of {process.name}; rename it, or choose "
                              "another alias")
     link.parent.mkdir(parents=True, exist_ok=True)
     temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
@@ -128,7 +128,7 @@ def remove_alias_link(project: str | os.PathLike[str], alias: str) -> None:
 
 
 def append_note(job_dir: str | os.PathLike[str], command: str, when: float | None = None) -> None:
-    """Append a start of the job to note.txt in RELION's form.
+    """Append an entry for a start of the job to note.txt, in RELION's form.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def append_note(job_dir: str | os.PathLike[str], command: str, when: float | Non
 
 
 def back_up(project: str | os.PathLike[str], job_dir: str | os.PathLike[str]) -> None:
-    """Copy default_pipeline.star into a job directory, as RELION does after it added or started the job.
+    """Copy default_pipeline.star into a job directory, as RELION does after adding or starting the job.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A RELION project as data: processes, nodes and the edges between them. Immutable; `edit` makes new ones."""
+"""A RELION project as data: processes, nodes and the edges between them. Immutable; `edit` returns changed copies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _JOB_NUMBER = re.compile(r"(?:^|/)job(\d{3,})(?:/|$)")
 
 
 class Status(IntEnum):
-    """State of a process: RELION 3.1's integer, and through `label` the word of RELION 4 and 5."""
+    """Status of a process: RELION 3.1's integer, and as `label` the word of RELION 4 and 5."""
 
     RUNNING = 0
     SCHEDULED = 1
@@ -48,7 +48,7 @@ class Process:
 
     @property
     def number(self) -> int:
-        """The job number, 0 if the name holds none."""
+        """The job number, 0 if the name has none."""
         return job_number(self.name) or 0
 
     @property
@@ -59,7 +59,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Node:
-    """One file that flows between jobs, its path in the project and its type in both dialects."""
+    """One file that passes between jobs: its path in the project and its type in both dialects."""
 
     name: str
     type_label: str = ""
@@ -74,7 +74,7 @@ class Pipeline:
     Attributes
     ----------
     counter
-        Number that the next job gets.
+        The number of the next job.
     processes, nodes
         By name, in the order of the file.
     input_edges

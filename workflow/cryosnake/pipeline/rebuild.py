@@ -1,7 +1,7 @@
-"""Derive default_pipeline.star again from the job directories, and the labels that RELION 3.1 took from it.
+"""Derive default_pipeline.star again from the job directories, and the labels that RELION 3.1 removed from it.
 
-Every job directory says by itself what it is: job_pipeline.star (type, nodes, edges), job.star (type), exit file
-(status), RELION_OUTPUT_NODES.star (nodes found while running), and the links beside it (alias).
+Every job directory describes itself: job_pipeline.star (type, nodes, edges), job.star (type), exit file (status),
+RELION_OUTPUT_NODES.star (nodes found while running), and the links beside it (alias).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRASH = "Trash"
 
 
 def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) -> Pipeline:
-    """Derive the pipeline of a project from its job directories; nothing is written.
+    """Derive the pipeline of a project from its job directories, without writing it.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) 
                                   status=exit_of(Path(project, name)) or process.status)
         made = {node for _, node in part.output_edges}
         for node in part.nodes.values():
-            if node.name in made or node.name not in nodes:  # the job that makes a node knows its type best
+            if node.name in made or node.name not in nodes:  # the job that produces a node knows its type best
                 nodes[node.name] = node
         inputs.extend(part.input_edges)
         outputs.extend(part.output_edges)
@@ -71,10 +71,10 @@ def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) 
 
 
 def restore_labels(project: str | os.PathLike[str], pipeline: Pipeline) -> Pipeline:
-    """Give back the deeper labels (`relion.motioncorr.own`) that RELION 3.1 dropped when it rewrote the pipeline.
+    """Restore the deeper labels (`relion.motioncorr.own`) that RELION 3.1 dropped when it rewrote the pipeline.
 
     They are taken from each job's own job_pipeline.star, where its integer type agrees; a job that RELION 3.1 itself
-    made has none, and keeps the label that its integer gives.
+    made has none, and keeps the label derived from its integer.
     """
     processes, nodes = dict(pipeline.processes), dict(pipeline.nodes)
     for name, process in pipeline.processes.items():

@@ -1,7 +1,7 @@
 """A small STAR reader and writer for pipeline and job files. Standard library only.
 
 Data tables (particles, micrographs) go through `cryosnake.io.star`; this module exists because every parse of the
-Snakefile reads pipeline files, and must not pay for importing pandas.
+Snakefile reads pipeline files, and must not spend time importing pandas.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 
-# STAR closes a quoted value only at a quote that a blank or the end of the line follows.
+# STAR closes a quoted value only at a quote that is followed by a blank or the end of the line.
 _TOKEN = re.compile(r"""\s*(?:'(.*?)'(?=\s|$)|"(.*?)"(?=\s|$)|(\#.*)|(\S+))""", re.ASCII)
 _BLANKS = " \t\r\f\v"  # RELION reads bytes: a no-break space is part of a name
 _NEEDS_QUOTES = re.compile(r"""^$|\s|^["'#_;]|^(?:data_|loop_|save_|global_|stop_)""", re.IGNORECASE)
@@ -28,7 +28,7 @@ _Lines = list[tuple[int, str]]  # line number, text
 class Block:
     """One table of a STAR file.
 
-    `labels` carry no leading underscore. A list block (`_label value` lines) has exactly one row. `version` is the
+    `labels` have no leading underscore. A list block (`_label value` lines) has exactly one row. `version` is the
     number in the comment before the table, 0 where there is none.
     """
 
@@ -58,13 +58,13 @@ def read_blocks(path: str | os.PathLike[str], names: Collection[str] | None = No
     path
         The file; its name also goes into error messages.
     names
-        The blocks to read, without `data_`; all when None. RELION 3.1 writes a block into job.star that it could not
-        read itself (a tab in a value), so that skipping is more than a matter of speed.
+        The blocks to read, without `data_`; all when None. RELION 3.1 writes a block into job.star that it cannot
+        read itself (a tab in a value), so that skipping is not only a matter of speed.
 
     Returns
     -------
     dict
-        Block name without `data_` to its table. Of two blocks with one name the first counts, as in RELION.
+        Block name without `data_` to its table. Of two blocks with the same name the first counts, as in RELION.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def parse_blocks(text: str, source: str = "STAR text", names: Collection[str] | 
 
 
 def _split(text: str, source: str) -> list[tuple[str, int, _Lines]]:
-    """Cut a file into (block name, version in the comment before it, its numbered lines without comments)."""
+    """Split a file into (block name, version in the comment before it, its numbered lines without comments)."""
     parts: list[tuple[str, int, _Lines]] = []
     version = 0
     for number, line in enumerate(text.split("\n"), start=1):
@@ -101,7 +101,8 @@ def _split(text: str, source: str) -> list[tuple[str, int, _Lines]]:
             version = int(match.group(1)) if match else version
         elif content:
             if not parts:
-                raise CryosnakeError(f"{source}, line {number}: text before the first data_ block; no STAR file")
+                raise CryosnakeError(f"{source}, line {number}: text before the first data_ block; "
+                                     "this is not a STAR file")
             parts[-1][2].append((number, content))
     return parts
 
@@ -123,7 +124,7 @@ def _parse_block(name: str, version: int, lines: _Lines, source: str) -> Block:
             is_loop = True
         elif len(tokens) != len(labels) or not is_loop:
             raise CryosnakeError(f"{source}, line {number}: {len(tokens)} values in a row of block data_{name}, which "
-                                 f"has {len(labels)} columns; mend or restore the file")
+                                 f"has {len(labels)} columns; correct or restore the file")
         else:
             rows.append(tuple(tokens))
     return Block(tuple(labels), rows if is_loop else [tuple(values)], not is_loop, version)
@@ -156,7 +157,7 @@ def _format_block(name: str, block: Block, version: int) -> str:
 
 
 def quote(value: str) -> str:
-    """Return a value as it must stand in a STAR file.
+    """Return a value as it must be written in a STAR file.
 
     Raises
     ------
@@ -169,7 +170,7 @@ def quote(value: str) -> str:
         for mark, closing in _BLANK_AFTER.items():
             if not closing.search(value):
                 return f"{mark}{value}{mark}"
-    raise CryosnakeError(f"{value!r} cannot stand in a STAR file; leave out line breaks and mixed quotes")
+    raise CryosnakeError(f"{value!r} cannot be written to a STAR file; leave out line breaks and mixed quotes")
 
 
 def write_blocks(path: str | os.PathLike[str], blocks: Mapping[str, Block], version: int = 30001) -> None:
@@ -178,7 +179,7 @@ def write_blocks(path: str | os.PathLike[str], blocks: Mapping[str, Block], vers
 
 
 def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file so that a reader sees the old or the new content, whatever happens in between."""
+    """Write a text file so that a reader sees either the old or the new content, whatever happens in between."""
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:

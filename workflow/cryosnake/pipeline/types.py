@@ -1,4 +1,4 @@
-"""RELION's process and node types: integers of 3.1, labels of 4 and 5, folders, and how one follows from another."""
+"""RELION's process and node types: integers of 3.1, labels of 4 and 5, folders, and conversion between them."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ PROCESS_TYPES = (
     ProcessType(59, "Picks", "relion.picktomo"),
     ProcessType(99, "External", "relion.external"),
 )
-UNKNOWN_PROCESS = 99  # what RELION 3.1 is told of a job type that it does not know: an external program
-UNKNOWN_NODE = 99  # no node type of any RELION; 3.1 lists such a node and offers it to no job
+UNKNOWN_PROCESS = 99  # RELION 3.1 sees a job type that it does not know as an external program
+UNKNOWN_NODE = 99  # not a node type of any RELION; 3.1 lists such a node and offers it to no job
 
 _BY_ID = {kind.id: kind for kind in PROCESS_TYPES}
 _ID_BY_LABEL = {kind.label: kind.id for kind in reversed(PROCESS_TYPES)}
@@ -83,7 +83,7 @@ def process_label_of(type_id: int) -> str:
 
 
 def process_id_of(label: str, folder: str = "") -> int:
-    """Return RELION 3.1's integer of a label, however deep its suffixes; the folder decides where none is known."""
+    """Return RELION 3.1's integer of a label, however deep its suffixes; the folder decides for unknown labels."""
     known = _longest_known(label, _ID_BY_LABEL)
     return known if known is not None else _ID_BY_FOLDER.get(folder, UNKNOWN_PROCESS)
 

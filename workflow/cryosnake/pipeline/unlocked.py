@@ -1,7 +1,6 @@
-"""default_pipeline.star read without its lock: RELION writes the file in place, so a read may find half of it.
+"""Reading default_pipeline.star without its lock: RELION writes the file in place, so a read may find half of it.
 
-Who only looks must not wait for a lock that RELION left behind in a crash; who changes something takes the lock and
-reads again.
+Readers do not wait for a lock that RELION left behind in a crash; writers take the lock and read again.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ _PAUSE = 0.02
 
 
 def read_pipeline_unlocked(project: str | os.PathLike[str] = "") -> Pipeline:
-    """Return the pipeline of a project as it stands when nobody writes it.
+    """Return the pipeline of a project, read while no other program writes it.
 
-    A lock of RELION that stays longer than `PATIENCE` was left by a crash; the file is then taken as it is.
+    A lock of RELION that lasts longer than `PATIENCE` was left by a crash; the file is then read as it is.
 
     Raises
     ------
