@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.paths import micrograph_root, post_name, relative_to_project
+from cryosnake.io.paths import micrograph_root, post_name
 from cryosnake.project.planning.unfinished import product_files
 
 
@@ -44,21 +44,3 @@ def test_post_name_keeps_the_extension() -> None:
 def test_products_never_leave_the_job_directory(name: str) -> None:
     with pytest.raises(CryosnakeError, match="project folder"):
         micrograph_root("MotionCorr/job002", name)
-
-
-def test_relative_path_of_a_linked_folder(tmp_path: Path) -> None:
-    project, store = tmp_path / "project", tmp_path / "store"
-    project.mkdir()
-    store.mkdir()
-    (project / "Movies").symlink_to(store)
-    assert relative_to_project(project / "Movies" / "a.tif", project) == "Movies/a.tif"
-    assert relative_to_project("Movies//a.tif", project) == "Movies/a.tif"
-    with pytest.raises(CryosnakeError, match="outside the project"):
-        relative_to_project(store / "a.tif", project)
-
-
-def test_default_project_is_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert relative_to_project(tmp_path / "a" / "b.mrc") == "a/b.mrc"
-    with pytest.raises(CryosnakeError, match="outside"):
-        relative_to_project("../b.mrc")

@@ -4,9 +4,21 @@ import numpy as np
 import pytest
 
 from cryosnake.io.star import read_star
-from cryosnake.numerics.motion.local_model import fit_local_model, local_shifts
+from cryosnake.numerics.motion.local_model import local_shifts, spatial_terms, time_terms
 
 SHAPE = (3838, 3710)
+
+
+def fit_local_model(shifts: np.ndarray, frames: np.ndarray, positions: np.ndarray, shape: tuple[int, int],
+                    weights: np.ndarray | None = None) -> np.ndarray:
+    """Fit the model to measured shifts (f, p, 2) by (weighted) least squares, as RELION does: coefficients (2, 18)."""
+    design = np.einsum("ft,ps->fpst", time_terms(frames), spatial_terms(positions, shape))
+    root = np.ones(shifts.shape[:2]) if weights is None else np.sqrt(weights)
+    matrix = design.reshape(-1, 18) * root.reshape(-1, 1)
+    scale = np.linalg.norm(matrix, axis=0)  # z³ reaches 10⁴ and more: without it the small terms drown
+    scale[scale == 0] = 1.0
+    solution = np.linalg.lstsq(matrix / scale, shifts.reshape(-1, 2) * root.reshape(-1, 1), rcond=None)[0]
+    return (solution / scale[:, None]).T
 
 
 def test_order_of_terms_is_relions() -> None:

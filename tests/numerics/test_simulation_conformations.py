@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryosnake.simulation.conformations import end_domain, swing_domain, without_domain
+from cryosnake.simulation.conformations import end_domain, swing_domain
 from cryosnake.simulation.protein import pseudo_protein
 
 
@@ -21,4 +21,3 @@ def test_the_domain_swings_as_a_rigid_body_and_the_rest_stays() -> None:
         return np.linalg.norm(positions[None, :50] - positions[:50, None], axis=2)
 
     np.testing.assert_allclose(distances(moved.positions[chosen]), distances(atoms.positions[chosen]), atol=1e-9)
-    assert len(without_domain(atoms).strengths) == (~chosen).sum()

@@ -3,17 +3,65 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import read_mrc
+from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.numerics.fsc import fsc
-from cryosnake.programs.maps.reconstruct import reconstruct
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.numerics.refine.grids.images import fourier_pixels
+from cryosnake.numerics.refine.sums.insertion import empty_sums, insert_slices
+from cryosnake.numerics.refine.sums.least_squares import least_squares_map
+from cryosnake.numerics.refine.sums.maximisation import finish_sums
+from cryosnake.numerics.symmetry import operators
+from cryosnake.programs.refinement.particles import Particles, read_particles
 from cryosnake.programs.simulate.particles import simulate_particles
+
+_BLOCK = 256
+
+
+def backproject(particles: Particles, rows: np.ndarray) -> np.ndarray:
+    """Return sums (threads, …) of the images of `rows` at the poses that the STAR file gives."""
+    band = full_band(particles.box)
+    sums = empty_sums(particles.box // 2)[None]
+    poses, offsets = particles.poses(), particles.offsets()
+    for begin in range(0, len(rows), _BLOCK):
+        block = rows[begin : begin + _BLOCK]
+        images = fourier_pixels(particles.images(block), band) * band.phases(offsets[block])
+        ctf = particles.ctf(block, band)
+        weighted = images * ctf
+        insert_slices(sums, poses[block], band.kx, band.ky, np.ascontiguousarray(weighted.real),
+                      np.ascontiguousarray(weighted.imag), ctf**2)
+    return sums
+
+
+def reconstruct(path: str | Path, out: str | Path, symmetry: str = "C1") -> dict[str, Path]:
+    """Write `<out>_class001.mrc`, and with half sets `<out>_half1_class001_unfil.mrc` and half2; return the paths.
+
+    No job needs a plain back-projection: it shows here that the engine's sums and maps are right by themselves.
+    """
+    particles = read_particles(path)
+    group, halves = operators(symmetry), particles.column("rlnRandomSubset").astype(int)
+    parts = {f"half{h}": np.flatnonzero(halves == h) for h in (1, 2)} if {1, 2} <= set(halves) else {}
+    written, total = {}, None
+    for name, rows in (parts or {"map": np.arange(len(particles))}).items():
+        sums = finish_sums(backproject(particles, rows), group)
+        total = sums if total is None else total + sums
+        if name != "map":
+            written[name] = _write(sums, particles, Path(f"{out}_{name}_class001_unfil.mrc"))
+    assert total is not None
+    written["map"] = _write(total, particles, Path(f"{out}_class001.mrc"))
+    return written
+
+
+def _write(sums: np.ndarray, particles: Particles, path: Path) -> Path:
+    write_mrc(path, least_squares_map(sums, particles.box // 2, particles.box), particles.pixel_size)
+    return path
 
 
 def test_known_poses_give_the_true_map(tmp_path, monkeypatch):

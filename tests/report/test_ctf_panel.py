@@ -6,25 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cryosnake.numerics.ctf_fit import CtfFit, Defocus
-
 pytest.importorskip("matplotlib")
 
-from cryosnake.report.panels.ctf import ctf_fit_panel, ctf_overview
+from cryosnake.report.panels.ctf import ctf_overview
 from cryosnake.report.panels.figures import save
-
-
-def test_fit_panel(tmp_path: Path) -> None:
-    frequency = np.linspace(0.03, 0.35, 200)
-    rings = np.sin(900.0 * frequency**2) ** 2
-    fit = CtfFit(Defocus(12000.0, 11000.0, 30.0, 45.0), 0.1, 4.0, 0.02, frequency, rings - 0.5, rings,
-                 np.ones(200))
-    figure = ctf_fit_panel(np.random.default_rng(0).random((64, 64)), fit)
-    caption = figure.axes[1].get_title(loc="left")
-    assert "12000 / 11000 Å at 30°, phase shift 45°" in caption
-    assert figure.axes[1].lines[-1].get_xdata()[0] == pytest.approx(0.25)
-    save(figure, tmp_path / "fit.png")
-    assert (tmp_path / "fit.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("rows", [1, 300])

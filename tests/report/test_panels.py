@@ -43,9 +43,6 @@ def figures() -> dict[str, object]:
         "angles in D2": particles_panel.angular_distribution(np.zeros(5), np.zeros(5), operators("D2")),
         "picks": particles_panel.micrograph_picks(RNG.normal(size=(90, 100)), picks, 10.0, 3.5),
         "no picks": particles_panel.micrograph_picks(RNG.normal(size=(90, 100)), picks[:0], 10.0, 3.5),
-        "ctf": particles_panel.ctf_statistics(RNG.uniform(5e3, 2e4, 200), RNG.uniform(0, 500, 200),
-                                              RNG.uniform(3, 9, 200), limit=6.0),
-        "one micrograph": particles_panel.ctf_statistics(np.array([1e4]), np.array([100.0]), np.array([4.0])),
         "motion": particles_panel.motion_statistics({"total": RNG.uniform(0, 9, 40), "early": RNG.uniform(0, 9, 40)}),
     }
 

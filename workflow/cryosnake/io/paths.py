@@ -62,29 +62,3 @@ def micrograph_root(job_dir: str | os.PathLike[str], name: str | os.PathLike[str
             "(ln -s /where/the/movies/are Movies) and import it by the relative path."
         )
     return Path(product_root(os.fspath(job_dir), str(PurePosixPath(name))))
-
-
-def relative_to_project(path: str | os.PathLike[str], project: str | os.PathLike[str] = ".") -> str:
-    """Return `path` relative to the project folder, with forward slashes, links left as they are.
-
-    Parameters
-    ----------
-    path
-        Absolute, or relative to the project folder.
-    project
-        The project folder; the working directory by default, as for every program of RELION.
-
-    Raises
-    ------
-    CryosnakeError
-        When the path lies outside the project.
-    """
-    top = os.path.abspath(project)
-    # abspath, not realpath: a folder of movies linked into the project is inside it.
-    full = os.path.abspath(os.path.join(top, path))
-    relative = os.path.relpath(full, top)
-    if relative == os.pardir or relative.startswith(os.pardir + os.sep):
-        raise CryosnakeError(
-            f"{os.fspath(path)} is outside the project {top}: link its folder into the project and use that path."
-        )
-    return relative.replace(os.sep, "/")

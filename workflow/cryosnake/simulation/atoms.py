@@ -84,11 +84,6 @@ def symmetrise(atoms: Atoms, operators: np.ndarray) -> Atoms:
     return Atoms(mates, np.tile(atoms.strengths, copies), np.tile(atoms.volumes, copies))
 
 
-def molecular_weight(atoms: Atoms) -> float:
-    """Return the mass in kDa of the protein that fills the displaced volume (1.21 Å³/Da)."""
-    return float(atoms.volumes.sum() / 1.21e3)
-
-
 def diameter(atoms: Atoms) -> float:
     """Return the diameter in Å of the sphere about the origin that holds all atoms."""
     return float(2.0 * np.sqrt((atoms.positions**2).sum(1).max()))

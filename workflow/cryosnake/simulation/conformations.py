@@ -1,4 +1,4 @@
-"""Two states of one particle: a domain at one end swung out about a hinge, or absent."""
+"""Two states of one particle: a domain at one end swung out about a hinge."""
 
 from __future__ import annotations
 
@@ -28,12 +28,6 @@ def swing_domain(atoms: Atoms, degrees: float, fraction: float = 0.25) -> Atoms:
     positions = atoms.positions.copy()
     positions[chosen] = turned
     return atoms._replace(positions=positions)
-
-
-def without_domain(atoms: Atoms, fraction: float = 0.25) -> Atoms:
-    """Return the atoms without the end domain."""
-    kept = ~end_domain(atoms, fraction)
-    return Atoms(*(values[kept] for values in atoms))
 
 
 def _axes(atoms: Atoms) -> np.ndarray:

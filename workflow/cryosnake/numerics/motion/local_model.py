@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import numpy as np
 
-COEFFICIENTS = 18  # per axis
-
 
 def spatial_terms(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Return 1, x, x², y, y², xy, shape (n, 6), for positions (n, 2) as x, y in pixels of a (ny, nx) image."""
@@ -51,30 +49,3 @@ def local_shifts(coefficients: np.ndarray, frames: np.ndarray, positions: np.nda
     """
     table = np.asarray(coefficients, dtype=np.float64).reshape(2, 6, 3)
     return np.einsum("ast,ps,ft->fpa", table, spatial_terms(positions, shape), time_terms(frames))
-
-
-def fit_local_model(shifts: np.ndarray, frames: np.ndarray, positions: np.ndarray, shape: tuple[int, int],
-                    weights: np.ndarray | None = None) -> np.ndarray:
-    """Fit the model to measured local shifts by (weighted) least squares, as RELION does.
-
-    Parameters
-    ----------
-    shifts
-        Measured shifts, shape (f, p, 2), pixels.
-    frames, positions, shape
-        As in `local_shifts`.
-    weights
-        Shape (f, p); None: all equal.
-
-    Returns
-    -------
-    ndarray
-        Coefficients, shape (2, 18).
-    """
-    design = np.einsum("ft,ps->fpst", time_terms(frames), spatial_terms(positions, shape))
-    root = np.ones(shifts.shape[:2]) if weights is None else np.sqrt(weights)
-    matrix = design.reshape(-1, COEFFICIENTS) * root.reshape(-1, 1)
-    scale = np.linalg.norm(matrix, axis=0)  # z³ reaches 10⁴ and more: without it the small terms drown
-    scale[scale == 0] = 1.0
-    solution = np.linalg.lstsq(matrix / scale, shifts.reshape(-1, 2) * root.reshape(-1, 1), rcond=None)[0]
-    return (solution / scale[:, None]).T

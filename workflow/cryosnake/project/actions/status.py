@@ -12,7 +12,7 @@ from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.config.values import nearest
 from cryosnake.project.locks.claims import running_claim
 from cryosnake.project.locks.job_status import is_dead
-from cryosnake.project.records.batches import batch_number, read_done, read_manifest, revisions
+from cryosnake.project.records.batches import batch_number, read_done, revisions
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.file_sizes import size_and_time
 from cryosnake.project.records.final_marks import is_final
@@ -87,10 +87,3 @@ def recorded_batches(path: str) -> list[int]:
     except FileNotFoundError:
         return []
     return sorted(batch_number(name) for name in names if name.endswith(".done"))
-
-
-def total_micrographs(jobs: list[JobStatus]) -> int:
-    """Return the number of micrographs that the project's imports list."""
-    return sum(len(names) for job in jobs if job.path.startswith("Import/")
-               for names in read_manifest(job.path).values())
-

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from cryosnake.pipeline.model import job_name
 from cryosnake.project.records.record import JobRecord, read_record
 
 JOB_DIRECTORY = re.compile(r"job(\d{3,})$")
@@ -38,7 +39,7 @@ def job_number(path: str) -> int:
 
 def job_path(folder: str, number: int) -> str:
     """Return "MotionCorr/job002": three digits, more when they are needed."""
-    return f"{folder}/job{number:03d}"
+    return job_name(folder, number).rstrip("/")
 
 
 def files_below(job_dir: str) -> set[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS = 10
-_TILE, _MARGIN, _HEAD = 1.05, 0.45, 0.42  # inches
+_TILE, _HEAD = 1.05, 0.42  # inches
 _BINS = (36, 18)  # of directions, along and across
 
 

@@ -1,4 +1,4 @@
-"""Particles and micrographs: angular distribution, picks, CTF and motion over a session."""
+"""Particles and micrographs: angular distribution, picks, motion over a session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cryosnake.numerics.euler import euler_to_matrix
-from cryosnake.report.panels.figures import BLUE, GREY, INK, ORANGE, new_figure, scale_bar, show_image, style
+from cryosnake.report.panels.figures import BLUE, INK, ORANGE, new_figure, scale_bar, show_image, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,30 +91,6 @@ def smooth(micrograph: np.ndarray, pixel_size: float, resolution: float = 20.0) 
     return gaussian_filter(micrograph.astype(np.float32), max(resolution / pixel_size / 4.0, 0.5))
 
 
-def ctf_statistics(defocus: np.ndarray, astigmatism: np.ndarray, resolution: np.ndarray, *,
-                   limit: float | None = None) -> Figure:
-    """Return histograms of defocus and fit resolution, and both over the session, in the order of the micrographs.
-
-    Parameters
-    ----------
-    defocus, astigmatism, resolution : (n,)
-        Mean defocus, its difference between the axes, the fit's resolution, all in Å.
-    limit : float
-        Å; micrographs whose fit is worse are marked.
-    """
-    bad = np.zeros(len(resolution), bool) if limit is None else resolution > limit
-    with style():
-        figure = new_figure(8.6, 5.0)
-        panels = figure.subplots(2, 3)
-        for column, (values, name) in enumerate(((defocus / 1e4, "defocus (µm)"), (astigmatism, "astigmatism (Å)"),
-                                                 (resolution, "fit resolution (Å)"))):
-            histogram(panels[0, column], values, name)
-            series(panels[1, column], values, name, bad)
-        panels[0, 0].set_title(f"CTF of {len(defocus):,} micrographs" + (f", {bad.sum():,} beyond {limit:g} Å"
-                                                                         if limit is not None else ""))
-    return figure
-
-
 def motion_statistics(motion: Mapping[str, np.ndarray]) -> Figure:
     """Return histograms and course of accumulated motion; `motion` maps names (total, early, late) to (n,) in Å."""
     with style():
@@ -122,7 +98,7 @@ def motion_statistics(motion: Mapping[str, np.ndarray]) -> Figure:
         panels = figure.subplots(2, len(motion), squeeze=False)
         for column, (name, values) in enumerate(motion.items()):
             histogram(panels[0, column], values, f"{name} motion (Å)")
-            series(panels[1, column], values, f"{name} motion (Å)", np.zeros(len(values), bool))
+            series(panels[1, column], values, f"{name} motion (Å)")
         panels[0, 0].set_title(f"Motion of {len(next(iter(motion.values()))):,} movies")
     return figure
 
@@ -145,13 +121,12 @@ def histogram(axes: Axes, values: np.ndarray, name: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def series(axes: Axes, values: np.ndarray, name: str, bad: np.ndarray) -> None:
-    """Draw values in the order of the session, with a running median; bad ones in grey."""
+def series(axes: Axes, values: np.ndarray, name: str) -> None:
+    """Draw values in the order of the session, with a running median."""
     from scipy.ndimage import median_filter
 
     number = np.arange(1, len(values) + 1)
-    axes.scatter(number[~bad], values[~bad], s=12, color=BLUE, alpha=0.6, linewidths=0)
-    axes.scatter(number[bad], values[bad], s=14, color=GREY, marker="x", linewidths=0.8)
+    axes.scatter(number, values, s=12, color=BLUE, alpha=0.6, linewidths=0)
     if len(values) >= 30:
         axes.plot(number, median_filter(values, size=max(7, len(values) // 15), mode="nearest"), color=ORANGE,
                   linewidth=1.6)
