@@ -7,7 +7,6 @@ import subprocess
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import mrcfile
@@ -19,7 +18,7 @@ import scipy.fft
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
-from cryosnake.jobs.autopick import JOB
+from cryosnake.jobs.options import AutoPickOptions
 from cryosnake.numerics.ctf import ctf
 from cryosnake.programs.micrographs import autopick
 from cryosnake.simulation.micrograph import (
@@ -40,9 +39,8 @@ OPTICS = {"rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrogr
 XY = ["rlnCoordinateX", "rlnCoordinateY"]
 
 
-def options(**given: Any) -> SimpleNamespace:
-    values = {parameter.name: parameter.default for parameter in JOB.parameters} | {"device": "cpu"}
-    return SimpleNamespace(**{**values, **given})
+def options(**given: Any) -> AutoPickOptions:
+    return AutoPickOptions(**{"device": "cpu", "diameter": [100.0, 100.0], **given})
 
 
 def write_project(folder: Path, images: dict[str, np.ndarray], defocus: float | None = 15000.0) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ import math
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
-from cryosnake.jobs.ctffind import JOB
+from cryosnake.jobs.options import CtfFindOptions
 from cryosnake.numerics.ctf import ctf
 from cryosnake.programs.micrographs import ctffind
 from cryosnake.programs.micrographs.ctf_gate import GateLimits, gate
@@ -25,9 +24,8 @@ OPTICS = {"rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrogr
 DEFOCUS = (12600.0, 12100.0, 55.0)
 
 
-def options(**changes: Any) -> SimpleNamespace:
-    values = {parameter.name: parameter.default for parameter in JOB.parameters}
-    return SimpleNamespace(**{**values, "device": "cpu", **changes})
+def options(**changes: Any) -> CtfFindOptions:
+    return CtfFindOptions(**{"device": "cpu", **changes})
 
 
 def micrograph(defocus: tuple[float, float, float] = DEFOCUS, seed: int = 0, size: int = 900) -> np.ndarray:

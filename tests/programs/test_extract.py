@@ -6,7 +6,6 @@ import os
 import subprocess
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import mrcfile
@@ -18,6 +17,7 @@ from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.mrc import read_header, read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.extract import JOB
+from cryosnake.jobs.options import ExtractOptions
 from cryosnake.programs.micrographs import extract
 from cryosnake.running.run import run_job
 
@@ -31,9 +31,8 @@ COORDINATES = "AutoPick/job004/Movies/a_autopick.star"
 PLACES = [(60.0, 70.0), (60.4, 70.6), (61.5, 71.5), (10.0, 90.0), (100.0, 5.0), (195.0, 175.0), (-3.0, 50.0)]
 
 
-def options(**given: Any) -> SimpleNamespace:
-    values = {parameter.name: parameter.default for parameter in JOB.parameters} | {"device": "cpu", "box_size": 48}
-    return SimpleNamespace(**{**values, **given})
+def options(**given: Any) -> ExtractOptions:
+    return ExtractOptions(**{"device": "cpu", "box_size": 48, **given})
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -23,7 +22,7 @@ BOX, PIXEL_SIZE = 64, 2.4
 
 def process(folder: Path, half: Path, mask: Path | None, *, picture: bool = False,
             **options: Any) -> tuple[np.ndarray, np.ndarray]:
-    chosen = SimpleNamespace(**{p.name: p.default for p in JOB.parameters} | {"device": "cpu"} | options)
+    chosen = JOB.options(**{"device": "cpu"} | options)
     inputs = {"half_maps": half} | ({"mask": mask} if mask else {})
     with nullcontext() if picture else mock.patch.object(localres, "_draw"):
         localres.run(chosen, inputs, folder, lambda *_: None)

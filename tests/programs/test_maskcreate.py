@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ BOX, PIXEL_SIZE = 32, 4.0
 
 
 def create(tmp_path: Path, source: str | Path, **options: Any) -> np.ndarray:
-    chosen = SimpleNamespace(**{p.name: p.default for p in JOB.parameters} | options)
+    chosen = JOB.options(**options)
     maskcreate.run(chosen, {"map": str(source)}, tmp_path, lambda *_: None)
     mask, _ = read_mrc(tmp_path / "mask.mrc")
     return mask

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import mrcfile
@@ -14,7 +13,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.movies import read_frames, write_movie_tiff
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star
-from cryosnake.jobs.motioncorr import JOB
+from cryosnake.jobs.options import MotionCorrOptions
 from cryosnake.programs.micrographs import motioncorr
 from cryosnake.programs.micrographs.motioncorr_files import accumulated_motion
 from cryosnake.programs.simulate.project import simulate_project
@@ -39,10 +38,8 @@ def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def options(**chosen: Any) -> SimpleNamespace:
-    values = {p.name: p.default for p in JOB.parameters} | {"dose_per_frame": DOSE, "device": "cpu"} | chosen
-    assert set(values) == {p.name for p in JOB.parameters}
-    return SimpleNamespace(**values)
+def options(**chosen: Any) -> MotionCorrOptions:
+    return MotionCorrOptions(**{"dose_per_frame": DOSE, "device": "cpu"} | chosen)
 
 
 def correct(name: str, root: str, optics: dict[str, Any] = OPTICS, **chosen: Any) -> dict[str, Any]:

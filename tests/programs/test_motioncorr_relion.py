@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ import scipy.fft
 from cryosnake.io.movies import write_movie_tiff
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
-from cryosnake.jobs.motioncorr import JOB
+from cryosnake.jobs.options import MotionCorrOptions
 from cryosnake.numerics.motion.local_model import local_shifts
 from cryosnake.programs.micrographs import motioncorr
 from cryosnake.programs.simulate.project import simulate_project
@@ -33,8 +32,8 @@ def run(folder: Path, *command: str) -> None:
 
 
 def ours(folder: Path, movies: list[str], **chosen: object) -> list[dict[str, object]]:
-    values = {p.name: p.default for p in JOB.parameters} | {"dose_per_frame": DOSE, "device": "cpu"} | chosen
-    state = motioncorr.prepare(SimpleNamespace(**values), OPTICS, {})
+    options = MotionCorrOptions(**{"dose_per_frame": DOSE, "device": "cpu"} | chosen)
+    state = motioncorr.prepare(options, OPTICS, {})
     before = Path.cwd()
     os.chdir(folder)
     try:

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -28,7 +27,7 @@ COLUMN = {"unmasked": "rlnFourierShellCorrelationUnmaskedMaps", "masked": "rlnFo
 
 
 def process(folder: Path, half: Path, mask: Path, *, pictures: bool = False, **options: Any) -> dict[str, Any]:
-    chosen = SimpleNamespace(**{p.name: p.default for p in JOB.parameters} | options)
+    chosen = JOB.options(**options)
     with nullcontext() if pictures else mock.patch.object(postprocess, "_draw"):
         postprocess.run(chosen, {"half_maps": half, "mask": mask}, folder, lambda *_: None)
     return read_star(folder / "postprocess.star")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.select import JOB
-from cryosnake.programs.select.select import select
+from cryosnake.programs.select import select
 
 OPTICS = pd.DataFrame({
     "rlnOpticsGroupName": ["og1"], "rlnOpticsGroup": [1], "rlnMicrographOriginalPixelSize": [1.5],
@@ -43,7 +42,7 @@ def source(tmp_path: Path) -> Path:
 def choose(tmp_path: Path, inputs: dict[str, Path], **options: Any) -> Path:
     out = tmp_path / "Select"
     out.mkdir(exist_ok=True)
-    chosen = SimpleNamespace(**{p.name: p.default for p in JOB.parameters} | options)
+    chosen = JOB.options(**options)
     select.run(chosen, inputs, out, lambda *_: None)
     return out
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
+from cryosnake.jobs.forms import Progress
+from cryosnake.jobs.options import LocalResOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
 from cryosnake.numerics.local_resolution import LocalResolution, Window, local_resolution
 from cryosnake.numerics.masking import automatic_threshold
 from cryosnake.programs.maps.detector_mtf import detector_mtf
 from cryosnake.programs.maps.postprocess_inputs import Halves, read_halves, read_mask
 
-Progress = Callable[[int, int, str], object]
 
-
-def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
+def run(options: LocalResOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
     """Write relion_locres.mrc (Å per voxel) and relion_locres_filtered.mrc below `out`.
 
     Raises
@@ -38,7 +37,7 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     _draw(folder, resolution, density, mask, halves.pixel_size)
 
 
-def estimate(halves: Halves, mask: np.ndarray | None, options: Any, progress: Progress) -> LocalResolution:
+def estimate(halves: Halves, mask: np.ndarray | None, options: LocalResOptions, progress: Progress) -> LocalResolution:
     """Return local resolution and filtered map of checked half maps."""
     box = halves.half1.shape[0]
     if box % 2:
@@ -58,7 +57,7 @@ def estimate(halves: Halves, mask: np.ndarray | None, options: Any, progress: Pr
         progress=lambda done, total: progress(done, total, "bands of shells"))
 
 
-def _window(options: Any) -> Window:
+def _window(options: LocalResOptions) -> Window:
     """Return the window, RELION's defaults where the options leave it open."""
     return Window(0.5 * options.sampling if options.window_radius is None else options.window_radius,
                   options.sampling if options.window_edge is None else options.window_edge)
@@ -71,7 +70,7 @@ def _check_window(reach: float, box_size: float) -> None:
                              "the pixel size")
 
 
-def _transfer(options: Any, box: int, pixel_size: float) -> np.ndarray:
+def _transfer(options: LocalResOptions, box: int, pixel_size: float) -> np.ndarray:
     """Return sharpening exp(−B s² / 4) over the MTF, per shell."""
     frequency = np.arange(box // 2 + 1) / (box * pixel_size)
     factor = np.exp(-0.25 * options.b_factor * frequency**2)
@@ -79,7 +78,7 @@ def _transfer(options: Any, box: int, pixel_size: float) -> np.ndarray:
     return factor if mtf is None else factor / mtf
 
 
-def _report(inside: np.ndarray, halves: Halves, options: Any) -> None:
+def _report(inside: np.ndarray, halves: Halves, options: LocalResOptions) -> None:
     """Say how the resolution (Å) is spread over the voxels that count."""
     lowest, window = options.lowest_resolution, _window(options)
     if inside.min() >= lowest * (1.0 - 1e-4):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
+from cryosnake.jobs.forms import Progress
+from cryosnake.jobs.options import MaskCreateOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
 from cryosnake.numerics.filters import low_pass
 from cryosnake.numerics.masking import (
@@ -22,10 +23,8 @@ from cryosnake.numerics.masking import (
 )
 from cryosnake.programs.maps.maskcreate_maps import other_half, read_map
 
-Progress = Callable[[int, int, str], object]
 
-
-def run(options: Any, inputs: Mapping[str, str], out: str | Path, progress: Progress) -> None:
+def run(options: MaskCreateOptions, inputs: Mapping[str, str], out: str | Path, progress: Progress) -> None:
     """Write `mask.mrc` from `inputs["map"]`.
 
     Raises
@@ -42,7 +41,7 @@ def run(options: Any, inputs: Mapping[str, str], out: str | Path, progress: Prog
     progress(2, 2, "done")
 
 
-def make_mask(volume: Array, pixel_size: float, options: Any, path: str) -> Array:
+def make_mask(volume: Array, pixel_size: float, options: MaskCreateOptions, path: str) -> Array:
     """Return the soft mask of a map; says on standard output what was chosen."""
     filtered = low_pass(volume, options.low_pass, pixel_size) if options.low_pass > 0 else volume
     threshold = _threshold(filtered, pixel_size, options, path)
@@ -75,7 +74,7 @@ def _read(path: str, pixel_size: float | None) -> tuple[np.ndarray, float]:
     return 0.5 * (volume + other), size
 
 
-def _threshold(filtered: Array, pixel_size: float, options: Any, path: str) -> Threshold:
+def _threshold(filtered: Array, pixel_size: float, options: MaskCreateOptions, path: str) -> Threshold:
     if options.threshold is not None:
         return Threshold(options.threshold, enclosed_mass(filtered, options.threshold, pixel_size), "as given")
     if options.molecular_weight is None:

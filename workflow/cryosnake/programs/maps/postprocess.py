@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
+from cryosnake.jobs.forms import Progress
+from cryosnake.jobs.options import PostProcessOptions
 from cryosnake.numerics.filters import shell_of
 from cryosnake.numerics.fsc import fsc_weight, resolution_at
 from cryosnake.numerics.postprocessing import (
@@ -24,12 +25,11 @@ from cryosnake.programs.maps.detector_mtf import detector_mtf
 from cryosnake.programs.maps.postprocess_files import Guinier, PostProcessed, write_tables
 from cryosnake.programs.maps.postprocess_inputs import HalfMaps, read_half_maps
 
-Progress = Callable[[int, int, str], object]
 THRESHOLD = 0.143  # Rosenthal & Henderson 2003: two half sets against the map of all
 MINUS_INFINITY = -99.0  # what RELION writes for the logarithm of nothing
 
 
-def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
+def run(options: PostProcessOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
     """Write postprocess.mrc, postprocess_masked.mrc, postprocess.star, postprocess_fsc.xml and pictures below `out`.
 
     Raises
@@ -55,7 +55,7 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     progress(4, 4, "done")
 
 
-def post_process(maps: HalfMaps, options: Any) -> PostProcessed:
+def post_process(maps: HalfMaps, options: PostProcessOptions) -> PostProcessed:
     """Return FSC curves, resolution, B-factor and the sharpened map; says on standard output what was chosen."""
     box_size = maps.half1.shape[0] * maps.pixel_size
     curves = fsc_curves(maps.half1, maps.half2, maps.mask, options.random_seed)
@@ -95,7 +95,7 @@ def _resolution(curves: FscCurves, maps: HalfMaps, box_size: float) -> float:
     return resolution
 
 
-def _b_factor(options: Any, frequency: np.ndarray, weighted: np.ndarray,
+def _b_factor(options: PostProcessOptions, frequency: np.ndarray, weighted: np.ndarray,
               resolution: float) -> tuple[float, GuinierFit | None]:
     """Return the B-factor to apply and the fit it comes from; 0 where there is nothing to fit."""
     if not options.auto_b_factor:

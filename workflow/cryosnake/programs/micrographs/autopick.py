@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pandas as pd
 from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import write_star
+from cryosnake.jobs.options import AutoPickOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
 from cryosnake.numerics.ctf import ctf
 from cryosnake.numerics.picking import (
@@ -50,7 +50,7 @@ class Microscope:
 
 
 @dataclass(frozen=True)
-class State:
+class AutoPickState:
     """What is the same for all micrographs of an optics group; `bank` and `microscope` are for templates."""
 
     pixel_size: float
@@ -64,7 +64,7 @@ class State:
     microscope: Microscope | None = None
 
 
-def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> State:
+def prepare(options: AutoPickOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> AutoPickState:
     """Return detector, templates and what the detector makes of noise, for one optics group.
 
     Raises
@@ -87,12 +87,12 @@ def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping
     microscope = _microscope(optics) if template and options.ctf else None
     if bank is not None:
         bank = replace(bank, transforms=to_device(np.asarray(bank.transforms), device))
-    state = State(pixel_size, working, (smallest, largest), _pick_options(options), options.invert, device,
+    state = AutoPickState(pixel_size, working, (smallest, largest), _pick_options(options), options.invert, device,
                   NoisePeaks(np.zeros(1), 1.0, 1.0), bank, microscope)
     return replace(state, noise=_noise(state))
 
 
-def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, root: Path) -> dict[str, Any]:
+def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: AutoPickState, root: Path) -> dict[str, Any]:
     """Pick one micrograph, write `{root}_autopick.star` and return its row of autopick.star.
 
     No picks are a result like any other: a table without rows.
@@ -126,13 +126,13 @@ def coordinate_table(picks: Picks, bank: TemplateBank | None) -> pd.DataFrame:
         "rlnAnglePsi": np.zeros(count) if bank is None else bank.psi[picks.best]})
 
 
-def finalise(options: SimpleNamespace, inputs: Mapping[str, Path], out: Path, main: Path) -> None:
+def finalise(options: AutoPickOptions, inputs: Mapping[str, Path], out: Path, main: Path) -> None:
     """Write coords_suffix_autopick.star, RELION 3.1's form of the output: the name of the micrographs' STAR file."""
     with replacing(out / f"coords_suffix{SUFFIX}") as temporary:
         temporary.write_text(os.fspath(inputs["micrographs"]) + "\n")
 
 
-def _pick_options(options: SimpleNamespace) -> PickOptions:
+def _pick_options(options: AutoPickOptions) -> PickOptions:
     mean = 0.5 * (options.diameter[0] + options.diameter[1])
     return PickOptions(
         diameter=options.diameter[1] if options.method == "template" else mean,
@@ -142,7 +142,7 @@ def _pick_options(options: SimpleNamespace) -> PickOptions:
         limits=NoiseLimits(options.max_stddev_noise, options.min_avg_noise))
 
 
-def _detect(image: Array, state: State, transfer: Array | None) -> Responses:
+def _detect(image: Array, state: AutoPickState, transfer: Array | None) -> Responses:
     if state.bank is None:
         smallest, largest = (diameter / state.working_pixel_size for diameter in state.diameters)
         return Responses(to_numpy(blob_responses(image, smallest, largest)))
@@ -150,7 +150,7 @@ def _detect(image: Array, state: State, transfer: Array | None) -> Responses:
     return Responses(to_numpy(score)[None], True, to_numpy(best))
 
 
-def _noise(state: State) -> NoisePeaks:
+def _noise(state: AutoPickState) -> NoisePeaks:
     """Count what the detector finds in noise; templates have a CTF of 1.5 µm there, since any will do."""
     transfer = None
     if state.bank is not None and state.microscope is not None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_header, read_images, read_mrc
 from cryosnake.io.star import read_star
+from cryosnake.jobs.options import AutoPickOptions
 from cryosnake.numerics.picking import TemplateBank, project_templates, rotate_templates
 
 
-def load_templates(options: SimpleNamespace, inputs: Mapping[str, Path], pixel_size: float, diameter: float,
+def load_templates(options: AutoPickOptions, inputs: Mapping[str, Path], pixel_size: float, diameter: float,
                    ) -> TemplateBank:
     """Return the templates at `pixel_size` Å for particles of `diameter` Å.
 
@@ -72,7 +72,7 @@ def _names(path: Path) -> list[str]:
                          "Select job, or a stack (.mrcs)")
 
 
-def _check(path: Path, images: np.ndarray, pixel_size: float, options: SimpleNamespace, diameter: float) -> float:
+def _check(path: Path, images: np.ndarray, pixel_size: float, options: AutoPickOptions, diameter: float) -> float:
     """Check the images and return their pixel size in Å."""
     if not np.isfinite(images).all():
         raise CryosnakeError(f"{path}: holds NaN or infinite values; make the reference again")

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.mrc import read_mrc, write_mrc
+from cryosnake.jobs.options import CtfFindOptions
 from cryosnake.numerics.backend import choose_device, to_device
 from cryosnake.numerics.ctf_fit import (
     CtfFit,
@@ -32,7 +32,7 @@ NYQUIST_MARGIN = 1.1
 
 
 @dataclass(frozen=True)
-class State:
+class CtfFindState:
     """What is the same for all micrographs of an optics group."""
 
     microscope: Microscope
@@ -44,7 +44,7 @@ class State:
     device: str
 
 
-def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> State:
+def prepare(options: CtfFindOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> CtfFindState:
     """Return the settings for one optics group.
 
     Raises
@@ -53,7 +53,7 @@ def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping
         if the optics table lacks a value, or the limits of a search are the wrong way round
     """
     _check_order(options)
-    return State(
+    return CtfFindState(
         microscope=Microscope(
             voltage=optics_value(optics, "rlnVoltage", "kV"),
             cs=optics_value(optics, "rlnSphericalAberration", "mm", zero=True),
@@ -73,7 +73,7 @@ def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping
     )
 
 
-def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, root: Path) -> dict[str, Any]:
+def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: CtfFindState, root: Path) -> dict[str, Any]:
     """Fit one micrograph, write `{root}.ctf` and return its row of micrographs_ctf.star.
 
     Raises
@@ -105,7 +105,7 @@ class _Source:
     is_spectrum: bool
 
 
-def _source(row: Mapping[str, Any], state: State) -> _Source:
+def _source(row: Mapping[str, Any], state: CtfFindState) -> _Source:
     """Return the file to fit: the given power spectrum, the unweighted or the dose-weighted micrograph."""
     if state.use_power_spectrum and _has_name(row, "rlnCtfPowerSpectrum"):
         remedy = "set use_power_spectrum: false to fit the micrograph"
@@ -130,7 +130,7 @@ def _existing(name: str, remedy: str) -> Path:
     return path
 
 
-def _spectrum(source: _Source, optics: Mapping[str, Any], state: State) -> tuple[np.ndarray, float]:
+def _spectrum(source: _Source, optics: Mapping[str, Any], state: CtfFindState) -> tuple[np.ndarray, float]:
     """Return the amplitude spectrum (n, n) and its sampling in Å."""
     image, header_size = read_mrc(source.path)
     if image.ndim != 2:
@@ -174,14 +174,14 @@ def _within_nyquist(limits: GateLimits, sampling: float) -> GateLimits:
     return replace(limits, max_resolution=max(limits.max_resolution, NYQUIST_MARGIN * 2.0 * sampling))
 
 
-def _phase_shifts(options: SimpleNamespace) -> tuple[float, ...]:
+def _phase_shifts(options: CtfFindOptions) -> tuple[float, ...]:
     if not options.phase_shift:
         return (0.0,)
     steps = max(1, round((options.phase_max - options.phase_min) / options.phase_step))
     return tuple(float(value) for value in np.linspace(options.phase_min, options.phase_max, steps + 1))
 
 
-def _check_order(options: SimpleNamespace) -> None:
+def _check_order(options: CtfFindOptions) -> None:
     pairs = [("dfmin", options.dfmin, "dfmax", options.dfmax), ("resmax", options.resmax, "resmin", options.resmin)]
     if options.phase_shift:
         pairs.append(("phase_min", options.phase_min, "phase_max", options.phase_max))

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
+from cryosnake.jobs.options import ExtractOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
 from cryosnake.numerics.extraction import (
     DustLimits,
@@ -36,7 +36,7 @@ AT_ONCE = 1 << 26  # pixels of boxes in memory at a time
 
 
 @dataclass(frozen=True)
-class State:
+class ExtractState:
     """What is the same for all micrographs of an optics group; `pixels` is the background, None without normalising."""
 
     pixel_size: float  # Å, of the micrograph
@@ -50,7 +50,7 @@ class State:
     refined: Refined | None
 
 
-def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> State:
+def prepare(options: ExtractOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> ExtractState:
     """Return the settings for one optics group, and the particles to extract again where these are given.
 
     Raises
@@ -68,13 +68,13 @@ def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping
     if refined is None and (options.recenter or options.reset_offsets):
         raise CryosnakeError("extract: recenter and reset_offsets are for refined particles; connect `particles`, or "
                              "leave them out")
-    return State(optics_value(optics, "rlnMicrographPixelSize", "Å"), options.box_size, size,
+    return ExtractState(optics_value(optics, "rlnMicrographPixelSize", "Å"), options.box_size, size,
                  -1.0 if options.invert else 1.0, _background(options, size) if options.normalise else None,
                  DustLimits(options.white_dust, options.black_dust), options.float16, choose_device(options.device),
                  refined)
 
 
-def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, root: Path) -> list[dict[str, Any]]:
+def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: ExtractState, root: Path) -> list[dict[str, Any]]:
     """Extract the particles of one micrograph, write `{root}.mrcs` and `{root}_extract.star`; return their rows.
 
     Raises
@@ -102,7 +102,7 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, roo
     return [{str(label): value for label, value in record.items()} for record in table.to_dict("records")]
 
 
-def optics_of_output(optics: list[dict[str, Any]], options: SimpleNamespace, inputs: Mapping[str, Path],
+def optics_of_output(optics: list[dict[str, Any]], options: ExtractOptions, inputs: Mapping[str, Path],
                      ) -> list[dict[str, Any]]:
     """Return the optics table of the particles: the micrographs', or, extracted again, the particles' own."""
     size = options.rescale or options.box_size
@@ -111,7 +111,7 @@ def optics_of_output(optics: list[dict[str, Any]], options: SimpleNamespace, inp
     return [image_optics(group, options.box_size, size) for group in optics]
 
 
-def _background(options: SimpleNamespace, size: int) -> np.ndarray:
+def _background(options: ExtractOptions, size: int) -> np.ndarray:
     radius: float = default_background_radius(options.box_size, size)
     if options.background_diameter is not None:
         radius = np.floor(0.5 * options.background_diameter * size / options.box_size)
@@ -121,7 +121,7 @@ def _background(options: SimpleNamespace, size: int) -> np.ndarray:
         raise CryosnakeError(f"extract: {error}; set a smaller background_diameter, or a larger box_size") from error
 
 
-def _particles(row: Mapping[str, Any], state: State) -> pd.DataFrame:
+def _particles(row: Mapping[str, Any], state: ExtractState) -> pd.DataFrame:
     if state.refined is None:
         table = read_coordinates(row)
     else:
@@ -145,7 +145,7 @@ def _check_positions(path: Path, shape: tuple[int, ...], positions: np.ndarray, 
                              "size?")
 
 
-def _images(micrograph: Array, positions: np.ndarray, state: State, root: Path) -> np.ndarray:
+def _images(micrograph: Array, positions: np.ndarray, state: ExtractState, root: Path) -> np.ndarray:
     """Return finished images (n, size, size) float32."""
     # The same noise in place of the same dust, whenever and wherever the micrograph is extracted.
     rng = np.random.default_rng(zlib.crc32(root.name.encode()))

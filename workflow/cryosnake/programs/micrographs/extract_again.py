@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_header
 from cryosnake.io.paths import post_name
 from cryosnake.io.star import optics_of, read_star, read_table
+from cryosnake.jobs.options import ExtractOptions
 from cryosnake.numerics.extraction import at_pixel_size, recentred
 from cryosnake.programs.micrographs.optics_values import optics_value
 
@@ -34,7 +34,7 @@ class Refined:
     reset: bool
 
 
-def read_refined(path: Path, options: SimpleNamespace) -> Refined:
+def read_refined(path: Path, options: ExtractOptions) -> Refined:
     """Read a particle STAR file.
 
     Raises

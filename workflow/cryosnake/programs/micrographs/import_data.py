@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.completeness import check_movie_complete
+from cryosnake.jobs.options import ImportOptions
 
 
-def table(options: SimpleNamespace) -> str:
+def table(options: ImportOptions) -> str:
     """Return the block of the output STAR."""
     return "movies" if options.movies else "micrographs"
 
 
-def rows(options: SimpleNamespace, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def rows(options: ImportOptions, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return one row per file, with RELION's columns of movies.star or micrographs.star."""
     label = "rlnMicrographMovieName" if options.movies else "rlnMicrographName"
     return {name: {label: name, "rlnOpticsGroup": 1} for name in names}
 
 
-def optics(options: SimpleNamespace) -> dict[int, dict[str, Any]]:
+def optics(options: ImportOptions) -> dict[int, dict[str, Any]]:
     """Return the one optics group of an import.
 
     Raises
@@ -43,7 +43,7 @@ def optics(options: SimpleNamespace) -> dict[int, dict[str, Any]]:
                 "rlnAmplitudeContrast": options.amplitude_contrast}}
 
 
-def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> None:
+def prepare(options: ImportOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> None:
     """Nothing is needed to import."""
 
 

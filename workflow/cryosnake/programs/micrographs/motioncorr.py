@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.movies import MovieInfo, movie_info, read_frames
 from cryosnake.io.mrc import write_mrc
+from cryosnake.jobs.options import MotionCorrOptions
 from cryosnake.numerics.backend import Array, choose_device, to_numpy
 from cryosnake.numerics.motion.dose import critical_exposure
 from cryosnake.numerics.motion.power import power_spectrum
@@ -27,10 +27,10 @@ _EARLY = 4.0  # e/Å², RELION's limit between early and late motion
 
 
 @dataclass
-class State:
+class MotionCorrState:
     """What is the same for all movies of an optics group; gain, defects and weights are made at first need."""
 
-    options: SimpleNamespace
+    options: MotionCorrOptions
     voltage: float
     pixel_size: float
     device: str
@@ -39,7 +39,7 @@ class State:
     weights: WeightCache = field(default_factory=WeightCache)
 
 
-def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> State:
+def prepare(options: MotionCorrOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> MotionCorrState:
     """Return the settings for one optics group.
 
     Raises
@@ -52,7 +52,7 @@ def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping
     voltage = optics_value(optics, "rlnVoltage", "kV")
     if options.dose_weighting:
         _check_voltage(voltage, optics)
-    return State(
+    return MotionCorrState(
         options=options,
         voltage=voltage,
         pixel_size=optics_value(optics, "rlnMicrographOriginalPixelSize", "Å"),
@@ -62,7 +62,7 @@ def prepare(options: SimpleNamespace, optics: Mapping[str, Any], inputs: Mapping
     )
 
 
-def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, root: Path) -> dict[str, Any]:
+def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorrState, root: Path) -> dict[str, Any]:
     """Correct one movie, write its products below `root` and return its row of corrected_micrographs.star.
 
     Raises
@@ -93,13 +93,13 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: State, roo
             "rlnAccumMotionTotal": total, "rlnAccumMotionEarly": early, "rlnAccumMotionLate": late}
 
 
-def update_optics(optics: Mapping[str, Any], options: SimpleNamespace) -> dict[str, Any]:
+def update_optics(optics: Mapping[str, Any], options: MotionCorrOptions) -> dict[str, Any]:
     """Return what the optics table gains: the pixel size of the sums."""
     pixel_size = optics_value(optics, "rlnMicrographOriginalPixelSize", "Å")
     return {**optics, "rlnMicrographPixelSize": pixel_size * options.bin_factor}
 
 
-def _write_images(spectra: Spectra, motion: Motion, state: State, first: int, root: Path) -> dict[str, str]:
+def _write_images(spectra: Spectra, motion: Motion, state: MotionCorrState, first: int, root: Path) -> dict[str, str]:
     """Write the sums and the power spectrum, the sum that stands for the micrograph last; return the names."""
     options, pixel_size = state.options, state.pixel_size * state.options.bin_factor
     scale = np.array(spectra.scale)
@@ -127,18 +127,18 @@ def _write_images(spectra: Spectra, motion: Motion, state: State, first: int, ro
     return names
 
 
-def _settings(state: State) -> AlignmentSettings:
+def _settings(state: MotionCorrState) -> AlignmentSettings:
     options = state.options
     along_x, along_y = options.patches
     return AlignmentSettings((along_x, along_y), options.group_frames, options.bfactor, options.max_shift,
                              options.expected_local_motion / state.pixel_size)
 
 
-def _frame_count(info: MovieInfo, options: SimpleNamespace) -> int:
+def _frame_count(info: MovieInfo, options: MotionCorrOptions) -> int:
     return info.frames // options.eer_grouping if info.kind == "eer" else info.frames
 
 
-def _frame_range(name: str, info: MovieInfo, options: SimpleNamespace) -> tuple[int, int]:
+def _frame_range(name: str, info: MovieInfo, options: MotionCorrOptions) -> tuple[int, int]:
     count = _frame_count(info, options)
     last = count if options.last_frame <= 0 else min(options.last_frame, count)
     if count == 0:
@@ -150,7 +150,7 @@ def _frame_range(name: str, info: MovieInfo, options: SimpleNamespace) -> tuple[
     return options.first_frame, last
 
 
-def _check_options(options: SimpleNamespace) -> None:
+def _check_options(options: MotionCorrOptions) -> None:
     if options.dose_per_frame is None or not math.isfinite(options.dose_per_frame) or options.dose_per_frame < 0:
         raise CryosnakeError(f"motioncorr: dose_per_frame is {options.dose_per_frame}; give the dose of one frame in "
                              "e/Å², here or under `microscope:`")

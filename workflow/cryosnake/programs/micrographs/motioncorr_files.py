@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cryosnake.io.star import write_star
+from cryosnake.jobs.options import MotionCorrOptions
 from cryosnake.numerics.motion.track import Motion
 
 _UNUSED = -9999.0  # RELION's shift of a frame that is not in the sum
@@ -30,7 +30,7 @@ class MovieRecord:
 
 
 def write_metadata(path: Path, movie: MovieRecord, motion: Motion, hot_pixels: np.ndarray,
-                   options: SimpleNamespace) -> None:
+                   options: MotionCorrOptions) -> None:
     """Write X.star: data_general, data_global_shift and, where there are such, the local model and hot pixels."""
     tables: dict[str, Any] = {"general": _general(movie, motion, options), "global_shift": _global_shift(movie, motion)}
     if motion.coefficients is not None:
@@ -61,7 +61,7 @@ def accumulated_motion(shifts: np.ndarray, doses: np.ndarray, early: float) -> t
     return float(steps.sum()), first, float(steps.sum()) - first
 
 
-def _general(movie: MovieRecord, motion: Motion, options: SimpleNamespace) -> dict[str, Any]:
+def _general(movie: MovieRecord, motion: Motion, options: MotionCorrOptions) -> dict[str, Any]:
     general: dict[str, Any] = {
         "rlnImageSizeX": movie.shape[1], "rlnImageSizeY": movie.shape[0], "rlnImageSizeZ": movie.count,
         "rlnMicrographMovieName": movie.name}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.defects import read_defects
 from cryosnake.io.gain import read_gain
+from cryosnake.jobs.options import MotionCorrOptions
 from cryosnake.numerics.backend import Array, fft_of, namespace, to_device
 from cryosnake.numerics.fourier_crop import binned_shape, resample_half_spectrum
 from cryosnake.numerics.motion.correlation import Band, make_band, narrow
@@ -55,7 +55,7 @@ class WeightCache:
     _key: tuple[object, ...] = ()
     _weights: DoseWeights | None = None
 
-    def get(self, shape: tuple[int, int], count: int, pixel_size: float, voltage: float, options: SimpleNamespace,
+    def get(self, shape: tuple[int, int], count: int, pixel_size: float, voltage: float, options: MotionCorrOptions,
             first: int, device: str) -> DoseWeights:
         """Return the weights for `count` frames from frame `first` (counted from 1) summed to `shape`."""
         key = (shape, count, first)

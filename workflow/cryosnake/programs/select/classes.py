@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +10,11 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_header, read_images, write_mrc
 from cryosnake.io.star import read_star, read_table, write_star
+from cryosnake.jobs.options import SelectOptions
 from cryosnake.programs.select.rows import column_of
 
 
-def chosen_classes(options: Any, rows: pd.DataFrame, path: str, model: str | None = None) -> list[int] | None:
+def chosen_classes(options: SelectOptions, rows: pd.DataFrame, path: str, model: str | None = None) -> list[int] | None:
     """Return the numbers of the classes to keep, or None when nothing is said about classes.
 
     Raises

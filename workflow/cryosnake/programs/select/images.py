@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import open_stack, read_images
+from cryosnake.jobs.forms import Progress
+from cryosnake.jobs.options import SelectOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +18,8 @@ _DEFAULT_LABEL = {"particles": "rlnImageName", "micrographs": "rlnMicrographName
 _AT_ONCE = 500  # particle images in memory
 
 
-def keep_by_statistics(rows: pd.DataFrame, options: Any, kind: str, path: str,
-                       progress: Callable[[int, int, str], object]) -> np.ndarray:
+def keep_by_statistics(rows: pd.DataFrame, options: SelectOptions, kind: str, path: str,
+                       progress: Progress) -> np.ndarray:
     """Return which rows have an image whose mean and standard deviation lie within `discard_sigma` σ of all.
 
     RELION's rule: the ensemble is that of all images, outliers and all.
@@ -31,7 +32,7 @@ def keep_by_statistics(rows: pd.DataFrame, options: Any, kind: str, path: str,
     return (deviation <= options.discard_sigma * values.std(axis=0) + 1e-12).all(axis=1)
 
 
-def image_statistics(names: list[str], progress: Callable[[int, int, str], object]) -> np.ndarray:
+def image_statistics(names: list[str], progress: Progress) -> np.ndarray:
     """Return mean and standard deviation (n, 2) of images by RELION's names."""
     statistics = np.empty((len(names), 2))
     step = _AT_ONCE if "@" in names[0] else 1

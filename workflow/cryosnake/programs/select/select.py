@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star, write_star
+from cryosnake.jobs.forms import Progress
+from cryosnake.jobs.options import SelectOptions
 from cryosnake.programs.select.classes import chosen_classes, write_class_averages, write_class_selection
 from cryosnake.programs.select.images import keep_by_statistics
 from cryosnake.programs.select.rows import (
@@ -23,10 +26,8 @@ from cryosnake.report.job_pictures import draw_pictures
 if TYPE_CHECKING:
     import pandas as pd
 
-Progress = Callable[[int, int, str], object]
 
-
-def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
+def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
     """Write particles.star or micrographs.star, their parts, and class_averages.star.
 
     Raises
@@ -57,8 +58,8 @@ def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progres
     progress(1, 1, "done")
 
 
-def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: Any, classes: list[int] | None, path: str,
-           kind: str, progress: Progress) -> pd.DataFrame:
+def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptions, classes: list[int] | None,
+           path: str, kind: str, progress: Progress) -> pd.DataFrame:
     """Return the rows that all choices of `options` keep, in their order; says how many each one takes.
 
     Raises
@@ -68,22 +69,23 @@ def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: Any, classe
     """
     steps: list[tuple[str, Callable[[pd.DataFrame], Any]]] = []
     if classes is not None:
-        steps.append(("class", lambda rows: keep_by_class(rows, classes, path)))
+        steps.append(("class", partial(keep_by_class, classes=classes, path=path)))
     if kind == "particles" and options.minimum_score is not None and options.particle_scores:
         if "cryosnakeParticleScore" in rows.columns:
-            steps.append(("particle score", lambda rows: keep_by_score(rows, options.minimum_score, path)))
+            steps.append(("particle score", partial(keep_by_score, minimum=options.minimum_score, path=path)))
         else:
             print(f"{path} has no cryosnakeParticleScore (an earlier Class2D wrote it): by classes alone")
     if options.maximum_shift is not None:
-        steps.append(("shift", lambda rows: keep_by_shift(rows, options.maximum_shift, path)))
+        steps.append(("shift", partial(keep_by_shift, maximum=options.maximum_shift, path=path)))
     if options.label is not None:
-        steps.append((options.label, lambda rows: keep_by_value(rows, options.label, options.minimum, options.maximum,
-                                                                path)))
+        steps.append((options.label, partial(keep_by_value, label=options.label, minimum=options.minimum,
+                                              maximum=options.maximum, path=path)))
     if options.discard_sigma is not None:
-        steps.append(("image statistics", lambda rows: keep_by_statistics(rows, options, kind, path, progress)))
+        steps.append(("image statistics", partial(keep_by_statistics, options=options, kind=kind, path=path,
+                                                  progress=progress)))
     if options.duplicate_distance is not None:
-        steps.append(("duplicates", lambda rows: keep_without_duplicates(rows, optics, options.duplicate_distance,
-                                                                         options.pixel_size, path)))
+        steps.append(("duplicates", partial(keep_without_duplicates, optics=optics, distance=options.duplicate_distance,
+                                            pixel_size=options.pixel_size, path=path)))
     for name, keep in steps:
         before = len(rows)
         rows = rows[keep(rows)].reset_index(drop=True)
@@ -101,7 +103,7 @@ def _kind(inputs: Mapping[str, str | Path]) -> str:
     return given[0]
 
 
-def _parts(rows: pd.DataFrame, options: Any, kind: str, path: str) -> list[pd.DataFrame]:
+def _parts(rows: pd.DataFrame, options: SelectOptions, kind: str, path: str) -> list[pd.DataFrame]:
     if options.split_count is None and options.split_size is None:
         return []
     if kind == "micrographs" and options.split_count is not None:
