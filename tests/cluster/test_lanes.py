@@ -90,7 +90,7 @@ def test_the_mpi_launcher_is_taken_out(line: str, expected: str, launcher: str) 
 @pytest.mark.parametrize(("change", "message"), [
     (lambda lab: (lab / "cluster_script.sh").write_text("#SBATCH -n 1\n"), r"has no \{\{ run_cmd \}\}"),
     (lambda lab: (lab / "cluster_script.sh").write_text("{{ run_cmd \n"), r"cluster_script\.sh, line 1: .*expected"),
-    (lambda lab: (lab / "cluster_info.json").write_text("{"), r"is no cluster_info\.json"),
+    (lambda lab: (lab / "cluster_info.json").write_text("{"), r"is not a cluster_info\.json"),
     (lambda lab: (lab / "cluster_info.json").write_text("{}"), r"has no qsub_cmd_tpl"),
     (lambda lab: (lab / "cluster_script.sh").unlink(), r"cluster_script\.sh: is missing"),
     (lambda lab: None, r"variables partition are the lab's own; give their values: --set partition=…"),
@@ -105,7 +105,7 @@ def test_a_bad_script_of_relion_is_refused(lab) -> None:
     with pytest.raises(CryosnakeError, match=r"no value for XXXextra1XXX, XXXqueueXXX.*--set extra1=… --set queue=…"):
         read_lane_files([Path("qsub.sh")], {}, {})
     (lab / "qsub.sh").write_text("XXXcommandXXX\n")
-    with pytest.raises(CryosnakeError, match=r"directives of no scheduler.*--submit 'sbatch' --status"):
+    with pytest.raises(CryosnakeError, match=r"no directives of a known scheduler.*--submit 'sbatch' --status"):
         read_lane_files([Path("qsub.sh")], {}, {})
     (lab / "qsub.sh").write_text("echo\n")
     with pytest.raises(CryosnakeError, match="has no XXXcommandXXX"):

@@ -68,13 +68,13 @@ def test_a_cluster_without_accounts_and_gpus() -> None:
 def test_wrong_partitions_are_named() -> None:
     with pytest.raises(CryosnakeError, match=r"no partition 'gpus' on alpha; it has short, long, gpu, old"):
         profile_files(SITE, Choices(("short",), ("gpus",)))
-    with pytest.raises(CryosnakeError, match=r"'long' of alpha has no GPU; those with some: gpu, old"):
+    with pytest.raises(CryosnakeError, match=r"'long' of alpha has no GPU; partitions with GPUs: gpu, old"):
         profile_files(SITE, Choices(("short",), ("long",)))
 
 
 def test_a_computer_without_slurm_is_told_so(monkeypatch) -> None:
     monkeypatch.setattr(site_module.shutil, "which", lambda name: None)
-    with pytest.raises(CryosnakeError, match=r"no sinfo on the PATH.*login node.*profile import"):
+    with pytest.raises(CryosnakeError, match=r"sinfo is not on the PATH.*login node.*profile import"):
         site_module.detect_site()
 
 
@@ -92,7 +92,7 @@ def test_init_writes_below_profiles_and_never_over_other_files(alpha, capsys) ->
     assert main(["profile", "init", "--yes"]) == 0  # the same content: nothing is lost
     profile.write_text("mine")
     assert main(["profile", "init", "--yes"]) == 1
-    assert "profiles/alpha/profile.yaml is there already" in capsys.readouterr().err and profile.read_text() == "mine"
+    assert "profiles/alpha/profile.yaml exists already" in capsys.readouterr().err and profile.read_text() == "mine"
     assert main(["profile", "init", "--yes", "--force"]) == 0 and profile.read_text() != "mine"
 
 

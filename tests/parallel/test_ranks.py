@@ -131,4 +131,4 @@ def test_problems_of_exceptions() -> None:
     assert isinstance(problem_of(Aborted(), 0).exception(), Aborted)
     assert problem_of(CryosnakeError("a; b"), 1).text == "a; b"
     assert problem_of(StopHeard(), 2).relayed
-    assert "fault of cryosnake" in problem_of(KeyError("x"), 1).text and problem_of(KeyError("x"), 1).trace
+    assert "bug in cryosnake" in problem_of(KeyError("x"), 1).text and problem_of(KeyError("x"), 1).trace

@@ -1,1 +1,1 @@
-"""Profiles for clusters: written from what SLURM says of itself, or from the templates of cryoSPARC and RELION."""
+"""Profiles for clusters: written from SLURM's own information, or from the templates of cryoSPARC and RELION."""

@@ -1,4 +1,4 @@
-"""A cluster lane of cryoSPARC: cluster_info.json and cluster_script.sh, whose variables stand in {{ }} (Jinja)."""
+"""A cluster lane of cryoSPARC: cluster_info.json and cluster_script.sh, with variables in {{ }} (Jinja)."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[s
     try:
         info = json.loads(info_file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CryosnakeError(f"{info_file}: is no cluster_info.json ({error}); `cryosparcm cluster dump NAME` writes "
-                             "one") from error
+        raise CryosnakeError(f"{info_file}: is not a cluster_info.json ({error}); `cryosparcm cluster dump NAME` "
+                             "writes one") from error
     commands = {}
     for key in ("qsub_cmd_tpl", "qstat_cmd_tpl", "qdel_cmd_tpl"):
         if not isinstance(info, dict) or not info.get(key):
@@ -78,11 +78,11 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 
 def _names(text: str, path: Path) -> set[str]:
-    """Return the variables that a template has no value for by itself."""
+    """Return the variables of a template that need a value from outside."""
     from jinja2 import Environment, TemplateSyntaxError, meta
 
     try:
         return set(meta.find_undeclared_variables(Environment().parse(text)))
     except TemplateSyntaxError as error:
-        raise CryosnakeError(f"{path}, line {error.lineno}: {error.message}; this is not a template that cryoSPARC "
-                             "could read") from error
+        raise CryosnakeError(f"{path}, line {error.lineno}: {error.message}; cryoSPARC could not read this template "
+                             "either") from error

@@ -1,4 +1,4 @@
-"""The files of a profile, written whole, and never over others without leave."""
+"""Writing the files of a profile: complete or absent, never over others without permission."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from cryosnake.errors import CryosnakeError
 
 def write_files(folder: Path, files: Mapping[str, str], may_overwrite: Callable[[Path], bool],
                 programs: tuple[str, ...] = ()) -> list[Path]:
-    """Write texts to files of a folder; `may_overwrite` is asked for each that is there with another content.
+    """Write texts to files of a folder; `may_overwrite` is asked for each file that exists with different content.
 
     Raises
     ------
     CryosnakeError
-        when a file may not be overwritten (then none is written), or the folder can't be
+        when a file may not be overwritten (then none is written), or the folder is not writable
     """
     present = [folder / name for name, text in files.items()
                if (folder / name).exists() and (folder / name).read_text(encoding="utf-8") != text]
     for path in present:
         if not may_overwrite(path):
-            raise CryosnakeError(f"{path} is there already and stays as it is; name another folder, or --force")
+            raise CryosnakeError(f"{path} exists already and is left unchanged; name another folder, or use --force")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

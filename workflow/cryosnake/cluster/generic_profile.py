@@ -34,12 +34,12 @@ executor: cluster-generic
 cluster-generic-submit-cmd: {shlex.quote(str(folder / 'submit'))}
 cluster-generic-status-cmd: {shlex.quote(str(folder / 'status'))}
 cluster-generic-cancel-cmd: {folder / 'cancel'}
-jobs: 100                        # at most so many in the queue at a time
+jobs: 100                        # at most this many in the queue at a time
 resources:
-  gpu: 8                         # jobs with `device: auto` ask for a GPU each; so many are taken at a time; 0 for none
+  gpu: 8                         # at most this many GPUs at a time, one for each job with `device: auto`; 0 for none
 retries: 2                       # a job that ran out of memory or time is tried again with twice, three times as much
-keep-going: true                 # what does not depend on a failed job goes on
-latency-wait: 60                 # seconds in which a file must appear that was written on another computer
+keep-going: true                 # jobs that do not depend on a failed job continue
+latency-wait: 60                 # seconds to wait until a file written on another computer appears
 max-status-checks-per-second: 2
 rerun-triggers: [mtime, input]
 rerun-incomplete: true

@@ -1,4 +1,4 @@
-"""Whose template a file is: cryoSPARC's or RELION's."""
+"""Importing a cluster template: is it cryoSPARC's or RELION's?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryosnake.errors import CryosnakeError
 
 def read_lane_files(files: Sequence[Path], variables: Mapping[str, str],
                     commands: Mapping[str, str]) -> tuple[Lane, str]:
-    """Return the lane of a cluster_info.json (its cluster_script.sh beside it or named too) or of a RELION script.
+    """Return the lane of a cluster_info.json (with cluster_script.sh beside it or named too) or of a RELION script.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def read_lane_files(files: Sequence[Path], variables: Mapping[str, str],
     if len(infos) == 1 and len(scripts) <= 1:
         script = scripts[0] if scripts else infos[0].with_name("cluster_script.sh")
         if not script.is_file():
-            raise CryosnakeError(f"{script}: is missing; a lane of cryoSPARC is cluster_info.json with "
+            raise CryosnakeError(f"{script}: is missing; a lane of cryoSPARC consists of cluster_info.json and "
                                  "cluster_script.sh")
         return read_cryosparc_lane(infos[0], script, variables)
     if not infos and len(scripts) == 1:

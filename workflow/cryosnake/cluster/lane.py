@@ -1,4 +1,4 @@
-"""A lane: how one cluster takes jobs, whoever wrote it down. Kept as lane.json beside the script template."""
+"""A lane: how jobs are submitted to one cluster, from either program. Kept as lane.json beside the script template."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryosnake.errors import CryosnakeError
 
 FILE = "lane.json"
 
-# scheduler -> (what its scripts' directives begin with, submit, status, cancel); {id} is the job's number
+# scheduler -> (prefix of the directives in its scripts, submit, status, cancel); {id} is the job's number
 SCHEDULERS = {
     "SLURM": ("#SBATCH", "sbatch", "squeue -h -j {id} -o %i", "scancel {id}"),
     "LSF": ("#BSUB", "bsub <", "bjobs -noheader -o 'jobid stat' {id}", "bkill {id}"),
@@ -23,9 +23,9 @@ SCHEDULERS = {
 
 @dataclass(frozen=True)
 class Lane:
-    """How jobs go to a cluster.
+    """How jobs are submitted to a cluster.
 
-    `kind` is cryosparc (a Jinja template) or relion (XXXnameXXX); `template` the script's file name. `submit`,
+    `kind` is cryosparc (a Jinja template) or relion (XXXnameXXX); `template` is the script's file name. `submit`,
     `status` and `cancel` are shell commands in the template's language, `send` wraps each of them (`{{ command }}`).
     `launcher` starts MPI ranks; `variables` are the lab's own.
     """
@@ -62,7 +62,7 @@ def read_lane(folder: Path) -> Lane:
 
 
 def scheduler_of(script: str) -> str:
-    """Return the scheduler whose directives a script has ("SLURM", "PBS", …), "" for none that is known."""
+    """Return the scheduler whose directives a script has ("SLURM", "PBS", …), "" if none of the known ones."""
     for name, (directive, *_) in SCHEDULERS.items():
         if re.search(rf"^{re.escape(directive)}\s", script, re.MULTILINE):
             return name
@@ -70,17 +70,17 @@ def scheduler_of(script: str) -> str:
 
 
 def without_mpi_launcher(line: str, command: str) -> tuple[str, str]:
-    """Take mpirun, mpiexec or srun away from in front of a template's command; return (line, launcher).
+    """Remove mpirun, mpiexec or srun in front of a template's command; return (line, launcher).
 
     A template starts the ranks itself. Here the command is a Snakemake job, which must run once and starts the ranks
-    of its program. The number of ranks is taken out of the launcher: the program's own is put in.
+    of its program. The number of ranks is removed from the launcher, because the program adds its own.
 
     Parameters
     ----------
     line
         A line of the template.
     command
-        What stands for the command in it: `XXXcommandXXX` or a regular expression of `{{ run_cmd }}`.
+        The placeholder of the command in it: `XXXcommandXXX` or a regular expression of `{{ run_cmd }}`.
     """
     launchers = r"(?:\S*/)?(?:mpirun|mpiexec(?:\.\w+)?|srun|aprun|jsrun)\b[^;&|]*?"
     match = re.search(rf"(?:^|(?<=[\s;&|]))(?P<launcher>{launchers})(?P<command>{command})", line)

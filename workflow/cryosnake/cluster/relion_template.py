@@ -1,4 +1,4 @@
-"""A submission script of RELION, whose variables stand between XXX: XXXmpinodesXXX, XXXcommandXXX."""
+"""A submission script of RELION, with variables between XXX: XXXmpinodesXXX, XXXcommandXXX."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryosnake.errors import CryosnakeError
 
 COMMAND = "XXXcommandXXX"
 KNOWN = ("command", "name", "errfile", "outfile", "mpinodes", "threads", "cores", "dedicated", "nodes",
-         "mem_mb", "runtime")  # the last two are not RELION's: what a job asks for, in MB and minutes
+         "mem_mb", "runtime")  # the last two are not RELION's: what a job requests, in MB and minutes
 _VARIABLE = re.compile(r"XXX(\w+?)XXX")
 
 
@@ -24,9 +24,9 @@ def read_relion_template(path: Path, variables: Mapping[str, str], commands: Map
     path
         The script (RELION_QSUB_TEMPLATE).
     variables
-        Values of queue, dedicated (least cores of a node, 1 if not set) and the lab's own (extra1, extra2, …).
+        Values of queue, dedicated (minimum cores of a node, 1 if not set) and the lab's own (extra1, extra2, …).
     commands
-        submit, status and cancel, where they are not those of the scheduler whose directives the script has.
+        submit, status and cancel, where they differ from those of the scheduler whose directives the script has.
 
     Raises
     ------
@@ -38,12 +38,12 @@ def read_relion_template(path: Path, variables: Mapping[str, str], commands: Map
     except (OSError, UnicodeDecodeError) as error:
         raise CryosnakeError(f"{path}: can't be read as a script ({error})") from error
     if COMMAND not in script:
-        raise CryosnakeError(f"{path}: has no {COMMAND}, so it is no submission script of RELION, or would run nothing")
+        raise CryosnakeError(f"{path}: has no {COMMAND}, so it is not a submission script of RELION, or would run "
+                             "nothing")
     scheduler = scheduler_of(script)
     if not scheduler and not {"submit", "status", "cancel"} <= commands.keys():
-        raise CryosnakeError(f"{path}: has directives of no scheduler that is known ({', '.join(SCHEDULERS)}); name "
-                             "the commands: --submit 'sbatch' --status 'squeue -h -j {id} -o %i' --cancel 'scancel "
-                             "{id}'")
+        raise CryosnakeError(f"{path}: has no directives of a known scheduler ({', '.join(SCHEDULERS)}); name the "
+                             "commands: --submit 'sbatch' --status 'squeue -h -j {id} -o %i' --cancel 'scancel {id}'")
     _, submit, status, cancel = SCHEDULERS.get(scheduler, ("", "", "", ""))
     pairs = [without_mpi_launcher(line, COMMAND) for line in script.split("\n")]
     template = "\n".join(line for line, _ in pairs)

@@ -1,4 +1,4 @@
-"""What SLURM says of itself: partitions with their limits, accounts, how the state of a job is asked for."""
+"""A SLURM cluster as its own commands describe it: partitions with limits, accounts, how to query a job's state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryosnake.errors import CryosnakeError
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition and the most that one job may ask of one of its nodes; `minutes` is 0 where there is no limit."""
+    """A partition and the most that one job may request of one of its nodes; `minutes` is 0 where there is no limit."""
 
     name: str
     default: bool
@@ -25,7 +25,7 @@ class Partition:
     gpus: int
 
     def told(self) -> str:
-        """Return one line about it."""
+        """Return a line that describes it."""
         time = f"{self.minutes} minutes" if self.minutes else "no time limit"
         gpus = f", {self.gpus} GPUs" if self.gpus else ""
         return (f"{self.name}{' (default)' if self.default else ''}{'' if self.up else ', down'}: {self.nodes} nodes "
@@ -34,7 +34,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Site:
-    """A cluster: `accounts` holds the user's, the default first; `accounting` whether sacct has data."""
+    """A cluster: `accounts` are the user's, the default first; `accounting` says whether sacct has data."""
 
     name: str
     partitions: tuple[Partition, ...]
@@ -43,17 +43,17 @@ class Site:
 
 
 def detect_site() -> Site:
-    """Ask SLURM's commands.
+    """Query SLURM's commands.
 
     Raises
     ------
     CryosnakeError
-        where there is no SLURM, or it does not answer
+        when there is no SLURM, or it does not answer
     """
     if shutil.which("sinfo") is None:
-        raise CryosnakeError("there is no sinfo on the PATH, so no SLURM to ask; run this on a computer from which "
-                             "jobs are submitted (a login node), or load its module. For another scheduler: cryosnake "
-                             "profile import, with a template of cryoSPARC or RELION")
+        raise CryosnakeError("sinfo is not on the PATH, so there is no SLURM to query; run this on a computer from "
+                             "which jobs are submitted (a login node), or load its module. For another scheduler: "
+                             "cryosnake profile import, with a template of cryoSPARC or RELION")
     settings = _ask("scontrol", "show", "config")
     name = _setting(settings, "ClusterName") or "slurm"
     accounting = "none" not in (_setting(settings, "AccountingStorageType") or "none")
@@ -82,7 +82,7 @@ def parse_partitions(text: str) -> tuple[Partition, ...]:
 
 
 def minutes_of(limit: str) -> int:
-    """Return SLURM's time (`1-12:00:00`, `30:00`, `infinite`) in minutes, 0 for no limit."""
+    """Return a SLURM time limit (`1-12:00:00`, `30:00`, `infinite`) in minutes, 0 for no limit."""
     days, _, clock = limit.rpartition("-")
     if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", limit):
         return 0
@@ -101,7 +101,7 @@ def gpus_of(gres: str) -> int:
 
 
 def _number(text: str) -> int:
-    return int(re.match(r"\d*", text)[0] or 0)  # type: ignore[index]  # "64+": at least so many
+    return int(re.match(r"\d*", text)[0] or 0)  # type: ignore[index]  # "64+": at least 64
 
 
 def _accounts() -> tuple[str, ...]:

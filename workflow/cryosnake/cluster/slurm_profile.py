@@ -1,4 +1,4 @@
-"""A Snakemake profile for one SLURM cluster: which partition takes which jobs, account, GPUs."""
+"""A Snakemake profile for one SLURM cluster: partitions for jobs with and without GPUs, account, limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryosnake.errors import CryosnakeError
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user decides: partitions for jobs without and with GPUs, account ("" for none), GPUs at a time."""
+    """The user's choices: partitions for jobs without and with GPUs, account ("" for none), GPUs and jobs at a time."""
 
     cpu: tuple[str, ...]
     gpu: tuple[str, ...]
@@ -21,10 +21,10 @@ class Choices:
 
 
 def default_choices(site: Site) -> Choices:
-    """Return what is taken when nobody is asked.
+    """Return the choices that are made when the user is not asked.
 
-    Jobs without GPU go to partitions without any, or to the default one where all have some; no partition that is
-    down is taken. Partitions share nodes, hence the GPUs are counted in the one with the most.
+    Jobs without a GPU go to partitions without GPUs, or to the default one if all have GPUs; partitions that are down
+    are not used. Partitions share nodes, hence the GPUs are counted in the one with the most.
     """
     up = [p for p in site.partitions if p.up] or list(site.partitions)
     gpu = tuple(p.name for p in up if p.gpus)
@@ -38,7 +38,7 @@ def profile_files(site: Site, choices: Choices) -> dict[str, str]:
     Raises
     ------
     CryosnakeError
-        for a partition that the cluster does not have, or that has no GPU where one is wanted
+        for a partition that the cluster does not have, or one without GPUs chosen for GPU jobs
     """
     known = {p.name: p for p in site.partitions}
     for name in (*choices.cpu, *choices.gpu):
@@ -46,7 +46,7 @@ def profile_files(site: Site, choices: Choices) -> dict[str, str]:
             raise CryosnakeError(f"there is no partition {name!r} on {site.name}; it has {', '.join(known)}")
     for name in choices.gpu:
         if not known[name].gpus:
-            raise CryosnakeError(f"partition {name!r} of {site.name} has no GPU; those with some: "
+            raise CryosnakeError(f"partition {name!r} of {site.name} has no GPU; partitions with GPUs: "
                                  f"{', '.join(p.name for p in site.partitions if p.gpus) or 'none'}")
     return {"profile.yaml": _profile(site, choices),
             "partitions.yaml": _partitions([known[name] for name in dict.fromkeys((*choices.cpu, *choices.gpu))],
@@ -60,7 +60,7 @@ def _profile(site: Site, choices: Choices) -> str:
     if others:
         account += f"  # your other accounts: {', '.join(others)}\n"
     gpus = choices.gpus if choices.gpu else 0
-    meaning = "jobs with `device: auto` ask for a GPU each; so many are taken at a time" if gpus else (
+    meaning = "at most this many GPUs at a time, one for each job with `device: auto`" if gpus else (
         "`device: auto` is the CPU")
     status = "sacct" if site.accounting else "squeue"
     why = "" if site.accounting else "   # this cluster keeps no accounts (sacct)"
@@ -68,14 +68,14 @@ def _profile(site: Site, choices: Choices) -> str:
 # The cluster {site.name}, as `cryosnake profile init` found it. Use: snakemake --profile <this folder> -d my_project
 # What the lines mean and how to change them: docs/cluster.md
 executor: slurm
-jobs: {choices.jobs:<26} # at most so many in the queue at a time
+jobs: {choices.jobs:<26} # at most this many in the queue at a time
 slurm-partition-config: partitions.yaml
 slurm-status-command: {status}{why}
 {account}resources:
   gpu: {gpus:<24}  # {meaning}
 retries: 2                       # a job that ran out of memory or time is tried again with twice, three times as much
-keep-going: true                 # what does not depend on a failed job goes on
-latency-wait: 60                 # seconds in which a file must appear that was written on another computer
+keep-going: true                 # jobs that do not depend on a failed job continue
+latency-wait: 60                 # seconds to wait until a file written on another computer appears
 rerun-triggers: [mtime, input]
 rerun-incomplete: true
 scheduler: greedy
@@ -85,7 +85,7 @@ show-failed-logs: false
 
 
 def _partitions(partitions: Sequence[Partition], choices: Choices) -> str:
-    lines = ["# The partition with the tightest limits that fits takes a job; jobs without GPU avoid those with some.",
+    lines = ["# A job goes to the partition with the tightest fitting limits; jobs without a GPU avoid GPU partitions.",
              "partitions:"]
     for partition in partitions:
         lines.append(f"  {partition.name}:  # {partition.nodes} nodes")

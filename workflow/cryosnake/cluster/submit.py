@@ -1,6 +1,6 @@
-"""What a generic profile's programs do: send a Snakemake job to the cluster through a lane's template, ask, cancel.
+"""The programs of a generic profile: submit a Snakemake job through a lane's template, query its status, cancel it.
 
-The job's script is run inside the template by a few lines of shell that leave its exit code in
+Inside the template a few lines of shell run the job's script and write its exit code to
 `.cryosnake/cluster/<name>.exit`. A job that has left the queue without one was killed by the scheduler.
 """
 
@@ -23,10 +23,10 @@ from cryosnake.errors import CryosnakeError
 
 RECORDS = Path(".cryosnake", "cluster")
 _GONE = re.compile(r"unknown|invalid job|not found|do(es)? not exist|has finished", re.IGNORECASE)
-# LSF and SLURM in words; PBS keeps jobs that have ended for a while, C, F or X before the name of the queue; a job of
-# SGE in state Eqw could not be started and never will be
+# LSF and SLURM say it in words; PBS keeps finished jobs for a while, with C, F or X before the name of the queue; an
+# SGE job in state Eqw could not be started and never will be
 _ENDED = re.compile(r"\b(EXIT|DONE|CANCELLED|FAILED|COMPLETED|TIMEOUT)\b|\s[CFX]\s+\S+\s*$|\sEh?qw\s")
-GRACE = 30.0  # seconds between a job's leaving the queue and the appearance of its exit file on this computer
+GRACE = 30.0  # seconds to wait for the exit file to appear on this computer after a job has left the queue
 
 
 def submit(folder: Path, jobscript: Path) -> str:
@@ -53,13 +53,13 @@ def submit(folder: Path, jobscript: Path) -> str:
                              f"{(answer.stderr or answer.stdout).strip()}")
     number = re.search(r"\d+[\w.\[\]-]*", answer.stdout)
     if number is None:
-        raise CryosnakeError(f"`{lane.submit}` gave no job number but {answer.stdout!r}; see lane.json")
+        raise CryosnakeError(f"`{lane.submit}` printed {answer.stdout!r} instead of a job number; see lane.json")
     (RECORDS / f"{number[0]}.job").write_text(name, encoding="utf-8")
     return number[0]
 
 
 def status(folder: Path, number: str, grace: float = GRACE) -> str:
-    """Return running, success or failed, and leave a reason for the last where the job left none itself."""
+    """Return running, success or failed; a failed job that left no exit code gets a file with the reason."""
     name = _text(RECORDS / f"{number}.job")
     code = _text(RECORDS / f"{name}.exit") if name else ""
     if code:
@@ -83,13 +83,13 @@ def cancel(folder: Path, numbers: list[str]) -> None:
 
 
 def read_properties(jobscript: str) -> dict[str, Any]:
-    """Return what Snakemake says of a job in a comment of its script: rule, threads, resources."""
+    """Return a job's properties from Snakemake's comment in its script: rule, threads, resources."""
     match = re.search(r"^# properties = (\{.*\})$", jobscript, re.MULTILINE)
     return json.loads(match[1]) if match else {}
 
 
 def job_values(lane: Lane, properties: dict[str, Any], here: Path, name: str) -> dict[str, Any]:
-    """Return the values of a template's variables for one job, those of cryoSPARC and of RELION."""
+    """Return the values of the template variables for one job, cryoSPARC's and RELION's."""
     resources = properties.get("resources", {})
     ranks = int(resources.get("tasks", 1))
     cores = max(int(properties.get("threads", 1)), ranks)
@@ -141,7 +141,7 @@ def _shell(lane: Lane, command: str, values: dict[str, Any]) -> subprocess.Compl
 
 
 def _in_queue(lane: Lane, number: str) -> bool:
-    """Whether the scheduler still has a job that may run; one that does not answer is believed to have it."""
+    """Return whether the scheduler still has the job; if it does not answer, the job is assumed to be there."""
     answer = _shell(lane, _for_job(lane, lane.status, number), {"cluster_job_id": number})
     lines = _lines_of(number, answer.stdout)
     if lines:
@@ -150,13 +150,13 @@ def _in_queue(lane: Lane, number: str) -> bool:
 
 
 def _lines_of(number: str, listing: str) -> list[str]:
-    """Return the lines that begin with a job's number: the same digits may be a time or a count of other jobs."""
+    """Return the lines that start with a job's number: elsewhere the same digits may be a time or another count."""
     begin = re.compile(rf"\s*(?:job.?id\W*)?{re.escape(number.split('.')[0])}(?!\d)", re.IGNORECASE)
     return [line for line in listing.splitlines() if begin.match(line)]
 
 
 def _reason(name: str) -> str:
-    """Return why a job that left the queue without a word ended, and what to do, on two lines."""
+    """Return why a job left the queue without an exit code, and what to do, on two lines."""
     log = _text(RECORDS / f"{name}.log")
     last = " ".join(log.split("\n")[-3:])[-400:]
     if re.search(r"memory limit|oom|out of memory", log, re.IGNORECASE):
@@ -164,7 +164,7 @@ def _reason(name: str) -> str:
     if re.search(r"time limit|walltime", log, re.IGNORECASE):
         return f"over its time limit ({last})\neach retry asks for more time; to start with more: --set-resources"
     return (f"it left the queue without an exit code{f' ({last})' if last else ''}: cancelled, or killed by the "
-            "scheduler for its memory, its time or its node\nthe same snakemake command goes on with it")
+            "scheduler for its memory, its time or its node\nthe same snakemake command continues it")
 
 
 def _text(path: Path) -> str:

@@ -1,1 +1,1 @@
-"""Several processes on one job (MPI), and where the particle images are read from."""
+"""Several processes on one job (MPI), and sources of the particle images."""

@@ -1,4 +1,4 @@
-"""Sums of the ranks combined through files: for clusters whose network is slower than their file system."""
+"""Adding up the ranks' sums through files, for clusters whose network is slower than their file system."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_up_through_disc(ranks: Any, array: np.ndarray | None, folder: Path) -> n
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed job left; called while no rank works."""
+    """Remove files that a killed job left; called before any rank starts to work."""
     for path in folder.glob(_NAME.format(rank=0).replace("0000", "*")):
         path.unlink(missing_ok=True)
 
@@ -46,8 +46,8 @@ def _write(path: Path, array: np.ndarray) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise CryosnakeError(f"{path} can't be written ({error.strerror}); free space, or set combine_through_disc: "
-                             "false.") from error
+        raise CryosnakeError(f"{path} can't be written ({error.strerror}); free some space, or set "
+                             "combine_through_disc: false.") from error
 
 
 def _read_all(written: np.ndarray, own: np.ndarray | None, folder: Path) -> np.ndarray | None:

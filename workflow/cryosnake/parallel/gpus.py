@@ -1,4 +1,4 @@
-"""Which GPUs a rank works with, by RELION's notation of `gpu_ids` or automatically. Standard library only."""
+"""GPUs of a rank, from RELION's notation of `gpu_ids` or automatically. Standard library only."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ def parse_gpu_ids(text: str) -> list[list[int]]:
         if any(number < 0 for rank in ranks for number in rank):
             raise ValueError
     except ValueError:
-        raise CryosnakeError(f"gpu_ids: {text!r} is no list of GPUs. Numbers are separated by commas, and those of "
+        raise CryosnakeError(f"gpu_ids: {text!r} is not a list of GPUs. Separate numbers by commas, and those of "
                              "different MPI ranks by colons: 0,1 or 0:1 or 0,1:2,3.") from None
     return ranks
 
 
 def gpus_of_rank(text: str | None, node_rank: int, node_size: int, there: list[str]) -> list[str]:
-    """Return the names of the GPUs that a rank may use, among those that its computer has.
+    """Return the names of the GPUs that a rank may use, out of those that its computer has.
 
     Parameters
     ----------
     text
         `gpu_ids`; without it the GPUs are dealt out in turn, and a single rank may use all.
     node_rank, node_size
-        The rank among those of its computer; more ranks than entries start again with the first.
+        The rank's number among the ranks of its computer; with more ranks than entries, the entries repeat.
     there
         Numbers or names (CUDA_VISIBLE_DEVICES) of the computer's GPUs.
 
     Raises
     ------
     CryosnakeError
-        when a GPU is asked for that is not there
+        when `text` asks for a GPU that does not exist
     """
     if not text:
         if node_size >= len(there):
@@ -55,13 +55,13 @@ def gpus_of_rank(text: str | None, node_rank: int, node_size: int, there: list[s
     chosen = entries[node_rank % len(entries)]
     missing = [number for number in chosen if number >= len(there)]
     if missing:
-        raise CryosnakeError(f"gpu_ids: {text} asks for GPU {missing[0]}, but there are {len(there)} (counted from 0). "
-                             "nvidia-smi lists them; inside a SLURM job only the job's own count.")
+        raise CryosnakeError(f"gpu_ids: {text} asks for GPU {missing[0]}, but there are {len(there)} (numbered from 0)"
+                             ". nvidia-smi lists them; inside a SLURM job only the job's own GPUs are numbered.")
     return [there[number] for number in chosen]
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> list[str]:
-    """Return the GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, else all of the computer."""
+    """Return the GPUs that this process may use: those in CUDA_VISIBLE_DEVICES, else all of the computer."""
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [name for name in given.split(",") if name and name != "-1"]

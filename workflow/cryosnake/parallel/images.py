@@ -1,4 +1,4 @@
-"""Where a job's particle images come from, by the running options: speed alone depends on it."""
+"""Sources of a job's particle images, chosen by the running options; only the speed depends on the choice."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cryosnake.parallel.ranks import Node, Ranks, SingleNode
 from cryosnake.parallel.scratch import scratch_copy
 from cryosnake.parallel.stacks import Images, KeptImages, StackImages
 
-KEPT_BYTES = 1 << 30  # sets up to this size stay in memory in any case
+KEPT_BYTES = 1 << 30  # sets up to this size always stay in memory
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The running options that concern reading; bytes: `keep_free`, and `kept`, what stays in memory unasked."""
+    """The running options for reading; in bytes: `keep_free`, and `kept`, the largest set kept in memory by itself."""
 
     parallel_io: bool = True
     preread: bool = False
@@ -31,7 +31,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Source:
-    """Images, and a function that is told which rows will be asked for next."""
+    """Images, and `follow`, which announces the rows that will be asked for next."""
 
     images: Images
     follow: Callable[[np.ndarray], None]
@@ -39,12 +39,12 @@ class Source:
 
 @contextmanager
 def open_images(stacks: StackImages, reading: Reading, ranks: Ranks, job: str) -> Iterator[Source]:
-    """Yield the source of images for this rank; all ranks call this together, and leave together.
+    """Yield the source of images for this rank; all ranks enter and leave this together.
 
     Raises
     ------
     CryosnakeError
-        when memory or scratch directory cannot be used as asked for
+        when memory or scratch directory cannot be used as requested
     """
     together = ranks.size > 1 and not reading.parallel_io
     with ExitStack() as stack:
@@ -62,11 +62,11 @@ def open_images(stacks: StackImages, reading: Reading, ranks: Ranks, job: str) -
         else:
             ahead = stack.enter_context(read_ahead(images))
             yield Source(ahead, ahead.follow)
-        ranks.meet()  # nobody reads any more
+        ranks.meet()  # no rank reads any more
 
 
 def _local(stacks: StackImages, reading: Reading, node: Node, job: str, stack: ExitStack) -> tuple[Images, bool]:
-    """Return images that this process reads itself, and whether they are in memory."""
+    """Return the images that this process reads itself, and whether they are in memory."""
     if reading.preread:
         return preread(stacks, stacks.shape, node), True
     if reading.scratch_dir:

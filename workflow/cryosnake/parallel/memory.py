@@ -1,4 +1,4 @@
-"""How much memory is left: what the computer has, and what the job's control group allows."""
+"""Available memory: of the computer, and within the job's control group."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 def available_bytes(root: Path = Path("/")) -> int:
     """Return the bytes that this process may still use without swapping; `root` is where /proc and /sys are.
 
-    The least of MemAvailable and of what is left in each control group above the process (SLURM, containers); file
-    cache that can be given up counts as left.
+    The minimum of MemAvailable and of what is left in each control group above the process (SLURM, containers); file
+    cache that can be dropped counts as left.
     """
     found = [_mem_available(root)]
     for controller, path in _groups(root):

@@ -1,8 +1,8 @@
-"""Ranks of MPI that never leave each other waiting: whoever fails tells the others.
+"""MPI ranks that never leave each other waiting: a rank that fails informs the others.
 
 Before data are exchanged all ranks meet in a small reduction that also says whether one of them has a problem; a rank
-that fails goes to one last such meeting. So that the others do not compute on until then, it also sends each a short
-message, which they look for between blocks. Waiting ranks sleep: MPI's own waiting would take a core.
+that fails takes part in one last such meeting. So that the others do not go on computing until then, it also sends
+each a short message, which they check for between blocks. Waiting ranks sleep: MPI's own waiting would occupy a core.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cryosnake.parallel.disc_sums import add_up_through_disc
 from cryosnake.parallel.mpi_node import MpiNode
 from cryosnake.parallel.ranks import Node, Problem, StopHeard, Stopped, problem_of
 
-_LOOK_EVERY = 0.5  # seconds between looks for an abort request while waiting
+_LOOK_EVERY = 0.5  # seconds between checks for an abort request while waiting
 
 
 class MpiRanks:
@@ -42,7 +42,7 @@ class MpiRanks:
         """See `Ranks`."""
         if self._pending is not None:
             raise StopHeard
-        message = self._control.improbe()  # matched: a thread that reads ahead may look at the same time
+        message = self._control.improbe()  # matched: a thread that reads ahead may probe at the same time
         if message is not None:
             self._heard.add(message.recv())
             raise StopHeard
@@ -113,7 +113,7 @@ class MpiRanks:
                 if time.monotonic() - last_look >= _LOOK_EVERY and self._pending is None:
                     last_look = time.monotonic()
                     self.watch()
-            except BaseException as error:  # the others are still on their way to this meeting: not before the next
+            except BaseException as error:  # raised at the next meeting: the others are still joining this one
                 self._pending = self._pending or problem_of(error, self.rank)
                 self._warn()
 

@@ -1,4 +1,4 @@
-"""The ranks of MPI that share one computer, and memory that they have in common."""
+"""The MPI ranks of one computer, and memory that they share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHARED = "/dev/shm"  # where MPI libraries keep shared memory
 
 
 class MpiNode:
-    """See `ranks.Node`. Every method is called by all ranks of the job, not of this node alone."""
+    """See `ranks.Node`. Every method is called by all ranks of the job, not only by those of this node."""
 
     def __init__(self, mpi: Any, comm: Any, meet: Callable[[], None]) -> None:
         self._mpi, self._meet = mpi, meet

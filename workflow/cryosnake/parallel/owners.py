@@ -1,4 +1,4 @@
-"""Who made a folder, and whether that process is provably gone."""
+"""The owner of a folder: the process that made it, and whether it provably no longer runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILE = "owner.json"
 
 @dataclass(frozen=True)
 class Owner:
-    """A process: number, start (clock ticks after boot), and the computer, its present boot and process numbering."""
+    """A process: number, start (clock ticks after boot), and the computer, its boot and process namespace."""
 
     host: str
     boot: str
@@ -26,26 +26,26 @@ class Owner:
 
 
 def this_process(job: str = "") -> Owner:
-    """Return the owner that this process is."""
+    """Return this process as an owner."""
     return Owner(socket.gethostname(), _boot(), _namespace(), os.getpid(), _started(os.getpid()) or 0, job)
 
 
 def claim(folder: Path, job: str) -> TextIO:
-    """Write the owner's file into a folder; the lock on it lasts as long as the returned file is open."""
+    """Write the owner's file into a folder, locked for as long as the returned file is open."""
     file = open(folder / FILE, "w")  # stays open
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        pass  # no locks on this file system: the process number has to do
+        pass  # no locks on this file system: the process number must suffice
     json.dump(asdict(this_process(job)), file)
     file.flush()
     return file
 
 
 def is_gone(folder: Path) -> bool:
-    """Whether the process that claimed a folder is provably gone; False where there is any doubt."""
+    """Return whether the process that claimed a folder provably no longer runs; False in any doubt."""
     try:
-        with open(folder / FILE, "r+") as file:  # r+: NFS locks only what may be written
+        with open(folder / FILE, "r+") as file:  # r+: NFS locks only files open for writing
             owner = Owner(**json.load(file))
             if owner.host != socket.gethostname():
                 return False
@@ -71,7 +71,7 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """Return when a process started, in clock ticks after boot; None when there is none of this number."""
+    """Return when a process started, in clock ticks after boot; None if there is no process with this number."""
     fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return int(fields[19]) if len(fields) > 19 else None
 

@@ -1,4 +1,4 @@
-"""Reading ahead: while a block of particles is computed, the next one's images are read."""
+"""Reading ahead: while one block of particles is computed, the images of the next are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryosnake.parallel.stacks import Images
 
 
 class Prefetcher:
-    """Images of rows that are asked for block by block in an order that was told before."""
+    """Images of rows that are requested block by block, in an order that was announced before."""
 
     def __init__(self, source: Images, pool: ThreadPoolExecutor) -> None:
         self._source, self._pool = source, pool
@@ -20,11 +20,11 @@ class Prefetcher:
         self._next: tuple[np.ndarray, Future[np.ndarray]] | None = None
 
     def follow(self, rows: np.ndarray) -> None:
-        """Expect that these rows are asked for from now on, in this order."""
+        """Expect these rows to be requested from now on, in this order."""
         self._plan, self._next = rows, None
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Return images (n, box, box) float32; other rows than expected are read at once."""
+        """Return images (n, box, box) float32; rows that were not expected are read immediately."""
         if not np.array_equal(rows, self._plan[: len(rows)]):
             return self._source(rows)
         ready = self._next
@@ -37,7 +37,7 @@ class Prefetcher:
 
 @contextmanager
 def read_ahead(source: Images) -> Iterator[Prefetcher]:
-    """Yield a reader with a thread that ends with the `with` block."""
+    """Yield a reader with a thread that stops at the end of the `with` block."""
     pool = ThreadPoolExecutor(1, "read-ahead")
     try:
         yield Prefetcher(source, pool)

@@ -1,4 +1,4 @@
-"""All images in memory before the first iteration, once on each computer."""
+"""Reading all images into memory before the first iteration, once on each computer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AT_ONCE = 256
 
 
 def image_bytes(shape: tuple[int, int, int]) -> int:
-    """Return what images take in memory: n · box² · 4 bytes.
+    """Return the memory that images take: n · box² · 4 bytes.
 
     >>> image_bytes((100_000, 256, 256)) / 1e9
     26.2144
@@ -22,12 +22,12 @@ def image_bytes(shape: tuple[int, int, int]) -> int:
 
 
 def preread(source: Images, shape: tuple[int, int, int], node: Node) -> Images:
-    """Read all images into memory that the ranks of a computer share; each reads a part.
+    """Read all images into memory shared by the ranks of a computer, of which each reads a part.
 
     Raises
     ------
     CryosnakeError
-        when they do not fit, with what is needed and what is there
+        when they do not fit; the message says how much is needed and available
     """
     wanted, left = image_bytes(shape), available_bytes()
     if node.rank == 0 and wanted > left:

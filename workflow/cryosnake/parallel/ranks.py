@@ -1,7 +1,7 @@
-"""The processes that work on one job: one alone (no MPI at all), or the ranks that mpirun or srun started.
+"""The processes that work on one job: a single one (without MPI), or the ranks that mpirun or srun started.
 
 All data flow to rank 0, which decides, and back: `add_up` and `gather` end there, `share` starts there. When one rank
-fails or is asked to stop, every rank stops with the same `Problem`, see `mpi.py`.
+fails or is asked to stop, every rank stops with the same `Problem`; see `mpi.py`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from cryosnake.errors import Aborted, CryosnakeError
 
 @dataclass(frozen=True)
 class Problem:
-    """Why the ranks stop: where it happened, and for a person what it is."""
+    """Why the ranks stop: where it happened, and a description for the user."""
 
     rank: int
     text: str
-    abort: bool = False  # asked for, no fault
+    abort: bool = False  # requested, not an error
     trace: str = ""  # of an unexpected error
-    relayed: bool = False  # this rank only heard of another's
+    relayed: bool = False  # happened on another rank, which informed this one
 
     def exception(self) -> Exception:
-        """Return what is raised on the ranks where it did not happen."""
+        """Return the exception to raise on the ranks where it did not happen."""
         return Aborted() if self.abort else CryosnakeError(self.text)
 
 
@@ -42,7 +42,7 @@ class Stopped(Exception):
 
 
 class StopHeard(Exception):
-    """Another rank stops; what happened there is not known here yet."""
+    """Another rank stops; its problem is not known here yet."""
 
 
 class Node(Protocol):
@@ -52,13 +52,13 @@ class Node(Protocol):
     size: int
 
     def share(self, value: Any) -> Any:
-        """Return the value that the node's first rank gave, on all of them."""
+        """Return the value that the node's first rank passed in, on all of them."""
 
     def meet(self) -> None:
         """Wait for the node's other ranks."""
 
     def memory(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Return an array float32 that the node's ranks have in common; its content is undefined."""
+        """Return a float32 array shared by the node's ranks; its content is undefined."""
 
 
 class Ranks(Protocol):
@@ -67,18 +67,18 @@ class Ranks(Protocol):
     rank: int
     size: int
     node: Node
-    watch: Callable[[], None]  # called now and then while rank 0 waits; may raise to stop all
+    watch: Callable[[], None]  # called from time to time while rank 0 waits; may raise to stop all
 
     def look(self) -> None:
-        """Raise StopHeard when another rank stops. Cheap; called between blocks of particles."""
+        """Raise StopHeard if another rank stops. Cheap; called between blocks of particles."""
 
     def meet(self) -> None:
         """Wait for all; raises Stopped when one of them stops."""
 
     def add_up(self, array: np.ndarray | None, folder: Path | None = None) -> np.ndarray | None:
-        """Return the sum of the ranks' arrays on rank 0, None on the others; a rank may give None.
+        """Return the sum of the ranks' arrays on rank 0, None on the others; a rank may pass None.
 
-        The sum may be made in the array given. With a folder the arrays pass through files in it.
+        The sum may overwrite the given array. With a folder the arrays are exchanged through files in it.
         """
 
     def gather(self, value: Any) -> list[Any]:
@@ -88,14 +88,14 @@ class Ranks(Protocol):
         """Return rank 0's value on all ranks."""
 
     def images(self, source: Any) -> AbstractContextManager[Any]:
-        """Let rank 0 read images for all; see `sending.py`."""
+        """Let rank 0 read the images for all ranks; see `sending.py`."""
 
     def fail(self, error: BaseException) -> Problem:
-        """Stop all ranks, and return the problem that they agree on."""
+        """Stop all ranks, and return the problem on which they agree."""
 
 
 class SingleNode:
-    """One process on its own."""
+    """A single process."""
 
     rank, size = 0, 1
 
@@ -112,7 +112,7 @@ class SingleNode:
 
 
 class SingleRank:
-    """One process: nothing to share, nobody to wait for."""
+    """A single process, which shares nothing and waits for nobody."""
 
     rank, size = 0, 1
 
@@ -148,13 +148,13 @@ class SingleRank:
 
 
 def problem_of(error: BaseException, rank: int) -> Problem:
-    """Return what the other ranks are told about an exception."""
+    """Return an exception as a problem that can be sent to the other ranks."""
     if isinstance(error, (Aborted, KeyboardInterrupt)):
         return Problem(rank, "aborted", abort=True)
     if isinstance(error, StopHeard):
         return Problem(rank, "", relayed=True)
     if isinstance(error, (CryosnakeError, OSError, MemoryError)):
         return Problem(rank, str(error) or type(error).__name__)
-    text = f"unexpected {type(error).__name__} on rank {rank}: {error}; this is a fault of cryosnake, please report it"
+    text = f"unexpected {type(error).__name__} on rank {rank}: {error}; this is a bug in cryosnake, please report it"
     return Problem(rank, text, trace="".join(traceback.format_exception(error)))
 

@@ -1,7 +1,7 @@
-"""Images copied to a fast local disk for as long as a job runs, below `relion_volatile` as with RELION.
+"""Images copied to a fast local disk while a job runs, below `relion_volatile` as with RELION.
 
-Own files stand in a folder of the job's own; nothing else in `relion_volatile` is touched, but for folders of this
-program whose owner crashed. Space is reserved before anything is copied. What does not fit is read where it lies.
+Each job has a folder of its own; nothing else in `relion_volatile` is touched, except folders of this program whose
+owner crashed. Space is reserved before anything is copied. Images that do not fit are read from their original place.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from cryosnake.parallel.stacks import Images
 
 VOLATILE = "relion_volatile"
 _PREFIX = "cryosnake_"
-_DATA = "particles.dat"  # float32, image behind image
+_DATA = "particles.dat"  # float32, one image after another
 _AT_ONCE = 256
 
 
 @dataclass(frozen=True)
 class ScratchImages:
-    """The first `count` images from a copy, an open file, the others from their source.
+    """The first `count` images from a copy, an open file; the others from their source.
 
-    Open, the copy can be read even when somebody (RELION, as it starts) empties the scratch directory meanwhile.
+    While open, the copy stays readable even if another program (RELION, when it starts) empties the scratch directory.
     """
 
     file: BinaryIO
@@ -72,11 +72,11 @@ def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep
     folder
         The scratch directory; must exist.
     keep_free
-        Bytes that are left to others.
+        Bytes to leave free for others.
     node
         The computer's ranks, which share the copy; the first makes and removes it.
     job
-        The job directory, written into the owner's file.
+        The job directory, recorded in the owner's file.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep
             count = _reserve(path, shape, keep_free)
             _copy(source, path, count)
             print(f"{count} of {shape[0]} images copied to {own}"
-                  + ("" if count == shape[0] else "; the others are read where they lie"), flush=True)
+                  + ("" if count == shape[0] else "; the others are read from their original place"), flush=True)
             node.share((path, count))
             with open(path, "rb", buffering=0) as file:
                 node.meet()
@@ -107,7 +107,7 @@ def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep
 
 
 def remove_leftovers(folder: Path) -> list[Path]:
-    """Remove, and return, what crashed jobs of this computer left in a scratch directory; living ones are let be."""
+    """Remove, and return, what crashed jobs of this computer left in a scratch directory; running jobs keep theirs."""
     gone = [path for path in folder.glob(f"{VOLATILE}/{_PREFIX}*") if is_gone(path)]
     for path in gone:
         shutil.rmtree(path, ignore_errors=True)
@@ -121,12 +121,12 @@ def _own_folder(folder: Path) -> Path:
         (folder / VOLATILE).mkdir(exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder / VOLATILE))
     except OSError as error:
-        raise CryosnakeError(f"scratch_dir {folder}: can't be used ({error.strerror}). Make it, or take one that every "
-                             "computer of the job has and that you may write to.") from error
+        raise CryosnakeError(f"scratch_dir {folder}: can't be used ({error.strerror}). Make it, or choose one that "
+                             "exists on every computer of the job and that you may write to.") from error
 
 
 def _reserve(path: Path, shape: tuple[int, int, int], keep_free: int) -> int:
-    """Return how many images fit, with the space for them allocated: no other program can take it any more."""
+    """Return how many images fit, after allocating the space for them, so that no other program can take it."""
     size = 4 * shape[1] * shape[2]
     with open(path, "wb") as file:
         while True:
@@ -139,7 +139,7 @@ def _reserve(path: Path, shape: tuple[int, int, int], keep_free: int) -> int:
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                     raise
-                file.truncate(0)  # somebody was faster, or there is a quota
+                file.truncate(0)  # another program was faster, or there is a quota
                 if error.errno != errno.ENOSPC:
                     return 0
 

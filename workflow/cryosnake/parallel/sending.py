@@ -1,4 +1,4 @@
-"""Rank 0 reads images for all ranks and sends them: for file systems that suffer from many readers."""
+"""Rank 0 reads the images for all ranks and sends them: for file systems that many readers slow down."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAUSE = 1e-3  # seconds; answers take longer than that
 
 @contextmanager
 def sent_images(mpi: Any, comm: Any, source: Images | None, look: Callable[[], None]) -> Iterator[Images]:
-    """Yield rank 0's own source on rank 0, and on the others one that asks rank 0; all ranks call this together.
+    """Yield rank 0's own source on rank 0, and on the others a source that asks rank 0; all ranks call this together.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def sent_images(mpi: Any, comm: Any, source: Images | None, look: Callable[[], N
     Raises
     ------
     CryosnakeError
-        when the MPI library does not serve two threads
+        when the MPI library does not support calls from two threads
     """
     if mpi.Query_thread() < mpi.THREAD_MULTIPLE:
         raise CryosnakeError("parallel_io: false needs an MPI library with MPI_THREAD_MULTIPLE, which this one "
@@ -82,7 +82,7 @@ def _serve(mpi: Any, comm: Any, source: Images, stop: threading.Event) -> None:
         try:
             images = source(rows)
             answer = images.shape
-        except Exception as error:  # told to the rank that asked, which fails in its own name
+        except Exception as error:  # sent to the rank that asked, which then raises it
             answer = str(error)
         requests = [comm.isend(answer, dest=asker, tag=_ANSWER)]
         if images is not None:

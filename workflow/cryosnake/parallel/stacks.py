@@ -1,4 +1,4 @@
-"""Particle images where they lie, and the same kept in memory once they were read."""
+"""Particle images read from their stacks, and images kept in memory after the first reading."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StackImages:
     box : int
         Pixels.
     check : callable
-        Called as check(star, names, images) with what was read; raises for images that nobody can use.
+        Called as check(star, names, images) with the images read; raises for unusable ones.
     """
 
     star: str
@@ -47,7 +47,7 @@ class StackImages:
         Raises
         ------
         CryosnakeError
-            when a stack cannot be read, an image has another size than the optics table says, or `check` says so
+            when a stack cannot be read, an image differs in size from the optics table, or `check` raises it
         """
         names = [self.names[row] for row in rows]
         images = read_images(names)
@@ -59,7 +59,7 @@ class StackImages:
 
 
 class KeptImages:
-    """Images that stay in this process's memory once they were read."""
+    """Images that stay in this process's memory once they have been read."""
 
     def __init__(self, source: Images, shape: tuple[int, int, int]) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""One number of threads for BLAS, numba and FFT alike: oversubscribed BLAS is ten times slower."""
+"""One thread limit for BLAS, numba and FFT: oversubscribed BLAS is ten times slower."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def thread_limit(threads: int) -> Iterator[None]:
-    """Limit BLAS, numba and scipy.fft to so many threads inside the `with` block.
+    """Limit BLAS, numba and scipy.fft to this many threads inside the `with` block.
 
-    Import what computes before: numba is not imported here, because jobs that have no use for it would wait for it.
-    Where it is imported inside the block, that is its limit for as long as the process lives.
+    Import modules that compute before: numba is not imported here, because jobs that do not use it would wait for it.
+    If it is imported inside the block, the limit holds for the lifetime of the process.
     """
     import scipy.fft
     from threadpoolctl import threadpool_limits

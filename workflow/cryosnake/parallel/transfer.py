@@ -1,6 +1,6 @@
-"""Sums, objects and arrays of any size between ranks of MPI, whose messages are limited to 2^31 items.
+"""Sums, objects and arrays of any size between MPI ranks; MPI limits a message to 2^31 items.
 
-All ranks of the communicator call these together and go through them to the end: nothing here waits for computing.
+All ranks of the communicator call these functions together and complete them: nothing here waits for computation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _TAG = 7
 
 
 def add_up(mpi: Any, comm: Any, array: np.ndarray | None) -> np.ndarray | None:
-    """Return the sum of the arrays on rank 0, in its own array where it gave one; None on the others."""
+    """Return the sum of the arrays on rank 0, in its own array if it passed one; None on the others."""
     kinds = [kind for kind in comm.allgather(None if array is None else (array.shape, array.dtype.str)) if kind]
     if not kinds:
         return None
@@ -73,7 +73,7 @@ def _received(comm: Any, source: int) -> Any:
 
 
 def _packed(value: Any) -> tuple[bytes, list[np.ndarray]]:
-    """Return a pickle and the arrays' memory beside it, as bytes."""
+    """Return a pickle and, separately, the memory of its arrays as bytes."""
     pieces: list[pickle.PickleBuffer] = []
     head = pickle.dumps(value, protocol=5, buffer_callback=pieces.append)
     return head, [np.frombuffer(piece.raw(), np.uint8) for piece in pieces]

@@ -1,7 +1,7 @@
-"""Blocks of work shared among threads of which each computes with one core.
+"""Blocks of work distributed to threads, each of which computes with one core.
 
 Threads that share every small step wait for each other at its end; threads with blocks of their own do not. The
-kernels and BLAS let go of Python's lock, so the threads really run at the same time.
+kernels and BLAS release Python's lock, so the threads really run at the same time.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from importlib import import_module
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Tell = Callable[[int], None]  # of how many more particles are done
-_LOOK = 0.25  # seconds between looks at what the workers told, so that an abort is soon obeyed
+Tell = Callable[[int], None]  # called with the number of further particles done
+_LOOK = 0.25  # seconds between checks of the workers' progress, so that an abort takes effect soon
 
 
 def workers_available() -> int:
-    """Return how many workers the limit of threads allows; 1 where numba's threads must not be started twice."""
+    """Return how many workers the thread limit allows; 1 where numba's threads must not be started twice."""
     import numba
 
     if numba.config.THREADING_LAYER == "workqueue":
         return 1
     try:
         import_module("numba.np.ufunc.omppool")
-    except ImportError:  # no OpenMP on this computer; numba then shares out each kernel's loop instead
+    except ImportError:  # no OpenMP on this computer; numba then parallelises each kernel's loop instead
         return 1
     return int(numba.get_num_threads())
 
 
 def share_out(work: Callable[[int, Item, Tell], None], items: Iterable[Item], workers: int,
               report: Callable[[int], None]) -> None:
-    """Let worker i % workers do item i: the same sums in the same order every time.
+    """Let worker i % workers do item i, so that sums are taken in the same order every time.
 
     Parameters
     ----------
     work : callable
-        work(worker, item, tell) does an item; `tell(n)` says that n more particles are done, and may raise to stop.
+        work(worker, item, tell) does an item; it calls tell(n) when n more particles are done, which may raise to stop.
     items : iterable
         Read in this thread, a little ahead of the workers.
     workers : int
-        1 works in this thread.
+        With 1 the work is done in this thread.
     report : callable
         Called in this thread with the number of particles done so far; may raise to stop all workers.
     """
@@ -82,7 +82,7 @@ class _Stopped(Exception):
 
 
 class _Team:
-    """One thread per worker, and what they have told."""
+    """One thread per worker, and their progress."""
 
     def __init__(self, workers: int) -> None:
         self._pools = [ThreadPoolExecutor(1, f"worker-{n}", _one_core) for n in range(workers)]
@@ -100,7 +100,7 @@ class _Team:
         return self._pools[worker].submit(work, worker, item, tell)
 
     def dismiss(self) -> None:
-        """Let what runs come to its next `tell`, then end the threads."""
+        """Let running items reach their next `tell`, then stop the threads."""
         self._stop.set()
         for pool in self._pools:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -113,7 +113,7 @@ def _one_core() -> None:
 
 
 def _settle(running: deque[Future[None]], team: _Team, report: Callable[[int], None]) -> None:
-    """Wait a little for the workers; pass on what they told, and what went wrong."""
+    """Wait a little for the workers; report their progress, and raise their errors."""
     finished, _ = wait(running, _LOOK, FIRST_COMPLETED)
     for future in finished:
         running.remove(future)

@@ -1,4 +1,4 @@
-"""The ranks that this process belongs to, and what rank 0 does for all of them."""
+"""The ranks that this process belongs to, and work that rank 0 does for all of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lead(ranks: Ranks, work: Callable[[], Any]) -> Any:
 
 
 def started_ranks(environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many ranks mpirun or srun started, as far as the environment says; 1 without them.
+    """Return how many ranks mpirun or srun started according to the environment; 1 without them.
 
     SLURM_NTASKS alone does not count: it is set in every batch script.
     """
