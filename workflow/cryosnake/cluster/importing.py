@@ -1,4 +1,4 @@
-"""Importing a cluster template: is it cryoSPARC's or RELION's?"""
+"""Importing a cluster template of cryoSPARC or RELION."""
 
 from __future__ import annotations
 
