@@ -25,12 +25,12 @@ JOB = JobType(
     title="Particle picking",
     description="Picks particles as blobs of a given size (Laplacian of Gaussian), or by correlation with projections "
     "of a map or class averages, multiplied by each micrograph's CTF. The threshold adapts to each micrograph: it lies "
-    "where peaks become more frequent than noise explains. What is denser than particles (crystals) is left out.",
+    "where peaks become more frequent than noise explains. Regions denser than particles (crystals) are left out.",
     inputs=(
-        Slot("micrographs", (MICROGRAPHS,), "Micrographs, with CTF where there is one.", relion="fn_input_autopick"),
+        Slot("micrographs", (MICROGRAPHS,), "Micrographs, with CTF if available.", relion="fn_input_autopick"),
         Slot("reference", (MAP, FINAL_MAP, HALF_MAP), "Map whose projections are templates.",
              required=False, relion="fn_ref3d_autopick", relion_switch="do_ref3d"),
-        Slot("references", (REFERENCES_2D,), "Class averages as templates, in place of a map: a stack, or a STAR "
+        Slot("references", (REFERENCES_2D,), "Class averages as templates, instead of a map: a stack, or a STAR "
              "file with rlnReferenceImage.", required=False, relion="fn_refs_autopick", relion_switch="do_refs"),
     ),
     outputs=(
@@ -44,34 +44,35 @@ JOB = JobType(
         Parameter("diameter", list[float], None, "Smallest and largest diameter of the particle. Templates are "
                   "compared within the larger one.", unit="Å", length=2, minimum=10, required=True,
                   relion="log_diam_min,log_diam_max"),
-        Parameter("threshold", float, 0.0, "Moves the threshold that adapts to each micrograph; positive picks less, "
-                  "negative more.", unit="s.d. of the noise", minimum=-5, maximum=10, relion="log_adjust_thr"),
-        Parameter("upper_threshold", float, None, "Leave out picks that stand higher above the noise (contamination "
-                  "that is not dense enough to be recognised).", unit="s.d. of the noise", minimum=1,
+        Parameter("threshold", float, 0.0, "Shifts the threshold that adapts to each micrograph; positive values give "
+                  "fewer picks, negative ones more.", unit="s.d. of the noise", minimum=-5, maximum=10,
+                  relion="log_adjust_thr"),
+        Parameter("upper_threshold", float, None, "Leave out picks that rise higher above the noise (contamination "
+                  "that is not dense enough to be recognised as such).", unit="s.d. of the noise", minimum=1,
                   relion="log_upper_thr"),
         Parameter("avoid_contamination", bool, True, "Leave out regions much denser or lighter than a typical particle "
                   "of the same micrograph (crystals, dirt, foil)."),
-        Parameter("lowpass", float, 20.0, "Low-pass filter of micrographs and templates, which are handled with pixels "
-                  "of half this size.", unit="Å", minimum=4, maximum=200, relion="lowpass"),
-        Parameter("min_distance", float, None, "Smallest distance between picks. Not set: two thirds of the "
+        Parameter("lowpass", float, 20.0, "Low-pass filter of micrographs and templates, which are processed with "
+                  "pixels of half this size.", unit="Å", minimum=4, maximum=200, relion="lowpass"),
+        Parameter("min_distance", float, None, "Minimum distance between picks. Not set: two thirds of the "
                   "mean diameter.", unit="Å", minimum=1, relion="mindist_autopick"),
-        Parameter("border", float, None, "Picks nearer to the micrograph's edge are left out. Not set: half the "
-                  "smaller diameter.", unit="Å", minimum=0),
+        Parameter("border", float, None, "Leave out picks nearer than this to the micrograph's edge. Not set: half "
+                  "the smaller diameter.", unit="Å", minimum=0),
         Parameter("invert", bool, True, "Particles are dark in the micrographs and white in the references (log: "
                   "dark).", relion="do_invert_refs"),
-        Parameter("angular_step", float, 30.0, "Step between projections of a map; the HEALPix grid at least as fine "
-                  "is taken.", unit="degrees", minimum=1, maximum=60),
-        Parameter("psi_step", float, 10.0, "Step of the rotation in the plane.", unit="degrees", minimum=1,
+        Parameter("angular_step", float, 30.0, "Step between projections of a map; the coarsest HEALPix grid that is "
+                  "at least as fine is used.", unit="degrees", minimum=1, maximum=60),
+        Parameter("psi_step", float, 10.0, "Step of the in-plane rotation.", unit="degrees", minimum=1,
                   maximum=360, relion="psi_sampling_autopick"),
         Parameter("symmetry", str, "C1", "Point group of a map.", relion="ref3d_symmetry"),
         Parameter("ctf", bool, True, "Multiply templates by the CTF of each micrograph.", relion="do_ctf_autopick"),
         Parameter("reference_pixel_size", float, None, "Overrides the pixel size in the reference's header.", unit="Å",
                   minimum=0.01, advanced=True, relion="angpix_ref"),
-        Parameter("max_stddev_noise", float, None, "Leave out picks whose surroundings vary more, in units of the "
-                  "micrograph's s.d.; useful against carbon (1.1 to 1.4).", minimum=0.1,
+        Parameter("max_stddev_noise", float, None, "Leave out picks whose surroundings vary more than this, in units "
+                  "of the micrograph's s.d.; useful against carbon (1.1 to 1.4).", minimum=0.1,
                   relion="maxstddevnoise_autopick"),
-        Parameter("min_avg_noise", float, None, "Leave out picks whose surroundings are darker on average, in units of "
-                  "the micrograph's s.d. (-0.5, say).", maximum=1, relion="minavgnoise_autopick"),
+        Parameter("min_avg_noise", float, None, "Leave out picks whose surroundings are darker than this on average, "
+                  "in units of the micrograph's s.d. (for example -0.5).", maximum=1, relion="minavgnoise_autopick"),
         MAX_FAILED,
         DEVICE,
     ),

@@ -27,8 +27,8 @@ JOB = JobType(
     relion3=8,
     label="relion.class2d",
     title="2D classification",
-    description="Sorts particles into classes and averages each, by regularised likelihood from random starts: shows "
-    "what views there are and which picks are none.",
+    description="Sorts particles into classes and averages each class, by regularised likelihood from random starts: "
+    "shows the views that occur and the picks that are not particles.",
     inputs=(Slot("particles", (PARTICLES,), "Particles to classify.", relion="fn_img"),),
     outputs=(
         Output("particles", "run_it{iterations:03d}_data.star", PARTICLES, label="class2d"),
@@ -42,8 +42,8 @@ JOB = JobType(
         DIAMETER,
         Parameter("iterations", int, 25, "Number of iterations.", minimum=1, maximum=999,
                   relion="nr_iter_em,nr_iter_grad"),
-        Parameter("method", str, "auto", "em: all particles in every iteration. gradient: growing mini-batches and "
-                  "three last iterations over all, several times fewer passes, for large sets. auto: gradient where "
+        Parameter("method", str, "auto", "em: all particles in every iteration. gradient: growing mini-batches, then "
+                  "three iterations over all particles: several times fewer passes, for large sets. auto: gradient if "
                   "there are enough particles for each class.", choices=("auto", "em", "gradient"),
                   relion="do_em,do_grad", relion_values={"auto": "Yes,No", "em": "Yes,No", "gradient": "No,Yes"}),
         Parameter("tau2_fudge", float, 2.0, "Regularisation parameter T: larger gives finer, noisier averages.",
@@ -54,7 +54,7 @@ JOB = JobType(
         *CTF,
         ZERO_MASK,
         HIGHRES_LIMIT,
-        Parameter("center_classes", bool, True, "Keep the averages' centres of mass in the middle.",
+        Parameter("center_classes", bool, True, "Keep the averages' centres of mass at the image centre.",
                   relion="do_center"),
         *HOW_IT_RUNS,
     ),

@@ -34,12 +34,12 @@ JOB = JobType(
     relion3=9,
     label="relion.class3d",
     title="3D classification",
-    description="Sorts particles into classes of different structure and makes a map of each, by regularised "
-    "likelihood; with alignment, with local searches, or at the poses that the particles have.",
+    description="Sorts particles into classes of different structure and makes a map of each class, by regularised "
+    "likelihood: with alignment, with local searches, or at the poses that the particles already have.",
     inputs=(
         Slot("particles", (PARTICLES,), "Particles to classify.", relion="fn_img"),
-        Slot("reference", (MAP, FINAL_MAP, HALF_MAP, MODEL), "Map that all classes start from, or a STAR file whose "
-             "rlnReferenceImage names one map for each class; low-passed first.", relion="fn_ref"),
+        Slot("reference", (MAP, FINAL_MAP, HALF_MAP, MODEL), "Map from which all classes start, or a STAR file whose "
+             "rlnReferenceImage names one map per class; low-pass filtered first.", relion="fn_ref"),
         Slot("mask", (MASK,), "Soft solvent mask. Not given: a sphere of the particle's diameter.", required=False,
              relion="fn_mask"),
     ),
@@ -58,11 +58,11 @@ JOB = JobType(
         Parameter("iterations", int, 25, "Number of iterations.", minimum=1, maximum=999, relion="nr_iter"),
         Parameter("tau2_fudge", float, 4.0, "Regularisation parameter T: larger gives finer, noisier maps.",
                   minimum=0.01, relion="tau_fudge"),
-        Parameter("align", bool, True, "Search orientations and shifts; false keeps those that the particles have and "
-                  "searches the classes only, much faster.", relion="dont_skip_align"),
+        Parameter("align", bool, True, "Search orientations and shifts; false keeps those of the particles and "
+                  "searches only the classes, much faster.", relion="dont_skip_align"),
         Parameter("sampling", str, "7.5 degrees", "Angular step, after oversampling.", choices=STEPS,
                   relion="sampling"),
-        Parameter("local_range", float, None, "Search orientations only within this angle of the last ones (three "
+        Parameter("local_range", float, None, "Search orientations only within this angle of the last one (three "
                   "standard deviations of a Gaussian prior). Not set: all orientations.", unit="degrees", minimum=0.1,
                   maximum=180, relion="sigma_angles", relion_switch="do_local_ang_searches"),
         *OFFSETS,

@@ -1,4 +1,4 @@
-"""External: a program of others, by RELION's protocol for its External jobs."""
+"""External: another program, run by RELION's protocol for External jobs."""
 
 from dataclasses import replace
 
@@ -24,8 +24,8 @@ JOB = JobType(
     relion3=99,
     label="relion.external",
     title="External program",
-    description="Runs a program of others as RELION runs its External jobs: PROGRAM --o JOB/ --in_mics FILE … --NAME "
-    "VALUE … --j THREADS. What it makes is declared here, so that other jobs can be connected before it has run. "
+    description="Runs another program as RELION runs its External jobs: PROGRAM --o JOB/ --in_mics FILE … --NAME "
+    "VALUE … --j THREADS. Its outputs are declared here, so that other jobs can be connected before it has run. "
     "docs/external-jobs.md is the guide.",
     inputs=(
         Slot("movies", (MOVIES,), "Movies; --in_movies.", required=False, relion="in_mov"),
@@ -38,12 +38,12 @@ JOB = JobType(
     outputs=(),
     declared="outputs",
     parameters=(
-        Parameter("executable", str, None, "The program, with options that stand before all others: a path (relative "
+        Parameter("executable", str, None, "The program, with options that come before all others: a path (relative "
                   "to the project), or a name on the PATH.", required=True, relion="fn_exe"),
         Parameter("parameters", dict[str, str], None, "Up to ten options for the program: `{threshold: 0.1}` becomes "
-                  "`--threshold 0.1`; an empty value a bare option.", length=10,
+                  "`--threshold 0.1`; an empty value gives an option without value.", length=10,
                   relion="param{number}_label,param{number}_value"),
-        Parameter("outputs", dict[str, str], None, "Files that it makes in its job directory, by their node types: "
+        Parameter("outputs", dict[str, str], None, "Files that it makes in its job directory, by node type: "
                   "`{particles: particles.star}`, or `{good: good.star:particles}`.", required=True, identity=False),
         replace(DEVICE, default="cpu", help="`gpu` asks Snakemake for a GPU for the program."),
     ),

@@ -21,11 +21,11 @@ JOB = JobType(
     label="relion.extract",
     title="Particle extraction",
     description="Cuts boxes around the coordinates, rescales them by cropping their Fourier transforms, and normalises "
-    "their background. With `particles` in place of `coordinates`, refined particles are extracted again, with another "
+    "their background. With `particles` instead of `coordinates`, refined particles are extracted again, with another "
     "box or pixel size, from micrographs of another binning, or on their refined centres; their optics groups stay, "
-    "with all that was refined for them.",
+    "with everything that was refined for them.",
     inputs=(
-        Slot("micrographs", (MICROGRAPHS,), "Micrographs, with CTF where there is one.", relion="star_mics"),
+        Slot("micrographs", (MICROGRAPHS,), "Micrographs, with CTF if available.", relion="star_mics"),
         Slot("coordinates", (COORDINATES,), "Coordinates; give coordinates or particles.", required=False,
              relion="coords_suffix", relion_output="suffix", images=False),
         Slot("particles", (PARTICLES,), "Particles to extract again.", required=False, relion="fndata_reextract",
@@ -38,20 +38,20 @@ JOB = JobType(
         Parameter("rescale", int, None, "Side of the box after rescaling; even. Not set: as extracted.", unit="px",
                   minimum=8, maximum=4096, relion="rescale", relion_switch="do_rescale"),
         Parameter("invert", bool, True, "Invert the contrast, so that protein is white.", relion="do_invert"),
-        Parameter("normalise", bool, True, "Take a ramp out and give the background mean 0 and standard deviation 1.",
+        Parameter("normalise", bool, True, "Subtract a ramp and scale the background to mean 0, standard deviation 1.",
                   relion="do_norm"),
         Parameter("background_diameter", int, None, "The background lies outside a circle of this diameter. Not set: "
                   "¾ of the box.", unit="px of the micrograph", minimum=1, relion="bg_diameter"),
-        Parameter("white_dust", float, None, "Replace pixels that many standard deviations above the background by "
+        Parameter("white_dust", float, None, "Replace pixels this many standard deviations above the background by "
                   "noise. Not set: off.", minimum=1, relion="white_dust"),
-        Parameter("black_dust", float, None, "Replace pixels that many standard deviations below the background by "
+        Parameter("black_dust", float, None, "Replace pixels this many standard deviations below the background by "
                   "noise. Not set: off.", minimum=1, relion="black_dust"),
         Parameter("float16", bool, False, "Write stacks with 16 bits per pixel; RELION 3.1 does not read them.",
                   relion="do_float16"),
         Parameter("recenter", bool, False, "Extract again: move the coordinates onto the refined centres.",
                   relion="do_recenter"),
-        Parameter("recenter_point", list[float], [0.0, 0.0, 0.0], "Extract again: put this point of the reference (x, "
-                  "y, z from its middle) into the centre.", unit="Å", length=3),
+        Parameter("recenter_point", list[float], [0.0, 0.0, 0.0], "Extract again: move this point of the reference "
+                  "(x, y, z from its centre) to the box centre.", unit="Å", length=3),
         Parameter("reset_offsets", bool, False, "Extract again: set the refined origins to 0.",
                   relion="do_reset_offsets"),
         MAX_FAILED,

@@ -1,4 +1,4 @@
-"""Import: which movies or micrographs belong to the project, and the optics they were taken with."""
+"""Import: the movies or micrographs of the project, and the optics with which they were recorded."""
 
 from cryosnake.jobs.model import MICROGRAPHS, MOVIES, JobType, Output, Parameter, Resources
 
@@ -8,7 +8,7 @@ JOB = JobType(
     relion3=0,
     label="relion.import.movies",
     title="Import",
-    description="Lists the movies (or micrographs) of the project with their optics. A file is taken when it is "
+    description="Lists the movies (or micrographs) of the project with their optics. A file is imported when it is "
     "complete: as large as its header says, and unchanged for the settling time.",
     inputs=(),
     outputs=(
@@ -30,7 +30,7 @@ JOB = JobType(
                   microscope="pixel_size", relion="angpix"),
         Parameter("optics_group", str, "opticsGroup1", "Name of the optics group.", relion="optics_group_name"),
         Parameter("mtf", str, None, "STAR file with the detector's MTF.", microscope="mtf", relion="fn_mtf"),
-        Parameter("settling_time", float, 5.0, "A file must have been unchanged for so long.", unit="s", minimum=0,
+        Parameter("settling_time", float, 5.0, "A file must have been unchanged for this long.", unit="s", minimum=0,
                   identity=False, advanced=True),
     ),
     program="cryosnake.programs.micrographs.import_data",

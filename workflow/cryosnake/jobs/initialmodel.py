@@ -27,8 +27,8 @@ JOB = JobType(
     label="relion.initialmodel",
     title="3D initial model",
     description="Makes one or several maps from particles alone: from random orientations, by mini-batches with "
-    "annealed noise and a growing resolution, from several starts of which the most likely one goes on; at the end it "
-    "turns the map onto its symmetry axes, and says whether the starts, and the halves of the particles, agree.",
+    "annealed noise and growing resolution, from several starts, of which the most likely one is continued; finally it "
+    "rotates the map onto its symmetry axes, and reports whether the starts, and the halves of the particles, agree.",
     inputs=(Slot("particles", (PARTICLES,), "Particles, without most of the junk.", relion="fn_img"),),
     outputs=(
         Output("map", "initial_model.mrc", MAP),
@@ -40,12 +40,12 @@ JOB = JobType(
         Parameter("classes", int, 1, "Number of maps; initial_model.mrc is the one with the most particles.", minimum=1,
                   maximum=20, relion="nr_classes"),
         SYMMETRY,
-        Parameter("run_in_c1", bool, True, "Find the map without symmetry and look for the axes in it afterwards; "
+        Parameter("run_in_c1", bool, True, "Find the map without symmetry, then search it for the symmetry axes; "
                   "otherwise the symmetry is imposed from the start.", relion="do_run_C1"),
         DIAMETER,
         Parameter("iterations", int, 80, "Number of mini-batches.", minimum=20, maximum=998, relion="nr_iter"),
-        Parameter("starts", int, 3, "Random starts; the most likely one goes on, the others show whether it is found "
-                  "again.", minimum=1, maximum=50),
+        Parameter("starts", int, 3, "Random starts; the most likely one is continued, the others show whether the "
+                  "result is reproducible.", minimum=1, maximum=50),
         Parameter("initial_resolution", float, 40.0, "Resolution of the first batches.", unit="Å", minimum=1,
                   relion="sgd_ini_resol"),
         Parameter("final_resolution", float, 15.0, "Resolution of the last ones.", unit="Å", minimum=1,
@@ -54,13 +54,13 @@ JOB = JobType(
                   advanced=True, relion="sgd_ini_subset_size"),
         Parameter("final_batch", int, 200, "Particles of the last ones.", minimum=10, maximum=100000, advanced=True,
                   relion="sgd_fin_subset_size"),
-        Parameter("offset_range", float, 15.0, "Shifts are searched this far from the last ones at first, "
+        Parameter("offset_range", float, 15.0, "Shifts are searched this far from the last one at first, "
                   "and less far as the resolution grows.", unit="Å", minimum=0,
                   maximum=200, advanced=True),
         *CTF,
-        Parameter("zero_mask", bool, True, "Set what is outside the particle's mask to 0; otherwise to noise.",
+        Parameter("zero_mask", bool, True, "Set pixels outside the particle's mask to 0; otherwise to noise.",
                   advanced=True),
-        Parameter("seed", int, 1, "Seed of all that is random: starts, batches, perturbations.", minimum=0,
+        Parameter("seed", int, 1, "Seed of everything random: starts, batches, perturbations.", minimum=0,
                   advanced=True),
         DEVICE,
         *RUNNING,

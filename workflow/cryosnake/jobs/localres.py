@@ -1,4 +1,4 @@
-"""LocalRes: the resolution at each voxel, and a map filtered by it."""
+"""LocalRes: the resolution at each voxel, and a map filtered to it."""
 
 from cryosnake.jobs.model import (
     DEVICE,
@@ -19,8 +19,8 @@ JOB = JobType(
     relion3=16,
     label="relion.localres.own",
     title="Local resolution",
-    description="Resolution of two half maps at each voxel, by their FSC in a soft sphere about it, and their mean "
-    "filtered by it: FSC weighting, low-pass, MTF correction and sharpening by a B-factor.",
+    description="Measures the resolution of two half maps at each voxel, by their FSC in a soft sphere around it, and "
+    "filters their mean to it: FSC weighting, low-pass, MTF correction and sharpening by a B-factor.",
     inputs=(
         Slot("half_maps", (HALF_MAP,), "One of the two unfiltered half maps (…half1…); the other is found by its name.",
              relion="fn_in"),
@@ -32,10 +32,10 @@ JOB = JobType(
         Output("map", "relion_locres_filtered.mrc", FINAL_MAP),
     ),
     parameters=(
-        Parameter("b_factor", float, -100.0, "B-factor of the filtered map, negative to sharpen; that of PostProcess "
-                  "is a good value.", unit="Å²", relion="adhoc_bfac"),
-        Parameter("mtf", str, None, "STAR file with the detector's MTF. Leave it out when refinement corrected it "
-                  "already.", relion="fn_mtf"),
+        Parameter("b_factor", float, -100.0, "B-factor of the filtered map, negative to sharpen; PostProcess gives a "
+                  "good value.", unit="Å²", relion="adhoc_bfac"),
+        Parameter("mtf", str, None, "STAR file with the detector's MTF. Leave it out if refinement has already "
+                  "corrected for it.", relion="fn_mtf"),
         Parameter("mtf_pixel_size", float, None, "Pixel size of the detector on the specimen (--mtf_angpix). Not set: "
                   "that of the maps.", unit="Å", minimum=0.01),
         Parameter("pixel_size", float, None, "Calibrated pixel size of the maps; overrides their headers.", unit="Å",
@@ -47,7 +47,7 @@ JOB = JobType(
         Parameter("window_edge", float, None, "Width of the sphere's raised-cosine edge (--locres_edgwidth). Not set: "
                   "the sampling. A smaller sphere follows changes more closely, with a noisier FSC.", unit="Å",
                   minimum=0, advanced=True),
-        Parameter("lowest_resolution", float, 50.0, "No voxel is given a lower resolution (--locres_minres).", unit="Å",
+        Parameter("lowest_resolution", float, 50.0, "No voxel gets a lower resolution (--locres_minres).", unit="Å",
                   minimum=5, advanced=True),
         Parameter("threshold", float, 0.143, "FSC at which the resolution is read.", minimum=0.01, maximum=0.99,
                   advanced=True),

@@ -1,4 +1,4 @@
-"""What a job type is: the one place from which rules, job.star, help, schema, docs and clean-up derive.
+"""Data model of a job type: the single source of rules, job.star, help, schema, docs and clean-up.
 
 Standard library only: every SLURM job parses the Snakefile again and imports this.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class NodeType:
-    """A kind of file that flows between jobs: RELION 3.1's integer and the label of RELION 4/5."""
+    """A kind of file that passes between jobs: RELION 3.1's integer and the label of RELION 4/5."""
 
     name: str
     relion3: int
@@ -49,8 +49,8 @@ class Parameter:
     `dict[str, str]`, a mapping of at most `length` names to texts, of which each goes to two variables of job.star
     (`relion="param{number}_label,param{number}_value"`).
     A default of None means "not set". `relion` is the variable in RELION's job.star; where RELION's value differs in
-    form, `relion_values` maps ours to RELION's text; a list writes one variable per item when `relion` holds names
-    separated by commas ("patch_x,patch_y"), and `relion_values` may then hold as many texts, separated by commas;
+    form, `relion_values` maps ours to RELION's text; a list writes one variable per item when `relion` has names
+    separated by commas ("patch_x,patch_y"), and `relion_values` may then have as many texts, separated by commas;
     `relion_switch` is a variable that is Yes when the value is set (and not
     false) and No otherwise. `microscope` names the key of the config's `microscope:` block that supplies the default,
     `config_key` a key at the config's top that does. `identity=False` marks options that change no result: they make
@@ -102,7 +102,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a job makes and that other jobs may take: its name below the job directory and its node type.
+    """A file that a job makes and that other jobs may use: its name below the job directory and its node type.
 
     `name` is what a config writes after the dot (`refine.map`). `when` names a parameter (or input slot) that must be
     set, and not false, for the file to be made. In a file name, `{parameter}` is replaced by the parameter's value
@@ -118,19 +118,19 @@ class Output:
     each: str = ""
 
     def numbered(self, number: int) -> Output:
-        """Return the output of this number, with all other fields of its file name as they were."""
+        """Return the output with this number, all other fields of its file name unchanged."""
         file = re.sub(r"\{number(:[^}]*)?\}", lambda found: found[0].format(number=number), self.file)
         return replace(self, name=self.name.format(number=number), file=file, each="")
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one attempt asks from Snakemake; memory and time grow in proportion to the attempt.
+    """What one attempt requests from Snakemake; memory and time grow in proportion to the attempt.
 
-    `maps` is the number of padded maps that a process refines, or the parameter that holds it: memory then depends on
-    the box (project/planning/memory.py), and `mem_mb` is for one that is not known. Where the number of ranks is a
+    `maps` is the number of padded maps that a process refines, or the parameter that gives it: memory then depends on
+    the box (project/planning/memory.py), and `mem_mb` applies if the box is not known. Where the number of ranks is a
     multiple of `maps_shared`, each rank holds only that part of the maps.
-    `thread_maps_mb` bounds the volumes that the threads of a process have to themselves.
+    `thread_maps_mb` limits the private volumes of a process's threads.
     """
 
     threads: int = 1
@@ -145,9 +145,9 @@ class Resources:
 
 @dataclass(frozen=True)
 class CleanUp:
-    """Glob patterns below the job directory: what a gentle and a harsh clean-up take, and intermediate iterations.
+    """Glob patterns below the job directory: what a gentle and a harsh clean-up remove, and intermediate iterations.
 
-    `data` are those files that later jobs open: when they were cleaned and such a job is to run, they are made again.
+    `data` are the files that later jobs open: if they were cleaned and such a job is to run, they are regenerated.
     """
 
     gentle: tuple[str, ...] = ()
@@ -160,13 +160,13 @@ class CleanUp:
 class JobType:
     """One job type. See docs/adding-a-job-type.md.
 
-    For a per-micrograph type, `products` are the files that each micrograph leaves behind: `{root}` stands for the
-    job directory joined with the micrograph's path after the upstream job directory, without extension
-    (`Movies/a.tif` of Import becomes `MotionCorr/job002/Movies/a`). A micrograph counts as finished when all of them
-    exist, were made from the present input and by these parameters. `table` is the block of its output STAR.
-    `declared` names a parameter, a mapping, in which the config itself says what a job makes besides `outputs` (see
-    `declared_outputs`). `relion_options` are constant values of RELION's job.star (do_raw: Yes). `panels` are the
-    pictures that are drawn when the job is complete, by their names in `report/job_pictures.py`.
+    For a per-micrograph type, `products` are the files made from each micrograph: `{root}` is the job directory
+    joined with the micrograph's path after the upstream job directory, without extension (`Movies/a.tif` of Import
+    becomes `MotionCorr/job002/Movies/a`). A micrograph counts as finished when all of them exist and were made from
+    the present input with these parameters. `table` is the block of its output STAR. `declared` names a parameter, a
+    mapping, in which the config lists outputs of the job besides `outputs` (see `declared_outputs`). `relion_options`
+    are constant values of RELION's job.star (do_raw: Yes). `panels` are the pictures drawn when the job is complete,
+    by their names in `report/job_pictures.py`.
     """
 
     name: str
@@ -209,7 +209,7 @@ class JobType:
         return _named(self.outputs, name)
 
     def all_outputs(self, values: Mapping[str, Any]) -> list[Output]:
-        """Return the outputs for these parameter values: each numbered one as often as it is made, and declared ones.
+        """Return the outputs for these parameter values, numbered ones once per number, and declared ones.
 
         ValueError when a declaration is wrong.
         """
@@ -222,12 +222,12 @@ class JobType:
 def declared_outputs(entries: Mapping[str, str]) -> list[Output]:
     """Return the outputs that a config declares: `particles: particles.star`, or `good: sub/good.star:particles`.
 
-    The name is that of a node type, unless a type stands after the file.
+    The name is that of a node type, unless a type follows the file.
 
     Raises
     ------
     ValueError
-        for a type that there is not, or a file outside the job directory
+        for an unknown type, or a file outside the job directory
     """
     types = {node.name: node for node in NODE_TYPES if node.label}
     found = []
@@ -240,13 +240,13 @@ def declared_outputs(entries: Mapping[str, str]) -> list[Output]:
         if not file or file.startswith("/") or ".." in file.split("/"):
             raise ValueError(f"output {name}: {file!r} must be a file in the job's directory, such as {name}.star")
         if not name.isidentifier():
-            raise ValueError(f"output {name!r}: a name has letters, digits and underscores only")
+            raise ValueError(f"output {name!r}: use only letters, digits and underscores in a name")
         found.append(Output(name, file.replace("{", "{{").replace("}", "}}"), types[kind]))
     return found
 
 
 def root_name(values: Mapping[str, Any]) -> str:
-    """Return what the files of a refinement begin with: run, or run_ctNN where it goes on under RELION's name for that.
+    """Return the prefix of a refinement's files: run, or run_ctNN when it continues under RELION's name for that.
 
     >>> root_name({"run_ct": True, "continue_from": "Class2D/job008/run_it025_optimiser.star"})
     'run_ct25'
@@ -276,7 +276,7 @@ def _named(items: tuple[Any, ...], name: str) -> Any:
     raise KeyError(name)
 
 
-DEVICE = Parameter("device", str, "auto", "Where the numerics run; auto takes a GPU when one is there.",
+DEVICE = Parameter("device", str, "auto", "Where to compute; auto uses a GPU if there is one.",
                    choices=("auto", "cpu", "gpu"), identity=False, advanced=True)
 MAX_FAILED = Parameter("max_failed", float, 0.5, "The job fails when more than this fraction of its micrographs"
                        " fail.", minimum=0.0, maximum=1.0, advanced=True, identity=False)

@@ -23,18 +23,19 @@ JOB = JobType(
     relion3=1,
     label="relion.motioncorr.own",
     title="Motion correction",
-    description="Aligns the frames of each movie, whole and by patches, and sums them with and without dose weighting.",
+    description="Aligns the frames of each movie, as a whole and by patches, and sums them with and without dose "
+    "weighting.",
     inputs=(Slot("movies", (MOVIES,), "Movies to align.", relion="input_star_mics"),),
     outputs=(Output("micrographs", "corrected_micrographs.star", MICROGRAPHS, label="motioncorr"),),
     parameters=(
-        Parameter("dose_per_frame", float, None, "Electron dose of one frame (of EER: of one group of frames).",
+        Parameter("dose_per_frame", float, None, "Electron dose of one frame (for EER, of one group of frames).",
                   unit="e/Å²", minimum=0.0, required=True, microscope="dose_per_frame", relion="dose_per_frame"),
         Parameter("pre_exposure", float, 0.0, "Electron dose before the first frame.", unit="e/Å²", minimum=0.0,
                   microscope="pre_exposure", relion="pre_exposure"),
         Parameter("patches", list[int], [5, 5], "Number of patches along x and y; [1, 1] aligns whole frames only. "
                   "Small movies get fewer: a patch has at least 96 pixels, and the local model needs 3 by 3.",
                   length=2, minimum=1, relion="patch_x,patch_y"),
-        Parameter("group_frames", int, 1, "Frames that are added before patches are aligned; more for a low dose per "
+        Parameter("group_frames", int, 1, "Frames to add up before patches are aligned; use more for a low dose per "
                   "frame.", minimum=1, relion="group_frames"),
         Parameter("bfactor", float, 150.0, "B-factor of the alignment; larger for super-resolution movies.",
                   unit="px²", minimum=0.0, relion="bfactor"),
@@ -61,14 +62,14 @@ JOB = JobType(
                   unit="e/Å²", minimum=0.01, relion="group_for_ps", advanced=True),
         Parameter("float16", bool, False, "Write sums in half precision (MRC mode 12), half the size; RELION 3.1 does "
                   "not read them.", relion="do_float16"),
-        Parameter("eer_grouping", int, 40, "EER only: frames of the detector that make one frame.", minimum=1,
+        Parameter("eer_grouping", int, 40, "EER only: detector frames summed to one frame.", minimum=1,
                   relion="eer_grouping"),
-        Parameter("eer_upsampling", int, 1, "EER only: 1 for the pixels of the detector (4K), 2 for half pixels (8K).",
+        Parameter("eer_upsampling", int, 1, "EER only: 1 for the detector's pixels (4K), 2 for half pixels (8K).",
                   minimum=1, maximum=3, advanced=True),
-        Parameter("max_shift", float, 50.0, "Largest shift of a frame against the sum that is looked for.", unit="px",
+        Parameter("max_shift", float, 50.0, "Largest shift searched between a frame and the sum.", unit="px",
                   minimum=1.0, advanced=True),
-        Parameter("expected_local_motion", float, 2.0, "Usual size of local motion; a larger value lets the local "
-                  "model follow noisier patches.", unit="Å", minimum=0.01, advanced=True),
+        Parameter("expected_local_motion", float, 2.0, "Typical local motion; a larger value lets the local model "
+                  "follow noisier patches.", unit="Å", minimum=0.01, advanced=True),
         MAX_FAILED,
         DEVICE,
     ),

@@ -18,8 +18,8 @@ JOB = JobType(
     relion3=15,
     label="relion.postprocess",
     title="Post-processing",
-    description="Resolution of two half maps inside a mask, corrected for what the mask itself adds; MTF correction, "
-    "B-factor sharpening, weighting by the FSC and low-pass at the resolution.",
+    description="Measures the resolution of two half maps inside a mask, corrected for the effect of the mask itself; "
+    "then MTF correction, B-factor sharpening, FSC weighting and a low-pass filter at the resolution.",
     inputs=(
         Slot("half_maps", (HALF_MAP,), "One of the two unfiltered half maps (…half1…); the other is found by its name.",
              relion="fn_in"),
@@ -31,7 +31,7 @@ JOB = JobType(
         Output("postprocess", "postprocess.star", POSTPROCESS),
     ),
     parameters=(
-        Parameter("auto_b_factor", bool, True, "Fit the B-factor to the Guinier plot, where the resolution allows it.",
+        Parameter("auto_b_factor", bool, True, "Fit the B-factor to the Guinier plot, if the resolution allows it.",
                   relion="do_auto_bfac"),
         Parameter("b_factor", float, None, "Your own B-factor, negative to sharpen; with auto_b_factor: false.",
                   unit="Å²", relion="adhoc_bfac", relion_switch="do_adhoc_bfac"),
@@ -39,8 +39,8 @@ JOB = JobType(
                   relion="autob_lowres"),
         Parameter("fit_to", float, None, "Highest resolution of the fit. Not set: the resolution found. (RELION fits "
                   "to Nyquist, through shells of noise.)", unit="Å", minimum=0.1, advanced=True),
-        Parameter("mtf", str, None, "STAR file with the detector's MTF. Leave it out when refinement corrected it "
-                  "already.", relion="fn_mtf", relion_switch="do_mtf"),
+        Parameter("mtf", str, None, "STAR file with the detector's MTF. Leave it out if refinement has already "
+                  "corrected for it.", relion="fn_mtf", relion_switch="do_mtf"),
         Parameter("mtf_pixel_size", float, None, "Pixel size of the detector on the specimen. Not set: that of the "
                   "maps.", unit="Å", minimum=0.01, relion="mtf_angpix"),
         Parameter("pixel_size", float, None, "Calibrated pixel size of the maps; overrides their headers.", unit="Å",

@@ -35,11 +35,11 @@ JOB = JobType(
     relion3=10,
     label="relion.refine3d",
     title="3D refinement",
-    description="Refines orientations, shifts and map of two independent halves of the particles until neither the "
-    "resolution nor the assignments improve, and joins them in a last iteration with all data.",
+    description="Refines orientations, shifts and map for two independent halves of the particles until neither the "
+    "resolution nor the assignments improve, and joins the halves in a last iteration with all data.",
     inputs=(
         Slot("particles", (PARTICLES,), "Particles to refine.", relion="fn_img"),
-        Slot("reference", (MAP, FINAL_MAP, HALF_MAP), "Map to start from; it is low-passed first.", relion="fn_ref"),
+        Slot("reference", (MAP, FINAL_MAP, HALF_MAP), "Map to start from; low-pass filtered first.", relion="fn_ref"),
         Slot("mask", (MASK,), "Soft solvent mask. Not given: a sphere of the particle's diameter.", required=False,
              relion="fn_mask"),
     ),
@@ -54,22 +54,22 @@ JOB = JobType(
         SYMMETRY,
         INITIAL_LOWPASS,
         DIAMETER,
-        Parameter("sampling", str, "7.5 degrees", "Angular step to start with, after oversampling.", choices=STEPS,
+        Parameter("sampling", str, "7.5 degrees", "Initial angular step, after oversampling.", choices=STEPS,
                   relion="sampling"),
-        Parameter("local_sampling", str, "1.8 degrees", "Angular step from which on searches are local.",
+        Parameter("local_sampling", str, "1.8 degrees", "Angular step at which searches become local.",
                   choices=STEPS, relion="auto_local_sampling"),
         *FIRST_OFFSETS,
         Parameter("solvent_fsc", bool, False, "Measure the FSC inside the mask, corrected by phase randomisation, in "
                   "every iteration.", relion="do_solvent_fsc"),
-        Parameter("local_regularisation", bool, False, "Filter the half maps of every iteration place by place, as "
-                  "finely as each predicts the other (in the spirit of non-uniform refinement); for particles with "
-                  "flexible or disordered parts, membrane proteins above all. Needs a mask that holds them.",
+        Parameter("local_regularisation", bool, False, "Filter the half maps of every iteration locally, as finely "
+                  "as each predicts the other (in the spirit of non-uniform refinement); for particles with flexible "
+                  "or disordered parts, especially membrane proteins. Needs a mask that includes these parts.",
                   advanced=True),
-        replace(HIGHRES_LIMIT, relion=""),  # RELION has it for classifications alone
+        replace(HIGHRES_LIMIT, relion=""),  # RELION has it only for classifications
         ZERO_MASK,
         *CTF,
         GREYSCALE,
-        Parameter("max_iterations", int, 50, "Iterations after which the last one is made, converged or not.",
+        Parameter("max_iterations", int, 50, "Do the last iteration after this many, converged or not.",
                   minimum=1, maximum=999, advanced=True),
         *HOW_IT_RUNS,
     ),

@@ -1,4 +1,4 @@
-"""All job types by name: those of this folder, and those that other packages offer through `cryosnake.jobs`."""
+"""All job types by name: those in this folder, and those that other packages provide through `cryosnake.jobs`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "clas
 
 @cache
 def job_types() -> dict[str, JobType]:
-    """Return every job type by its name in the config, the built-in ones first, in the order of processing."""
+    """Return every job type by its name in the config: first the built-in ones, in the order of processing."""
     found = [import_module(f"cryosnake.jobs.{module}").JOB for module in BUILT_IN]
     found += _offered()
     types: dict[str, JobType] = {}
@@ -28,7 +28,7 @@ def job_types() -> dict[str, JobType]:
 
 
 def _offered() -> list[JobType]:
-    """Return the types of other packages; the reader of entry points is dear to import, and mostly there are none."""
+    """Return the types of other packages; importing the entry-point reader is slow, and mostly there are none."""
     if not any(_names_the_group(folder) for folder in sys.path):
         return []
     from importlib.metadata import entry_points
@@ -37,7 +37,7 @@ def _offered() -> list[JobType]:
 
 
 def _names_the_group(folder: str) -> bool:
-    """Return whether a distribution in a folder of sys.path offers job types."""
+    """Return whether a distribution in a folder of sys.path provides job types."""
     try:
         names = [name for name in os.listdir(folder or ".") if name.endswith((".dist-info", ".egg-info"))]
     except OSError:
@@ -53,7 +53,7 @@ def _names_the_group(folder: str) -> bool:
 
 
 def by_folder(folder: str) -> JobType:
-    """Return the job type whose jobs stand in `folder` (Import, MotionCorr, …); KeyError if there is none."""
+    """Return the job type whose jobs are in `folder` (Import, MotionCorr, …); KeyError if there is none."""
     for job_type in job_types().values():
         if job_type.folder == folder:
             return job_type

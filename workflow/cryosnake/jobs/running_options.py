@@ -1,23 +1,23 @@
-"""Options of long jobs that change no result: MPI ranks, GPUs, how images are read, which iterations are kept."""
+"""Options of long jobs that change no result: MPI ranks, GPUs, reading of images, iterations to keep."""
 
 from cryosnake.jobs.model import Parameter
 
 KEEP_ITERATIONS = Parameter(
-    "keep_iterations", str, "all", "all: the files of every iteration stay, as with RELION. last: those of an "
-    "iteration go when the next one is complete, other than those that a job of the project is connected to; pictures "
-    "stay. The key of this name at the top of config.yaml sets it for all jobs.", choices=("all", "last"),
+    "keep_iterations", str, "all", "all: keep the files of every iteration, as RELION does. last: remove those of "
+    "an iteration when the next one is complete, except those to which a job of the project is connected; pictures "
+    "stay. The key of the same name at the top of config.yaml sets it for all jobs.", choices=("all", "last"),
     identity=False, config_key="keep_iterations")
 
 RUNNING = (
     KEEP_ITERATIONS,
     Parameter("mpi_ranks", int, 1, "Processes (MPI ranks), each with the rule's threads; Refine3D takes an even "
               "number for its half sets.", minimum=1, maximum=4096, identity=False, relion="nr_mpi"),
-    Parameter("gpu_ids", str, None, "GPUs, counted from 0: commas between those of one rank, colons between ranks. "
-              "Not set: all that are there, dealt out to the ranks.", identity=False, relion="gpu_ids"),
-    Parameter("pooled", int, None, "Particles that are computed together; fewer take less memory.", minimum=1,
+    Parameter("gpu_ids", str, None, "GPUs, numbered from 0: commas between those of one rank, colons between ranks. "
+              "Not set: all available ones, distributed to the ranks.", identity=False, relion="gpu_ids"),
+    Parameter("pooled", int, None, "Particles that are processed together; fewer need less memory.", minimum=1,
               maximum=10_000, advanced=True, identity=False, relion="nr_pool"),
-    Parameter("memory", float, None, "Memory that the job may take on each computer. Not set: four fifths of what is "
-              "free when it starts, and of what SLURM or a container allows.", unit="GB", minimum=0.1, maximum=100_000,
+    Parameter("memory", float, None, "Memory that the job may use on each computer. Not set: four fifths of what is "
+              "free when it starts, within the limit of SLURM or a container.", unit="GB", minimum=0.1, maximum=100_000,
               advanced=True, identity=False),
     Parameter("pictures", bool, True, "Draw iterations, run_itNNN.png, as long as that takes no more than 2 % of the "
               "time, and the last one.", advanced=True, identity=False),
@@ -27,8 +27,8 @@ RUNNING = (
               "4 bytes. Refused when they do not fit.", identity=False, relion="do_preread_images"),
     Parameter("scratch_dir", str, None, "Local disk to copy the images to (below relion_volatile) while the job runs.",
               identity=False, relion="scratch_dir"),
-    Parameter("keep_free_scratch", float, 10.0, "Space that stays free on the scratch disk; what does not fit is read "
-              "where it lies.", unit="GB", minimum=0, advanced=True, identity=False),
+    Parameter("keep_free_scratch", float, 10.0, "Space to leave free on the scratch disk; images that do not fit are "
+              "read from their original place.", unit="GB", minimum=0, advanced=True, identity=False),
     Parameter("combine_through_disc", bool, False, "Add up the ranks' sums through files instead of MPI.",
               advanced=True, identity=False, relion="do_combine_thru_disc"),
     Parameter("mpi_launcher", str, None, "Command that starts the ranks, without their number: \"mpirun\", \"srun "
@@ -36,8 +36,9 @@ RUNNING = (
 )
 
 CONTINUE = (
-    Parameter("continue_from", str, None, "run_itNNN_optimiser.star to go on from.", advanced=True, identity=False,
+    Parameter("continue_from", str, None, "run_itNNN_optimiser.star to continue from.", advanced=True, identity=False,
               relion="fn_cont"),
-    Parameter("run_ct", bool, False, "Name the files of what goes on run_ctNN_itMMM, NN the iteration that it goes on "
-              "from, as RELION does in the same directory; otherwise run_itMMM.", advanced=True, identity=False),
+    Parameter("run_ct", bool, False, "Name the files of a continued job run_ctNN_itMMM, with NN the iteration that it "
+              "continues from, as RELION does in the same directory; otherwise run_itMMM.", advanced=True,
+              identity=False),
 )

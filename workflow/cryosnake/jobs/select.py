@@ -1,4 +1,4 @@
-"""Select: a part of the particles or micrographs."""
+"""Select: a subset of the particles or micrographs."""
 
 from cryosnake.jobs.model import (
     MICROGRAPHS,
@@ -18,8 +18,8 @@ JOB = JobType(
     relion3=7,
     label="relion.select",
     title="Selection",
-    description="Keeps particles or micrographs by class, by the value of a column, by image statistics, without "
-    "duplicates, or splits them. What is set is done, in this order.",
+    description="Selects particles or micrographs by class, by the value of a column, by image statistics, removes "
+    "duplicates, or splits them. The steps whose parameters are set are done, in this order.",
     inputs=(
         Slot("particles", (PARTICLES,), "Particles to choose from; give particles or micrographs.", required=False,
              relion="fn_data", images=False),
@@ -37,32 +37,32 @@ JOB = JobType(
     ),
     parameters=(
         Parameter("classes", list[int], None, "Numbers of the classes to keep, from 1.", minimum=1),
-        Parameter("minimal_class_size", int, None, "Keep only classes with at least so many particles.", minimum=1),
-        Parameter("minimum_score", float, None, "Keep only classes that Class2D's ranking gives at least this score; "
-                  "0.5 parts classes of particles from junk. Needs model; class_selection.star says why.", minimum=0,
-                  maximum=1, relion="rank_threshold", relion_switch="do_class_ranker"),
-        Parameter("particle_scores", bool, True, "With minimum_score: leave particles out that themselves score "
-                  "less, though their classes are kept: noise that only looks like the average, and picks that slid "
-                  "onto a neighbour."),
-        Parameter("maximum_shift", float, None, "Leave out particles that alignment moved further than this; "
-                  "particle_scores sets that limit by itself, at the particle's edge.", unit="Å", minimum=0),
+        Parameter("minimal_class_size", int, None, "Keep only classes with at least this many particles.", minimum=1),
+        Parameter("minimum_score", float, None, "Keep only classes to which Class2D's ranking gives at least this "
+                  "score; 0.5 separates particles from junk. Needs model; class_selection.star gives the reasons.",
+                  minimum=0, maximum=1, relion="rank_threshold", relion_switch="do_class_ranker"),
+        Parameter("particle_scores", bool, True, "With minimum_score: also leave out particles of kept classes "
+                  "that themselves score less: noise that only looks like the average, and picks that slid onto a "
+                  "neighbour."),
+        Parameter("maximum_shift", float, None, "Leave out particles that alignment shifted further than this; "
+                  "particle_scores by itself sets the limit at the particle's edge.", unit="Å", minimum=0),
         Parameter("label", str, None, "Column to choose by, such as rlnCtfMaxResolution.", relion="select_label",
                   relion_switch="do_select_values"),
         Parameter("minimum", float, None, "Smallest value of that column to keep.", relion="select_minval"),
         Parameter("maximum", float, None, "Largest value of that column to keep.", relion="select_maxval"),
-        Parameter("discard_sigma", float, None, "Leave out images whose mean or standard deviation is further than "
-                  "so many σ from that of all.", minimum=0.1, relion="discard_sigma", relion_switch="do_discard"),
+        Parameter("discard_sigma", float, None, "Leave out images whose mean or standard deviation is more than this "
+                  "many σ away from that of all.", minimum=0.1, relion="discard_sigma", relion_switch="do_discard"),
         Parameter("discard_label", str, None, "Column with the images for discard_sigma. Not set: rlnImageName or "
                   "rlnMicrographName.", advanced=True, relion="discard_label"),
-        Parameter("duplicate_distance", float, None, "Of particles of one micrograph that are nearer than this only "
-                  "the last is kept; alignment origins count.", unit="Å", minimum=0, relion="duplicate_threshold",
-                  relion_switch="do_remove_duplicates"),
-        Parameter("pixel_size", float, None, "Pixel size of the micrographs that the coordinates count in. Not set: "
+        Parameter("duplicate_distance", float, None, "Of particles of one micrograph that are nearer than this, keep "
+                  "only the last; positions include alignment origins.", unit="Å", minimum=0,
+                  relion="duplicate_threshold", relion_switch="do_remove_duplicates"),
+        Parameter("pixel_size", float, None, "Pixel size of the micrographs, the unit of the coordinates. Not set: "
                   "from the optics table.", unit="Å", minimum=0.01, advanced=True, relion="image_angpix"),
-        Parameter("split_count", int, None, "Split particles into so many parts.", minimum=2, relion="nr_split",
+        Parameter("split_count", int, None, "Split particles into this many parts.", minimum=2, relion="nr_split",
                   relion_switch="do_split"),
-        Parameter("split_size", int, None, "Split into parts of so many rows; with split_count, so many parts at most.",
-                  minimum=1, relion="split_size"),
+        Parameter("split_size", int, None, "Split into parts of this many rows; with split_count, into at "
+                  "most as many parts.", minimum=1, relion="split_size"),
         Parameter("random_order", bool, False, "Shuffle before the split.", relion="do_random"),
         Parameter("random_seed", int, 0, "Seed of the shuffle.", minimum=0, advanced=True),
     ),
