@@ -42,6 +42,12 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
         raise
 
 
+def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:
+    """Write a text file by `replacing`: in UTF-8, bytes that are not (in names of files) as they were read."""
+    with replacing(path, durable=durable) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
 def flush(path: str | os.PathLike[str]) -> None:
     """Flush a file, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -168,8 +168,8 @@ def _break_if_stale(lock: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_ino != os.stat(path).st_ino:
                 return False
-            # Its half-written file is removed first: the name contains only the process number, which may recur.
-            (lock.parent / f".{PIPELINE_FILE}.{owner['pid']}.tmp").unlink(missing_ok=True)
+            for half_written in lock.parent.glob(f".{PIPELINE_FILE}.*.tmp"):  # only who holds the lock writes one
+                half_written.unlink(missing_ok=True)
             _release(lock)
             return True
     except OSError:  # freed in the meantime, or being freed by another process

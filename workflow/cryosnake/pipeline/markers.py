@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
@@ -114,10 +115,9 @@ def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
         raise CryosnakeError(f"{link}: is in the place of the alias link of {process.name}; rename it, or choose "
                              "another alias")
     link.parent.mkdir(parents=True, exist_ok=True)
-    temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    os.symlink(target, temporary)
-    os.replace(temporary, link)
+    with replacing(link) as temporary:
+        temporary.unlink()
+        temporary.symlink_to(target)
 
 
 def remove_alias_link(project: str | os.PathLike[str], alias: str) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 
 # STAR closes a quoted value only at a quote that is followed by a blank or the end of the line.
@@ -180,24 +181,10 @@ def write_blocks(path: str | os.PathLike[str], blocks: Mapping[str, Block], vers
 
 def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file so that a reader sees either the old or the new content, whatever happens in between."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        write_text(path, text, durable=True)
     except OSError as error:
-        _quietly(temporary.unlink)
-        raise CryosnakeError(f"{target}: cannot be written: {error.strerror}; check space and permissions") from error
-
-
-def _quietly(action: Callable[[], None]) -> None:
-    try:
-        action()
-    except OSError:
-        pass
+        raise CryosnakeError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
 
 
 def loop(labels: Iterable[str], rows: Iterable[Iterable[str]]) -> Block:

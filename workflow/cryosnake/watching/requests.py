@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.actions.retry import retry_failed
 
@@ -16,8 +16,7 @@ REQUESTS = Path(".cryosnake", "retry")
 def ask_for_retry(job: str, *, rejected: bool) -> None:
     """Leave a request for the watcher."""
     REQUESTS.mkdir(parents=True, exist_ok=True)
-    with replacing(REQUESTS / f"{os.urandom(6).hex()}.json") as temporary:
-        temporary.write_text(json.dumps({"job": job, "rejected": rejected}))
+    write_text(REQUESTS / f"{os.urandom(6).hex()}.json", json.dumps({"job": job, "rejected": rejected}))
 
 
 def obey_requests(*, beside_long_jobs: bool = False) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
 from cryosnake.numerics import healpix
@@ -59,8 +59,7 @@ def write_final(particles: Particles, small: Particles, model: Model, settings: 
             "rlnSgdInitialResolution": options.initial_resolution, "rlnSgdFinalResolution": options.final_resolution,
             "rlnSgdInitialSubsetSize": options.initial_batch, "rlnSgdFinalSubsetSize": options.final_batch,
             "rlnBestResolutionThusFar": 1.0 / verdict.resolution, "rlnHasConverged": int(not verdict.doubts)})})
-    with replacing(root.parent / "convergence.json") as temporary:
-        Path(temporary).write_text(json.dumps(verdict.as_dict(), indent=1) + "\n")
+    write_text(root.parent / "convergence.json", json.dumps(verdict.as_dict(), indent=1) + "\n")
     largest = int(np.bincount(state.class_index, minlength=settings.classes).argmax())
     write_mrc(root.parent / "initial_model.mrc", _at_full_size(model.volumes[largest], small, particles),
               particles.pixel_size)

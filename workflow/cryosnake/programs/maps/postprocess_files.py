@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.io.star import write_star
 from cryosnake.numerics.postprocessing import FscCurves, GuinierFit
 from cryosnake.programs.maps.postprocess_inputs import HalfMaps
@@ -79,9 +79,8 @@ def _guinier(result: PostProcessed) -> pd.DataFrame:
 def _write_xml(path: Path, resolution: np.ndarray, curve: np.ndarray) -> None:
     points = (f"  <coordinate>\n    <x>{x:.6g}</x>\n    <y>{y:.6g}</y>\n  </coordinate>\n"
               for x, y in zip(resolution, curve, strict=True))
-    with replacing(path) as temporary:
-        temporary.write_text('<fsc title="Masked-corrected FSC" xaxis="Resolution (A-1)" '
-                             f'yaxis="Correlation Coefficient">\n{"".join(points)}</fsc>\n')
+    write_text(path, '<fsc title="Masked-corrected FSC" xaxis="Resolution (A-1)" '
+               f'yaxis="Correlation Coefficient">\n{"".join(points)}</fsc>\n')
 
 
 @dataclass(frozen=True)

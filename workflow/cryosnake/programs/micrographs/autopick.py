@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import write_star
 from cryosnake.jobs.options import AutoPickOptions
@@ -128,8 +128,7 @@ def coordinate_table(picks: Picks, bank: TemplateBank | None) -> pd.DataFrame:
 
 def finalise(options: AutoPickOptions, inputs: Mapping[str, Path], out: Path, main: Path) -> None:
     """Write coords_suffix_autopick.star, RELION 3.1's form of the output: the name of the micrographs' STAR file."""
-    with replacing(out / f"coords_suffix{SUFFIX}") as temporary:
-        temporary.write_text(os.fspath(inputs["micrographs"]) + "\n")
+    write_text(out / f"coords_suffix{SUFFIX}", os.fspath(inputs["micrographs"]) + "\n")
 
 
 def _pick_options(options: AutoPickOptions) -> PickOptions:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import read_table, write_star
 from cryosnake.numerics.filters import low_pass
@@ -46,8 +46,7 @@ def write_maps(folder: Path, atoms: Atoms, settings: Settings) -> None:
 def write_defects(path: Path, detector: Detector) -> None:
     """Write the bad pixels as MotionCor2 lists them: x, y, width, height."""
     y, x = np.nonzero(detector.excess)
-    with replacing(path) as temporary:
-        temporary.write_text("".join(f"{column} {row} 1 1\n" for row, column in zip(y, x, strict=True)))
+    write_text(path, "".join(f"{column} {row} 1 1\n" for row, column in zip(y, x, strict=True)))
 
 
 def write_mtf(path: Path, blur: float) -> None:

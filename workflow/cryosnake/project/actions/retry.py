@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.actions.status import recorded_batches
 from cryosnake.project.locks.claims import running_claim
@@ -35,8 +35,7 @@ def retry_failed(path: str, *, rejected: bool = False, beside_long_jobs: bool = 
             continue
         names += again
         keep = [item for item in done.values() if item.state not in states]
-        with replacing(done_file(job, number)) as temporary:
-            temporary.write_text("".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n" for i in keep))
+        write_text(done_file(job, number), "".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n" for i in keep))
         for revision in range(1, newest.get(number, 0) + 1):
             Path(batch_star(job, batch_key(number, revision))).unlink(missing_ok=True)
     return names

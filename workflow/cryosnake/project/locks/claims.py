@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.locks.processes import is_alive, this_process
 
@@ -141,8 +141,7 @@ def _claim_file(lane: str) -> Path:
 
 
 def _write_claim(lane: str, claim: dict[str, object]) -> None:
-    with replacing(_claim_file(lane)) as temporary:
-        temporary.write_text(json.dumps(claim))
+    write_text(_claim_file(lane), json.dumps(claim))
 
 
 def _read_claim(lane: str = "") -> dict[str, object] | None:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.registry import job_types
 from cryosnake.project.config.config import Connection, JobConfig
@@ -31,8 +31,7 @@ def freeze(plan: Plan) -> str:
     text = json.dumps({"gpu": plan.gpu, "jobs": [_job_to_json(job) for job in plan.jobs.values()]}, ensure_ascii=False)
     path = FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
     for old in FOLDER.glob("*.json"):
         if time.time() - old.stat().st_mtime > KEPT:
             old.unlink(missing_ok=True)

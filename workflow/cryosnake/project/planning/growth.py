@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.io.star_rows import count_rows
 
 COUNTS = "input_counts.json"
@@ -33,8 +33,7 @@ def record_counts(job: str, inputs: Iterable[str]) -> None:
     """Note in a job directory on how many particles the job that ends there has worked."""
     counts = {path: count for path in inputs if path.endswith(".star") and (count := particle_count(path))}
     if counts:
-        with replacing(Path(job, COUNTS)) as temporary:
-            temporary.write_text(json.dumps(counts))
+        write_text(Path(job, COUNTS), json.dumps(counts))
 
 
 def has_grown(job: str, inputs: Iterable[str], factor: float) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType
 
@@ -48,8 +48,7 @@ def read_record(job_dir: Path) -> JobRecord | None:
 
 def write_record(job_dir: Path, record: JobRecord) -> None:
     """Write the record of a job directory, complete or not at all."""
-    with replacing(job_dir / FILE) as temporary:
-        temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
+    write_text(job_dir / FILE, json.dumps(asdict(record), indent=1) + "\n")
 
 
 def same_job(record: JobRecord, job_type: JobType, stated: Mapping[str, Any], inputs: Mapping[str, str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 
 
 def read_needed(job: str) -> dict[str, tuple[str, ...]]:
@@ -28,8 +28,7 @@ def write_needed(job: str, needed: Mapping[str, tuple[str, ...]]) -> None:
     """Write the table, complete or not at all."""
     if needed == read_needed(job):
         return
-    with replacing(Path(job, NEEDED)) as temporary:
-        temporary.write_text("".join(f"{key}\t{path}\n" for key, paths in needed.items() for path in paths))
+    write_text(Path(job, NEEDED), "".join(f"{key}\t{path}\n" for key, paths in needed.items() for path in paths))
 
 
 NEEDED = ".cryosnake_needed.tsv"  # data that were made again for a job, which stay its inputs

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from cryosnake.atomic import flush, replacing
+from cryosnake.atomic import flush, write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.model import Pipeline, Status
@@ -49,8 +49,7 @@ def drop_superseded(job: str, root: str, number: int, result: bool = False, star
     flush(job)  # a power cut must not take both what was written and what it replaces
     old = [file for file, (stem, n) in own.items() if n < number and stem not in kept]
     if result:
-        with replacing(Path(job, WAITING)) as temporary:
-            temporary.write_text("".join(f"{file}\n" for file in old))
+        write_text(Path(job, WAITING), "".join(f"{file}\n" for file in old))
     else:
         _remove(job, old)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star_rows import count_rows
 from cryosnake.pipeline.model import Pipeline
@@ -27,8 +27,7 @@ def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
     pipeline = read_pipeline_unlocked(project)
     chart = layout(pipeline, node_counts(pipeline, project), job)
     if out.suffix == ".dot":
-        with replacing(out) as temporary:
-            temporary.write_text(dot_text(chart), encoding="utf-8")
+        write_text(out, dot_text(chart))
     else:
         write_picture(out, chart)
 

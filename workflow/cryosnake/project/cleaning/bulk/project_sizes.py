@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.project.cleaning.trash import TRASH
 from cryosnake.project.records.file_sizes import folder_size
 
@@ -50,8 +50,7 @@ def measure(jobs: Iterable[str]) -> ProjectSizes:
     total = folder_size(".") + (trash if os.path.islink(TRASH) else 0)
     sizes = ProjectSizes(time.time(), in_jobs, trash, total - in_jobs - trash, _folders())
     FILE.parent.mkdir(exist_ok=True)
-    with replacing(FILE) as temporary:
-        temporary.write_text(json.dumps(asdict(sizes)))
+    write_text(FILE, json.dumps(asdict(sizes)))
     return sizes
 
 
