@@ -14,12 +14,12 @@ from collections.abc import Callable
 import numpy as np
 import scipy.fft
 
-from cryosnake.numerics.ctf import ctf
-from cryosnake.numerics.ctf_fit import FitOptions, Microscope, amplitude_spectrum, fit_ctf, fitting_sampling
+from cryosnake.numerics.ctf import Defocus, Microscope, ctf
+from cryosnake.numerics.ctf_fit import FitOptions, amplitude_spectrum, fit_ctf, fitting_sampling
 
 MICROSCOPE = Microscope(voltage=300.0, cs=2.7, amplitude_contrast=0.1)
 PIXEL_SIZE = 0.885  # Å
-DEFOCUS = (15200.0, 14800.0, 40.0)
+DEFOCUS = Defocus(15200.0, 14800.0, 40.0)
 
 
 def micrograph(size: int) -> np.ndarray:
@@ -27,7 +27,7 @@ def micrograph(size: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     ky, kx = np.meshgrid(np.fft.fftfreq(size, PIXEL_SIZE), np.fft.rfftfreq(size, PIXEL_SIZE), indexing="ij")
     k2 = (kx**2 + ky**2).astype(np.float32)
-    transfer = ctf(k2, np.arctan2(ky, kx).astype(np.float32), *DEFOCUS, voltage=300.0, cs=2.7, amplitude_contrast=0.1)
+    transfer = ctf(k2, np.arctan2(ky, kx).astype(np.float32), DEFOCUS, MICROSCOPE)
     signal = scipy.fft.rfft2(rng.standard_normal((size, size), dtype=np.float32)) * transfer * np.exp(-20.0 * k2)
     noise = rng.standard_normal((size, size), dtype=np.float32)
     return np.asarray(0.3 * scipy.fft.irfft2(signal, (size, size)) + noise, np.float32)
@@ -67,8 +67,8 @@ def main() -> None:
     print(f"{'per micrograph':36s} {total:7.3f} CPU-s, "
           f"{total / seconds['peer: one rfft2 of the whole image']:.1f} times the peer")
     defocus = fit_ctf(spectrum, pixel_size, MICROSCOPE, options).defocus
-    print(f"found {defocus.u:.0f} {defocus.v:.0f} Å {defocus.angle:.1f}°, truth {DEFOCUS[0]:.0f} {DEFOCUS[1]:.0f} Å "
-          f"{DEFOCUS[2]:.1f}°")
+    print(f"found {defocus.u:.0f} {defocus.v:.0f} Å {defocus.angle:.1f}°, truth {DEFOCUS.u:.0f} {DEFOCUS.v:.0f} Å "
+          f"{DEFOCUS.angle:.1f}°")
 
 
 if __name__ == "__main__":

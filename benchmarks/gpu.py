@@ -30,6 +30,7 @@ from cryosnake.jobs import class2d as class2d_job
 from cryosnake.jobs import refine3d as refine3d_job
 from cryosnake.numerics import healpix
 from cryosnake.numerics.backend import product, to_device
+from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.projection import band_limited_transform, central_slices
@@ -56,7 +57,7 @@ from cryosnake.simulation.protein import pseudo_protein
 # Data sheets, dense: fp32 and TF32 TFLOP/s, memory TB/s.
 LIMITS = {"H200": (67.0, 495.0, 4.8), "H100": (67.0, 495.0, 3.35), "A100": (19.5, 156.0, 2.0)}
 WIDTH, DIAMETER = 224.0, 160.0  # Å: box and particle
-OPTICS = {"voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.1}
+MICROSCOPE = Microscope(voltage=300.0, cs=2.7, amplitude_contrast=0.1)
 
 
 @contextlib.contextmanager
@@ -128,7 +129,7 @@ def synthetic(count: int, box: int, snr: float, seed: int = 1) -> tuple[Particle
     for begin in range(0, count, 500):
         rows = slice(begin, begin + 500)
         real, imaginary = central_slices(transform, poses[rows], band.kx, band.ky)
-        ctf = ctf_at(band, {key: value[rows] for key, value in defocus.items()}, pixel_size=pixel, **OPTICS)
+        ctf = ctf_at(band, {key: value[rows] for key, value in defocus.items()}, pixel, MICROSCOPE)
         full = np.zeros((len(real), box, box // 2 + 1), np.complex64)
         full[:, band.ky.astype(int) % box, band.kx.astype(int)] = (real + 1j * imaginary) * ctf
         images[rows] = np.fft.fftshift(np.fft.irfft2(full, s=(box, box)), axes=(1, 2))

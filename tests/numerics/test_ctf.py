@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cryosnake.io.mrc import read_mrc
-from cryosnake.numerics.ctf import ctf, ctf_phase, electron_wavelength
+from cryosnake.numerics.ctf import Defocus, Microscope, ctf, ctf_phase, electron_wavelength
 
 
 @pytest.mark.parametrize(("voltage", "wavelength"), [(100, 0.037014), (200, 0.025079), (300, 0.019687)])
@@ -17,17 +17,17 @@ def test_wavelength_is_that_of_the_tables(voltage: float, wavelength: float) -> 
 
 
 def test_sign_and_amplitude_contrast_at_zero_frequency() -> None:
-    value = ctf(np.zeros(1), np.zeros(1), 10000.0, 10000.0, 0.0, voltage=300, cs=2.7, amplitude_contrast=0.07)
+    defocus, microscope = Defocus(10000.0, 10000.0, 0.0), Microscope(300.0, 2.7, 0.07)
+    value = ctf(np.zeros(1), np.zeros(1), defocus, microscope)
     assert value[0] == pytest.approx(0.07)
-    low = ctf(np.full(1, 1e-3), np.zeros(1), 10000.0, 10000.0, 0.0, voltage=300, cs=2.7, amplitude_contrast=0.07)
+    low = ctf(np.full(1, 1e-3), np.zeros(1), defocus, microscope)
     assert low[0] > 0.5  # underfocus: positive before the first zero
 
 
 def test_defocus_u_lies_along_its_angle() -> None:
     frequency = np.full(2, 0.01)
     azimuth = np.radians([30.0, 120.0])
-    optics = {"voltage": 300.0, "cs": 0.0, "amplitude_contrast": 0.0}
-    phase = ctf_phase(frequency, azimuth, 20000.0, 10000.0, 30.0, **optics)
+    phase = ctf_phase(frequency, azimuth, Defocus(20000.0, 10000.0, 30.0), Microscope(300.0, 0.0, 0.0))
     assert phase == pytest.approx(math.pi * electron_wavelength(300) * 0.01 * np.array([20000.0, 10000.0]))
 
 
@@ -42,7 +42,7 @@ def test_equals_the_image_of_relion(relion, tmp_path, phase_shift: float) -> Non
     theirs, _ = read_mrc(file)
     axis = (np.arange(box) - box // 2) / (box * pixel_size)
     kx, ky = np.meshgrid(axis, axis)
-    ours = ctf(kx**2 + ky**2, np.arctan2(ky, kx), 12000.0, 9000.0, 25.0, voltage=200, cs=1.4, amplitude_contrast=0.1,
-               phase_shift=phase_shift)
+    ours = ctf(kx**2 + ky**2, np.arctan2(ky, kx), Defocus(12000.0, 9000.0, 25.0, phase_shift),
+               Microscope(200.0, 1.4, 0.1))
     # RELION stores half of the plane: its first row and column are the Nyquist frequency of either sign
     assert np.abs(theirs - ours)[1:, 1:].max() < 1e-3

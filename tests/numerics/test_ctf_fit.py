@@ -5,12 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from cryosnake.numerics.ctf import ctf
+from cryosnake.numerics.ctf import Defocus, Microscope, ctf
 from cryosnake.numerics.ctf_fit import (
     CtfFit,
-    Defocus,
     FitOptions,
-    Microscope,
     amplitude_spectrum,
     diagnostic_image,
     fit_ctf,
@@ -34,9 +32,7 @@ def simulate(seed: int, defocus: Defocus | None, size: int = 1024) -> np.ndarray
     k2 = kx**2 + ky**2
     noise = np.fft.rfft2(rng.normal(size=(size, size))) * np.sqrt(0.6 + 0.4 * np.exp(-4.0 * k2))
     if defocus is not None:
-        transfer = ctf(k2, np.arctan2(ky, kx), defocus.u, defocus.v, defocus.angle, voltage=MICROSCOPE.voltage,
-                       cs=MICROSCOPE.cs, amplitude_contrast=MICROSCOPE.amplitude_contrast,
-                       phase_shift=defocus.phase_shift)
+        transfer = ctf(k2, np.arctan2(ky, kx), defocus, MICROSCOPE)
         envelope = np.sqrt(np.exp(-40.0 * k2) * (1.0 + 10.0 * np.exp(-900.0 * k2)))  # protein: strong below 20 Å
         noise += np.fft.rfft2(rng.normal(size=(size, size))) * envelope * transfer
     return np.fft.irfft2(noise, (size, size)).astype(np.float32)
@@ -119,8 +115,7 @@ def test_kernel_sums_the_ctf_of_the_shared_function() -> None:
     sums = ring_sums(defocus.vector(), value, k2, np.cos(2 * azimuth).astype(np.float32),
                      np.sin(2 * azimuth).astype(np.float32), ring, MICROSCOPE.wavelength, MICROSCOPE.spherical,
                      math.asin(MICROSCOPE.amplitude_contrast), 4)
-    transfer = ctf(k2.astype(float), azimuth, 15000.0, 14000.0, 70.0, voltage=300.0, cs=2.7, amplitude_contrast=0.1,
-                   phase_shift=20.0)
+    transfer = ctf(k2.astype(float), azimuth, defocus, MICROSCOPE)
     wanted = 2.0 * transfer**2 - 1.0  # = -cos 2χ
     for row, weights in enumerate((wanted, wanted * value, wanted**2)):
         # float32 phases of up to 25 radians

@@ -13,6 +13,7 @@ import pytest
 
 from cryosnake.numerics import symmetry
 from cryosnake.numerics.backend import to_numpy
+from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import band_limited_transform, central_slices
 from cryosnake.numerics.refine.grids.bands import full_band
@@ -215,8 +216,8 @@ def test_preparation_of_images(cupy):
     defocus = {"u": rng.uniform(8e3, 2e4, 5), "v": rng.uniform(8e3, 2e4, 5), "angle": rng.uniform(0, 180, 5),
                "phase_shift": np.zeros(5), "b_factor": np.full(5, 20.0), "scale": np.ones(5)}
     for intact in (False, True):
-        here, there = (ctf_at(band, defocus, pixel_size=3.5, voltage=300.0, cs=2.7, amplitude_contrast=0.1,
-                              intact_first_peak=intact, like=like) for like in (None, cupy.asarray(images)))
+        here, there = (ctf_at(band, defocus, 3.5, Microscope(300.0, 2.7, 0.1), intact_first_peak=intact,
+                              like=like) for like in (None, cupy.asarray(images)))
         _close(there, here, 1e-4)
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 
+from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.refine.classes.averages import centre_of_mass
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import PlaneGrid
@@ -55,14 +56,14 @@ def test_soft_disc_falls_from_radius_to_edge():
 def test_ctf_options():
     band = full_band(64)
     columns = {"u": [12000.0], "v": [11000.0], "angle": [30.0], "phase_shift": [0.0], "b_factor": [0.0], "scale": [1.0]}
-    optics = {"pixel_size": 3.0, "voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.1}
-    plain = ctf_at(band, columns, **optics)
+    optics = 3.0, Microscope(300.0, 2.7, 0.1)
+    plain = ctf_at(band, columns, *optics)
     assert abs(plain[0, 0] - 0.1) < 1e-5  # positive at the origin: the sine of asin(amplitude contrast)
-    intact = ctf_at(band, columns, intact_first_peak=True, **optics)
+    intact = ctf_at(band, columns, *optics, intact_first_peak=True)
     assert np.all(intact[0, band.shell <= 5] == 1.0)  # the first peak is at shell 9: sin² = 1 where π λ Δf k² ≈ π/2
     high = band.shell > 16
     np.testing.assert_array_equal(intact[0, high], plain[0, high])
-    half = ctf_at(band, columns | {"scale": [0.5], "b_factor": [100.0]}, **optics)
+    half = ctf_at(band, columns | {"scale": [0.5], "b_factor": [100.0]}, *optics)
     frequency = (band.kx**2 + band.ky**2) / (64 * 3.0) ** 2
     np.testing.assert_allclose(half[0], 0.5 * plain[0] * np.exp(-25.0 * frequency), atol=1e-6)
 

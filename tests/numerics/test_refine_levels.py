@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cryosnake.numerics.ctf import ctf_phase
+from cryosnake.numerics.ctf import Defocus, Microscope, ctf_phase
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.grids.bands import full_band
@@ -55,8 +55,8 @@ def particles():
     real, imaginary = central_slices(reference.transforms[0], poses, band.kx, band.ky)
     squared = (band.kx**2 + band.ky**2) / (BOX * PIXEL) ** 2
     defocus = rng.uniform(8000, 20000, (40, 1))
-    ctf = np.sin(ctf_phase(squared, 0.0, defocus, defocus, 0.0, voltage=300, cs=2.7, amplitude_contrast=0.1,
-                           phase_shift=0.0)).astype(np.float32)
+    phase = ctf_phase(squared, 0.0, Defocus(defocus, defocus, 0.0), Microscope(300.0, 2.7, 0.1))
+    ctf = np.sin(phase).astype(np.float32)
     clean = ctf * (real + 1j * imaginary)
     sigma = np.sqrt((np.abs(clean) ** 2).mean() / 0.3)
     noise = rng.normal(size=(2, *clean.shape)) * sigma / np.sqrt(2)

@@ -6,7 +6,7 @@ import scipy.fft
 from scipy import stats
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.numerics.ctf import ctf
+from cryosnake.numerics.ctf import Defocus, ctf
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import central_slices, half_plane, padded_transform
 from cryosnake.simulation import micrograph as mic
@@ -51,7 +51,7 @@ def test_particles_keep_their_distance_and_the_margin() -> None:
 def test_particle_lies_where_and_as_its_row_says() -> None:
     """A crop about the coordinate is the CTF-filtered projection of the map for the row's angles; a mirror is not."""
     atoms = pseudo_protein("C1", 600, seed=4)
-    defocus = mic.Defocus(12500.0, 11500.0, 35.0)
+    defocus = Defocus(12500.0, 11500.0, 35.0)
     places = np.array([[140.0, 230.0], [300.25, 120.5], [240.0, 360.75]])
     angles = mic.random_poses(np.random.default_rng(3), 3)
     heights = np.array([0.0, 400.0, -300.0])
@@ -65,8 +65,8 @@ def test_particle_lies_where_and_as_its_row_says() -> None:
         x, y = np.rint(place).astype(int)
         crop = image[y - box // 2 : y + box // 2, x - box // 2 : x + box // 2]
         found = scipy.fft.fft2(scipy.fft.ifftshift(crop))
-        transfer = ctf(k * k, np.arctan2(ky, kx), 12500.0 + heights[i], 11500.0 + heights[i], 35.0, voltage=300.0,
-                       cs=2.7, amplitude_contrast=0.1) * np.exp(-0.25 * OPTICS.b_factor * k * k)
+        own = Defocus(12500.0 + heights[i], 11500.0 + heights[i], 35.0)
+        transfer = ctf(k * k, np.arctan2(ky, kx), own, OPTICS.microscope) * np.exp(-0.25 * OPTICS.b_factor * k * k)
         rest = place - np.rint(place)
         expected = (real[i] + 1j * imaginary[i]) * transfer * np.exp(-2j * np.pi * (kx * rest[0] + ky * rest[1]) / box)
         expected *= 2.0 * OPTICS.interaction * OPTICS.pixel_size
@@ -82,7 +82,7 @@ def test_particle_lies_where_and_as_its_row_says() -> None:
 def test_protein_is_darker_than_ice() -> None:
     atoms = pseudo_protein("C1", 600, seed=4)
     particles = mic.Particles(np.array([[150.0, 150.0]]), np.zeros((1, 3)), np.zeros(1))
-    contrast = mic.particle_contrast(atoms, particles, (300, 300), OPTICS, mic.Defocus(20000.0, 20000.0, 0.0))
+    contrast = mic.particle_contrast(atoms, particles, (300, 300), OPTICS, Defocus(20000.0, 20000.0, 0.0))
     y, x = np.mgrid[:300, :300]
     inside = np.hypot(x - 150, y - 150) < 20
     assert contrast[inside].mean() > 5 * abs(contrast[np.hypot(x - 150, y - 150) > 100].mean())
@@ -103,17 +103,16 @@ def test_thon_rings_lie_where_the_ctf_says(defocus: float, phase_shift: float) -
     padded = (shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN)
     empty = Specimen(np.zeros(padded, np.float32), np.ones(padded, np.float32), None)
     images = expected_frames(np.random.default_rng(8), empty, still(shape, frames), OPTICS,
-                             mic.Defocus(defocus, defocus, 0.0, phase_shift), dose_per_frame=4.0)
+                             Defocus(defocus, defocus, 0.0, phase_shift), dose_per_frame=4.0)
     edges = np.linspace(1 / 30, 0.2, 90)
     power = np.mean([radial(image, OPTICS.pixel_size, edges) for image in images], 0)
     k = 0.5 * (edges[1:] + edges[:-1])
     envelope = ice_amplitude(k * k, OPTICS, 350.0) * np.exp(-0.25 * OPTICS.b_factor * k * k)
-    transfer = ctf(k * k, np.zeros_like(k), defocus, defocus, 0.0, voltage=300.0, cs=2.7, amplitude_contrast=0.1,
-                   phase_shift=phase_shift)
+    transfer = ctf(k * k, np.zeros_like(k), Defocus(defocus, defocus, 0.0, phase_shift), OPTICS.microscope)
     rings = power / envelope**2
     assert np.corrcoef(rings, transfer**2)[0, 1] > 0.95
-    wrong = ctf(k * k, np.zeros_like(k), 1.1 * defocus, 1.1 * defocus, 0.0, voltage=300.0, cs=2.7,
-                amplitude_contrast=0.1, phase_shift=phase_shift)
+    other = Defocus(1.1 * defocus, 1.1 * defocus, 0.0, phase_shift)
+    wrong = ctf(k * k, np.zeros_like(k), other, OPTICS.microscope)
     assert np.corrcoef(rings, wrong**2)[0, 1] < 0.7
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.fft
 
+from cryosnake.numerics.ctf import Defocus
 from cryosnake.simulation.detector import Detector, poisson, random_detector, recorded_frame
-from cryosnake.simulation.micrograph import Defocus, Optics
+from cryosnake.simulation.micrograph import Optics
 from cryosnake.simulation.motion import Motion, local_shift, random_motion, total_shift
 from cryosnake.simulation.movie import Specimen, critical_dose, damage, expected_frames
 from cryosnake.simulation.warp import MARGIN, move

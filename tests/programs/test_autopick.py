@@ -19,10 +19,9 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.options import AutoPickOptions
-from cryosnake.numerics.ctf import ctf
+from cryosnake.numerics.ctf import Defocus, ctf
 from cryosnake.programs.micrographs import autopick
 from cryosnake.simulation.micrograph import (
-    Defocus,
     Optics,
     Particles,
     particle_contrast,
@@ -113,8 +112,8 @@ def _micrograph(name: str, atoms: Any, count: int, dose: float, defocus: float, 
     intensity = 1.0 - particle_contrast(atoms, particles, shape, optics, lens, 60.0)
     if name == "carbon":  # amorphous film: white phases through the CTF, and absorption
         ky, kx = np.fft.fftfreq(720, PIXEL)[:, None], np.fft.rfftfreq(720, PIXEL)[None]
-        transfer = ctf(kx * kx + ky * ky, np.arctan2(ky, kx + 0 * ky), defocus, defocus, 0.0, voltage=300.0, cs=2.7,
-                       amplitude_contrast=0.1) * np.exp(-20.0 * (kx * kx + ky * ky))
+        transfer = ctf(kx * kx + ky * ky, np.arctan2(ky, kx + 0 * ky), Defocus(defocus, defocus, 0.0),
+                       optics.microscope) * np.exp(-20.0 * (kx * kx + ky * ky))
         film = scipy.fft.irfft2(scipy.fft.rfft2(rng.standard_normal(shape)) * transfer, s=shape)
         intensity[:, :300] -= 0.06 + 0.15 * film[:, :300]
         positions = positions[positions[:, 0] > 320]

@@ -14,7 +14,7 @@ from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.options import CtfFindOptions
-from cryosnake.numerics.ctf import ctf
+from cryosnake.numerics.ctf import Defocus, Microscope, ctf
 from cryosnake.programs.micrographs import ctffind
 from cryosnake.programs.micrographs.ctf_gate import GateLimits, gate
 
@@ -32,7 +32,7 @@ def micrograph(defocus: tuple[float, float, float] = DEFOCUS, seed: int = 0, siz
     rng = np.random.default_rng(seed)
     ky, kx = np.meshgrid(np.fft.fftfreq(size), np.fft.rfftfreq(size), indexing="ij")
     k2 = kx**2 + ky**2
-    transfer = ctf(k2, np.arctan2(ky, kx), *defocus, voltage=300.0, cs=2.7, amplitude_contrast=0.1)
+    transfer = ctf(k2, np.arctan2(ky, kx), Defocus(*defocus), Microscope(300.0, 2.7, 0.1))
     signal = np.fft.rfft2(rng.normal(size=(size, size))) * transfer * np.exp(-10.0 * k2)
     return np.fft.irfft2(signal, (size, size)).astype(np.float32) + rng.normal(size=(size, size)).astype(np.float32)
 

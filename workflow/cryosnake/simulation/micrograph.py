@@ -14,38 +14,27 @@ import numpy as np
 import scipy.fft
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.numerics.ctf import ctf, electron_wavelength
+from cryosnake.numerics.ctf import Defocus, Microscope, ctf
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.simulation.atoms import Atoms, diameter
 from cryosnake.simulation.density import project_atoms
 
+USUAL_MICROSCOPE = Microscope(voltage=300.0, cs=2.7, amplitude_contrast=0.1)
 _REST_ENERGY = 511.0  # keV
 
 
 @dataclass(frozen=True)
 class Optics:
-    """The microscope: kV, mm, amplitude contrast, Å per pixel; `b_factor` (Å²) is the lens's and camera's envelope."""
+    """The microscope and Å per pixel; `b_factor` (Å²) is the lens's and camera's envelope."""
 
     pixel_size: float
-    voltage: float = 300.0
-    cs: float = 2.7
-    amplitude_contrast: float = 0.1
+    microscope: Microscope = USUAL_MICROSCOPE
     b_factor: float = 30.0
 
     @property
     def interaction(self) -> float:
         """Phase in radians per Å⁻¹ of projected f(0): γ λ, the relativistic first Born approximation."""
-        return electron_wavelength(self.voltage) * (1.0 + self.voltage / _REST_ENERGY)
-
-
-@dataclass(frozen=True)
-class Defocus:
-    """Underfocus in Å along both axes of astigmatism, the angle of U from x in degrees, phase shift in degrees."""
-
-    u: float | np.ndarray
-    v: float | np.ndarray
-    angle: float | np.ndarray
-    phase_shift: float | np.ndarray = 0.0
+        return self.microscope.wavelength * (1.0 + self.microscope.voltage / _REST_ENERGY)
 
 
 @dataclass(frozen=True)
@@ -100,15 +89,14 @@ def optical_transfer(shape: tuple[int, int], optics: Optics, defocus: Defocus) -
     squared, azimuth = frequency_grid(shape, optics.pixel_size)
     u, v, angle, phase_shift = (np.asarray(value, np.float32) for value in
                                 (defocus.u, defocus.v, defocus.angle, defocus.phase_shift))
-    transfer = ctf(squared, azimuth, u, v, angle, voltage=optics.voltage, cs=optics.cs,
-                   amplitude_contrast=optics.amplitude_contrast, phase_shift=phase_shift)
+    transfer = ctf(squared, azimuth, Defocus(u, v, angle, phase_shift), optics.microscope)
     return np.asarray(transfer * np.exp(-0.25 * optics.b_factor * squared), np.float32)
 
 
 def delocalised_box(atoms: Atoms, optics: Optics, defocus: float) -> int:
     """Return the box in pixels that holds a particle and the signal its CTF spreads: diameter + 2 λ Δf k, k = 1/4 Å."""
     frequency = min(0.5 / optics.pixel_size, 0.25)
-    reach = electron_wavelength(optics.voltage) * defocus * frequency
+    reach = optics.microscope.wavelength * defocus * frequency
     return _even((1.1 * diameter(atoms) + 2.0 * reach) / optics.pixel_size + 16)
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
+from cryosnake.numerics.ctf import Defocus
 from cryosnake.simulation.ice import carbon_amplitude, ice_amplitude, noise_transform, water_memory
-from cryosnake.simulation.micrograph import Defocus, Optics, frequency_grid, optical_transfer
+from cryosnake.simulation.micrograph import Optics, frequency_grid, optical_transfer
 from cryosnake.simulation.motion import Motion
 from cryosnake.simulation.warp import move
 
@@ -68,6 +69,6 @@ def expected_frames(rng: np.random.Generator, specimen: Specimen, motion: Motion
     for frame in range(frames):
         if frame:
             water = memory * water + fresh * noise_transform(rng, shape)
-        left = damage(frequency, (frame + 0.5) * dose_per_frame, optics.voltage)
+        left = damage(frequency, (frame + 0.5) * dose_per_frame, optics.microscope.voltage)
         contrast = scipy.fft.irfft2((particles * left + ice * water) * camera, s=shape)
         yield move(static * (1.0 - contrast), motion, frame)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cryosnake.numerics.ctf_fit.model import CtfFit, Defocus, FitOptions, Microscope
+from cryosnake.numerics.ctf import Defocus, Microscope
+from cryosnake.numerics.ctf_fit.model import CtfFit, FitOptions
 from cryosnake.numerics.ctf_fit.quality import (
     equiphase_average,
     figure_of_merit,

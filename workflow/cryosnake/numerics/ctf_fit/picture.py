@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cryosnake.numerics.ctf import ctf
-from cryosnake.numerics.ctf_fit.model import CtfFit, Microscope
+from cryosnake.numerics.ctf import Microscope, ctf
+from cryosnake.numerics.ctf_fit.model import CtfFit
 from cryosnake.numerics.ctf_fit.rings import Background
 
 
@@ -26,10 +26,7 @@ def diagnostic_image(
     kx, ky = np.meshgrid(axis, axis)
     radius, step = np.hypot(kx, ky), 1.0 / (size * pixel_size)
     image = _flattened(spectrum, radius, step, resolution_low)
-    defocus = fit.defocus
-    transfer = ctf((radius * step) ** 2, np.arctan2(ky, kx), defocus.u, defocus.v, defocus.angle,
-                   voltage=microscope.voltage, cs=microscope.cs, amplitude_contrast=microscope.amplitude_contrast,
-                   phase_shift=defocus.phase_shift)
+    transfer = ctf((radius * step) ** 2, np.arctan2(ky, kx), fit.defocus, microscope)
     model = np.where(radius * step <= 1.0 / fit.fit_resolution, transfer**2, 0.5)
     return np.where(kx < 0, model, image).astype(np.float32)
 

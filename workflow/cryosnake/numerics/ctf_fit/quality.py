@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from cryosnake.numerics.ctf_fit.model import Defocus, Microscope
+from cryosnake.numerics.ctf import Defocus, Microscope
 from cryosnake.numerics.ctf_fit.rings import Background, Rings
 from cryosnake.numerics.ctf_fit.search import resolved
 

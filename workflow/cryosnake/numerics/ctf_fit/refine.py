@@ -9,7 +9,8 @@ import numba
 import numpy as np
 from scipy.optimize import minimize
 
-from cryosnake.numerics.ctf_fit.model import Defocus, FitOptions, Microscope
+from cryosnake.numerics.ctf import Defocus, Microscope
+from cryosnake.numerics.ctf_fit.model import FitOptions
 from cryosnake.numerics.ctf_fit.rings import Background, Rings
 from cryosnake.numerics.ctf_fit.search import DECAYS, resolved
 

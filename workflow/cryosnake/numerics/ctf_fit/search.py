@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from cryosnake.numerics.ctf_fit.model import FitOptions, Microscope
+from cryosnake.numerics.ctf import Microscope
+from cryosnake.numerics.ctf_fit.model import FitOptions
 from cryosnake.numerics.ctf_fit.rings import Background, Rings
 
 # Decay of the Thon rings in Å², exp(-b k²), tried one after the other: real spectra of good micrographs lie near 40.

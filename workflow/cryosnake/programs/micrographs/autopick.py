@@ -16,7 +16,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import write_star
 from cryosnake.jobs.options import AutoPickOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
-from cryosnake.numerics.ctf import ctf
+from cryosnake.numerics.ctf import Defocus, Microscope, ctf
 from cryosnake.numerics.picking import (
     NoiseLimits,
     NoisePeaks,
@@ -33,20 +33,11 @@ from cryosnake.numerics.picking import (
 )
 from cryosnake.programs.micrographs.autopick_templates import load_templates
 from cryosnake.programs.micrographs.extract_inputs import read_micrograph
-from cryosnake.programs.micrographs.optics_values import optics_value
+from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value
 
 SUFFIX = "_autopick.star"
 # Noise is counted on a square of so many particle diameters: enough for a few hundred peaks.
 NOISE_WIDTH = {"log": 40, "template": 24}
-
-
-@dataclass(frozen=True)
-class Microscope:
-    """What the CTF of templates needs: kV, mm, fraction."""
-
-    voltage: float
-    cs: float
-    amplitude_contrast: float
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ def prepare(options: AutoPickOptions, optics: Mapping[str, Any], inputs: Mapping
     device = choose_device(options.device)
     template = options.method == "template"
     bank = load_templates(options, inputs, working, largest) if template else None
-    microscope = _microscope(optics) if template and options.ctf else None
+    microscope = microscope_of(optics) if template and options.ctf else None
     if bank is not None:
         bank = replace(bank, transforms=to_device(np.asarray(bank.transforms), device))
     state = AutoPickState(pixel_size, working, (smallest, largest), _pick_options(options), options.invert, device,
@@ -160,12 +151,6 @@ def _noise(state: AutoPickState) -> NoisePeaks:
                              lambda noise: to_device(noise, state.device))
 
 
-def _microscope(optics: Mapping[str, Any]) -> Microscope:
-    return Microscope(optics_value(optics, "rlnVoltage", "kV"),
-                      optics_value(optics, "rlnSphericalAberration", "mm", zero=True),
-                      optics_value(optics, "rlnAmplitudeContrast", "a fraction", zero=True, highest=1.0))
-
-
 def _ctf(row: Mapping[str, Any], bank: TemplateBank, microscope: Microscope, path: Path) -> Array:
     """Return the micrograph's CTF on the templates' half transform (box, box // 2 + 1)."""
     missing = [label for label in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle") if label not in row]
@@ -173,6 +158,6 @@ def _ctf(row: Mapping[str, Any], bank: TemplateBank, microscope: Microscope, pat
         raise CryosnakeError(f"{path}: no {', '.join(missing)}, which the CTF of the templates needs; connect the "
                              "CtfFind job, or set ctf: false")
     squared, azimuth = ctf_grid(bank.transforms.shape[1], bank.pixel_size, bank.transforms)
-    return ctf(squared, azimuth, float(row["rlnDefocusU"]), float(row["rlnDefocusV"]), float(row["rlnDefocusAngle"]),
-               voltage=microscope.voltage, cs=microscope.cs, amplitude_contrast=microscope.amplitude_contrast,
-               phase_shift=float(row.get("rlnPhaseShift", 0.0))).astype(np.float32)
+    defocus = Defocus(float(row["rlnDefocusU"]), float(row["rlnDefocusV"]), float(row["rlnDefocusAngle"]),
+                      float(row.get("rlnPhaseShift", 0.0)))
+    return ctf(squared, azimuth, defocus, microscope).astype(np.float32)

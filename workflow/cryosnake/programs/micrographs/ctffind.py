@@ -15,23 +15,23 @@ from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.jobs.options import CtfFindOptions
 from cryosnake.numerics.backend import choose_device, to_device
+from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.ctf_fit import (
     CtfFit,
     FitOptions,
-    Microscope,
     amplitude_spectrum,
     diagnostic_image,
     fit_ctf,
     fitting_sampling,
 )
 from cryosnake.programs.micrographs.ctf_gate import GateLimits, gate
-from cryosnake.programs.micrographs.optics_values import optics_value
+from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value
 
 # A fit that reaches the last ring cannot do better: the gate does not ask for more than this times Nyquist.
 NYQUIST_MARGIN = 1.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CtfFindState:
     """What is the same for all micrographs of an optics group."""
 
@@ -54,11 +54,7 @@ def prepare(options: CtfFindOptions, optics: Mapping[str, Any], inputs: Mapping[
     """
     _check_order(options)
     return CtfFindState(
-        microscope=Microscope(
-            voltage=optics_value(optics, "rlnVoltage", "kV"),
-            cs=optics_value(optics, "rlnSphericalAberration", "mm", zero=True),
-            amplitude_contrast=optics_value(optics, "rlnAmplitudeContrast", "a fraction", zero=True, highest=1.0),
-        ),
+        microscope=microscope_of(optics),
         fit=FitOptions(
             resolution_low=options.resmin, resolution_high=options.resmax, defocus_min=options.dfmin,
             defocus_max=options.dfmax, defocus_step=options.dfstep, astigmatism_tolerance=options.dast,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.numerics.ctf import Microscope
 
 
 def optics_value(optics: Mapping[str, Any], label: str, unit: str, *, zero: bool = False,
@@ -27,3 +28,11 @@ def optics_value(optics: Mapping[str, Any], label: str, unit: str, *, zero: bool
         raise CryosnakeError(f"optics group {optics.get('rlnOpticsGroup', '?')}: {label} ({unit}) is {found}; "
                              "give it under `microscope:` in the config, or mend data_optics of the input STAR file")
     return value
+
+
+def microscope_of(optics: Mapping[str, Any]) -> Microscope:
+    """Return the microscope of an optics group; errors as `optics_value`."""
+    return Microscope(voltage=optics_value(optics, "rlnVoltage", "kV"),
+                      cs=optics_value(optics, "rlnSphericalAberration", "mm", zero=True),
+                      amplitude_contrast=optics_value(optics, "rlnAmplitudeContrast", "a fraction", zero=True,
+                                                      highest=1.0))

@@ -14,6 +14,7 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star
 from cryosnake.numerics.backend import Array, namespace
+from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.images import ctf_at
@@ -113,10 +114,10 @@ class Particles:
             mine = self.optics[rows] == index
             if mine.any():
                 own = {key: value[mine] for key, value in values.items()}
-                result[xp.asarray(mine)] = ctf_at(
-                    band, own, pixel_size=self.pixel_size, voltage=float(optics["rlnVoltage"]),
-                    cs=float(optics["rlnSphericalAberration"]), like=like, intact_first_peak=intact_first_peak,
-                    amplitude_contrast=float(optics["rlnAmplitudeContrast"]))
+                microscope = Microscope(float(optics["rlnVoltage"]), float(optics["rlnSphericalAberration"]),
+                                        float(optics["rlnAmplitudeContrast"]))
+                result[xp.asarray(mine)] = ctf_at(band, own, self.pixel_size, microscope, like=like,
+                                                  intact_first_peak=intact_first_peak)
         return result
 
     def poses(self) -> np.ndarray:

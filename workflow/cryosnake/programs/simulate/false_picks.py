@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from cryosnake.numerics.ctf import Defocus
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.simulation.atoms import Atoms, diameter
 from cryosnake.simulation.ice import carbon_edge, contamination
 from cryosnake.simulation.micrograph import (
-    Defocus,
     Optics,
     contrast_images,
     delocalised_box,
@@ -105,7 +106,8 @@ def _blob(rng: np.random.Generator, box: int, optics: Optics) -> np.ndarray:
 def _absorbed(lost: np.ndarray, optics: Optics, defocus: Defocus) -> np.ndarray:
     """Return the image, the middle half (box, box) float32, of what takes electrons from the beam, (2 box, 2 box)."""
     # Loss of electrons is amplitude contrast alone: the CTF of that, over its value at zero frequency.
-    pure, room = Optics(optics.pixel_size, optics.voltage, optics.cs, 0.999, b_factor=0.0), lost.shape[0]
+    pure = replace(optics, microscope=replace(optics.microscope, amplitude_contrast=0.999), b_factor=0.0)
+    room = lost.shape[0]
     spectrum = np.fft.rfft2(lost) * optical_transfer(lost.shape, pure, defocus)
     middle = slice(room // 4, room // 4 + room // 2)
     return np.fft.irfft2(spectrum, s=lost.shape)[middle, middle].astype(np.float32)

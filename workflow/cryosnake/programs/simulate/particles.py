@@ -11,13 +11,14 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
+from cryosnake.numerics.ctf import Defocus, Microscope
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.filters import low_pass
 from cryosnake.programs.simulate.false_picks import USUAL, false_kinds, replace_false_picks
 from cryosnake.programs.simulate.settings import Progress, silent
 from cryosnake.simulation.atoms import Atoms
 from cryosnake.simulation.density import density_from_atoms
-from cryosnake.simulation.micrograph import Defocus, Optics, contrast_images, delocalised_box, random_poses
+from cryosnake.simulation.micrograph import Optics, contrast_images, delocalised_box, random_poses
 from cryosnake.simulation.protein import pseudo_protein
 
 _CHUNK = 64
@@ -96,7 +97,7 @@ def simulate_particles(
     rng = np.random.default_rng([seed, 0])
     if atoms is None:
         atoms = pseudo_protein(symmetry, residues, seed)
-    optics = Optics(pixel_size, voltage, cs, amplitude_contrast, b_factor=0.0)
+    optics = Optics(pixel_size, Microscope(voltage, cs, amplitude_contrast), b_factor=0.0)
     table = _random_table(rng, count, per_micrograph, defocus, astigmatism, shift)
     signal = _signal(atoms, table, box, optics, b_factor, progress)
     noise = float(np.sqrt(signal.var() / snr))
@@ -165,8 +166,9 @@ def _normalised(images: np.ndarray) -> np.ndarray:
 
 
 def _optics_table(optics: Optics, box: int) -> pd.DataFrame:
+    microscope = optics.microscope
     return pd.DataFrame([{
         "rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrographOriginalPixelSize": optics.pixel_size,
-        "rlnVoltage": optics.voltage, "rlnSphericalAberration": optics.cs,
-        "rlnAmplitudeContrast": optics.amplitude_contrast, "rlnImagePixelSize": optics.pixel_size, "rlnImageSize": box,
-        "rlnImageDimensionality": 2}])
+        "rlnVoltage": microscope.voltage, "rlnSphericalAberration": microscope.cs,
+        "rlnAmplitudeContrast": microscope.amplitude_contrast, "rlnImagePixelSize": optics.pixel_size,
+        "rlnImageSize": box, "rlnImageDimensionality": 2}])

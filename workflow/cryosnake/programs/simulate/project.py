@@ -17,6 +17,7 @@ import pandas as pd
 
 from cryosnake.io.movies import write_movie_tiff
 from cryosnake.io.mrc import write_mrc
+from cryosnake.numerics.ctf import Defocus
 from cryosnake.programs.simulate.particles import simulate_particles
 from cryosnake.programs.simulate.settings import Progress, Settings, checked_settings, optics_of, silent
 from cryosnake.programs.simulate.truth import (
@@ -32,7 +33,6 @@ from cryosnake.simulation.atoms import Atoms, diameter
 from cryosnake.simulation.detector import Detector, random_detector, recorded_frame
 from cryosnake.simulation.ice import beam_profile, carbon_edge, contamination
 from cryosnake.simulation.micrograph import (
-    Defocus,
     Optics,
     Particles,
     particle_contrast,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.numerics.ctf import Microscope
 from cryosnake.simulation.micrograph import Optics
 
 Progress = Callable[[int, int, str], None]
@@ -79,4 +80,4 @@ def checked_settings(given: dict[str, Any]) -> Settings:
 
 def optics_of(settings: Settings) -> Optics:
     """Return the microscope of these settings."""
-    return Optics(settings.pixel_size, settings.voltage, settings.cs, settings.amplitude_contrast)
+    return Optics(settings.pixel_size, Microscope(settings.voltage, settings.cs, settings.amplitude_contrast))

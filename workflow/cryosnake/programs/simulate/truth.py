@@ -12,12 +12,13 @@ import pandas as pd
 from cryosnake.atomic import write_text
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import read_table, write_star
+from cryosnake.numerics.ctf import Defocus
 from cryosnake.numerics.filters import low_pass
 from cryosnake.programs.simulate.settings import Settings, optics_of
 from cryosnake.simulation.atoms import Atoms
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.detector import Detector
-from cryosnake.simulation.micrograph import Defocus, Particles
+from cryosnake.simulation.micrograph import Particles
 from cryosnake.simulation.motion import Motion, local_shift
 
 

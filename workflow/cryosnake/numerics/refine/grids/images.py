@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cryosnake.numerics.backend import Array, fft_of, is_gpu, namespace
-from cryosnake.numerics.ctf import ctf_phase
+from cryosnake.numerics.ctf import Defocus, Microscope, ctf_phase
 from cryosnake.numerics.refine.grids.bands import Band
 
 
@@ -68,16 +68,16 @@ def shell_sums(values: Array, band: Band) -> Array:
     return values.astype(xp.float64) @ member
 
 
-def ctf_at(band: Band, defocus: Mapping[str, np.ndarray], *, pixel_size: float, voltage: float, cs: float,
-           amplitude_contrast: float, intact_first_peak: bool = False, like: Array | None = None) -> Array:
+def ctf_at(band: Band, defocus: Mapping[str, np.ndarray], pixel_size: float, microscope: Microscope, *,
+           intact_first_peak: bool = False, like: Array | None = None) -> Array:
     """Return CTFs (n, pixels) float32, made where `like` is (in host memory without it).
 
     Parameters
     ----------
     defocus : mapping of (n,) arrays
         "u" and "v" in Å, "angle" and "phase_shift" in degrees, "b_factor" in Å², "scale".
-    pixel_size, voltage, cs, amplitude_contrast : float
-        Å, kV, mm, fraction: those of one optics group.
+    pixel_size, microscope
+        Å, and of one optics group.
     intact_first_peak : bool
         1 up to the first peak, for particles with little signal at low resolution.
     """
@@ -87,8 +87,7 @@ def ctf_at(band: Band, defocus: Mapping[str, np.ndarray], *, pixel_size: float, 
     azimuth = xp.arctan2(ky, kx)[None, :]
     u, v, angle, shift, b_factor, scale = (xp.asarray(np.asarray(defocus[key], np.float32))[:, None] for key in
                                            ("u", "v", "angle", "phase_shift", "b_factor", "scale"))
-    phase = ctf_phase(squared, azimuth, u, v, angle, voltage=voltage, cs=cs, amplitude_contrast=amplitude_contrast,
-                      phase_shift=shift)
+    phase = ctf_phase(squared, azimuth, Defocus(u, v, angle, shift), microscope)
     value = xp.sin(phase)
     if intact_first_peak:
         beyond = xp.abs(phase) >= np.pi / 2
