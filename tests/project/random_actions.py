@@ -27,7 +27,7 @@ from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import append_note, clear_exit, make_alias_link, remove_alias_link
 from cryosnake.pipeline.model import Status
-from cryosnake.project.cleaning.clean import clean, plan_cleaning, unclean
+from cryosnake.project.cleaning.clean import clean, plan_action, unclean
 from cryosnake.project.cleaning.delete import current_pipeline, delete_jobs, plan_deletion
 from cryosnake.project.cleaning.undelete import deletion_of, undelete
 from cryosnake.project.locks.clean_up_lock import cleaning_up
@@ -189,7 +189,7 @@ class Actions(RuleBasedStateMachine):
         refused = job.final or job.status == Status.RUNNING or (level == "clear" and name.startswith("Import/"))
         try:
             with cleaning_up():
-                cleaning = plan_cleaning(current_pipeline(), name, level, force=True)
+                cleaning = plan_action(current_pipeline(), name, level, force=True)
                 clean(cleaning)
         except CryosnakeError:
             assert refused

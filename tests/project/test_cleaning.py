@@ -16,7 +16,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import connect, set_status
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.project.cleaning.clean import clean, plan_cleaning, unclean
+from cryosnake.project.cleaning.clean import clean, plan_action, unclean
 from cryosnake.project.cleaning.delete import current_pipeline, delete_jobs, plan_deletion
 from cryosnake.project.cleaning.undelete import deletion_of, undelete
 from cryosnake.project.locks.clean_up_lock import cleaning_up
@@ -65,7 +65,7 @@ def cleaned(job: str, level: str, **how: bool) -> list[str]:
     pipeline = current_pipeline()
     name = next(name for name in pipeline.processes if name.startswith(job))
     with cleaning_up():
-        cleaning = plan_cleaning(pipeline, name, level, **how)
+        cleaning = plan_action(pipeline, name, level, **how)
         clean(cleaning)
     return sorted(cleaning.files)
 
@@ -145,22 +145,22 @@ def test_clear_keeps_what_the_job_was(project) -> None:
 
 def test_what_a_scheduled_job_needs_stays_unless_forced(project) -> None:
     update_pipeline(project, lambda pipeline: set_status(pipeline, "Refine3D/job007/", Status.SCHEDULED))
-    cleaning = plan_cleaning(current_pipeline(), "Extract/job005/", "harsh")
+    cleaning = plan_action(current_pipeline(), "Extract/job005/", "harsh")
     assert list(cleaning.files) == ["Movies/a_extract.star"]
-    assert "2 files stay, because Refine3D/job007/ is still to run" in cleaning.kept[0]
+    assert "2 files stay, because Refine3D/job007/ is still to run" in cleaning.kept
     assert cleaned("Extract", "harsh", force=True) == ["Movies/a.mrcs", "Movies/a_extract.star", "Movies/b.mrcs"]
 
 
 def test_protected_jobs(project) -> None:
     Path("MotionCorr/job002/NO_HARSH_CLEAN").touch()
     for how in ({}, {"relion": True}, {"force": True}):
-        with pytest.raises(CryosnakeError, match="MotionCorr/job002/NO_HARSH_CLEAN protects"):
+        with pytest.raises(CryosnakeError, match="MotionCorr/job002/: cleaning refused: NO_HARSH_CLEAN protects it"):
             cleaned("MotionCorr", "harsh", **how)
     assert cleaned("MotionCorr", "gentle")
     set_final("Class2D/job006")
-    with pytest.raises(CryosnakeError, match="Class2D/job006/ is marked as final"):
+    with pytest.raises(CryosnakeError, match="Class2D/job006/: cleaning refused: it is marked as final"):
         cleaned("Class2D", "gentle")
-    with pytest.raises(CryosnakeError, match="what only you can give"):
+    with pytest.raises(CryosnakeError, match="what a person put in"):
         cleaned("Import", "clear")
     update_pipeline(project, lambda pipeline: set_status(pipeline, "Refine3D/job007/", Status.RUNNING))
     with pytest.raises(CryosnakeError, match="Refine3D/job007/: cleaning refused: it is running"):

@@ -96,7 +96,7 @@ def test_list_show_and_clean_up_give_one_size(project, capsys) -> None:
     occupied = min(Path(GOOD, "sparse").lstat().st_blocks * 512, 10**7 + 3)  # all of it where disks know no holes
     assert size == before + len("12345") + occupied + len("sparse")
     facts = next(facts for facts in read_facts(read_pipeline("default_pipeline.star")) if facts.name == GOOD)
-    assert facts.total.bytes == folder_size(GOOD) == size
+    assert facts.bytes() == folder_size(GOOD) == size
 
 
 def find_status(name: str) -> JobStatus:

@@ -12,7 +12,7 @@ from test_plan import RAW, add_movies, finish, plan_of, with_job
 from cryosnake.pipeline.edit import set_status
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.project.cleaning.clean import clean, plan_cleaning, unclean
+from cryosnake.project.cleaning.clean import clean, plan_action, unclean
 from cryosnake.project.cleaning.delete import current_pipeline
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.planning import rule_values as lookup
@@ -44,7 +44,7 @@ def project(tmp_path, monkeypatch) -> Path:
 
 def cleaned(job: str, level: str = "harsh") -> None:
     with cleaning_up():
-        clean(plan_cleaning(current_pipeline(), f"{job}/", level))
+        clean(plan_action(current_pipeline(), f"{job}/", level))
 
 
 def inputs(plan: Plan, job: str, key: str) -> list[str]:

@@ -25,10 +25,7 @@ TOPICS = (
     "schedules",
     "pipeline_file",
     "profile",
-    "trash",
     "cleaning",
-    "cleanup",
-    "archive",
 )
 
 

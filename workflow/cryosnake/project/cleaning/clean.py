@@ -1,12 +1,13 @@
 """Cleaning one job: what goes to the Trash, and how it comes back.
 
 A cleaned job stays finished: the files are recorded (`cleaned_files`), and are made again when, and only when, a job
-that is to run needs them (`regeneration`).
+that is to run needs them (`regenerate_plan`).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,34 +18,31 @@ from cryosnake.pipeline.markers import write_node_markers
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.cleaning.clean_sets import clean_set, data_files
 from cryosnake.project.cleaning.delete import CLEANED_FOLDER
+from cryosnake.project.cleaning.guards import CLEAR, refusal
 from cryosnake.project.cleaning.relion_cleaning import relion_clean_set
 from cryosnake.project.cleaning.trash import contents, in_trash, move_files, remove_empty_folders
-from cryosnake.project.locks.job_locks import refuse_busy
 from cryosnake.project.records.cleaned_files import forget_present, read_cleaned, record_cleaned
 from cryosnake.project.records.file_sizes import sizes_of
-from cryosnake.project.records.final_marks import is_final
 from cryosnake.project.records.kept_results import drop_results
 
-NO_HARSH_CLEAN = "NO_HARSH_CLEAN"
-USER_INPUT = ("Import", "ManualPick")  # links to raw data, and what somebody clicked: nothing can make it again
 
-
-@dataclass(frozen=True)
-class Cleaning:
-    """What cleaning a job would do: its files with their sizes in bytes, and what stays for whom."""
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """What happens to one job: a level (intermediate to delete), the files that go, why, and what stays for whom."""
 
     name: str
-    level: str
-    files: dict[str, int]
-    kept: tuple[str, ...] = ()
+    what: str
+    files: Mapping[str, int]  # below the job directory, with their bytes
+    reasons: tuple[str, ...] = ()
+    kept: str = ""
 
     @property
-    def size(self) -> int:
+    def bytes(self) -> int:
         """Bytes that leave the job directory."""
         return sum(self.files.values())
 
 
-def plan_cleaning(pipeline: Pipeline, name: str, level: str, *, relion: bool = False, force: bool = False) -> Cleaning:
+def plan_action(pipeline: Pipeline, name: str, what: str, *, relion: bool = False, force: bool = False) -> Action:
     """Return what cleaning a job would do; nothing is written.
 
     Parameters
@@ -53,8 +51,8 @@ def plan_cleaning(pipeline: Pipeline, name: str, level: str, *, relion: bool = F
         The pipeline of the project in the working directory.
     name
         The process (`Extract/job005/`).
-    level
-        gentle, harsh or clear.
+    what
+        intermediate, gentle, harsh or clear.
     relion
         Take exactly the files that RELION takes, whatever needs them.
     force
@@ -63,30 +61,22 @@ def plan_cleaning(pipeline: Pipeline, name: str, level: str, *, relion: bool = F
     Raises
     ------
     CryosnakeError
-        If the job is final, at work, protected by NO_HARSH_CLEAN, holds user input (clear), or was never run.
+        If a guard refuses it, or the job was never run.
     """
-    refuse_cleaning(pipeline, name, level)
+    _refuse(pipeline, name, what)
     present = contents(name.rstrip("/"))[0]
-    files = relion_clean_set(pipeline, name, level, present) if relion else clean_set(pipeline, name, level, present)
-    kept: list[str] = []
+    files = (relion_clean_set if relion else clean_set)(pipeline, name, what, present)
     waiting = [] if relion or force else waiting_readers(pipeline, name)
-    if waiting:
-        needed = set(files if level == "clear" else data_files(name, files))
-        if needed:
-            kept.append(f"{len(needed)} files stay, because {', '.join(waiting)} is still to run; --force takes them")
-        files = [file for file in files if file not in needed]
-    return Cleaning(name, level, sizes_of(name, files), tuple(kept))
+    needed = set(files if what == CLEAR else data_files(name, files)) if waiting else set()
+    kept = f"{len(needed)} files stay, because {', '.join(waiting)} is still to run; --force takes them"
+    return Action(name=name, what=what, files=sizes_of(name, [file for file in files if file not in needed]),
+                  kept=kept if needed else "")
 
 
-def refuse_cleaning(pipeline: Pipeline, name: str, level: str) -> None:
-    """Raise CryosnakeError when a job must not be cleaned at this level."""
-    refuse_busy(pipeline.processes[name], "cleaning")
-    if is_final(name):
-        raise CryosnakeError(f"{name} is marked as final: cleaning refused; take the mark away first")
-    if level != "gentle" and Path(name, NO_HARSH_CLEAN).exists():
-        raise CryosnakeError(f"{name}{NO_HARSH_CLEAN} protects this job; remove that file first")
-    if level == "clear" and name.startswith(tuple(f"{folder}/" for folder in USER_INPUT)):
-        raise CryosnakeError(f"{name} holds what only you can give again: it is not cleared")
+def _refuse(pipeline: Pipeline, name: str, what: str) -> None:
+    reason = refusal(pipeline.processes[name], what)
+    if reason:
+        raise CryosnakeError(f"{name}: cleaning refused: {reason}")
 
 
 def waiting_readers(pipeline: Pipeline, name: str) -> list[str]:
@@ -96,30 +86,27 @@ def waiting_readers(pipeline: Pipeline, name: str) -> list[str]:
             and read_cleaned(reader.rstrip("/")).status is None]
 
 
-def clean(cleaning: Cleaning) -> None:
+def clean(action: Action) -> None:
     """Do it, in the project in the working directory. The caller holds `clean_up_lock.cleaning_up`.
 
     The record is on disk before the first file moves; the same call goes on after a crash.
     """
-    job = cleaning.name.rstrip("/")
-    clear = cleaning.level == "clear"
-    if not cleaning.files:
+    job, clear = action.name.rstrip("/"), action.what == CLEAR
+    if not action.files:
         return
-    before: list[Status] = []
 
     def schedule(pipeline: Pipeline) -> Pipeline:
-        process = pipeline.processes.get(cleaning.name)
+        process = pipeline.processes.get(action.name)
         if process is None:
-            raise CryosnakeError(f"{cleaning.name} is no longer in the project; nothing was cleaned")
-        refuse_cleaning(pipeline, cleaning.name, cleaning.level)
-        before.append(process.status)
-        record_cleaned(job, cleaning.files, process.status if clear else None)
-        return set_status(pipeline, cleaning.name, Status.SCHEDULED) if clear else pipeline
+            raise CryosnakeError(f"{action.name} is no longer in the project; nothing was cleaned")
+        _refuse(pipeline, action.name, action.what)
+        record_cleaned(job, action.files, process.status if clear else None)
+        return set_status(pipeline, action.name, Status.SCHEDULED) if clear else pipeline
 
     pipeline = update_pipeline(Path(), schedule)
     drop_results(Path(job))
-    move_files(cleaning.files, job, in_trash(job))
-    _remove_emptied(job, list(cleaning.files))
+    move_files(action.files, job, in_trash(job))
+    _remove_emptied(job, action.files)
     if clear:
         write_node_markers(Path(), pipeline)
 
@@ -165,7 +152,7 @@ def _as_relion_had_it(file: str) -> str:
     return tail if tail.startswith(f"{head}/") else file
 
 
-def _remove_emptied(job: str, files: list[str]) -> None:
+def _remove_emptied(job: str, files: Iterable[str]) -> None:
     """Remove the folders that cleaning has emptied."""
     folders = set()
     for file in files:

@@ -1,8 +1,9 @@
 """Which files of a job a clean-up takes: by the patterns of its definition, never what other jobs are connected to.
 
-gentle   files that nothing needs any more, and iterations other than the last
-harsh    also what can only be had back by computing it again: micrographs, particle stacks
-clear    all results; what the job was, its tables per micrograph, its logs and its pictures stay
+intermediate   iterations other than the last
+gentle         also other files that nothing needs any more, such as logs
+harsh          also what can only be had back by computing it again: micrographs, particle stacks
+clear          all results; what the job was, its tables per micrograph, its logs and its pictures stay
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from collections.abc import Iterable
 from cryosnake.jobs.model import JobType
 from cryosnake.jobs.registry import by_folder
 from cryosnake.pipeline.model import Pipeline
-from cryosnake.project.cleaning.trash import contents
+from cryosnake.project.cleaning.guards import CLEAR, GENTLE, HARSH
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.patterns import matches
 
-LEVELS = ("gentle", "harsh", "clear")
 ITERATED = ("Class2D", "Class3D", "Refine3D", "InitialModel", "MultiBody")
 _ITERATION = re.compile(r"(run_(?:ct\d+_)?it(\d{3,}))(?=[_.])")
 _BOOKKEEPING = re.compile(
@@ -26,33 +26,20 @@ _BOOKKEEPING = re.compile(
     r"|\.cryosnake|RELION_JOB_(?!EXIT)|[^/]*\.(log|lock|png|svg|pdf|html|json)$|" + BATCHES + "/")
 
 
-def clean_set(pipeline: Pipeline, name: str, level: str, files: Iterable[str] | None = None) -> list[str]:
-    """Return the files below a job directory that cleaning it takes.
-
-    Parameters
-    ----------
-    pipeline
-        The pipeline, for the nodes that must stay.
-    name
-        The process (`Extract/job005/`).
-    level
-        gentle, harsh or clear.
-    files
-        The files of the job, relative to its directory; read from disk when None.
-    """
-    present = contents(name.rstrip("/"))[0] if files is None else list(files)
+def clean_set(pipeline: Pipeline, name: str, level: str, files: Iterable[str]) -> list[str]:
+    """Return those of the files below a job directory that a level takes; the pipeline has the nodes that must stay."""
+    present = list(files)
     free = [file for file in present if not _BOOKKEEPING.match(file)]
-    if level == "clear":
+    if level == CLEAR:
         return _results(name, free)
-    made = {node.removeprefix(name) for node in pipeline.outputs.get(name, ())}
-    taken = set(intermediate_files(pipeline, name, free))
+    taken = set(_intermediate_files(pipeline, name, free))
     for pattern in _patterns(name, level):
         taken.update(file for file in free if matches(file, pattern))
-    taken -= made
+    taken -= {node.removeprefix(name) for node in pipeline.outputs.get(name, ())}
     return [file for file in present if file in taken]
 
 
-def intermediate_files(pipeline: Pipeline, name: str, files: Iterable[str]) -> list[str]:
+def _intermediate_files(pipeline: Pipeline, name: str, files: Iterable[str]) -> list[str]:
     """Return the files of iterations other than the last, and than those that occur in any node of the pipeline."""
     roots = iterations_of(name, files)
     last = max((number for _, number in roots.values()), default=0)
@@ -100,17 +87,13 @@ def type_of(name: str) -> JobType | None:
 
 def _patterns(name: str, level: str) -> tuple[str, ...]:
     job_type = type_of(name)
-    if job_type is None:
+    if job_type is None or level not in (GENTLE, HARSH):
         return ()
-    return job_type.clean.gentle + (job_type.clean.harsh if level == "harsh" else ())
+    return job_type.clean.gentle + (job_type.clean.harsh if level == HARSH else ())
 
 
 def _results(name: str, free: Iterable[str]) -> list[str]:
     job_type = type_of(name)
     if job_type is not None and job_type.per_micrograph:  # its tables are what the later jobs were told
-        return [file for file in free if "/" in file or _is_exit(file)]
+        return [file for file in free if "/" in file or file.startswith("RELION_JOB_EXIT")]
     return list(free)
-
-
-def _is_exit(file: str) -> bool:
-    return file.startswith("RELION_JOB_EXIT")

@@ -21,9 +21,8 @@ from cryosnake.pipeline.markers import remove_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, job_number
 from cryosnake.pipeline.rebuild import job_directories
 from cryosnake.pipeline.star_text import write_blocks
+from cryosnake.project.cleaning.guards import GENTLE, refusal
 from cryosnake.project.cleaning.trash import in_trash, move_tree, on_another_disk
-from cryosnake.project.locks.job_locks import refuse_busy
-from cryosnake.project.records.final_marks import is_final
 from cryosnake.project.records.jobs import find_job
 
 DELETED_FILE = "deleted_pipeline.star"
@@ -51,10 +50,10 @@ def plan_deletion(pipeline: Pipeline, jobs: Iterable[str]) -> Deletion:
     gone = set(named).union(*(pipeline.descendants(name) for name in named))
     deletion = Deletion(named, tuple(sorted(gone, key=lambda name: (job_number(name) or 0, name))))
     for name in deletion.all:
-        refuse_busy(pipeline.processes[name], "deletion")
-        if is_final(name):
-            why = "" if name in named else f", and depends on {', '.join(named)}"
-            raise CryosnakeError(f"{name} is marked as final{why}: deletion refused; take the mark away first")
+        reason = refusal(pipeline.processes[name], GENTLE)  # by hand, also what a person put in may be deleted
+        if reason:
+            why = "" if name in named else f"; it depends on {', '.join(named)}"
+            raise CryosnakeError(f"{name}: deletion refused: {reason}{why}")
     return deletion
 
 

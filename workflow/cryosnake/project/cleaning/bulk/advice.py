@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.cleaning.bulk.facts import JobFacts
 from cryosnake.project.cleaning.clean_sets import type_of
-from cryosnake.project.cleaning.finality import FINAL
+from cryosnake.project.cleaning.guards import CLEAR, refusal
 from cryosnake.project.cleaning.trash import in_trash
 from cryosnake.project.records.batches import read_manifest
 from cryosnake.project.records.cleaned_files import missing_files, read_cleaned
@@ -34,9 +34,9 @@ class Advice:
 
 def rank(pipeline: Pipeline, facts: Sequence[JobFacts]) -> list[Advice]:
     """Return advice for every job that may be cleared, the best first."""
-    advice = [Advice(job.name, job.results.bytes, hours_to_make_again(pipeline, job.name), way_back(pipeline, job.name))
-              for job in facts if job.standing != FINAL and not job.busy and not job.user_input and job.results.bytes
-              and job.status == Status.SUCCEEDED]
+    advice = [Advice(job.name, job.bytes(CLEAR), hours_to_make_again(pipeline, job.name), way_back(pipeline, job.name))
+              for job in facts if job.process.status == Status.SUCCEEDED and job.bytes(CLEAR)
+              and not refusal(job.process, CLEAR)]
     return sorted(advice, key=lambda item: (item.back.startswith("no"), -item.bytes_per_hour))
 
 

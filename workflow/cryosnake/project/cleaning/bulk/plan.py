@@ -1,4 +1,4 @@
-"""What a clean-up in bulk would do, and why: pure, from the facts of the jobs and what the user chose.
+"""What a clean-up in bulk would do, and why, from the facts of the jobs and what the user chose.
 
 A job that several choices hit counts once: deletion before clearing before intermediate results alone. Final jobs are
 never touched, nor is a job at work or what a person put in by hand.
@@ -6,48 +6,29 @@ never touched, nor is a job at work or what a person put in by hand.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.model import Pipeline
 from cryosnake.project.cleaning.bulk.facts import KINDS, JobFacts
-from cryosnake.project.cleaning.finality import FINAL, NEITHER
+from cryosnake.project.cleaning.clean import Action
+from cryosnake.project.cleaning.guards import CLEAR, DELETE, FINAL, INTERMEDIATE, NEITHER, refusal
+from cryosnake.project.config.values import nearest
+from cryosnake.project.records.jobs import find_job
 
-DELETE, CLEAR, INTERMEDIATE = "delete", "clear", "intermediate"
+_WHY = {"non_final": "no final job comes from it", "failed": "it failed", "killed": "it was killed"}
 _RANK = {INTERMEDIATE: 1, CLEAR: 2, DELETE: 3}
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the user ticked; everything is off by default. `preprocessing` holds keys of `cleanup_facts.KINDS`."""
-
-    workspace: str = ""
-    clear_non_final: bool = False
-    delete_non_final: bool = False
-    preprocessing: frozenset[str] = frozenset()
-    intermediates: bool = False
-    clear_statuses: frozenset[Status] = frozenset()
-    delete_statuses: frozenset[Status] = frozenset()
-
-
-@dataclass(frozen=True)
-class Action:
-    """What happens to one job: delete, clear or intermediate; files and bytes that go; the choices that say so."""
-
-    name: str
-    what: str
-    files: int
-    bytes: int
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class CleanupPlan:
     """All actions in the order in which they are done, and jobs that were chosen but stay, with the reason."""
 
-    choices: Choices
+    chosen: frozenset[str]  # what `_offers` calls them
+    workspace: str  # "": the whole project
     actions: tuple[Action, ...] = ()
-    skipped: tuple[tuple[str, str], ...] = field(default_factory=tuple)
+    skipped: tuple[tuple[str, str], ...] = ()
 
     def names(self, what: str) -> list[str]:
         """Return the jobs to which this happens."""
@@ -59,8 +40,8 @@ class CleanupPlan:
         return sum(action.bytes for action in self.actions)
 
 
-def plan_cleanup(pipeline: Pipeline, facts: Iterable[JobFacts], choices: Choices,
-                 members: Collection[str] | None = None) -> CleanupPlan:
+def plan_cleanup(pipeline: Pipeline, facts: Iterable[JobFacts], chosen: Collection[str],
+                 workspace: str = "", members: Collection[str] | None = None) -> CleanupPlan:
     """Return the plan.
 
     Parameters
@@ -69,65 +50,46 @@ def plan_cleanup(pipeline: Pipeline, facts: Iterable[JobFacts], choices: Choices
         For what depends on what.
     facts
         Of every job of the project.
-    choices
-        What the user ticked.
-    members
-        The jobs of the workspace; None for the whole project.
+    chosen
+        What the user ticked: keys of KINDS, `intermediates`, and `clear_` or `delete_` with `non_final`, `failed` or
+        `killed`.
+    workspace, members
+        The name of a workspace and its jobs; "" and None for the whole project.
     """
+    known = {job.name: job for job in facts}
     actions: dict[str, Action] = {}
     skipped: list[tuple[str, str]] = []
-    for job in facts:
-        if members is not None and job.name not in members:
+    for job in known.values():
+        wanted = [offer for name, offer in _offers(job).items() if name in chosen]
+        if not wanted or (members is not None and job.name not in members):
             continue
-        wanted = _wanted(job, choices)
-        reason = _protection(job, [what for what, _ in wanted])
-        if wanted and reason:
+        what = max((what for what, _ in wanted), key=_RANK.__getitem__)
+        reason = refusal(job.process, what)
+        if reason:
             skipped.append((job.name, reason))
-        elif wanted:
-            what = max((what for what, _ in wanted), key=_RANK.__getitem__)
-            action = _action(job, what, tuple(why for _, why in wanted))
-            if action.files:
-                actions[job.name] = action
-    known = {job.name: job for job in facts}
+        elif job.taken[what]:
+            actions[job.name] = _action(job, what, dict.fromkeys(why for _, why in wanted))
     skipped += _keep_parents_of_kept(pipeline, actions, known)
-    return CleanupPlan(choices, _ordered(pipeline, actions), tuple(skipped))
+    ordered = sorted(actions.values(), key=lambda action: (  # deleted children go before their parents
+        _RANK[action.what], len(pipeline.descendants(action.name)) if action.what == DELETE else 0))
+    return CleanupPlan(frozenset(chosen), workspace, tuple(ordered), tuple(skipped))
 
 
-def _wanted(job: JobFacts, choices: Choices) -> list[tuple[str, str]]:
-    """Return what the choices ask for a job, with the reason, before anything that protects it."""
-    wanted = []
+def _offers(job: JobFacts) -> dict[str, tuple[str, str]]:
+    """Return for each choice that fits a job what it does with it, and why, before anything that protects the job."""
+    offers: dict[str, tuple[str, str]] = {}
     if job.standing == NEITHER:
-        if choices.delete_non_final:
-            wanted.append((DELETE, "no final job comes from it"))
-        elif choices.clear_non_final and not job.cleared:
-            wanted.append((CLEAR, "no final job comes from it"))
-        state = {Status.FAILED: "failed", Status.ABORTED: "killed"}.get(job.status, "")
-        if job.status in choices.delete_statuses:
-            wanted.append((DELETE, f"it {state}" if state == "failed" else "it was killed"))
-        elif job.status in choices.clear_statuses:
-            wanted.append((CLEAR, f"it {state}" if state == "failed" else "it was killed"))
-    if job.kind in choices.preprocessing and not job.cleared:
-        wanted.append((CLEAR, f"{KINDS[job.kind]}, which can be done again with the same result"))
-    if choices.intermediates and job.intermediates.files and job.standing != FINAL:
-        wanted.append((INTERMEDIATE, "iterations before the last that no job is connected to"))
-    return wanted
+        for which in filter(None, ("non_final", job.state)):
+            offers |= {f"{verb}_{which}": (verb, _WHY[which]) for verb in (CLEAR, DELETE)}
+    if job.kind:
+        offers[job.kind] = (CLEAR, f"{KINDS[job.kind]}, which can be done again with the same result")
+    if job.taken[INTERMEDIATE] and job.standing != FINAL:
+        offers["intermediates"] = (INTERMEDIATE, "iterations before the last that no job is connected to")
+    return {name: offer for name, offer in offers.items() if not (job.cleared and offer[0] == CLEAR)}
 
 
-def _protection(job: JobFacts, whats: list[str]) -> str:
-    if job.standing == FINAL:
-        return "it is final"
-    if job.busy:
-        return job.busy
-    if whats == [INTERMEDIATE]:
-        return ""
-    if job.protected:
-        return "NO_HARSH_CLEAN protects it"
-    return "what a person put in can't be made again" if job.user_input else ""
-
-
-def _action(job: JobFacts, what: str, reasons: tuple[str, ...]) -> Action:
-    amount = {DELETE: job.total, CLEAR: job.results, INTERMEDIATE: job.intermediates}[what]
-    return Action(job.name, what, amount.files, amount.bytes, reasons)
+def _action(job: JobFacts, what: str, reasons: Iterable[str]) -> Action:
+    return Action(name=job.name, what=what, files=job.taken[what], reasons=tuple(reasons))
 
 
 def _keep_parents_of_kept(pipeline: Pipeline, actions: dict[str, Action],
@@ -138,12 +100,19 @@ def _keep_parents_of_kept(pipeline: Pipeline, actions: dict[str, Action],
         kept = [child for child in pipeline.children(name) if child not in actions or actions[child].what != DELETE]
         if actions[name].what == DELETE and kept:
             reasons.append((name, f"is cleared and not deleted: {', '.join(kept)} depends on it and stays"))
-            actions[name] = replace(_action(known[name], CLEAR, actions[name].reasons))
+            actions[name] = _action(known[name], CLEAR, actions[name].reasons)
     return reasons
 
 
-def _ordered(pipeline: Pipeline, actions: dict[str, Action]) -> tuple[Action, ...]:
-    """Return intermediates first, then what is cleared, then what is deleted, children before their parents."""
-    order = sorted(actions.values(), key=lambda action: (
-        _RANK[action.what], len(pipeline.descendants(action.name)) if action.what == DELETE else 0))
-    return tuple(order)
+def members(pipeline: Pipeline, workspaces: Mapping[str, Sequence[str]], name: str) -> set[str]:
+    """Return the processes of a workspace; its jobs are named as in the config, or by directory.
+
+    Raises
+    ------
+    CryosnakeError
+        If there is no such workspace, or it names a job that the project does not have (yet).
+    """
+    if name not in workspaces:
+        raise CryosnakeError(f"config.yaml has no workspace {name!r}{nearest(name, workspaces)}; add it under "
+                             "`workspaces:`, as a name with a list of jobs")
+    return {find_job(job, pipeline).name for job in workspaces[name]}

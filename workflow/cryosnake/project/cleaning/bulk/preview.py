@@ -1,15 +1,18 @@
-"""The preview of a clean-up as data: what the text, the JSON and the page show."""
+"""The preview of a clean-up: as data, which the JSON and the page show, and as lines of text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from cryosnake.pipeline.model import Status
 from cryosnake.project.cleaning.bulk.facts import KINDS, JobFacts
-from cryosnake.project.cleaning.bulk.plan import CLEAR, DELETE, INTERMEDIATE, CleanupPlan
+from cryosnake.project.cleaning.bulk.plan import CleanupPlan
 from cryosnake.project.cleaning.bulk.project_sizes import ProjectSizes, staleness
-from cryosnake.project.cleaning.finality import ANCESTOR, FINAL, NEITHER
+from cryosnake.project.cleaning.guards import ANCESTOR, CLEAR, DELETE, FINAL, INTERMEDIATE, NEITHER
+from cryosnake.project.records.human import human_size
+
+_BAR = 40  # characters
 
 
 def preview(name: str, facts: Sequence[JobFacts], plan: CleanupPlan, sizes: ProjectSizes) -> dict[str, Any]:
@@ -18,7 +21,7 @@ def preview(name: str, facts: Sequence[JobFacts], plan: CleanupPlan, sizes: Proj
     Parameters
     ----------
     name
-        Of the project or workspace.
+        Of the project.
     facts
         The jobs that are looked at.
     plan
@@ -26,54 +29,80 @@ def preview(name: str, facts: Sequence[JobFacts], plan: CleanupPlan, sizes: Proj
     sizes
         The project as it was measured last.
     """
-    jobs = sum(job.total.bytes for job in facts)
+    jobs = _bytes(facts)
+    whole = sizes.total if plan.workspace else sizes.total - sizes.jobs + jobs
+    kinds = _shares([job for job in facts if job.kind], lambda job: job.kind, KINDS, jobs)
     return {
-        "header": {"name": name, "workspace": plan.choices.workspace, "jobs": len(facts), "bytes": jobs},
+        "header": {"name": name, "workspace": plan.workspace, "jobs": len(facts), "bytes": jobs},
         "sizes": {"jobs": jobs, "trash": sizes.trash, "other": sizes.other, "measured": sizes.measured,
                   "stale": staleness(sizes)},
-        "estimate": _estimate(facts, plan, sizes),
-        "preprocessing": _preprocessing(facts),
-        "intermediates": [{"job": job.name, "bytes": job.intermediates.bytes, "files": job.intermediates.files}
-                          for job in facts if job.intermediates.files],
-        "non_final": _shares(facts, lambda job: job.standing, (FINAL, ANCESTOR, NEITHER)),
-        "killed_failed": _shares([job for job in facts if job.status in (Status.FAILED, Status.ABORTED)],
-                                 lambda job: {Status.FAILED: "failed", Status.ABORTED: "killed"}[job.status],
-                                 ("failed", "killed"), whole=jobs),
-        "actions": [{"job": action.name, "action": action.what, "files": action.files, "bytes": action.bytes,
+        "estimate": {
+            "cleared": len(plan.names(CLEAR)), "intermediate_only": len(plan.names(INTERMEDIATE)),
+            "deleted": len(plan.names(DELETE)), "modified": len(plan.actions), "bytes": plan.bytes,
+            "bytes_by_action": {what: sum(action.bytes for action in plan.actions if action.what == what)
+                                for what in (CLEAR, INTERMEDIATE, DELETE)},
+            "project_bytes": whole, "percent": _percent(plan.bytes, whole)},
+        "preprocessing": {
+            **_shares(facts, lambda job: "preprocessing" if job.kind else "other", ("preprocessing", "other"), jobs),
+            "total": {"jobs": len(facts), "bytes": jobs, "percent": 100.0},
+            "kinds": {kind: share for kind, share in kinds.items() if share["jobs"]}},
+        "intermediates": [{"job": job.name, "bytes": job.bytes(INTERMEDIATE), "files": len(job.taken[INTERMEDIATE])}
+                          for job in facts if job.taken[INTERMEDIATE]],
+        "non_final": _shares(facts, lambda job: job.standing, (FINAL, ANCESTOR, NEITHER), jobs),
+        "killed_failed": _shares(facts, lambda job: job.state, ("failed", "killed"), jobs),
+        "actions": [{"job": action.name, "action": action.what, "files": len(action.files), "bytes": action.bytes,
                      "reasons": list(action.reasons)} for action in plan.actions],
         "skipped": [{"job": job, "reason": reason} for job, reason in plan.skipped],
     }
 
 
-def _estimate(facts: Sequence[JobFacts], plan: CleanupPlan, sizes: ProjectSizes) -> dict[str, Any]:
-    project = sizes.total - sizes.jobs + sum(job.total.bytes for job in facts) if not plan.choices.workspace \
-        else sizes.total
-    by_what = {what: sum(action.bytes for action in plan.actions if action.what == what)
-               for what in (CLEAR, INTERMEDIATE, DELETE)}
-    return {"cleared": len(plan.names(CLEAR)), "intermediate_only": len(plan.names(INTERMEDIATE)),
-            "deleted": len(plan.names(DELETE)), "modified": len(plan.actions), "bytes": plan.bytes,
-            "bytes_by_action": by_what, "project_bytes": project, "percent": _percent(plan.bytes, project)}
+def _shares(facts: Sequence[JobFacts], group: Callable[[JobFacts], str], groups: Iterable[str],
+            whole: int) -> dict[str, dict[str, Any]]:
+    """Return for each group its jobs, their bytes, and what part of `whole` these are."""
+    members = {name: [job for job in facts if group(job) == name] for name in groups}
+    return {name: {"jobs": len(jobs), "bytes": _bytes(jobs), "percent": _percent(_bytes(jobs), whole),
+                   "names": [job.name for job in jobs]} for name, jobs in members.items()}
 
 
-def _preprocessing(facts: Sequence[JobFacts]) -> dict[str, Any]:
-    shares = _shares(facts, lambda job: "preprocessing" if job.kind else "other", ("preprocessing", "other"))
-    kinds = _shares([job for job in facts if job.kind], lambda job: job.kind, tuple(KINDS),
-                    whole=sum(job.total.bytes for job in facts))
-    total = {"total": {"jobs": len(facts), "bytes": sum(job.total.bytes for job in facts), "percent": 100.0}}
-    return {**shares, **total, "kinds": {kind: share for kind, share in kinds.items() if share["jobs"]}}
-
-
-def _shares(facts: Sequence[JobFacts], group: Callable[[JobFacts], str], groups: Sequence[str],
-            whole: int | None = None) -> dict[str, dict[str, Any]]:
-    total = sum(job.total.bytes for job in facts) if whole is None else whole
-    shares = {}
-    for name in groups:
-        members = [job for job in facts if group(job) == name]
-        size = sum(job.total.bytes for job in members)
-        shares[name] = {"jobs": len(members), "bytes": size, "percent": _percent(size, total),
-                        "names": [job.name for job in members]}
-    return shares
+def _bytes(facts: Iterable[JobFacts]) -> int:
+    return sum(job.bytes() for job in facts)
 
 
 def _percent(part: int, whole: int) -> float:
     return round(100 * part / whole, 1) if whole else 0.0
+
+
+def preview_text(preview: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a preview from `preview`."""
+    header, sizes, estimate = preview["header"], preview["sizes"], preview["estimate"]
+    where = f"workspace {header['workspace']} of {header['name']}" if header["workspace"] else header["name"]
+    lines = [f"{where}: {header['jobs']} jobs, {human_size(header['bytes'])}; other files "
+             f"{human_size(sizes['other'])}, Trash {human_size(sizes['trash'])} (measured "
+             f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(sizes['measured']))})"]
+    if sizes["stale"]:
+        lines.append(f"! {sizes['stale']}; --refresh measures it again")
+    lines += ["", "Estimate", *_estimate(estimate), "", "Preprocessing"]
+    tab = preview["preprocessing"]
+    lines += [_share(name, tab[name]) for name in ("preprocessing", "other", "total")]
+    lines += [_share(f"  {kind}", share) for kind, share in tab["kinds"].items()]
+    lines += ["", "Intermediate results"]
+    lines += [f"  {item['job'].rstrip('/'):24} {human_size(item['bytes']):>10}" for item in preview["intermediates"]]
+    lines += ["", "Non-final", *(_share(name, share) for name, share in preview["non_final"].items())]
+    lines += ["", "Killed and failed", *(_share(name, share) for name, share in preview["killed_failed"].items()), ""]
+    lines += [f"{item['action']:12} {item['job'].rstrip('/'):24} {human_size(item['bytes']):>10}  "
+              f"{'; '.join(item['reasons'])}" for item in preview["actions"]]
+    lines += [f"{'stays':12} {item['job'].rstrip('/'):24} {'':>10}  {item['reason']}" for item in preview["skipped"]]
+    return lines
+
+
+def _estimate(estimate: Mapping[str, Any]) -> list[str]:
+    filled = round(_BAR * estimate["percent"] / 100)
+    after = human_size(estimate["project_bytes"] - estimate["bytes"])
+    return [f"  {estimate['cleared']} cleared, {estimate['intermediate_only']} only intermediate results, "
+            f"{estimate['deleted']} deleted; {estimate['modified']} jobs in all",
+            f"  [{'#' * filled}{'.' * (_BAR - filled)}] {human_size(estimate['bytes'])} of "
+            f"{human_size(estimate['project_bytes'])} ({estimate['percent']} %); {after} stay"]
+
+
+def _share(name: str, share: Mapping[str, Any]) -> str:
+    return f"  {name:24} {share['jobs']:4} jobs {human_size(share['bytes']):>10} {share['percent']:6.1f} %"

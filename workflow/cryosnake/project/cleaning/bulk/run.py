@@ -11,7 +11,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,10 @@ from cryosnake import __version__
 from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.model import Pipeline
-from cryosnake.project.cleaning.bulk.plan import CLEAR, DELETE, INTERMEDIATE, CleanupPlan
-from cryosnake.project.cleaning.clean import Cleaning, clean, plan_cleaning
-from cryosnake.project.cleaning.clean_sets import intermediate_files
-from cryosnake.project.cleaning.delete import current_pipeline, delete_jobs, plan_deletion
-from cryosnake.project.cleaning.trash import contents
-from cryosnake.project.records.file_sizes import sizes_of
+from cryosnake.project.cleaning.bulk.plan import CleanupPlan
+from cryosnake.project.cleaning.clean import clean, plan_action
+from cryosnake.project.cleaning.delete import Deletion, current_pipeline, delete_jobs, plan_deletion
+from cryosnake.project.cleaning.guards import DELETE
 from cryosnake.project.records.record import FILE as RECORD
 
 FOLDER = Path(".cryosnake", "cleanup")
@@ -35,9 +32,10 @@ def write_manifest(plan: CleanupPlan) -> Path:
     """Write the manifest of a plan, on disk before anything moves; return its path."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
+    choices = {"workspace": plan.workspace, **dict.fromkeys(sorted(plan.chosen), True)}
     lines: list[dict[str, Any]] = [{"version": __version__, "user": getpass.getuser(), "time": time.time(),
-                                    "choices": _plain(asdict(plan.choices))}]
-    lines += [{"job": action.name, "action": action.what, "files": action.files, "bytes": action.bytes,
+                                    "choices": choices}]
+    lines += [{"job": action.name, "action": action.what, "files": len(action.files), "bytes": action.bytes,
                "reasons": action.reasons, "parameters": _parameters(action.name)} for action in plan.actions]
     with replacing(path, durable=True) as temporary, open(temporary, "w") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
@@ -83,35 +81,21 @@ def _act(name: str, what: str) -> str:
     if name not in pipeline.processes:
         return "" if what == DELETE else "it is no longer in the project"
     try:
-        act = _prepared(pipeline, name, what)
+        if what == DELETE:
+            act: Callable[[], object] = partial(delete_jobs, _deletion(pipeline, name))
+        else:
+            act = partial(clean, plan_action(pipeline, name, what, force=True))
     except CryosnakeError as error:
         return str(error)
     act()
     return ""
 
 
-def _prepared(pipeline: Pipeline, name: str, what: str) -> Callable[[], object]:
-    """Return the action, after all checks.
-
-    Raises
-    ------
-    CryosnakeError
-        When the job must be left alone.
-    """
-    if what == CLEAR:
-        return partial(clean, plan_cleaning(pipeline, name, CLEAR, force=True))
-    if what == INTERMEDIATE:
-        return partial(clean, _intermediates(pipeline, name))
+def _deletion(pipeline: Pipeline, name: str) -> Deletion:
     deletion = plan_deletion(pipeline, [name])
     if deletion.all != (name,):
         raise CryosnakeError(f"{', '.join(sorted(set(deletion.all) - {name}))} depends on it now")
-    return partial(delete_jobs, deletion)
-
-
-def _intermediates(pipeline: Pipeline, name: str) -> Cleaning:
-    files = intermediate_files(pipeline, name, contents(name.rstrip("/"))[0])
-    plan_cleaning(pipeline, name, "gentle")  # refuses what is final or at work
-    return Cleaning(name, "gentle", sizes_of(name, files))
+    return deletion
 
 
 def _parameters(name: str) -> str:
@@ -140,9 +124,3 @@ def _append(path: Path, line: dict[str, Any]) -> None:
         file.write(("" if text.endswith("\n") else "\n") + json.dumps(line) + "\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return sorted(map(str, value)) if isinstance(value, frozenset) else value

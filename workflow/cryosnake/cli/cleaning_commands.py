@@ -1,0 +1,239 @@
+"""What the commands of `cli/cleaning.py` do: `run_<command>` of the arguments returns the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cryosnake.cli.commands import Arguments
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.project.cleaning import clean, delete, trash, undelete
+from cryosnake.project.cleaning.bulk import project_sizes, run
+from cryosnake.project.cleaning.bulk.advice import rank
+from cryosnake.project.cleaning.bulk.facts import KINDS, JobFacts, read_facts
+from cryosnake.project.cleaning.bulk.plan import CleanupPlan, members, plan_cleanup
+from cryosnake.project.cleaning.bulk.preview import preview, preview_text
+from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
+from cryosnake.project.config.config import parse_workspaces
+from cryosnake.project.locks.clean_up_lock import cleaning_up
+from cryosnake.project.records import archive
+from cryosnake.project.records.cleaned_files import set_wanted
+from cryosnake.project.records.file_sizes import folder_size
+from cryosnake.project.records.human import human_size
+from cryosnake.project.records.jobs import find_job
+from cryosnake.report.cleanup_page import cleanup_page
+
+
+def run_delete(arguments: Arguments) -> int:
+    """Move jobs, and all that depends on them, to the Trash."""
+    if delete.cut_short(current_pipeline()) and not arguments.dry_run:
+        with cleaning_up():
+            print("finished a deletion that was cut short:", *finish_deletions(current_pipeline()))
+    pipeline = current_pipeline()
+    jobs = [job for job in arguments.jobs if not _is_in_trash(job, pipeline)]
+    if not jobs:
+        return 0
+    deletion = delete.plan_deletion(pipeline, jobs)
+    for name in deletion.all:
+        why = "" if name in deletion.named else "   depends on what is deleted"
+        alias = pipeline.processes[name].short_alias
+        print(f"{name.rstrip('/')}  {alias}  {human_size(folder_size(name))}{why}")
+    if arguments.dry_run:
+        return 0
+    more = len(deletion.all) - len(deletion.named)
+    if more and not arguments.yes:
+        print(f"{more} more jobs would go with what you named; nothing was done. Add --yes to delete all of these")
+        return 1
+    with cleaning_up():
+        delete.delete_jobs(deletion)
+    print(f"{len(deletion.all)} jobs are in the Trash; `cryosnake undelete {deletion.named[0].rstrip('/')}` brings "
+          "them back. A job that config.yaml still lists is made anew by the next `snakemake`")
+    return 0
+
+
+def _is_in_trash(job: str, pipeline: Pipeline) -> bool:
+    """Whether a job is not in the project but in the Trash: the command that deleted it may be repeated."""
+    if _is_in_project(job, pipeline):
+        return False
+    try:
+        undelete.deletion_of(job)
+    except CryosnakeError:
+        return False
+    print(f"{job} is in the Trash")
+    return True
+
+
+def _is_in_project(job: str, pipeline: Pipeline) -> bool:
+    try:
+        find_job(job, pipeline)
+    except CryosnakeError:
+        return False
+    return True
+
+
+def run_undelete(arguments: Arguments) -> None:
+    """Bring deleted jobs back, or list them."""
+    if not arguments.jobs:
+        for item in undelete.deletions():
+            print(", ".join(name.rstrip("/") for name in item.part.processes))
+    for job in arguments.jobs:
+        notes: list[str] = []
+        with cleaning_up():
+            finish_deletions(current_pipeline())
+            try:
+                deleted = undelete.deletion_of(job)
+            except CryosnakeError:
+                if not _is_in_project(job, current_pipeline()):
+                    raise
+                print(f"{job} is in the project")  # a repeated command
+                continue
+            undelete.undelete(deleted, notes)
+        print("back:", ", ".join(name.rstrip("/") for name in deleted.part.processes), *notes, sep="\n")
+
+
+def run_empty_trash(arguments: Arguments) -> None:
+    """Remove what is in the Trash, for ever."""
+    if arguments.yes:
+        with cleaning_up():
+            print(f"{human_size(undelete.empty_trash())} freed")
+        return
+    jobs = [name.rstrip("/") for item in undelete.deletions() for name in item.part.processes]
+    print(f"the Trash holds {human_size(folder_size(trash.TRASH + '/'))}; deleted jobs: {', '.join(jobs) or 'none'}. "
+          "--yes removes it for ever")
+
+
+def run_clean(arguments: Arguments) -> int:
+    """Move files that jobs no longer need to the Trash."""
+    if arguments.all == bool(arguments.jobs) or (arguments.relion and arguments.level == "clear"):
+        raise CryosnakeError("name jobs, or give --all; --relion goes with --gentle and --harsh")
+    pipeline = current_pipeline()
+    names = [name for name, process in pipeline.processes.items() if process.status == Status.SUCCEEDED]
+    if not arguments.all:
+        names = [find_job(job, pipeline).name for job in arguments.jobs]
+    total, refused = 0, 0
+    for name in names:
+        try:
+            action = clean.plan_action(pipeline, name, arguments.level, relion=arguments.relion, force=arguments.force)
+            if not arguments.dry_run:
+                with cleaning_up():
+                    clean.clean(action)
+        except CryosnakeError as error:  # one protected job does not stop the others
+            print(f"cryosnake: {error}", file=sys.stderr)
+            refused += 1
+            continue
+        total += action.bytes
+        print(f"{name.rstrip('/')}  {len(action.files)} files  {human_size(action.bytes)}")
+        if action.kept:
+            print(f"  {action.kept}")
+    verb = "would go" if arguments.dry_run else "are now in the Trash; `cryosnake unclean JOB` brings them back"
+    print(f"{human_size(total)} {verb}")
+    return int(bool(refused) and not arguments.all)
+
+
+def run_unclean(arguments: Arguments) -> int:
+    """Bring cleaned files back from the Trash."""
+    incomplete = False
+    for job in arguments.jobs:
+        name = find_job(job, current_pipeline()).name
+        with cleaning_up():
+            gone = clean.unclean(name)
+        if gone and arguments.recompute:
+            set_wanted(name.rstrip("/"), True)
+            print(f"{name.rstrip('/')}: {len(gone)} files will be made again by the next `snakemake`")
+            continue
+        incomplete = incomplete or bool(gone)
+        print(f"{name.rstrip('/')}: " + (
+            f"{len(gone)} files are no longer in the Trash, such as {gone[0]}; --recompute lets the next `snakemake` "
+            "make them again, as it does when a job needs them" if gone else "all files are back"))
+    return int(incomplete)
+
+
+def run_cleanup(arguments: Arguments) -> int:
+    """Preview a clean-up of many jobs, or carry it out."""
+    cut_short = run.unfinished_manifest()
+    if cut_short and arguments.apply:
+        return _carry_out(cut_short)
+    pipeline = current_pipeline()
+    facts = read_facts(pipeline)
+    if arguments.advice:
+        _print_advice(pipeline, facts)
+        return 0
+    config = _config()
+    workspace = arguments.workspace
+    inside = members(pipeline, parse_workspaces(config.get("workspaces"), config.get("jobs") or {}),
+                     workspace) if workspace else pipeline.processes.keys()
+    plan = plan_cleanup(pipeline, facts, _chosen(arguments), workspace, inside)
+    _show(arguments, config, [job for job in facts if job.name in inside], plan)
+    if cut_short:
+        print(f"a clean-up was cut short ({cut_short}); --apply goes on with that one first")
+    return _carry_out(run.write_manifest(plan)) if arguments.apply and plan.actions else 0
+
+
+def _chosen(arguments: Arguments) -> set[str]:
+    kinds = set(filter(None, arguments.preprocessing.split(",")))
+    if kinds - KINDS.keys():
+        raise CryosnakeError(f"--preprocessing takes {','.join(KINDS)}, not {','.join(sorted(kinds - KINDS.keys()))}")
+    return kinds.union(arguments.chosen or ())
+
+
+def _config() -> dict[str, Any]:
+    try:
+        return yaml.safe_load(Path("config.yaml").read_text()) or {}
+    except FileNotFoundError:
+        return {}
+
+
+def _show(arguments: Arguments, config: dict[str, Any], facts: Sequence[JobFacts], plan: CleanupPlan) -> None:
+    sizes = None if arguments.refresh else project_sizes.read_sizes()
+    sizes = sizes or project_sizes.measure(current_pipeline().processes)  # none is cleaned up that was not measured
+    title = str(config.get("title") or os.path.basename(os.getcwd()))
+    shown = preview(title, facts, plan, sizes)
+    if arguments.html:
+        arguments.html.write_text(cleanup_page(shown))
+    if arguments.json:
+        print(json.dumps(shown, indent=1))
+        return
+    print("\n".join(preview_text(shown)))
+    listed = [job.name for job in facts if job.name in plan.names("delete")
+              and job.process.short_alias in (config.get("jobs") or {})]
+    if listed:
+        print(f"\n! still in config.yaml, and made anew by the next `snakemake`: {', '.join(listed)}")
+    if not arguments.apply:
+        print("\nnothing was done; " + ("--apply moves these to the Trash" if plan.actions else "nothing is ticked"))
+
+
+def _print_advice(pipeline: Pipeline, facts: Sequence[JobFacts]) -> None:
+    for item in rank(pipeline, facts):
+        hours = "not recorded" if item.hours is None else f"{item.hours:.2f} h"
+        print(f"{item.name.rstrip('/'):24} {human_size(item.bytes):>10}  {hours:>12}  "
+              f"{human_size(int(item.bytes_per_hour)):>10}/h  {item.back}")
+
+
+def _carry_out(manifest: Path) -> int:
+    with cleaning_up():
+        finish_deletions(current_pipeline())
+        left = run.run_manifest(manifest, print)
+    print(f"done; {manifest} lists what went to the Trash. `cryosnake unclean JOB` and `undelete JOB` bring it back, "
+          "`cryosnake empty-trash` frees the space")
+    return int(bool(left))
+
+
+def run_archive(_: Arguments) -> None:
+    """Make the project read-only."""
+    with cleaning_up():
+        archive.archive()
+    print("archived: the folder may be moved; `cryosnake unarchive` in it opens it again")
+
+
+def run_unarchive(_: Arguments) -> None:
+    """Open an archived project again."""
+    for link in archive.unarchive():
+        print(f"{link} is a link that leads nowhere any more; point it to where these data are now (ln -sfn)")
+    print("open again")
