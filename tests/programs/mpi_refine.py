@@ -31,7 +31,7 @@ CASES = {
 def run(case: str, out: str, **changed) -> None:
     """Run a case, with other options than its own if wanted, in the working directory."""
     program, usual = JOBS.get(case, (refine3d, _MAPS | {"max_iterations": 1}))
-    job = registry.job_types()[program.__name__.rpartition(".")[2]]
+    job = registry.job_types()[program.__name__.split(".")[2]]
     values = {parameter.name: parameter.default for parameter in job.parameters}
     usual = {"particle_diameter": 160.0, "zero_mask": False} | usual
     options = SimpleNamespace(**values | usual | CASES.get(case, {}) | changed)

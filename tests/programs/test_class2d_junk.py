@@ -13,7 +13,7 @@ from cryosnake.io.star import read_star
 from cryosnake.jobs.class2d import JOB as CLASS2D
 from cryosnake.jobs.select import JOB as SELECT
 from cryosnake.programs.class2d import recipe as class2d
-from cryosnake.programs.select.select import select
+from cryosnake.programs.select import select
 from cryosnake.programs.simulate.false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR
 from cryosnake.programs.simulate.particles import simulate_particles
 

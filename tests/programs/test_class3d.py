@@ -20,7 +20,7 @@ from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.fsc import fsc
 from cryosnake.programs.class3d import recipe as class3d
 from cryosnake.programs.refinement.particles import read_particles
-from cryosnake.programs.select.select import select
+from cryosnake.programs.select import select
 from cryosnake.programs.simulate.mixture import simulate_mixture
 from cryosnake.simulation.conformations import swing_domain
 from cryosnake.simulation.protein import pseudo_protein
