@@ -9,16 +9,16 @@ from cryosnake.simulation.atoms import Atoms
 
 
 def end_domain(atoms: Atoms, fraction: float = 0.25) -> np.ndarray:
-    """Return which atoms (n,) belong to the `fraction` that lies furthest out along the particle's long axis."""
+    """Return a mask (n,) of the `fraction` of the atoms that lies furthest out along the particle's long axis."""
     centred = atoms.positions - atoms.positions.mean(0)
     along = centred @ _axes(atoms)[0]
     return along >= np.quantile(along, 1.0 - fraction)
 
 
 def swing_domain(atoms: Atoms, degrees: float, fraction: float = 0.25) -> Atoms:
-    """Return the atoms with the end domain turned about a hinge at its border, across the particle's long axis.
+    """Return the atoms with the end domain rotated about a hinge at its border, across the particle's long axis.
 
-    The mass stays the same and so nearly does the power of its projections: only the shape tells the two apart.
+    The mass is unchanged, and so nearly is the power of the projections: the two states differ only in shape.
     """
     chosen = end_domain(atoms, fraction)
     long, across = _axes(atoms)

@@ -1,9 +1,9 @@
 """Scattering density of atoms on a grid, and its exact projections: point atoms in, band-limited arrays out.
 
-Both go through a non-uniform FFT: atoms are spread with a Gaussian onto a grid finer than asked for, transformed, the
-Gaussian is divided out, the transform is cut at the Nyquist frequency of the wanted pixel size and multiplied by the
-atoms' shape (Greengard & Lee 2004, SIAM Rev. 46, 443-454). No interpolation, no
-aliasing; relative error below 1e-3 at Nyquist.
+Both use a non-uniform FFT: atoms are spread with a Gaussian onto a grid finer than requested and transformed; the
+Gaussian is divided out; the transform is cropped to the Nyquist frequency of the requested pixel size and multiplied
+by the atoms' shape (Greengard & Lee 2004, SIAM Rev. 46, 443-454). No interpolation, no aliasing; relative error below
+1e-3 at Nyquist.
 
 Unit of the density: f(0) in Å per Å³. Times 47.88 V Å² it is the electrostatic potential in volts.
 """
@@ -18,7 +18,7 @@ import scipy.fft
 
 from cryosnake.simulation.atoms import ICE_DENSITY, WATER_STRENGTH, WATER_VOLUME, Atoms
 
-_HALF_WIDTH = 5  # spreading stencil reaches so many fine pixels to each side
+_HALF_WIDTH = 5  # fine pixels by which the spreading stencil extends to each side
 _OVERSAMPLING = 1.5
 SHAPE_B_FACTOR = 16.0  # Å²; fall-off of f(k) of carbon to 0.4 at 2 Å, as one Gaussian
 
@@ -32,8 +32,8 @@ def density_from_atoms(atoms: Atoms, box: int, pixel_size: float, b_factor: floa
     atoms : Atoms
         Positions in Å.
     box, pixel_size : int, float
-        Grid; what lies beyond wraps around. Resolution ends at the sphere of Nyquist, so that maps of two pixel
-        sizes agree on all shells they share.
+        Grid; atoms beyond it wrap around. The transform is 0 outside the Nyquist sphere, so that maps of two pixel
+        sizes agree on all shells that they share.
     b_factor : float
         Å²; disorder common to all atoms, amplitude exp(-B k² / 4).
     solvent : float
@@ -67,8 +67,8 @@ def project_atoms(
     """Return transforms (n, box, box // 2 + 1) complex64 of the projections, origin of the image in its corner.
 
     The projection is the integral of the density along the beam, in f(0) per Å² (Å⁻¹): image x and y are
-    `matrices[:, 0] · r` and `matrices[:, 1] · r`, as RELION's Euler angles have it, so that it is the central slice of
-    `density_from_atoms`. `shifts` move the particle; 0 puts it on pixel (0, 0).
+    `matrices[:, 0] · r` and `matrices[:, 1] · r` by RELION's convention of Euler angles, so that its transform is the
+    central slice of `density_from_atoms`. `shifts` move the particle; 0 puts it on pixel (0, 0).
     """
     fine, width = _fine_grid(box)
     scale = fine / (box * pixel_size)
@@ -99,7 +99,7 @@ def _fine_grid(box: int) -> tuple[int, float]:
 
 
 def _deconvolution(box: int, fine: int, width: float) -> np.ndarray:
-    """Return one over the transform of exp(-x² / width) at the frequencies (box,) in fftfreq order."""
+    """Return the reciprocal of the transform of exp(-x² / width) at the frequencies (box,) in fftfreq order."""
     frequency = np.fft.fftfreq(box, 1.0 / box) / fine
     return np.exp((math.pi * frequency) ** 2 * width) / math.sqrt(math.pi * width)
 
@@ -113,7 +113,7 @@ def _frequency_squared(box: int, pixel_size: float, dimensions: int) -> np.ndarr
 
 
 def _shapes(squared: np.ndarray, atoms: Atoms, b_factor: float, solvent: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the transforms of strengths and of volumes are multiplied by, 0 beyond Nyquist."""
+    """Return the factors for the transforms of strengths and of volumes, 0 beyond Nyquist."""
     inside = squared <= squared[..., -1].min() * (1.0 + 1e-9)
     disorder = np.exp(-0.25 * b_factor * squared) * inside
     ice = solvent * ICE_DENSITY * WATER_STRENGTH / WATER_VOLUME  # Å per Å³
@@ -123,7 +123,7 @@ def _shapes(squared: np.ndarray, atoms: Atoms, b_factor: float, solvent: float) 
 
 
 def _cropped(transform: np.ndarray, box: int) -> np.ndarray:
-    """Cut a half transform (fine, fine, …) to the frequencies of a box."""
+    """Crop a half transform (fine, fine, …) to the frequencies of a box."""
     index = np.fft.fftfreq(box, 1.0 / box).astype(int)
     return transform[np.ix_(index, index, np.arange(box // 2 + 1))]
 
@@ -135,10 +135,10 @@ def _cropped_2d(transforms: np.ndarray, box: int) -> np.ndarray:
 
 @nb.njit(inline="always")
 def _stencil(weights, pixels, centre, size, width):  # type: ignore[no-untyped-def]
-    """Fill weights exp(-(p - centre)² / width) and wrapped pixels p of one axis, with two exponentials in all."""
+    """Fill weights exp(-(p - centre)² / width) and wrapped pixels p of one axis, using only two exponentials."""
     nearest = round(centre)
     away = centre - nearest
-    # exp(-(j - d)²/w) = exp(-d²/w) · exp(2d/w)^j · exp(-j²/w); the last factor comes in as `weights`
+    # exp(-(j - d)²/w) = exp(-d²/w) · exp(2d/w)^j · exp(-j²/w); the last factor is passed in `weights`
     factor = math.exp(2.0 * away / width)
     power = math.exp(-away * away / width) * factor ** (-_HALF_WIDTH)
     for i in range(2 * _HALF_WIDTH + 1):
@@ -150,7 +150,7 @@ def _stencil(weights, pixels, centre, size, width):  # type: ignore[no-untyped-d
 
 @nb.njit(inline="always")
 def _new_stencil(width):  # type: ignore[no-untyped-def]
-    """Return room for one axis: 2 m + 1 weights, followed by the fixed factors exp(-j² / width)."""
+    """Return an array for one axis: 2 m + 1 weights, followed by the fixed factors exp(-j² / width)."""
     weights = np.empty(2 * (2 * _HALF_WIDTH + 1))
     for i in range(2 * _HALF_WIDTH + 1):
         weights[i + 2 * _HALF_WIDTH + 1] = math.exp(-((i - _HALF_WIDTH) ** 2) / width)
@@ -181,7 +181,7 @@ def _spread_2d(grids, positions, strengths, volumes, axes, offsets, width):  # t
         gx, gy = _new_stencil(width), _new_stencil(width)
         row, columns = np.empty(count, np.float32), np.empty(count, np.int64)
         rows = np.empty(count, np.int64)
-        # Stencils are added without wrapping, on a grid with a rim, so that the inner loop vectorises; then folded.
+        # Stencils are added without wrapping, on a grid with a rim, so that the inner loop vectorises; then wrapped.
         rim = np.zeros((2, room, room), np.float32)
         for a in range(positions.shape[0]):
             x, y = offsets[n, 0], offsets[n, 1]

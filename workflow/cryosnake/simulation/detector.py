@@ -49,9 +49,9 @@ def _uniform(state):  # type: ignore[no-untyped-def]
 
 @nb.njit(parallel=True, cache=True)
 def _poisson(expected, seed, counts):  # type: ignore[no-untyped-def]
-    """Fill `counts` with Poisson numbers; each pixel has its own counter, so threads do not change the result."""
+    """Fill `counts` with Poisson numbers; each pixel has its own counter, so the result is independent of threads."""
     limit = np.iinfo(counts.dtype).max
-    inverse = 1.0 / np.maximum(np.arange(1001), 1)  # a product is faster than a quotient
+    inverse = 1.0 / np.maximum(np.arange(1001), 1)  # multiplication is faster than division
     for y in nb.prange(expected.shape[0]):
         for x in range(expected.shape[1]):
             mean = max(float(expected[y, x]), 0.0)
@@ -72,7 +72,7 @@ def _poisson(expected, seed, counts):  # type: ignore[no-untyped-def]
 
 
 def poisson(rng: np.random.Generator, expected: np.ndarray, dtype: type = np.uint8) -> np.ndarray:
-    """Return Poisson-distributed counts (h, w) for expected counts (h, w); what exceeds the type is cut."""
+    """Return Poisson-distributed counts (h, w) for expected counts (h, w), clipped to the range of the type."""
     counts: np.ndarray = np.empty(expected.shape, dtype)
     _poisson(expected, int(rng.integers(2**62)), counts)
     return counts

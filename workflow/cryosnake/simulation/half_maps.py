@@ -1,4 +1,4 @@
-"""Half maps whose resolution varies in space, with their truth: a rigid part, a flexible part, white noise."""
+"""Half maps whose resolution varies in space, with known truth: a rigid part, a flexible part, white noise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FlexibleHalves:
 
 def flexible_halves(box: int, pixel_size: float, *, residues: int = 700, noise: float = 1.5,
                     rigid_b_factor: float = 60.0, flexible_b_factor: float = 310.0, seed: int = 1) -> FlexibleHalves:
-    """Return two half maps of a pseudo-protein whose side of positive x is blurred.
+    """Return two half maps of a pseudo-protein that is blurred on the side of positive x.
 
     Parameters
     ----------
@@ -34,11 +34,11 @@ def flexible_halves(box: int, pixel_size: float, *, residues: int = 700, noise: 
     residues : int
         Size of the protein.
     noise : float
-        Standard deviation of each half's white noise over that of the density in the mask.
+        Standard deviation of each half's white noise, relative to that of the density in the mask.
     rigid_b_factor, flexible_b_factor : float
         Å²; disorder of the two sides. Between them the density changes over about 16 Å.
     seed : int
-        Of protein and noise.
+        For protein and noise.
     """
     rng = np.random.default_rng(seed)
     rigid = density_from_atoms(pseudo_protein("C1", residues, seed), box, pixel_size, b_factor=rigid_b_factor)

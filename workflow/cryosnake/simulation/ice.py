@@ -1,4 +1,4 @@
-"""What else is in the field of view: vitreous ice, contamination, carbon film, and the beam's own shape."""
+"""Everything else in the field of view: vitreous ice, contamination, carbon film, and the beam profile."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def ice_amplitude(squared: np.ndarray, optics: Optics, thickness: float) -> np.n
     """Return √(power spectral density), in rad Å, of the phase that vitreous ice of `thickness` Å adds, at k² (Å⁻²).
 
     N molecules per area scatter with f(0) each; their arrangement enters as the structure factor of amorphous ice,
-    for which three terms stand: compressibility, S(0) = 0.06; the first diffraction peak at 3.7 Å (Dubochet et al.
-    1988, Q. Rev. Biophys. 21, 129-228); and a rise to 1 beyond it. The form factor falls as that of oxygen.
+    modelled by three terms: compressibility, S(0) = 0.06; the first diffraction peak at 3.7 Å (Dubochet et al. 1988,
+    Q. Rev. Biophys. 21, 129-228); and a rise to 1 beyond it. The form factor falls off like that of oxygen.
     """
     per_area = ICE_DENSITY / WATER_VOLUME * thickness
     k = np.sqrt(squared)
@@ -29,7 +29,7 @@ def ice_amplitude(squared: np.ndarray, optics: Optics, thickness: float) -> np.n
 
 
 def water_memory(squared: np.ndarray, dose: float) -> np.ndarray:
-    """Return the correlation (0 to 1) of the ice's phase between two exposures that lie `dose` e/Å² apart.
+    """Return the correlation (0 to 1) of the ice's phase between two exposures `dose` e/Å² apart.
 
     Molecules are displaced at random by 1.1 Å² (mean square) per e/Å² (McMullan, Vinothkumar & Henderson 2015,
     Ultramicroscopy 158, 26-32), a third of it along any one axis: exp(-2 π² k² ⟨u²⟩).
@@ -42,14 +42,14 @@ def noise_transform(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndar
     parts = rng.standard_normal((shape[0], shape[1] // 2 + 1, 2), dtype=np.float32)
     parts *= np.float32(math.sqrt(0.5 * shape[0] * shape[1]))
     noise = parts.view(np.complex64)[..., 0]
-    # irfft2 takes the Hermitian part of the lines kx = 0 and Nyquist, which has half their power.
+    # irfft2 uses only the Hermitian part of the lines kx = 0 and Nyquist, which has half their power.
     noise[:, 0] *= np.float32(math.sqrt(2.0))
     noise[:, -1] *= np.float32(math.sqrt(2.0))
     return noise
 
 
 def contamination(rng: np.random.Generator, shape: tuple[int, int], pixel_size: float, count: int) -> np.ndarray:
-    """Return the transmission (h, w) float32 of `count` lumps of ice on the film: 1 where there is none.
+    """Return the transmission (h, w) float32 of `count` lumps of ice on the film: 1 where there is no lump.
 
     Irregular domes of 80 to 300 Å radius, up to 1200 Å thick. Electrons are lost with a mean free path of 2000 Å
     (scattered outside the aperture or filtered out).
@@ -70,7 +70,7 @@ def contamination(rng: np.random.Generator, shape: tuple[int, int], pixel_size: 
 
 
 def carbon_edge(rng: np.random.Generator, shape: tuple[int, int], covered: float) -> np.ndarray:
-    """Return how much carbon film lies on each pixel, 0 to 1: about the fraction `covered`, behind a round edge."""
+    """Return the cover (h, w) by carbon film, 0 to 1, behind a round edge; it covers about the fraction `covered`."""
     angle = rng.uniform(0.0, 2.0 * math.pi)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     radius = 4.0 * max(shape)  # the hole's edge
@@ -90,7 +90,7 @@ def beam_profile(rng: np.random.Generator, shape: tuple[int, int], strength: flo
 def carbon_amplitude(squared: np.ndarray, optics: Optics, thickness: float = 150.0) -> np.ndarray:
     """Return √(power spectral density), in rad Å, of the phase that amorphous carbon adds, at k² (Å⁻²).
 
-    As `ice_amplitude`, for atoms that lie almost at random: a structure factor of 0.6 at all frequencies.
+    Like `ice_amplitude`, for atoms at almost random positions: a structure factor of 0.6 at all frequencies.
     """
     density = 0.6 * (optics.interaction * _CARBON_STRENGTH) ** 2 * _CARBON_DENSITY * thickness
     return np.sqrt(density * np.exp(-0.5 * 16.0 * squared)).astype(np.float32)

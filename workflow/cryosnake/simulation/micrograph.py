@@ -1,8 +1,8 @@
 """Images of particles in a micrograph: places, poses, contrast transfer.
 
 Weak-phase-object approximation: the relative image intensity is 1 - 2 φ ⊗ CTF, with φ the phase that the specimen adds
-to the electron wave (Reimer & Kohl, Transmission Electron Microscopy, 5th ed., ch. 6.2). With the CTF's sign as in
-`numerics.ctf` protein is darker than ice.
+to the electron wave (Reimer & Kohl, Transmission Electron Microscopy, 5th ed., ch. 6.2). With the sign of the CTF as
+in `numerics.ctf`, protein is darker than ice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REST_ENERGY = 511.0  # keV
 
 @dataclass(frozen=True)
 class Optics:
-    """The microscope and Å per pixel; `b_factor` (Å²) is the lens's and camera's envelope."""
+    """The microscope and Å per pixel; `b_factor` (Å²) is the envelope of lens and camera."""
 
     pixel_size: float
     microscope: Microscope = USUAL_MICROSCOPE
@@ -39,9 +39,9 @@ class Optics:
 
 @dataclass(frozen=True)
 class Particles:
-    """Poses and places of the particles of one micrograph; what RELION's particle STAR file says of them."""
+    """Poses and positions of the particles of one micrograph, as in RELION's particle STAR file."""
 
-    positions: np.ndarray  # (n, 2) x, y: 0-based pixels of the motion-corrected micrograph, fractions kept
+    positions: np.ndarray  # (n, 2) x, y: 0-based pixels of the motion-corrected micrograph, with fractions
     angles: np.ndarray  # (n, 3) rot, tilt, psi in degrees
     heights: np.ndarray  # (n,) Å added to the micrograph's defocus
 
@@ -63,7 +63,7 @@ def place_particles(rng: np.random.Generator, shape: tuple[int, int], count: int
                     margin: float) -> np.ndarray:
     """Return at most `count` positions (n, 2) x, y in pixels that keep `distance` from each other.
 
-    `margin` (pixels) stays free at the edges. Darts are thrown until the count is reached or no place is found.
+    A `margin` (pixels) stays free at the edges. Random positions are tried until the count is reached or none is free.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def optical_transfer(shape: tuple[int, int], optics: Optics, defocus: Defocus) -
 
 
 def delocalised_box(atoms: Atoms, optics: Optics, defocus: float) -> int:
-    """Return the box in pixels that holds a particle and the signal its CTF spreads: diameter + 2 λ Δf k, k = 1/4 Å."""
+    """Return the box in pixels for a particle and its delocalised signal: diameter + 2 λ Δf k, k = 1/4 Å."""
     frequency = min(0.5 / optics.pixel_size, 0.25)
     reach = optics.microscope.wavelength * defocus * frequency
     return _even((1.1 * diameter(atoms) + 2.0 * reach) / optics.pixel_size + 16)
@@ -109,7 +109,7 @@ def contrast_images(
     defocus: Defocus,
     b_factor: float = 40.0,  # Å², of the atoms
 ) -> np.ndarray:
-    """Return 2 φ ⊗ CTF (n, box, box) float32 of single particles about pixel box // 2, relative to the mean intensity.
+    """Return 2 φ ⊗ CTF (n, box, box) float32 of single particles at pixel box // 2, relative to the mean intensity.
 
     The members of `defocus` may be arrays (n, 1, 1). `box` is even and should be at least `delocalised_box`.
     """
@@ -128,7 +128,7 @@ def particle_contrast(atoms: Atoms, particles: Particles, shape: tuple[int, int]
                       b_factor: float = 40.0) -> np.ndarray:
     """Return 2 φ ⊗ CTF (h, w) float32 of all particles: positive is dark, relative to the mean intensity.
 
-    Each particle is projected exactly, at its own sub-pixel place and height.
+    Each particle is projected exactly, at its own sub-pixel position and height.
     """
     highest = float(np.max([defocus.u, defocus.v])) + float(particles.heights.max(initial=0.0))
     box = delocalised_box(atoms, optics, highest)
@@ -146,7 +146,7 @@ def particle_contrast(atoms: Atoms, particles: Particles, shape: tuple[int, int]
 
 
 def _even(length: float) -> int:
-    """Return an even length, at least this, that an FFT is fast for."""
+    """Return an even length, at least this long, for which an FFT is fast."""
     size = math.ceil(length)
     while size % 2 or scipy.fft.next_fast_len(size, real=True) != size:
         size += 1

@@ -1,4 +1,4 @@
-"""How a specimen moves during the exposure: stage drift and the local doming that the beam induces, RELION's model."""
+"""Motion of a specimen during the exposure, by RELION's model: stage drift and beam-induced local doming."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ COEFFICIENTS = 18  # per axis: time powers 1, 2, 3 for each of 1, x, x², y, y²
 
 @dataclass(frozen=True)
 class Motion:
-    """Motion of one movie, as RELION's motion-correction STAR files hold it.
+    """Motion of one movie, as in RELION's motion-correction STAR files.
 
-    A point that lies at r in the corrected micrograph (that is, in the first frame) lies at r - shift in frame t,
-    shift = `global_shifts[t]` + `local_shift`, in pixels: RELION writes the shift that puts a frame right.
+    A point at r in the corrected micrograph (that is, in the first frame) is at r - shift in frame t, with shift =
+    `global_shifts[t]` + `local_shift`, in pixels: RELION writes the shift that corrects a frame.
     """
 
     global_shifts: np.ndarray  # (frames, 2) x, y; the first is 0
@@ -33,7 +33,7 @@ def local_shift(motion: Motion, positions: np.ndarray, frame: float | np.ndarray
     """Return the local shift (…, 2) x, y in pixels at positions (…, 2) x, y in pixels, in `frame` (0 is the first).
 
     Method: polynomial of third order in time and second in space (Zivanov, Nakane & Scheres 2019, IUCrJ 6, 5-17),
-    with coordinates divided by the micrograph's size, less ½.
+    with coordinates divided by the micrograph's size, minus ½.
     """
     x = positions[..., 0] / motion.shape[1] - 0.5
     y = positions[..., 1] / motion.shape[0] - 0.5
@@ -48,7 +48,7 @@ def total_shift(motion: Motion, positions: np.ndarray, frame: int) -> np.ndarray
 
 def random_motion(rng: np.random.Generator, frames: int, shape: tuple[int, int], *, pixel_size: float,
                   dose_per_frame: float, drift: float = 12.0, local: float = 4.0) -> Motion:
-    """Return a motion: fast in the first 4 e/Å² and slower later, as beam-induced motion is (Zivanov et al. 2019).
+    """Return a motion that is fast in the first 4 e/Å² and then slower, like beam-induced motion (Zivanov et al. 2019).
 
     Parameters
     ----------
@@ -75,6 +75,6 @@ def random_motion(rng: np.random.Generator, frames: int, shape: tuple[int, int],
         weights = np.linalg.lstsq(fit, 0.6 * early + 0.4 * late, rcond=None)[0]
         size = local / pixel_size * np.array([0.0, 1.0, 1.6, 1.0, 1.6, 1.2])  # x², y² reach ¼ at the edges, x y too
         coefficients = rng.normal(0.0, 1.0, (2, 6, 1)) * size[:, None] * weights
-        # The mean of x² over the field is 1/12: the constant takes it off, so that the global shift is the mean motion.
+        # The mean of x² over the field is 1/12: the constant removes it, so that the global shift is the mean motion.
         coefficients[:, 0] = -(coefficients[:, 2] + coefficients[:, 4]) / 12.0
     return Motion(path - path[0], coefficients.ravel(), shape)

@@ -1,4 +1,4 @@
-"""The intensity that reaches the camera, frame by frame: motion, radiation damage, diffusing water."""
+"""Intensity at the camera, frame by frame: motion, radiation damage, diffusing water."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryosnake.simulation.micrograph import Optics, frequency_grid, optical_tran
 from cryosnake.simulation.motion import Motion
 from cryosnake.simulation.warp import move
 
-_CARBON_LOSS = 0.12  # fraction of electrons that the film takes out of the image
+_CARBON_LOSS = 0.12  # fraction of electrons that the film removes from the image
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def expected_frames(rng: np.random.Generator, specimen: Specimen, motion: Motion
                     blur: float = 0.0) -> Iterator[np.ndarray]:
     """Yield, frame by frame, the relative intensity (h, w) float32 that reaches the camera; 1 is the bare beam.
 
-    Particles fade as radiation damages them, water molecules diffuse, carbon stays; all of it moves. `ice_thickness`
+    Particles fade as radiation damages them, water molecules diffuse, carbon stays; all of them move. `ice_thickness`
     is in Å; the ice is imaged at the micrograph's mean defocus. `blur` (pixels, standard deviation) is the error with
-    which the camera places electrons: it damps the signal and leaves their noise white.
+    which the camera localises electrons: it damps the signal and leaves the noise white.
     """
     frames, shape = len(motion.global_shifts), specimen.particles.shape
     squared = frequency_grid(shape, optics.pixel_size)[0]

@@ -13,7 +13,7 @@ from cryosnake.simulation.domains import domain_centres
 
 STEP = 3.8  # Å between consecutive CA atoms
 _RESIDUE_VOLUME = 134.0  # Å³: 110 Da × 1.21 Å³/Da
-_SLACK = 1.3  # how much larger a domain's sphere is than its residues
+_SLACK = 1.3  # volume of a domain's sphere relative to its residues
 _TRIALS = 96  # orientations tried per segment
 _SIDE_ATOMS = np.array([0, 1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 5, 5, 5, 6, 7, 7, 8, 10])  # heavy, one per amino acid
 
@@ -23,13 +23,13 @@ def pseudo_protein(symmetry: str = "D2", residues: int = 960, seed: int = 1) -> 
 
     A chain of CA atoms grows segment by segment (loop, then α-helix or β-strand) as a self-avoiding walk that also
     avoids its symmetry mates; each domain of about 200 residues is kept in a sphere. Backbone and side-chain atoms
-    are put on afterwards. Bond lengths, helix (3.6 residues and 5.4 Å per turn, right-handed) and strand (3.3 Å per
-    residue) are those of proteins (Pauling, Corey & Branson 1951); so is the density. Nothing else is.
+    are added afterwards. Only bond lengths, helix (3.6 residues and 5.4 Å per turn, right-handed), strand (3.3 Å per
+    residue) and density are those of proteins (Pauling, Corey & Branson 1951).
 
     Parameters
     ----------
     symmetry : str
-        Point group, RELION's setting.
+        Point group, in RELION's setting.
     residues : int
         Residues of one asymmetric unit; 110 Da each.
     seed : int
@@ -121,7 +121,7 @@ def _grow_chain(rng: np.random.Generator, residues: int, group: np.ndarray) -> n
             pieces.append(trial[best])
             continue
         failures += 1
-        if failures % 60 == 0:  # jammed: go back some segments, and in the end give more room
+        if failures % 60 == 0:  # stuck: go back some segments, and finally allow more space
             del pieces[max(1, len(pieces) - int(rng.integers(1, 4))) :]
             allowed *= 1.01
     return np.concatenate(pieces)[:residues]

@@ -1,4 +1,4 @@
-"""A specimen moved as a field of shifts has it, by band-limited interpolation."""
+"""Moving a specimen by a field of shifts, with band-limited interpolation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from cryosnake.simulation.motion import Motion, total_shift
 
-MARGIN = 40  # pixels simulated beyond each edge, so that motion brings in specimen and not the other side
+MARGIN = 40  # pixels simulated beyond each edge, so that motion brings in specimen, not the opposite edge
 _TAPS = 12
 _TABLE = 512
-_CELL = 16  # pixels between the points at which the shift is worked out; linear in between
+_CELL = 16  # pixels between the points at which the shift is calculated; linear in between
 
 
 def _sinc_table() -> np.ndarray:
@@ -29,7 +29,7 @@ _SINC = _sinc_table()
 
 @nb.njit(inline="always")
 def _at_row(grid, column, row):  # type: ignore[no-untyped-def]
-    """Return a grid's value in one of its columns at a fractional row."""
+    """Return a grid's value in a given column at a fractional row."""
     j = min(max(int(row), 0), grid.shape[0] - 2)
     return grid[j, column] + (grid[j + 1, column] - grid[j, column]) * (row - j)
 
@@ -45,7 +45,7 @@ def _moved(image, shift_x, shift_y, cell, margin, shape, table):  # type: ignore
     for y in nb.prange(rows):  # first along x, at the specimen's own rows
         line = np.empty(knots)
         for i in range(knots):
-            # The shift belongs to the frame's row that this row of the specimen ends up in.
+            # The shift is that of the frame's row in which this row of the specimen ends up.
             row = (y - margin) / cell
             line[i] = _at_row(shift_x, i, row - _at_row(shift_y, i, row) / cell)
         for x in range(w):
@@ -83,12 +83,12 @@ def _moved(image, shift_x, shift_y, cell, margin, shape, table):  # type: ignore
 
 
 def move(image: np.ndarray, motion: Motion, frame: int, margin: int = MARGIN) -> np.ndarray:
-    """Return the specimen (h + 2 margin, w + 2 margin) as it lies in `frame`, (h, w): r goes to r - shift."""
+    """Return the specimen (h + 2 margin, w + 2 margin) as seen in `frame`, (h, w): r moves to r - shift."""
     h, w = motion.shape
     y, x = np.meshgrid(np.arange(h // _CELL + 2) * _CELL, np.arange(w // _CELL + 2) * _CELL, indexing="ij")
     places = np.stack([x, y], -1).astype(np.float64)
     shift = np.zeros_like(places)
-    for _ in range(3):  # the shift is known at r, wanted at r - shift(r): fixed point
+    for _ in range(3):  # the shift is known at r but needed at r - shift(r): fixed point
         shift = total_shift(motion, places + shift, frame)
     return np.asarray(_moved(np.ascontiguousarray(image, np.float32), np.ascontiguousarray(shift[..., 0]),
                              np.ascontiguousarray(shift[..., 1]), _CELL, margin, (h, w), _SINC))

@@ -1,1 +1,1 @@
-"""Panels: from data to a figure."""
+"""Panels: figures of a job's results."""

@@ -21,7 +21,7 @@ def class_slices(volumes: np.ndarray, counts: Sequence[int] | np.ndarray, resolu
     Parameters
     ----------
     counts : (classes,)
-        Particles of each class; a class without any is named and shown empty.
+        Particles of each class; a class without particles is named and shown empty.
     resolutions : (classes,)
         Å.
     pixel_size : float

@@ -28,11 +28,11 @@ def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
     resolutions : (n,)
         Å, or None.
     columns : int
-        At most so many averages in a row.
+        Maximum number of averages in a row.
     mask_diameter : float
-        Pixels; the contrast is that inside this circle (default: the whole image).
+        Pixels; the contrast is set inside this circle (default: the whole image).
     kept : (n,) bool
-        Draws a green frame about the classes kept and a red cross through the others.
+        Draws a green frame around the classes kept and a red cross through the others.
     scores : (n,)
         0 … 1, written below each average after its number and resolution; or None.
     """

@@ -1,4 +1,4 @@
-"""What all panels share: style, new figures, writing a PNG. Matplotlib is imported when a figure is made."""
+"""Shared by all panels: style, new figures, writing a PNG. Matplotlib is imported when a figure is made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's colours: told apart by colour-blind readers too.
+# Okabe & Ito's colours, which colour-blind readers can distinguish too.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8A8F98"
 INK = "#2B2F36"
 
@@ -56,7 +56,7 @@ def style() -> Iterator[None]:
 def new_figure(width: float, height: float, arranged: bool = True) -> Figure:
     """Return an empty figure of this size in inches. No window system and no global state are involved.
 
-    `arranged=False` leaves room for labels to the caller: to find it takes as long as to draw the figure.
+    With `arranged=False` the caller leaves room for labels: finding it takes as long as drawing the figure.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -73,9 +73,9 @@ def save(figure: Figure, path: str | Path, dpi: int = 150) -> None:
 
 
 def show_image(axes: Axes, image: np.ndarray, contrast: tuple[float, float] | None = None) -> None:
-    """Show an image (rows, columns) in grey, row 0 at the bottom (as IMOD), without axes.
+    """Show an image (rows, columns) in grey, row 0 at the bottom (as in IMOD), without axes.
 
-    `contrast` are the values of black and white; the 0.5th and 99.5th percentile when not given.
+    `contrast` gives the values of black and white; by default the 0.5th and 99.5th percentiles.
     """
     low, high = contrast or tuple(np.percentile(image, (0.5, 99.5)))
     axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-12), origin="lower", interpolation="bilinear")

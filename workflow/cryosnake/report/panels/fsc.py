@@ -18,7 +18,7 @@ _COLOURS = (BLUE, GREEN, ORANGE, RED, GREY, INK)
 
 def fsc_curves(curves: Mapping[str, np.ndarray], frequency: np.ndarray, *, resolution: float | None = None,
                threshold: float = 0.143, title: str = "Fourier shell correlation") -> Figure:
-    """Return a plot of FSC curves by name, each (shells,), the first one drawn strongest.
+    """Return a plot of FSC curves by name, each (shells,), the first one drawn as the main curve.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def guinier_plot(frequency: np.ndarray, curves: Mapping[str, np.ndarray], line: 
                  b_factor: float, resolution: float, title: str = "Guinier plot") -> Figure:
     """Return ln amplitude (shells,) by name against 1/d², with the fitted line (slope, intercept).
 
-    Shells where nothing is left (RELION writes −99) are not drawn; those beyond the resolution are pale.
+    Shells without amplitude (RELION writes −99) are not drawn; those beyond the resolution are pale.
     """
     with style():
         figure = new_figure(6.4, 4.2)

@@ -1,7 +1,7 @@
-"""One picture of an iteration: class averages, or central slices with the FSC and the directions of view.
+"""One picture of an iteration: class averages, or central slices with the FSC and the viewing directions.
 
-Drawn while a job runs, so it must be cheap: images are put together as arrays, and axes are placed by hand, for the
-layout engine takes ten times as long as all the rest.
+Drawn while a job runs, so it must be cheap: images are assembled as arrays, and axes are placed by hand, because the
+layout engine takes ten times as long as everything else.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def map_picture(volumes: Sequence[np.ndarray], captions: Sequence[str], pixel_si
     fsc : (shells,), (shells,)
         1/d in Å⁻¹ and the FSC, drawn to the right.
     directions : (n, 3)
-        Unit vectors of the directions that particles are seen from, drawn to the right of that.
+        Unit vectors of the viewing directions of the particles, drawn to the right of that.
     """
     columns = np.stack([_slices(volume) for volume in _cropped(volumes)], 1)
     sheet = columns.transpose(0, 2, 1, 3).reshape(3 * columns.shape[2], -1)
@@ -85,7 +85,7 @@ def _cropped(volumes: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _slices(volume: np.ndarray) -> np.ndarray:
-    """Return the central slices (3, side, side) in 0 … 1, all with one contrast, the first row at the top."""
+    """Return the central slices (3, side, side) in 0 … 1, all with the same contrast, the first row at the top."""
     centre = volume.shape[0] // 2
     return _grey(np.stack([volume[centre], volume[:, centre], volume[:, :, centre]]))[:, ::-1]
 
@@ -96,7 +96,7 @@ def _grey(values: np.ndarray) -> np.ndarray:
 
 
 def _sheet(image: np.ndarray, width: float, height: float, title: str, beside: float = 0.0) -> tuple[Figure, Axes]:
-    """Return a figure with an image of so many inches under a title, and as much space beside it."""
+    """Return a figure with an image (width, height in inches) under a title, and `beside` inches of space beside it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -125,7 +125,7 @@ def _draw_fsc(axes: Axes, frequency: np.ndarray, curve: np.ndarray) -> None:
 
 
 def _draw_directions(axes: Axes, directions: np.ndarray) -> None:
-    """Show how often directions are seen, as a multiple of evenly; the projection keeps areas (Lambert's cylinder)."""
+    """Show viewing directions, as a multiple of an even distribution, in an equal-area projection (Lambert's)."""
     along = np.degrees(np.arctan2(directions[:, 1], directions[:, 0]))
     counts, _, _ = np.histogram2d(directions[:, 2], along, _BINS[::-1], ((-1.0, 1.0), (-180.0, 180.0)))
     share = counts / max(counts.mean(), 1e-12)

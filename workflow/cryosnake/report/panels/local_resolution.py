@@ -1,4 +1,4 @@
-"""Local resolution in pictures: its histogram, and central slices of the map coloured by it."""
+"""Local resolution: its histogram, and central slices of the map coloured by it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ COLOURS = "viridis_r"
 
 def local_resolution_views(resolution: np.ndarray, density: np.ndarray, particle: np.ndarray,
                            pixel_size: float) -> Figure:
-    """Return histogram and coloured slices of maps (box, box, box).
+    """Return a histogram and coloured slices of maps (box, box, box).
 
     Parameters
     ----------
     resolution : (box, box, box)
         Å.
     density : (box, box, box)
-        The locally filtered map, drawn in grey beneath the colours.
+        The locally filtered map, drawn in grey under the colours.
     particle : (box, box, box) bool
-        Voxels that are counted and coloured.
+        Voxels to count and colour.
     pixel_size : float
         Å.
     """
@@ -64,7 +64,7 @@ def _histogram(axes: Axes, inside: np.ndarray, limits: tuple[float, float]) -> N
     colours = colormaps[COLOURS](np.clip((0.5 * (edges[1:] + edges[:-1]) - limits[0]) / spread, 0.0, 1.0))
     heights = 100.0 * counts / inside.size
     bars = [[(x, 0.0), (x, y), (end, y), (end, 0.0)] for x, end, y in zip(edges[:-1], edges[1:], heights, strict=True)]
-    axes.add_collection(PolyCollection(bars, facecolors=colours))  # one artist: 60 bars take longer to draw
+    axes.add_collection(PolyCollection(bars, facecolors=colours))  # one artist: 60 separate bars take longer to draw
     median = float(np.median(inside))
     axes.axvline(median, color=INK, linewidth=1.0, linestyle=":")
     axes.annotate(f"median {median:.2f} Å", (median, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -3), va="top",

@@ -1,4 +1,4 @@
-"""A map in pictures: central slices and projections along the three axes."""
+"""Views of a map: central slices and projections along the three axes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def map_views(volume: np.ndarray, pixel_size: float, title: str = "") -> Figure:
     """Return central slices (top) and projections (bottom) of a map (box, box, box); `pixel_size` in Å.
 
-    All slices share one contrast, so that their densities compare.
+    All slices have the same contrast, so that densities can be compared.
     """
     volume = crop_to_content(volume)
     centre = [n // 2 for n in volume.shape]
@@ -36,7 +36,7 @@ def map_views(volume: np.ndarray, pixel_size: float, title: str = "") -> Figure:
 
 
 def crop_to_content(volume: np.ndarray, margin: float = 0.08) -> np.ndarray:
-    """Return the cube about the box centre that holds all voxels that are not zero, and a margin; small boxes stay."""
+    """Return the cube around the box centre with all non-zero voxels and a margin; small boxes are left as they are."""
     box, filled = volume.shape[0], np.nonzero(volume)
     if box < 48 or filled[0].size == 0:
         return volume

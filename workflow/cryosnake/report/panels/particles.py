@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 def angular_distribution(rot: np.ndarray, tilt: np.ndarray, symmetry: np.ndarray | None = None,
                          title: str = "Angular distribution") -> Figure:
-    """Return how many particles are seen from each direction.
+    """Return a map of the number of particles seen from each direction.
 
-    The map keeps areas (Mollweide), and the colour is the number of views as a multiple of an even distribution.
+    The projection is equal-area (Mollweide); the colour is the number of views as a multiple of an even distribution.
 
     Parameters
     ----------
     rot, tilt : (n,)
         Degrees.
     symmetry : (m, 3, 3)
-        The point group's rotations; each particle then counts with all its equivalent views.
+        The point group's rotations; each particle then counts in all its equivalent views.
     """
     directions = euler_to_matrix(rot, tilt, np.zeros_like(rot))[:, 2]
     if symmetry is not None:
@@ -35,7 +35,7 @@ def angular_distribution(rot: np.ndarray, tilt: np.ndarray, symmetry: np.ndarray
     across = np.linspace(-np.pi, np.pi, 2 * bins + 1)
     heights = np.linspace(-1.0, 1.0, bins + 1)  # bands of equal area
     counts, _, _ = np.histogram2d(directions[:, 2], np.arctan2(directions[:, 1], directions[:, 0]), (heights, across))
-    fine = 8  # the drawing joins corners by straight lines: bands are cut up so that the poles are filled
+    fine = 8  # corners are joined by straight lines: bands are subdivided so that the poles are filled
     along = np.arcsin(np.interp(np.arange(fine * bins + 1) / fine, np.arange(bins + 1), heights))
     along = np.unique(np.concatenate([along, np.linspace(-np.pi / 2, np.pi / 2, 181)]))
     band = np.clip(np.searchsorted(heights, np.sin(0.5 * (along[1:] + along[:-1]))) - 1, 0, bins - 1)
@@ -57,7 +57,7 @@ def angular_distribution(rot: np.ndarray, tilt: np.ndarray, symmetry: np.ndarray
 
 def micrograph_picks(micrograph: np.ndarray, picks: np.ndarray, diameter: float, pixel_size: float,
                      title: str = "Micrograph") -> Figure:
-    """Return a micrograph (rows, columns) with circles about the picks.
+    """Return a micrograph (rows, columns) with circles around the picks.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def micrograph_picks(micrograph: np.ndarray, picks: np.ndarray, diameter: float,
 
 
 def smooth(micrograph: np.ndarray, pixel_size: float, resolution: float = 20.0) -> np.ndarray:
-    """Return a micrograph blurred to about `resolution` (Å), so that particles show."""
+    """Return a micrograph blurred to about `resolution` (Å), so that particles are visible."""
     from scipy.ndimage import gaussian_filter
 
     return gaussian_filter(micrograph.astype(np.float32), max(resolution / pixel_size / 4.0, 0.5))

@@ -1,4 +1,4 @@
-"""How an initial model came about: central slices of its maps, one column per stage."""
+"""Stages of an initial model: central slices of its maps, one column per stage."""
 
 from __future__ import annotations
 
