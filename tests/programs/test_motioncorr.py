@@ -177,7 +177,7 @@ def test_gain_of_another_session(project: Path) -> None:
     gain = read_mrc("gain.mrc")[0].copy()
     gain[: SIZE[0] // 4] = 0
     write_mrc("dark.mrc", gain, PIXEL)
-    refused("do not belong to this movie", gain="dark.mrc")
+    refused("does not belong to this movie", gain="dark.mrc")
 
 
 def test_truncated_and_missing_movie(project: Path) -> None:

@@ -22,7 +22,7 @@ from cryosnake.numerics.projection import padded_transform
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a map is brought onto another: aligned(r) = moving(matrix · (r − shift)), first mirrored in x if `mirrored`.
+    """Transform of one map onto another: aligned(r) = moving(matrix · (r − shift)), first mirrored in x if `mirrored`.
 
     `shift` is (x, y, z) in voxels; `correlation` is that of the whitened transforms inside the refined band.
     """
@@ -48,7 +48,7 @@ class _Band:
     points: np.ndarray
     shell: np.ndarray
     fixed: np.ndarray
-    box: int  # smallest even box that holds them
+    box: int  # smallest even box that contains them
 
 
 def mirror(volume: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ def mirror(volume: np.ndarray) -> np.ndarray:
 
 
 def transform_map(volume: np.ndarray, alignment: Alignment) -> np.ndarray:
-    """Return the map (box, box, box) float32 turned and shifted; quintic splines, 0 outside the box."""
+    """Return the map (box, box, box) float32 rotated and shifted; quintic splines, 0 outside the box."""
     source = mirror(volume) if alignment.mirrored else volume
     centre = np.full(3, volume.shape[0] // 2, np.float64)
     matrix = alignment.matrix[::-1, ::-1]  # from x, y, z to z, y, x
@@ -68,18 +68,18 @@ def transform_map(volume: np.ndarray, alignment: Alignment) -> np.ndarray:
 
 def align_maps(moving: np.ndarray, fixed: np.ndarray, *, mirror_test: bool = False, search_radius: int = 10,
                refine_radius: int | None = None, angular_step: float = 15.0) -> tuple[np.ndarray, Alignment]:
-    """Return `moving` brought onto `fixed`, and how: rotation and shift of the largest correlation.
+    """Return `moving` aligned to `fixed`, and the alignment: rotation and shift with the largest correlation.
 
     Method: every rotation of a grid, its best shift by the fast Fourier transform, on transforms whitened shell by
-    shell (so that the few strongest shells do not decide alone) up to `search_radius`; the best of them are refined
-    with halved steps, and at last rotation and sub-voxel shift together in the whole band.
+    shell (so that the few strongest shells do not dominate) up to `search_radius`; the best rotations are refined
+    with halved steps, and finally rotation and sub-voxel shift together in the whole band.
 
     Parameters
     ----------
     moving, fixed : (box, box, box)
-        The same box and pixel size. Both are looked at inside the box's inscribed sphere.
+        The same box and pixel size. Both are compared inside the box's inscribed sphere.
     mirror_test : bool
-        Try the other hand too and take the better one.
+        Also try the other hand and use the better one.
     search_radius, refine_radius : int
         Fourier pixels; the second one defaults to two thirds of Nyquist.
     angular_step : float
@@ -88,7 +88,7 @@ def align_maps(moving: np.ndarray, fixed: np.ndarray, *, mirror_test: bool = Fal
     Raises
     ------
     ValueError
-        when the shapes differ or are no cubes
+        when the shapes differ or are not cubes
     """
     if moving.shape != fixed.shape or len(set(fixed.shape)) != 1:
         raise ValueError(f"alignment needs two maps of the same cubic shape, got {moving.shape} and {fixed.shape}")
@@ -107,8 +107,8 @@ def model_map_fsc(volume: np.ndarray, truth: np.ndarray, pixel_size: float, mask
                   threshold: float = 0.5) -> ModelFsc:
     """Return the FSC of a map with the truth, both inside `mask`, and the resolution in Å where it falls below 0.5.
 
-    The maps must lie on each other (see `align_maps`). A perfect truth is worth a threshold of 0.5 where two half
-    maps are worth 0.143 (Rosenthal & Henderson 2003, J. Mol. Biol. 333).
+    The maps must be aligned (see `align_maps`). The threshold of 0.5 against a noise-free truth corresponds to 0.143
+    between two half maps (Rosenthal & Henderson 2003, J. Mol. Biol. 333).
     """
     weight = 1.0 if mask is None else mask
     curve = fsc(volume * weight, truth * weight)
@@ -234,7 +234,7 @@ def _climb(transform: np.ndarray, matrix: np.ndarray, band: _Band, step: float, 
 
 
 def _polish(transform: np.ndarray, matrix: np.ndarray, band: _Band, box: int, mirrored: bool) -> Alignment:
-    """Refine rotation and shift together by Powell's method; the shift then lies between the voxels."""
+    """Refine rotation and shift together by Powell's method, the shift to a fraction of a voxel."""
     start = np.concatenate([np.zeros(3), _best_shift(transform, matrix, band, box)[1]])
 
     def cost(x: np.ndarray) -> float:

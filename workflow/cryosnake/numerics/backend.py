@@ -1,4 +1,4 @@
-"""One source for NumPy and CuPy: the array namespace and the FFTs follow the array that is passed in."""
+"""One code for NumPy and CuPy: array namespace and FFTs follow from the array that is passed in."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Array = Any  # numpy.ndarray or cupy.ndarray
 
 
 def is_gpu(array: Array) -> bool:
-    """Whether an array lives on a CUDA device."""
+    """Return whether an array is on a CUDA device."""
     return type(array).__module__.split(".")[0] == "cupy"
 
 
 def namespace(array: Array) -> ModuleType:
-    """Return the module (numpy, cupy, or a strict array-API module) whose functions take this array."""
+    """Return the module (numpy, cupy, or a strict array-API module) whose functions accept this array."""
     if isinstance(array, np.ndarray):
         return np
     if is_gpu(array):
@@ -86,12 +86,12 @@ def use_device(wish: str, gpu_ids: str = "", rank: int = 0) -> str:
     gpu_ids : str
         Numbers of the GPUs to use, for example "0" or "0:1"; empty for all.
     rank : int
-        Of the process, when several share the GPUs: they take them in turn.
+        Of the process, when several share the GPUs: the GPUs are assigned in turn.
 
     Raises
     ------
     CryosnakeError
-        when a GPU is asked for that is not there
+        when a requested GPU does not exist
     """
     if choose_device(wish) == "cpu":
         return "cpu"
@@ -100,7 +100,7 @@ def use_device(wish: str, gpu_ids: str = "", rank: int = 0) -> str:
     count = cupy.cuda.runtime.getDeviceCount()
     words = [word for word in gpu_ids.replace(",", ":").split(":") if word.strip()]
     if not all(word.strip().isdigit() and int(word) < count for word in words):
-        raise CryosnakeError(f"gpu_ids is {gpu_ids!r}; it lists numbers of GPUs from 0 to {count - 1}, for example "
+        raise CryosnakeError(f"gpu_ids is {gpu_ids!r}; it must list numbers of GPUs from 0 to {count - 1}, for example "
                              "\"0:1\". Leave it empty to use all.")
     ids = [int(word) for word in words] or list(range(count))
     cupy.cuda.Device(ids[rank % len(ids)]).use()
@@ -110,12 +110,12 @@ def use_device(wish: str, gpu_ids: str = "", rank: int = 0) -> str:
 def choose_device(wish: str) -> str:
     """Turn the option auto, cpu or gpu into "cpu" or "gpu".
 
-    In a SLURM job that was given no GPU, auto is the CPU: the GPUs that it may see are those of other jobs.
+    In a SLURM job without an allocated GPU, auto is the CPU: the GPUs that it may see belong to other jobs.
 
     Raises
     ------
     CryosnakeError
-        if "gpu" is asked for and no CUDA device (or no CuPy) is there
+        if "gpu" is requested and there is no CUDA device (or no CuPy)
     """
     if wish == "cpu" or (wish == "auto" and "SLURM_JOB_ID" in os.environ and not os.environ.get(
             "CUDA_VISIBLE_DEVICES")):
@@ -127,6 +127,6 @@ def choose_device(wish: str) -> str:
     except Exception:  # no CuPy, no driver, no device: each has its own exception type
         found = False
     if wish == "gpu" and not found:
-        raise CryosnakeError("device: gpu was asked for, but CuPy finds no CUDA device; install "
+        raise CryosnakeError("device: gpu was requested, but CuPy finds no CUDA device; install "
                              "cryosnake[cuda12] or [cuda13] on a machine with a GPU, or set device: auto")
     return "gpu" if found else "cpu"

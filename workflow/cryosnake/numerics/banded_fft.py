@@ -1,7 +1,7 @@
-"""Fourier transforms of maps in a padded box of which only low frequencies are wanted, or only those are known.
+"""Fourier transforms of maps in a padded box when only low frequencies are needed, or only those are known.
 
-One axis after the other: what is zero is not transformed, and what is not wanted is cut off before the next axis. With
-padding 2 and half of Nyquist that is a sixth of the work of a transform of the whole padded box.
+The axes are transformed one after the other: zeros are not transformed, and frequencies that are not needed are
+cropped before the next axis. With padding 2 and half of Nyquist that is a sixth of the work of a full transform.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def low_frequencies(volume: Array, size: int, reach: int) -> Array:
     volume : (box, …) float32
         Map or image; its origin is its voxel box // 2.
     size : int
-        Voxels that every axis is padded to with zeros.
+        Voxels to which every axis is padded with zeros.
     reach : int
         The highest frequency, below size / 2.
     """
@@ -32,14 +32,14 @@ def low_frequencies(volume: Array, size: int, reach: int) -> Array:
 
 
 def from_low_frequencies(coefficients: Array, size: int, box: int) -> Array:
-    """Return the middle `box` voxels, float32 (box, …), of the map of `size` voxels with such coefficients.
+    """Return the middle `box` voxels, float32 (box, …), of the map of `size` voxels with these coefficients.
 
     Parameters
     ----------
     coefficients : (2 reach + 1, …, reach + 1) complex64
         Centred half transform, 0 beyond; frequencies above size / 2 are left out.
     size, box : int
-        Voxels of an axis of the padded map, and of what is wanted of it.
+        Voxels per axis of the padded map, and of the part to return.
     """
     xp, fft, reach = namespace(coefficients), fft_of(coefficients), coefficients.shape[-1] - 1
     inside = min(reach, size // 2)

@@ -27,7 +27,7 @@ def euler_to_matrix(rot: Array, tilt: Array, psi: Array) -> Array:
 def matrix_to_euler(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (rot, tilt, psi) in degrees, tilt in [0, 180], of matrices (..., 3, 3); the inverse of `euler_to_matrix`.
 
-    Where tilt is 0 or 180 only one angle in the plane is defined: rot is 0 there.
+    Where tilt is 0 or 180 only one in-plane angle is defined: rot is 0 there.
     """
     matrix = np.asarray(matrix, np.float64)
     sin_tilt = np.hypot(matrix[..., 2, 0], matrix[..., 2, 1])

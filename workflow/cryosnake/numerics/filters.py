@@ -18,7 +18,7 @@ def frequency_radius(box: int, like: Array) -> Array:
 
 
 def cosine_edge(radius: Array, centre: float, width: float) -> Array:
-    """Return a fall from 1 to 0 by a raised cosine of this width, ½ at `centre`; a step for width 0."""
+    """Return a raised-cosine edge of this width from 1 to 0, ½ at `centre`; a step for width 0."""
     xp = namespace(radius)
     if width <= 0:
         return (radius <= centre).astype(xp.float32)
@@ -36,15 +36,15 @@ def apply_filter(volume: Array, transfer: Callable[[Array], Array]) -> Array:
 
 
 def shell_of(resolution: float, box_size: float) -> int:
-    """Return the whole shell nearest to a resolution (Å) in a box of `box_size` Å; the lower one of two as near."""
+    """Return the whole shell nearest to a resolution (Å) in a box of `box_size` Å; of two equally near, the lower."""
     return math.ceil(box_size / resolution - 0.5)
 
 
 def low_pass(volume: Array, resolution: float, pixel_size: float, edge_width: float = 2.0) -> Array:
-    """Return the map low-passed at `resolution` (Å); the raised cosine is `edge_width` Fourier pixels wide.
+    """Return the map low-pass filtered at `resolution` (Å); the raised cosine is `edge_width` Fourier pixels wide.
 
-    The cut lies on the nearest whole shell, as RELION's does, so that one threshold gives both the same mask. A
-    resolution at or beyond Nyquist (2 × pixel size) leaves the map as it is.
+    The cut-off is at the nearest whole shell, as in RELION, so that the same threshold gives the same mask. A
+    resolution at or beyond Nyquist (2 × pixel size) leaves the map unchanged.
     """
     if resolution <= 2.0 * pixel_size:
         return volume
@@ -53,7 +53,7 @@ def low_pass(volume: Array, resolution: float, pixel_size: float, edge_width: fl
 
 
 def interpolate_shells(curve: Array, radius: Array) -> Array:
-    """Return a curve per shell, (shells,), at |k| = `radius` (any shape), linearly; beyond its end the last value."""
+    """Return a curve per shell, (shells,), interpolated linearly at |k| = `radius`; beyond its end the last value."""
     xp = namespace(radius)
     last = curve.shape[0] - 1
     lower = xp.clip(xp.floor(radius), 0, last - 1).astype(xp.int32)

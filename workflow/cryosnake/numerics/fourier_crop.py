@@ -1,7 +1,7 @@
-"""Resampling of images by cutting or padding their Fourier transforms (rfft2): same field of view, other pixels.
+"""Resampling of images by cropping or padding their Fourier transforms (rfft2): same field of view, other pixels.
 
-Values scale with the number of pixels, so that the mean of an image survives. At the smaller size's Nyquist
-frequency only one of the two conjugate lines is kept, as numpy orders it (the negative rows, the last column).
+Values scale with the number of pixels, so that the mean of an image is preserved. At the smaller size's Nyquist
+frequency only one of the two conjugate lines is kept, in numpy's order (the negative rows, the last column).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from cryosnake.numerics.backend import Array, fft_of, namespace
 
 
 def resample_half_spectrum(spectrum: Array, width: int, shape: tuple[int, int]) -> Array:
-    """Cut or pad the rfft2 of images.
+    """Crop or pad the rfft2 of images.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def resample_half_spectrum(spectrum: Array, width: int, shape: tuple[int, int]) 
 
 
 def resample_image(image: Array, shape: tuple[int, int]) -> Array:
-    """Resample images (..., ny, nx) to another size (ny, nx) over the same field of view; the mean stays."""
+    """Resample images (..., ny, nx) to another size (ny, nx) over the same field of view, keeping the mean."""
     if tuple(image.shape[-2:]) == tuple(shape):
         return image
     fft = fft_of(image)

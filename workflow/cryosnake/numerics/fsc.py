@@ -32,14 +32,14 @@ def shell_index(box: int, dimensions: int = 3) -> np.ndarray:
 
 
 def shell_sum(values: np.ndarray, shells: np.ndarray, count: int) -> np.ndarray:
-    """Return the sums (count,) float64 of `values` over shells 0 … count − 1; what lies beyond is left out."""
+    """Return the sums (count,) float64 of `values` over shells 0 … count − 1; pixels beyond are left out."""
     return np.bincount(shells.ravel(), np.ravel(values).astype(np.float64), minlength=count)[:count]
 
 
 def friedel_weight(box: int, dimensions: int = 3) -> np.ndarray:
-    """Return how many pixels of the full transform each pixel of the half transform stands for: 1 or 2.
+    """Return how many pixels of the full transform each pixel of the half transform represents: 1 or 2.
 
-    The planes kx = 0 and (even boxes) kx = box / 2 hold both members of each Friedel pair themselves. The shape
+    The planes kx = 0 and (even boxes) kx = box / 2 contain both members of each Friedel pair. The shape
     (1, …, box // 2 + 1) broadcasts against the half transform.
     """
     weight = np.full(box // 2 + 1, 2.0)
@@ -51,7 +51,7 @@ def friedel_weight(box: int, dimensions: int = 3) -> np.ndarray:
 
 def fsc_of_transforms(first: np.ndarray, second: np.ndarray, shells: np.ndarray, count: int,
                       weight: np.ndarray | float = 1.0) -> np.ndarray:
-    """Return the Fourier shell correlation (count,) of two transforms; 0 where a shell holds nothing.
+    """Return the Fourier shell correlation (count,) of two transforms; 0 where a shell is empty.
 
     Equation: Harauz & van Heel 1986, Optik 73, Σ Re(F₁ F₂*) / √(Σ|F₁|² Σ|F₂|²) over each shell.
     """
@@ -68,7 +68,7 @@ def fsc(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns
     -------
     (box // 2 + 1,) float64
-        Shells 0 … box // 2; shell s stands for the resolution box · pixel size / s.
+        Shells 0 … box // 2; shell s is at the resolution box · pixel size / s.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def fsc(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def resolution_at(curve: np.ndarray, box_size: float, threshold: float = 0.143) -> float:
     """Return the resolution in Å of the last shell before an FSC curve first falls below `threshold`.
 
-    `box_size` is in Å (box · pixel size). Shell 0 does not count; a curve that is below at once gives `box_size`.
+    `box_size` is in Å (box · pixel size). Shell 0 does not count; a curve below it from the start gives `box_size`.
     """
     below = np.flatnonzero(curve[1:] < threshold)
     last = int(below[0]) if below.size else len(curve) - 1

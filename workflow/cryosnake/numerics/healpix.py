@@ -1,7 +1,7 @@
 """HEALPix in its nested scheme: directions of equal area on the sphere, each with four children one order finer.
 
-Method: Górski et al. 2005, Astrophys. J. 622, 759, section 5 (pixel centres) and figure 3 (nested numbering). The
-order of the pixels is the one that RELION uses for its sampling of directions.
+Method: Górski et al. 2005, Astrophys. J. 622, 759, section 5 (pixel centres) and figure 3 (nested numbering). RELION
+uses the same order of pixels for its sampling of directions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def pixel_count(order: int) -> int:
 
 
 def angular_step(order: int) -> float:
-    """Return the angular step in degrees that RELION names with an order: 360 / (6 · 2^order)."""
+    """Return the angular step in degrees that RELION assigns to an order: 360 / (6 · 2^order)."""
     return 60.0 / (1 << order)
 
 
@@ -42,7 +42,7 @@ def pixel_angles(order: int, pixels: Array | None = None) -> tuple[Array, Array]
     order : int
         log2 of nside.
     pixels : (n,) int, optional
-        Nested pixel numbers; all of them when left out.
+        Nested pixel numbers; all of them by default.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def pixel_angles(order: int, pixels: Array | None = None) -> tuple[Array, Array]
     per_quarter = xp.where(north, ring, xp.where(south, 4 * nside - ring, nside))
     cap = 1.0 - per_quarter**2 / (3.0 * nside**2)
     z = xp.where(north, cap, xp.where(south, -cap, 2.0 * (2 * nside - ring) / (3.0 * nside)))
-    shifted = xp.where(north | south, 0, (ring - nside) & 1)  # every second ring of the belt starts half a pixel on
+    shifted = xp.where(north | south, 0, (ring - nside) & 1)  # every second ring of the belt is shifted by half a pixel
     index = (xp.asarray(_FACE_LONGITUDE)[face] * per_quarter + x - y + 1 + shifted) // 2
     rot = (index - (1.0 + shifted) / 2.0) * 90.0 / per_quarter
     return rot % 360.0, xp.degrees(xp.arccos(z))

@@ -1,4 +1,4 @@
-"""Maps with other voxels over the same field of view, by cutting or padding their Fourier transforms."""
+"""Resampling of maps over the same field of view by cropping or padding their Fourier transforms."""
 
 from __future__ import annotations
 

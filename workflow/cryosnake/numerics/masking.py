@@ -1,4 +1,4 @@
-"""Solvent masks: threshold of a low-passed map, largest part, extension, soft edge."""
+"""Solvent masks: threshold of a low-pass filtered map, largest part, extension, soft edge."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def inscribed_sphere(box: int, like: Array) -> Array:
 
 
 def enclosed_mass(volume: Array, threshold: float, pixel_size: float) -> float:
-    """Return the mass in kDa of protein that fills what lies above the threshold; 1.21 Å³ per Da."""
+    """Return the mass in kDa of protein that fills the volume above the threshold; 1.21 Å³ per Da."""
     return float((volume > threshold).sum()) * pixel_size**3 / PROTEIN_VOLUME
 
 
@@ -64,12 +64,12 @@ def threshold_for_mass(volume: Array, molecular_weight: float, pixel_size: float
 
 
 def automatic_threshold(volume: Array, pixel_size: float, noise_factor: float = 2.5) -> Threshold:
-    """Return the density half way between solvent and particle, and not within `noise_factor` σ of the solvent.
+    """Return the density half way between solvent and particle, but at least `noise_factor` σ above the solvent.
 
-    Half way is where the edge of an even density stays when it is low-passed. The two levels are the class means of
+    At half way the edge of a uniform density does not move under a low-pass. The two levels are the class means of
     Otsu's method (1979, IEEE Trans. Syst. Man Cybern. 9, eq. 12: largest between-class variance) on the density in
     the box's inscribed sphere; σ is that of the solvent class about its median, by the median absolute deviation.
-    Voxels that are exactly zero (a solvent that was flattened) do not count for σ.
+    Voxels that are exactly zero (flattened solvent) do not count for σ.
     """
     values = to_numpy(volume[inscribed_sphere(volume.shape[0], volume)]).astype(np.float64)
     split = _otsu(values)
@@ -96,7 +96,7 @@ def _otsu(values: np.ndarray, bins: int = 1024) -> float:
 def drop_small_parts(binary: Array, fraction: float) -> tuple[Array, int]:
     """Return the binary map without the connected parts (26 neighbours) smaller than `fraction` of the largest one.
 
-    1 keeps the largest part alone, 0 everything. The second value is the number of parts left out.
+    1 keeps only the largest part, 0 everything. The second value is the number of parts left out.
     """
     if fraction <= 0:
         return binary, 0
@@ -116,7 +116,7 @@ def drop_small_parts(binary: Array, fraction: float) -> tuple[Array, int]:
 def extend(binary: Array, distance: float) -> Array:
     """Return the binary map grown to every voxel nearer than `distance` voxels; a negative distance shrinks it.
 
-    When it shrinks, voxels as near as that to the outside are gone (the rule at the limit is RELION's in both).
+    When shrinking, voxels at exactly this distance from the outside are removed (at the limit as in RELION in both).
     """
     if distance == 0:
         return binary
@@ -136,8 +136,8 @@ def soft_edge(binary: Array, width: float) -> Array:
 def solvent_mask(binary: Array, extension: float, edge_width: float) -> Array:
     """Return the soft mask (box, box, box) float32 of a binary map, extended and with an edge, both in voxels.
 
-    Exact Euclidean distance transforms (Felzenszwalb & Huttenlocher 2012, Theory Comput. 8) in place of a search
-    around each voxel: the cost grows with the volume only. They run on the part of the box that the mask can reach.
+    Exact Euclidean distance transforms (Felzenszwalb & Huttenlocher 2012, Theory Comput. 8) instead of a search
+    around each voxel: the cost grows only with the volume. They run on the part of the box that the mask can reach.
     """
     xp = namespace(binary)
     result = xp.zeros(binary.shape, dtype=xp.float32)

@@ -1,7 +1,7 @@
 """FSC of two half maps inside a mask, corrected for the mask, and the sharpened map.
 
-Sums over a shell take each coefficient of the half transform once, as RELION's do: the pairs of the plane kx = 0 count
-double. The estimate is as unbiased as with equal weights, and its curves compare with RELION's number by number.
+Sums over a shell count each coefficient of the half transform once, as in RELION: the pairs of the plane kx = 0 count
+twice. The estimate is as unbiased as with equal weights, and its curves can be compared with RELION's number by number.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from cryosnake.numerics.fsc import shell_index, shell_sum
 
 RANDOMISE_BELOW = 0.8  # phases are randomised from the first shell whose unmasked FSC is below this
 SHELLS_LEFT_OUT = 2  # shells after that one whose masked FSC is kept: the mask's transform blurs the boundary
-SPHERE_FRACTION = 0.476  # share of the box that the f of Sindelar & Grigorieff counts as particle and solvent
+SPHERE_FRACTION = 0.476  # fraction of the box that f of Sindelar & Grigorieff counts as particle and solvent
 
 
 @dataclass(frozen=True)
 class FscCurves:
-    """The curves (box // 2 + 1,) of two half maps, and what was found on the way.
+    """FSC curves (box // 2 + 1,) of two half maps, with the parameters of their correction.
 
     `randomise_from` is a shell, or None where the unmasked FSC stays above 0.8 and nothing was randomised;
     `particle_fraction` is f of `single_particle_fsc`.
@@ -49,15 +49,15 @@ class GuinierFit:
 
     @property
     def b_factor(self) -> float:
-        """The B-factor in Å²; negative where the amplitudes fall and the map wants sharpening."""
+        """The B-factor in Å²; negative if the amplitudes fall off, so that the map needs sharpening."""
         return 4.0 * self.slope
 
 
 def randomise_phases(transform: np.ndarray, radius: np.ndarray, first: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the half transform with random phases where |k| = `radius` ≥ `first`; amplitudes stay."""
+    """Return the half transform with random phases where |k| = `radius` ≥ `first`; amplitudes are unchanged."""
     phase = rng.random(transform.shape, dtype=np.float32)
     columns = [0, transform.shape[2] - 1] if transform.shape[0] % 2 == 0 else [0]
-    for column in columns:  # these planes hold both Friedel mates: φ(−k) = −φ(k)
+    for column in columns:  # these planes contain both Friedel mates: φ(−k) = −φ(k)
         plane = phase[:, :, column]
         phase[:, :, column] = plane - np.roll(plane[::-1, ::-1], 1, axis=(0, 1))
     random = np.abs(transform) * np.exp(np.complex64(2j * np.pi) * phase)
@@ -88,10 +88,10 @@ def fsc_curves(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, seed: int
     """Return unmasked, masked, phase-randomised and corrected FSC of two half maps (box, box, box).
 
     Method: high-resolution noise substitution, Chen et al. 2013, Ultramicroscopy 135. Beyond the shell where the
-    unmasked FSC falls below 0.8 the phases of both halves are made random; the FSC that is left inside the mask is
-    the mask's own doing. It is the mean of several draws: one draw scatters by 1/√(independent coefficients), a few
-    per cent in a small box. Where the unmasked FSC never falls that far nothing is randomised, and the corrected
-    curve is the masked one.
+    unmasked FSC falls below 0.8 the phases of both halves are randomised; the remaining FSC inside the mask is caused
+    by the mask itself. It is the mean of several draws: one draw scatters by 1/√(independent coefficients), a few
+    per cent in a small box. If the unmasked FSC never falls that far nothing is randomised, and the corrected curve
+    is the masked one.
     """
     box, count = half1.shape[0], half1.shape[0] // 2 + 1
     shells = shell_index(box)
@@ -156,8 +156,8 @@ def mean_amplitudes(volume: np.ndarray) -> np.ndarray:
 def fit_guinier(frequency: np.ndarray, log_amplitudes: np.ndarray, low: float, high: float) -> GuinierFit | None:
     """Fit ln amplitude = intercept + slope · s² between the resolutions `low` and `high` (Å, low > high).
 
-    Rosenthal & Henderson 2003, J. Mol. Biol. 333, eq. 5. Shells that are not finite do not count. None when fewer
-    than five shells are left: a line through them says nothing.
+    Rosenthal & Henderson 2003, J. Mol. Biol. 333, eq. 5. Shells that are not finite do not count. None if fewer
+    than five shells are left, too few for a line.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def fit_guinier(frequency: np.ndarray, log_amplitudes: np.ndarray, low: float, h
 
 def sharpen(volume: np.ndarray, pixel_size: float, weights: np.ndarray, b_factor: float,
             low_pass_shell: float | None, edge_width: float = 2.0) -> np.ndarray:
-    """Return the map times weights(k) · exp(−B s² / 4), cut beyond a shell with a raised-cosine edge.
+    """Return the map times weights(k) · exp(−B s² / 4), cut off at a shell with a raised-cosine edge.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def sharpen(volume: np.ndarray, pixel_size: float, weights: np.ndarray, b_factor
     b_factor : float
         Å², negative to sharpen (RELION's sign).
     low_pass_shell : float or None
-        Shell where the edge (`edge_width` shells wide) is one half; None cuts at the last complete shell.
+        Shell where the edge (`edge_width` shells wide) is one half; None cuts off at the last complete shell.
     """
     box_size = volume.shape[0] * pixel_size
     last = weights.shape[0] - 1

@@ -11,7 +11,7 @@ from cryosnake.numerics.simd import read_trilinear
 
 
 def half_plane(size: int, minimum: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return kx, ky (n,) float32 of the Fourier pixels with |k| ≤ size // 2, each Friedel pair once, the origin too.
+    """Return kx, ky (n,) float32 of the Fourier pixels with |k| ≤ size // 2, each Friedel pair once, with the origin.
 
     `minimum` leaves out pixels with |k| ≤ minimum (use it to drop the origin: half_plane(size, 0.5)).
     """
@@ -53,8 +53,8 @@ def gridding_correction(box: int, padding: int = 2, dimensions: int = 3) -> np.n
     return result
 
 
-# Consecutive orientations are often neighbours (children of one, near one pose): so many of them read each tile of
-# pixels in turn, from voxels that are in the cache then.
+# Consecutive orientations are often neighbours (children of one, near one pose): this many of them read each tile of
+# pixels in turn, from voxels that are then in the cache.
 _TOGETHER, _TILE = 8, 512
 
 
@@ -63,7 +63,7 @@ def cell_positions(matrix, padding, kx, ky, side, half, cell, fx, fy, fz, sign):
     """Find, for the pixels of one slice, the voxel below each in a centred half volume (side, side, half).
 
     Results (pixels,): `cell`, the voxel's number, the fractions along the axes, and −1 as `sign` where the conjugate
-    half was taken. A loop of its own: it has no branch and no look-up, so that it is vectorised.
+    half was used. A separate loop, without branch or look-up, so that it is vectorised.
     """
     one, centre = np.float32(1.0), np.float32(side // 2)
     ax, ay, az = matrix[0, 0] * padding, matrix[0, 1] * padding, matrix[0, 2] * padding
@@ -106,7 +106,7 @@ def central_slices(
 
     |k| must stay at least one pixel below the map's Nyquist frequency. Method: Fourier slice theorem (DeRosier & Klug
     1968, Nature 217), trilinear interpolation. The phase origin of the slices is the image's centre, box // 2.
-    They are made where the transform is, in host memory or on a GPU.
+    They are computed where the transform is, in host memory or on a GPU.
     """
     xp = namespace(transform)
     real = xp.empty((len(matrices), kx.size), xp.float32)
@@ -126,8 +126,8 @@ def central_slices(
 def band_limited_transform(volume: Array, radius: int, padding: int = 2) -> Array:
     """Return the part of `padded_transform` that slices with |k| ≤ radius need, complex64, centred.
 
-    Shape (2m + 1, 2m + 1, m + 1) with m = padding · radius + 2: it holds one voxel more than the slices touch, so that
-    `radius` may be the Nyquist frequency, box // 2, and it stays in the cache at low resolution.
+    Shape (2m + 1, 2m + 1, m + 1) with m = padding · radius + 2: one voxel more than the slices touch, so that `radius`
+    may be the Nyquist frequency, box // 2; at low resolution it fits into the cache.
     """
     reach, size = padding * radius + 2, padding * volume.shape[0]
     known = min(reach, size // 2 - 1)

@@ -1,7 +1,7 @@
-"""Vector instructions that the compiler does not find by itself: trilinear reads and writes of a Fourier volume.
+"""Trilinear reads and writes of a Fourier volume with vector instructions that the compiler does not find by itself.
 
 Numba's vectoriser turns such loops into gathers over many pixels, three times slower than one short vector per corner
-pair: the two neighbours along x lie side by side in memory.
+pair: the two neighbours along x are adjacent in memory.
 """
 
 # mypy: ignore-errors
@@ -68,7 +68,7 @@ def read_trilinear(typing_context, array, index, y, z, w00, w01, w10, w11, fx):
 def add_trilinear(typing_context, array, index, y, z, w00, w01, w10, w11, fx, re, im, weight):
     """Add (re, im, weight) to the eight neighbours in a flat float32 view of a volume with three floats per voxel.
 
-    Two floats after each pair of voxels are read and written back unchanged: the volume needs one voxel of room.
+    Two floats after each pair of voxels are read and written back unchanged: the volume needs one spare voxel.
     """
     real = types.float32
     signature = types.void(array, types.int64, types.int64, types.int64, *(real,) * 8)

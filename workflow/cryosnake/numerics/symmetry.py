@@ -1,4 +1,4 @@
-"""Point groups C, D, T, O, I in RELION's settings, and the directions that suffice for a symmetric map.
+"""Point groups C, D, T, O, I in RELION's settings, and the directions that are sufficient for a symmetric map.
 
 Settings: Heymann, Chagoyen & Belnap 2005, J. Struct. Biol. 151, 196-207. C and D have their n-fold axis on z, D a
 two-fold on x; T has a three-fold on z; O its four-folds on x, y, z; I (= I2), I1, I3, I4 as `relion_refine
@@ -31,7 +31,7 @@ _CENTRE = np.array([0.5414, 0.2087, 0.8145])
 
 
 def rotation_about(axis: tuple[float, float, float] | np.ndarray, angle: float) -> np.ndarray:
-    """Return the matrix (3, 3) that turns vectors by `angle` degrees about `axis` (Rodrigues' formula)."""
+    """Return the matrix (3, 3) that rotates vectors by `angle` degrees about `axis` (Rodrigues' formula)."""
     x, y, z = np.asarray(axis, np.float64) / np.linalg.norm(axis)
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     radians = math.radians(angle)
@@ -46,8 +46,8 @@ def _generators(group: str) -> list[np.ndarray]:
     elif name in _AXES:
         axes = _AXES[name]
     else:
-        raise CryosnakeError(f"symmetry: {group!r} is no point group of this program; use Cn, Dn, T, O, I, I1, I2, "
-                             "I3 or I4, for example C1, D2 or O.")
+        raise CryosnakeError(f"symmetry: {group!r} is not a known point group; use Cn, Dn, T, O, I, I1, I2, I3 or I4, "
+                             "for example C1, D2 or O.")
     return [rotation_about(axis, 360.0 / fold) for fold, axis in axes if fold > 1]
 
 
@@ -67,7 +67,7 @@ def operators(group: str) -> np.ndarray:
     (4, 60)
     """
     generators, found = _generators(group), [np.eye(3)]
-    for matrix in found:  # grows while it runs, until products give nothing new
+    for matrix in found:  # the list grows during the loop, until products give nothing new
         for generator in generators:
             product = matrix @ generator
             if not any(np.allclose(product, other, atol=1e-6) for other in found):
@@ -80,8 +80,8 @@ def operators(group: str) -> np.ndarray:
 def asymmetric_unit(directions: np.ndarray, group: str) -> np.ndarray:
     """Return which of `directions` (n, 3) lie in one asymmetric unit of the group, as booleans (n,).
 
-    The unit is the Dirichlet cell of a direction in general position: what is nearer to it than to its symmetry
-    mates. Directions on the cell's edge (on symmetry axes) are kept.
+    The unit is the Dirichlet cell of a direction in general position: all directions nearer to it than to its
+    symmetry mates. Directions on the cell's edge (on symmetry axes) are kept.
     """
     mates = operators(group) @ _CENTRE  # (g, 3)
     score = directions @ mates.T

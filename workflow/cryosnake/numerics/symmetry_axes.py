@@ -1,4 +1,4 @@
-"""Where the symmetry axes of a map lie, and the map turned so that they lie where RELION expects them."""
+"""Finding the symmetry axes of a map, and rotating the map so that they are where RELION expects them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CANDIDATES = 12
 
 @dataclass(frozen=True)
 class Axes:
-    """How a map is brought onto its symmetry axes, see `transform_map`, and how well the symmetry then holds.
+    """Transform that brings a map onto its symmetry axes, see `transform_map`, and how well the symmetry then holds.
 
     `agreement` is the mean correlation of the whitened map with its rotated copies: 1 for a perfect symmetry, about 0
     for a map without it.
@@ -38,8 +38,8 @@ def find_axes(volume: np.ndarray, group: str, radius: int) -> Axes:
     """Return the rotation and centre that bring the axes of a map (box, box, box) to those of a point group.
 
     Method: for every rotation of a grid, the transform at the group's mates of each Fourier pixel up to `radius`,
-    whitened by shell; the power of their mean over the group is largest where the axes coincide. The best of them are
-    refined with halved steps, at last together with the centre (Powell's method).
+    whitened by shell; the power of their mean over the group is largest where the axes coincide. The best rotations
+    are refined with halved steps, finally together with the centre (Powell's method).
 
     Raises
     ------
@@ -93,7 +93,7 @@ def _points(radius: int, box: int) -> _Points:
 
 def _agreement(transform: np.ndarray, matrix: np.ndarray, centre: np.ndarray, group: np.ndarray, band: _Points,
                ) -> float:
-    """Mean correlation of the different copies about a centre: 0 when they have nothing in common."""
+    """Return the mean correlation of the different copies about a centre: 0 when they have nothing in common."""
     mean, power = np.zeros(len(band.points), np.complex128), np.zeros(len(band.points))
     for rotation in group:
         turned = matrix @ rotation

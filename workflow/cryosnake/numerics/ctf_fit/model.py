@@ -1,4 +1,4 @@
-"""What goes into a CTF fit and what comes out of it."""
+"""Input and output of a CTF fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FitOptions:
     defocus_max: float = 50000.0
     defocus_step: float = 100.0
     astigmatism_tolerance: float = 0.0  # standard deviation of the expected U - V; 0 means no penalty
-    phase_shifts: tuple[float, ...] = (0.0,)  # values of the exhaustive search; more than one: it is fitted too
+    phase_shifts: tuple[float, ...] = (0.0,)  # values of the exhaustive search; fitted if more than one
 
     @property
     def fit_phase_shift(self) -> bool:
@@ -33,7 +33,7 @@ class CtfFit:
 
     defocus: Defocus
     figure_of_merit: float  # correlation of |CTF| with the spectrum
-    fit_resolution: float  # Å, the rings agree with the fit down to here
+    fit_resolution: float  # Å, the rings agree with the fit to this resolution
     ice_ring_density: float  # excess power between 4.0 and 3.57 Å relative to both sides; NaN where there is no data
     frequency: np.ndarray  # (n,) Å⁻¹
     observed: np.ndarray  # (n,) equi-phase average of the spectrum without background, in units of the background

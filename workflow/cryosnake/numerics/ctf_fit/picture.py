@@ -18,8 +18,8 @@ def diagnostic_image(
 ) -> np.ndarray:
     """Return (n, n) float32: the flattened spectrum, left half replaced by CTF² of the fit, out to its last ring.
 
-    As in the .ctf images of CTFFIND. The spectrum is shown between 0 and 1 (3 standard deviations about the mean of its
-    background), the model likewise, so that one grey scale serves both halves.
+    As in the .ctf images of CTFFIND. The spectrum is scaled to 0 … 1 (3 standard deviations about the mean of its
+    background), and so is the model, so that one grey scale fits both halves.
     """
     size = spectrum.shape[0]
     axis = np.arange(size) - size // 2

@@ -1,4 +1,4 @@
-"""How good a CTF fit is: figure of merit, resolution of the fit, ice rings."""
+"""Quality of a CTF fit: figure of merit, resolution of the fit, ice rings."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from cryosnake.numerics.ctf import Defocus, Microscope
 from cryosnake.numerics.ctf_fit.rings import Background, Rings
 from cryosnake.numerics.ctf_fit.search import resolved
 
-WORST_RESOLUTION = 25.0  # Å, what RELION writes where nothing fits
+WORST_RESOLUTION = 25.0  # Å, RELION's value where nothing fits
 AGREEMENT = 0.5  # local correlation below which the rings no longer agree
 ICE_BAND = (0.25, 0.28)  # Å⁻¹: the rings of hexagonal and cubic ice at 3.90 and 3.67 Å
-ICE_SIDES = ((0.215, 0.24), (0.29, 0.32))  # Å⁻¹: what it is compared with
+ICE_SIDES = ((0.215, 0.24), (0.29, 0.32))  # Å⁻¹: the reference bands on both sides
 
 
 def phase_at(frequency_squared: np.ndarray, cosine: np.ndarray | float, sine: np.ndarray | float, defocus: Defocus,
@@ -27,11 +27,11 @@ def phase_at(frequency_squared: np.ndarray, cosine: np.ndarray | float, sine: np
 
 
 def figure_of_merit(rings: Rings, defocus: Defocus, microscope: Microscope) -> float:
-    """Return Σ A |CTF| / √(Σ A² Σ CTF²) over the pixels, A the amplitudes free of background.
+    """Return Σ A |CTF| / √(Σ A² Σ CTF²) over the pixels, where A are the amplitudes without background.
 
     Method: the score of CTFFIND4 (Rohou & Grigorieff 2015, J. Struct. Biol. 192, 216), here on amplitudes in units of
-    the background, which gives every frequency the same weight, and with a background that takes the broad peak below
-    the first zero with it: values are about half of CTFFIND's for the same spectrum.
+    the background, which gives every frequency the same weight, and with a background that absorbs the broad peak
+    below the first zero: values are about half of CTFFIND's for the same spectrum.
     """
     background = Background(rings.frequency, rings.count)
     amplitude = rings.value - background.fit(rings.mean())[rings.ring]
@@ -51,7 +51,7 @@ def equiphase_average(
     wavelength, spherical = math.pi * microscope.wavelength * defocus.mean, microscope.spherical
     phase = phase_at(rings.frequency_squared, rings.cosine, rings.sine, defocus, microscope)
     phase -= math.asin(microscope.amplitude_contrast) + math.radians(defocus.phase_shift)
-    # Solve a s - c s² = phase for s = k²: the smaller root is the one that goes to phase / a for small c.
+    # Solve a s - c s² = phase for s = k²: the smaller root is the one that tends to phase / a for small c.
     root = np.sqrt(np.maximum(wavelength**2 - 4.0 * spherical * phase, 0.0))
     equivalent = np.sqrt(np.maximum(2.0 * phase / (wavelength + root), 0.0))
     place = np.clip(equivalent / rings.step - rings.first, 0.0, rings.frequency.size - 1.0)
@@ -89,7 +89,7 @@ def local_correlation(
 
 
 def fit_resolution(frequency: np.ndarray, correlation: np.ndarray, start: float) -> float:
-    """Return in Å where the local correlation first falls below AGREEMENT beyond `start` (Å⁻¹)."""
+    """Return the resolution in Å where the local correlation first falls below AGREEMENT beyond `start` (Å⁻¹)."""
     begin = int(np.searchsorted(frequency, start))
     below = np.flatnonzero(correlation[begin:] < AGREEMENT)
     last = begin + (int(below[0]) - 1 if below.size else frequency.size - begin - 1)
@@ -102,7 +102,7 @@ def ice_ring_density(
 ) -> float:
     """Return the mean excess of power in ICE_BAND over the line through both its sides, relative to that line.
 
-    Crystalline ice gives rings or spots at 3.90 and 3.67 Å; vitreous ice only a broad hump worth a few hundredths.
+    Crystalline ice gives rings or spots at 3.90 and 3.67 Å; vitreous ice only a broad hump of a few hundredths.
     NaN where Nyquist or the box leave fewer than three rings in one of the three bands.
     """
     size = spectrum.shape[0]

@@ -8,15 +8,15 @@ import numpy as np
 from scipy.interpolate import BSpline
 
 KNOT_SPACING = 0.04  # Å⁻¹: wide enough to leave Thon rings alone, narrow enough for the fall-off below 15 Å
-CROSS = 1  # pixels: half-width of the central cross, where detector lines and gain errors live
-CLIP = 4.0  # standard deviations: above it a pixel is a spot (ice, lattice), not a Thon ring
+CROSS = 1  # pixels: half-width of the central cross, with detector lines and gain errors
+CLIP = 4.0  # standard deviations; a pixel above this is a spot (ice, lattice), not a Thon ring
 
 
 @dataclass(frozen=True)
 class Rings:
     """Half the pixels of a centred spectrum between two frequencies, flattened: amplitude / background - 1.
 
-    `step` is the ring width in Å⁻¹; ring r holds the frequencies around (first + r) × step.
+    `step` is the ring width in Å⁻¹; ring r contains the frequencies around (first + r) × step.
     """
 
     value: np.ndarray  # (n,) float32
@@ -54,11 +54,11 @@ def flatten_spectrum(
     pixel_size: float,  # Å, Nyquist of the spectrum is at 1 / (2 pixel_size)
     resolution_low: float,  # Å
 ) -> Rings:
-    """Cut the rings from `resolution_low` to Nyquist out of a spectrum and divide them by a smooth background.
+    """Return the rings of a spectrum from `resolution_low` to Nyquist, divided by a smooth background.
 
-    The background is a cubic spline through the logarithm of the rotational average, so that what remains is the
-    relative modulation by the Thon rings with nearly the same noise at all frequencies. Slow oscillations that the
-    spline follows are not lost: `Background` fits them together with the CTF.
+    The background is a cubic spline through the logarithm of the rotational average, which leaves the relative
+    modulation by the Thon rings, with nearly the same noise at all frequencies. Slow oscillations that the spline
+    follows are not lost: `Background` fits them together with the CTF.
 
     Raises
     ------
@@ -102,8 +102,8 @@ def _clip(flat: np.ndarray, ring: np.ndarray) -> np.ndarray:
     """Limit every pixel to CLIP standard deviations of its ring about the ring's mean."""
     count = np.bincount(ring)
     mean = np.bincount(ring, flat) / count
-    # Half the squared distance of neighbours would be spoilt by the rings themselves; the mean absolute deviation
-    # is 0.8 of the standard deviation for Gaussian noise and hardly moved by spots.
+    # Half the squared difference of neighbours would be affected by the rings themselves; the mean absolute deviation
+    # is 0.8 of the standard deviation for Gaussian noise and hardly affected by spots.
     deviation = np.bincount(ring, abs(flat - mean[ring])) / count / 0.8
     limit = CLIP * np.maximum(deviation, 1e-6)
     return np.clip(flat, (mean - limit)[ring], (mean + limit)[ring]).astype(np.float32)

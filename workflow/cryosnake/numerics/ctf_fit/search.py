@@ -17,8 +17,8 @@ DECAYS = (0.0, 20.0, 40.0, 80.0, 160.0)
 def resolved(defocus: float | np.ndarray, frequency: np.ndarray, wavelength: float, length: float) -> np.ndarray:
     """Return how much of a Thon ring's contrast survives the sampling of the spectrum, 0 to 1.
 
-    Neighbouring rings are 1/(2 λ Δf k) apart and the spectrum of a tile of `length` Å cannot tell apart what is
-    closer than 2/length: beyond it rings are aliased, and a fit that counts them goes astray.
+    Neighbouring rings are 1/(2 λ Δf k) apart, and the spectrum of a tile of `length` Å does not resolve distances
+    below 2/length: beyond this point rings are aliased, and a fit that includes them goes wrong.
     """
     lag = np.asarray(2.0 * wavelength * np.abs(defocus) * frequency / length)
     return np.cos(np.pi * np.minimum(lag, 0.5)) ** 2
@@ -29,11 +29,11 @@ def search_defocus(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Correlate the rotational average with the CTF for every defocus and phase shift.
 
-    The score of a candidate is the correlation of the averaged spectrum, freed of a smooth background, with -cos 2χ
-    under the best of a few decays; the template too is freed of what the background can follow, but normalised by
-    all of it, so that a candidate which looks like background cannot win (semi-partial correlation). One matrix
-    product for all candidates; the exhaustive search of Rohou & Grigorieff 2015, J. Struct. Biol. 192, 216, with
-    the background made part of the model.
+    The score of a candidate is the correlation of the averaged spectrum, after subtraction of a smooth background,
+    with -cos 2χ under the best of a few decays; from the template, too, the part that the background can follow is
+    subtracted, but it is normalised by the whole, so that a candidate that resembles background cannot win
+    (semi-partial correlation). One matrix product for all candidates; the exhaustive search of Rohou & Grigorieff
+    2015, J. Struct. Biol. 192, 216, with the background as part of the model.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def search_defocus(
     target = (profile - background.fit(profile)) * background.root
     norm = np.linalg.norm(target)
     if norm < 1e-6 * np.linalg.norm(background.root):  # relative modulation of a millionth: rounding
-        raise ValueError("the power spectrum has no structure at all: the image is blank")
+        raise ValueError("the power spectrum has no structure: the image is blank")
     target /= norm
     offset = math.asin(microscope.amplitude_contrast) - microscope.spherical * frequency**4
     defocus_phase = math.pi * microscope.wavelength * defoci[:, None] * frequency**2 + offset
@@ -59,7 +59,7 @@ def search_defocus(
         for row, phase in enumerate(np.radians(phases)):
             template = -np.cos(2.0 * (defocus_phase + phase)) * envelope
             template -= (template @ unit)[:, None] * unit
-            # target is orthogonal to the background, so the template need not be made so for the product
+            # target is orthogonal to the background, so for the product the template need not be
             score = template @ target / (np.linalg.norm(template, axis=1) + 1e-12)
             scores[row] = np.maximum(scores[row], score)
     return scores, defoci, phases

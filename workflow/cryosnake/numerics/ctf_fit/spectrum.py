@@ -12,11 +12,11 @@ from cryosnake.numerics.backend import Array, fft_of, namespace, to_numpy
 
 FINEST_SAMPLING = 1.4  # Å: rings beyond 2.8 Å are rarely seen, and a coarser sampling keeps the rings wide
 SMALLEST_BOX = 128
-TILES_AT_ONCE = 8  # bounds the memory of a batch of tiles
+TILES_AT_ONCE = 8  # limits the memory of a set of tiles
 
 
 def fitting_sampling(pixel_size: float, resolution_high: float) -> float:
-    """Return the sampling in Å at which to fit, so that the highest resolution lies well inside Nyquist."""
+    """Return the sampling in Å at which to fit, so that the highest resolution is well within Nyquist."""
     return max(pixel_size, min(FINEST_SAMPLING, 0.4 * resolution_high))
 
 
@@ -29,9 +29,9 @@ def amplitude_spectrum(
     """Return the (box, box) amplitude spectrum, zero frequency at the centre, and its sampling in Å.
 
     Method: root of the mean power of tiles that overlap by half, each under a Hann window (Welch 1967, IEEE Trans.
-    Audio Electroacoust. 15, 70). A tile is larger than the box by sampling / pixel_size and its transform is cut down
-    to the box, which keeps the Thon rings of a large defocus apart. Tiles are brought to the same variance, so that
-    one full of contamination does not rule the average; tiles without variance are left out. A micrograph smaller
+    Audio Electroacoust. 15, 70). A tile is larger than the box by sampling / pixel_size and its transform is cropped
+    to the box, which keeps the Thon rings of a large defocus apart. Tiles are scaled to the same variance, so that
+    one full of contamination does not dominate the average; tiles without variance are left out. A micrograph smaller
     than a tile gives a smaller box.
 
     Raises
@@ -65,7 +65,7 @@ def amplitude_spectrum(
 
 
 def _tile_size(side: int, pixel_size: float, box: int, sampling: float) -> tuple[int, int]:
-    """Return the side of a tile in micrograph pixels and the box to which its transform is cut."""
+    """Return the side of a tile in micrograph pixels and the box to which its transform is cropped."""
     tile = _even_fast(box * max(sampling / pixel_size, 1.0))
     if tile > side:
         tile = side - side % 2

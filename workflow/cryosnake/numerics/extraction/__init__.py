@@ -1,4 +1,4 @@
-"""Particle images from micrographs: boxes, Fourier rescaling, normalisation, as RELION makes them."""
+"""Particle images from micrographs: boxes, Fourier rescaling, normalisation, as in RELION."""
 
 from cryosnake.numerics.extraction.boxes import cut_boxes, outside, rescale
 from cryosnake.numerics.extraction.normalise import DustLimits, background, default_background_radius, normalise

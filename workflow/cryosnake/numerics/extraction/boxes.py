@@ -8,9 +8,9 @@ from cryosnake.numerics.backend import Array, fft_of, namespace
 
 
 def cut_boxes(micrograph: Array, positions: np.ndarray, box: int) -> Array:
-    """Return boxes (n, box, box) float32 whose pixel box // 2 lies on the coordinates, as RELION cuts them.
+    """Return boxes (n, box, box) float32 with pixel box // 2 at the coordinates, as RELION cuts them.
 
-    Fractions of coordinates are dropped (towards 0), and what lies beyond the edge repeats the micrograph's outermost
+    Fractions of coordinates are dropped (towards 0), and pixels beyond the edge repeat the micrograph's outermost
     pixel.
 
     Parameters
@@ -29,7 +29,7 @@ def cut_boxes(micrograph: Array, positions: np.ndarray, box: int) -> Array:
 
 
 def outside(positions: np.ndarray, box: int, shape: tuple[int, int]) -> np.ndarray:
-    """Return which boxes (n,) have no pixel at all on a micrograph of `shape` (h, w)."""
+    """Return which boxes (n,) have no pixel on a micrograph of `shape` (h, w)."""
     first = np.trunc(positions) - box // 2
     width, height = shape[1], shape[0]
     return np.asarray((first[:, 0] + box <= 0) | (first[:, 1] + box <= 0) | (first[:, 0] >= width)
@@ -39,7 +39,7 @@ def outside(positions: np.ndarray, box: int, shape: tuple[int, int]) -> np.ndarr
 def rescale(images: Array, size: int) -> Array:
     """Return images (n, box, box) at another even size by cropping (or padding) their Fourier transforms.
 
-    Grey values are kept, and so is the particle's centre: pixel box // 2 becomes pixel size // 2.
+    Grey values and the particle's centre are kept: pixel box // 2 becomes pixel size // 2.
     """
     xp, fft = namespace(images), fft_of(images)
     box = images.shape[-1]
@@ -51,7 +51,7 @@ def rescale(images: Array, size: int) -> Array:
     result = xp.zeros((len(images), size, size // 2 + 1), dtype=transform.dtype)
     result[:, : half + 1, : half + 1] = transform[:, : half + 1, : half + 1]
     result[:, size - half + 1 :, : half + 1] = transform[:, box - half + 1 :, : half + 1]
-    if size > box:  # enlarged: what lies beyond the old Nyquist frequency in the corners is left out, as RELION does
+    if size > box:  # enlarged: the corners beyond the old Nyquist frequency are left out, as in RELION
         ky, kx = np.fft.fftfreq(size, 1.0 / size)[:, None], np.arange(size // 2 + 1)[None]
         result *= xp.asarray(kx * kx + ky * ky <= half * half)
     return (fft.irfft2(result, s=(size, size)) * (size / box) ** 2).astype(xp.float32)

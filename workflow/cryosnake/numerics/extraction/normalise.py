@@ -1,4 +1,4 @@
-"""Background of particle images: a ramp taken out, mean 0, standard deviation 1, dust replaced."""
+"""Normalisation of particle images: ramp subtracted, background mean 0, standard deviation 1, dust replaced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryosnake.numerics.backend import Array, namespace
 
 @dataclass(frozen=True)
 class DustLimits:
-    """Pixels that many background standard deviations above or below the mean are dust; None is off."""
+    """Pixels more than this many background standard deviations above or below the mean are dust; None is off."""
 
     white: float | None = None
     black: float | None = None
@@ -44,7 +44,7 @@ def normalise(
     dust: DustLimits,
     rng: np.random.Generator,
 ) -> Array:
-    """Return images with a background of mean 0 and standard deviation 1, after a plane fitted to it is taken out.
+    """Return images with a background of mean 0 and standard deviation 1, after subtracting a plane fitted to it.
 
     First, as RELION does, dust is replaced by Gaussian noise of the background's mean and standard deviation. An image
     with a constant background keeps its grey scale, with mean 0.
@@ -56,7 +56,7 @@ def normalise(
         flat = _without_dust(flat, *_statistics(flat[:, chosen]), dust, rng)
     basis = _plane(pixels.shape[0])
     solve = xp.asarray(np.linalg.pinv(basis[pixels.ravel()]).astype(np.float32))  # (3, background)
-    # Large grey values (counts) would cost the fit its digits in float32.
+    # Large grey values (counts) would cost the float32 fit its precision.
     flat = flat - flat[:, chosen].astype(xp.float64).mean(1)[:, None].astype(xp.float32)
     flat = flat - (flat[:, chosen] @ solve.T) @ xp.asarray(basis.T)
     mean, deviation = _statistics(flat[:, chosen])

@@ -16,7 +16,7 @@ from cryosnake.numerics.filters import frequency_radius
 class BandPlan:
     """Bands p(|k| − s) at the shells s = `centres`, p(d) = cos(π d / 2 `half_width`) for |d| < half_width.
 
-    Lengths are Fourier pixels (shells). Sampled every `step`, the bands add up to the same at all |k|.
+    Lengths are in Fourier pixels (shells). Sampled every `step`, the bands add up to the same sum at all |k|.
     """
 
     centres: np.ndarray
@@ -40,10 +40,10 @@ class BandPlan:
         return np.sum([self.profile(radius, s) for s in lower], axis=0)
 
     def grid(self, centre: float, order: int) -> int:
-        """Return how many voxels per axis hold a band times a weight with `order` periods per box.
+        """Return how many voxels per axis are needed for a band times a weight with `order` periods per box.
 
-        The products of two bands reach twice as far, and fold back onto the low frequencies that windows see only from
-        opposite ends of the band, with random signs: nothing beside the squares that add up there. Sizes come in
+        The products of two bands extend twice as far, and alias onto the low frequencies seen by the windows only from
+        opposite ends of the band, with random signs: negligible against the squares that add up there. Sizes come in
         steps of an eighth, so that neighbouring bands share one.
         """
         wanted = max(16, min(2 * self.last, math.ceil(2.0 * (centre + self.half_width)) + order))
@@ -55,9 +55,9 @@ def plan_bands(box: int, box_size: float, window_diameter: float, lowest: float)
     """Return the bands for a window that is `window_diameter` Å wide in a box of `box_size` Å.
 
     A window blurs the transform by 1 / diameter; a shell seen through it is a band of that width (at half power).
-    Narrower bands would reach beyond the window, wider ones blur the FSC curve more. A step of three quarters of the
-    width moves the resolution by half a per cent (root mean square) from that with every shell. The last band
-    lies at Nyquist, the first at the resolution `lowest` (Å) or just before.
+    Narrower bands would extend beyond the window, wider ones blur the FSC curve more. With a step of three quarters of
+    the width the resolution differs by half a per cent (root mean square) from that with every shell. The last band
+    is at Nyquist, the first at the resolution `lowest` (Å) or just before.
     """
     width = max(1.0, box_size / window_diameter)
     step = max(1, round(0.75 * width))
@@ -71,8 +71,8 @@ def plan_bands(box: int, box_size: float, window_diameter: float, lowest: float)
 class SortedTransform:
     """The coefficients of half transforms inside the last complete shell, in order of |k|.
 
-    `radius` (n,) float32, `index` (3, n) int32 with signed frequencies z, y, x; `values` holds one (n,) complex64
-    for each map, divided by the number of voxels.
+    `radius` (n,) float32, `index` (3, n) int32 with signed frequencies z, y, x; `values` contains one (n,) complex64
+    per map, divided by the number of voxels.
     """
 
     radius: Array
@@ -102,7 +102,7 @@ class SortedTransform:
         return slice(int(start), int(end))
 
     def _place(self, part: slice, size: int) -> Array:
-        """Return where coefficients stand in the half transform of a box of `size` voxels, flattened."""
+        """Return the flat indices of coefficients in the half transform of a box of `size` voxels."""
         z, y, x = self.index[:, part]
         return ((z % size) * size + y % size) * (size // 2 + 1) + x
 
@@ -114,7 +114,7 @@ def _spectrum(coefficients: Array, place: Array, size: int) -> Array:
 
 
 def sort_transforms(*volumes: Array) -> SortedTransform:
-    """Return the sorted coefficients of maps (box, box, box), without the plane of Nyquist."""
+    """Return the sorted coefficients of maps (box, box, box), without the Nyquist plane."""
     xp, fft = namespace(volumes[0]), fft_of(volumes[0])
     box = volumes[0].shape[0]
     radius = frequency_radius(box, volumes[0]).ravel()
@@ -144,5 +144,5 @@ def _rows(half: int, size: int, box: int) -> list[tuple[slice, slice]]:
 
 
 def _even_fast(length: int) -> int:
-    """Return the next even length that the FFT likes."""
+    """Return the next even length for which the FFT is fast."""
     return 2 * scipy.fft.next_fast_len((length + 1) // 2, real=False)

@@ -6,10 +6,10 @@ For each band of shells both halves are band-passed; the FSC about the point x i
 
 with w the soft sphere by which RELION multiplies both maps (Cardone, Heymann & Steven 2013, J. Struct. Biol. 184: FSC
 in a moving window). By Parseval's theorem this is the FSC of the windowed maps, each shell as wide as the
-window blurs it. Because bands are cut before the window is applied, strong low frequencies don't leak into high
-ones: the randomised phases with which RELION corrects for the window have nothing to correct.
+window blurs it. Because bands are separated before the window is applied, strong low frequencies don't leak into high
+ones: RELION's correction for the window by randomised phases is not needed.
 
-A voxel's resolution and filter are the means of those of all windows that cover it, weighted by w, as RELION's are.
+A voxel's resolution and filter are means over all windows that cover it, weighted by w, as in RELION.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from cryosnake.numerics.local_resolution.bands import BandPlan, add_to_spectrum,
 from cryosnake.numerics.local_resolution.expansion import add_weighted, expand
 from cryosnake.numerics.local_resolution.window import Window, WindowSums
 
-FINER = 2  # FSCs are taken on a grid so much finer than the sampling distance: it costs little
-FINEST = 4  # but no finer than this part of a window: the FSCs of such neighbours are the same
+FINER = 2  # FSCs are computed on a grid finer than the sampling distance by this factor: it costs little
+FINEST = 4  # but no finer than this fraction of a window: the FSCs of such neighbours are the same
 
 
 @dataclass(frozen=True)
 class LocalResolution:
     """`resolution` (box, box, box) float32 in Å; `filtered`, the locally filtered mean map, of the same shape.
 
-    `shells` (bands,) and `fsc` (bands, points, points, points) float64: the local FSC on a grid whose point i lies at
-    i / points of the box. Bands beyond the best resolution found are not there.
+    `shells` (bands,) and `fsc` (bands, points, points, points) float64: the local FSC on a grid whose point i is at
+    i / points of the box. Bands beyond the best resolution found are left out.
     """
 
     resolution: Array
@@ -55,7 +55,7 @@ def local_resolution(half1: Array, half2: Array, pixel_size: float, mask: Array 
     half1, half2, mask : (box, box, box) float32
         Unfiltered half maps, NumPy or CuPy. Voxels with mask 0 get resolution 0 and density 0.
     pixel_size, sampling, lowest : float
-        Å. `sampling` is the distance of the estimates, `lowest` the lowest resolution that a voxel is given.
+        Å. `sampling` is the distance of the estimates, `lowest` the lowest resolution that a voxel can get.
     window : Window
         Default: radius ½ sampling, edge 1 sampling (RELION's).
     threshold : float
@@ -68,7 +68,7 @@ def local_resolution(half1: Array, half2: Array, pixel_size: float, mask: Array 
     Raises
     ------
     ValueError
-        when the maps are not cubes of one shape with an even box, or hold NaN or infinities
+        when the maps are not cubes of one shape with an even box, or contain NaN or infinities
     """
     _check(half1, half2, mask)
     box = half1.shape[0]
@@ -90,9 +90,9 @@ def _scan_bands(half1: Array, half2: Array, plan: BandPlan, sums: WindowSums, wa
                 progress: Callable[[int, int], object]) -> tuple[list[np.ndarray], Array, Array]:
     """Return the FSC grid of each band, the shell reached at each grid point, and the filtered bands' transform.
 
-    A point is open while its FSC has not been below the threshold; in the band where it closes it counts by the
-    share of the step before the crossing. The shell reached, the last whole one before the crossing, is therefore the
-    sum of what was open.
+    A point is open until its FSC falls below the threshold; in the band where it closes it counts with the fraction
+    of the step before the crossing. The shell reached, the last whole one before the crossing, is therefore the sum
+    over the open bands.
     """
     xp, box = namespace(half1), half1.shape[0]
     transforms = sort_transforms(half1, half2)
@@ -124,37 +124,37 @@ def _scan_bands(half1: Array, half2: Array, plan: BandPlan, sums: WindowSums, wa
 
 
 def _correlation(first: Array, second: Array, sums: WindowSums) -> Array:
-    """Return the local FSC of two band-passed maps on the grid, float64; 0 where a window holds nothing."""
+    """Return the local FSC of two band-passed maps on the grid, float64; 0 where a window is empty."""
     xp = namespace(first)
     table = sums.basis(first.shape[0])
     cross, power1, power2 = (sums.of_product(a, b, table).astype(xp.float64)
                              for a, b in ((first, second), (first, first), (second, second)))
-    # Coefficients left out make sums of nearly empty windows uncertain by as much as they are negligible.
+    # The neglected coefficients make sums of nearly empty windows uncertain by this amount.
     floor = 1e-3 * xp.sqrt(power1.max() * power2.max()) + 1e-300
     norm = xp.sqrt(xp.maximum(power1, 0.0) * xp.maximum(power2, 0.0))
     return xp.clip(cross / xp.maximum(norm, floor), -1.0, 1.0)
 
 
 def _share_above(before: Array, curve: Array, threshold: float) -> Array:
-    """Return which part of the step between two bands lies before the FSC falls below the threshold."""
+    """Return the fraction of the step between two bands before the FSC falls below the threshold."""
     xp = namespace(curve)
     fall = xp.maximum(before - curve, 1e-9)
     return xp.where(curve >= threshold, 1.0, xp.clip((before - threshold) / fall, 0.0, 1.0 - 1e-9))
 
 
 def _wanted(mask: Array | None, sums: WindowSums) -> Array:
-    """Return True at the grid points whose window reaches into the mask."""
+    """Return True at the grid points whose window overlaps the mask."""
     if mask is None:
         return namespace(sums.power).ones((sums.points,) * 3, dtype=bool)
     return sums.of_product(mask, mask, sums.basis(mask.shape[0])) > 1e-3
 
 
 def _finish(spectrum: Array, plan: BandPlan, factor: np.ndarray) -> Array:
-    """Return the map of the filtered bands, their sum evened out at each |k| and multiplied by `factor`."""
+    """Return the map of the filtered bands, divided at each |k| by the sum of bands and multiplied by `factor`."""
     xp, fft, box = namespace(spectrum), fft_of(spectrum), spectrum.shape[0]
     fine = np.linspace(0.0, box // 2, 8 * (box // 2) + 1)
     curve = np.interp(fine, np.arange(factor.size), factor) / plan.total(fine)
-    curve[-1] = 0.0  # what lies beyond the last complete shell
+    curve[-1] = 0.0  # beyond the last complete shell
     radius = 8.0 * frequency_radius(box, spectrum.real)
     spectrum *= interpolate_shells(xp.asarray((curve * box**3).astype(np.float32)), radius)
     return fft.irfftn(spectrum, s=(box,) * 3, overwrite_x=True).astype(xp.float32)
@@ -167,4 +167,4 @@ def _check(half1: Array, half2: Array, mask: Array | None) -> None:
     if any(shape != (box,) * 3 for shape in shapes) or box % 2:
         raise ValueError(f"local resolution needs cubes of one shape with an even box, got {shapes}")
     if not all(bool(namespace(volume).isfinite(volume).all()) for volume in maps):
-        raise ValueError("the half maps or the mask hold NaN or infinities")
+        raise ValueError("the half maps or the mask contain NaN or infinities")

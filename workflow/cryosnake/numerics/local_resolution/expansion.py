@@ -1,4 +1,4 @@
-"""Values on a coarse periodic grid at every voxel: trilinear interpolation as three matrix products."""
+"""Interpolation from a coarse periodic grid to every voxel: trilinear, as three matrix products."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The soft sphere in which a local FSC is measured, and the few Fourier coefficients that hold its sums.
+"""The soft sphere in which a local FSC is measured, and its sums from a few Fourier coefficients.
 
-The weighted sum of a map over a window about x is a convolution, so its transform ends where the window's own does:
-after a handful of coefficients per axis. They are taken by matrix products with cosines and sines, ten times cheaper
+The weighted sum of a map over a window about x is a convolution, so its transform extends only as far as the window's:
+a handful of coefficients per axis. They are computed by matrix products with cosines and sines, ten times cheaper
 than a whole FFT, and give the sums at any points of the box.
 """
 
@@ -26,7 +26,7 @@ class Window:
 
     @property
     def diameter(self) -> float:
-        """Where the weight is ½, in Å."""
+        """Diameter at which the weight is ½, in Å."""
         return 2.0 * self.radius + self.edge
 
     def weight(self, distance: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ class WindowSums:
     """Sums of volumes over the window about each point of a cubic grid of `points` per axis.
 
     `power` (2 order + 1,) * 3 is the window's transform at the products of cosines and sines up to `order` periods
-    per box, which `basis` tabulates. Grid point i of an axis lies at i / points of the box's length. `blending` is
+    per box, which `basis` tabulates. Grid point i of an axis is at i / points of the box's length. `blending` is
     the half transform of the window itself (not squared) on that grid.
     """
 
@@ -89,7 +89,7 @@ class WindowSums:
     def of_product(self, first: Array, second: Array, table: Array) -> Array:
         """Return the window sums (points,) * 3, divided by the window's own, of `first` · `second`.
 
-        Both are (n, n, n) with voxel 0 at the box's corner; `table` is `basis(n)`. The product is never held whole.
+        Both are (n, n, n) with voxel 0 at the box's corner; `table` is `basis(n)`. The product is never stored whole.
         """
         xp = namespace(first)
         count = first.shape[0]
@@ -100,7 +100,7 @@ class WindowSums:
         coefficients = xp.matmul(table.T, xp.concatenate(columns).reshape(count, -1)).reshape((functions,) * 3)
         coefficients = coefficients * self.power / count**3
         out = self.basis(self.points)
-        for _ in range(3):  # each axis in turn goes to the end, three turns restore the order
+        for _ in range(3):  # each axis in turn moves to the end; after three turns the order is restored
             coefficients = xp.tensordot(coefficients, out, axes=((0,), (1,)))
         return coefficients
 

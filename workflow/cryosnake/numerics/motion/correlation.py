@@ -5,10 +5,10 @@ The correlation of frame F with the sum of all others S, both weighted by w(k), 
     C(s) = Σ_k w(k) Re[ conj(F(k) e^{-2πi k·s}) S(k) ]
 
 over the full plane. Its slope and curvature in s come from the same sum with factors 2πk, so a Newton step finds the
-peak without an interpolated map. Everything here works on half spectra in the band that the weight leaves.
+peak without an interpolated map. Everything here works on half spectra in the band where the weight is not negligible.
 
-On the CPU two compiled kernels do one pass over each spectrum; on other arrays the same is plain array code. Both
-forms are compared by tests/numerics/test_motion_correlation.py.
+On the CPU two compiled kernels make one pass over each spectrum; for other arrays the same is plain array code.
+tests/numerics/test_motion_correlation.py compares both forms.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def band_of(shape: tuple[int, int], extent: tuple[float, float], bfactor: float,
             like: Array | None = None) -> Band:
     """Return the band of images of `shape` that cover `extent` = (ny, nx) pixels of the movie.
 
-    Frame and sum are both damped by exp(-B k²), as RELION does with its B-factor, and cut where their product is
-    10⁻³. Zero frequency and those up to `low` are left out: beam profile and ice gradient stay where they are while
-    the specimen moves.
+    Frame and sum are both damped by exp(-B k²), as with RELION's B-factor, and cut off where their product is 10⁻³.
+    Zero frequency and those up to `low` are left out: beam profile and ice gradient stay in place while the specimen
+    moves.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def band_of(shape: tuple[int, int], extent: tuple[float, float], bfactor: float,
 
 
 def highest_frequency(bfactor: float) -> float:
-    """Return where the correlation weight falls to 10⁻³, cycles/pixel, at most Nyquist."""
+    """Return the frequency where the correlation weight falls to 10⁻³, cycles/pixel, at most Nyquist."""
     return 0.5 if bfactor <= 0 else min(0.5, float(np.sqrt(np.log(1e3) / (2 * bfactor))))
 
 
@@ -132,9 +132,9 @@ def moments(spectra: Array, total: Array, shifts: np.ndarray, band: Band) -> np.
     spectra
         Of the frames, not shifted, (f, rows, columns).
     total
-        Sum of all shifted spectra, (rows, columns); a frame's own part is taken off.
+        Sum of all shifted spectra, (rows, columns); a frame's own part is subtracted.
     shifts
-        x and y, pixels, (f, 2): where the correlation is evaluated, and where the frames stand in `total`.
+        x and y, pixels, (f, 2): where the correlation is evaluated, and the shifts of the frames in `total`.
     band
         The band of both.
 

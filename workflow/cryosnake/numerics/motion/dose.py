@@ -6,7 +6,7 @@ import numpy as np
 
 # Eq. 3: critical exposure at 300 kV, e/Å², k in 1/Å
 _A, _B, _C = 0.245, -1.665, 2.81
-# Radiation damage per electron grows as the energy falls; 200 kV: the paper's 0.8. 100 kV: RELION 5 takes 0.64.
+# Radiation damage per electron grows as the energy falls; 200 kV: the paper's 0.8. 100 kV: RELION 5 uses 0.64.
 _VOLTAGE_FACTOR = {300: 1.0, 200: 0.8, 100: 0.64}
 
 
@@ -16,13 +16,13 @@ def critical_exposure(frequency: np.ndarray, voltage: float) -> np.ndarray:
     Raises
     ------
     ValueError
-        When the voltage is none of 100, 200 and 300 kV (within 2 kV): the curve is not known for it.
+        When the voltage is not 100, 200 or 300 kV (within 2 kV): the curve is not known for others.
     """
     for known, factor in _VOLTAGE_FACTOR.items():
         if abs(voltage - known) <= 2:
             with np.errstate(divide="ignore"):
                 return factor * (_A * np.power(np.asarray(frequency, dtype=np.float64), _B) + _C)
-    raise ValueError(f"the dose weighting is known for 100, 200 and 300 kV, not for {voltage} kV")
+    raise ValueError(f"dose weighting is known for 100, 200 and 300 kV, not for {voltage} kV")
 
 
 def accumulated_dose(n_frames: int, dose_per_frame: float, pre_exposure: float, first: int = 0) -> np.ndarray:
@@ -64,5 +64,5 @@ def dose_normalisation(exponents: np.ndarray, doses: np.ndarray) -> np.ndarray:
     total = np.zeros_like(exponents)
     for dose in doses:
         total += np.exp(2 * np.float32(dose) * exponents)
-    # Very high doses make all weights vanish: then the least damaged frame decides, and no 0/0 follows.
+    # At very high doses all weights vanish: then only the least damaged frame counts, which avoids 0/0.
     return 1 / np.sqrt(np.maximum(total, np.float32(1e-30)))

@@ -1,4 +1,4 @@
-"""Raw frames to corrected ones: gain reference, bad pixels found and replaced."""
+"""Correction of raw frames: gain reference, detection and replacement of bad pixels."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from cryosnake.numerics.backend import Array, namespace
 
-_SIGMA = 6.0  # as RELION
+_SIGMA = 6.0  # as in RELION
 _MOST_BAD = 0.2  # of all pixels; more is a wrong gain reference or defect file, not a camera
-_SURELY_HIT = 25.0  # mean counts in the sum, above which a pixel without any is dead: e⁻²⁵ of 10⁷ pixels
+_SURELY_HIT = 25.0  # mean counts in the sum above which a pixel without counts is dead: e⁻²⁵ of 10⁷ pixels
 
 
 def bad_pixels(total: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
     """Find the pixels that do not count electrons.
 
-    Hot: more than six standard deviations above the mean of the sum, both without the hot ones themselves (so that
-    one very hot pixel hides no other). Dead: nothing at all where many electrons were due. Not finite: always.
+    Hot: more than six standard deviations above the mean of the sum, both without the hot pixels themselves (so that
+    one very hot pixel hides no other). Dead: no counts where many electrons are expected. Not finite: always.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def bad_pixels(total: np.ndarray, known: np.ndarray | None = None) -> np.ndarray
         mean = sum1 / count
         deviation = np.sqrt(max(sum2 / count - mean * mean, 0.0))
         if deviation == 0:
-            raise ValueError("all pixels of the movie have the same value: it holds no image")
+            raise ValueError("all pixels of the movie have the same value: it contains no image")
         new = (values > mean + _SIGMA * deviation) & ~bad
         if not new.any():
             break
@@ -54,16 +54,16 @@ def bad_pixels(total: np.ndarray, known: np.ndarray | None = None) -> np.ndarray
     if mean > _SURELY_HIT:
         bad |= total == 0
     if bad.mean() > _MOST_BAD:
-        raise ValueError(f"{bad.mean():.0%} of the pixels are bad: gain reference or defect file do not belong to this "
-                         "movie (rotated, flipped, another camera?)")
+        raise ValueError(f"{bad.mean():.0%} of the pixels are bad: gain reference or defect file does not belong to "
+                         "this movie (rotated, flipped, another camera?)")
     return bad
 
 
 def replacement_sources(bad: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw a good pixel near each bad one, at random: its value has the right mean and the right noise.
 
-    The neighbourhood is 5 by 5 pixels and doubles until a good one is met, so that any defect, a column or a corner
-    of the camera, is filled.
+    The neighbourhood is 5 by 5 pixels and doubles until it contains a good one, so that any defect, even a column or
+    a corner of the camera, is filled.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def replacement_sources(bad: np.ndarray, targets: np.ndarray, rng: np.random.Gen
     targets
         `np.flatnonzero(bad)`, made once for all frames.
     rng
-        Source of the draws; a new one for every frame, or replaced pixels would correlate.
+        Random number generator; a new one for every frame, or replaced pixels would correlate.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def corrected_frame(frame: Array, gain: Array | None, targets: Array, sources: A
     targets, sources
         Flat indices, see `replacement_sources`.
     out
-        float32 (ny, nx), contiguous; used again for every frame, for fresh memory costs more than the product.
+        float32 (ny, nx), contiguous; reused for every frame, because new memory costs more than the product.
     """
     if gain is None:
         out[...] = frame

@@ -1,13 +1,13 @@
 """Local motion of all patches and frames at once: the most probable smooth model, given their correlations.
 
 Every patch p and frame f has a correlation C_pf(s) with the sum of the patch's other frames. RELION takes the highest
-point of each and fits its polynomial to these points; where a patch holds little signal many points are noise. Here
-the polynomial itself is moved uphill on Σ C_pf, so each patch counts by the sharpness of its peak (its curvature) and
-no single peak has to be found. Together with it each frame's whole shift is refined. A Gaussian prior of the size
-of the local motion keeps the model at rest where the data say nothing.
+point of each and fits its polynomial to these points; where a patch has little signal many points are noise. Here
+the polynomial itself is optimised on Σ C_pf, so each patch counts by the sharpness of its peak (its curvature) and no
+single peak has to be found. The whole-frame shift of each frame is refined together with it. A Gaussian prior with
+the size of the local motion keeps the model near zero where the data do not determine it.
 
-C / τ is taken as log-likelihood with τ = var(∇C) / curvature, which makes its slope's variance equal its curvature,
-as it must be (Fisher's information, both ways).
+C / τ is treated as log-likelihood with τ = var(∇C) / curvature, which makes the variance of its slope equal to its
+curvature, as it must be (the two forms of Fisher information).
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _OUTLIER = 3.0  # standard deviations of a slope, beyond which a patch and frame
 
 @dataclass(frozen=True)
 class LocalMotion:
-    """What the joint fit found.
+    """Result of the joint fit.
 
     `coefficients` (2, 18) as in `local_model`; `corrections` (g, 2) to the shift of each frame group; `measured`
     (g, p, 2) local shifts of single patches; `trust` (g, p) their weight in the fit, 1 for those that agree;
-    `variance` is that of the noise of one group's shift as a whole, pixels² for each axis.
+    `variance` is that of the noise of one group's whole-frame shift, pixels² per axis.
     """
 
     coefficients: np.ndarray
@@ -57,13 +57,13 @@ def fit_local_motion(patches: Patches, times: np.ndarray, image: tuple[int, int]
     Parameters
     ----------
     patches
-        Of the frames aligned as wholes.
+        Of the frames after whole-frame alignment.
     times
         Frame number of each group after the first frame of the sum (the mean over the group), (g,).
     image
         (ny, nx) of the movie.
     expected
-        Standard deviation of the local motion before anything is known, pixels.
+        Prior standard deviation of the local motion, pixels.
     """
     n_groups, n_patches = len(times), len(patches.centres)
     basis, to_model = _basis(times, patches.centres, image)
@@ -96,14 +96,14 @@ def _narrowed(patches: Patches, factor: float) -> tuple[Array, Band]:
 
 
 def _basis(times: np.ndarray, centres: np.ndarray, image: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the local terms, orthonormal with mean square 1 over patches and groups, and the way back.
+    """Return the local terms, orthonormal with mean square 1 over patches and groups, and the inverse transform.
 
-    The terms without x and y are left out: they are the whole frame's.
+    The terms without x and y are left out: they belong to the whole frame.
 
     Returns
     -------
     tuple
-        Basis (g · p, 15), and the matrix (15, 15) that turns its coefficients into those of the model.
+        Basis (g · p, 15), and the matrix (15, 15) that converts its coefficients to those of the model.
     """
     terms = np.einsum("ft,ps->fpst", time_terms(times), spatial_terms(centres, image)[:, 1:])
     flat = terms.reshape(-1, 15)
@@ -155,12 +155,12 @@ def _step(found: np.ndarray, basis: np.ndarray, state: np.ndarray, expected: flo
 
 
 def _tau(slope: np.ndarray, curvature: np.ndarray, trust: np.ndarray) -> float:
-    """Return variance of the slopes / curvature: C / τ is a log-likelihood."""
+    """Return τ, the variance of the slopes / curvature: C / τ is a log-likelihood."""
     return float(np.sum(trust * np.sum(slope**2, axis=2)) / np.sum(trust * np.trace(curvature, axis1=1, axis2=2)))
 
 
 def _variance(found: np.ndarray, trust: np.ndarray) -> float:
-    """Return the variance of the shift of one group, all patches together, pixels² for each axis."""
+    """Return the variance of the shift of one group, all patches together, pixels² per axis."""
     curvature = _patch_curvature(found)
     total = np.einsum("gp,pab->ab", trust, curvature) / len(found)
     return float(np.trace(np.linalg.inv(total)) / 2 * _tau(found[..., 1:3], curvature, trust))
@@ -178,8 +178,8 @@ def _patch_curvature(found: np.ndarray) -> np.ndarray:
 def _trust(slope: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     """Return weights (g, p): 1 up to three standard deviations of the slope, falling with its square beyond.
 
-    So a patch that stays with the camera, or is torn, all but loses its vote (Huber's weights, the root of these,
-    leave it a third of the error). The median of |slope|² of pure noise in two dimensions is 2 ln 2 variances; a
+    So a patch that stays with the camera, or is torn, has almost no influence (Huber's weights, the root of these,
+    leave a third of the error). The median of |slope|² of pure noise in two dimensions is 2 ln 2 variances; a
     sharper patch may have more.
     """
     squared = np.sum(slope**2, axis=2)
@@ -189,7 +189,7 @@ def _trust(slope: np.ndarray, curvature: np.ndarray) -> np.ndarray:
 
 
 def _single_steps(found: np.ndarray) -> np.ndarray:
-    """Return where each patch and group alone would move, (g, p, 2), at most 2 pixels: for the record and plots."""
+    """Return the step of each patch and group on its own, (g, p, 2), at most 2 pixels: for the record and plots."""
     steps = np.linalg.solve(_patch_curvature(found)[None], found[..., 1:3, None])[..., 0]
     length = np.linalg.norm(steps, axis=2, keepdims=True)
     return np.asarray(steps * np.minimum(1.0, _LONGEST_STEP / np.maximum(length, 1e-12)))

@@ -1,13 +1,13 @@
 """RELION's motion model version 1: local motion as a polynomial in time and position.
 
-Zivanov, Nakane & Scheres, IUCrJ 6, 5 (2019), section 2.1, with the order of coefficients as X.star has it
-(established on the X.star files of two real projects, tests/numerics/test_motion_local_model.py). For each axis
+Zivanov, Nakane & Scheres, IUCrJ 6, 5 (2019), section 2.1, with the order of coefficients as in X.star (determined
+from the X.star files of two real projects, tests/numerics/test_motion_local_model.py). For each axis
 
     shift(x, y, z) = (c0 z + c1 z² + c2 z³) + (c3 z + c4 z² + c5 z³) x + (c6 …) x² + (c9 …) y + (c12 …) y² + (c15 …) xy
 
 with z the frame number after the first frame of the sum (0 there, so the first frame has no local motion), and x, y
-the position divided by the image size, less ½. The 18 coefficients of x stand before those of y. Shifts are those to
-be applied to the frame, in pixels of the movie, and come on top of the shift of the whole frame.
+the position divided by the image size, minus ½. The 18 coefficients of x come before those of y. Shifts are to be
+applied to the frame, in pixels of the movie, in addition to the shift of the whole frame.
 """
 
 from __future__ import annotations

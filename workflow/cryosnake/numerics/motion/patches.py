@@ -10,7 +10,7 @@ from scipy.fft import next_fast_len
 from cryosnake.numerics.backend import Array, fft_of, namespace
 from cryosnake.numerics.motion.correlation import Band, band_of, shift_spectrum
 
-SMALLEST = 96  # pixels of the movie: less holds no peak of the usual B-factor
+SMALLEST = 96  # pixels of the movie: a smaller patch has no room for a peak with the usual B-factor
 _WIDENED = 1.2  # windows overlap by this factor; the margin is tapered
 
 
@@ -26,9 +26,9 @@ class Patches:
 
 
 def patch_grid(image: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:
-    """Return how many patches along x and y an image of (ny, nx) pixels gets: fewer where it is small.
+    """Return the number of patches along x and y of an image of (ny, nx) pixels: fewer if it is small.
 
-    Fewer than three in a direction cannot carry the second-order terms of the local model: (1, 1) then.
+    Fewer than three in a direction cannot determine the second-order terms of the local model: then (1, 1).
     """
     along_x, along_y = min(wanted[0], image[1] // SMALLEST), min(wanted[1], image[0] // SMALLEST)
     return (along_x, along_y) if min(along_x, along_y) >= 3 else (1, 1)
@@ -45,7 +45,7 @@ def frame_groups(n_frames: int, size: int) -> list[range]:
 
 def cut_patches(spectra: Array, band: Band, image: tuple[int, int], shifts: np.ndarray, grid: tuple[int, int],
                 groups: list[range], bfactor: float) -> Patches:
-    """Cut the frames, aligned as wholes, into windows.
+    """Cut the frames, after whole-frame alignment, into windows.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def cut_patches(spectra: Array, band: Band, image: tuple[int, int], shifts: np.n
         out[:, g] = fft.rfft2(windows)
     middle = ((columns - 1) / 2, (rows - 1) / 2)
     centres = np.array([((c + middle[0]) * step[1], (t + middle[1]) * step[0]) for t in tops for c in lefts])
-    # Waves longer than the window are not measured by it.
+    # The window cannot measure waves longer than itself.
     patch_band = band_of((rows, columns), extent, bfactor, low=1.0 / max(extent), like=spectra)
     return Patches(out, patch_band, centres, bfactor, extent)
 

@@ -1,8 +1,8 @@
 """The power spectrum from which the CTF is fitted, in RELION's form.
 
 Frames are summed in groups of about 4 e/Å² (fine rings survive motion, noise stays low); the amplitudes of the groups
-are added. The sum is cut at 1 / 2.8 Å and resampled, as an image, to 512 pixels. Zero frequency stands at the centre.
-RELION takes the frames as they are; here they are aligned as wholes, which costs nothing and keeps the fine rings.
+are added. The sum is cropped at 1 / 2.8 Å and resampled, as an image, to 512 pixels, with zero frequency at the
+centre. RELION uses unaligned frames; here whole frames are aligned, which costs nothing and keeps the fine rings.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _CANDIDATES = 24
 
 
 def spectrum_size(image: tuple[int, int], pixel_size: float) -> tuple[int, int]:
-    """Return the even (rows, columns) to which an image's spectrum is cut, so that its pixel becomes about 1.4 Å.
+    """Return the even (rows, columns) to which an image's spectrum is cropped, so that its pixel becomes about 1.4 Å.
 
     Both axes must end at the same frequency, or Thon rings become ellipses (0.05 % are 10 Å of astigmatism). Sizes
-    are whole numbers, so of the next few the pair with the best ratio is taken.
+    are whole numbers, so of the next few the pair with the best ratio is used.
     """
     if pixel_size >= _PIXEL:
         return image
@@ -72,7 +72,7 @@ def power_spectrum(spectra: Array, shifts: np.ndarray, image: tuple[int, int], p
 
 
 def _whole_plane(half: Array, width: int) -> Array:
-    """Return the symmetric amplitudes (rows, width) with zero frequency at the centre from a half plane."""
+    """Return, from a half plane, the symmetric amplitudes (rows, width) with zero frequency at the centre."""
     xp = namespace(half)
     rows = half.shape[0]
     mirrored = half[(-xp.arange(rows)) % rows][:, xp.arange(width - width // 2 - 1, 0, -1)]

@@ -1,9 +1,9 @@
-"""How much of the whole frames' motion is noise: smoothing in time, by as much as the data themselves ask for.
+"""Smoothing of whole-frame motion in time, with a strength determined by the data themselves.
 
 The measured shifts y are the true ones plus noise of a known variance v (from the curvature of the correlations). The
-true ones have second differences of variance a, the same for all frames, as a random walk of the velocity has. Then
-D y ~ N(0, a I + v D Dᵀ) with D the second differences, and a is where this is most probable (evidence, or type II
-maximum likelihood; MacKay, Neural Computation 4, 415 (1992)). Clean movies have a ≫ v and stay as they are.
+true ones have second differences of variance a, the same for all frames, as in a random walk of the velocity. Then
+D y ~ N(0, a I + v D Dᵀ) with D the second differences, and a is chosen to maximise this probability (evidence, or
+type II maximum likelihood; MacKay, Neural Computation 4, 415 (1992)). Clean movies have a ≫ v and stay unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def smooth_shifts(shifts: np.ndarray, variance: float) -> np.ndarray:
     shifts
         Measured, (f, 2), pixels.
     variance
-        Of their noise, for each axis, pixels².
+        Of their noise, per axis, pixels².
 
     Returns
     -------

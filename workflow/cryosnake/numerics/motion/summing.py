@@ -19,7 +19,7 @@ _AT_REST = 0.1  # pixels
 class DoseWeights:
     """Weights of all frames of all movies of a data set: `first` for the first frame, `step` from one to the next.
 
-    Both are half planes (ny, nx // 2 + 1), float32. `first` holds the normalisation of the sum too.
+    Both are half planes (ny, nx // 2 + 1), float32. `first` includes the normalisation of the sum.
     """
 
     first: Array
@@ -63,7 +63,7 @@ def sum_frames(spectra: Array, image: tuple[int, int], shifts: np.ndarray, coeff
     coefficients
         Local model (2, 18), in pixels of the sum; None: whole-frame shifts only.
     weights
-        None: every frame counts 1.
+        None: every frame has weight 1.
 
     Returns
     -------
@@ -94,10 +94,10 @@ def sum_frames(spectra: Array, image: tuple[int, int], shifts: np.ndarray, coeff
 
 
 def _groups_at_rest(coefficients: np.ndarray | None, count: int, image: tuple[int, int]) -> list[range]:
-    """Return consecutive frames within which local motion is below a tenth of a pixel: one warp does for them all.
+    """Return runs of frames within which local motion is below a tenth of a pixel, so that one warp serves them all.
 
-    Taking their mean is wrong by a twentieth of a pixel at most, which dampens Nyquist by less than 1 %; late frames
-    hardly move, so half of the inverse transforms and more are saved.
+    Using their mean is wrong by a twentieth of a pixel at most, which dampens Nyquist by less than 1 %; late frames
+    hardly move, so at least half of the inverse transforms are saved.
     """
     if coefficients is None:
         return [range(count)]
@@ -111,7 +111,7 @@ def _groups_at_rest(coefficients: np.ndarray | None, count: int, image: tuple[in
 
 
 def _accumulate(out: Array, spectrum: Array, rows: Array, columns: Array, weight: Array, add: bool) -> None:
-    """Set `out` to the shifted, weighted spectrum, or add that to it."""
+    """Set `out` to the shifted, weighted spectrum, or add this to it."""
     if isinstance(out, np.ndarray):
         _accumulate_compiled(out, spectrum, rows, columns, weight, add)
         return

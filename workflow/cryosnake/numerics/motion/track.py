@@ -16,10 +16,10 @@ from cryosnake.numerics.motion.whole_frame import align_frames
 
 @dataclass(frozen=True)
 class AlignmentSettings:
-    """How motion is looked for; lengths in pixels of the movie.
+    """Settings of the motion search; lengths in pixels of the movie.
 
     `patches` along x and y; `group_frames` are summed for the patches; `bfactor` pixels²; `max_shift` between two
-    rounds; `expected_local` is the standard deviation of local motion before anything is known.
+    rounds; `expected_local` is the prior standard deviation of local motion.
     """
 
     patches: tuple[int, int] = (5, 5)
@@ -34,8 +34,8 @@ class Motion:
     """Motion of a movie, as shifts to apply to the frames, x and y in pixels.
 
     `shifts` (f, 2) of the whole frames, the first 0; `coefficients` (2, 18) of the local model, None without one.
-    The rest is the record of it: `measured` (g, p, 2) local shifts of each patch by itself, at the frame numbers
-    `times` (g,) after the first and `centres` (p, 2); `trust` (g, p) is their weight in the fit, 1 for what agrees.
+    The rest documents the fit: `measured` (g, p, 2) local shifts of each patch by itself, at the frame numbers `times`
+    (g,) after the first and `centres` (p, 2); `trust` (g, p) is their weight in the fit, 1 for those that agree.
     """
 
     shifts: np.ndarray
@@ -58,7 +58,7 @@ def track_motion(spectra: Array, band: Band, image: tuple[int, int], settings: A
     image
         (ny, nx) of the movie.
     settings
-        See there.
+        See `AlignmentSettings`.
     """
     shifts = align_frames(spectra, band, image, settings.bfactor, settings.max_shift)
     grid = patch_grid(image, settings.patches)

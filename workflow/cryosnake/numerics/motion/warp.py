@@ -1,9 +1,9 @@
 """Sum of locally shifted frames: cubic B-spline interpolation, evaluated tile by tile.
 
 The spline's coefficients come from the Fourier transform of the frame (division by the transfer function of the
-sampled B-spline; Unser, IEEE Signal Processing Magazine 16, 22 (1999), eq. 15 and following), where the frame is
-anyway. Local motion changes so slowly that within a tile of 16 pixels it is a constant: at 3 pixels over 4,000 the
-error is below 0.01 pixel. In a tile the spline is then the product of two short filters.
+sampled B-spline; Unser, IEEE Signal Processing Magazine 16, 22 (1999), eq. 15 and following), which is available
+anyway. Local motion changes so slowly that it is constant within a tile of 16 pixels: at 3 pixels over 4,000 the
+error is below 0.01 pixel. Within a tile the spline is then the product of two short filters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TILE = 16
 
 
 def spline_prefilter(shape: tuple[int, int]) -> np.ndarray:
-    """Return what turns the rfft2 of an image into that of its cubic B-spline coefficients, float32 half plane."""
+    """Return the factor from the rfft2 of an image to that of its cubic B-spline coefficients, float32 half plane."""
     ky, kx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
     return (9 / ((2 + np.cos(2 * np.pi * ky)) * (2 + np.cos(2 * np.pi * kx)))).astype(np.float32)
 
@@ -30,9 +30,9 @@ def tile_centres(shape: tuple[int, int]) -> np.ndarray:
 
 
 def add_warped(total: Array, coefficients: Array, shifts: np.ndarray) -> None:
-    """Add an image, moved by a shift that differs from tile to tile, to a sum.
+    """Add an image to a sum, with a different shift for each tile.
 
-    The value at a pixel p is that of the spline at p - shift; beyond the edge the image repeats.
+    The value at a pixel p is that of the spline at p - shift; beyond the edge the image wraps around.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def align_frames(spectra: Array, band: Band, image: tuple[int, int], bfactor: fl
 
 def _align_by_maps(spectra: Array, band: Band, image: tuple[int, int], shifts: np.ndarray,
                    max_shift: float) -> np.ndarray:
-    """Move every frame to the highest correlation within `max_shift` until none moves by a pixel of the map."""
+    """Move every frame to its highest correlation within `max_shift` until no frame moves by a pixel of the map."""
     step = np.array([image[1] / band.shape[1], image[0] / band.shape[0]])
     for _ in range(_ROUNDS):
         total = shifted_sum(spectra, shifts, band)
@@ -64,7 +64,7 @@ def _align_by_maps(spectra: Array, band: Band, image: tuple[int, int], shifts: n
 
 
 def _peak(correlation: Array, step: np.ndarray, max_shift: float) -> np.ndarray:
-    """Return where a correlation map is highest within `max_shift`, x and y in pixels of the movie."""
+    """Return the highest point of a correlation map within `max_shift`, x and y in pixels of the movie."""
     xp = namespace(correlation)
     rows, columns = correlation.shape
     reach_x, reach_y = (max(1, min(int(max_shift / s), n // 2 - 1)) for s, n in zip(step, (columns, rows), strict=True))
@@ -77,7 +77,7 @@ def _peak(correlation: Array, step: np.ndarray, max_shift: float) -> np.ndarray:
 
 
 def _vertex(three: np.ndarray) -> float:
-    """Return the offset of the parabola through three values from the middle one; 0 where there are not three."""
+    """Return the vertex of the parabola through three values, relative to the middle; 0 if there are not three."""
     if len(three) < 3:
         return 0.0
     curvature = three[0] - 2 * three[1] + three[2]
@@ -100,7 +100,7 @@ def align_by_steps(spectra: Array, band: Band, shifts: np.ndarray) -> np.ndarray
 def newton_steps(found: np.ndarray, typical: np.ndarray) -> np.ndarray:
     """Return Newton steps (n, 2) towards higher correlation, none longer than 2 pixels.
 
-    Where the curvature of a noisy correlation is not that of a peak, the typical one is taken.
+    Where the curvature of a noisy correlation is not that of a peak, the typical one is used.
 
     Parameters
     ----------

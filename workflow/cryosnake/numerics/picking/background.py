@@ -1,4 +1,4 @@
-"""The micrograph as the pickers see it: Fourier-cropped, without gradients, of even contrast."""
+"""The micrograph as input of the pickers: Fourier-cropped, without gradients, with uniform contrast."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import scipy.fft
 
 from cryosnake.numerics.backend import Array, fft_of, namespace
 
-CLIP = 4.0  # standard deviations; one wild pixel must not make a blob
+CLIP = 4.0  # standard deviations; a single outlier must not become a blob
 
 
 @dataclass(frozen=True)
 class WorkingImage:
-    """A Fourier-cropped micrograph (h, w) float32 with the trend taken out.
+    """A Fourier-cropped micrograph (h, w) float32 with the trend subtracted.
 
     `pixel_size` is the mean of both axes in Å, `step` (y, x) the size of its pixel in pixels of the micrograph.
     """
@@ -28,14 +28,14 @@ class WorkingImage:
 def working_image(
     micrograph: Array,  # (h, w)
     pixel_size: float,  # Å
-    working_pixel_size: float,  # Å, at least so large as `pixel_size`
+    working_pixel_size: float,  # Å, at least as large as `pixel_size`
 ) -> WorkingImage:
-    """Return the micrograph at a larger pixel size, less a second-order surface that contamination does not bend.
+    """Return the micrograph at a larger pixel size, minus a second-order surface that is robust to contamination.
 
     Raises
     ------
     ValueError
-        when all its pixels have one value
+        when all pixels have the same value
     """
     if not micrograph.max() > micrograph.min():
         raise ValueError("the micrograph is blank")
@@ -59,7 +59,7 @@ def clip_outliers(image: Array, limit: float = 8.0) -> Array:
     middle, spread = robust_scale(image[::3, ::3])
     if not spread > 0.0:
         return image.astype(xp.float32)
-    # Crystals are dark on purpose: below, the limit is far enough to leave them darker than any particle.
+    # Crystals must stay dark: the lower limit is far enough to leave them darker than any particle.
     return xp.clip(image, middle - 4.0 * limit * spread, middle + limit * spread).astype(xp.float32)
 
 
@@ -89,7 +89,7 @@ def trend(image: Array) -> Array:
         middle, spread = robust_scale(values - surface)
         agree = xp.abs(values - surface - middle) <= 2.5 * spread
         system = points[agree]
-        # A slight ridge: a thin strip of good pixels must not decide about curvature.
+        # A slight ridge: a thin strip of good pixels must not determine the curvature.
         coefficients = xp.linalg.solve(system.T @ system + 1e-6 * len(values) * xp.eye(6), system.T @ values[agree])
         surface = points @ coefficients
     return (basis @ coefficients).astype(xp.float32)
@@ -112,7 +112,7 @@ def filtered(image: Array, reach: float, exponent) -> Array:  # type: ignore[no-
 
 
 def reflect(image: Array, margin: int) -> tuple[Array, tuple[int, int]]:
-    """Return the image with `margin` reflected pixels on each side, and more where that makes the FFT fast."""
+    """Return the image with `margin` reflected pixels on each side, and more if that makes the FFT fast."""
     shape = tuple(scipy.fft.next_fast_len(n + 2 * margin, real=True) for n in image.shape)
     after = [min(total - n - margin, n - 1) for total, n in zip(shape, image.shape, strict=True)]
     padded = namespace(image).pad(image, [(margin, after[0]), (margin, after[1])], mode="reflect")
@@ -132,7 +132,7 @@ def local_normalise(
 ) -> Array:
     """Return the image with local mean 0 and standard deviation 1, clipped; pixels that are not good are filled in.
 
-    The mean is a Gaussian of one particle diameter, the variance one of 1.5 diameters, both over good pixels alone.
+    The mean uses a Gaussian of one particle diameter, the variance one of 1.5 diameters, both over good pixels only.
     """
     xp = namespace(image)
     weight = good.astype(xp.float32)
@@ -145,7 +145,7 @@ def local_normalise(
 
 
 def near(marked: np.ndarray, radius: float) -> np.ndarray:
-    """Return the pixels (h, w) bool within `radius` pixels of a marked one; what lies outside is not marked."""
+    """Return the pixels (h, w) bool within `radius` pixels of a marked one; beyond the edge nothing is marked."""
     from scipy.ndimage import distance_transform_edt
 
     if not marked.any():

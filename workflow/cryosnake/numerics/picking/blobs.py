@@ -10,7 +10,7 @@ from cryosnake.numerics.backend import Array, fft_of, namespace
 from cryosnake.numerics.picking.background import frequency_squared, reflect
 
 SCALES = 4
-# A projected ball (its profile falls to 0 at the rim) answers best to a LoG whose zero crossing lies at this fraction
+# A projected ball (its profile falls to 0 at the rim) responds most to a LoG whose zero crossing is at this fraction
 # of its radius; for a flat disc it would be 1.
 BALL = 0.78
 

@@ -1,4 +1,4 @@
-"""Where not to pick: crystals, carbon, dirt; and limits on the background around a pick."""
+"""Regions to avoid in picking (crystals, carbon, dirt), and limits on the background around a pick."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryosnake.numerics.picking.background import near, smooth
 
 # Densities relative to a typical particle of the same micrograph: a seed, and how far the region grows from it.
 _SEED, _GROWTH = 3.0, 1.5
-_ENOUGH = 5  # peaks from which the typical particle is known
+_ENOUGH = 5  # peaks needed to estimate the typical particle
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ def contaminated(
 ) -> np.ndarray:
     """Return where the micrograph is darker or brighter than particles could make it, bool (h, w).
 
-    What is three times as dense as a typical particle is a seed (a layer of particles is as dense as one); the region
-    grows to 1.5 times and by half a diameter. The particle's density is the median over the peaks that were found.
+    Pixels three times as dense as a typical particle are seeds (a layer of particles is as dense as one); regions grow
+    to 1.5 times this density and by half a diameter. The particle's density is the median over the peaks found.
     """
     density = to_numpy(smooth(image, 0.25 * diameter))
     density = density - np.median(density)
@@ -40,7 +40,7 @@ def contaminated(
     if len(pixels) < _ENOUGH:
         return none
     typical = -np.median(density[pixels[:, 0], pixels[:, 1]])
-    # Noise alone must not seed a region where the particles are faint.
+    # Noise alone must not seed a region if the particles are faint.
     spread = 1.4826 * np.median(np.abs(density))
     seed = np.abs(density) > max(_SEED * typical, 6.0 * spread)
     if not seed.any():

@@ -1,4 +1,4 @@
-"""Local maxima that keep a distance from each other."""
+"""Local maxima with a minimum distance between them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _maxima(score, allowed, rows, columns):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _spaced(rows, columns, distance, keep):  # type: ignore[no-untyped-def]
-    """Keep, from the highest on, what is not nearer than `distance` to one that was kept."""
+    """Keep peaks, from the highest on, that are not nearer than `distance` to one already kept."""
     kept = np.empty(len(rows), np.int64)
     count = 0
     for k in range(len(rows)):
@@ -61,7 +61,7 @@ def find_peaks(
         row and column of the maximum.
     """
     score = np.ascontiguousarray(score, np.float32)
-    room = score.size // 4 + 4  # no two of four neighbours are both maxima
+    room = score.size // 4 + 4  # of four neighbours at most one is a maximum
     rows, columns = np.empty(room, np.int64), np.empty(room, np.int64)
     count = _maxima(score, np.ascontiguousarray(allowed), rows, columns)
     rows, columns = rows[:count], columns[:count]

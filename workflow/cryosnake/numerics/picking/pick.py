@@ -19,12 +19,12 @@ from cryosnake.numerics.picking.threshold import (
     standardise,
 )
 
-ENOUGH_GOOD = 0.3  # with less of the micrograph free of contamination, the estimate of it is not believed
+ENOUGH_GOOD = 0.3  # if less of the micrograph is free of contamination, the contamination estimate is ignored
 
 
 @dataclass(frozen=True)
 class Picks:
-    """Picks of one micrograph, best first, and what was seen on the way."""
+    """Picks of one micrograph, best first, with threshold and contamination."""
 
     positions: np.ndarray  # (n, 2) x, y, 0-based pixels of the micrograph
     scores: np.ndarray  # (n,) s.d. of the noise
@@ -34,7 +34,7 @@ class Picks:
 
 
 def pick_particles(working: WorkingImage, detect: Detector, noise: NoisePeaks, options: PickOptions) -> Picks:
-    """Pick particles: score, mask contamination by what a typical pick looks like, score again, cut at the threshold.
+    """Pick particles: score, mask contamination relative to a typical pick, score again, apply the threshold.
 
     Raises
     ------

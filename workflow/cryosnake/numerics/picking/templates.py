@@ -17,12 +17,12 @@ from cryosnake.numerics.projection import central_slices, padded_transform
 from cryosnake.numerics.symmetry import asymmetric_unit
 
 AT_ONCE = 16  # templates per batch of FFTs
-_EDGE = 0.25  # the low-pass filter's raised cosine is so wide, as a fraction of its frequency
+_EDGE = 0.25  # width of the low-pass filter's raised cosine, as a fraction of its frequency
 
 
 @dataclass(frozen=True)
 class TemplateBank:
-    """Rotated, low-passed templates as half transforms (n, box, box // 2 + 1) complex64, origin in the corner.
+    """Rotated, low-pass filtered templates as half transforms (n, box, box // 2 + 1) complex64, origin in the corner.
 
     `pixel_size` in Å, `diameter` of the particle in pixels; `classes` (n,) number the unrotated templates from 1, `psi`
     (n,) in degrees. Protein is positive.
@@ -36,7 +36,7 @@ class TemplateBank:
 
 
 def template_box(diameter: float, pixel_size: float) -> int:
-    """Return the box in pixels that holds a particle and the fringes that the CTF moves into and out of it."""
+    """Return the box in pixels for a particle and the fringes that the CTF moves into and out of it."""
     return 2 * math.ceil(1.1 * diameter / pixel_size)
 
 
@@ -58,7 +58,7 @@ def project_templates(
     box = template_box(diameter, pixel_size)
     kx, ky, weight = _band(box, pixel_size, lowpass)
     scale = volume.shape[0] * volume_pixel_size / (box * pixel_size)
-    # One pixel below the map's own Nyquist frequency is where its slices end.
+    # Slices of the map extend to one pixel below its own Nyquist frequency.
     inside = (weight > 0) & (np.hypot(kx, ky) * scale < volume.shape[0] // 2 - 1)
     matrices = euler_to_matrix(np.repeat(rot, len(psi)), np.repeat(tilt, len(psi)), np.tile(psi, len(rot)))
     real, imaginary = central_slices(padded_transform(volume), matrices, (kx[inside] * scale).astype(np.float32),
@@ -128,7 +128,7 @@ def correlate(
 
     Method: fast local correlation (Roseman 2003, Ultramicroscopy 94, 225-236): templates are cut to the particle's
     disc, with mean 0 and variance 1 there, and the image is divided by its own standard deviation in the disc. Both
-    numerator and local variance are convolutions by FFT. Positive where the image is like the template.
+    numerator and local variance are convolutions by FFT. Positive where the image resembles the template.
     """
     xp, fft = namespace(image), fft_of(image)
     disc = xp.asarray(_disc(bank.diameter))
@@ -142,7 +142,7 @@ def correlate(
     mean = fft.irfft2(spectrum * disc_spectrum, s=shape)[rows, columns] / pixels
     square = fft.irfft2(fft.rfft2(padded * padded) * disc_spectrum, s=shape)[rows, columns] / pixels
     deviation = xp.sqrt(xp.maximum(square - mean * mean, 0.0))
-    # Where the image was filled in there is no contrast, and no correlation either.
+    # Where the image was filled in there is no contrast, hence no correlation.
     deviation = xp.maximum(deviation, 0.3 * xp.median(deviation) + 1e-12)
     highest = xp.full(image.shape, -xp.inf, dtype=xp.float32)
     best = xp.zeros(image.shape, dtype=xp.int32)
@@ -177,7 +177,7 @@ def _patches(transforms: Array, ctf: Array | None, disc: Array) -> Array:
 
 
 def ctf_grid(box: int, pixel_size: float, like: Array) -> tuple[Array, Array]:
-    """Return k² (Å⁻²) and azimuth (radians) of a template's half transform, both (box, box // 2 + 1), beside `like`."""
+    """Return k² (Å⁻²) and azimuth (radians) (box, box // 2 + 1) of a template transform, on the device of `like`."""
     xp = namespace(like)
     ky, kx = xp.fft.fftfreq(box, pixel_size)[:, None], xp.fft.rfftfreq(box, pixel_size)[None]
     return kx * kx + ky * ky, xp.arctan2(ky, kx + 0.0 * ky)

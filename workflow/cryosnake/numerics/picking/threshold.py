@@ -1,8 +1,8 @@
-"""A threshold that adapts to the micrograph: above it more peaks are particles than noise would explain.
+"""A threshold that adapts to the micrograph: above it there are more peaks than noise would explain.
 
-The noise level comes from the pixels away from peaks. How many peaks noise makes per area, and how high they are, is
-counted once on white noise that went through the same detector. The threshold is where (peaks above) less twice
-(noise peaks expected above) is greatest, that is, where the local false-discovery rate passes one half (Efron 2004,
+The noise level comes from the pixels away from peaks. The number and height of the peaks that noise makes per area
+are counted once on white noise passed through the same detector. The threshold is where (peaks above) minus twice
+(noise peaks expected above) is largest, that is, where the local false-discovery rate crosses one half (Efron 2004,
 J. Am. Stat. Assoc. 99, 96-104).
 """
 
@@ -18,19 +18,19 @@ from cryosnake.numerics.picking.background import near, robust_scale
 from cryosnake.numerics.picking.noise import NoiseLimits
 from cryosnake.numerics.picking.peaks import find_peaks
 
-# A particle that was not picked is lost, a false pick goes in 2D classification: so many s.d. below the even odds.
-# Scores of templates fall off less steeply with the particle's contrast, so half of it buys as many particles.
+# A missed particle is lost, a false pick is removed in 2D classification: hence this many s.d. below even odds.
+# Template scores fall off less steeply with the particle's contrast, so half the margin gains as many particles.
 MARGIN, MARGIN_TEMPLATES = 0.6, 0.3
-# Peaks above so many s.d. count as occupied when the noise is measured; a maximum over templates has a longer tail.
+# Areas of peaks above this many s.d. are excluded when noise is measured; a maximum over templates has a longer tail.
 CROWDED, CROWDED_TEMPLATES = 2.5, 3.5
 FREE_RADIUS = 0.67  # particle diameters around such a peak
-MOST_NOISE = 0.15  # of the peaks in noise so many may pass, before the margin, however crowded the micrograph is
+MOST_NOISE = 0.15  # largest fraction of noise peaks that may pass (before the margin), however crowded the micrograph
 HIGHEST = 8.0  # s.d.: no micrograph needs a higher threshold
 
 
 @dataclass(frozen=True)
 class Responses:
-    """What a detector answers: scores (k, h, w) whose noise is about zero, or (1, h, w), the maximum over templates.
+    """Output of a detector: scores (k, h, w) with noise around zero, or (1, h, w), the maximum over templates.
 
     `best` (h, w) is the index of the best template.
     """
@@ -58,10 +58,10 @@ class PickOptions:
 
 @dataclass(frozen=True)
 class NoisePeaks:
-    """What a detector finds in noise: heights (n,) ascending, in s.d., per `area` (in particle diameters squared).
+    """Peaks that a detector finds in noise: heights (n,) ascending, in s.d., in `area` (particle diameters squared).
 
-    `free` is the fraction of the area that lies away from its highest peaks, `margin` (s.d.) how far below even odds
-    to pick with this detector.
+    `free` is the fraction of the area away from the highest peaks, `margin` (s.d.) how far below even odds to pick
+    with this detector.
     """
 
     heights: np.ndarray
@@ -72,7 +72,7 @@ class NoisePeaks:
 
 @dataclass(frozen=True)
 class Standardised:
-    """Peaks in units of the noise, highest first, and the fraction of pixels that is away from high ones."""
+    """Peaks in units of the noise, highest first, and the fraction of pixels away from high peaks."""
 
     positions: np.ndarray  # (n, 2) x, y in pixels
     heights: np.ndarray  # (n,)
@@ -86,10 +86,10 @@ def standardise(
     distance: float,  # pixels between peaks
     diameter: float,  # pixels
 ) -> Standardised:
-    """Find peaks of the highest of k scores, each in units of its standard deviation where no peak is near.
+    """Find peaks of the highest of k scores, each in units of its standard deviation away from peaks.
 
-    The free pixels and the level depend on each other, so they are found in turn. Of a maximum over many templates the
-    median is taken out as well.
+    The free pixels and the noise level depend on each other, so they are found in turn. For a maximum over many
+    templates the median is subtracted as well.
     """
     free = allowed
     crowded = CROWDED_TEMPLATES if responses.is_maximum else CROWDED
@@ -113,9 +113,9 @@ def count_noise_peaks(
     options: PickOptions,
     pixel_size: float,  # Å, of the working image
     across: int,  # particle diameters
-    like: Callable[[np.ndarray], Array],  # puts an array where the detector works
+    like: Callable[[np.ndarray], Array],  # moves an array to the detector's device
 ) -> NoisePeaks:
-    """Run a detector over a square of white noise, `across` particle diameters wide, always the same."""
+    """Run a detector over a square of white noise, `across` particle diameters wide and always the same."""
     diameter = options.diameter / pixel_size
     size = 2 * round(0.5 * across * diameter)
     noise = np.random.default_rng(20).standard_normal((size, size), dtype=np.float32)
