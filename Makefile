@@ -19,6 +19,8 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check -l 120 Snakefile rules
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/vulture
+	$(BIN)/python -m pytest -q --doctest-modules workflow tests/test_layers.py tests/test_house.py
 
 tests: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile

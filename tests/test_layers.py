@@ -124,11 +124,6 @@ def test_cupy_is_only_imported_inside_functions(path: Path) -> None:
         assert not any(name.split(".")[0] in ("cupy", "cupyx", "mpi4py", "matplotlib") for name in names), path
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_no_file_above_400_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400
-
-
 def test_test_files_have_names_of_their_own() -> None:
     """Their folders are no packages: pytest takes two files of one name for the same module."""
     names = [path.name for path in Path(__file__).resolve().parent.rglob("test_*.py")]

@@ -35,7 +35,7 @@ def figures() -> dict[str, object]:
         "guinier": fsc_panel.guinier_plot(shells / box_size, {"original": -30 * (shells / box_size) ** 2}, (-30.0, 0.0),
                                           -120.0, 4.2),
         "classes": classes_panel.class_montage(RNG.normal(size=(7, 16, 16)), [5, 0, 9, 1, 3, 3, 0],
-                                               [10.0, np.inf, 8.0, np.nan, 9.0, 12.0, 1.0], columns=3),
+                                               [10.0, np.inf, 8.0, np.nan, 9.0, 12.0, 1.0]),
         "3D classes": class_maps_panel.class_slices(np.stack([ball(64, 12), 0 * ball(64, 12), ball(64, 9)]), [5, 0, 3],
                                                     [10.0, 999.0, 12.0], 1.5),
         "one class": classes_panel.class_montage(RNG.normal(size=(1, 16, 16)), [5]),

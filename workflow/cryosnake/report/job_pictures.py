@@ -147,7 +147,7 @@ def _mask(out: Path, _: Mapping[str, Any]) -> Figure:
     return map_views(*read_mrc(out / "mask.mrc"), title="Mask")
 
 
-def _particles(out: Path, parameters: Mapping[str, Any]) -> Figure:
+def _particles(out: Path, _: Mapping[str, Any]) -> Figure:
     """Draw some particles, evenly taken from the whole set."""
     from cryosnake.io.mrc import read_images
     from cryosnake.report.panels.figures import new_figure, show_image, style

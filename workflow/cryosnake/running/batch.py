@@ -84,7 +84,7 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     restore_times(job_type, out, [name for name, item in earlier.items() if now.get(name) == item])
     _report(job_type, arguments, tally, time.monotonic() - start)
     good = {name for name, item in read_done(str(out), number).items() if item.state == "ok"}
-    _refuse_total_failure(out, number, batch, good, tally)
+    _refuse_total_failure(out, number, batch, good)
     write_output(job_type, program, arguments, batch, {name: rows[name] for name in batch.rows if name in good})
 
 
@@ -213,7 +213,7 @@ def _report(job_type: JobType, arguments: Arguments, tally: Tally, seconds: floa
     print(f"{job_type.title} {arguments.out} batch {arguments.batch}: {', '.join(parts)} ({seconds:.1f} s)")
 
 
-def _refuse_total_failure(out: Path, number: int, batch: BatchInput, good: set[str], tally: Tally) -> None:
+def _refuse_total_failure(out: Path, number: int, batch: BatchInput, good: set[str]) -> None:
     if good or len(batch.rows) < 3:
         return
     failed = [item for item in read_done(str(out), number).values() if item.state == "failed"]

@@ -50,7 +50,7 @@ def run(options: ExternalOptions, inputs: Mapping[str, Path], out: Path, progres
     words = command(options, inputs, out, threads)
     (out / OUTPUT_NODES_FILE).unlink(missing_ok=True)  # an earlier run's
     print(shlex.join(words))
-    code, said = _supervised(words, out, threads, progress)
+    code, said = _supervised(words, threads, progress)
     _judge(words[0], code, said, out)
     missing = [file for file in _files(options.outputs) if not (out / file).exists()]
     if missing:
@@ -83,8 +83,7 @@ def _files(outputs: Mapping[str, str]) -> list[str]:
     return [text.rpartition(":")[0] or text for text in outputs.values()]
 
 
-def _supervised(words: list[str], out: Path, threads: int, progress: Progress,
-                ) -> tuple[int, str]:
+def _supervised(words: list[str], threads: int, progress: Progress) -> tuple[int, str]:
     """Run the program in a process group of its own, its words in run.out and run.err.
 
     Returns its exit code, and the last line of what it wrote to its standard error.

@@ -59,14 +59,14 @@ def _add_by_gathering(total: Array, coefficients: Array, shifts: np.ndarray) -> 
     at = [xp.arange(nx)[None] - table[row[:, None], column[None], 0],
           xp.arange(ny)[:, None] - table[row[:, None], column[None], 1]]
     whole = [xp.floor(a) for a in at]
-    weights = [_weights(a - w, xp) for a, w in zip(at, whole, strict=True)]
+    weights = [_weights(a - w) for a, w in zip(at, whole, strict=True)]
     left, top = (w.astype(xp.int32) - 1 for w in whole)
     for i, wy in enumerate(weights[1]):
         for j, wx in enumerate(weights[0]):
             total += (wy * wx * coefficients[(top + i) % ny, (left + j) % nx]).astype(total.dtype)
 
 
-def _weights(t: Array, xp: object) -> list[Array]:
+def _weights(t: Array) -> list[Array]:
     """Return the four values of the cubic B-spline at 1 + t, t, 1 - t and 2 - t."""
     u = 1 - t
     return [u**3 / 6, 2 / 3 - t * t * (2 - t) / 2, 2 / 3 - u * u * (2 - u) / 2, t**3 / 6]

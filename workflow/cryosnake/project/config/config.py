@@ -152,7 +152,7 @@ def _job(name: str, body: Any, raw: Mapping[str, Any]) -> JobConfig:
     allowed = (*JOB_KEYS, *(slot.name for slot in job_type.inputs), *(p.name for p in job_type.parameters))
     _known(body, allowed, f"job {name} ({job_type.name})", key)
     stated = _stated(key, job_type, body, raw)
-    connections = {slot.name: _connection(f"{key}.{slot.name}", slot, str(body[slot.name]), all_jobs)
+    connections = {slot.name: _connection(f"{key}.{slot.name}", str(body[slot.name]), all_jobs)
                    for slot in job_type.inputs if body.get(slot.name) is not None}
     if job_type.declared:
         try:
@@ -186,7 +186,7 @@ def _stated(key: str, job_type: JobType, body: Mapping[str, Any], raw: Mapping[s
     return stated
 
 
-def _connection(key: str, slot: Slot, text: str, all_jobs: Mapping[str, Any]) -> Connection:
+def _connection(key: str, text: str, all_jobs: Mapping[str, Any]) -> Connection:
     if "/" in text or text.endswith((".star", ".mrc", ".mrcs")):
         return Connection("", "", text)
     job, _, output = text.partition(".")

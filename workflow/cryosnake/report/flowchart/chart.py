@@ -38,7 +38,7 @@ class Label(NamedTuple):
     width: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Box:
     """A job, or a file from outside the project (`status` None); x, y is the upper left corner, px."""
 
@@ -47,13 +47,13 @@ class Box:
     number: str
     alias: str
     status: Status | None
-    x: float
-    y: float
+    x: float = 0.0
+    y: float = 0.0
     width: float
     height: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Arrow:
     """What flows from one box to another.
 
@@ -109,7 +109,7 @@ def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, around: 
     arrows = []
     for index, (link, nodes, route) in enumerate(zip(links, carried, placed.routes, strict=True)):
         turned = index in placed.reversed_links
-        arrows.append(_arrow(link, nodes, route, boxes, placed.layer[link.target if turned else link.source], turned))
+        arrows.append(_arrow(link, nodes, route, placed.layer[link.target if turned else link.source], turned))
     width = max((box.x + box.width for box in boxes.values()), default=0.0)
     width = max([width, *(x for arrow in arrows for x, _ in arrow.points)])
     height = max((box.y + box.height for box in boxes.values()), default=0.0)
@@ -177,13 +177,14 @@ def _job_box(process: Process) -> Box:
     number = f"job{process.number:03d}" if process.number else process.name
     first = text_width(process.folder, TITLE_SIZE, True) + text_width(number, TEXT_SIZE) + 46
     last = text_width(process.short_alias, TEXT_SIZE) + text_width(process.status.label, TEXT_SIZE) + 62
-    return Box(process.name, process.folder, number, process.short_alias, process.status, 0.0, 0.0,
-               max(SMALLEST_BOX, first, last), BOX_HEIGHT)
+    return Box(name=process.name, title=process.folder, number=number, alias=process.short_alias,
+               status=process.status, width=max(SMALLEST_BOX, first, last), height=BOX_HEIGHT)
 
 
 def _file_box(name: str) -> Box:
     title = os.path.basename(name)
-    return Box(name, title, "", "", None, 0.0, 0.0, text_width(title, TEXT_SIZE) + 28, 26.0)
+    return Box(name=name, title=title, number="", alias="", status=None, width=text_width(title, TEXT_SIZE) + 28,
+               height=26.0)
 
 
 def _links(pipeline: Pipeline, counts: Mapping[str, int]) -> tuple[list[Link], list[tuple[str, ...]]]:
@@ -210,8 +211,7 @@ def _moved(box: Box, centre: float, layer: int) -> Box:
     return replace(box, x=MARGIN + centre - box.width / 2, y=_layer_y(layer) + BOX_HEIGHT - box.height)
 
 
-def _arrow(link: Link, nodes: tuple[str, ...], route: list[float], boxes: Mapping[str, Box], first_layer: int,
-           turned: bool) -> Arrow:
+def _arrow(link: Link, nodes: tuple[str, ...], route: list[float], first_layer: int, turned: bool) -> Arrow:
     xs = [MARGIN + x for x in route]
     points = [(xs[0], _layer_y(first_layer) + BOX_HEIGHT)]
     for step, x in enumerate(xs[1:-1], start=1):
@@ -221,4 +221,5 @@ def _arrow(link: Link, nodes: tuple[str, ...], route: list[float], boxes: Mappin
     field = end - LABEL_ROOM + LABEL_HEIGHT / 2
     points += [(xs[-1], end - LABEL_ROOM), (xs[-1], end)]
     label = Label(link.group, xs[-1], field, link.width - 8)
-    return Arrow(link.source, link.target, nodes, label, tuple(reversed(points) if turned else points))
+    return Arrow(source=link.source, target=link.target, nodes=nodes, label=label,
+                 points=tuple(reversed(points) if turned else points))

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_COLUMNS = 10  # at most, of averages in a row
+
+
 def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
-                  resolutions: Sequence[float] | np.ndarray | None = None, *, columns: int = 10,
+                  resolutions: Sequence[float] | np.ndarray | None = None, *,
                   mask_diameter: float | None = None, title: str = "2D classes",
                   kept: np.ndarray | None = None, scores: np.ndarray | None = None) -> Figure:
     """Return class averages (n, box, box) with number, particles and resolution; empty classes are left out.
@@ -27,8 +30,6 @@ def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
         Particles of each class.
     resolutions : (n,)
         Å, or None.
-    columns : int
-        Maximum number of averages in a row.
     mask_diameter : float
         Pixels; the contrast is set inside this circle (default: the whole image).
     kept : (n,) bool
@@ -38,7 +39,7 @@ def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
     """
     counts = np.asarray(counts)
     order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i] > 0]
-    columns = max(1, min(columns, len(order)))
+    columns = max(1, min(_COLUMNS, len(order)))
     rows = max(1, math.ceil(len(order) / columns))
     inside = _circle(averages.shape[-1], mask_diameter)
     with style():

@@ -77,7 +77,7 @@ def full_band(box: int) -> Band:
 
     >>> band = full_band(8)
     >>> band.kx.size, band.count(2), band.cut(2).shell.tolist()
-    (29, 3, [0, 1, 1])
+    (25, 3, [0, 1, 1])
     """
     kx, ky = half_plane(box)
     squared = kx * kx + ky * ky

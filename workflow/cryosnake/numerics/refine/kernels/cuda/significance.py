@@ -1,7 +1,9 @@
-"""Device code that the selections share: reductions over a block of threads, and the cut of a histogram of weights."""
+"""Device code that the selections share: reductions over a block of threads, and the cut of a histogram of weights.
+
+DEPTH and BINS are those of kernels/selection.py.
+"""
 
 THREADS = 512  # of the blocks that use this code
-DEPTH, BINS = 25.0, 1024  # as in refine/selection.py
 
 SOURCE = r"""
 #define THREADS 512

@@ -1,0 +1,104 @@
+"""The house's rules on shape (CONTRIBUTING.md), and that what is declared is imported; read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "workflow" / "cryosnake"
+KERNELS = PACKAGE / "numerics" / "refine" / "kernels"  # numba's and CUDA's versions of one signature
+COMPILED = re.compile(r"jit|intrinsic|kernel")
+MOST_ARGUMENTS, MOST_FIELDS, MOST_LINES = 7, 4, 400
+
+# Distributions whose import has another name, and those that this machine need not have.
+IMPORTED_AS = {"pyyaml": {"yaml"}, "cupy-cuda12x": {"cupy", "cupyx"}, "cupy-cuda13x": {"cupy", "cupyx"}}
+# Snakemake finds these by itself.
+NOT_IMPORTED = {"snakemake-executor-plugin-slurm", "snakemake-executor-plugin-cluster-generic"}
+NOT_IMPORTED |= {"mrcfile", "starfile"}  # not there yet
+
+# Not there yet; nothing may be added.
+STILL_LONG = set("""
+_accumulate _at_poses _check_list _dense _drawn _expect _expect_half _optimiser _record _save _searched _sparse
+check_value cross_validated_filter expect expect_drawn expected_frames gather insert_slices local_resolution
+optimiser_list outcomes_of project_templates search_everywhere search_nearby simulate_particles use_batch
+""".split())
+STILL_POSITIONAL = set("""
+Accumulated AlignmentSettings Arguments Assignments AutoPickState Backup Band BlockResult Budget Calibration Call
+Choices Classification Classification3D Config DenseOutcome Directory ExtractState FileOfJob FlexibleHalves FscCurves
+GateLimits Guinier GuinierFit HalfMaps Halves JobConfig JobDetails JobRecord JobStatus JobType Lane LocalMotion Model
+Motion MotionCorrState MovieInfo MovieRecord MrcHeader Objective Operands Operator Output Owner Parameter Particles
+Partition Patches PickOptions Picks Pipeline PostProcessed Problem Process Progress ProjectSizes Reading Refined
+Refinement Resources Rings RunTime Scheme SearchPlan Session Settings Settings2D Settings3D Slot Spectra SphereGrid
+Stage Statistics Survey Task TemplateBank Verdict WatchOptions Work _Layout _Limit _Probabilities
+""".split())
+
+
+def trees(*folders: Path) -> Iterator[tuple[Path, ast.Module]]:
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def declared() -> set[str]:
+    """Return what the package asks for, its extras included, but not what its developers do."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = list(project["dependencies"])
+    for extra, names in project["optional-dependencies"].items():
+        named += names if extra != "dev" else []
+    return {re.split(r"[<>=!~\[;@ ]", name)[0].lower() for name in named}
+
+
+def imported() -> set[str]:
+    found = set()
+    for _, tree in trees(PACKAGE, ROOT / "scripts"):
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found |= {name.partition(".")[0] for name in names}
+    return found - sys.stdlib_module_names - {"cryosnake"}
+
+
+def test_what_is_declared_is_what_is_imported() -> None:
+    names = {name: IMPORTED_AS.get(name, {name.replace("-", "_")}) for name in declared()}
+    found = imported()
+    assert not found - set().union(*names.values()), "imported, but not declared in pyproject.toml"
+    unused = {name for name, modules in names.items() if not modules & found}
+    assert unused == NOT_IMPORTED & names.keys(), "declared in pyproject.toml, but not imported"
+
+
+def test_functions_take_at_most_seven_arguments() -> None:
+    """Kernels apart, whose arguments are arrays."""
+    long = []
+    for path, tree in trees(PACKAGE, ROOT / "scripts"):
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef) or path.is_relative_to(KERNELS):
+                continue
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            count = len(given) - (bool(given) and given[0].arg in ("self", "cls"))
+            if node.name not in STILL_LONG and count > MOST_ARGUMENTS and not any(
+                    COMPILED.search(ast.unparse(d)) for d in node.decorator_list):
+                long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {count}")
+    assert not long
+
+
+def test_large_dataclasses_are_made_by_keywords() -> None:
+    """Two fields of one type beside each other could be swapped unseen."""
+    positional = []
+    for path, tree in trees(PACKAGE, ROOT / "scripts"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                made = " ".join(ast.unparse(d) for d in node.decorator_list if "dataclass" in ast.unparse(d))
+                fields = sum(isinstance(line, ast.AnnAssign) for line in node.body)
+                if node.name not in STILL_POSITIONAL and made and fields > MOST_FIELDS and "kw_only=True" not in made:
+                    positional.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {fields}")
+    assert not positional
+
+
+def test_no_file_above_400_lines() -> None:
+    for path, _ in trees(PACKAGE, ROOT / "scripts", ROOT / "docs"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES, path
