@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import (
-    StackWriter,
     check_complete,
     check_finite,
     open_stack,
@@ -89,17 +88,6 @@ def test_one_section_is_an_image_or_a_stack_of_one(tmp_path: Path) -> None:
 def test_other_types_become_float32(tmp_path: Path, dtype: str) -> None:
     write_mrc(tmp_path / "a.mrc", np.arange(12).reshape(3, 4).astype(dtype), 1.0)
     assert read_header(tmp_path / "a.mrc").mode == 2
-
-
-def test_pieces_make_a_stack(tmp_path: Path) -> None:
-    images = np.random.default_rng(3).normal(5, 1, (7, 6, 6)).astype(np.float32)
-    write_mrc(tmp_path / "whole.mrcs", images, 3.5, stack=True)
-    with StackWriter(tmp_path / "pieces.mrcs", 3.5) as writer:
-        writer.append(images[0])
-        writer.append(images[1:4])
-        writer.append(images[4:])
-        assert not (tmp_path / "pieces.mrcs").exists()
-    assert (tmp_path / "pieces.mrcs").read_bytes() == (tmp_path / "whole.mrcs").read_bytes()
 
 
 def test_images_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,10 +189,6 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
         write_mrc(tmp_path / "a.mrc", np.full((2, 2), 1e6), 1.0, float16=True)
     with pytest.raises(CryosnakeError, match="would hold no image"):
         write_mrc(tmp_path / "a.mrcs", np.zeros((0, 4, 4)), 1.0, stack=True)
-    with pytest.raises(CryosnakeError, match="5 x 4 pixels does not fit into a stack of 4 x 4"):
-        with StackWriter(tmp_path / "a.mrcs", 1.0) as writer:
-            writer.append(np.zeros((4, 4)))
-            writer.append(np.zeros((4, 5)))
     with pytest.raises(CryosnakeError, match="cannot be written"):
         write_mrc(tmp_path / "none" / "a.mrc", np.zeros((4, 4)), 1.0)
     assert not list(tmp_path.iterdir())

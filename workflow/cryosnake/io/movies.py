@@ -25,7 +25,7 @@ __all__ = ["MovieInfo", "check_movie_complete", "movie_info", "read_frames", "wr
 MoviePath = str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MovieInfo:
     """Size and kind of a movie.
 
@@ -52,16 +52,17 @@ def movie_info(path: MoviePath) -> MovieInfo:
     kind = _kind(path)
     if kind == "mrc":
         stack = open_stack(path)
-        frames, height, width = stack.shape
-        return MovieInfo(frames, height, width, stack.dtype.newbyteorder("="), kind)
-    if kind == "eer":
+        (frames, height, width), dtype = stack.shape, stack.dtype.newbyteorder("=")
+    elif kind == "eer":
         entries = eer_directories(path)
-        return MovieInfo(len(entries), entries[0].height, entries[0].width, np.dtype(np.uint8), kind)
-    import tifffile
+        frames, height, width, dtype = len(entries), entries[0].height, entries[0].width, np.dtype(np.uint8)
+    else:
+        import tifffile
 
-    with _readable(path), tifffile.TiffFile(path) as file:
-        page = file.pages.first
-        return MovieInfo(len(file.pages), *_page_shape(path, page), np.dtype(page.dtype), kind)
+        with _readable(path), tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            frames, (height, width), dtype = len(file.pages), _page_shape(path, page), np.dtype(page.dtype)
+    return MovieInfo(frames=frames, height=height, width=width, dtype=dtype, kind=kind)
 
 
 def read_frames(path: MoviePath, first: int | None = None, last: int | None = None, *, eer_grouping: int = 40,

@@ -16,10 +16,10 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc_header import MrcHeader, check_complete, read_header
 from cryosnake.io.mrc_sections import pixel_type, read_sections
-from cryosnake.io.mrc_writer import StackWriter, check_finite, write_mrc
+from cryosnake.io.mrc_writer import check_finite, write_mrc
 
-__all__ = ["MrcHeader", "StackWriter", "check_complete", "check_finite", "open_stack", "read_header", "read_images",
-           "read_mrc", "write_mrc"]
+__all__ = ["MrcHeader", "check_complete", "check_finite", "open_stack", "read_header", "read_images", "read_mrc",
+           "write_mrc"]
 
 MrcPath = str | os.PathLike[str]
 

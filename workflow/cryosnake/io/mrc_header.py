@@ -17,7 +17,7 @@ _MOST_PIXELS = 1 << 20  # more along one side is the other byte order
 _IMOD_STAMP = 1146047817
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MrcHeader:
     """What a header says.
 
@@ -71,7 +71,8 @@ def parse_header(data: bytes) -> MrcHeader:
         raise ValueError(f"its extended header has {extended} bytes")
     # A NaN cell compares false and counts as unknown, too.
     pixel_size = cell / sampling if sampling > 0 and 0 < cell < float("inf") else 0.0
-    return MrcHeader(nx, ny, nz, mode, pixel_size, extended, order, stamp == _IMOD_STAMP and not flags & 1)
+    return MrcHeader(nx=nx, ny=ny, nz=nz, mode=mode, pixel_size=pixel_size, extended=extended, byte_order=order,
+                     unsigned_bytes=stamp == _IMOD_STAMP and not flags & 1)
 
 
 def read_header(path: str | os.PathLike[str]) -> MrcHeader:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from types import TracebackType
-from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -60,98 +58,33 @@ def write_mrc(path: MrcPath, array: np.ndarray, pixel_size: float, *, stack: boo
     CryosnakeError
         When the array is empty, not finite or beyond the range of float16, or the file cannot be written.
     """
-    with StackWriter(path, pixel_size, float16=float16, volume=array.ndim == 3 and not stack) as writer:
-        writer.append(array)
+    images = array.reshape(-1, *array.shape[-2:])
+    if not images.size:
+        raise CryosnakeError(f"{path} would hold no image: nothing was left over to write.")
+    native = images.dtype.newbyteorder("=")
+    dtype = np.dtype("f2") if float16 else native if native in _KEPT else np.dtype("f4")
+    with np.errstate(over="ignore"):
+        pixels = np.ascontiguousarray(images, dtype.newbyteorder("<"))
+    check_finite(pixels, path)
+    header = _packed_header(pixels.shape[::-1], _MODES[dtype], pixel_size, array.ndim == 3 and not stack,
+                            _statistics(pixels))
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(header)
+        file.write(pixels.data)
 
 
-class StackWriter:
-    """Write a stack piece by piece, with a header that is right at the end.
-
-    Use it in a `with` statement: the file appears, whole, when the block ends without an error.
-
-    Parameters
-    ----------
-    path, pixel_size, float16
-        As `write_mrc`.
-    volume
-        The sections are slices of a map.
-    """
-
-    def __init__(self, path: MrcPath, pixel_size: float, *, float16: bool = False, volume: bool = False) -> None:
-        self.path = path
-        self.pixel_size = pixel_size
-        self.count = 0
-        self._volume = volume
-        self._dtype: np.dtype[Any] | None = np.dtype("f2") if float16 else None
-        self._shape: tuple[int, int] | None = None
-        self._low, self._high, self._sum, self._squares = np.inf, -np.inf, 0.0, 0.0
-        self._replacing = replacing(path)
-        self._file: BinaryIO
-
-    def __enter__(self) -> Self:
-        self._file = open(self._replacing.__enter__(), "wb")
-        self._file.write(bytes(HEADER_BYTES))
-        return self
-
-    def append(self, images: np.ndarray) -> None:
-        """Add one image (rows, columns) or several (n, rows, columns) of one type and size.
-
-        Raises
-        ------
-        CryosnakeError
-            When they are not finite, out of range, or of another size than the first ones.
-        """
-        images = images.reshape(-1, *images.shape[-2:])
-        if self._dtype is None:
-            native = images.dtype.newbyteorder("=")
-            self._dtype = native if native in _KEPT else np.dtype("f4")
-        if self._shape is None:
-            self._shape = (images.shape[1], images.shape[2])
-        if images.shape[1:] != self._shape:
-            raise CryosnakeError(f"{self.path}: an image of {images.shape[2]} x {images.shape[1]} pixels does not "
-                                 f"fit into a stack of {self._shape[1]} x {self._shape[0]}.")
-        with np.errstate(over="ignore"):
-            pixels = np.ascontiguousarray(images, self._dtype.newbyteorder("<"))
-        check_finite(pixels, self.path)
-        self._file.write(pixels.data)
-        self._add_statistics(pixels)
-
-    def _add_statistics(self, pixels: np.ndarray) -> None:
-        if pixels.size:
-            self.count += len(pixels)
-            self._low = min(self._low, float(pixels.min()))
-            self._high = max(self._high, float(pixels.max()))
-            # Section by section: no float64 copy of a large stack.
-            for section in pixels:
-                values = section.astype(np.float64)
-                self._sum += float(values.sum())
-                self._squares += float(np.vdot(values, values))
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._file.seek(0)
-                self._file.write(self._header())
-        except BaseException as own:
-            self._file.close()
-            self._replacing.__exit__(type(own), own, own.__traceback__)
-            raise
-        self._file.close()
-        self._replacing.__exit__(kind, error, trace)
-
-    def _header(self) -> bytes:
-        if not self.count or self._shape is None or self._dtype is None:
-            raise CryosnakeError(f"{self.path} would hold no image: nothing was left over to write.")
-        rows, columns = self._shape
-        size = self.count * rows * columns
-        mean = self._sum / size
-        deviation = max(self._squares / size - mean * mean, 0.0) ** 0.5
-        return _packed_header((columns, rows, self.count), _MODES[self._dtype], self.pixel_size, self._volume,
-                              (self._low, self._high, mean, deviation))
+def _statistics(pixels: np.ndarray) -> tuple[float, float, float, float]:
+    """Return minimum, maximum, mean and standard deviation."""
+    total = squares = 0.0
+    for section in pixels:  # one by one: no float64 copy of a large stack
+        values = section.astype(np.float64)
+        total += float(values.sum())
+        squares += float(np.vdot(values, values))
+    mean = total / pixels.size
+    return float(pixels.min()), float(pixels.max()), mean, max(squares / pixels.size - mean * mean, 0.0) ** 0.5
 
 
-def _packed_header(shape: tuple[int, int, int], mode: int, pixel_size: float, volume: bool,
+def _packed_header(shape: tuple[int, ...], mode: int, pixel_size: float, volume: bool,
                    statistics: tuple[float, float, float, float]) -> bytes:
     """Return the 1024 bytes of an MRC2014 header; `shape` is (columns, rows, sections)."""
     sections_per_volume = shape[2] if volume else 1

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.star_columns import joined, known_type, parsed, typed_table
+from cryosnake.io.star_columns import ROWS_AT_ONCE, joined, known_type, parsed, typed_table
 from cryosnake.io.star_writer import write_star
+from cryosnake.star_tokens import fields, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,11 +26,8 @@ __all__ = ["optics_of", "read_star", "read_table", "write_star"]
 
 StarPath = str | os.PathLike[str]
 
-_BLOCK = re.compile(r"^data_(\S*)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
-# A quote closes where a blank follows it, so that  5'-end  and  "a"b"  are read as STAR has it.
-_TOKEN = re.compile(r"""(?:^|(?<=\s))(?:"(.*?)"|'(.*?)')(?=\s|$)|(\S+)""")
+_BLOCK = re.compile(r"data_(\S*)[ \t]*(?:#.*)?")
 _FEW_ROWS = 100
-_ROWS_AT_ONCE = 1 << 16  # bounds the memory taken by text that is not a number yet
 
 
 def read_star(path: StarPath) -> dict[str, pd.DataFrame]:
@@ -51,18 +49,15 @@ def read_star(path: StarPath) -> dict[str, pd.DataFrame]:
     CryosnakeError
         When the file is missing, empty, cut off or no STAR file; the message names file, block and line.
     """
-    text = _text_of(path)
-    starts = list(_BLOCK.finditer(text))
+    lines = _text_of(path).split("\n")
+    starts = [(index, match[1]) for index, line in enumerate(lines) if (match := _BLOCK.fullmatch(line))]
     if not starts:
         raise CryosnakeError(f"{path} holds no data block: it is empty or no STAR file. Make it again or remove it.")
     tables: dict[str, pd.DataFrame] = {}
-    ends = [match.start() for match in starts[1:]] + [len(text)]
-    for match, end in zip(starts, ends, strict=True):
-        name = match[1]
+    for (start, name), (end, _) in pairwise([*starts, (len(lines), "")]):
         if name in tables:
             raise CryosnakeError(f"{path}: the block data_{name} stands twice; keep one of them.")
-        place = _Place(path, name, text.count("\n", 0, match.end()))
-        tables[name] = _read_block(text[match.end() : end].split("\n"), place)
+        tables[name] = _read_block(lines[start + 1 : end], _Place(path, name, start + 1))
     return tables
 
 
@@ -126,7 +121,7 @@ class _Place:
 
 def _text_of(path: StarPath) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return read_text(path)
     except FileNotFoundError:
         raise CryosnakeError(f"{path} does not exist. Has the job that makes it run?") from None
     except (IsADirectoryError, UnicodeDecodeError):
@@ -153,17 +148,17 @@ def _read_block(lines: list[str], place: _Place) -> pd.DataFrame:
 def _read_list(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
     values: dict[str, list[str]] = {}
     for index, line in enumerate(lines[first:], first):
-        fields = _fields(line)
-        if not fields or fields[0].startswith("#"):
+        found = fields(line)
+        if not found or found[0].startswith("#"):
             continue
-        if not fields[0].startswith("_"):
-            raise place.error(index, f"{fields[0]!r} stands where a label is due.")
-        if len(fields) > 2 and not fields[2].startswith("#"):
-            raise place.error(index, f"{fields[0]} has more than one value; put a text with blanks into quotes.")
-        if len(fields) < 2:
-            raise place.error(index, f'{fields[0]} has no value (an empty text is ""): the file was cut off or edited.')
-        label = fields[0][1:]
-        values[label] = known_type(label, [fields[1]])
+        if not found[0].startswith("_"):
+            raise place.error(index, f"{found[0]!r} stands where a label is due.")
+        if len(found) > 2 and not found[2].startswith("#"):
+            raise place.error(index, f"{found[0]} has more than one value; put a text with blanks into quotes.")
+        if len(found) < 2:
+            raise place.error(index, f'{found[0]} has no value (an empty text is ""): the file was cut off or edited.')
+        label = found[0][1:]
+        values[label] = known_type(label, [found[1]])
     return typed_table(values)
 
 
@@ -180,44 +175,37 @@ def _read_loop(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
         first = len(lines)
     if not labels or len(set(labels)) != len(labels):
         raise place.error(first - 1, "the loop has no labels, or one label twice.")
-    fast = _fast_columns(lines, first, labels)
-    if fast is not None:
-        return typed_table(fast)
     parts: dict[str, list[Any]] = {label: [] for label in labels}
-    for columns in _columns(lines, first, len(labels), place):
-        for label, column in zip(labels, columns, strict=True):
-            parts[label].append(known_type(label, column))
+    for start in range(first, len(lines), ROWS_AT_ONCE):
+        for label, column in zip(labels, _columns(lines, start, labels, place), strict=True):
+            parts[label].append(column)
     return typed_table({label: joined(chunks) for label, chunks in parts.items()})
 
 
-def _fast_columns(lines: list[str], first: int, labels: list[str]) -> dict[str, Any] | None:
-    """Read rows that need no care, as nearly all tables of particles have them; None where care is needed."""
-    text = "\n".join(lines[first:])
-    if len(lines) - first < _FEW_ROWS or any(sign in text for sign in "\"'#\r"):
-        return None
-    if not set(map(len, map(str.split, lines[first:]))) <= {0, len(labels)}:
-        return None
-    return parsed(text, labels)
-
-
-def _columns(lines: list[str], first: int, width: int, place: _Place) -> Iterator[list[list[str]]]:
-    """Yield the text of the columns, a bounded number of rows at a time."""
-    for start in range(first, len(lines), _ROWS_AT_ONCE):
-        rows = (_row(lines, index, width, place) for index in range(start, min(start + _ROWS_AT_ONCE, len(lines))))
-        fields = [field for row in rows for field in row]
-        yield [fields[column::width] for column in range(width)]
+def _columns(lines: list[str], start: int, labels: list[str], place: _Place) -> list[Any]:
+    """Read some rows: by pandas where none needs care, as in nearly all tables of particles, else one by one."""
+    rows = lines[start : start + ROWS_AT_ONCE]
+    text = "\n".join(rows)
+    # pandas fills up a row that was cut off, so the fields of each are counted.
+    if (len(rows) >= _FEW_ROWS and not any(sign in text for sign in "\"'#")
+            and set(map(len, map(str.split, rows))) <= {0, len(labels)}):
+        columns = parsed(text, labels)
+        if columns is not None:
+            return columns
+    found = [field for index in range(start, start + len(rows)) for field in _row(lines, index, len(labels), place)]
+    return [known_type(label, found[column :: len(labels)]) for column, label in enumerate(labels)]
 
 
 def _row(lines: list[str], index: int, width: int, place: _Place) -> list[str]:
     """Return the fields of a row that may hold quotes and comments, or be a line that is no row."""
     line = lines[index]
-    fields = _fields(line)
+    found = fields(line)
     if line.lstrip().startswith("#"):
         return []
-    if len(fields) in (0, width):
-        return fields
-    if len(fields) > width and fields[width].startswith("#"):
-        return fields[:width]
+    if len(found) in (0, width):
+        return found
+    if len(found) > width and found[width].startswith("#"):
+        return found[:width]
     # Early versions of RELION 3.1 wrote texts that hold a tab; between fields they wrote blanks.
     between_blanks = [field for field in line.split(" ") if field.strip()]
     if len(between_blanks) == width:
@@ -225,11 +213,5 @@ def _row(lines: list[str], index: int, width: int, place: _Place) -> list[str]:
     # They also wrote remarks behind the blank line that ends a table (relion_locres_fscs.star).
     if index and not lines[index - 1].strip():
         return []
-    raise place.error(index, f"the row has {len(fields)} fields for {width} labels: the file was cut off or edited. "
+    raise place.error(index, f"the row has {len(found)} fields for {width} labels: the file was cut off or edited. "
                              "Remove the row or make the file again.")
-
-
-def _fields(line: str) -> list[str]:
-    if '"' not in line and "'" not in line:
-        return line.split()
-    return [double or single or bare for double, single, bare in _TOKEN.findall(line)]

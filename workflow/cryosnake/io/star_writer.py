@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.labels import REAL, WHOLE
+from cryosnake.io.star_columns import ROWS_AT_ONCE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,24 +58,29 @@ def _loop_lines(table: pd.DataFrame) -> Iterable[str]:
     yield "loop_ \n"
     for number, label in enumerate(table.columns, 1):
         yield f"_{label} #{number} \n"
-    columns = [_column(label, table[label]) for label in table.columns]
-    for row in zip(*columns, strict=True):
-        yield " ".join(row) + " \n"
+    columns = [(label, _values(label, table[label])) for label in table.columns]
+    for start in range(0, len(table), ROWS_AT_ONCE):
+        part = [_formatted(label, values[start : start + ROWS_AT_ONCE]) for label, values in columns]
+        yield from (" ".join(row) + " \n" for row in zip(*part, strict=True))
 
 
-def _column(label: str, series: pd.Series) -> list[str]:
-    """Format one column, by its type and by what RELION expects below this label."""
+def _values(label: str, series: pd.Series) -> np.ndarray | list[Any]:
+    """Return numbers, in the type that RELION expects below this label, or a list of anything else."""
     import numpy as np
 
     kind = series.dtype.kind
-    if kind in "biuf":
-        values = series.to_numpy()
-        if label in WHOLE and kind == "f" and np.array_equal(values, np.rint(values)):
-            values = values.astype(np.int64)  # a merge of tables made floats of them
-        if values.dtype.kind == "f" or label in REAL:
-            return _reals(values.astype(np.float64))
-        return list(map("%12d".__mod__, values.tolist()))
-    return _texts(label, series)
+    if kind not in "biuf":
+        return series.tolist()
+    values = series.to_numpy()
+    if label in WHOLE and kind == "f" and np.array_equal(values, np.rint(values)):
+        return values.astype(np.int64)  # a merge of tables made floats of them
+    return np.asarray(values, np.float64) if kind == "f" or label in REAL else values
+
+
+def _formatted(label: str, values: np.ndarray | list[Any]) -> list[str]:
+    if isinstance(values, list):
+        return _texts(label, values)
+    return _reals(values) if values.dtype.kind == "f" else list(map("%12d".__mod__, values.tolist()))
 
 
 def _reals(values: np.ndarray) -> list[str]:
@@ -82,45 +88,32 @@ def _reals(values: np.ndarray) -> list[str]:
 
     formatted = list(map("%12.6f".__mod__, values.tolist()))
     size = np.abs(values)
-    for index in np.flatnonzero(((size < _SMALL) & (size > 0)) | ((size > _LARGE) & np.isfinite(size))).tolist():
-        formatted[index] = f"{values[index]:12.6e}"
+    for index in np.flatnonzero((size < _SMALL) & (size > 0) | (size > _LARGE)).tolist():
+        formatted[index] = _real(values[index]).rjust(12)
     return formatted
 
 
-def _texts(label: str, series: pd.Series) -> list[str]:
+def _texts(label: str, values: list[Any]) -> list[str]:
     """Format text; each distinct value once, for most columns repeat a few thousand names."""
-    known: dict[Any, str] = {}
-    formatted = []
-    for value in series.tolist():
-        text = known.get(value)
-        if text is None:
-            text = known[value] = _one(label, value).rjust(10)
-        formatted.append(text)
-    return formatted
+    known = {value: _one(label, value).rjust(10) for value in set(values)}
+    return [known[value] for value in values]
 
 
 def _one(label: str, value: Any) -> str:
     """Format a single value."""
     if value is None or (isinstance(value, float) and math.isnan(value) and label not in REAL):
         return "None"
-    if isinstance(value, str):
-        return _quoted(label, value)
     if isinstance(value, os.PathLike):
-        return _quoted(label, os.fspath(value))
-    if hasattr(value, "item"):
+        value = os.fspath(value)
+    elif hasattr(value, "item"):
         value = value.item()
-    convert: Callable[[Any], str] = _real if isinstance(value, float) or label in REAL else _whole
-    return convert(value)
+    if isinstance(value, float) or (label in REAL and not isinstance(value, str)):
+        return _real(float(value))
+    return _quoted(label, str(int(value) if isinstance(value, bool) else value))
 
 
-def _real(value: Any) -> str:
-    number = float(value)
-    size = abs(number)
-    return f"{number:.6e}" if 0 < size < _SMALL or _LARGE < size < math.inf else f"{number:.6f}"
-
-
-def _whole(value: Any) -> str:
-    return str(int(value)) if isinstance(value, bool | int) else _quoted("", str(value))
+def _real(value: float) -> str:
+    return f"{value:.6e}" if 0 < abs(value) < _SMALL or _LARGE < abs(value) < math.inf else f"{value:.6f}"
 
 
 def _quoted(label: str, text: str) -> str:

@@ -1,6 +1,7 @@
 """The directories of a TIFF, BigTIFF or EER file: where the pixels of each frame stand. Standard library only.
 
-TIFF revision 6.0 (Adobe 1992), section 2, and the BigTIFF extension; EER is a BigTIFF with codecs of its own.
+By hand, not by tifffile: planning asks for every new movie and imports no NumPy. TIFF revision 6.0 (Adobe 1992),
+section 2, and the BigTIFF extension; EER is a BigTIFF with codecs of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _WANTED = {_WIDTH, _HEIGHT, _COMPRESSION, *_OFFSETS, *_COUNTS, *_EER_BITS}
 _MOST_ENTRIES, _MOST_VALUES = 4096, 10_000_000  # more is a corrupt file, not a large one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Directory:
     """One frame: its size in pixels, its codec, and (offset, bytes) of its strips.
 
@@ -58,43 +59,36 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
     (version,) = struct.unpack_from(order + "H", head, 2)
     if version not in (42, 43):
         raise ValueError(f"it says TIFF version {version}")
-    layout = _Layout.big(order) if version == 43 else _Layout.classic(order)
-    file.seek(layout.first)
-    (position,) = _unpack(file, layout.pointer)
+    layout = _Layout(order, "Q", "Q", 8) if version == 43 else _Layout(order, "I", "H", 4)
+    file.seek(layout.size)
+    (position,) = _unpack(file, order + layout.word)
     seen: set[int] = set()
     while position:
         if position in seen:
             raise ValueError("its directories form a loop")
         seen.add(position)
         file.seek(position)
-        (entries,) = _unpack(file, layout.entries)
+        (entries,) = _unpack(file, order + layout.number)
         if entries > _MOST_ENTRIES:
             raise ValueError(f"a directory has {entries} entries")
         # One read for the whole directory and the pointer that follows it: EER files have thousands of frames.
-        table = file.read(entries * layout.entry_bytes + struct.calcsize(layout.pointer))
-        (position,) = struct.unpack_from(layout.pointer, table, entries * layout.entry_bytes)
+        table = file.read(entries * layout.entry_bytes + layout.size)
+        (position,) = struct.unpack_from(order + layout.word, table, entries * layout.entry_bytes)
         yield _directory(_tags(file, layout, table, entries))
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """The widths that differ between TIFF and BigTIFF."""
+    """What differs between TIFF and BigTIFF: how numbers stand in the file, as codes of `struct`."""
 
     order: str
-    first: int  # where the pointer to the first directory stands
-    pointer: str
-    entries: str
-    entry_bytes: int
-    count: str
-    room: int  # bytes for values inside an entry
+    word: str  # a pointer, or the number of values of an entry
+    number: str  # of entries in a directory
+    size: int  # bytes of a word, of the room for values in an entry, and before the first pointer
 
-    @classmethod
-    def classic(cls, order: str) -> _Layout:
-        return cls(order, 4, order + "I", order + "H", 12, order + "HI", 4)
-
-    @classmethod
-    def big(cls, order: str) -> _Layout:
-        return cls(order, 8, order + "Q", order + "Q", 20, order + "HQ", 8)
+    @property
+    def entry_bytes(self) -> int:
+        return 4 + 2 * self.size
 
 
 def _tags(file: BinaryIO, layout: _Layout, table: bytes, entries: int) -> dict[int, tuple[int, ...]]:
@@ -108,14 +102,14 @@ def _tags(file: BinaryIO, layout: _Layout, table: bytes, entries: int) -> dict[i
 
 def _values(file: BinaryIO, layout: _Layout, entry: bytes) -> tuple[int, ...]:
     """Return the numbers of an entry; they stand in it when they fit, elsewhere when not."""
-    kind, count = struct.unpack_from(layout.count, entry, 2)
+    kind, count = struct.unpack_from(f"{layout.order}H{layout.word}", entry, 2)
     if kind not in _TYPE_CODES or not 0 < count <= _MOST_VALUES:
         raise ValueError(f"a directory entry has {count} values of type {kind}")
     code = f"{layout.order}{count}{_TYPE_CODES[kind]}"
-    start = len(entry) - layout.room
-    if struct.calcsize(code) <= layout.room:
+    start = len(entry) - layout.size
+    if struct.calcsize(code) <= layout.size:
         return struct.unpack_from(code, entry, start)
-    file.seek(struct.unpack_from(layout.pointer, entry, start)[0])
+    file.seek(struct.unpack_from(layout.order + layout.word, entry, start)[0])
     return _unpack(file, code)
 
 
@@ -126,9 +120,9 @@ def _directory(tags: dict[int, tuple[int, ...]]) -> Directory:
         raise ValueError("a directory points to no pixels")
     if _WIDTH not in tags or _HEIGHT not in tags:
         raise ValueError("a directory has no image size")
-    return Directory(tags[_WIDTH][0], tags[_HEIGHT][0], tags.get(_COMPRESSION, (1,))[0],
-                     tuple(zip(offsets, counts, strict=True)),
-                     tuple(tags[tag][0] for tag in _EER_BITS if tag in tags))
+    return Directory(width=tags[_WIDTH][0], height=tags[_HEIGHT][0], compression=tags.get(_COMPRESSION, (1,))[0],
+                     strips=tuple(zip(offsets, counts, strict=True)),
+                     eer_bits=tuple(tags[tag][0] for tag in _EER_BITS if tag in tags))
 
 
 def _unpack(file: BinaryIO, code: str) -> tuple[int, ...]:

@@ -10,13 +10,11 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
+from cryosnake.star_tokens import fields, read_text
 
-# STAR closes a quoted value only at a quote that is followed by a blank or the end of the line.
-_TOKEN = re.compile(r"""\s*(?:'(.*?)'(?=\s|$)|"(.*?)"(?=\s|$)|(\#.*)|(\S+))""", re.ASCII)
 _BLANKS = " \t\r\f\v"  # RELION reads bytes: a no-break space is part of a name
 _NEEDS_QUOTES = re.compile(r"""^$|\s|^["'#_;]|^(?:data_|loop_|save_|global_|stop_)""", re.IGNORECASE)
 _BLANK_AFTER = {quote: re.compile(re.escape(quote) + r"\s") for quote in "\"'"}
@@ -73,7 +71,7 @@ def read_blocks(path: str | os.PathLike[str], names: Collection[str] | None = No
         If the file cannot be read or a row does not fit its labels.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+        text = read_text(path, "surrogateescape")
     except OSError as error:
         raise CryosnakeError(f"{path}: cannot be read: {error.strerror}") from error
     return parse_blocks(text, str(path), names)
@@ -114,7 +112,7 @@ def _parse_block(name: str, version: int, lines: _Lines, source: str) -> Block:
     rows: list[tuple[str, ...]] = []
     is_loop = False
     for number, content in lines:
-        tokens = _tokens(content)
+        tokens = fields(content, comments=True)
         if content.startswith("_") and not rows:
             labels.append(tokens[0][1:])
             if not is_loop:
@@ -129,17 +127,6 @@ def _parse_block(name: str, version: int, lines: _Lines, source: str) -> Block:
         else:
             rows.append(tuple(tokens))
     return Block(tuple(labels), rows if is_loop else [tuple(values)], not is_loop, version)
-
-
-def _tokens(line: str) -> list[str]:
-    if line.isascii() and '"' not in line and "'" not in line and "#" not in line:
-        return line.split()
-    tokens = []
-    for match in _TOKEN.finditer(line):
-        if match.group(3) is not None:  # a comment runs to the end of the line
-            break
-        tokens.append(next(group for group in match.groups() if group is not None))
-    return tokens
 
 
 def format_blocks(blocks: Mapping[str, Block], version: int = 30001) -> str:
