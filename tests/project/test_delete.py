@@ -63,11 +63,9 @@ def delete(*jobs: str) -> tuple[str, ...]:
 
 
 def bring_back(job: str) -> list[str]:
-    notes: list[str] = []
     with cleaning_up():
         finish_deletions(current_pipeline())
-        undelete(deletion_of(job), notes)
-    return notes
+        return undelete(deletion_of(job))
 
 
 def no_edge_dangles() -> bool:

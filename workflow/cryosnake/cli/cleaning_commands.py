@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,10 @@ def run_delete(arguments: Arguments) -> int:
         with cleaning_up():
             print("finished a deletion that was cut short:", *finish_deletions(current_pipeline()))
     pipeline = current_pipeline()
-    jobs = [job for job in arguments.jobs if not _is_in_trash(job, pipeline)]
+    jobs = [job for job in arguments.jobs if _finds(find_job, job, pipeline) or not _finds(undelete.deletion_of, job)]
+    for job in arguments.jobs:
+        if job not in jobs:  # a repeated command
+            print(f"{job} is in the Trash")
     if not jobs:
         return 0
     deletion = delete.plan_deletion(pipeline, jobs)
@@ -58,21 +61,10 @@ def run_delete(arguments: Arguments) -> int:
     return 0
 
 
-def _is_in_trash(job: str, pipeline: Pipeline) -> bool:
-    """Whether a job is not in the project but in the Trash: the command that deleted it may be repeated."""
-    if _is_in_project(job, pipeline):
-        return False
+def _finds(look_up: Callable[..., object], *what: object) -> bool:
+    """Whether a look-up finds something."""
     try:
-        undelete.deletion_of(job)
-    except CryosnakeError:
-        return False
-    print(f"{job} is in the Trash")
-    return True
-
-
-def _is_in_project(job: str, pipeline: Pipeline) -> bool:
-    try:
-        find_job(job, pipeline)
+        look_up(*what)
     except CryosnakeError:
         return False
     return True
@@ -84,17 +76,16 @@ def run_undelete(arguments: Arguments) -> None:
         for item in undelete.deletions():
             print(", ".join(name.rstrip("/") for name in item.part.processes))
     for job in arguments.jobs:
-        notes: list[str] = []
         with cleaning_up():
             finish_deletions(current_pipeline())
             try:
                 deleted = undelete.deletion_of(job)
             except CryosnakeError:
-                if not _is_in_project(job, current_pipeline()):
+                if not _finds(find_job, job, current_pipeline()):
                     raise
                 print(f"{job} is in the project")  # a repeated command
                 continue
-            undelete.undelete(deleted, notes)
+            notes = undelete.undelete(deleted)
         print("back:", ", ".join(name.rstrip("/") for name in deleted.part.processes), *notes, sep="\n")
 
 

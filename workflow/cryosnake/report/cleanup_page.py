@@ -69,13 +69,13 @@ def _shares(shares: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _table(titles: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    numeric = {"jobs", "size", "%", "files"}
-    cells = [["n" if title in numeric else "" for title in titles]] * len(rows)
-    head = "".join(f"<th class='{'n' if title in numeric else ''}'>{html.escape(title)}</th>" for title in titles)
-    body = "".join("<tr>" + "".join(f"<td class='{kind}'>{html.escape(str(value))}</td>"
-                                    for kind, value in zip(kinds, row, strict=True)) + "</tr>"
-                   for kinds, row in zip(cells, rows, strict=True))
-    return f"<table><tr>{head}</tr>{body}</table>"
+    kinds = ["n" if title in ("jobs", "size", "%", "files") else "" for title in titles]
+
+    def line(tag: str, values: tuple[Any, ...]) -> str:
+        return "<tr>" + "".join(f"<{tag} class='{kind}'>{html.escape(str(value))}</{tag}>"
+                                for kind, value in zip(kinds, values, strict=True)) + "</tr>"
+
+    return f"<table>{line('th', titles)}{''.join(line('td', row) for row in rows)}</table>"
 
 
 def _size(size: int) -> str:

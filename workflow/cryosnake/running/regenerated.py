@@ -62,12 +62,9 @@ def end_whole(out: Path, inputs: Mapping[str, Path], outputs: Iterable[str]) -> 
     set_wanted(job, False)
     if not cleaned.files:
         return
-    times = [cleaned.files[path].mtime_ns for file in outputs
-             if (path := file.removeprefix(f"{job}/")) in cleaned.files]
+    times = {file: known.mtime_ns for file in outputs if (known := cleaned.files.get(file.removeprefix(f"{job}/")))}
     newest = max((os.stat(path).st_mtime_ns for path in inputs.values()), default=0)
-    if cleaned.status is not None and times and newest <= min(times):
-        for file in outputs:
-            known = cleaned.files.get(file.removeprefix(f"{job}/"))
-            if known is not None:
-                os.utime(file, ns=(known.mtime_ns, known.mtime_ns))
+    if cleaned.status is not None and times and newest <= min(times.values()):
+        for file, time in times.items():
+            os.utime(file, ns=(time, time))
     forget_all(job)

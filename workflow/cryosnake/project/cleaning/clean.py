@@ -124,9 +124,10 @@ def unclean(name: str) -> list[str]:
             continue
         present, folders = contents(place)
         for file in present:
-            target = file if file in cleaned.files else _as_relion_had_it(file)
+            doubled = "" if file in cleaned.files else _doubled(file)
+            target = file.removeprefix(doubled)
             if not os.path.lexists(f"{job}/{target}"):
-                _move_one(place, file, job, target)
+                move_files([target], f"{place}/{doubled}".rstrip("/"), job)
         remove_empty_folders(place, folders)
         remove_empty_folders(os.path.dirname(place), [os.path.basename(place)])
     forget_present(job)
@@ -138,18 +139,10 @@ def unclean(name: str) -> list[str]:
     return missing
 
 
-def _move_one(place: str, file: str, job: str, target: str) -> None:
-    if target == file:
-        move_files([file], place, job)
-    else:
-        head, _, tail = file.partition("/")
-        move_files([tail], f"{place}/{head}", job)
-
-
-def _as_relion_had_it(file: str) -> str:
-    """Return where RELION took a file from: its harsh cleaning moves Movies/a.mrc to Movies/Movies/a.mrc."""
+def _doubled(file: str) -> str:
+    """Return the folder that RELION's harsh cleaning adds to a path: Movies/a.mrc goes to Movies/Movies/a.mrc."""
     head, _, tail = file.partition("/")
-    return tail if tail.startswith(f"{head}/") else file
+    return f"{head}/" if tail.startswith(f"{head}/") else ""
 
 
 def _remove_emptied(job: str, files: Iterable[str]) -> None:

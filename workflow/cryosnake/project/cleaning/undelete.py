@@ -58,34 +58,29 @@ def deletion_of(job: str) -> Deleted:
     raise CryosnakeError(f"the Trash holds no deleted job {job!r}; it {f'holds {known}' if known else 'is empty'}")
 
 
-def undelete(deleted: Deleted, notes: list[str] | None = None) -> Pipeline:
+def undelete(deleted: Deleted) -> list[str]:
     """Undo a deletion in the project in the working directory; the caller holds `clean_up_lock.cleaning_up`.
 
-    Parameters
-    ----------
-    deleted
-        From `deletion_of`.
-    notes
-        Gets a line for each alias that another job has taken meanwhile, and each parent that is itself deleted.
+    Returns a line for each alias that another job has taken meanwhile, and for each parent that is itself deleted.
 
     Raises
     ------
     CryosnakeError
         If a job of this name exists in the project, or a file cannot be moved.
     """
-    told: list[str] = [] if notes is None else notes
+    notes: list[str] = []
     _refuse_existing(deleted)
     for name in deleted.part.processes:
         if name != deleted.holder:
             _bring_back(name)
-    pipeline = update_pipeline(Path(), lambda present: restored(present, deleted.part, told))
+    pipeline = update_pipeline(Path(), lambda present: restored(present, deleted.part, notes))
     for name in deleted.part.processes:
         make_alias_link(Path(), pipeline.processes[name])
     _bring_back(deleted.holder)
     Path(deleted.holder, DELETED_FILE).unlink(missing_ok=True)
     pipeline = update_pipeline(Path(), lambda present: _with_recorded_inputs(present, deleted.part))
     write_node_markers(Path(), pipeline)
-    return pipeline
+    return notes
 
 
 def restored(pipeline: Pipeline, part: Pipeline, notes: list[str]) -> Pipeline:

@@ -10,6 +10,7 @@ Snakemake runs it when a job that is to run takes them. What was made from it be
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -47,19 +48,16 @@ def with_regeneration(jobs: Jobs) -> dict[str, PlannedJob]:
 def _again(job: PlannedJob) -> dict[int, str]:
     """Return the keys of the batches of a per-micrograph job some of whose data were cleaned."""
     missing = {f"{job.path}/{path}" for path in missing_files(job.path)} if job.config.type.per_micrograph else set()
+    if not is_wanted(job.path):
+        missing = {file for file in missing if any(matches(file, end) for end in job.config.type.clean.data)}
     if not missing:
         return {}
-    patterns = ("*",) if is_wanted(job.path) else job.config.type.clean.data
     numbers = [number for number in job.batches if any(
-        file in missing and any(pattern == "*" or matches(file, pattern) for pattern in patterns)
-        for item in read_done(job.path, number).values() if item.state == "ok"
+        file in missing for item in read_done(job.path, number).values() if item.state == "ok"
         for file in product_files(job.path, job.config.type.products, item.name))]
-    earlier = os.listdir(f"{job.path}/{BATCHES}") if numbers else []
-    return {number: f"{number:04d}.again{1 + _count(earlier, number)}" for number in numbers}
-
-
-def _count(names: list[str], number: int) -> int:
-    return sum(name.startswith(f"{number:04d}.again") and name.endswith(".star") for name in names)
+    earlier = Counter(name.partition(".again")[0] for name in os.listdir(f"{job.path}/{BATCHES}")
+                      if ".again" in name and name.endswith(".star"))
+    return {number: f"{number:04d}.again{1 + earlier[f'{number:04d}']}" for number in numbers}
 
 
 def _is_cleared(job: PlannedJob) -> bool:
@@ -112,18 +110,12 @@ def _needs(jobs: Jobs, job: PlannedJob, pending: frozenset[int]) -> dict[str, tu
     """Return the data that must be made again first, by batch key; what was needed once stays listed."""
     needs = dict(read_needed(job.path))
     providers = list(dict.fromkeys(up.name for up in _providers(jobs, job)))
-    for number in sorted(pending):
-        key = job.batches.get(number, "")
-        _add(needs, key, [file for name in providers for file in _files(jobs[name], job, number)])
-    for number, key in job.again.items():  # what is made again may need the same
-        _add(needs, key, [file for name in providers for file in _files(jobs[name], job, number)])
+    keys = [(number, job.batches.get(number, "")) for number in sorted(pending)]
+    for number, key in (*keys, *job.again.items()):  # what is made again may need the same
+        files = [file for name in providers for file in _files(jobs[name], job, number)]
+        if files:
+            needs[key] = tuple(dict.fromkeys((*needs.get(key, ()), *files)))
     return needs
-
-
-def _add(needs: dict[str, tuple[str, ...]], key: str, files: list[str]) -> None:
-    merged = tuple(dict.fromkeys((*needs.get(key, ()), *files)))
-    if merged:
-        needs[key] = merged
 
 
 def _files(provider: PlannedJob, job: PlannedJob, number: int) -> list[str]:

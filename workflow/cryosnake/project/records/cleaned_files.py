@@ -62,15 +62,14 @@ def missing_files(job: str) -> set[str]:
 
 def record_cleaned(job: str, files: Iterable[str], status: Status | None = None) -> None:
     """Add files to a job's table, with the sizes and times that they have now; on disk before it returns."""
-    known = read_cleaned(job)
-    found = dict(known.files)
-    for path in files:
-        try:
-            stat = os.lstat(f"{job}/{path}")
-        except FileNotFoundError:
-            continue
-        found[path] = CleanedFile(path, stat.st_size, stat.st_mtime_ns)
-    _write(job, Cleaned(found, known.status or status))
+    with _alone(job):
+        known = read_cleaned(job)
+        found = dict(known.files)
+        for path in files:
+            with suppress(FileNotFoundError):
+                stat = os.lstat(f"{job}/{path}")
+                found[path] = CleanedFile(path, stat.st_size, stat.st_mtime_ns)
+        _write(job, Cleaned(found, known.status or status))
 
 
 def forget_present(job: str) -> None:
@@ -127,16 +126,18 @@ def remove_halves(jobs: Iterable[str]) -> None:
     for job in jobs:
         if any(_halves(job)):
             with _alone(job):
-                _remove_halves(job)
+                pass
 
 
 @contextmanager
 def _alone(job: str) -> Iterator[None]:
-    """Let one process at a time change a job's table: its batches end side by side."""
+    """Let one process at a time change a job's table: its batches end side by side. Halves of it are no one's then."""
     directory = os.open(job, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(directory, fcntl.LOCK_EX)
+        for half in _halves(job):
+            half.unlink(missing_ok=True)
         yield
     finally:
         os.close(directory)
@@ -144,14 +145,12 @@ def _alone(job: str) -> Iterator[None]:
 
 def _keep(job: str, known: Cleaned, paths: Collection[str]) -> None:
     if not paths:
-        _remove_halves(job)
-        Path(job, RECORD).unlink(missing_ok=True)
+        forget_all(job)
     elif len(paths) < len(known.files):
         _write(job, Cleaned({path: file for path, file in known.files.items() if path in paths}, known.status))
 
 
 def _write(job: str, cleaned: Cleaned) -> None:
-    _remove_halves(job)
     with replacing(Path(job, RECORD), durable=True) as temporary, open(temporary, "w") as file:
         if cleaned.status is not None:
             file.write(f"{_STATUS}\t{cleaned.status.label}\n")
@@ -160,9 +159,3 @@ def _write(job: str, cleaned: Cleaned) -> None:
 
 def _halves(job: str) -> Iterator[Path]:
     return Path(job).glob(f".{RECORD}.*.tmp")
-
-
-def _remove_halves(job: str) -> None:
-    """For who writes here alone: what is there is of a program that was killed."""
-    for half in _halves(job):
-        half.unlink(missing_ok=True)

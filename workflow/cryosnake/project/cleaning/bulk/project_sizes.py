@@ -21,7 +21,7 @@ FILE = Path(".cryosnake", "sizes.json")
 MAX_AGE = 24 * 3600.0  # seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProjectSizes:
     """Bytes of jobs, Trash and other files when they were measured (seconds since the epoch), and the folders then."""
 
@@ -48,7 +48,8 @@ def measure(jobs: Iterable[str]) -> ProjectSizes:
     in_jobs = sum(folder_size(job) for job in jobs)
     trash = folder_size(f"{TRASH}/")
     total = folder_size(".") + (trash if os.path.islink(TRASH) else 0)
-    sizes = ProjectSizes(time.time(), in_jobs, trash, total - in_jobs - trash, _folders())
+    sizes = ProjectSizes(measured=time.time(), jobs=in_jobs, trash=trash, other=total - in_jobs - trash,
+                         folders=_folders())
     FILE.parent.mkdir(exist_ok=True)
     write_text(FILE, json.dumps(asdict(sizes)))
     return sizes

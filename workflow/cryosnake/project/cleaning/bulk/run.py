@@ -102,14 +102,8 @@ def _parameters(name: str) -> str:
     """Return a checksum of what the job was, so that a manifest can be told from one of another job of that number."""
     import hashlib  # imported here: only a clean-up needs it
 
-    try:
-        text = Path(name, RECORD).read_bytes()
-    except FileNotFoundError:
-        try:
-            text = Path(name, "job.star").read_bytes()
-        except FileNotFoundError:
-            return ""
-    return hashlib.sha256(text).hexdigest()
+    found = [path for path in (Path(name, RECORD), Path(name, "job.star")) if path.exists()]
+    return hashlib.sha256(found[0].read_bytes()).hexdigest() if found else ""
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -118,9 +112,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _append(path: Path, line: dict[str, Any]) -> None:
-    with open(path, "a+") as file:
-        file.seek(0)
-        text = file.read()
-        file.write(("" if text.endswith("\n") else "\n") + json.dumps(line) + "\n")
+    torn = not path.read_text().endswith("\n")
+    with open(path, "a") as file:
+        file.write("\n" * torn + json.dumps(line) + "\n")
         file.flush()
         os.fsync(file.fileno())
