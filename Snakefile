@@ -2,7 +2,7 @@
 #
 #     snakemake --cores 4                 run the project in this folder (its config.yaml)
 #     snakemake --cores 4 -d my_project   run another one
-#     snakemake -n                        say what would run, and why; changes nothing
+#     snakemake -n                        show what would run, and why; changes nothing
 #
 # The rules are made from the project's jobs, so that graphs and messages show the names of the config.
 

@@ -1,4 +1,4 @@
-# The look-ups that the rules share. Each returns what Snakemake asks for one job of the plan.
+# Look-ups shared by the rules. Each returns what Snakemake needs for one job of the plan.
 
 import os
 import re
@@ -10,13 +10,13 @@ shell.prefix(session.environment(workflow))
 
 
 def rule_name(job, suffix=""):
-    """The job's name in the config, as an identifier that no rule of the Snakefile has."""
+    """The job's name in the config as an identifier, different from the rules of the Snakefile."""
     name = re.sub(r"\W", "_", job.name) + suffix
     return f"{name}_" if name == "all" or name[0].isdigit() else name
 
 
 def script(job):
-    """The job type's program; types that other packages add have none in scripts/."""
+    """The job type's program; types from other packages have no script in scripts/."""
     path = f"{SCRIPTS}/run_{job.config.type.name}.py"
     program = shlex.quote(path) if os.path.exists(path) else f"-m cryosnake.running {job.config.type.name}"
     return rule_values.launcher(job) + program
@@ -31,7 +31,7 @@ def batch_arguments(job):
 
 
 def whole_inputs(job):
-    """An input that has not grown enough for the job to begin again may be newer than its results."""
+    """The inputs; those that have not grown enough to start the job again may be newer than its results."""
     files = rule_values.job_inputs(plan, job.path)
     return [ancient(file) for file in files] if job.disposition is Disposition.BELOW_GROWTH else files
 

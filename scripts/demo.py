@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def simulate(project: Path) -> None:
-    """Make the movies, once: a folder that holds the truth is complete."""
+    """Make the movies, once: a folder with the file of the truth is complete."""
     if (project / "truth").is_dir():
         return
     from cryosnake.programs.simulate.command import main as simulate_main
@@ -58,7 +58,7 @@ def run_workflow(project: Path, cores: int) -> tuple[int, bool]:
 
 
 def report(project: Path, seconds: float, nothing_to_do: bool) -> None:
-    """Print what a person wants to know at the end."""
+    """Print a summary for the user."""
     from cryosnake.report.demo_summary import summarise_demo
 
     os.chdir(project)

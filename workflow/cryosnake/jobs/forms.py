@@ -1,4 +1,4 @@
-"""The two forms of programs (docs/architecture.md), and what a program says while it works."""
+"""The two forms of programs (docs/architecture.md), and how a program reports its progress."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ Row = dict[str, Any]  # of a STAR table, by label
 
 
 class Progress(Protocol):
-    """What a program calls now and then."""
+    """Function that a program calls from time to time."""
 
     def __call__(self, done: int, total: int, message: str, /) -> None:
-        """Say how far the program is; may raise, to stop it."""
+        """Report progress; may raise, to stop the program."""
 
 
 class IterationProgress(Progress, Protocol):
-    """What an iterative program calls besides."""
+    """Further functions that an iterative program calls."""
 
     @property
     def root_name(self) -> str:
-        """What the names of the job's files begin with: run, or run_ct25."""
+        """Prefix of the names of the job's files: run, or run_ct25."""
 
     def iteration_written(self, number: int, /) -> None:
-        """Say that all files of an iteration are there."""
+        """Report that all files of an iteration have been written."""
 
 
 class WholeJob(Protocol):
@@ -37,19 +37,19 @@ class WholeJob(Protocol):
 class PerMicrograph(Protocol):
     """A program that works on one micrograph at a time.
 
-    It may have update_optics(optics, options) or optics_of_output(groups, options, inputs), table(options), and
-    finalise(options, inputs, out, star) besides; without input slots it is a `FileSource` too.
+    It may also have update_optics(optics, options) or optics_of_output(groups, options, inputs), table(options), and
+    finalise(options, inputs, out, star); without input slots it is also a `FileSource`.
     """
 
     def prepare(self, options: Any, optics: Row, inputs: Mapping[str, Path]) -> Any:
-        """Return what the micrographs of a batch and optics group have in common."""
+        """Return the state shared by the micrographs of a batch and optics group."""
 
     def process(self, row: Row, optics: Row, state: Any, root: Path) -> Row | list[Row]:
-        """Make the products of a micrograph, below `root`, and return its row(s) of the output STAR."""
+        """Make the products of a micrograph below `root`, and return its row(s) of the output STAR."""
 
 
 class FileSource(Protocol):
-    """What lists the files that a project begins with."""
+    """A program that lists the input files of a project."""
 
     def rows(self, options: Any, names: Sequence[str]) -> dict[str, Row]:
         """Return the row of each file."""

@@ -1,6 +1,6 @@
-"""The options of every job type, a frozen dataclass each: ImportOptions, MotionCorrOptions and so on.
+"""The options of the job types, each a frozen dataclass: ImportOptions, MotionCorrOptions and so on.
 
-They are made from the definitions. What mypy reads is options.pyi, which `make docs` writes.
+They are made from the definitions. mypy reads options.pyi, which `make docs` writes.
 """
 
 from cryosnake.jobs.registry import job_types

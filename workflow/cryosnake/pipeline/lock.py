@@ -110,7 +110,7 @@ def pipeline_lock(project: str | os.PathLike[str], timeout: float = DEFAULT_TIME
 
 
 def foreign_lock(project: str | os.PathLike[str]) -> bool:
-    """Return whether a program other than cryosnake, such as RELION, holds the lock, or an owner not yet written."""
+    """Return whether a program other than cryosnake, such as RELION, holds the lock (or one that has yet to write its name)."""
     lock = Path(project, LOCK_DIRECTORY)
     return _fields(_text(str(lock / LOCK_FILE))).get("program") != _OWN and lock.exists()
 
@@ -168,7 +168,7 @@ def _break_if_stale(lock: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_ino != os.stat(path).st_ino:
                 return False
-            for half_written in lock.parent.glob(f".{PIPELINE_FILE}.*.tmp"):  # only who holds the lock writes one
+            for half_written in lock.parent.glob(f".{PIPELINE_FILE}.*.tmp"):  # only the holder of the lock writes one
                 half_written.unlink(missing_ok=True)
             _release(lock)
             return True
