@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def simulate(project: Path) -> None:
-    """Make the movies, once: a folder with the file of the truth is complete."""
+    """Make the movies, once: a project with the folder `truth` is complete."""
     if (project / "truth").is_dir():
         return
     from cryosnake.programs.simulate.command import main as simulate_main

@@ -110,7 +110,7 @@ def pipeline_lock(project: str | os.PathLike[str], timeout: float = DEFAULT_TIME
 
 
 def foreign_lock(project: str | os.PathLike[str]) -> bool:
-    """Return whether a program other than cryosnake, such as RELION, holds the lock (or one that has yet to write its name)."""
+    """Return whether another program, such as RELION, holds the lock (or one of ours that has yet to sign it)."""
     lock = Path(project, LOCK_DIRECTORY)
     return _fields(_text(str(lock / LOCK_FILE))).get("program") != _OWN and lock.exists()
 
