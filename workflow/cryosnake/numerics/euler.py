@@ -1,4 +1,7 @@
-"""Euler angles, RELION's convention: ZYZ (rot, tilt, psi) in degrees; the rows of the matrix are the image's axes."""
+"""Euler angles, RELION's convention: ZYZ (rot, tilt, psi) in degrees; the rows of the matrix are the image's axes.
+
+Not by scipy's Rotation, which takes no CuPy arrays and gives other angles where tilt is 0 or 180.
+"""
 
 from __future__ import annotations
 
