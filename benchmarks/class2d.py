@@ -40,7 +40,7 @@ from cryosnake.numerics.refine.classes.validation import correlation, cross_spec
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.references import class_references, empty_class_sums, insert_planes, map_reference
 from cryosnake.programs.class2d import recipe as class2d
-from cryosnake.programs.refinement.particles import Particles, read_particles
+from cryosnake.programs.refinement.particles import ParticleSet, read_particles
 from cryosnake.programs.simulate.false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR, USUAL
 from cryosnake.programs.simulate.particles import simulate_particles
 
@@ -131,7 +131,7 @@ def methods(count: int, classes: int, snr: float) -> None:
               f"average of the noise-free images): {' '.join(f'{x:.0f}' for x in real)} Å", flush=True)
 
 
-def claimed_and_true(truth: Particles, volume: np.ndarray, root: str) -> tuple[np.ndarray, np.ndarray]:
+def claimed_and_true(truth: ParticleSet, volume: np.ndarray, root: str) -> tuple[np.ndarray, np.ndarray]:
     """Return resolutions in Å of the classes of 20 particles or more, the largest first: as model.star says, and true.
 
     True: where the average's correlation with that of its members' noise-free images, moved by the alignments that were

@@ -37,7 +37,7 @@ from cryosnake.numerics.projection import band_limited_transform, central_slices
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
 from cryosnake.numerics.refine.grids.images import ctf_at, soft_disc
-from cryosnake.numerics.refine.grids.references import empty_map_sums, map_reference
+from cryosnake.numerics.refine.grids.references import map_reference
 from cryosnake.numerics.refine.kernels import dispatch
 from cryosnake.numerics.refine.search import expectation, search
 from cryosnake.numerics.refine.search.schedule import coarse_size
@@ -45,11 +45,12 @@ from cryosnake.numerics.refine.sums.maximisation import finish_sums, last_shell_
 from cryosnake.numerics.symmetry import operators
 from cryosnake.programs.class2d import recipe as class2d
 from cryosnake.programs.refine3d import recipe as refine3d
-from cryosnake.programs.refinement import block as refine_block
 from cryosnake.programs.refinement import estep as refine_estep
 from cryosnake.programs.refinement.device_images import half_precision_is_safe
-from cryosnake.programs.refinement.particles import Particles
+from cryosnake.programs.refinement.execution import Execution
+from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.state import first_assignments, first_statistics
+from cryosnake.programs.refinement.step import ExpectationStep, SearchPlan
 from cryosnake.programs.simulate.particles import simulate_particles
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.protein import pseudo_protein
@@ -115,8 +116,8 @@ def card(_given: argparse.Namespace) -> None:
     print(f"   copy: {rate:.2f} TB/s, {rate / memory:.0%} of the limit")
 
 
-def synthetic(count: int, box: int, snr: float, seed: int = 1) -> tuple[Particles, np.ndarray, np.ndarray]:
-    """Return particles with white noise, their true poses, and the map that they are projections of."""
+def synthetic(count: int, box: int, snr: float, seed: int = 1) -> tuple[Execution, np.ndarray, np.ndarray]:
+    """Return the work on particles with white noise, their true poses, and the map that they are projections of."""
     rng, pixel = np.random.default_rng(seed), WIDTH / box
     volume = density_from_atoms(pseudo_protein("C1", 1500, seed), box, pixel, 80.0)
     poses = euler_to_matrix(rng.uniform(-180, 180, count), np.degrees(np.arccos(rng.uniform(-1, 1, count))),
@@ -140,33 +141,35 @@ def synthetic(count: int, box: int, snr: float, seed: int = 1) -> tuple[Particle
     optics = pd.DataFrame([{"rlnOpticsGroup": 1, "rlnVoltage": 300.0, "rlnSphericalAberration": 2.7,
                             "rlnAmplitudeContrast": 0.1, "rlnImagePixelSize": pixel, "rlnImageSize": box}])
     zeros = np.zeros(count, np.int64)
-    particles = Particles("none.star", {"optics": optics, "particles": table}, box, pixel, zeros, zeros, ["none"],
-                          source=lambda rows: images[rows])
-    return particles, poses, volume / np.float32(noise)
+    particles = ParticleSet(path="none.star", tables={"optics": optics, "particles": table}, box=box, pixel_size=pixel,
+                            optics=zeros, group=zeros, group_names=["none"])
+    return Execution(particles=particles, images=lambda rows: images[rows]), poses, volume / np.float32(noise)
 
 
-def e_step(particles: Particles, volume: np.ndarray, order: int, size: int, rows: np.ndarray, tf32: bool = False,
+def e_step(work: Execution, volume: np.ndarray, order: int, size: int, rows: np.ndarray, tf32: bool = False,
            near: np.ndarray | None = None, coarsest: int = 3) -> Any:
     """Run an expectation step, local where poses to search near are given; return what came of it and its plan."""
-    box, pixel = particles.box, particles.pixel_size
+    particles, box, pixel = work.particles, work.particles.box, work.particles.pixel_size
     grid = sphere_grid(order, "C1", 0.1, whole=near is not None)
     coarse = coarse_size(healpix.angular_step(order), DIAMETER, pixel, box, size, False)
     mask = soft_disc(box, DIAMETER / 2 / pixel, 5.0)
     sigma = 0.0 if near is None else 2.0 * healpix.angular_step(order + 1)
-    plan = refine_block.SearchPlan(size, coarse, shift_grid(*((5.0, 2.0) if near is None else (2.0, 1.0)), 0.1),
-                                   sigma, True,
-                             False, True, mask, np.ones(box // 2 + 1, bool), diameter=DIAMETER, tf32=tf32)
-    state = first_assignments(particles)
-    state.pose = state.pose if near is None else near.copy()
-    statistics = first_statistics(particles, rows[:500], state.offset, mask, len(grid.pixels))
-    reference = map_reference(to_device(volume[None], particles.device), size, grid)
-    prior = np.full(grid.size, -np.log(grid.size), np.float32)
-    sums = refine_estep.thread_sums(empty_map_sums(1, size // 2).shape, reference.transforms)
-    begin = now(particles)
+    plan = SearchPlan(
+        size=size, coarse_size=coarse, shifts=shift_grid(*((5.0, 2.0) if near is None else (2.0, 1.0)), 0.1),
+        sigma=sigma, use_ctf=True, intact_first_peak=False, zero_mask=True, mask=mask,
+        signal=np.ones(box // 2 + 1, bool), diameter=DIAMETER, tf32=tf32)
+    before = first_assignments(particles)
+    before = before if near is None else replace(before, pose=near)
+    step = ExpectationStep(
+        work=work, rows=rows, assignments=before, plan=plan,
+        statistics=first_statistics(work, rows[:500], before.offset, mask, len(grid.pixels)),
+        reference=map_reference(to_device(volume[None], work.device), size, grid),
+        log_prior=np.full(grid.size, -np.log(grid.size), np.float32))
+    begin = now(work)
     with searches_from(coarsest):
-        gathered = refine_estep.expect(particles, rows, state, statistics, reference, plan, prior, sums,
-                                       lambda done: None)
-    return SimpleNamespace(seconds=now(particles) - begin, gathered=gathered, state=state, plan=plan, grid=grid)
+        accumulated = refine_estep.expect(step)
+    return SimpleNamespace(seconds=now(work) - begin, accumulated=accumulated, assigned=accumulated.assigned, plan=plan,
+                           grid=grid)
 
 
 @contextlib.contextmanager
@@ -180,9 +183,9 @@ def searches_from(order: int) -> Iterator[None]:
         dispatch._COARSEST_ON_CPU, dispatch._COARSEST_ON_GPU = before
 
 
-def now(particles: Particles) -> float:
+def now(work: Execution) -> float:
     """Return the time when all work on the particles' device is done."""
-    return synchronised() if particles.device == "gpu" else time.perf_counter()
+    return synchronised() if work.device == "gpu" else time.perf_counter()
 
 
 @contextlib.contextmanager
@@ -216,9 +219,9 @@ def steps(given: argparse.Namespace) -> None:
     for box, order, size, snr in ((64, 2, 50, 0.05), (64, 3, 50, 0.05), (128, 3, 66, 0.02), (64, 2, 50, 0.005)):
         if box > given.largest_box or order > given.highest_order:
             continue
-        particles, poses, volume, rows = on_gpu(given.particles, box, snr)
+        work, poses, volume, rows = on_gpu(given.particles, box, snr)
         for tf32, coarsest in ((False, 3), (True, 3), (True, 2))[: 3 if order > 2 else 2]:
-            run, times = best_of(lambda p=particles, v=volume, o=order, s=size, r=rows, t=tf32, c=coarsest: e_step(
+            run, times = best_of(lambda p=work, v=volume, o=order, s=size, r=rows, t=tf32, c=coarsest: e_step(
                 p, v, o, s, r, t, coarsest=c))
             pixels, shifts = full_band(box).count(run.plan.coarse_size), len(run.plan.shifts.coarse)
             flops = 4.0 * pixels * shifts * run.grid.size * given.particles
@@ -231,18 +234,18 @@ def steps(given: argparse.Namespace) -> None:
                   f"{rate / limit:.0%} of the limit; whole step {flops / run.seconds / 1e12:.1f} TFLOP/s", flush=True)
     for box, order, size in ((64, 4, 64), (128, 4, 110)):
         if box <= given.largest_box:
-            particles, poses, volume, rows = on_gpu(given.particles, box, 0.05)
+            work, poses, volume, rows = on_gpu(given.particles, box, 0.05)
             for coarsest in (4, 3, 2):
-                run, times = best_of(lambda p=particles, v=volume, o=order, s=size, r=rows, n=poses, c=coarsest: e_step(
+                run, times = best_of(lambda p=work, v=volume, o=order, s=size, r=rows, n=poses, c=coarsest: e_step(
                     p, v, o, s, r, near=n, coarsest=c))
                 report(f"box {box}, local, order {order} from {coarsest}, {run.plan.coarse_size}/{size} px", run, times,
                        poses)
 
 
-def on_gpu(count: int, box: int, snr: float) -> tuple[Particles, np.ndarray, np.ndarray, np.ndarray]:
+def on_gpu(count: int, box: int, snr: float) -> tuple[Execution, np.ndarray, np.ndarray, np.ndarray]:
     """Return synthetic particles on the GPU, their poses, their map, and the numbers of their rows."""
-    particles, poses, volume = synthetic(count, box, snr)
-    return replace(particles, device="gpu", cache=dict(particles.cache)), poses, volume, np.arange(count)
+    work, poses, volume = synthetic(count, box, snr)
+    return replace(work, device="gpu", cache={}), poses, volume, np.arange(count)
 
 
 def best_of(step: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
@@ -260,7 +263,8 @@ def report(case: str, run: Any, times: dict[str, float], poses: np.ndarray) -> N
 
     n, pool = len(poses), cupy.get_default_memory_pool()
     print(f"   {case}: {1e6 * run.seconds / n:.1f} µs/particle; median error "
-          f"{np.median(angular_distance(run.state.pose, poses)):.1f}°, significant {run.state.significant.mean():.1f}, "
+          f"{np.median(angular_distance(run.assigned.pose, poses)):.1f}°, "
+          f"significant {run.assigned.significant.mean():.1f}, "
           f"device memory {pool.total_bytes() / 2**30:.2f} GiB")
     print("      µs/particle: " + ", ".join(f"{name} {1e6 * seconds / n:.1f}" for name, seconds in times.items()),
           flush=True)
@@ -272,27 +276,27 @@ def precision(given: argparse.Namespace) -> None:
     count = min(300, given.particles)
     rows = np.arange(count)
     for snr in (0.05, 0.005):
-        particles, poses, volume = synthetic(count, 64, snr)
-        images = particles.images(rows)
+        work, poses, volume = synthetic(count, 64, snr)
+        images = work.images(rows)
         rounded = images.astype(np.float16).astype(np.float32)
         print(f"   SNR {snr:g}: half precision of images: error power {((rounded - images) ** 2).mean():.1e} of "
               f"{images.var():.2f}, safe {half_precision_is_safe(images)}")
-        half = replace(particles, device="gpu", cache=dict(particles.cache))
-        full = replace(particles, device="gpu", cache={"all": images, "device": to_device(images, "gpu")})
-        e_step(particles, volume, 2, 50, rows[:2], False)
-        runs = {"cpu": e_step(particles, volume, 2, 50, rows, False), "fp32": e_step(full, volume, 2, 50, rows, False),
+        half = replace(work, device="gpu", cache={})
+        full = replace(work, device="gpu", cache={"device": to_device(images, "gpu")})
+        e_step(work, volume, 2, 50, rows[:2], False)
+        runs = {"cpu": e_step(work, volume, 2, 50, rows, False), "fp32": e_step(full, volume, 2, 50, rows, False),
                 "fp32, half images": e_step(half, volume, 2, 50, rows, False),
                 "TF32, half images": e_step(half, volume, 2, 50, rows, True)}
         first = runs["cpu"]
-        sums = {key: finish_sums(run.gathered.sums[:, 0], operators("C1")) for key, run in runs.items()}
+        sums = {key: finish_sums(run.accumulated.sums[:, 0], operators("C1")) for key, run in runs.items()}
         for key, run in runs.items():
-            same = angular_distance(run.state.pose, first.state.pose) < 0.1
-            change = np.abs(run.state.top_weight - first.state.top_weight)
-            noise = np.abs(run.gathered.noise / first.gathered.noise - 1.0).max()
+            same = angular_distance(run.assigned.pose, first.assigned.pose) < 0.1
+            change = np.abs(run.assigned.top_weight - first.assigned.top_weight)
+            noise = np.abs(run.accumulated.noise / first.accumulated.noise - 1.0).max()
             error = np.abs(sums[key] - sums["cpu"]).sum() / np.abs(sums["cpu"]).sum()
-            print(f"      {key}: same best pose {same.mean():.3f}, significant {run.state.significant.mean():.2f}, "
+            print(f"      {key}: same best pose {same.mean():.3f}, significant {run.assigned.significant.mean():.2f}, "
                   f"probability differs by {change.mean():.1e} (largest {change.max():.1e}), noise {noise:.1e}, sums "
-                  f"{error:.1e}; within 10° {(angular_distance(run.state.pose, poses) < 10).mean():.3f}; "
+                  f"{error:.1e}; within 10° {(angular_distance(run.assigned.pose, poses) < 10).mean():.3f}; "
                   f"{1e6 * run.seconds / count:.0f} µs/particle", flush=True)
 
 

@@ -10,7 +10,6 @@ two threads; on a busy one only the CPU seconds tell. Peak memory is that of the
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import resource
 import subprocess
@@ -28,23 +27,22 @@ def measure(threads: int, order: int, iterations: int) -> None:
     """Time iterations in the working directory, on the ranks that this process belongs to; rank 0 prints."""
     from cryosnake.jobs.refine3d import JOB
     from cryosnake.parallel.threads import thread_limit
-    from cryosnake.parallel.world import lead, world
-    from cryosnake.programs.refine3d import recipe as refine3d
-    from cryosnake.programs.refine3d.model import iterate
-    from cryosnake.programs.refinement.particle_images import open_particles
+    from cryosnake.parallel.world import world
+    from cryosnake.programs.refine3d.recipe import Refine3D
+    from cryosnake.programs.refinement.execution import execution_of
+    from cryosnake.programs.refinement.loop import iterate
 
     values = {parameter.name: parameter.default for parameter in JOB.parameters}
     options = SimpleNamespace(**values | {"particle_diameter": 180.0, "initial_lowpass": 15.0,
                                           "sampling": DEGREES[order]})
-    with thread_limit(threads), open_particles("particles.star", options, ".") as particles:
-        settings = refine3d._settings(particles, options, None)
-        with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-            model = lead(world(), lambda: refine3d._start(particles, settings, options, "truth/map.mrc"))
-        iterate(particles, model, settings, lambda done: None)  # compiles, and reads the images
+    with thread_limit(threads), execution_of("particles.star", options, ".") as work:
+        recipe = Refine3D(work, options, {"reference": "truth/map.mrc"}, Path("run"))
+        model = recipe.lead(recipe.start)
+        iterate(recipe, model)  # compiles, and reads the images
         world().meet()
         begin, cpu_begin = time.monotonic(), time.process_time()
         for _ in range(iterations):
-            iterate(particles, model, settings, lambda done: None)
+            iterate(recipe, model)
         seconds = (time.monotonic() - begin) / iterations
         cpu = sum(world().gather((time.process_time() - cpu_begin) / iterations))
         memory = max(world().gather(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024) or [0.0])

@@ -36,8 +36,9 @@ from cryosnake.jobs import refine3d as refine3d_job
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix, matrix_to_euler
 from cryosnake.numerics.refine.search.schedule import Sampling
 from cryosnake.programs.class2d import recipe as class2d
-from cryosnake.programs.refine3d import recipe as refine3d
-from cryosnake.programs.refine3d.model import iterate
+from cryosnake.programs.refine3d.recipe import Refine3D
+from cryosnake.programs.refinement.execution import alone
+from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import simulate_particles
 
@@ -76,13 +77,11 @@ def global_search(count: int, order: int) -> None:
     """Compare one iteration of a global search from the true map, low-passed."""
     degrees = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees")[order]
     options = defaults(refine3d_job, initial_lowpass=LOW_PASS, sampling=degrees, reference_absolute_greyscale=True)
-    particles = read_particles("particles.star")
-    settings = refine3d._settings(particles, options, None)
-    with contextlib.redirect_stdout(io.StringIO()):
-        start = refine3d._start(particles, settings, options, "truth/map.mrc")
-    iterate(particles, start, settings, lambda done: None)  # compiles
+    recipe = Refine3D(alone(read_particles("particles.star")), options, {"reference": "truth/map.mrc"}, Path("run"))
+    start = recipe.start()
+    iterate(recipe, start)  # compiles
     before = cpu_seconds()
-    model = iterate(particles, start, settings, lambda done: None)
+    model = iterate(recipe, start)
     ours = cpu_seconds() - before
     theirs = timed_relion(["relion_refine", "--ref", "truth/map.mrc", "--o", "theirs/run", "--iter", "1", "--K", "1",
                            "--ini_high", f"{LOW_PASS:g}", "--ctf_corrected_ref", "--tau2_fudge", "1", "--sym", "C1",
@@ -90,7 +89,7 @@ def global_search(count: int, order: int) -> None:
     truth = read_particles("truth/particles.star").poses()
     found = read_particles("theirs/run_it001_data.star")
     order_of_rows = np.argsort(found.table["rlnImageName"].to_numpy())
-    errors = [angular_distance(poses, truth) for poses in (model.state.pose, found.poses()[order_of_rows])]
+    errors = [angular_distance(poses, truth) for poses in (model.assignments.pose, found.poses()[order_of_rows])]
     report(f"3D global search, order {order}", ours, theirs, count)
     print(f"    poses within 10 degrees: {(errors[0] < 10).mean():.2f} / {(errors[1] < 10).mean():.2f}; median error "
           f"{np.median(errors[0]):.1f} / {np.median(errors[1]):.1f} degrees")
@@ -106,17 +105,14 @@ def local_search(count: int, order: int = 4, sigma: float = 3.67) -> None:
     given = read_star("particles.star")
     write_star("near.star", {**given, "particles": given["particles"].assign(**angles)})
     options = defaults(refine3d_job, initial_lowpass=LOW_PASS, reference_absolute_greyscale=True)
-    particles = read_particles("near.star")
-    settings = refine3d._settings(particles, options, None)
-    with contextlib.redirect_stdout(io.StringIO()):
-        start = refine3d._start(particles, settings, options, "truth/map.mrc")
-    start = replace(start, sampling=Sampling(order, 5.0, 2.0, sigma))
-    start.state.pose[:] = start_at
-    for statistics in start.statistics:
-        statistics.direction = np.ones(1)
-    iterate(particles, start, settings, lambda done: None)  # compiles
+    recipe = Refine3D(alone(read_particles("near.star")), options, {"reference": "truth/map.mrc"}, Path("run"))
+    start = recipe.start()
+    start = replace(start, sampling=Sampling(order, 5.0, 2.0, sigma),
+                    assignments=replace(start.assignments, pose=start_at),
+                    statistics=[replace(half, direction=np.ones(1)) for half in start.statistics])
+    iterate(recipe, start)  # compiles
     before = cpu_seconds()
-    model = iterate(particles, start, settings, lambda done: None)
+    model = iterate(recipe, start)
     ours = cpu_seconds() - before
     theirs = timed_relion(["relion_refine", "--ref", "truth/map.mrc", "--o", "theirs/local", "--iter", "1", "--K", "1",
                            "--ini_high", f"{LOW_PASS:g}", "--ctf_corrected_ref", "--tau2_fudge", "1", "--sym", "C1",
@@ -124,7 +120,8 @@ def local_search(count: int, order: int = 4, sigma: float = 3.67) -> None:
                            *common(["--healpix_order", str(order)], "near.star")])
     found = read_particles("theirs/local_it001_data.star")
     rows = np.argsort(found.table["rlnImageName"].to_numpy())
-    errors = [np.median(angular_distance(poses, truth)) for poses in (start_at, model.state.pose, found.poses()[rows])]
+    errors = [np.median(angular_distance(poses, truth))
+              for poses in (start_at, model.assignments.pose, found.poses()[rows])]
     report(f"3D local search, order {order}, sigma {sigma:g} degrees", ours, theirs, count)
     print(f"    median error {errors[1]:.2f} / {errors[2]:.2f} degrees, {errors[0]:.2f} before")
 

@@ -41,8 +41,7 @@ from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.refine.grids.images import soft_disc
 from cryosnake.numerics.symmetry import nearest_mate
 from cryosnake.programs.refine3d import recipe as refine3d
-from cryosnake.programs.refinement.disc import MASK_EDGE
-from cryosnake.programs.refinement.particles import read_particles
+from cryosnake.programs.refinement.particles import MASK_EDGE, read_particles
 from cryosnake.programs.simulate.particles import simulate_particles
 
 DIAMETER, LOW_PASS = 180.0, 40.0

@@ -14,30 +14,35 @@ from cryosnake.numerics.refine.kernels.budget import budget, budget_of, particle
 from cryosnake.numerics.refine.kernels.dispatch import samples_at_once, slice_bytes
 from cryosnake.numerics.refine.search import cost, expectation
 from cryosnake.numerics.refine.search.expectation import Operands, coarse_slices, search_everywhere
-from cryosnake.programs.refinement.estep import map_sums
+from cryosnake.programs.refinement.step import map_sums
 
 BOX, SIZE, COARSE, COUNT = 24, 18, 12, 7
+
+
+def workload(classes, grid, shifts, dimensions=3):
+    return cost.Workload(particles=COUNT, box=BOX, classes=classes, size=SIZE, coarse_size=COARSE,
+                         orientations=grid.size, shifts=len(shifts.coarse), children=grid.children,
+                         sub=shifts.sub.shape[1], dimensions=dimensions)
 
 
 @pytest.mark.parametrize("classes", [1, 3])
 def test_bytes_are_those_of_the_arrays(classes):
     grid, shifts = sphere_grid(1, "C1", classes=classes), shift_grid(2.0, 1.0)
-    work = cost.Work(COUNT, BOX, classes, SIZE, COARSE, grid.size, len(shifts.coarse), grid.children,
-                     shifts.sub.shape[1])
+    load = workload(classes, grid, shifts)
     reference = map_reference(np.ones((classes, BOX, BOX, BOX), np.float32), SIZE, grid)
-    assert cost.reference_bytes(work) == reference.transforms.nbytes
+    assert cost.reference_bytes(load) == reference.transforms.nbytes
     for threads, limit in ((1, 0), (numba.get_num_threads(), 1 << 40)):
         with use_budget(budget_of(limit)):
-            assert cost.sums_bytes(work, threads) == map_sums(classes, SIZE // 2, np.zeros(0)).nbytes
+            assert cost.sums_bytes(load, threads) == map_sums(classes, SIZE // 2, np.zeros(0)).nbytes
     slices = coarse_slices(reference, full_band(BOX).cut(COARSE))
-    assert cost.slices_bytes(work) == slices.stacked.nbytes + slices.power.nbytes
+    assert cost.slices_bytes(load) == slices.stacked.nbytes + slices.power.nbytes
 
 
 def test_bytes_of_class_averages():
     grid = PlaneGrid(3, 10, 0.0)
-    work = cost.Work(COUNT, BOX, 3, SIZE, COARSE, grid.size, 5, 1, 1, dimensions=2)
+    load = workload(3, grid, shift_grid(2.0, 1.0), dimensions=2)
     references = class_references(np.ones((3, BOX, BOX), np.float32), SIZE, grid)
-    assert cost.reference_bytes(work) == references.transforms.nbytes
+    assert cost.reference_bytes(load) == references.transforms.nbytes
 
 
 def test_operations_are_those_of_the_matrix_products(monkeypatch):
@@ -54,9 +59,9 @@ def test_operations_are_those_of_the_matrix_products(monkeypatch):
 
     monkeypatch.setattr(expectation, "product", product)
     search_everywhere(operands, coarse_slices(reference, band), band, shifts, np.zeros(grid.size, np.float32))
-    work = cost.Work(COUNT, BOX, 1, SIZE, COARSE, grid.size, len(shifts.coarse), grid.children, shifts.sub.shape[1])
+    load = workload(1, grid, shifts)
     norms = 2 * COUNT * band.kx.size * grid.size
-    assert sum(done) + norms == cost.search_operations(work)
+    assert sum(done) + norms == cost.search_operations(load)
 
 
 def test_a_small_budget_makes_small_chunks_and_blocks():

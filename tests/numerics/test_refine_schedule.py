@@ -6,7 +6,7 @@ from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import shift_grid
 from cryosnake.numerics.refine.search.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.search.schedule import (
-    Progress,
+    Convergence,
     Sampling,
     after_iteration,
     at_floor,
@@ -16,12 +16,12 @@ from cryosnake.numerics.refine.search.schedule import (
     next_sampling,
 )
 
-STALLED = Progress(best_shell=20, without_gain=1, without_change=1, smallest_rotation=2.0, smallest_offset=1.0)
+STALLED = Convergence(best_shell=20, without_gain=1, without_change=1, smallest_rotation=2.0, smallest_offset=1.0)
 FINE = {"accuracy_offset": 0.5, "offset_change": 0.3, "local_order": 4}
 
 
 def test_counters():
-    start = after_iteration(Progress(), 10, 5.0, 3.0)
+    start = after_iteration(Convergence(), 10, 5.0, 3.0)
     assert (start.best_shell, start.without_gain, start.without_change) == (10, 0, 0)
     assert not start.stalled
     better = after_iteration(start, 12, 4.0, 2.0)
@@ -32,7 +32,7 @@ def test_counters():
 
 def test_nothing_changes_before_it_stalls():
     sampling = Sampling(2, 5.0, 2.0)
-    assert next_sampling(sampling, Progress(), accuracy_rotation=1.0, **FINE) == (sampling, Progress())
+    assert next_sampling(sampling, Convergence(), accuracy_rotation=1.0, **FINE) == (sampling, Convergence())
 
 
 def test_finer_when_stalled_and_local_from_its_order_on():

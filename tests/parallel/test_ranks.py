@@ -16,8 +16,8 @@ from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.parallel.ranks import SingleRank, StopHeard, problem_of
 from cryosnake.parallel.world import lead, started_ranks
-from cryosnake.programs.refinement.estep import Accumulated
 from cryosnake.programs.refinement.ranks import ADDED, EACH, share_of
+from cryosnake.programs.refinement.step import Accumulated
 
 PROGRAM = Path(__file__).with_name("mpi_job.py")
 
@@ -105,7 +105,7 @@ def test_what_the_environment_says_about_ranks() -> None:
 
 
 def test_every_field_of_what_a_rank_gathered_is_combined() -> None:
-    assert {field.name for field in fields(Accumulated)} == {"sums", *ADDED, *EACH}
+    assert {field.name for field in fields(Accumulated)} == {"sums", "assigned", *ADDED, *EACH}
 
 
 @pytest.mark.parametrize(("size", "sets", "shares"), [

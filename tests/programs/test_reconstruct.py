@@ -19,20 +19,21 @@ from cryosnake.numerics.refine.sums.insertion import empty_sums, insert_slices
 from cryosnake.numerics.refine.sums.least_squares import least_squares_map
 from cryosnake.numerics.refine.sums.maximisation import finish_sums
 from cryosnake.numerics.symmetry import operators
-from cryosnake.programs.refinement.particles import Particles, read_particles
+from cryosnake.programs.refinement.execution import alone
+from cryosnake.programs.refinement.particles import ParticleSet, read_particles
 from cryosnake.programs.simulate.particles import simulate_particles
 
 _BLOCK = 256
 
 
-def backproject(particles: Particles, rows: np.ndarray) -> np.ndarray:
+def backproject(particles: ParticleSet, rows: np.ndarray) -> np.ndarray:
     """Return sums (threads, …) of the images of `rows` at the poses that the STAR file gives."""
-    band = full_band(particles.box)
+    band, images_of = full_band(particles.box), alone(particles).images
     sums = empty_sums(particles.box // 2)[None]
     poses, offsets = particles.poses(), particles.offsets()
     for begin in range(0, len(rows), _BLOCK):
         block = rows[begin : begin + _BLOCK]
-        images = fourier_pixels(particles.images(block), band) * band.phases(offsets[block])
+        images = fourier_pixels(images_of(block), band) * band.phases(offsets[block])
         ctf = particles.ctf(block, band)
         weighted = images * ctf
         insert_slices(sums, poses[block], band.kx, band.ky, np.ascontiguousarray(weighted.real),
@@ -59,7 +60,7 @@ def reconstruct(path: str | Path, out: str | Path, symmetry: str = "C1") -> dict
     return written
 
 
-def _write(sums: np.ndarray, particles: Particles, path: Path) -> Path:
+def _write(sums: np.ndarray, particles: ParticleSet, path: Path) -> Path:
     write_mrc(path, least_squares_map(sums, particles.box // 2, particles.box), particles.pixel_size)
     return path
 

@@ -15,14 +15,12 @@ from cryosnake.jobs import initialmodel as initialmodel_job
 from cryosnake.jobs import refine3d as refine3d_job
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.programs.class2d import recipe as class2d
-from cryosnake.programs.class2d.iteration import iterate as iterate_2d
 from cryosnake.programs.class3d import recipe as class3d
-from cryosnake.programs.class3d.model import iterate as iterate_classes
 from cryosnake.programs.initialmodel import recipe as initialmodel
 from cryosnake.programs.refine3d import recipe as refine3d
-from cryosnake.programs.refine3d.model import iterate as iterate_3d
-from cryosnake.programs.refine3d.model import measure_accuracy
 from cryosnake.programs.refinement.device_images import half_precision_is_safe, image_blocks
+from cryosnake.programs.refinement.execution import alone
+from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import simulate_particles
 
@@ -40,10 +38,8 @@ def _options(job, **changed):
 
 
 def _on_both(folder, cupy):
-    here = read_particles(folder / "particles.star")
-    images = here.images(np.arange(len(here)))
-    here = replace(here, cache={"all": images})
-    return here, replace(here, device="gpu", cache={"all": images})
+    here = alone(read_particles(folder / "particles.star"))
+    return here, replace(here, device="gpu", cache={})
 
 
 def _same_states(here, there, least):
@@ -65,17 +61,16 @@ def in_folder(folder, monkeypatch):
 def test_an_iteration_of_refine3d(in_folder, cupy, local):
     options = _options(refine3d_job, symmetry="D2", initial_lowpass=30.0, sampling="15 degrees", zero_mask=not local)
     models, accuracies = [], []
-    for particles in _on_both(in_folder, cupy):
-        settings = refine3d._settings(particles, options, None)
-        model = refine3d._start(particles, settings, options, "reference.mrc")
-        model.state.pose = read_particles("truth/particles.star").poses()
-        if local:
-            model.sampling = replace(model.sampling, sigma=6.0)
-        model = iterate_3d(particles, model, settings, lambda done: None)
-        accuracies.append(measure_accuracy(particles, model, settings))
+    for work in _on_both(in_folder, cupy):
+        recipe = refine3d.Refine3D(work, options, {"reference": "reference.mrc"}, in_folder)
+        model = recipe.start()
+        true = replace(model.assignments, pose=read_particles("truth/particles.star").poses())
+        sampling = replace(model.sampling, sigma=6.0) if local else model.sampling
+        model = iterate(recipe, replace(model, assignments=true, sampling=sampling))
+        accuracies.append(recipe.accuracy(model))
         models.append(model)
     here, there = models
-    _same_states(here.state, there.state, 0.9)
+    _same_states(here.assignments, there.assignments, 0.9)
     for half in (0, 1):
         assert np.corrcoef(here.volumes[half].ravel(), there.volumes[half].ravel())[0, 1] > 0.999
         np.testing.assert_allclose(here.statistics[half].noise, there.statistics[half].noise, rtol=0.01)
@@ -85,14 +80,11 @@ def test_an_iteration_of_refine3d(in_folder, cupy, local):
 
 def test_iterations_of_class2d(in_folder, cupy):
     options, models = _options(class2d_job, classes=2, psi_step=15.0), []
-    for particles in _on_both(in_folder, cupy):
-        settings = class2d._settings(particles, options)
-        model = class2d._start(particles, settings)
-        for _ in range(2):
-            model = iterate_2d(particles, model, settings, lambda done: None)
-        models.append(model)
+    for work in _on_both(in_folder, cupy):
+        recipe = class2d.Class2D(work, options, {}, in_folder)
+        models.append(iterate(recipe, iterate(recipe, recipe.start())))
     here, there = models
-    assert (here.state.class_index == there.state.class_index).mean() > 0.9
+    assert (here.assignments.class_index == there.assignments.class_index).mean() > 0.9
     assert np.corrcoef(here.averages.ravel(), there.averages.ravel())[0, 1] > 0.99
 
 
@@ -116,17 +108,13 @@ def test_iterations_of_class3d(in_folder, cupy, how):
     changed = {"search": {}, "local": {"local_range": 30.0}, "known": {"align": False}}[how]
     options = _options(class3d_job, symmetry="D2", classes=2, initial_lowpass=30.0, sampling="15 degrees", **changed)
     models = []
-    for particles in _on_both(in_folder, cupy):
-        true = read_particles("truth/particles.star")
-        particles = replace(particles, tables=true.tables)
-        settings = class3d._settings(particles, options, 1, None)
-        model = class3d._start(particles, settings, options, ["reference.mrc"])
-        for _ in range(2):  # in the first one the particles' classes are drawn
-            model = iterate_classes(particles, model, settings, lambda done: None)
-        models.append(model)
+    for work in _on_both(in_folder, cupy):
+        work = replace(work, particles=read_particles("truth/particles.star"))
+        recipe = class3d.Class3D(work, options, {"reference": "reference.mrc"}, in_folder)
+        models.append(iterate(recipe, iterate(recipe, recipe.start())))  # at first the particles' classes are sampled
     here, there = models
-    assert (here.state.class_index == there.state.class_index).mean() > 0.8
-    _same_states(here.state, there.state, 1.0 if how == "known" else 0.8)
+    assert (here.assignments.class_index == there.assignments.class_index).mean() > 0.8
+    _same_states(here.assignments, there.assignments, 1.0 if how == "known" else 0.8)
     np.testing.assert_allclose(here.shares, there.shares, atol=0.05)
     for one, other in zip(here.volumes, there.volumes, strict=True):
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.99
@@ -134,18 +122,16 @@ def test_iterations_of_class3d(in_folder, cupy, how):
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_a_batch_of_an_initial_model(in_folder, cupy, dense):
-    options, models = _options(initialmodel_job, symmetry="D2"), []
-    settings = initialmodel.Settings(1, "D2", 150.0, 15.0, 40.0, True, False, True, 1)
-    stage = replace(initialmodel._stage(0, options), dense=dense)
-    for particles in _on_both(in_folder, cupy):
-        model = initialmodel.first_model(particles, settings, "D2", 40.0, np.random.default_rng(1))
-        model.concentrated = not dense
-        for number in range(2):
-            model = initialmodel.use_batch(particles, model, settings, stage, np.arange(14),
-                                           np.random.default_rng(number))
-        scores = initialmodel.likelihood(particles, model, settings, stage, np.arange(5), model.statistics.noise)
-        models.append((model, scores))
+def test_a_batch_of_an_initial_model(in_folder, cupy, dense, monkeypatch):
+    monkeypatch.setattr(initialmodel, "_FEWEST", 10)
+    options, models = _options(initialmodel_job, symmetry="D2", run_in_c1=False, offset_range=15.0), []
+    for work in _on_both(in_folder, cupy):
+        recipe = initialmodel.InitialModel(work, options, {}, in_folder)
+        stage = replace(recipe.stage(0), dense=dense)
+        monkeypatch.setattr(recipe, "stage", lambda step, stage=stage: stage)
+        model = replace(recipe.start(), concentrated=not dense)
+        model = iterate(recipe, iterate(recipe, model))
+        models.append((model, recipe.likelihood(model, stage, np.arange(5), model.statistics.noise)))
     (here, here_score), (there, there_score) = models
     assert np.corrcoef(here.volumes.ravel(), there.volumes.ravel())[0, 1] > 0.999
     np.testing.assert_allclose(here.statistics.noise, there.statistics.noise, rtol=0.01)

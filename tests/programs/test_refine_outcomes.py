@@ -13,9 +13,10 @@ import pytest
 from cryosnake.io.mrc import read_mrc
 from cryosnake.jobs.refine3d import JOB
 from cryosnake.numerics.fsc import fsc
-from cryosnake.programs.refine3d import recipe as refine3d
-from cryosnake.programs.refine3d.model import iterate
+from cryosnake.programs.refine3d.recipe import Refine3D
 from cryosnake.programs.refinement import outcomes as refine_outcomes
+from cryosnake.programs.refinement.execution import alone
+from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import simulate_particles
 
@@ -30,21 +31,20 @@ def first(tmp_path_factory):
     options = SimpleNamespace(**{parameter.name: parameter.default for parameter in JOB.parameters} | {
         "particle_diameter": 160.0, "initial_lowpass": 60.0, "symmetry": "D2", "reference_absolute_greyscale": True})
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-        particles = read_particles("particles.star")
-        settings = refine3d._settings(particles, options, None)
-        yield particles, refine3d._start(particles, settings, options, "truth/map.mrc"), settings, read_mrc(
-            "truth/map.mrc")[0]
+        recipe = Refine3D(alone(read_particles("particles.star")), options, {"reference": "truth/map.mrc"}, folder)
+        yield recipe, recipe.start(), read_mrc("truth/map.mrc")[0]
 
 
 def iterated(first, monkeypatch, flat=refine_outcomes._FLAT, block=0):
     """One iteration, and how many particles were computed as flat ones."""
-    particles, start, settings, _ = first
+    recipe, start, _ = first
     counts = []
     original = refine_outcomes._dense
-    monkeypatch.setattr(refine_outcomes, "_dense", lambda operands, *rest: (
-        counts.append(len(operands)), original(operands, *rest))[1])
+    monkeypatch.setattr(refine_outcomes, "_dense", lambda step, operands, *rest: (
+        counts.append(len(operands)), original(step, operands, *rest))[1])
     monkeypatch.setattr(refine_outcomes, "_FLAT", flat)
-    model = iterate(replace(particles, block=block), start, settings, lambda done: None)
+    monkeypatch.setattr(recipe, "work", replace(recipe.work, block=block))
+    model = iterate(recipe, start)
     monkeypatch.undo()
     return model, sum(counts)
 
@@ -53,7 +53,7 @@ def test_flat_particles_cost_no_quality(first, monkeypatch):
     coarse, dense = iterated(first, monkeypatch)
     fine, none = iterated(first, monkeypatch, flat=np.inf)
     assert dense > COUNT / 2 and none == 0
-    truth, band = first[3], slice(1, 6)  # to 37 Å, beyond the start's 60
+    truth, band = first[2], slice(1, 6)  # to 37 Å, beyond the start's 60
     quality = [fsc(sum(model.volumes), truth)[band].mean() for model in (coarse, fine)]
     assert quality[0] > quality[1] - 0.02
     assert np.corrcoef(*(sum(model.volumes).ravel() for model in (coarse, fine)))[0, 1] > 0.97
@@ -66,7 +66,7 @@ def test_each_particle_decides_for_itself(first, monkeypatch):
     whole, dense = iterated(first, monkeypatch)
     pieces, same = iterated(first, monkeypatch, block=17)
     assert dense == same
-    np.testing.assert_allclose(pieces.state.log_likelihood, whole.state.log_likelihood, rtol=1e-4)
+    np.testing.assert_allclose(pieces.assignments.log_likelihood, whole.assignments.log_likelihood, rtol=1e-4)
     np.testing.assert_allclose(sum(pieces.volumes), sum(whole.volumes), atol=2e-3 * np.abs(whole.volumes[0]).max())
 
 

@@ -2,184 +2,255 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
-from cryosnake.numerics.refine.classes.averages import class_shells
+from cryosnake.jobs.forms import IterationProgress
+from cryosnake.jobs.options import Class2DOptions
+from cryosnake.numerics.backend import to_device
+from cryosnake.numerics.refine.classes.averages import class_shells, is_fine_enough, random_seeds
 from cryosnake.numerics.refine.classes.ranking import KEEP
-from cryosnake.numerics.refine.grids.grids import shift_grid
-from cryosnake.numerics.refine.grids.images import shift_images
-from cryosnake.parallel.world import lead
-from cryosnake.programs.class2d.batches import batch_rows, batch_sizes, pays, updates_until
-from cryosnake.programs.class2d.files import read_classification, write_classes, write_unmasked
-from cryosnake.programs.class2d.iteration import first_seeds, iterate, search_plan
-from cryosnake.programs.class2d.model import (
-    FIRST_RESOLUTION,
-    Classification,
-    Settings2D,
-    best_resolution,
-    next_size,
-    plane_grid,
+from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid
+from cryosnake.numerics.refine.grids.references import ClassReferences, class_references
+from cryosnake.programs.class2d.batches import (
+    WHOLE_AT_END,
+    batch_rows,
+    batch_sizes,
+    pays,
+    step_size,
+    updates_until,
 )
-from cryosnake.programs.class2d.validation import Validation, validate
-from cryosnake.programs.refinement.disc import image_mask
-from cryosnake.programs.refinement.iteration_pictures import Pictures
-from cryosnake.programs.refinement.particle_images import iteration_written, open_particles, root_of
-from cryosnake.programs.refinement.particles import Particles, require_diameter, require_members
+from cryosnake.programs.class2d.files import read_classification, write_classes, write_unmasked
+from cryosnake.programs.class2d.model import Classification, plane_grid
+from cryosnake.programs.class2d.start import random_averages
+from cryosnake.programs.class2d.update import accumulated_sums, after_batch, centred, maximised
+from cryosnake.programs.class2d.validation import validate
+from cryosnake.programs.refinement.estep import expect
+from cryosnake.programs.refinement.execution import Execution
+from cryosnake.programs.refinement.loop import run_recipe
+from cryosnake.programs.refinement.particles import require_members
 from cryosnake.programs.refinement.plan import say_plan
-from cryosnake.programs.refinement.state import first_assignments, first_statistics
+from cryosnake.programs.refinement.recipe import Recipe, next_size
+from cryosnake.programs.refinement.sampled import expect_sampled
+from cryosnake.programs.refinement.state import Assignments, first_assignments, first_statistics
+from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, Report, SearchPlan
 
-Report = Callable[[int, int, str], None]
+_FIRST_RESOLUTION = 50.0  # Å, at which the averages of random particles start
 _WRITE_EVERY = 5  # iterations over mini-batches
+_Sampling = tuple[SearchPlan, ClassReferences]
 
 
-def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Report) -> None:
-    """Classify `inputs["particles"]`; see jobs/class2d.py for options and outputs.
-
-    Raises
-    ------
-    CryosnakeError
-        when an input cannot be used
-    """
-    with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _classify(particles, options, root_of(progress, out), progress)
+def run(options: Class2DOptions, inputs: Mapping[str, Path], out: Path, progress: IterationProgress) -> None:
+    """Classify `inputs["particles"]`; see jobs/class2d.py for options and outputs, `run_recipe` for the rest."""
+    run_recipe(Class2D, options, inputs, out, progress)
 
 
-def _classify(particles: Particles, options: Any, root: Path, progress: Report) -> None:
-    settings, ranks = _settings(particles, options), particles.ranks
-    if options.continue_from:
-        model = lead(ranks, lambda: read_classification(options.continue_from, particles, settings))
-        print(f"Continuing after iteration {model.iteration} of {options.continue_from}")
-    else:
-        model = lead(ranks, lambda: _start(particles, settings))
-        if ranks.rank == 0:
-            write_classes(particles, model, settings, root, options)
-    pictures = Pictures(options.pictures)
-    if ranks.rank == 0:
-        grid, plan = search_plan(particles, model, settings)
-        say_plan(particles, plan, grid, len(model.rows), model.state)
-    while model.iteration < options.iterations:
-        model = _one(particles, model, settings, progress)
-        last = model.iteration == options.iterations
-        validation = _validated(particles, model, settings) if last else None
-        if ranks.rank == 0 and (last or _to_be_written(particles, model)):
-            if last:
-                write_unmasked(particles, model, root)
-            write_classes(particles, model, settings, root, options, validation)
-            iteration_written(progress, model.iteration)
-            pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model), last)
-        if validation is not None:
-            _print_ranking(particles, model, validation)
+class Class2D(Recipe[Classification, _Sampling]):
+    """Class averages; over mini-batches an iteration is several updates."""
 
+    options: Class2DOptions
+    start_has_files = True
 
-def _picture(particles: Particles, model: Classification) -> Any:
-    from cryosnake.report.panels.iteration import class_picture
+    def __init__(self, work: Execution, options: Class2DOptions, inputs: Mapping[str, Path], root: Path) -> None:
+        super().__init__(work, options, inputs, root)
+        require_members(work.particles, options.classes)
 
-    counts = np.bincount(model.state.class_index, minlength=len(model.averages))
-    resolutions = particles.box * particles.pixel_size / class_shells(model.ssnr)
-    return class_picture(model.averages, counts, resolutions, f"iteration {model.iteration}: {len(particles):,} "
-                         f"particles in {(counts > 0).sum()} classes, best {resolutions.min():.1f} Å")
+    @cached_property
+    def gradient(self) -> bool:
+        """Whether the iterations are over mini-batches; `auto` decides by the number of particles."""
+        options = self.options
+        return options.method == "gradient" or (
+            options.method == "auto" and pays(len(self.particles), options.classes, options.iterations))
 
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """How many particles each update goes over, (updates,)."""
+        return batch_sizes(len(self.particles), self.options.classes, self.options.iterations, self.gradient)
 
-def _validated(particles: Particles, model: Classification, settings: Settings2D) -> Validation:
-    return lead(particles.ranks, lambda: validate(particles, model, settings))
+    def updates(self, iteration: int) -> int:
+        """Return the number of updates up to an iteration."""
+        return updates_until(iteration, self.options.iterations, self.gradient)
 
+    def rows(self, update: int) -> np.ndarray:
+        """Return the particles that an update goes over."""
+        return batch_rows(len(self.particles), self.sizes, update, self.options.seed)
 
-def _to_be_written(particles: Particles, model: Classification) -> bool:
-    """Return whether an iteration leaves files: of those over mini-batches only every fifth does."""
-    return len(model.rows) == len(particles) or model.iteration % _WRITE_EVERY == 0
+    def start(self) -> Classification:
+        """Return averages of random particles."""
+        particles, classes, seed = self.particles, self.options.classes, self.options.seed
+        assignments = replace(first_assignments(particles), class_index=random_seeds(
+            len(particles), classes, np.random.default_rng([seed, 0])))
+        rows, shell = self.rows(1), max(particles.shell_at(_FIRST_RESOLUTION), 2)
+        averages = random_averages(self.work, rows, assignments, classes, shell) * self.mask
+        ssnr = np.tile(np.where(np.arange(particles.shells) <= shell, 10.0, 0.0), (classes, 1))
+        return Classification(
+            iteration=0, assignments=assignments, averages=averages, ssnr=ssnr,
+            statistics=first_statistics(self.work, rows, assignments.offset, self.mask, classes),
+            size=next_size(ssnr, particles.box), weight=np.zeros_like(ssnr), rows=rows)
 
+    def read(self, path: str) -> Classification:
+        """See `Recipe`."""
+        model = read_classification(path, self)
+        return replace(model, update=self.updates(model.iteration))
 
-def _print_ranking(particles: Particles, model: Classification, validation: Validation) -> None:
-    ranking, counts = validation.ranking, np.bincount(model.state.class_index, minlength=len(model.averages))
-    length = particles.box * particles.pixel_size
-    for k in np.argsort(-counts, kind="stable"):
-        if counts[k]:
-            print(f"class {k + 1:3d}: {counts[k]:6d} particles, {length / ranking.shells[k]:5.1f} Å, score "
-                  f"{ranking.score[k]:.2f}  {ranking.reason(int(k))}")
-    good = ranking.score[model.state.class_index] >= KEEP
-    likely = good & (validation.membership >= KEEP)
-    print(f"{good.mean():.0%} of the particles are in classes that score {KEEP:g} or more, {likely.mean():.0%} score "
-          f"that themselves too; the radius is about {validation.radius * particles.pixel_size:.0f} Å", flush=True)
+    def headline(self) -> str:
+        """See `Recipe`."""
+        options, sizes, grid = self.options, self.sizes, plane_grid(self.options, 0.0)
+        shifts = shift_grid(options.offset_range, 2.0 * options.offset_step)
+        batches = "all particles in every iteration"
+        if self.gradient:
+            batches = (f"mini-batches of {sizes.min()} particles and more, then all: "
+                       f"{sizes.sum() / len(self.particles):.1f} passes in place of {options.iterations}")
+        return (f"{self.particles.describe()}; {options.classes} classes, {grid.psi_count} angles of {grid.step:g}°, "
+                f"{len(shifts.coarse)} shifts; {batches}")
 
+    def say_plan(self, model: Classification) -> None:
+        """See `Recipe`."""
+        plan, grid = self._search(model)
+        say_plan(self.work, plan, grid, len(model.rows), model.assignments)
 
-def _one(particles: Particles, model: Classification, settings: Settings2D, progress: Report) -> Classification:
-    begin, number = time.monotonic(), model.iteration + 1
-    sizes = batch_sizes(len(particles), settings.classes, settings.iterations, settings.gradient)
-    before = int(sizes[: updates_until(number - 1, settings.iterations, settings.gradient)].sum())
+    def progress(self, model: Classification) -> tuple[int, int, str]:
+        """See `Recipe`."""
+        before = self.sizes[: self.updates(model.iteration)].sum()
+        return int(before), int(self.sizes.sum()), f"iteration {model.iteration + 1}"
 
-    def report(done: int) -> None:
-        progress(before + done, int(sizes.sum()), f"iteration {number}")
+    def complete(self, model: Classification) -> bool:
+        """See `Recipe`."""
+        return model.update == self.updates(model.iteration)
 
-    report(0)
-    model = iterate(particles, model, settings, report)
-    members = np.bincount(model.state.class_index[model.rows], minlength=settings.classes)
-    shift = model.change[1] * particles.pixel_size
-    print(f"iteration {number:3d}: best class {best_resolution(particles, model):.1f} Å, {len(model.rows)} particles, "
-          f"{(members > 0).sum()} of {settings.classes} classes in use, largest {members.max() / len(model.rows):.0%}, "
-          f"{model.size} px, Pmax {model.state.top_weight[model.rows].mean():.3f}, changes {model.change[0]:.1f}° "
-          f"{shift:.2f} Å {model.change[2]:.1%} of classes, {time.monotonic() - begin:.1f} s", flush=True)
-    return model
+    def prepare(self, model: Classification) -> Classification:
+        """See `Recipe`."""
+        update = model.update + 1
+        perturbation = float(np.random.default_rng([self.options.seed, update]).uniform(-0.5, 0.5))
+        return replace(model, iteration=model.iteration + self.complete(model), update=update, rows=self.rows(update),
+                       size=next_size(model.ssnr, self.particles.box), perturbation=perturbation)
 
+    def sampling(self, model: Classification) -> _Sampling:
+        """Return the plan and all classes' references."""
+        plan, grid = self._search(model)
+        return plan, class_references(to_device(model.averages, self.work.device), plan.size, grid)
 
-def _settings(particles: Particles, options: Any) -> Settings2D:
-    require_diameter(particles, options.particle_diameter)
-    require_members(particles, options.classes)
-    return Settings2D(options.classes, options.particle_diameter, options.tau2_fudge, 2.0 * options.psi_step,
-                      options.offset_range, 2.0 * options.offset_step, options.ctf, options.ctf_intact_first_peak,
-                      options.zero_mask, max(options.highres_limit or 0.0, 0.0), options.center_classes, options.seed,
-                      options.iterations, _is_gradient(len(particles), options))
+    def _search(self, model: Classification) -> tuple[SearchPlan, PlaneGrid]:
+        """Return what the next update searches; steps that the averages' resolution needs no finer are not halved.
 
+        The last iterations halve them all the same: from these come the averages and alignments that are kept.
+        """
+        options, particles, offset_step = self.options, self.particles, 2.0 * self.options.offset_step
+        last = model.iteration > options.iterations - WHOLE_AT_END
+        resolution = 0.0 if last else self.best_resolution(model)
+        grid = plane_grid(options, model.perturbation)
+        fine_turns = is_fine_enough(np.radians(grid.step) * (options.particle_diameter / 2.0), resolution)
+        fine_shifts = is_fine_enough(offset_step * particles.pixel_size, resolution)
+        grid = replace(grid, children=1 if fine_turns else 2)
+        shifts = shift_grid(options.offset_range, offset_step, model.perturbation, not fine_shifts)
+        return self.search_plan(model.size, self.coarse_size(grid.step, model.size, True), shifts,
+                                model.ssnr.max(0) > 3.0, options.seed + model.iteration), grid
 
-def _is_gradient(count: int, options: Any) -> bool:
-    """Return whether the iterations are over mini-batches; `auto` decides by the number of particles."""
-    return options.method == "gradient" or (options.method == "auto"
-                                            and pays(count, options.classes, options.iterations))
+    def sets(self, model: Classification) -> list[np.ndarray]:
+        """See `Recipe`."""
+        return [model.rows]
 
+    def expect(self, model: Classification, sampling: _Sampling, number: int, rows: np.ndarray, report: Report,
+               ) -> Accumulated:
+        """See `Recipe`.
 
-def _start(particles: Particles, settings: Settings2D) -> Classification:
-    box, pixel, count = particles.box, particles.pixel_size, len(particles)
-    state = first_assignments(particles)
-    state.class_index = first_seeds(count, settings)
-    sizes = batch_sizes(count, settings.classes, settings.iterations, settings.gradient)
-    rows = batch_rows(count, sizes, 1, settings.seed)
-    mask = image_mask(particles, settings.diameter)
-    statistics = first_statistics(particles, rows, state.offset, mask, settings.classes)
-    shell = min(max(int(box * pixel / FIRST_RESOLUTION), 2), box // 2)
-    averages = _low_passed(_plain_averages(particles, rows, state.class_index, state.offset, settings.classes), shell)
-    averages *= mask
-    ssnr = np.tile(np.where(np.arange(box // 2 + 1) <= shell, 10.0, 0.0), (settings.classes, 1))
-    grid, passes = plane_grid(settings, 0.0), sizes.sum() / count
-    print(f"{count} particles, {box} px of {pixel:g} Å, {len(particles.group_names)} micrographs, "
-          f"{len(particles.tables['optics'])} optics group(s); {settings.classes} classes, {grid.psi_count} angles of "
-          f"{grid.step:g}°, {len(shift_grid(settings.offset_range, settings.offset_step).coarse)} shifts; "
-          + (f"mini-batches of {sizes.min()} particles and more, then all: {passes:.1f} passes in place of "
-             f"{settings.iterations}" if settings.gradient else "all particles in every iteration"), flush=True)
-    return Classification(0, state, statistics, averages, ssnr, next_size(particles, ssnr),
-                          np.zeros_like(ssnr), rows)
+        In the first update every particle may only go to the class that was sampled for it, which makes the classes
+        different; from then on it goes where it fits.
+        """
+        plan, references = sampling[0], self.seen(sampling[1])
+        step = ExpectationStep(work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics,
+                               reference=references, plan=plan, log_prior=self._log_prior(model, references.grid),
+                               report=report)
+        if model.update > 1:
+            return expect(step)
+        one = replace(references.grid, classes=1)
+        return expect_sampled(
+            replace(step, log_prior=np.zeros(one.size, np.float32)), model.assignments.class_index[rows],
+            lambda number: ClassReferences(references.transforms[number : number + 1], one))
 
+    def _log_prior(self, model: Classification, grid: PlaneGrid) -> np.ndarray:
+        """Return the log prior of all orientations: the classes' shares; over mini-batches all classes are equal.
 
-def _plain_averages(particles: Particles, chosen: np.ndarray, classes: np.ndarray, offsets: np.ndarray, count: int,
-                    ) -> np.ndarray:
-    """Return the averages (count, box, box) of the chosen particles of each class."""
-    total = np.zeros((count, particles.box**2))
-    for begin in range(0, len(chosen), 256):
-        rows = chosen[begin : begin + 256]
-        member = (classes[rows] == np.arange(count)[:, None]).astype(np.float32)
-        total += member @ shift_images(particles.images(rows), np.rint(offsets[rows])).reshape(len(rows), -1)
-    number = np.maximum(np.bincount(classes[chosen], minlength=count), 1)
-    return (total / number[:, None]).astype(np.float32).reshape(count, particles.box, particles.box)
+        Shares estimated early feed on themselves: a class that is large by chance takes what fits several.
+        """
+        whole = self._weight(model) == 1.0
+        direction = model.statistics.direction if whole else np.full(grid.classes, 1.0 / grid.classes)
+        floor = 0.1 / grid.classes  # no class is ruled out
+        return np.log(np.repeat(np.maximum(direction, floor), grid.psi_count)).astype(np.float32)
 
+    def _weight(self, model: Classification) -> float:
+        """Return what the update counts against all before it."""
+        return step_size(len(self.particles), self.sizes, model.update)
 
-def _low_passed(images: np.ndarray, shell: int) -> np.ndarray:
-    box = images.shape[1]
-    ky = np.fft.fftfreq(box, 1.0 / box)[:, None]
-    radius = np.hypot(ky, np.arange(box // 2 + 1))
-    keep = 0.5 + 0.5 * np.cos(np.pi * np.clip((radius - shell) / 2.0, 0.0, 1.0))
-    return scipy.fft.irfft2(scipy.fft.rfft2(images) * keep, s=(box, box)).astype(np.float32)
+    def learn(self, model: Classification, sampling: _Sampling, found: list[Accumulated], assignments: Assignments,
+              ) -> Classification:
+        """See `Recipe`."""
+        references, weight, options = sampling[1], self._weight(model), self.options
+        model = after_batch(self.particles, model, found[0], assignments, weight)
+        sums = accumulated_sums(model, found[0].sums, references, weight)
+        model = replace(model, sums=sums if self.gradient else None)
+        model = maximised(model, sums, references, self.particles.box, options.tau2_fudge)
+        if options.center_classes:
+            model = centred(model)
+        return replace(model, averages=model.unmasked * self.mask)
+
+    def best_resolution(self, model: Classification) -> float:
+        """Return the resolution in Å of the best class."""
+        return float(self.particles.length / class_shells(model.ssnr).max())
+
+    def line(self, model: Classification, seconds: float) -> str:
+        """See `Recipe`."""
+        assignments, count, classes = model.assignments, len(model.rows), self.options.classes
+        members = np.bincount(assignments.class_index[model.rows], minlength=classes)
+        return (f"iteration {model.iteration:3d}: best class {self.best_resolution(model):.1f} Å, {count} particles, "
+                f"{(members > 0).sum()} of {classes} classes in use, largest {members.max() / count:.0%}, "
+                f"{model.size} px, Pmax {assignments.top_weight[model.rows].mean():.3f}, changes "
+                f"{model.change[0]:.1f}° {model.change[1] * self.particles.pixel_size:.2f} Å {model.change[2]:.1%} of "
+                f"classes, {seconds:.1f} s")
+
+    def measure(self, model: Classification) -> Classification:
+        """Return the model, validated after the last iteration."""
+        if not self.finished(model):
+            return model
+        return self.lead(lambda: replace(model, validation=validate(self, model)))
+
+    def write(self, model: Classification) -> bool:
+        """See `Recipe`; of the iterations over mini-batches only every fifth leaves files."""
+        last = self.finished(model)
+        if not last and len(model.rows) < len(self.particles) and model.iteration % _WRITE_EVERY:
+            return False
+        if last:
+            write_unmasked(self, model)
+        write_classes(self, model)
+        return True
+
+    def picture(self, model: Classification) -> Any:
+        """See `Recipe`."""
+        from cryosnake.report.panels.iteration import class_picture
+
+        counts = np.bincount(model.assignments.class_index, minlength=len(model.averages))
+        resolutions = self.particles.length / class_shells(model.ssnr)
+        return class_picture(
+            model.averages, counts, resolutions, f"iteration {model.iteration}: {len(self.particles):,} particles in "
+            f"{(counts > 0).sum()} classes, best {resolutions.min():.1f} Å")
+
+    def close(self, model: Classification, progress: IterationProgress) -> None:
+        """Say how good the classes are."""
+        if model.validation is None:  # nothing was left to be done
+            return
+        ranking, membership = model.validation.ranking, model.validation.membership
+        counts = np.bincount(model.assignments.class_index, minlength=len(model.averages))
+        for k in np.argsort(-counts, kind="stable"):
+            if counts[k]:
+                self.say(f"class {k + 1:3d}: {counts[k]:6d} particles, "
+                         f"{self.particles.length / ranking.shells[k]:5.1f} Å, score {ranking.score[k]:.2f}  "
+                         f"{ranking.reason(int(k))}")
+        good = ranking.score[model.assignments.class_index] >= KEEP
+        self.say(f"{good.mean():.0%} of the particles are in classes that score {KEEP:g} or more, "
+                 f"{(good & (membership >= KEEP)).mean():.0%} score that themselves too; the radius is about "
+                 f"{model.validation.radius * self.particles.pixel_size:.0f} Å")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cryosnake.numerics.refine.classes.averages import class_shells
 from cryosnake.numerics.refine.classes.membership import filtered_halves, fits, membership, particle_radius
-from cryosnake.numerics.refine.classes.ranking import KEEP, Ranking, rank
+from cryosnake.numerics.refine.classes.ranking import KEEP, rank
 from cryosnake.numerics.refine.classes.validation import (
     best_in_plane,
     correlation,
@@ -28,9 +29,8 @@ from cryosnake.numerics.refine.grids.references import (
     insert_planes,
 )
 from cryosnake.numerics.refine.search.accuracy import estimate_plane_accuracy
-from cryosnake.programs.class2d.model import Classification, Settings2D
-from cryosnake.programs.refinement.disc import image_mask
-from cryosnake.programs.refinement.particles import Particles
+from cryosnake.programs.class2d.model import Classification, Validation
+from cryosnake.programs.refinement.recipe import Recipe
 
 _MOST = 200  # members of a class that halves are made of
 _BLOCK = 256  # of the others, at a time
@@ -38,33 +38,15 @@ _FOR_ACCURACY = 30
 _NO_ACCURACY = 999.0  # RELION's value for "not estimated"
 
 
-@dataclass(frozen=True)
-class Validation:
-    """What `validate` found out.
-
-    Attributes
-    ----------
-    ranking : Ranking
-    accuracy : (classes, 2) float64
-        Degrees and pixels.
-    membership : (n,) float64
-        Probability that each picture is a particle, see `class_membership`.
-    radius : float
-        How far the particle reaches from its centre, pixels.
-    """
-
-    ranking: Ranking
-    accuracy: np.ndarray
-    membership: np.ndarray
-    radius: float
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Search:
+    """The model that is validated, and how its members' twins are aligned."""
+
+    recipe: Recipe[Any, Any]
+    model: Classification
     band: Band
     grid: PlaneGrid
     shifts: ShiftGrid
-    mask: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -84,54 +66,54 @@ class _Halves:
     averages: np.ndarray
 
 
-def validate(particles: Particles, model: Classification, settings: Settings2D) -> Validation:
+def validate(recipe: Recipe[Any, Any], model: Classification) -> Validation:
     """Judge every class by up to 200 of its members, and every member; see `class_ranking`, `class_membership`."""
-    rng = np.random.default_rng([settings.seed, 11])
-    grid = PlaneGrid(1, max(1, int(np.ceil(720.0 / settings.psi_step))), 0.0)
-    search = _Search(full_band(particles.box).cut(model.size), grid,
-                     shift_grid(settings.offset_range, settings.offset_step), image_mask(particles, settings.diameter))
+    particles, options = recipe.particles, recipe.options
+    rng = np.random.default_rng([options.seed, 11])
+    grid = PlaneGrid(1, max(1, int(np.ceil(720.0 / (2.0 * options.psi_step)))), 0.0)
+    search = _Search(recipe=recipe, model=model, band=full_band(particles.box).cut(model.size), grid=grid,
+                     shifts=shift_grid(options.offset_range, 2.0 * options.offset_step))
     shells = model.size // 2 + 1
-    spectra = {name: np.zeros((settings.classes, shells))
+    spectra = {name: np.zeros((options.classes, shells))
                for name in ("cross", "norm", "null_cross", "null_norm", "ctf2")}
-    looked, accuracy = np.zeros(settings.classes, np.int64), np.full((settings.classes, 2), _NO_ACCURACY)
+    looked, accuracy = np.zeros(options.classes, np.int64), np.full((options.classes, 2), _NO_ACCURACY)
     evidence, null = np.zeros((2, len(particles))), {}
-    for k in range(settings.classes):
-        members = rng.permutation(np.flatnonzero(model.state.class_index == k))
+    for k in range(options.classes):
+        members = rng.permutation(np.flatnonzero(model.assignments.class_index == k))
         some, others = np.sort(members[:_MOST]), np.sort(members[_MOST:])
         looked[k] = len(some)
         if len(some):
             references = class_references(model.averages[k : k + 1], model.size, grid)
-            real, noise, accuracy[k] = _one_class(particles, some, model, settings, references, search, rng)
+            real, noise, accuracy[k] = _one_class(search, some, references, rng)
             for name, curve in _curves(real, noise, search.band).items():
                 spectra[name][k] = curve
             averages = filtered_halves(real.averages, _agreed(spectra, k))
             evidence[:, some] = _fits(real.members, averages, search)
             null[k] = _fits(noise.members, averages, search)[0]
-            _fit_others(particles, others, model, settings, averages, search, evidence)
-    outline = max(1, round(particles.box * particles.pixel_size / settings.diameter))
-    counts = np.bincount(model.state.class_index, minlength=settings.classes)
+            _fit_others(search, others, averages, evidence)
+    outline = max(1, round(particles.length / options.particle_diameter))
+    counts = np.bincount(model.assignments.class_index, minlength=options.classes)
     ranking = rank(spectra | {"members": looked}, counts, outline, class_shells(model.ssnr))
     kept = ranking.score >= KEEP
     radius = particle_radius(model.averages, counts * kept)
     belongs = membership(evidence[0], evidence[1], np.concatenate([null[k] for k in null if kept[k]] or [np.zeros(0)]),
-                         np.hypot(*model.state.offset.T), kept[model.state.class_index], radius,
-                         settings.diameter / particles.pixel_size)
+                         np.hypot(*model.assignments.offset.T), kept[model.assignments.class_index], radius,
+                         options.particle_diameter / particles.pixel_size)
     return Validation(ranking, accuracy, belongs, radius)
 
 
-def _one_class(particles: Particles, rows: np.ndarray, model: Classification, settings: Settings2D,
-               references: ClassReferences, search: _Search, rng: np.random.Generator,
+def _one_class(search: _Search, rows: np.ndarray, references: ClassReferences, rng: np.random.Generator,
                ) -> tuple[_Halves, _Halves, tuple[float, float]]:
     """Return halves of a class's members and of their twins with random phases, aligned; and accuracies."""
-    band, state = search.band, model.state
-    images, whole = _centred(particles, rows, model)
-    weights, ctf2 = _weights(particles, rows, band, model, settings)
-    real = _aligned(images, weights, search, state.offset[rows] - whole)
-    noise = fourier_pixels(random_phases(images, rng) * search.mask, band) * weights
+    band = search.band
+    images, rest = _centred(search, rows)
+    weights, ctf2 = _weights(search, rows)
+    real = _aligned(search, images, weights, rest)
+    noise = fourier_pixels(random_phases(images, rng) * search.recipe.mask, band) * weights
     slices = references.coarse(np.arange(search.grid.size), band)
     angle, shift = best_in_plane(noise, ctf2, slices, band, search.shifts.coarse)
     noise *= band.phases(search.shifts.coarse)[shift]
-    psi = _angles(rows, model)
+    psi = _angles(search.model, rows)
     few = slice(0, _FOR_ACCURACY)
     return (_halves(_Images(real, ctf2, psi), band), _halves(_Images(noise, ctf2, angle * search.grid.step), band),
             estimate_plane_accuracy(references, 0, psi[few], np.sqrt(ctf2[few]), band, rng))
@@ -167,40 +149,41 @@ def _fits(images: _Images, averages: np.ndarray, search: _Search) -> np.ndarray:
                                                                                             search.band)))
 
 
-def _fit_others(particles: Particles, rows: np.ndarray, model: Classification, settings: Settings2D,
-                averages: np.ndarray, search: _Search, evidence: np.ndarray) -> None:
+def _fit_others(search: _Search, rows: np.ndarray, averages: np.ndarray, evidence: np.ndarray) -> None:
     """Fill in the evidence (2, particles) of members that are part of neither half."""
     for begin in range(0, len(rows), _BLOCK):
         mine = rows[begin : begin + _BLOCK]
-        images, whole = _centred(particles, mine, model)
-        weights, ctf2 = _weights(particles, mine, search.band, model, settings)
-        data = _aligned(images, weights, search, model.state.offset[mine] - whole)
-        evidence[:, mine] = _fits(_Images(data, ctf2, _angles(mine, model)), averages, search)
+        images, rest = _centred(search, mine)
+        weights, ctf2 = _weights(search, mine)
+        data = _aligned(search, images, weights, rest)
+        evidence[:, mine] = _fits(_Images(data, ctf2, _angles(search.model, mine)), averages, search)
 
 
-def _aligned(images: np.ndarray, weights: np.ndarray, search: _Search, offsets: np.ndarray) -> np.ndarray:
+def _aligned(search: _Search, images: np.ndarray, weights: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Return masked images (n, pixels), weighted and moved by what is left of their offsets (n, 2)."""
-    return fourier_pixels(images * search.mask, search.band) * weights * search.band.phases_each(offsets)
+    return fourier_pixels(images * search.recipe.mask, search.band) * weights * search.band.phases_each(offsets)
 
 
-def _centred(particles: Particles, rows: np.ndarray, model: Classification) -> tuple[np.ndarray, np.ndarray]:
-    """Return images moved by whole pixels, at the usual intensity, and by how much (n, 2)."""
-    whole = np.rint(model.state.offset[rows])
-    images = shift_images(particles.images(rows), whole)
-    images *= (model.statistics.norm_average / model.state.norm[rows]).astype(np.float32)[:, None, None]
-    return images, whole
+def _centred(search: _Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return images moved by whole pixels, at the usual intensity, and what is left of their offsets (n, 2)."""
+    found, statistics = search.model.assignments, search.model.statistics
+    whole = np.rint(found.offset[rows])
+    images = shift_images(search.recipe.work.images(rows), whole)
+    images *= (statistics.norm_average / found.norm[rows]).astype(np.float32)[:, None, None]
+    return images, found.offset[rows] - whole
 
 
-def _angles(rows: np.ndarray, model: Classification) -> np.ndarray:
-    return np.asarray(np.degrees(np.arctan2(model.state.pose[rows, 0, 1], model.state.pose[rows, 0, 0])))
+def _angles(model: Classification, rows: np.ndarray) -> np.ndarray:
+    pose = model.assignments.pose
+    return np.asarray(np.degrees(np.arctan2(pose[rows, 0, 1], pose[rows, 0, 0])))
 
 
-def _weights(particles: Particles, rows: np.ndarray, band: Band, model: Classification, settings: Settings2D,
-             ) -> tuple[np.ndarray, np.ndarray]:
+def _weights(search: _Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return CTF and squared CTF, both over the noise power, (n, pixels), as the expectation step has them."""
-    ctf = np.ones((len(rows), band.kx.size), np.float32)
-    if settings.use_ctf:
-        ctf = particles.ctf(rows, band, settings.intact_first_peak)
-    ctf = ctf * model.statistics.scale[particles.group[rows], None].astype(np.float32)
-    noise = model.statistics.noise[particles.optics[rows]][:, band.shell].astype(np.float32)
+    particles, options, statistics = search.recipe.particles, search.recipe.options, search.model.statistics
+    ctf = np.ones((len(rows), search.band.kx.size), np.float32)
+    if options.ctf:
+        ctf = particles.ctf(rows, search.band, options.ctf_intact_first_peak)
+    ctf = ctf * statistics.scale[particles.group[rows], None].astype(np.float32)
+    noise = statistics.noise[particles.optics[rows]][:, search.band.shell].astype(np.float32)
     return ctf / noise, ctf**2 / noise

@@ -2,183 +2,228 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.numerics.backend import to_device
+from cryosnake.jobs.forms import IterationProgress
+from cryosnake.jobs.options import Class3DOptions
+from cryosnake.numerics.backend import to_device, to_numpy
 from cryosnake.numerics.refine.classes.averages import class_shells
-from cryosnake.numerics.refine.grids.grids import shift_grid
-from cryosnake.numerics.refine.grids.references import map_reference
-from cryosnake.numerics.refine.sums.maximisation import low_pass
-from cryosnake.parallel.world import lead
+from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, map_ssnr
+from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid
+from cryosnake.numerics.refine.grids.references import MapReference, map_reference
+from cryosnake.numerics.refine.search.accuracy import estimate_accuracy
+from cryosnake.numerics.refine.sums.maximisation import finish_sums, regularised_map
+from cryosnake.numerics.refine.sums.reconstruction import mean_weight
+from cryosnake.numerics.symmetry import operators
 from cryosnake.programs.class3d.files import read_classification, write_classes
-from cryosnake.programs.class3d.model import (
-    Classification3D,
-    Settings3D,
-    flat_direction,
-    grid_of,
-    iterate,
-    next_size,
-    pass_of,
-)
-from cryosnake.programs.class3d.scale import scale_at_poses
-from cryosnake.programs.refinement.disc import image_mask
-from cryosnake.programs.refinement.estep import reference_scale
-from cryosnake.programs.refinement.iteration_pictures import Pictures, views
-from cryosnake.programs.refinement.particle_images import iteration_written, open_particles, root_of
-from cryosnake.programs.refinement.particles import Particles, require_diameter, require_members
+from cryosnake.programs.class3d.model import RANGE, Classification3D, grid_of, has_directions, sigma_of
+from cryosnake.programs.class3d.search import expect_at_poses, expect_everywhere, expect_in_sampled, scale_at_poses
+from cryosnake.programs.refinement.block import prepare_block
+from cryosnake.programs.refinement.estep import new_statistics, reference_scale
+from cryosnake.programs.refinement.execution import Execution
+from cryosnake.programs.refinement.iteration_pictures import views
+from cryosnake.programs.refinement.loop import run_recipe
+from cryosnake.programs.refinement.particles import require_members
 from cryosnake.programs.refinement.plan import say_plan, say_plan_at_poses
-from cryosnake.programs.refinement.reference_maps import order_of, read_map, reference_names, solvent_mask
-from cryosnake.programs.refinement.state import first_assignments, first_statistics
+from cryosnake.programs.refinement.recipe import Recipe, next_size
+from cryosnake.programs.refinement.reference_maps import on_grey_scale, read_reference, reference_names, solvent_mask
+from cryosnake.programs.refinement.state import Assignments, first_assignments, first_statistics
+from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, Report, SearchPlan
 
-Report = Callable[[int, int, str], None]
-_RANGE = 3.0  # standard deviations of a local search (RELION: sigma_ang = range / 3)
-
-
-def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Report) -> None:
-    """Classify `inputs["particles"]`; see jobs/class3d.py for options and outputs.
-
-    Raises
-    ------
-    CryosnakeError
-        when an input cannot be used
-    """
-    with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _classify(particles, options, inputs, root_of(progress, out), progress)
+_ACCURACY_PARTICLES = 50  # of each class
+_SCALE_PARTICLES = 500  # that put the references on the particles' grey scale
+_Sampling = tuple[SearchPlan, MapReference]
 
 
-def _classify(particles: Particles, options: Any, inputs: Mapping[str, str | Path], root: Path, progress: Report,
-              ) -> None:
-    names, ranks = reference_names(inputs["reference"], options.classes), particles.ranks
-    mask = str(inputs["mask"]) if "mask" in inputs else None
-    settings = _settings(particles, options, len(names), mask)
-    if options.continue_from:
-        model = lead(ranks, lambda: read_classification(options.continue_from, particles, settings))
-        print(f"Continuing after iteration {model.iteration} of {options.continue_from}")
-    else:
-        model = lead(ranks, lambda: _start(particles, settings, options, names))
-        if ranks.rank == 0:
-            write_classes(particles, model, settings, root, options, mask)
-    pictures = Pictures(options.pictures)
-    if ranks.rank == 0:
-        _say_plan(particles, model, settings)
-    while model.iteration < options.iterations:
-        model = _one(particles, model, settings, options, progress)
-        if ranks.rank == 0:
-            write_classes(particles, model, settings, root, options, mask)
-            iteration_written(progress, model.iteration)
-            pictures.draw(f"{root}_it{model.iteration:03d}.png", partial(_picture, particles, model, settings),
-                          model.iteration == options.iterations)
-        model.size = next_size(particles, model.ssnr)
+def run(options: Class3DOptions, inputs: Mapping[str, Path], out: Path, progress: IterationProgress) -> None:
+    """Classify `inputs["particles"]`; see jobs/class3d.py for options and outputs, `run_recipe` for the rest."""
+    run_recipe(Class3D, options, inputs, out, progress)
 
 
-def _picture(particles: Particles, model: Classification3D, settings: Settings3D) -> Any:
-    from cryosnake.report.panels.iteration import map_picture
+class Class3D(Recipe[Classification3D, _Sampling]):
+    """Maps of several classes."""
 
-    resolutions = particles.box * particles.pixel_size / class_shells(model.ssnr)
-    captions = [f"{number}: {share:.0%} · {resolution:.1f} Å" if share > 0 else f"{number}: empty" for
-                number, (share, resolution) in enumerate(zip(model.shares, resolutions, strict=True), 1)]
-    return map_picture(list(model.volumes), captions, particles.pixel_size,
-                       f"iteration {model.iteration}: {len(particles):,} particles",
-                       directions=views(model.state.pose, settings.symmetry))
+    options: Class3DOptions
+    start_has_files = True
 
+    def __init__(self, work: Execution, options: Class3DOptions, inputs: Mapping[str, Path], root: Path) -> None:
+        names = reference_names(inputs["reference"], options.classes)
+        super().__init__(work, options, inputs, root)
+        require_members(work.particles, options.classes)
+        if options.local_range and not options.align:
+            raise CryosnakeError("local_range sets how far orientations are searched, and align: false searches none; "
+                                 "leave one of them out.")
+        if (options.local_range or not options.align) and "rlnAngleRot" not in work.particles.table:
+            option = "align: false" if not options.align else f"local_range: {options.local_range:g}"
+            raise CryosnakeError(f"{work.particles.path} has no orientations (rlnAngleRot), which {option} starts "
+                                 "from. Give the particles of a refinement, or search all orientations.")
+        self.names, self.sigma = names, sigma_of(options)
+        self.solvent = solvent_mask(inputs.get("mask"), options.particle_diameter, work.particles)
 
-def _say_plan(particles: Particles, model: Classification3D, settings: Settings3D) -> None:
-    plan = pass_of(particles, model, settings)
-    if settings.align:
-        say_plan(particles, plan, grid_of(settings, 0.0, settings.classes), len(particles), model.state)
-    else:
-        say_plan_at_poses(particles, plan, settings.classes)
+    def grid(self, classes: int, perturbation: float = 0.0) -> SphereGrid:
+        """Return the orientations of `classes` maps: an asymmetric unit, or the whole sphere for local searches."""
+        return grid_of(self.options, perturbation, classes, self.sigma > 0)
 
+    @cached_property
+    def sampled(self) -> np.ndarray:
+        """The class that each particle starts in when all start from one map: at random, equally many in each."""
+        rng = np.random.default_rng([self.options.seed, 0])
+        return rng.permutation(len(self.particles)) % self.options.classes
 
-def _one(particles: Particles, model: Classification3D, settings: Settings3D, options: Any, progress: Report,
-         ) -> Classification3D:
-    begin, number = time.monotonic(), model.iteration + 1
-    total = len(particles) * options.iterations
+    def start(self) -> Classification3D:
+        """Return the references, low-passed and on the particles' grey scale."""
+        particles, options = self.particles, self.options
+        volumes = np.stack([self.solvent * read_reference(name, particles, options.initial_lowpass, "; leave it out")
+                            for name in self.names])
+        assignments, everyone = first_assignments(particles), np.arange(len(particles))
+        statistics = first_statistics(self.work, everyone, assignments.offset, self.mask, 1)
+        count = options.classes * (len(self.grid(1).pixels) if has_directions(options) else 1)
+        shell = max(particles.shell_at(options.initial_lowpass), 2)
+        ssnr = np.tile(np.where(np.arange(particles.shells) <= shell, 10.0, 0.0), (options.classes, 1))
+        model = Classification3D(
+            iteration=0, assignments=assignments, volumes=volumes, ssnr=ssnr, size=next_size(ssnr, particles.box),
+            statistics=replace(statistics, direction=np.full(count, 1.0 / count)),
+            weight=np.zeros((options.classes, 1)), accuracy=np.full((options.classes, 2), 999.0))
+        if not options.reference_absolute_greyscale:
+            model = replace(model, volumes=self._on_grey_scale(model))
+        if len(self.names) < options.classes:
+            model = replace(model, volumes=np.repeat(model.volumes, options.classes, axis=0))
+        return model
 
-    def report(done: int) -> None:
-        progress(len(particles) * (number - 1) + done, total, f"iteration {number}")
+    def _on_grey_scale(self, model: Classification3D) -> np.ndarray:
+        """Return the maps on the particles' grey scale, by some particles drawn at random."""
+        rows = np.random.default_rng([self.options.seed, 1]).permutation(len(self.particles))[:_SCALE_PARTICLES]
+        plan, grid = self._plan(model), grid_of(self.options, 0.0, 1, False)
+        measure = reference_scale if has_directions(self.options) else scale_at_poses
+        return np.stack([on_grey_scale(volume, ExpectationStep(
+            work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics, plan=plan,
+            reference=map_reference(to_device(volume[None], self.work.device), plan.size, grid)),
+            f"Reference {number}", measure) for number, volume in enumerate(model.volumes, 1)])
 
-    report(0)
-    model = iterate(particles, model, settings, report)
-    pixel = particles.pixel_size
-    length, shells = particles.box * pixel, class_shells(model.ssnr)
-    classes = ", ".join(f"{share:.0%} {length / shell:.1f} Å" if share > 0 else "empty"
-                        for share, shell in zip(model.shares, shells, strict=True))
-    print(f"iteration {number:3d}: {classes}; {model.size} px, Pmax {model.state.top_weight.mean():.3f}, changes "
-          f"{model.change[0]:.1f}° {model.change[1] * pixel:.2f} Å {model.change[2]:.1%} of classes, "
-          f"{time.monotonic() - begin:.1f} s", flush=True)
-    return model
+    def read(self, path: str) -> Classification3D:
+        """See `Recipe`."""
+        return read_classification(path, self)
 
+    def headline(self) -> str:
+        """See `Recipe`."""
+        options, grid, searched = self.options, self.grid(self.options.classes), "no alignment"
+        if options.align:
+            shifts = len(shift_grid(options.offset_range, 2.0 * options.offset_step).coarse)
+            searched = (f"local search within {RANGE * self.sigma:g}°" if self.sigma > 0 else
+                        f"orientations {grid.size}") + f" at {grid.step:g}°, shifts {shifts}"
+        return (f"{self.particles.describe()}; {options.classes} classes from {len(self.names)} map(s), symmetry "
+                f"{options.symmetry}; {searched}")
 
-def _settings(particles: Particles, options: Any, references: int, mask: str | None) -> Settings3D:
-    require_diameter(particles, options.particle_diameter)
-    require_members(particles, options.classes)
-    if options.local_range and not options.align:
-        raise CryosnakeError("local_range sets how far orientations are searched, and align: false searches none; "
-                             "leave one of them out.")
-    if (options.local_range or not options.align) and "rlnAngleRot" not in particles.table:
-        option = "align: false" if not options.align else f"local_range: {options.local_range:g}"
-        raise CryosnakeError(f"{particles.path} has no orientations (rlnAngleRot), which {option} starts from. Give "
-                             "the particles of a refinement, or search all orientations.")
-    return Settings3D(
-        options.classes, references == 1, options.symmetry, options.particle_diameter, options.tau2_fudge,
-        options.align, order_of(options.sampling, "sampling"), (options.local_range or 0.0) / _RANGE,
-        options.offset_range, 2.0 * options.offset_step, options.ctf, options.ctf_intact_first_peak,
-        options.zero_mask, options.highres_limit or 0.0, options.seed,
-        solvent_mask(mask, options.particle_diameter, particles))
+    def say_plan(self, model: Classification3D) -> None:
+        """See `Recipe`."""
+        plan, classes = self._plan(model), self.options.classes
+        if self.options.align:
+            say_plan(self.work, plan, self.grid(classes), len(self.particles), model.assignments)
+        else:
+            say_plan_at_poses(self.work, plan, classes)
 
+    def prepare(self, model: Classification3D) -> Classification3D:
+        """See `Recipe`."""
+        iteration = model.iteration + 1
+        perturbation = float(np.random.default_rng([self.options.seed, iteration]).uniform(-0.5, 0.5))
+        return replace(model, iteration=iteration, perturbation=perturbation,
+                       size=next_size(model.ssnr, self.particles.box))
 
-def _start(particles: Particles, settings: Settings3D, options: Any, names: list[str]) -> Classification3D:
-    box, pixel = particles.box, particles.pixel_size
-    volumes = [_reference(name, particles, settings, options.initial_lowpass) for name in names]
-    state = first_assignments(particles)
-    statistics = first_statistics(particles, np.arange(len(particles)), state.offset,
-                                  image_mask(particles, settings.diameter), 1)
-    statistics.direction = flat_direction(settings)
-    shell = min(max(int(box * pixel / options.initial_lowpass), 2), box // 2)
-    ssnr = np.tile(np.where(np.arange(box // 2 + 1) <= shell, 10.0, 0.0), (settings.classes, 1))
-    model = Classification3D(0, state, statistics, np.stack(volumes), ssnr, next_size(particles, ssnr),
-                             np.zeros((settings.classes, 1)))
-    if not options.reference_absolute_greyscale:
-        _rescale(particles, model, settings)
-    if len(names) < settings.classes:
-        model.volumes = np.repeat(model.volumes, settings.classes, axis=0)
-    grid = grid_of(settings, 0.0, settings.classes)
-    searched = "no alignment"
-    if settings.align:
-        shifts = len(shift_grid(settings.offset_range, settings.offset_step).coarse)
-        searched = (f"local search within {_RANGE * settings.sigma:g}°" if settings.sigma > 0 else
-                    f"orientations {grid.size}") + f" at {grid.step:g}°, shifts {shifts}"
-    print(f"{len(particles)} particles, {box} px of {pixel:g} Å, {len(particles.group_names)} micrographs, "
-          f"{len(particles.tables['optics'])} optics group(s); {settings.classes} classes from {len(names)} map(s), "
-          f"symmetry {settings.symmetry}; {searched}", flush=True)
-    return model
+    def _plan(self, model: Classification3D) -> SearchPlan:
+        options = self.options
+        shifts = shift_grid(options.offset_range, 2.0 * options.offset_step, model.perturbation)
+        return self.search_plan(model.size, self.coarse_size(self.grid(1).step, model.size), shifts,
+                                model.ssnr.max(0) > 3.0, options.seed + model.iteration, sigma=self.sigma,
+                                diameter=options.particle_diameter)
 
+    def sampling(self, model: Classification3D) -> _Sampling:
+        """Return the plan and all classes' maps as references."""
+        plan, volumes = self._plan(model), to_device(model.volumes, self.work.device)
+        return plan, map_reference(volumes, plan.size, self.grid(self.options.classes, model.perturbation))
 
-def _reference(name: str, particles: Particles, settings: Settings3D, resolution: float) -> np.ndarray:
-    volume = read_map(name, "reference", particles)
-    if not volume.any():
-        raise CryosnakeError(f"{name}: the reference is zero everywhere; leave it out.")
-    return low_pass(volume, particles.pixel_size, resolution) * settings.solvent
+    def expect(self, model: Classification3D, sampling: _Sampling, number: int, rows: np.ndarray, report: Report,
+               ) -> Accumulated:
+        """See `Recipe`; in the first iteration of classes that start from one map each particle's class is sampled."""
+        plan, reference = sampling[0], self.seen(sampling[1])
+        step = ExpectationStep(work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics,
+                               reference=reference, plan=plan, report=report)
+        sampled = None
+        if model.iteration == 1 and len(self.names) == 1 and self.options.classes > 1:
+            sampled = self.sampled[rows]
+        if not self.options.align:
+            return expect_at_poses(step, sampled)
+        return expect_everywhere(step, reference) if sampled is None else expect_in_sampled(step, reference, sampled)
 
+    def learn(self, model: Classification3D, sampling: _Sampling, found: list[Accumulated], assignments: Assignments,
+              ) -> Classification3D:
+        """See `Recipe`."""
+        (plan, reference), options = sampling, self.options
+        statistics, norm = new_statistics(self.particles, np.arange(len(self.particles)), found[0], model.statistics)
+        mass = found[0].direction.reshape(options.classes, -1)
+        direction = class_directions(mass) if has_directions(options) else class_shares(mass)
+        model = replace(
+            model, assignments=replace(assignments, norm=norm), statistics=replace(statistics, direction=direction),
+            change=model.assignments.changes_to(assignments, options.symmetry))
+        model = self._maximised(model, found[0].sums, to_numpy(reference.transforms))
+        return replace(model, accuracy=self._accuracy(model, plan))
 
-def _rescale(particles: Particles, model: Classification3D, settings: Settings3D) -> None:
-    """Put each reference on the particles' grey scale, by some particles drawn at random."""
-    rows = np.random.default_rng([settings.seed, 1]).permutation(len(particles))
-    plan, grid = pass_of(particles, model, settings), grid_of(replace(settings, sigma=0.0), 0.0, 1)
-    for number, volume in enumerate(model.volumes):
-        reference = map_reference(to_device(volume[None], particles.device), plan.size, grid)
-        measure = reference_scale if settings.align and settings.sigma == 0 else scale_at_poses
-        scale = measure(particles, rows, model.state, model.statistics, reference, plan)
-        if not np.isfinite(scale) or scale <= 0:
-            raise CryosnakeError(f"Reference {number + 1} does not correlate with the particles at any orientation "
-                                 f"(scale {scale:g}). Is its contrast inverted, or is it another molecule?")
-        model.volumes[number] = volume * np.float32(scale)
+    def _maximised(self, model: Classification3D, sums: np.ndarray, transforms: np.ndarray) -> Classification3D:
+        """Return the model with new maps; a class without particles becomes zero and stays so."""
+        box, radius, group = self.particles.box, model.size // 2, operators(self.options.symmetry)
+        volumes, weights = np.empty_like(model.volumes), []
+        ssnr = np.zeros((self.options.classes, self.particles.shells))
+        for number, transform in enumerate(transforms):
+            total = finish_sums(sums[:, number], group)
+            curve = map_ssnr(total, transform, radius, self.options.tau2_fudge)
+            volumes[number] = regularised_map(total, radius, box, curve) * self.solvent
+            ssnr[number, : radius + 1] = curve
+            weights.append(mean_weight(total, radius))
+        return replace(model, volumes=volumes, ssnr=ssnr, weight=np.stack(weights))
+
+    def _accuracy(self, model: Classification3D, plan: SearchPlan) -> np.ndarray:
+        """Return the estimated accuracy (classes, 2) of angles, degrees, and shifts, pixels; 999 where it has none."""
+        found, assignments = np.full((self.options.classes, 2), 999.0), model.assignments
+        rng = np.random.default_rng([self.options.seed, model.iteration, 7])
+        for number, volume in enumerate(model.volumes):
+            members = np.flatnonzero(assignments.class_index == number)
+            if not members.size or not self.options.align:
+                continue
+            rows = np.sort(rng.choice(members, min(_ACCURACY_PARTICLES, len(members)), replace=False))
+            reference = self.seen(map_reference(to_device(volume[None], self.work.device), plan.size, self.grid(1)))
+            step = ExpectationStep(work=self.work, rows=rows, assignments=assignments, statistics=model.statistics,
+                                   reference=reference, plan=plan)
+            ctf = prepare_block(step).operands.ctf2**0.5
+            found[number] = estimate_accuracy(reference.transforms[0], assignments.pose[rows], ctf, step.band, rng)
+        return found
+
+    def line(self, model: Classification3D, seconds: float) -> str:
+        """See `Recipe`."""
+        particles, shells = self.particles, class_shells(model.ssnr)
+        classes = ", ".join(f"{share:.0%} {particles.length / shell:.1f} Å" if share > 0 else "empty"
+                            for share, shell in zip(model.shares, shells, strict=True))
+        return (f"iteration {model.iteration:3d}: {classes}; {model.size} px, Pmax "
+                f"{model.assignments.top_weight.mean():.3f}, changes {model.change[0]:.1f}° "
+                f"{model.change[1] * particles.pixel_size:.2f} Å {model.change[2]:.1%} of classes, {seconds:.1f} s")
+
+    def write(self, model: Classification3D) -> bool:
+        """See `Recipe`."""
+        write_classes(self, model)
+        return True
+
+    def picture(self, model: Classification3D) -> Any:
+        """See `Recipe`."""
+        from cryosnake.report.panels.iteration import map_picture
+
+        resolutions = self.particles.length / class_shells(model.ssnr)
+        captions = [f"{number}: {share:.0%} · {resolution:.1f} Å" if share > 0 else f"{number}: empty" for
+                    number, (share, resolution) in enumerate(zip(model.shares, resolutions, strict=True), 1)]
+        return map_picture(list(model.volumes), captions, self.particles.pixel_size,
+                           f"iteration {model.iteration}: {len(self.particles):,} particles",
+                           directions=views(model.assignments.pose, self.options.symmetry))

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from cryosnake.numerics.fourier_crop import resample_image
 from cryosnake.numerics.refine.kernels.budget import budget
-from cryosnake.programs.refinement.particles import Particles
+from cryosnake.parallel.stacks import Images
+from cryosnake.programs.refinement.execution import Execution
 
 _MARGIN = 1.25  # Nyquist over the finest frequency in use
 _AT_ONCE = 1024
 _RESIDENT_BYTES = 4 << 30  # small images are kept in memory up to this, and read again beyond
 
 
-def small_particles(particles: Particles, resolution: float) -> Particles:
-    """Return the particles with as many pixels as `resolution` (Å) needs, and no more than they have."""
-    length = particles.box * particles.pixel_size
-    box = min(2 * int(np.ceil(_MARGIN * length / resolution)), particles.box)
-    small = replace(particles, box=box, pixel_size=length / box, cache={})
-    if len(particles) * box**2 * 4 > min(_RESIDENT_BYTES, budget().total // 4):
-        return replace(small, source=lambda rows: _cut(particles, rows, box))
-    return replace(small, source=_kept_source(particles, box), follow=lambda rows: None)  # nothing to read ahead
+def with_small_images(work: Execution, resolution: float) -> Execution:
+    """Return the work on particles with as many pixels as `resolution` (Å) needs, and no more than they have."""
+    length = work.particles.length
+    box = min(2 * int(np.ceil(_MARGIN * length / resolution)), work.particles.box)
+    small = replace(work, particles=replace(work.particles, box=box, pixel_size=length / box), cache={})
+    if len(work.particles) * box**2 * 4 > min(_RESIDENT_BYTES, budget().total // 4):
+        return replace(small, images=lambda rows: _cut(work, rows, box))
+    return replace(small, images=_kept_images(work, box), follow=lambda rows: None)  # nothing to read ahead
 
 
-def _cut(particles: Particles, rows: np.ndarray, box: int) -> np.ndarray:
-    return resample_image(particles.images(rows), (box, box)).astype(np.float32)
+def _cut(work: Execution, rows: np.ndarray, box: int) -> np.ndarray:
+    return resample_image(work.images(rows), (box, box)).astype(np.float32)
 
 
-def _kept_source(particles: Particles, box: int) -> Callable[[np.ndarray], np.ndarray]:
+def _kept_images(work: Execution, box: int) -> Images:
     """Return what gives images of `box` Fourier pixels and keeps all of them after the first call."""
     kept: list[np.ndarray] = []
 
     def images(rows: np.ndarray) -> np.ndarray:
         if not kept:
-            everyone = np.arange(len(particles))
+            everyone = np.arange(len(work.particles))
             parts = [everyone[begin : begin + _AT_ONCE] for begin in range(0, len(everyone), _AT_ONCE)]
-            particles.follow(everyone)
-            kept.append(np.concatenate([_cut(particles, part, box) for part in parts]))
+            work.follow(everyone)
+            kept.append(np.concatenate([_cut(work, part, box) for part in parts]))
         return kept[0][rows]
 
     return images

@@ -11,11 +11,11 @@ from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.map_resample import resample_map
 from cryosnake.numerics.refine.sums.maximisation import last_shell_above, low_pass, regularised_map
-from cryosnake.numerics.refine.sums.online import Stage
 from cryosnake.numerics.refine.sums.reconstruction import fsc_of_sums
-from cryosnake.numerics.symmetry import nearest_mate
-from cryosnake.programs.initialmodel.model import Model, Settings, pose_search, solvent_sphere
-from cryosnake.programs.refinement.particles import Particles
+from cryosnake.numerics.symmetry import nearest_mate, operators
+from cryosnake.programs.initialmodel.model import InitialMaps
+from cryosnake.programs.refinement.particles import ParticleSet
+from cryosnake.programs.refinement.state import Assignments
 
 _COMPARED = 30.0  # Å, at which the maps of the starts are compared
 _SAME_MAP = 0.5  # mean correlation of Fourier shells, all of the same weight, from which on two maps are the same
@@ -25,7 +25,7 @@ _REPRODUCED = 0.5  # part of the particles whose poses both halves must agree on
 _SYMMETRIC = 0.3  # measured: 0.2 for maps without the symmetry, 0.3 to 0.6 for noisy ones with it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """Numbers behind the judgement.
 
@@ -72,31 +72,37 @@ class Verdict:
         return {"converged": not self.doubts, "doubts": self.doubts} | vars(self)
 
 
-def judge(particles: Particles, model: Model, settings: Settings, stage: Stage, others: Sequence[float],
-          symmetry: float, rng: np.random.Generator) -> Verdict:
-    """Return the verdict on a model whose sums are those of two halves of all particles."""
-    rows = np.sort(rng.choice(len(particles), min(_MOST, len(particles)), replace=False))
-    solvent = solvent_sphere(particles, settings.diameter)
-    poses, classes = [], []
-    for half in (0, 1):
-        volumes = np.stack([regularised_map(sums, model.radius, particles.box, 0.5 * curve) * solvent
-                            for sums, curve in zip(model.sums[half], model.ssnr, strict=True)])
-        state = pose_search(particles, model, settings, stage, volumes, rows)
-        poses.append(state.pose[rows])
-        classes.append(state.class_index[rows])
-    near = angular_distance(nearest_mate(poses[0], poses[1], model.symmetry), poses[1]) < _SAME_POSE
-    largest = int(np.bincount(model.state.class_index, minlength=settings.classes).argmax())
-    curve = fsc_of_sums(model.sums[0, largest], model.sums[1, largest], model.radius, particles.box // 2 + 1)
+def compared_particles(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the rows, of `count`, of particles whose poses are looked at."""
+    return np.sort(rng.choice(count, min(_MOST, count), replace=False))
+
+
+def half_maps(particles: ParticleSet, model: InitialMaps, half: int, diameter: float) -> np.ndarray:
+    """Return the maps (classes, box, box, box) of one half of the particles, within a ball of `diameter` Å."""
+    solvent = particles.disc(diameter, 3)
+    return np.stack([regularised_map(sums, model.radius, particles.box, 0.5 * curve) * solvent
+                     for sums, curve in zip(model.sums[half], model.ssnr, strict=True)])
+
+
+def judge(particles: ParticleSet, model: InitialMaps, found: Sequence[Assignments], others: Sequence[float]) -> Verdict:
+    """Return the verdict on a model whose sums are those of two halves of all particles.
+
+    `found` are the same particles' assignments with the maps of either half, `others` how the other starts' maps agree.
+    """
+    first, second = found
+    near = angular_distance(nearest_mate(first.pose, second.pose, model.symmetry), second.pose) < _SAME_POSE
+    classes = len(model.volumes)
+    largest = int(np.bincount(model.assignments.class_index, minlength=classes).argmax())
+    curve = fsc_of_sums(model.sums[0, largest], model.sums[1, largest], model.radius, particles.shells)
     shell = max(last_shell_above(curve[: model.radius + 1], 0.5), 1)
-    return Verdict(list(others), float((near & (classes[0] == classes[1])).mean()), _chance(model.symmetry) /
-                   settings.classes, symmetry, particles.box * particles.pixel_size / shell,
-                   float(model.state.top_weight.mean()))
+    return Verdict(
+        starts=list(others), reproduced=float((near & (first.class_index == second.class_index)).mean()),
+        by_chance=_chance(model.symmetry) / classes, symmetry=model.had_symmetry, resolution=particles.length / shell,
+        top_weight=float(model.assignments.top_weight.mean()))
 
 
 def _chance(symmetry: str) -> float:
     """Probability that two random orientations are within the angle, for the nearest of all mates."""
-    from cryosnake.numerics.symmetry import operators
-
     angle = np.radians(_SAME_POSE)
     return min(float(len(operators(symmetry)) * (angle - np.sin(angle)) / np.pi), 1.0)
 

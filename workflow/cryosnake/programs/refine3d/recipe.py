@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.forms import IterationProgress
+from cryosnake.jobs.options import Refine3DOptions
 from cryosnake.numerics.backend import to_device
+from cryosnake.numerics.fsc import resolution_at
 from cryosnake.numerics.healpix import angular_step
-from cryosnake.numerics.refine.grids.grids import shift_grid
-from cryosnake.numerics.refine.grids.references import map_reference
-from cryosnake.numerics.refine.search.schedule import Progress as Schedule
+from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid
+from cryosnake.numerics.refine.grids.references import MapReference, map_reference
+from cryosnake.numerics.refine.search.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.search.schedule import (
+    Convergence,
     Sampling,
     after_iteration,
     at_floor,
@@ -24,194 +28,239 @@ from cryosnake.numerics.refine.search.schedule import (
     last_sampling,
     next_sampling,
 )
-from cryosnake.numerics.refine.sums.maximisation import low_pass
-from cryosnake.parallel.world import lead
+from cryosnake.numerics.refine.sums.maximisation import finish_sums
+from cryosnake.numerics.symmetry import operators
 from cryosnake.programs.refine3d.files import read_refinement, write_final, write_iteration
-from cryosnake.programs.refine3d.model import (
-    Refinement,
-    Settings,
-    directions_of,
-    grid_of,
-    iterate,
-    measure_accuracy,
-    next_size,
-    pass_of,
-    resolution,
-    resolution_shell,
-)
-from cryosnake.programs.refinement.block import SearchPlan
-from cryosnake.programs.refinement.disc import image_mask
-from cryosnake.programs.refinement.estep import reference_scale
-from cryosnake.programs.refinement.iteration_pictures import Pictures, views
-from cryosnake.programs.refinement.particle_images import iteration_written, open_particles, root_of
-from cryosnake.programs.refinement.particles import Particles, half_sets, require_diameter
+from cryosnake.programs.refine3d.maximise import maximised
+from cryosnake.programs.refine3d.model import Refinement, flat_direction, grid_of, next_size, resolution_shell
+from cryosnake.programs.refinement.block import prepare_block
+from cryosnake.programs.refinement.estep import expect, new_statistics
+from cryosnake.programs.refinement.execution import Execution
+from cryosnake.programs.refinement.iteration_pictures import views
+from cryosnake.programs.refinement.loop import run_recipe
+from cryosnake.programs.refinement.particles import half_sets
 from cryosnake.programs.refinement.plan import say_plan
-from cryosnake.programs.refinement.reference_maps import order_of, read_map, solvent_mask
-from cryosnake.programs.refinement.state import first_assignments, first_statistics
+from cryosnake.programs.refinement.recipe import Recipe
+from cryosnake.programs.refinement.reference_maps import on_grey_scale, order_of, read_reference, solvent_mask
+from cryosnake.programs.refinement.state import Assignments, first_assignments, first_statistics
+from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, Report, SearchPlan
 
-Report = Callable[[int, int, str], None]
-
-
-def run(options: Any, inputs: Mapping[str, str | Path], out: str | Path, progress: Report) -> None:
-    """Refine `inputs["reference"]` against `inputs["particles"]`; see jobs/refine3d.py for options and outputs.
-
-    Raises
-    ------
-    CryosnakeError
-        when an input cannot be used
-    """
-    with open_particles(inputs["particles"], options, out, need_ctf=options.ctf) as particles:
-        _refine(particles, options, inputs, root_of(progress, out), progress)
+_ACCURACY_PARTICLES = 100
+_SCALE_PARTICLES = 500  # of each half, that put the reference on the particles' grey scale
+_Sampling = tuple[SearchPlan, SphereGrid]
 
 
-def _refine(particles: Particles, options: Any, inputs: Mapping[str, str | Path], root: Path, progress: Report,
-            ) -> None:
-    settings, ranks = _settings(particles, options, inputs.get("mask")), particles.ranks
-    if options.continue_from:
-        model = lead(ranks, lambda: read_refinement(options.continue_from, particles))
-        print(f"Continuing after iteration {model.iteration} of {options.continue_from}")
-        model = _schedule(particles, model, settings)
-    else:
-        model = lead(ranks, lambda: _start(particles, settings, options, inputs["reference"]))
-    pictures = Pictures(options.pictures)
-    _say_plan(particles, model, settings)
-    while not (model.progress.converged or model.iteration >= options.max_iterations):
-        model = _one(particles, model, settings, progress, last=False)
-        if ranks.rank == 0:
-            write_iteration(particles, model, settings, root, options)
-            iteration_written(progress, model.iteration)
-            _draw(pictures, particles, model, settings, root, last=False)
-        before, model = model.sampling.order, _schedule(particles, model, settings)
-        if model.sampling.order != before:
-            _say_plan(particles, model, settings)
-    if not model.progress.converged:
-        print(f"Stopping after {model.iteration} iterations (max_iterations) without convergence")
-    else:
-        model.sampling = last_sampling(model.sampling, accuracy_rotation=model.accuracy[0],
-                                       accuracy_offset=model.accuracy[1], offset_change=model.change[1],
-                                       local_order=settings.local_order)
-    model = _one(particles, model, settings, progress, last=True)
-    if ranks.rank == 0:
-        write_final(particles, model, settings, root, options)
-        _draw(pictures, particles, model, settings, root, last=True)
-    print(f"Resolution of the unmasked half maps: {resolution(model, particles, 0.143):.2f} Å (FSC 0.143)")
+def run(options: Refine3DOptions, inputs: Mapping[str, Path], out: Path, progress: IterationProgress) -> None:
+    """Refine `inputs["reference"]`; see jobs/refine3d.py for options and outputs, `run_recipe` for the rest."""
+    run_recipe(Refine3D, options, inputs, out, progress)
 
 
-def _draw(pictures: Pictures, particles: Particles, model: Refinement, settings: Settings, root: Path, last: bool,
-          ) -> None:
-    def figure() -> Any:
+class Refine3D(Recipe[Refinement, _Sampling]):
+    """Two half maps, refined until neither resolution nor assignments improve, then once more with all data."""
+
+    options: Refine3DOptions
+
+    def __init__(self, work: Execution, options: Refine3DOptions, inputs: Mapping[str, Path], root: Path) -> None:
+        super().__init__(work, options, inputs, root)
+        if options.solvent_fsc and inputs.get("mask") is None:
+            raise CryosnakeError("solvent_fsc needs a mask: connect one to the slot mask, or set solvent_fsc: false.")
+        self.solvent = solvent_mask(inputs.get("mask"), options.particle_diameter, work.particles)
+        self.local_order = order_of(options.local_sampling, "local_sampling")
+
+    def start(self) -> Refinement:
+        """Return the reference for both halves, low-passed and on the grey scale of each half's particles."""
+        particles, options = self.particles, self.options
+        volume = read_reference(self.inputs["reference"], particles, options.initial_lowpass) * self.solvent
+        half = half_sets(particles, np.random.default_rng([options.seed, 0]))
+        assignments, sampling = first_assignments(particles), self._first_sampling()
+        direction = flat_direction(options, sampling)
+        statistics = [first_statistics(self.work, np.flatnonzero(half == number), assignments.offset, self.mask,
+                                       len(direction)) for number in (1, 2)]
+        first_shell = particles.shell_at(options.initial_lowpass)
+        size = min(2 * (first_shell + 10), particles.box)
+        ssnr = np.where(np.arange(particles.shells) <= first_shell, 10.0, 1e-3)
+        model = Refinement(
+            iteration=0, half=half, assignments=assignments, statistics=statistics, volumes=[volume, volume],
+            sampling=sampling, convergence=Convergence(), size=size, fsc=(ssnr > 1).astype(np.float64), ssnr=ssnr,
+            weight=[np.zeros(size // 2 + 1)] * 2)
+        return model if options.reference_absolute_greyscale else self._on_grey_scale(model)
+
+    def _first_sampling(self) -> Sampling:
+        options = self.options
+        return Sampling(order_of(options.sampling, "sampling"), options.offset_range, 2.0 * options.offset_step)
+
+    def _on_grey_scale(self, model: Refinement) -> Refinement:
+        """Return the model with its maps on the particles' grey scale, each half by its own particles."""
+        grid, particles = grid_of(self.options, model.sampling), self.particles
+        coarse = coarse_size(grid.step, self.options.particle_diameter, particles.pixel_size, particles.box, model.size,
+                             False)
+        plan = replace(self._plan(model), coarse_size=coarse)
+        return replace(model, volumes=[on_grey_scale(volume, ExpectationStep(
+            work=self.work, rows=rows[:_SCALE_PARTICLES], assignments=model.assignments, statistics=statistics,
+            reference=map_reference(to_device(volume[None], self.work.device), plan.size, grid), plan=plan),
+            "The reference") for volume, rows, statistics in zip(model.volumes, self.sets(model), model.statistics,
+                                                                 strict=True)])
+
+    def read(self, path: str) -> Refinement:
+        """See `Recipe`."""
+        return self._scheduled(read_refinement(path, self))
+
+    def headline(self) -> str:
+        """See `Recipe`."""
+        sampling = self._first_sampling()
+        return (f"{self.particles.describe()}; symmetry {self.options.symmetry}; orientations "
+                f"{grid_of(self.options, sampling).size} at {angular_step(sampling.order):g}°, shifts "
+                f"{len(shift_grid(sampling.offset_range, sampling.offset_step).coarse)}")
+
+    def say_plan(self, model: Refinement) -> None:
+        """See `Recipe`."""
+        say_plan(self.work, self._plan(model), grid_of(self.options, model.sampling), len(self.particles),
+                 model.assignments)
+
+    def finished(self, model: Refinement) -> bool:
+        """See `Recipe`."""
+        return model.last
+
+    def _is_last(self, model: Refinement) -> bool:
+        """Return whether the next iteration is the last."""
+        return model.convergence.converged or model.iteration >= self.options.max_iterations
+
+    def progress(self, model: Refinement) -> tuple[int, int, str]:
+        """See `Recipe`; nobody knows how many iterations there will be."""
+        return 0, len(self.particles), f"iteration {model.iteration + 1}" + (", last" if self._is_last(model) else "")
+
+    def prepare(self, model: Refinement) -> Refinement:
+        """See `Recipe`."""
+        iteration, last = model.iteration + 1, self._is_last(model)
+        if last and not model.convergence.converged:
+            self.say(f"Stopping after {model.iteration} iterations (max_iterations) without convergence")
+        elif last:
+            model = replace(model, sampling=last_sampling(
+                model.sampling, accuracy_rotation=model.accuracy[0], accuracy_offset=model.accuracy[1],
+                offset_change=model.change[1], local_order=self.local_order))
+        perturbation = float(np.random.default_rng([self.options.seed, iteration]).uniform(-0.5, 0.5))
+        return replace(model, iteration=iteration, last=last, size=self.particles.box if last else model.size,
+                       perturbation=perturbation)
+
+    def _plan(self, model: Refinement) -> SearchPlan:
+        sampling = model.sampling
+        shifts = shift_grid(sampling.offset_range, sampling.offset_step, model.perturbation)
+        return self.search_plan(model.size, self.coarse_size(sampling.fine_step * 2.0, model.size), shifts,
+                                model.ssnr > 3.0, self.options.seed + model.iteration, sigma=sampling.sigma,
+                                diameter=self.options.particle_diameter)
+
+    def sampling(self, model: Refinement) -> _Sampling:
+        """Return the plan and the orientations."""
+        return self._plan(model), grid_of(self.options, model.sampling, model.perturbation)
+
+    def sets(self, model: Refinement) -> list[np.ndarray]:
+        """Return the rows of the half sets."""
+        return [np.flatnonzero(model.half == number) for number in (1, 2)]
+
+    def expect(self, model: Refinement, sampling: _Sampling, number: int, rows: np.ndarray, report: Report,
+               ) -> Accumulated:
+        """See `Recipe`."""
+        plan, grid = sampling
+        step = self._step(model, number, rows, plan, grid)
+        if plan.sigma == 0:
+            prior = np.log(np.repeat(step.statistics.direction, grid.psi_count)).astype(np.float32)
+            step = replace(step, log_prior=prior)
+        return expect(replace(step, report=report))
+
+    def _step(self, model: Refinement, half: int, rows: np.ndarray, plan: SearchPlan, grid: SphereGrid,
+              ) -> ExpectationStep:
+        """Return a step with a half map, to the resolution that it may use, as reference."""
+        volume = to_device(model.volumes[half][None], self.work.device)
+        return ExpectationStep(
+            work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics[half], plan=plan,
+            reference=self.seen(map_reference(volume, plan.size, grid)))
+
+    def learn(self, model: Refinement, sampling: _Sampling, found: list[Accumulated], assignments: Assignments,
+              ) -> Refinement:
+        """See `Recipe`."""
+        group, statistics, norm = operators(self.options.symmetry), [], assignments.norm.copy()
+        sums = [finish_sums(half.sums[:, 0], group) for half in found]
+        for rows, half, old in zip(self.sets(model), found, model.statistics, strict=True):
+            new, norm[rows] = new_statistics(self.particles, rows, half, old)
+            statistics.append(new)
+        change = model.assignments.changes_to(assignments, self.options.symmetry)
+        model = replace(model, statistics=statistics, change=change, assignments=replace(assignments, norm=norm))
+        model = maximised(self, model, sums, self.solvent)
+        floor = at_floor(model.sampling, change[0], change[1], model.accuracy)
+        return replace(model, convergence=after_iteration(
+            model.convergence, resolution_shell(model.ssnr), change[0], change[1] * self.particles.pixel_size, floor))
+
+    def line(self, model: Refinement, seconds: float) -> str:
+        """See `Recipe`."""
+        sampling, pixel = model.sampling, self.particles.pixel_size
+        return (f"iteration {model.iteration:3d}: {self.particles.length / resolution_shell(model.ssnr):6.2f} Å (FSC "
+                f"0.143 {self.resolution(model):.2f}), {model.size} px, {'local' if sampling.sigma else 'global'} "
+                f"{sampling.fine_step:.2f}°, shifts ±{sampling.offset_range * pixel:.1f}/"
+                f"{sampling.offset_step * pixel / 2:.2f} Å, Pmax {model.assignments.top_weight.mean():.3f}, changes "
+                f"{model.change[0]:.2f}° {model.change[1] * pixel:.2f} Å, accuracy {model.accuracy[0]:.2f}° "
+                f"{model.accuracy[1] * pixel:.2f} Å, {seconds:.1f} s")
+
+    def resolution(self, model: Refinement) -> float:
+        """Return the resolution in Å at which the FSC falls below 0.143."""
+        return resolution_at(model.fsc, self.particles.length, 0.143)
+
+    def measure(self, model: Refinement) -> Refinement:
+        """Return the model with the next size, and the estimated accuracy with the present half map 1."""
+        if model.last:
+            return model
+        model = replace(model, size=next_size(model.fsc, model.ssnr, model.size, self.particles.box))
+        return self.lead(lambda: replace(model, accuracy=self.accuracy(model)))
+
+    def accuracy(self, model: Refinement) -> tuple[float, float]:
+        """Return the estimated accuracy of angles (degrees) and shifts (pixels) with the present half map 1."""
+        rng = np.random.default_rng([self.options.seed, model.iteration, 7])
+        candidates = np.flatnonzero(model.half == 1)
+        rows = np.sort(rng.choice(candidates, min(_ACCURACY_PARTICLES, len(candidates)), replace=False))
+        step = self._step(model, 0, rows, self._plan(model), grid_of(self.options, model.sampling))
+        assert isinstance(step.reference, MapReference)
+        ctf, poses = prepare_block(step).operands.ctf2**0.5, model.assignments.pose[rows]
+        return estimate_accuracy(step.reference.transforms[0], poses, ctf, step.band, rng)
+
+    def write(self, model: Refinement) -> bool:
+        """See `Recipe`."""
+        (write_final if model.last else write_iteration)(self, model)
+        return True
+
+    def is_numbered(self, model: Refinement) -> bool:
+        """See `Recipe`."""
+        return not model.last
+
+    def picture(self, model: Refinement) -> Any:
+        """See `Recipe`."""
         from cryosnake.report.panels.iteration import map_picture
 
         both = model.joined if model.joined is not None else 0.5 * (model.volumes[0] + model.volumes[1])
-        frequency = np.arange(len(model.fsc)) / (particles.box * particles.pixel_size)
-        found = resolution(model, particles, 0.143)
-        return map_picture([both], [f"{found:.1f} Å"], particles.pixel_size,
-                           f"iteration {model.iteration}: {len(particles):,} particles, {found:.2f} Å (FSC 0.143)",
-                           fsc=(frequency, model.fsc), directions=views(model.state.pose, settings.symmetry))
+        frequency, found = np.arange(len(model.fsc)) / self.particles.length, self.resolution(model)
+        return map_picture([both], [f"{found:.1f} Å"], self.particles.pixel_size,
+                           f"iteration {model.iteration}: {len(self.particles):,} particles, {found:.2f} Å (FSC 0.143)",
+                           fsc=(frequency, model.fsc), directions=views(model.assignments.pose, self.options.symmetry))
 
-    pictures.draw(f"{root}_it{model.iteration:03d}.png", figure, last)
+    def proceed(self, model: Refinement) -> Refinement:
+        """See `Recipe`."""
+        if model.last:
+            return model
+        before, model = model.sampling.order, self._scheduled(model)
+        if model.sampling.order != before and self.work.ranks.rank == 0:
+            self.say_plan(model)
+        return model
 
+    def _scheduled(self, model: Refinement) -> Refinement:
+        """Decide on the sampling of the next iteration; a new grid forgets its prior."""
+        invisible = invisible_step(self.resolution(model), self.options.particle_diameter)
+        sampling, convergence = next_sampling(
+            model.sampling, model.convergence, accuracy_rotation=model.accuracy[0], accuracy_offset=model.accuracy[1],
+            offset_change=model.change[1], local_order=self.local_order, invisible=invisible)
+        statistics = model.statistics
+        if sampling.order != model.sampling.order:
+            direction = flat_direction(self.options, sampling)
+            statistics = [replace(half, direction=direction) for half in statistics]
+        return replace(model, sampling=sampling, convergence=convergence, statistics=statistics)
 
-def _say_plan(particles: Particles, model: Refinement, settings: Settings) -> None:
-    if particles.ranks.rank == 0:
-        plan, grid = pass_of(particles, model, settings, model.size), grid_of(settings, model.sampling, 0.0)
-        say_plan(particles, plan, grid, len(particles), model.state)
-
-
-def _one(particles: Particles, model: Refinement, settings: Settings, progress: Report, last: bool) -> Refinement:
-    begin, number = time.monotonic(), model.iteration + 1
-
-    def report(done: int) -> None:
-        progress(done, len(particles), f"iteration {number}" + (", last" if last else ""))
-
-    report(0)
-    model = iterate(particles, model, settings, report, last)
-    model.progress = after_iteration(model.progress, resolution_shell(model.ssnr), model.change[0],
-                                     model.change[1] * particles.pixel_size,
-                                     at_floor(model.sampling, *model.change, model.accuracy))
-    print(_line(particles, model), f"{time.monotonic() - begin:.1f} s", flush=True)
-    if not last:
-        model.size = next_size(model.fsc, model.ssnr, model.size, particles.box)
-        model.accuracy = lead(particles.ranks, lambda: measure_accuracy(particles, model, settings))
-    return model
-
-
-def _line(particles: Particles, model: Refinement) -> str:
-    """Return what a person wants to know of an iteration."""
-    sampling, pixel = model.sampling, particles.pixel_size
-    shell = resolution_shell(model.ssnr)
-    return (f"iteration {model.iteration:3d}: {particles.box * pixel / shell:6.2f} Å (FSC 0.143 "
-            f"{resolution(model, particles, 0.143):.2f}), {model.size} px, {'local' if sampling.sigma else 'global'} "
-            f"{sampling.fine_step:.2f}°, shifts ±{sampling.offset_range * pixel:.1f}/"
-            f"{sampling.offset_step * pixel / 2:.2f} Å, Pmax {model.state.top_weight.mean():.3f}, changes "
-            f"{model.change[0]:.2f}° {model.change[1] * pixel:.2f} Å, accuracy {model.accuracy[0]:.2f}° "
-            f"{model.accuracy[1] * pixel:.2f} Å,")
-
-
-def _schedule(particles: Particles, model: Refinement, settings: Settings) -> Refinement:
-    """Decide on the sampling of the next iteration; a new grid forgets its prior."""
-    invisible = invisible_step(resolution(model, particles, 0.143), settings.diameter)
-    sampling, schedule = next_sampling(model.sampling, model.progress, accuracy_rotation=model.accuracy[0],
-                                       accuracy_offset=model.accuracy[1], offset_change=model.change[1],
-                                       local_order=settings.local_order, invisible=invisible)
-    if sampling.order != model.sampling.order:
-        count = directions_of(settings, sampling)
-        for statistics in model.statistics:
-            statistics.direction = np.full(count, 1.0 / count)
-    model.sampling, model.progress = sampling, schedule
-    return model
-
-
-def _settings(particles: Particles, options: Any, mask: str | Path | None) -> Settings:
-    require_diameter(particles, options.particle_diameter)
-    if options.solvent_fsc and mask is None:
-        raise CryosnakeError("solvent_fsc needs a mask: connect one to the slot mask, or set solvent_fsc: false.")
-    solvent = solvent_mask(mask, options.particle_diameter, particles)
-    return Settings(options.symmetry, options.particle_diameter, order_of(options.local_sampling, "local_sampling"),
-                    options.ctf, options.ctf_intact_first_peak, options.zero_mask, options.seed, solvent,
-                    options.solvent_fsc, options.local_regularisation, options.highres_limit or 0.0)
-
-
-def _start(particles: Particles, settings: Settings, options: Any, reference: str | Path) -> Refinement:
-    box, pixel = particles.box, particles.pixel_size
-    volume = read_map(reference, "reference", particles)
-    if not volume.any():
-        raise CryosnakeError(f"{reference}: the reference is zero everywhere.")
-    volume = low_pass(volume, pixel, options.initial_lowpass) * settings.solvent
-    half = half_sets(particles, np.random.default_rng([options.seed, 0]))
-    state = first_assignments(particles)
-    order = order_of(options.sampling, "sampling")
-    sampling = Sampling(order, options.offset_range, 2.0 * options.offset_step)
-    mask = image_mask(particles, settings.diameter)
-    directions = directions_of(settings, sampling)
-    statistics = [first_statistics(particles, np.flatnonzero(half == number), state.offset, mask, directions)
-                  for number in (1, 2)]
-    first_shell = min(int(box * pixel / options.initial_lowpass), box // 2)
-    size = min(2 * (first_shell + 10), box)
-    ssnr = np.where(np.arange(box // 2 + 1) <= first_shell, 10.0, 1e-3)
-    model = Refinement(0, half, state, statistics, [volume, volume], sampling, Schedule(), size,
-                       (ssnr > 1).astype(np.float64), ssnr, [np.zeros(size // 2 + 1)] * 2)
-    if not options.reference_absolute_greyscale:
-        _rescale(particles, model, settings)
-    print(f"{len(particles)} particles, {box} px of {pixel:g} Å, {len(particles.group_names)} micrographs, "
-          f"{len(particles.tables['optics'])} optics group(s); symmetry {settings.symmetry}; orientations "
-          f"{grid_of(settings, sampling, 0.0).size} at {angular_step(order):g}°, shifts "
-          f"{len(shift_grid(sampling.offset_range, sampling.offset_step).coarse)}", flush=True)
-    return model
-
-
-def _rescale(particles: Particles, model: Refinement, settings: Settings) -> None:
-    """Put the reference on the particles' grey scale, each half by its own particles."""
-    grid = grid_of(settings, model.sampling, 0.0)
-    coarse = coarse_size(grid.step, settings.diameter, particles.pixel_size, particles.box, model.size, False)
-    plan = SearchPlan(model.size, coarse, shift_grid(model.sampling.offset_range, model.sampling.offset_step), 0.0,
-                settings.use_ctf, settings.intact_first_peak, settings.zero_mask,
-                image_mask(particles, settings.diameter), model.ssnr > 3, settings.seed)
-    for half in (0, 1):
-        rows = np.flatnonzero(model.half == half + 1)
-        reference = map_reference(to_device(model.volumes[half][None], particles.device), plan.size, grid)
-        scale = reference_scale(particles, rows, model.state, model.statistics[half], reference, plan)
-        if not np.isfinite(scale) or scale <= 0:
-            raise CryosnakeError("The reference does not correlate with the particles at any orientation (scale "
-                                 f"{scale:g}). Is its contrast inverted, or is it another molecule?")
-        model.volumes[half] = model.volumes[half] * np.float32(scale)
+    def close(self, model: Refinement, progress: IterationProgress) -> None:
+        """Say what resolution was reached."""
+        self.say(f"Resolution of the unmasked half maps: {self.resolution(model):.2f} Å (FSC 0.143)")

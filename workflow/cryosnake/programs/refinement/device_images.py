@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from cryosnake.numerics.backend import Array
-from cryosnake.programs.refinement.particles import Particles
+from cryosnake.programs.refinement.execution import Execution
 
 _MEMORY_SHARE = 0.5  # of the free memory that the images may take
 _HALF_ERROR = 1e-5  # of an image's variance: the most that rounding to half precision may add as noise
@@ -17,41 +17,41 @@ _GPU_BLOCK = 2048  # particles
 _GPU_BLOCK_BYTES = 1 << 29  # of float32 images
 
 
-def images_on_device(particles: Particles, rows: np.ndarray) -> Array:
-    """Return images (len(rows), box, box) float32 on the particles' device; they may be changed."""
-    if particles.device == "cpu":
-        return particles.images(rows)
+def images_on_device(work: Execution, rows: np.ndarray) -> Array:
+    """Return images (len(rows), box, box) float32 on the execution's device; they may be changed."""
+    if work.device == "cpu":
+        return work.images(rows)
     import cupy
 
-    resident = _resident(particles)
+    resident = _resident(work)
     if resident is None:
-        return cupy.asarray(_pinned(particles.images(rows)))
+        return cupy.asarray(_pinned(work.images(rows)))
     return resident[cupy.asarray(rows)].astype(cupy.float32)
 
 
-def image_blocks(particles: Particles, rows: np.ndarray, on_cpu: int) -> Iterator[tuple[slice, Array]]:
+def image_blocks(work: Execution, rows: np.ndarray, on_cpu: int) -> Iterator[tuple[slice, Array]]:
     """Yield slices of `rows` and their images, block by block; those that are streamed are read one block ahead.
 
     `on_cpu`: particles per block on a CPU; a GPU takes more.
     """
-    size = on_cpu if particles.device == "cpu" else _gpu_block(particles)
+    size = on_cpu if work.device == "cpu" else _gpu_block(work)
     parts = [slice(begin, min(begin + size, len(rows))) for begin in range(0, len(rows), size)]
-    if particles.device == "cpu" or _resident(particles) is not None:
-        yield from ((part, images_on_device(particles, rows[part])) for part in parts)
+    if work.device == "cpu" or _resident(work) is not None:
+        yield from ((part, images_on_device(work, rows[part])) for part in parts)
     else:
-        yield from _streamed(particles, rows, parts)
+        yield from _streamed(work, rows, parts)
 
 
-def _gpu_block(particles: Particles) -> int:
+def _gpu_block(work: Execution) -> int:
     """Return how many particles a GPU works on at a time."""
-    return max(1, min(_GPU_BLOCK, _GPU_BLOCK_BYTES // (4 * particles.box**2)))
+    return max(1, min(_GPU_BLOCK, _GPU_BLOCK_BYTES // (4 * work.particles.box**2)))
 
 
-def _streamed(particles: Particles, rows: np.ndarray, parts: Sequence[slice]) -> Iterator[tuple[slice, Array]]:
+def _streamed(work: Execution, rows: np.ndarray, parts: Sequence[slice]) -> Iterator[tuple[slice, Array]]:
     import cupy
 
     def read(part: slice) -> np.ndarray:
-        return _pinned(particles.images(rows[part]))
+        return _pinned(work.images(rows[part]))
 
     with ThreadPoolExecutor(1) as reader:
         ahead = [reader.submit(read, part) for part in parts[:1]]
@@ -62,25 +62,25 @@ def _streamed(particles: Particles, rows: np.ndarray, parts: Sequence[slice]) ->
             yield part, cupy.asarray(ready)
 
 
-def _resident(particles: Particles) -> Array | None:
+def _resident(work: Execution) -> Array | None:
     """All images on the GPU, put there at the first call; None when they do not fit."""
-    if "device" not in particles.cache:
-        particles.cache["device"] = _upload(particles)
-    return particles.cache["device"]
+    if "device" not in work.cache:
+        work.cache["device"] = _upload(work)
+    return work.cache["device"]
 
 
-def _upload(particles: Particles) -> Array | None:
+def _upload(work: Execution) -> Array | None:
     import cupy
 
-    n, box = len(particles), particles.box
-    safe = half_precision_is_safe(particles.images(np.arange(min(n, 256))))
+    n, box = len(work.particles), work.particles.box
+    safe = half_precision_is_safe(work.images(np.arange(min(n, 256))))
     kind = np.float16 if safe else np.float32
     if n * box * box * np.dtype(kind).itemsize > _MEMORY_SHARE * cupy.cuda.Device().mem_info[0]:
         return None
     resident = cupy.empty((n, box, box), kind)
     for begin in range(0, n, _READ_AT_ONCE):
         rows = np.arange(begin, min(begin + _READ_AT_ONCE, n))
-        resident[begin : begin + len(rows)] = cupy.asarray(particles.images(rows).astype(kind))
+        resident[begin : begin + len(rows)] = cupy.asarray(work.images(rows).astype(kind))
     return resident
 
 

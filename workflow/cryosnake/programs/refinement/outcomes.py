@@ -13,7 +13,7 @@ import numpy as np
 
 from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.grids.bands import Band, full_band
-from cryosnake.numerics.refine.grids.grids import PlaneGrid, ShiftGrid, SphereGrid
+from cryosnake.numerics.refine.grids.grids import PlaneGrid, SphereGrid
 from cryosnake.numerics.refine.grids.references import MapReference, Reference
 from cryosnake.numerics.refine.kernels.dispatch import samples_at_once, slice_bytes
 from cryosnake.numerics.refine.search.dense_block import dense_block
@@ -30,91 +30,90 @@ from cryosnake.numerics.refine.search.expectation import (
 )
 from cryosnake.numerics.refine.search.schedule import coarse_size
 from cryosnake.numerics.refine.search.search import Level, global_search, search_all, search_levels, search_local
-from cryosnake.programs.refinement.block import Block, SearchPlan
-from cryosnake.programs.refinement.particles import Particles
-from cryosnake.programs.refinement.state import Assignments, Statistics
+from cryosnake.programs.refinement.block import Block
+from cryosnake.programs.refinement.step import ExpectationStep, SearchPlan
 
 Turn = AbstractContextManager[Any]
 Found = tuple[np.ndarray, BlockResult, SphereGrid | PlaneGrid]  # places in the block, what was learnt, on which grid
-Outcomes = Callable[[Block, np.ndarray, Array, Turn], Iterator[Found]]  # of a block and its places in the set
+Outcomes = Callable[[Block, Array, Turn], Iterator[Found]]
 
 _MANY = 500.0  # significant samples, from which on to take all is cheaper than to choose
 _FLAT = 0.02  # of all coarse samples: from so many significant ones on, finer ones tell them no better apart
 
 
-def outcomes_of(particles: Particles, rows: np.ndarray, state: Assignments, statistics: Statistics,
-                reference: Reference, plan: SearchPlan, log_prior: np.ndarray, band: Band) -> Outcomes:
+def outcomes_of(step: ExpectationStep) -> Outcomes:
     """Return what computes a block, adding its back-projections to sums, which it takes its turn for."""
-    if _better_whole(reference, plan, state.significant[rows]):
-        slices = coarse_slices(reference, band)
+    reference, plan = step.reference, step.plan
+    if _better_whole(step):
+        slices = coarse_slices(reference, step.band)
 
-        def whole(block: Block, places: np.ndarray, sums: Array, turn: Turn) -> Iterator[Found]:
-            prior = log_prior if log_prior.ndim == 1 else log_prior[places]
-            outcome = _dense(block.operands, slices, reference, band, plan.shifts, prior, sums, turn)
-            yield np.arange(len(places)), outcome, reference.grid
+        def whole(block: Block, sums: Array, turn: Turn) -> Iterator[Found]:
+            yield np.arange(len(block.rows)), _dense(step, block.operands, slices, sums, turn), reference.grid
 
         return whole
-    if isinstance(reference, MapReference) and log_prior.ndim == 1:
-        return _searched_by_levels(particles, state, statistics, reference, plan, log_prior, band)
-    coarse = full_band(particles.box).cut(plan.coarse_size)
+    if isinstance(reference, MapReference):
+        return _searched_by_levels(step, reference)
+    coarse = full_band(step.particles.box).cut(plan.coarse_size)
     slices = coarse_slices(reference, coarse)
 
-    def searched(block: Block, places: np.ndarray, sums: Array, turn: Turn) -> Iterator[Found]:
-        prior = log_prior if log_prior.ndim == 1 else log_prior[places]
-        samples = search_everywhere(block.operands, slices, coarse, plan.shifts, prior, reduced=plan.tf32)
-        yield from _sparse(block, np.arange(len(places)), samples, reference, band, plan, sums, turn)
+    def searched(block: Block, sums: Array, turn: Turn) -> Iterator[Found]:
+        samples = search_everywhere(block.operands, slices, coarse, plan.shifts, step.log_prior, reduced=plan.tf32)
+        yield from _sparse(step, block, np.arange(len(block.rows)), samples, sums, turn)
 
     return searched
 
 
-def _better_whole(reference: Reference, plan: SearchPlan, significant: np.ndarray) -> bool:
+def _better_whole(step: ExpectationStep) -> bool:
     """Say whether a step without oversampling is better done as a whole.
 
     That is while a particle has many significant samples, or none that are known. On a GPU the search is cheap enough.
     """
+    reference, plan = step.reference, step.plan
     oversampled = reference.grid.children > 1 or plan.shifts.sub.shape[1] > 1
     if oversampled or plan.coarse_size < plan.size or is_gpu(reference.transforms):
         return False
+    significant = step.assignments.significant[step.rows]
     return bool((significant == 0).any() or significant.mean() > _MANY)
 
 
-def _searched_by_levels(particles: Particles, state: Assignments, statistics: Statistics, reference: MapReference,
-                        plan: SearchPlan, log_prior: np.ndarray, band: Band) -> Outcomes:
+def _searched_by_levels(step: ExpectationStep, reference: MapReference) -> Outcomes:
     """Return what computes a block by a search over levels of orientations."""
+    plan, particles = step.plan, step.particles
     whole = full_band(particles.box)
 
-    def band_of(step: float) -> Band:
-        return whole.cut(coarse_size(step, plan.diameter, particles.pixel_size, whole.box, plan.size, False))
+    def band_of(angle: float) -> Band:
+        return whole.cut(coarse_size(angle, plan.diameter, particles.pixel_size, whole.box, plan.size, False))
 
-    levels = search_levels(reference, band_of, _usual_weight(statistics, plan, band, reference.transforms))
+    levels = search_levels(reference, band_of, _usual_weight(step))
     if plan.sigma > 0:
 
-        def nearby(block: Block, places: np.ndarray, sums: Array, turn: Turn) -> Iterator[Found]:
-            samples = search_local(block.operands, levels, plan.shifts, state.pose[block.rows], plan.sigma)
-            yield from _sparse(block, np.arange(len(places)), samples, reference, band, plan, sums, turn)
+        def nearby(block: Block, sums: Array, turn: Turn) -> Iterator[Found]:
+            poses = step.assignments.pose[block.rows]
+            samples = search_local(block.operands, levels, plan.shifts, poses, plan.sigma)
+            yield from _sparse(step, block, np.arange(len(block.rows)), samples, sums, turn)
 
         return nearby
-    everywhere = global_search(levels, log_prior)
-    flat_step = _flat_step(reference, band, plan, log_prior) if _coarse_is_enough(levels, plan) else None
+    everywhere = global_search(levels, step.log_prior)
+    flat_step = _flat_step(step, reference) if _coarse_is_enough(levels, plan) else None
 
-    def anywhere(block: Block, places: np.ndarray, sums: Array, turn: Turn) -> Iterator[Found]:
-        samples = search_all(block.operands, everywhere, plan.shifts, plan.tf32)
-        flat = np.zeros(len(places), bool)
+    def anywhere(block: Block, sums: Array, turn: Turn) -> Iterator[Found]:
+        samples, count = search_all(block.operands, everywhere, plan.shifts, plan.tf32), len(block.rows)
+        flat = np.zeros(count, bool)
         if flat_step is not None:
             most = _FLAT * reference.grid.size * len(plan.shifts.coarse)
-            flat = np.bincount(to_numpy(samples.particle), minlength=len(places)) > most
+            flat = np.bincount(to_numpy(samples.particle), minlength=count) > most
         if flat_step is not None and flat.any():
             yield flat_step(block.operands, np.flatnonzero(flat), sums, turn)
         if not flat.all():
-            yield from _sparse(block, np.flatnonzero(~flat), samples, reference, band, plan, sums, turn)
+            yield from _sparse(step, block, np.flatnonzero(~flat), samples, sums, turn)
 
     return anywhere
 
 
-def _usual_weight(statistics: Statistics, plan: SearchPlan, band: Band, like: Array) -> Array:
+def _usual_weight(step: ExpectationStep) -> Array:
     """Return c² over the noise's power (pixels,), for a CTF that is everywhere what it is on average."""
-    by_shell = (0.5 if plan.use_ctf else 1.0) / statistics.noise.mean(0)
-    return namespace(like).asarray(by_shell[band.shell].astype(np.float32))
+    by_shell = (0.5 if step.plan.use_ctf else 1.0) / step.statistics.noise.mean(0)
+    return namespace(step.reference.transforms).asarray(by_shell[step.band.shell].astype(np.float32))
 
 
 def _coarse_is_enough(levels: list[Level], plan: SearchPlan) -> bool:
@@ -123,37 +122,37 @@ def _coarse_is_enough(levels: list[Level], plan: SearchPlan) -> bool:
     return len(levels) == 1 and (not signal.size or int(signal[-1]) <= plan.coarse_size // 2)
 
 
-def _flat_step(reference: MapReference, band: Band, plan: SearchPlan, log_prior: np.ndarray,
+def _flat_step(step: ExpectationStep, reference: MapReference,
                ) -> Callable[[Operands, np.ndarray, Array, Turn], Found]:
     """Return what computes particles of flat probabilities: coarse orientations and shifts alone, all of them.
 
     Where so many samples are probable, the probability varies little between a sample and its children: sums over
     the coarse ones are sums over all, at a thirtieth of the cost.
     """
-    grid = replace(reference.grid, oversampled=False)
-    coarse, lock = MapReference(reference.transforms, grid), threading.Lock()
+    grid, lock = replace(reference.grid, oversampled=False), threading.Lock()
+    coarse = replace(step, reference=MapReference(reference.transforms, grid))
 
     @cache
     def slices() -> CoarseSlices:
-        return coarse_slices(coarse, band)
+        return coarse_slices(coarse.reference, step.band)
 
-    def step(operands: Operands, places: np.ndarray, sums: Array, turn: Turn) -> Found:
+    def compute(operands: Operands, places: np.ndarray, sums: Array, turn: Turn) -> Found:
         with lock:
             all_slices = slices()
-        return places, _dense(operands.part(places), all_slices, coarse, band, plan.shifts, log_prior, sums, turn), grid
+        return places, _dense(coarse, operands.part(places), all_slices, sums, turn), grid
 
-    return step
+    return compute
 
 
-def _sparse(block: Block, places: np.ndarray, samples: Samples, reference: Reference, band: Band, plan: SearchPlan,
-            sums: Array, turn: Turn) -> Iterator[Found]:
+def _sparse(step: ExpectationStep, block: Block, places: np.ndarray, samples: Samples, sums: Array, turn: Turn,
+            ) -> Iterator[Found]:
     """Compute the particles at `places` of a block by their significant samples, as many at once as memory allows."""
+    reference, band, shifts = step.reference, step.band, step.plan.shifts
     counts = np.bincount(to_numpy(samples.particle), minlength=len(block.rows))[places]
     for part in blocks_of(counts, _at_once(samples, reference, band)):
         mine = places[part]
         own = samples if len(mine) == len(block.rows) else samples.of_particles(mine, len(block.rows))
-        outcome = expectation(block.operands.part(mine), own, reference, band, plan.shifts, sums, turn)
-        yield mine, outcome, reference.grid
+        yield mine, expectation(block.operands.part(mine), own, reference, band, shifts, sums, turn), reference.grid
 
 
 def _at_once(samples: Samples, reference: Reference, band: Band) -> int:
@@ -166,9 +165,9 @@ def _at_once(samples: Samples, reference: Reference, band: Band) -> int:
     return min(most, fitting) if 2 * distinct > len(samples) else most
 
 
-def _dense(operands: Operands, slices: CoarseSlices, reference: Reference, band: Band, shifts: ShiftGrid,
-           log_prior: np.ndarray, sums: Array, turn: Turn) -> BlockResult:
-    outcome, images, weights = dense_block(operands, slices, band, shifts, log_prior, reference.grid)
+def _dense(step: ExpectationStep, operands: Operands, slices: CoarseSlices, sums: Array, turn: Turn) -> BlockResult:
+    reference, band = step.reference, step.band
+    outcome, images, weights = dense_block(operands, slices, band, step.plan.shifts, step.log_prior, reference.grid)
     xp, pixels = namespace(weights), band.kx.size
     numbers = xp.arange(len(weights))
     with turn:

@@ -1,11 +1,10 @@
-"""A particle set: the STAR file's tables, checked, with images, CTF values and poses as arrays."""
+"""A particle set: the STAR file's tables, checked, with CTF values and poses as arrays."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,17 @@ from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.refine.grids.bands import Band
-from cryosnake.numerics.refine.grids.images import ctf_at
-from cryosnake.parallel.images import KEPT_BYTES
-from cryosnake.parallel.preread import image_bytes
-from cryosnake.parallel.ranks import Ranks, SingleRank
-from cryosnake.parallel.stacks import Images, KeptImages, StackImages
-from cryosnake.programs.refinement.particle_checks import check_values, refuse_blank
+from cryosnake.numerics.refine.grids.images import ctf_at, soft_disc
+from cryosnake.programs.refinement.particle_checks import check_values
 
+MASK_EDGE = 5.0  # pixels
 _OPTICS_COLUMNS = ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize")
 _CTF_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 _CTF_COLUMNS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 
 
-@dataclass(frozen=True)
-class Particles:
+@dataclass(frozen=True, kw_only=True)
+class ParticleSet:
     """Particles of one box and pixel size.
 
     Attributes
@@ -48,20 +44,6 @@ class Particles:
     group : (n,) int64
         Index of its micrograph (or rlnGroupName) in `group_names`.
     group_names : list of str
-    source : callable
-        Where images come from: rows (n,) -> images; see `parallel/images.py`.
-    follow : callable
-        Is told which rows `images` will be asked for next, in blocks.
-    ranks : Ranks
-        The processes that share the work on these particles.
-    block : int
-        Particles that are computed together; 0 where the program decides.
-    combine_in : Path, optional
-        Folder for files through which the ranks' sums are combined; without it MPI does.
-    device : str
-        "cpu" or "gpu": where their images are worked on, see `device_images.py`.
-    cache : dict
-        Images that are kept between iterations.
     """
 
     path: str
@@ -71,13 +53,6 @@ class Particles:
     optics: np.ndarray
     group: np.ndarray
     group_names: list[str]
-    source: Images = field(repr=False)
-    follow: Callable[[np.ndarray], None] = field(default=lambda rows: None, repr=False)
-    ranks: Ranks = field(default_factory=SingleRank, repr=False)
-    block: int = 0
-    combine_in: Path | None = None
-    device: str = "cpu"
-    cache: dict[str, Array] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -87,21 +62,35 @@ class Particles:
         """The particles' rows."""
         return self.tables["particles"]
 
+    @property
+    def length(self) -> float:
+        """Å, of the box."""
+        return self.box * self.pixel_size
+
+    @property
+    def shells(self) -> int:
+        """The number of shells to the Nyquist frequency, 0 among them."""
+        return self.box // 2 + 1
+
+    def shell_at(self, resolution: float) -> int:
+        """Return the last shell that is no finer than a resolution in Å."""
+        return min(int(self.box * self.pixel_size / resolution), self.box // 2)
+
+    def disc(self, diameter: float, dimensions: int = 2) -> np.ndarray:
+        """Return the soft disc, or ball, about a particle of a diameter in Å; no larger than the box."""
+        radius = min(diameter / 2.0 / self.pixel_size, self.box / 2 - 1.0)
+        return soft_disc(self.box, radius, MASK_EDGE, dimensions=dimensions)
+
+    def describe(self) -> str:
+        """Return how many there are, and of what kind."""
+        return (f"{len(self)} particles, {self.box} px of {self.pixel_size:g} Å, {len(self.group_names)} micrographs, "
+                f"{len(self.tables['optics'])} optics group(s)")
+
     def column(self, label: str, default: float = 0.0) -> np.ndarray:
         """Return a column as float64, the default where the table has none."""
         if label not in self.table.columns:
             return np.full(len(self), default)
         return self.table[label].to_numpy(np.float64)
-
-    def images(self, rows: np.ndarray) -> np.ndarray:
-        """Return images (len(rows), box, box) float32.
-
-        Raises
-        ------
-        CryosnakeError
-            when a stack cannot be read, an image has another size than the optics table says, is blank or not finite
-        """
-        return self.source(rows)
 
     def ctf(self, rows: np.ndarray, band: Band, intact_first_peak: bool = False, like: Array | None = None) -> Array:
         """Return CTFs (len(rows), pixels) float32, each with its optics group's microscope; made where `like` is."""
@@ -129,10 +118,8 @@ class Particles:
         return np.stack([self.column(f"rlnOrigin{axis}Angst") for axis in "XY"], -1) / self.pixel_size
 
 
-def read_particles(path: str | os.PathLike[str], need_ctf: bool = True, device: str = "cpu") -> Particles:
+def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> ParticleSet:
     """Read and check a particle STAR file (RELION 3.1 or newer, with an optics table).
-
-    `device`, "cpu" or "gpu", is where the images will be worked on.
 
     Raises
     ------
@@ -163,15 +150,8 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True, device: 
     if box % 2:
         raise CryosnakeError(f"{path}: rlnImageSize is {box}; the box must be even. Extract with an even box_size.")
     group, names = _groups(tables["particles"])
-    stacks = stack_images(path, tables["particles"], box)
-    source = KeptImages(stacks, stacks.shape) if image_bytes(stacks.shape) <= KEPT_BYTES else stacks
-    tables = {name: tables[name] for name in ("optics", "particles")}
-    return Particles(path, tables, box, pixel_size, index, group, names, source, device=device)
-
-
-def stack_images(path: str, table: pd.DataFrame, box: int) -> StackImages:
-    """Return the images of a particle table where they lie."""
-    return StackImages(path, table["rlnImageName"].tolist(), box, refuse_blank)
+    return ParticleSet(path=path, tables={name: tables[name] for name in ("optics", "particles")}, box=box,
+                       pixel_size=pixel_size, optics=index, group=group, group_names=names)
 
 
 def _require(path: str, block: str, tables: Mapping[str, pd.DataFrame], labels: tuple[str, ...]) -> None:
@@ -187,7 +167,7 @@ def _optics_index(path: str, tables: Mapping[str, pd.DataFrame]) -> np.ndarray:
     unknown = sorted(set(numbers) - set(order))
     if unknown:
         raise CryosnakeError(f"{path}: rlnOpticsGroup {unknown[0]} of data_particles is not in data_optics. "
-                             "Join STAR files with relion_star_handler or cryosnake's Join, not by hand.")
+                             "Join STAR files with relion_star_handler, not by hand.")
     return numbers.map(order).to_numpy(np.int64)
 
 
@@ -199,7 +179,7 @@ def _groups(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return inverse.astype(np.int64), [str(name) for name in names]
 
 
-def require_diameter(particles: Particles, diameter: float) -> None:
+def require_diameter(particles: ParticleSet, diameter: float) -> None:
     """Raise CryosnakeError unless a particle's diameter, Å, is smaller than the box."""
     box, pixel = particles.box, particles.pixel_size
     if not 0 < diameter < box * pixel:
@@ -207,14 +187,14 @@ def require_diameter(particles: Particles, diameter: float) -> None:
                              f"{particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")
 
 
-def require_members(particles: Particles, classes: int) -> None:
+def require_members(particles: ParticleSet, classes: int) -> None:
     """Raise CryosnakeError when there are more classes than particles."""
     if classes > len(particles):
         raise CryosnakeError(f"classes is {classes}, but {particles.path} has {len(particles)} particle(s); ask for "
                              "fewer classes.")
 
 
-def half_sets(particles: Particles, rng: np.random.Generator) -> np.ndarray:
+def half_sets(particles: ParticleSet, rng: np.random.Generator) -> np.ndarray:
     """Return the half set, 1 or 2, of each particle: rlnRandomSubset where it is set, else at random, equally many.
 
     Raises
@@ -234,10 +214,6 @@ def half_sets(particles: Particles, rng: np.random.Generator) -> np.ndarray:
     return given
 
 
-def with_columns(particles: Particles, values: Mapping[str, Any], rows: np.ndarray | None = None,
-                 ) -> dict[str, pd.DataFrame]:
+def with_columns(particles: ParticleSet, values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Return the tables with columns replaced or added; all input columns are kept."""
-    table = particles.table.assign(**values)
-    if rows is not None:
-        table = table.iloc[rows]
-    return {"optics": particles.tables["optics"], "particles": table}
+    return {"optics": particles.tables["optics"], "particles": particles.table.assign(**values)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numba as nb
 import numpy as np
@@ -13,13 +14,15 @@ from cryosnake.numerics.refine.grids.levels import search_grids
 from cryosnake.numerics.refine.kernels.budget import budget
 from cryosnake.numerics.refine.kernels.dispatch import coarsest_order
 from cryosnake.numerics.refine.search import cost
+from cryosnake.numerics.refine.search.cost import Workload
 from cryosnake.numerics.refine.search.schedule import coarse_size
 from cryosnake.numerics.refine.search.search import CAUTION
 from cryosnake.parallel.preread import image_bytes
-from cryosnake.programs.refinement.block import SearchPlan
-from cryosnake.programs.refinement.estep import BLOCK, own_volumes
-from cryosnake.programs.refinement.particles import Particles
+from cryosnake.programs.refinement.estep import BLOCK
+from cryosnake.programs.refinement.execution import Execution
+from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.state import Assignments
+from cryosnake.programs.refinement.step import SearchPlan, own_volumes
 
 # Of the rate of a matrix product: measured for the kernels over samples, and for transforms and all around them.
 _SAMPLE_RATE, _PREPARATION_RATE = 0.25, 0.02
@@ -27,36 +30,33 @@ _GPU_RATE = 5e12  # operations per second, at the least, of the cards that there
 _RUNTIME = 250 << 20  # Python, the libraries and the compiled kernels
 
 
-def work_of(particles: Particles, plan: SearchPlan, grid: SphereGrid | PlaneGrid, count: int, state: Assignments,
-            ) -> cost.Work:
+def workload(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, count: int, assignments: Assignments,
+             ) -> Workload:
     """Return an expectation step over `count` particles as what it costs."""
-    three, classes = isinstance(grid, SphereGrid), grid.classes
-    orientations, coarse = grid.size, plan.coarse_size
+    particles, orientations, coarse = work.particles, grid.size, plan.coarse_size
     if isinstance(grid, SphereGrid):  # only the coarsest of its levels is searched over everything
-        first = search_grids(grid, coarsest_order(np.zeros(0)))[0] if particles.device == "cpu" else grid
+        first = search_grids(grid, coarsest_order(np.zeros(0)))[0] if work.device == "cpu" else grid
         orientations, step = first.size, first.step if first is grid else first.step / CAUTION
         coarse = coarse_size(step, plan.diameter, particles.pixel_size, particles.box, plan.size, False)
         if plan.sigma > 0:
             orientations = 0
-    children = grid.children
-    work = cost.Work(count, particles.box, classes, plan.size, coarse, orientations, len(plan.shifts.coarse), children,
-                     plan.shifts.sub.shape[1], 3 if three else 2)
-    known = float(state.significant.mean())  # of the last iteration's fine samples
-    if known > 1.5:
-        work = cost.Work(**vars(work) | {"samples": max(known / math.sqrt(children * work.sub), 1.0)})
-    return work
+    load = Workload(particles=count, box=particles.box, classes=grid.classes, size=plan.size, coarse_size=coarse,
+                    orientations=orientations, shifts=len(plan.shifts.coarse), children=grid.children,
+                    sub=plan.shifts.sub.shape[1], dimensions=3 if isinstance(grid, SphereGrid) else 2)
+    known = float(assignments.significant.mean())  # of the last iteration's fine samples
+    return replace(load, samples=max(known / math.sqrt(load.children * load.sub), 1.0)) if known > 1.5 else load
 
 
-def memory_of(particles: Particles, work: cost.Work) -> dict[str, int]:
+def memory_of(work: Execution, load: Workload) -> dict[str, int]:
     """Return the bytes that a process takes, by what for."""
-    threads = own_volumes(cost.sums_bytes(work, 1), nb.get_num_threads())
-    kept = image_bytes((len(particles), particles.box, particles.box))
-    sums, block = cost.sums_bytes(work, threads), particles.block or BLOCK
+    threads = own_volumes(cost.sums_bytes(load, 1), nb.get_num_threads())
+    kept = image_bytes((len(work.particles), load.box, load.box))
+    sums, block = cost.sums_bytes(load, threads), work.block or BLOCK
     return {"images": kept if kept <= budget().images else 0,
-            "references and sums": cost.reference_bytes(work) + sums,
-            "search": cost.slices_bytes(work) + cost.block_bytes(work, block) + cost.sample_bytes(work, block,
+            "references and sums": cost.reference_bytes(load) + sums,
+            "search": cost.slices_bytes(load) + cost.block_bytes(load, block) + cost.sample_bytes(load, block,
                                                                                                   budget().slices),
-            "maps": cost.maximisation_bytes(work)}
+            "maps": cost.maximisation_bytes(load)}
 
 
 def peak_of(parts: dict[str, int]) -> int:
@@ -64,13 +64,13 @@ def peak_of(parts: dict[str, int]) -> int:
     return _RUNTIME + parts["images"] + parts["references and sums"] + max(parts["search"], parts["maps"])
 
 
-def seconds_of(particles: Particles, work: cost.Work, rate: float) -> float:
+def seconds_of(work: Execution, load: Workload, rate: float) -> float:
     """Return the expected time of the expectation step on all ranks; `rate` is that of one rank's matrix products."""
-    search, samples = cost.search_operations(work), cost.sample_operations(work)
-    if particles.device == "gpu":
-        return (search + samples) / _GPU_RATE / particles.ranks.size
-    preparation = cost.preparation_operations(work) / _PREPARATION_RATE
-    return (search + samples / _SAMPLE_RATE + preparation) / rate / particles.ranks.size
+    search, samples = cost.search_operations(load), cost.sample_operations(load)
+    if work.device == "gpu":
+        return (search + samples) / _GPU_RATE / work.ranks.size
+    preparation = cost.preparation_operations(load) / _PREPARATION_RATE
+    return (search + samples / _SAMPLE_RATE + preparation) / rate / work.ranks.size
 
 
 def measured_rate(size: int = 512, times: int = 5) -> float:
@@ -83,46 +83,48 @@ def measured_rate(size: int = 512, times: int = 5) -> float:
     return 2.0 * size**3 / min(taken)
 
 
-def say_plan_at_poses(particles: Particles, plan: SearchPlan, classes: int) -> None:
+def say_plan_at_poses(work: Execution, plan: SearchPlan, classes: int) -> None:
     """Print what an iteration without alignment does: one slice for each particle and class."""
-    work = cost.Work(len(particles), particles.box, classes, plan.size, plan.size, 0, 0, 1, 1, samples=float(classes))
-    print(f"Plan of an iteration: {len(particles)} particles at their poses in each of {classes} classes, at "
-          f"{_resolution(particles, work.size)}; about {_time(seconds_of(particles, work, measured_rate()))}")
-    _say_memory(particles, work)
+    count = len(work.particles)
+    load = Workload(particles=count, box=work.particles.box, classes=classes, size=plan.size, coarse_size=plan.size,
+                    orientations=0, shifts=0, children=1, sub=1, samples=float(classes))
+    print(f"Plan of an iteration: {count} particles at their poses in each of {classes} classes, at "
+          f"{_resolution(work.particles, load.size)}; about {_time(seconds_of(work, load, measured_rate()))}")
+    _say_memory(work, load)
 
 
-def say_plan(particles: Particles, plan: SearchPlan, grid: SphereGrid | PlaneGrid, count: int,
-             state: Assignments) -> None:
+def say_plan(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, count: int,
+             assignments: Assignments) -> None:
     """Print what the next iteration does with `count` particles, how long it may take and what memory it needs."""
-    work = work_of(particles, plan, grid, count, state)
-    operations = cost.search_operations(work) + cost.sample_operations(work)
-    where = "GPU" if particles.device == "gpu" else f"{nb.get_num_threads()} thread(s)"
-    ranks = f" on each of {particles.ranks.size} ranks" if particles.ranks.size > 1 else ""
-    searched = (f"{work.orientations} orientations × {work.shifts} shifts at {_resolution(particles, work.coarse_size)}"
-                if work.orientations else f"orientations near the last × {work.shifts} shifts")
-    print(f"Plan of an iteration: {searched} for each of {count} particles, then {work.children} × {work.sub} finer "
-          f"samples of what is likely at {_resolution(particles, work.size)}; at least {operations / 1e12:.2g} TFLOP, "
-          f"about {_time(seconds_of(particles, work, measured_rate()))} with {where}{ranks}")
-    _say_memory(particles, work)
+    load = workload(work, plan, grid, count, assignments)
+    operations = cost.search_operations(load) + cost.sample_operations(load)
+    where = "GPU" if work.device == "gpu" else f"{nb.get_num_threads()} thread(s)"
+    ranks = f" on each of {work.ranks.size} ranks" if work.ranks.size > 1 else ""
+    coarse, fine = (_resolution(work.particles, size) for size in (load.coarse_size, load.size))
+    searched = f"{load.orientations} orientations" if load.orientations else "orientations near the last"
+    searched += f" × {load.shifts} shifts" + (f" at {coarse}" if load.orientations else "")
+    print(f"Plan of an iteration: {searched} for each of {count} particles, then {load.children} × {load.sub} finer "
+          f"samples of what is likely at {fine}; at least {operations / 1e12:.2g} TFLOP, "
+          f"about {_time(seconds_of(work, load, measured_rate()))} with {where}{ranks}")
+    _say_memory(work, load)
 
 
-def _say_memory(particles: Particles, work: cost.Work) -> None:
-    parts, allowed = memory_of(particles, work), budget().total
+def _say_memory(work: Execution, load: Workload) -> None:
+    parts, allowed = memory_of(work, load), budget().total
     listed = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in parts.items())
-    shared = own_volumes(cost.sums_bytes(work, 1), nb.get_num_threads()) < nb.get_num_threads()
+    shared = own_volumes(cost.sums_bytes(load, 1), nb.get_num_threads()) < nb.get_num_threads()
     print(f"Memory: about {peak_of(parts) / 1e9:.1f} of {allowed / 1e9:.1f} GB ({listed}), blocks of "
-          f"{particles.block or BLOCK} particles" + (", all threads add to one volume" if shared else ""), flush=True)
+          f"{work.block or BLOCK} particles" + (", all threads add to one volume" if shared else ""), flush=True)
     if peak_of(parts) > allowed:
         print("That is more than the job may take (running option memory): it goes on with small blocks, and may run "
               "out of memory. Fewer MPI ranks on a computer, fewer classes or a smaller box take less.", flush=True)
 
 
-def _resolution(particles: Particles, size: int) -> str:
-    return f"{particles.box * particles.pixel_size / max(size // 2, 1):.1f} Å"
+def _resolution(particles: ParticleSet, size: int) -> str:
+    return f"{particles.length / max(size // 2, 1):.1f} Å"
 
 
 def _time(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-

@@ -4,64 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.parallel.ranks import Ranks, SingleRank
-from cryosnake.programs.refinement.estep import Accumulated
-from cryosnake.programs.refinement.particles import Particles
+from cryosnake.programs.refinement.execution import Execution
 from cryosnake.programs.refinement.state import Assignments
+from cryosnake.programs.refinement.step import Accumulated, Report
 
 ADDED = ("noise", "counts", "offset_power", "direction")  # small sums over the particles
 EACH = ("cross", "power", "residual")  # per particle
-Work = Callable[[int, np.ndarray, Callable[[int], None]], Accumulated]
+Expect = Callable[[int, np.ndarray, Report], Accumulated]
 
 
-def expect_on_ranks(particles: Particles, sets: Sequence[np.ndarray], state: Assignments, work: Work,
-                    report: Callable[[int], None]) -> list[Accumulated]:
-    """Return what the expectation step gathered over each set of particles on rank 0; an empty list on the others.
+def expect_on_ranks(work: Execution, sets: Sequence[np.ndarray], expect: Expect, report: Report) -> list[Accumulated]:
+    """Return what an expectation step accumulates over each set of particles on rank 0; an empty list on the others.
 
     Sets (the half sets of Refine3D) go to different ranks where these can be dealt out evenly, otherwise every rank
     works on a part of each. One rank alone works on one set after the other.
 
     Parameters
     ----------
-    particles : Particles
-        With their ranks, and how these combine their sums.
+    work : Execution
+        With its ranks, and how these combine their sums.
     sets : sequence of (n,) int
         Rows of each set.
-    state : Assignments
-        Updated in place; complete on rank 0.
-    work : callable
-        work(number, positions, report) runs `expect` over the positions (m,) of a set, `sets[number][positions]`.
-        What it returns has the sums of all threads in one: (1, …).
+    expect : callable
+        expect(number, rows, report) runs the expectation step over rows of set `number`.
     report : callable
         Called with the number of particles done, of all ranks as far as this one can tell.
     """
-    ranks = particles.ranks
+    ranks = work.ranks
     mine = [share_of(ranks, number, len(sets), len(rows)) for number, rows in enumerate(sets)]
     total, own = sum(map(len, sets)), max(sum(map(len, mine)), 1)
     done, found = 0, []
-    for number, positions in enumerate(mine):
+    for number, (rows, positions) in enumerate(zip(sets, mine, strict=True)):
 
-        def told(count: int, before: int = done) -> None:
+        def tell(count: int, before: int = done) -> None:
             ranks.look()
             report(round((before + count) / own * total))
 
-        gathered = None
+        accumulated = None
         if len(positions):
-            gathered = work(number, positions, told)
-        found.append(gathered)
+            accumulated = expect(number, rows[positions], tell)
+            if len(accumulated.sums) > 1:  # of all threads
+                accumulated.sums = accumulated.sums.sum(0, keepdims=True)
+        found.append(accumulated)
         done += len(positions)
     if isinstance(ranks, SingleRank):
-        return [gathered for gathered in found if gathered is not None]
-    results = []
-    for rows, positions, gathered in zip(sets, mine, found, strict=True):
-        combined = _combined(ranks, rows, positions, state, gathered, particles.combine_in)
-        results += [] if combined is None else [combined]
-    return results
+        return [accumulated for accumulated in found if accumulated is not None]
+    combined = [_combined(work, *part) for part in zip(sets, mine, found, strict=True)]
+    return [accumulated for accumulated in combined if accumulated is not None]
 
 
 def share_of(ranks: Ranks, number: int, sets: int, count: int) -> np.ndarray:
@@ -73,23 +67,23 @@ def share_of(ranks: Ranks, number: int, sets: int, count: int) -> np.ndarray:
     return np.arange(member * count // members, (member + 1) * count // members)
 
 
-def _combined(ranks: Ranks, rows: np.ndarray, positions: np.ndarray, state: Assignments, gathered: Accumulated | None,
-              folder: Path | None) -> Accumulated | None:
-    """Return one set's results of all ranks on rank 0, whose state gains the other ranks' particles."""
-    sums = ranks.add_up(None if gathered is None else to_numpy(gathered.sums), folder)
-    own = rows[positions]
-    message = None if gathered is None else (
-        positions, {name: value[own] for name, value in vars(state).items()},
-        {field.name: getattr(gathered, field.name) for field in fields(gathered) if field.name != "sums"})
-    told = [part for part in ranks.gather(message) if part is not None]
+def _combined(work: Execution, rows: np.ndarray, positions: np.ndarray, own: Accumulated | None) -> Accumulated | None:
+    """Return one set's results of all ranks on rank 0."""
+    ranks = work.ranks
+    sums = ranks.add_up(None if own is None else to_numpy(own.sums), work.combine_in)
+    message = None if own is None else (
+        positions, {field.name: getattr(own, field.name) for field in fields(own) if field.name != "sums"})
+    parts = [part for part in ranks.gather(message) if part is not None]
     if ranks.rank != 0:
         return None
     assert sums is not None
-    result = {name: sum(part[name] for _, _, part in told) for name in ADDED}
-    result |= {name: np.zeros(len(rows)) for name in EACH}
-    for where, assigned, part in told:
-        for name, values in assigned.items():
-            getattr(state, name)[rows[where]] = values
-        for name in EACH:
-            result[name][where] = part[name]
-    return Accumulated(sums=sums, **result)
+    where = np.argsort(np.concatenate([places for places, _ in parts]))
+
+    def together(arrays: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(arrays)[where]
+
+    result = {name: sum(part[name] for _, part in parts) for name in ADDED}
+    result |= {name: together([part[name] for _, part in parts]) for name in EACH}
+    assigned = {field.name: together([getattr(part["assigned"], field.name) for _, part in parts])
+                for field in fields(Assignments)}
+    return Accumulated(sums=sums, assigned=Assignments(**assigned), **result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
-from cryosnake.numerics.refine.grids.images import soft_disc
-from cryosnake.programs.refinement.disc import MASK_EDGE
-from cryosnake.programs.refinement.particles import Particles
+from cryosnake.numerics.refine.sums.maximisation import low_pass
+from cryosnake.programs.refinement.estep import reference_scale
+from cryosnake.programs.refinement.particles import ParticleSet
+from cryosnake.programs.refinement.step import ExpectationStep
 
 _DEGREES = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees", "1.8 degrees", "0.9 degrees", "0.5 degrees",
             "0.2 degrees", "0.1 degrees")
@@ -24,7 +26,7 @@ def order_of(text: str, name: str) -> int:
     return _DEGREES.index(text)
 
 
-def read_map(path: str | Path, what: str, particles: Particles) -> np.ndarray:
+def read_map(path: str | Path, what: str, particles: ParticleSet) -> np.ndarray:
     """Return a map (box, box, box) that fits the particles; `what` names it in messages.
 
     Raises
@@ -46,7 +48,37 @@ def read_map(path: str | Path, what: str, particles: Particles) -> np.ndarray:
     return volume
 
 
-def solvent_mask(path: str | Path | None, diameter: float, particles: Particles) -> np.ndarray:
+def read_reference(path: str | Path, particles: ParticleSet, resolution: float, remedy: str = "") -> np.ndarray:
+    """Return a reference map that fits the particles, without what is finer than a resolution in Å.
+
+    Raises
+    ------
+    CryosnakeError
+        when it does not fit, or is zero; `remedy` ends the message
+    """
+    volume = read_map(path, "reference", particles)
+    if not volume.any():
+        raise CryosnakeError(f"{path}: the reference is zero everywhere{remedy}.")
+    return low_pass(volume, particles.pixel_size, resolution)
+
+
+def on_grey_scale(volume: np.ndarray, step: ExpectationStep, name: str,
+                  measure: Callable[[ExpectationStep], float] = reference_scale) -> np.ndarray:
+    """Return a map, the reference of the step, on the particles' grey scale; `name` begins the message.
+
+    Raises
+    ------
+    CryosnakeError
+        when no such scale is found
+    """
+    scale = measure(step)
+    if not np.isfinite(scale) or scale <= 0:
+        raise CryosnakeError(f"{name} does not correlate with the particles at any orientation (scale {scale:g}). Is "
+                             "its contrast inverted, or is it another molecule?")
+    return volume * np.float32(scale)
+
+
+def solvent_mask(path: str | Path | None, diameter: float, particles: ParticleSet) -> np.ndarray:
     """Return the solvent mask (box, box, box) of a file, or a soft ball of `diameter` Å.
 
     Raises
@@ -55,8 +87,7 @@ def solvent_mask(path: str | Path | None, diameter: float, particles: Particles)
         when the file's values are not those of a mask, or it does not fit the particles
     """
     if path is None:
-        radius = min(diameter / 2 / particles.pixel_size, particles.box / 2 - 1)
-        return soft_disc(particles.box, radius, MASK_EDGE, dimensions=3)
+        return particles.disc(diameter, 3)
     solvent = read_map(path, "mask", particles)
     if solvent.min() < -1e-3 or solvent.max() > 1.001:
         raise CryosnakeError(f"{path}: a mask has values from 0 to 1, this one {solvent.min():g} to "

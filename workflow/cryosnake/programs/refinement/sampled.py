@@ -1,54 +1,46 @@
-"""The first expectation step of classes that all start alike: each particle goes to the class it was drawn for."""
+"""The first expectation step of classes that all start alike: each particle goes to the class sampled for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
-from cryosnake.numerics.backend import Array
 from cryosnake.numerics.refine.grids.references import Reference
-from cryosnake.programs.refinement.block import SearchPlan
-from cryosnake.programs.refinement.estep import Accumulated, empty_gathered, expect
-from cryosnake.programs.refinement.particles import Particles
-from cryosnake.programs.refinement.state import Assignments, Statistics
-
-Report = Callable[[int], None]
+from cryosnake.programs.refinement.estep import expect
+from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, empty_accumulated
 
 
-def expect_drawn(particles: Particles, rows: np.ndarray, drawn: np.ndarray, state: Assignments, statistics: Statistics,
-                 alone: Callable[[int], Reference], log_prior: np.ndarray, plan: SearchPlan, sums: Array,
-                 report: Report,
-                 ) -> Accumulated:
-    """Run the expectation step over `rows`, class by class: no dearer than one class.
+def expect_sampled(step: ExpectationStep, sampled: np.ndarray, alone: Callable[[int], Reference]) -> Accumulated:
+    """Run an expectation step class by class: no dearer than one class.
 
     Parameters
     ----------
-    drawn : (len(rows),) int64
-        The class of each.
+    step : ExpectationStep
+        Its `log_prior` is that of one class.
+    sampled : (n,) int64
+        The class of each of its particles.
     alone : callable
         Returns the reference that is one class alone.
-    log_prior : (orientations,) float32
-        Of one class, see `expect`.
-    sums : (threads, classes, …) float32
     """
-    total = empty_gathered(particles, rows, statistics, sums)
-    direction = total.direction.reshape(sums.shape[1], -1)
-    own, done = replace(statistics, direction=np.zeros(direction.shape[1])), 0
-    for number in np.unique(drawn).tolist():
-        members = np.flatnonzero(drawn == number)
-        part = expect(particles, rows[members], state, own, alone(number), plan, log_prior,
-                      sums[:, number : number + 1], partial(_report_after, report, done))
-        state.class_index[rows[members]] = number
+    total = empty_accumulated(step, step.empty_sums())
+    direction, done = total.direction.reshape(total.sums.shape[1], -1), 0
+    own = replace(step.statistics, direction=np.zeros(direction.shape[1]))
+    for number in np.unique(sampled).tolist():
+        members = np.flatnonzero(sampled == number)
+
+        def report(count: int, before: int = done) -> None:
+            step.report(before + count)
+
+        part = expect(replace(step, rows=step.rows[members], statistics=own, reference=alone(number), report=report),
+                      total.sums[:, number : number + 1])
+        part.assigned.class_index[:] = number
+        for name, values in vars(part.assigned).items():
+            getattr(total.assigned, name)[members] = values
         direction[number] += part.direction
         total.noise += part.noise
         total.cross[members], total.power[members], total.residual[members] = part.cross, part.power, part.residual
         total.offset_power += part.offset_power
         done += len(members)
     return total
-
-
-def _report_after(report: Report, before: int, count: int) -> None:
-    report(before + count)

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.images import fourier_pixels, shell_power, shift_images
-from cryosnake.programs.refinement.particles import Particles
+from cryosnake.numerics.symmetry import nearest_mate
+from cryosnake.programs.refinement.execution import Execution
+from cryosnake.programs.refinement.particles import ParticleSet
 
 _FIRST_OFFSET_SIGMA = 10.0  # Å, before it is estimated
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Assignments:
     """Per particle, all (n, …).
 
@@ -39,19 +42,33 @@ class Assignments:
     log_likelihood: np.ndarray
     significant: np.ndarray
 
-    def copy(self) -> Assignments:
-        """Return a copy that shares nothing."""
-        return Assignments(**{key: value.copy() for key, value in vars(self).items()})
+    def of(self, rows: np.ndarray) -> Assignments:
+        """Return a copy of those of some particles."""
+        return Assignments(**{name: values[rows] for name, values in vars(self).items()})
+
+    def updated(self, rows: np.ndarray, found: Assignments) -> Assignments:
+        """Return a copy in which the particles `rows` have what was found for them."""
+        copies = {name: values.copy() for name, values in vars(self).items()}
+        for name, values in vars(found).items():
+            copies[name][rows] = values
+        return Assignments(**copies)
+
+    def changes_to(self, after: Assignments, symmetry: str = "C1") -> tuple[float, float, float]:
+        """Return mean changes: orientation (degrees), shift (root mean square, pixels), part that changed class."""
+        angle = angular_distance(nearest_mate(self.pose, after.pose, symmetry), after.pose).mean()
+        shift = np.sqrt(0.5 * ((self.offset - after.offset) ** 2).sum(1).mean())
+        return float(angle), float(shift), float((self.class_index != after.class_index).mean())
 
 
-def first_assignments(particles: Particles) -> Assignments:
+def first_assignments(particles: ParticleSet) -> Assignments:
     """Return the assignments that the STAR file brings; offsets of 0 and norms of 1 where it has none."""
     n = len(particles)
-    return Assignments(particles.poses(), particles.offsets(), np.zeros(n, np.int64), np.ones(n), np.zeros(n),
-                       np.zeros(n), np.ones(n, np.int64))
+    return Assignments(pose=particles.poses(), offset=particles.offsets(), class_index=np.zeros(n, np.int64),
+                       norm=np.ones(n), top_weight=np.zeros(n), log_likelihood=np.zeros(n),
+                       significant=np.ones(n, np.int64))
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Statistics:
     """What is estimated over the particles of one half set.
 
@@ -75,13 +92,13 @@ class Statistics:
     direction: np.ndarray
 
 
-def first_statistics(particles: Particles, rows: np.ndarray, offsets: np.ndarray, mask: np.ndarray, directions: int,
+def first_statistics(work: Execution, rows: np.ndarray, offsets: np.ndarray, mask: np.ndarray, directions: int,
                      most: int = 1000) -> Statistics:
     """Return statistics before the first iteration; noise = mean power − power of the mean of the masked images.
 
     The power of the mean image is what the particles have in common at low resolution, and no noise.
     """
-    band = full_band(particles.box)
+    particles, band = work.particles, full_band(work.particles.box)
     shells = int(band.shell[-1]) + 1
     pixels = np.bincount(band.shell)
     noise = np.zeros((len(particles.tables["optics"]), shells))
@@ -90,12 +107,13 @@ def first_statistics(particles: Particles, rows: np.ndarray, offsets: np.ndarray
         mean, power = np.zeros(band.kx.size, np.complex128), np.zeros(shells)
         for begin in range(0, len(mine), 256):
             block = mine[begin : begin + 256]
-            moved = shift_images(particles.images(block), np.rint(offsets[block]))
+            moved = shift_images(work.images(block), np.rint(offsets[block]))
             transforms = fourier_pixels(moved * mask, band)
             mean += transforms.sum(0)
             power += shell_power(transforms, band).sum(0)
         common = shell_power((mean / len(mine))[None, :], band)[0] if len(mine) > 1 else 0.0
         noise[group] = np.maximum(power / len(mine) - common, 1e-3 * power / len(mine)) / pixels
     noise[noise.sum(1) == 0] = noise.max(0)  # optics groups without particles in this half
-    return Statistics(noise, np.ones(len(particles.group_names)), 1.0, _FIRST_OFFSET_SIGMA / particles.pixel_size,
-                      np.full(directions, 1.0 / directions))
+    return Statistics(noise=noise, scale=np.ones(len(particles.group_names)), norm_average=1.0,
+                      offset_sigma=_FIRST_OFFSET_SIGMA / particles.pixel_size,
+                      direction=np.full(directions, 1.0 / directions))

@@ -1,40 +1,43 @@
-"""Tables that the STAR files of Class2D and Refine3D share.
+"""Tables that the STAR files of refinements and classifications share.
 
 RELION's σ² and τ² are those of one component of a Fourier pixel: half of the powers E|n|² and E|V|² used here.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.star import read_table
+from cryosnake.io.star import read_star, read_table
+from cryosnake.numerics import healpix
 from cryosnake.numerics.euler import euler_to_matrix, matrix_to_euler
-from cryosnake.programs.refinement.particles import Particles, with_columns
-from cryosnake.programs.refinement.state import Assignments
+from cryosnake.programs.refinement.particles import ParticleSet, with_columns
+from cryosnake.programs.refinement.recipe import Recipe
+from cryosnake.programs.refinement.state import Assignments, Statistics
 
 _MOST_SSNR = 999.0
 
 
-def data_tables(particles: Particles, state: Assignments, half: np.ndarray | None) -> dict[str, pd.DataFrame]:
+def data_tables(particles: ParticleSet, found: Assignments, half: np.ndarray | None = None) -> dict[str, pd.DataFrame]:
     """Return optics and particles: all input columns, with what the refinement found out."""
-    rot, tilt, psi = matrix_to_euler(state.pose)
+    rot, tilt, psi = matrix_to_euler(found.pose)
     values: dict[str, Any] = {
         "rlnGroupNumber": particles.group + 1, "rlnAngleRot": rot, "rlnAngleTilt": tilt, "rlnAnglePsi": psi,
-        "rlnOriginXAngst": state.offset[:, 0] * particles.pixel_size,
-        "rlnOriginYAngst": state.offset[:, 1] * particles.pixel_size, "rlnClassNumber": state.class_index + 1,
-        "rlnNormCorrection": state.norm}
+        "rlnOriginXAngst": found.offset[:, 0] * particles.pixel_size,
+        "rlnOriginYAngst": found.offset[:, 1] * particles.pixel_size, "rlnClassNumber": found.class_index + 1,
+        "rlnNormCorrection": found.norm}
     if half is not None:
         values["rlnRandomSubset"] = half
-    values |= {"rlnLogLikeliContribution": state.log_likelihood, "rlnMaxValueProbDistribution": state.top_weight,
-               "rlnNrOfSignificantSamples": state.significant}
+    values |= {"rlnLogLikeliContribution": found.log_likelihood, "rlnMaxValueProbDistribution": found.top_weight,
+               "rlnNrOfSignificantSamples": found.significant}
     return with_columns(particles, values)
 
 
-def read_assignments(path: str, particles: Particles) -> tuple[Assignments, np.ndarray]:
+def read_assignments(path: str, particles: ParticleSet) -> tuple[Assignments, np.ndarray]:
     """Return assignments and half sets (0 without) of a data file, in the order of `particles`.
 
     Raises
@@ -53,16 +56,16 @@ def read_assignments(path: str, particles: Particles) -> tuple[Assignments, np.n
     def column(label: str) -> np.ndarray:
         return rows[label].to_numpy(np.float64) if label in rows else np.zeros(len(rows))
 
-    state = Assignments(
-        euler_to_matrix(column("rlnAngleRot"), column("rlnAngleTilt"), column("rlnAnglePsi")),
-        np.stack([column("rlnOriginXAngst"), column("rlnOriginYAngst")], -1) / particles.pixel_size,
-        np.maximum(column("rlnClassNumber").astype(np.int64) - 1, 0), column("rlnNormCorrection"),
-        column("rlnMaxValueProbDistribution"), column("rlnLogLikeliContribution"),
-        column("rlnNrOfSignificantSamples").astype(np.int64))
-    return state, column("rlnRandomSubset").astype(np.int64)
+    assignments = Assignments(
+        pose=euler_to_matrix(column("rlnAngleRot"), column("rlnAngleTilt"), column("rlnAnglePsi")),
+        offset=np.stack([column("rlnOriginXAngst"), column("rlnOriginYAngst")], -1) / particles.pixel_size,
+        class_index=np.maximum(column("rlnClassNumber").astype(np.int64) - 1, 0), norm=column("rlnNormCorrection"),
+        top_weight=column("rlnMaxValueProbDistribution"), log_likelihood=column("rlnLogLikeliContribution"),
+        significant=column("rlnNrOfSignificantSamples").astype(np.int64))
+    return assignments, column("rlnRandomSubset").astype(np.int64)
 
 
-def spectral_columns(particles: Particles) -> dict[str, np.ndarray]:
+def spectral_columns(particles: ParticleSet) -> dict[str, np.ndarray]:
     """Return index, resolution in 1/Å and Å of the shells 0 … box / 2."""
     shells = np.arange(particles.box // 2 + 1)
     length = particles.box * particles.pixel_size
@@ -70,7 +73,34 @@ def spectral_columns(particles: Particles) -> dict[str, np.ndarray]:
             "rlnAngstromResolution": np.where(shells > 0, length / np.maximum(shells, 1), 999.0)}
 
 
-def class_table(particles: Particles, ssnr: np.ndarray, fsc: np.ndarray, weight: np.ndarray, dimensions: int = 3,
+def model_general(particles: ParticleSet, statistics: Statistics, assignments: Assignments, sigma: float,
+                  known: dict[str, Any]) -> dict[str, Any]:
+    """Return model_general; `known` replaces values, and `sigma` is that of local searches, degrees."""
+    values = {
+        "rlnReferenceDimensionality": 3, "rlnDataDimensionality": 2, "rlnOriginalImageSize": particles.box,
+        "rlnCurrentResolution": 999.0, "rlnCurrentImageSize": particles.box, "rlnPaddingFactor": 2.0, "rlnIsHelix": 0,
+        "rlnFourierSpaceInterpolator": 1, "rlnMinRadiusNnInterpolation": 10, "rlnPixelSize": particles.pixel_size,
+        "rlnNrClasses": 1, "rlnNrBodies": 1, "rlnNrGroups": len(particles.group_names),
+        "rlnNrOpticsGroups": len(statistics.noise), "rlnTau2FudgeFactor": 1.0,
+        "rlnNormCorrectionAverage": statistics.norm_average,
+        "rlnSigmaOffsetsAngst": statistics.offset_sigma * particles.pixel_size,
+        "rlnOrientationalPriorMode": int(sigma > 0), "rlnSigmaPriorRotAngle": sigma, "rlnSigmaPriorTiltAngle": sigma,
+        "rlnSigmaPriorPsiAngle": sigma, "rlnLogLikelihood": float(assignments.log_likelihood.sum()),
+        "rlnAveragePmax": float(assignments.top_weight.mean())}
+    return _replaced(values, known)
+
+
+def classes_table(images: list[str], share: np.ndarray, resolution: np.ndarray, accuracy: np.ndarray | None = None,
+                  ) -> pd.DataFrame:
+    """Return model_classes; resolutions (classes,) in Å, accuracies (classes, 2) in degrees and Å, 999 if unknown."""
+    accuracy = np.full((len(images), 2), 999.0) if accuracy is None else accuracy
+    return pd.DataFrame({
+        "rlnReferenceImage": images, "rlnClassDistribution": share, "rlnAccuracyRotations": accuracy[:, 0],
+        "rlnAccuracyTranslationsAngst": accuracy[:, 1], "rlnEstimatedResolution": resolution,
+        "rlnOverallFourierCompleteness": np.ones(len(images))})
+
+
+def class_table(particles: ParticleSet, ssnr: np.ndarray, fsc: np.ndarray, weight: np.ndarray, dimensions: int = 3,
                 ) -> pd.DataFrame:
     """Return model_class_N of a reference whose mean Fourier weights (shells,) are those of a 2-fold padded grid."""
     shells = particles.box // 2 + 1
@@ -85,7 +115,7 @@ def class_table(particles: Particles, ssnr: np.ndarray, fsc: np.ndarray, weight:
         "rlnReferenceTau2": shown * sigma2, "rlnSpectralOrientabilityContribution": np.zeros(shells)})
 
 
-def group_table(particles: Particles, rows: np.ndarray, scale: np.ndarray) -> pd.DataFrame:
+def group_table(particles: ParticleSet, rows: np.ndarray, scale: np.ndarray) -> pd.DataFrame:
     """Return model_groups: the micrographs, how many of the chosen particles each has, and its intensity."""
     number = len(particles.group_names)
     return pd.DataFrame({
@@ -93,7 +123,7 @@ def group_table(particles: Particles, rows: np.ndarray, scale: np.ndarray) -> pd
         "rlnGroupNrParticles": np.bincount(particles.group[rows], minlength=number), "rlnGroupScaleCorrection": scale})
 
 
-def noise_tables(particles: Particles, noise: np.ndarray, rows: np.ndarray) -> dict[str, pd.DataFrame]:
+def noise_tables(particles: ParticleSet, noise: np.ndarray, rows: np.ndarray) -> dict[str, pd.DataFrame]:
     """Return the noise spectra: by optics group (RELION 4 and 5), and by micrograph as RELION 3.1 reads them."""
     tables = {f"model_optics_group_{number}": _spectrum(particles, spectrum)
               for number, spectrum in enumerate(noise, 1)}
@@ -104,13 +134,13 @@ def noise_tables(particles: Particles, noise: np.ndarray, rows: np.ndarray) -> d
     return tables
 
 
-def _spectrum(particles: Particles, noise: np.ndarray) -> pd.DataFrame:
+def _spectrum(particles: ParticleSet, noise: np.ndarray) -> pd.DataFrame:
     columns = spectral_columns(particles)
     return pd.DataFrame({"rlnSpectralIndex": columns["rlnSpectralIndex"], "rlnResolution": columns["rlnResolution"],
                          "rlnSigma2Noise": 0.5 * noise})
 
 
-def read_noise(tables: dict[str, pd.DataFrame], particles: Particles) -> np.ndarray:
+def read_noise(tables: dict[str, pd.DataFrame], particles: ParticleSet) -> np.ndarray:
     """Return the noise spectra (optics groups, shells) of a model file; RELION 3.1's are those of a micrograph each."""
     spectra = []
     for index in range(len(particles.tables["optics"])):
@@ -124,28 +154,30 @@ def read_noise(tables: dict[str, pd.DataFrame], particles: Particles) -> np.ndar
     return np.stack(spectra)
 
 
-def optimiser_list(*, root: str, models: list[str], data: str, sampling: str, iteration: int, iterations: int,
-                   halves: bool, seed: int, diameter: float, zero_mask: bool, solvent_mask: str | None, auto: bool,
-                   use_ctf: bool, intact: bool, changed: dict[str, Any]) -> dict[str, Any]:
-    """Return optimiser_general with all that RELION 3.1 expects there; `changed` replaces or adds values."""
-    files: dict[str, Any] = {"rlnOutputRootName": root, "rlnModelStarFile": models[0]}
+def optimiser_tables(recipe: Recipe[Any, Any], stem: str, models: list[str], iteration: int, known: dict[str, Any],
+                     ) -> dict[str, dict[str, Any]]:
+    """Return the optimiser file's table, with all that RELION 3.1 expects there; `known` replaces values."""
+    options, files = recipe.options, {"rlnOutputRootName": str(recipe.root), "rlnModelStarFile": models[0]}
     if len(models) > 1:
         files["rlnModelStarFile2"] = models[1]
     values: dict[str, Any] = {
-        **files, "rlnExperimentalDataStarFile": data, "rlnOrientSamplingStarFile": sampling,
-        "rlnCurrentIteration": iteration, "rlnNumberOfIterations": iterations, "rlnDoSplitRandomHalves": int(halves),
-        "rlnJoinHalvesUntilThisResolution": 40.0 if auto else -1.0, "rlnAdaptiveOversampleOrder": 1,
-        "rlnAdaptiveOversampleFraction": 0.999, "rlnRandomSeed": seed, "rlnParticleDiameter": diameter,
-        "rlnWidthMaskEdge": 5, "rlnDoZeroMask": int(zero_mask), "rlnDoSolventFlattening": 1,
-        "rlnDoSolventFscCorrection": 0, "rlnSolventMaskName": solvent_mask or "None", "rlnSolventMask2Name": "None",
+        **files, "rlnExperimentalDataStarFile": f"{stem}_data.star",
+        "rlnOrientSamplingStarFile": f"{stem}_sampling.star", "rlnCurrentIteration": iteration,
+        "rlnNumberOfIterations": getattr(options, "iterations", 999), "rlnDoSplitRandomHalves": 0,
+        "rlnJoinHalvesUntilThisResolution": -1.0, "rlnAdaptiveOversampleOrder": 1,
+        "rlnAdaptiveOversampleFraction": 0.999, "rlnRandomSeed": options.seed,
+        "rlnParticleDiameter": options.particle_diameter, "rlnWidthMaskEdge": 5,
+        "rlnDoZeroMask": int(options.zero_mask), "rlnDoSolventFlattening": 1,
+        "rlnDoSolventFscCorrection": 0, "rlnSolventMaskName": "None", "rlnSolventMask2Name": "None",
         "rlnBodyStarFile": "None", "rlnTauSpectrumName": "None", "rlnMaximumCoarseImageSize": -1,
-        "rlnHighresLimitExpectation": -1.0, "rlnLowresLimitExpectation": -1.0, "rlnIncrementImageSize": 10,
+        "rlnHighresLimitExpectation": getattr(options, "highres_limit", None) or -1.0,
+        "rlnLowresLimitExpectation": -1.0, "rlnIncrementImageSize": 10,
         "rlnDoMapEstimation": 1, "rlnDoFastSubsetOptimisation": 0, "rlnDoExternalReconstruct": 0,
         "rlnDoStochasticGradientDescent": 0, "rlnDoStochasticEM": 0, "rlnSgdInitialIterations": 50,
         "rlnSgdFinalIterations": 50, "rlnSgdInBetweenIterations": 200, "rlnSgdInitialResolution": 35.0,
         "rlnSgdFinalResolution": 15.0, "rlnSgdInitialSubsetSize": 100, "rlnSgdFinalSubsetSize": 500,
         "rlnSgdMuFactor": 0.0, "rlnSgdSigma2FudgeInitial": 8.0, "rlnSgdSigma2FudgeHalflife": -1, "rlnSgdSkipAnneal": 0,
-        "rlnSgdSubsetSize": -1, "rlnSgdWriteEverySubset": 1, "rlnSgdStepsize": 0.5, "rlnDoAutoRefine": int(auto),
+        "rlnSgdSubsetSize": -1, "rlnSgdWriteEverySubset": 1, "rlnSgdStepsize": 0.5, "rlnDoAutoRefine": 0,
         "rlnAutoLocalSearchesHealpixOrder": 4, "rlnNumberOfIterWithoutResolutionGain": 0,
         "rlnBestResolutionThusFar": 0.0, "rlnNumberOfIterWithoutChangingAssignments": 0, "rlnDoSkipAlign": 0,
         "rlnDoSkipRotate": 0, "rlnOverallAccuracyRotations": 999.0, "rlnOverallAccuracyTranslationsAngst": 999.0,
@@ -157,9 +189,78 @@ def optimiser_list(*, root: str, models: list[str], data: str, sampling: str, it
         "rlnHelicalMaskTubeOuterDiameter": -1.0, "rlnHelicalSymmetryLocalRefinement": 0,
         "rlnHelicalSigmaDistance": -1.0, "rlnHelicalKeepTiltPriorFixed": 0, "rlnHasConverged": 0,
         "rlnHasHighFscAtResolLimit": 0, "rlnHasLargeSizeIncreaseIterationsAgo": 0, "rlnDoCorrectNorm": 1,
-        "rlnDoCorrectScale": 1, "rlnDoCorrectCtf": int(use_ctf), "rlnDoIgnoreCtfUntilFirstPeak": int(intact),
+        "rlnDoCorrectScale": 1, "rlnDoCorrectCtf": int(options.ctf),
+        "rlnDoIgnoreCtfUntilFirstPeak": int(options.ctf_intact_first_peak),
         "rlnCtfDataArePhaseFlipped": 0, "rlnDoOnlyFlipCtfPhases": 0, "rlnRefsAreCtfCorrected": 1,
         "rlnFixSigmaNoiseEstimates": 0, "rlnFixSigmaOffsetEstimates": 0, "rlnMaxNumberOfPooledParticles": 30}
-    unknown = set(changed) - set(values)
-    assert not unknown, unknown
-    return values | changed
+    return {"optimiser_general": _replaced(values, known)}
+
+
+def _replaced(values: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    assert not set(known) - set(values), known
+    return values | known
+
+
+def sampling_tables(recipe: Recipe[Any, Any], order: int, pixels: np.ndarray, shifts: tuple[float, float],
+                    known: dict[str, Any]) -> dict[str, Any]:
+    """Return the sampling file's tables in 3D.
+
+    Parameters
+    ----------
+    order : int
+        HEALPix order, without oversampling.
+    pixels : (n,) int64
+        The directions that are listed.
+    shifts : (float, float)
+        Range and step, without oversampling, Å.
+    known : dict
+        Replaces values.
+    """
+    step, (reach, offset) = healpix.angular_step(order), shifts
+    general = {
+        "rlnIs3DSampling": 1, "rlnIs3DTranslationalSampling": 0, "rlnHealpixOrder": order,
+        "rlnSymmetryGroup": recipe.options.symmetry.upper(), "rlnTiltAngleLimit": -91.0, "rlnPsiStep": step,
+        "rlnOffsetRange": reach, "rlnOffsetStep": offset, "rlnHelicalOffsetStep": -1.0,
+        "rlnSamplingPerturbInstance": 0.0, "rlnSamplingPerturbFactor": 0.5, "rlnHealpixOrderOriginal": order,
+        "rlnPsiStepOriginal": step, "rlnOffsetRangeOriginal": reach, "rlnOffsetStepOriginal": offset}
+    rot, tilt = healpix.pixel_angles(order, pixels)
+    return {"sampling_general": _replaced(general, known),
+            "sampling_directions": pd.DataFrame({"rlnAngleRot": rot, "rlnAngleTilt": tilt})}
+
+
+def read_optimiser(path: str | os.PathLike[str]) -> pd.Series:
+    """Return the row of an optimiser file.
+
+    Raises
+    ------
+    CryosnakeError
+        when the file is none
+    """
+    tables = read_star(path)
+    if "optimiser_general" not in tables:
+        raise CryosnakeError(f"{path} is no optimiser file. Continue from run_itNNN_optimiser.star of the same job.")
+    return tables["optimiser_general"].iloc[0]
+
+
+def read_statistics(tables: dict[str, pd.DataFrame], particles: ParticleSet, direction: np.ndarray) -> Statistics:
+    """Return the statistics of a model file; `direction` is that of the classes or orientations, of any sum."""
+    general = tables["model_general"].iloc[0]
+    return Statistics(noise=read_noise(tables, particles),
+                      scale=tables["model_groups"]["rlnGroupScaleCorrection"].to_numpy(float),
+                      norm_average=float(general["rlnNormCorrectionAverage"]),
+                      offset_sigma=float(general["rlnSigmaOffsetsAngst"]) / particles.pixel_size,
+                      direction=direction / direction.sum())
+
+
+def require_classes(path: str, found: int, recipe: Recipe[Any, Any]) -> None:
+    """Raise CryosnakeError unless an optimiser file has as many classes as the job asks for."""
+    if found != recipe.options.classes:
+        raise CryosnakeError(f"{path} has {found} classes, the job asks for {recipe.options.classes}; set classes: "
+                             f"{found} or start a new job.")
+
+
+def require_box(path: str, box: int, particles: ParticleSet) -> None:
+    """Raise CryosnakeError unless an optimiser file belongs to images of the particles' size."""
+    if box != particles.box:
+        raise CryosnakeError(f"{path} belongs to images of {box} pixels, the particles have {particles.box}. Continue "
+                             "with the particles that the job began with.")

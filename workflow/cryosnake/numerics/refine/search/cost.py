@@ -11,8 +11,8 @@ from cryosnake.numerics.refine.kernels.budget import bytes_of_particle
 _FIRST_SAMPLES = 200.0  # coarse samples that are significant where nothing is known yet
 
 
-@dataclass(frozen=True)
-class Work:
+@dataclass(frozen=True, kw_only=True)
+class Workload:
     """An expectation step.
 
     Attributes
@@ -53,68 +53,69 @@ class Work:
         return full_band(self.box).count(self.coarse_size)
 
 
-def search_operations(work: Work) -> float:
+def search_operations(load: Workload) -> float:
     """Return the multiplications and additions of the search: products of all shifted images with all slices.
 
     Real and imaginary parts of the image with those of the slice, and the squared CTF with the slice's power.
     """
-    return 2.0 * work.particles * work.orientations * work.coarse_pixels * (2 * work.shifts + 1)
+    return 2.0 * load.particles * load.orientations * load.coarse_pixels * (2 * load.shifts + 1)
 
 
-def sample_operations(work: Work) -> float:
+def sample_operations(load: Workload) -> float:
     """Return the operations over the significant samples: their scores, and half as much again for the sums."""
-    fine = work.particles * work.samples * work.children
-    return 1.5 * fine * work.pixels * (4 * work.sub + 5)
+    fine = load.particles * load.samples * load.children
+    return 1.5 * fine * load.pixels * (4 * load.sub + 5)
 
 
-def preparation_operations(work: Work) -> float:
+def preparation_operations(load: Workload) -> float:
     """Return the operations of two Fourier transforms of each image."""
-    return 2 * work.particles * 2.5 * work.box**2 * 2 * math.log2(work.box)
+    return 2 * load.particles * 2.5 * load.box**2 * 2 * math.log2(load.box)
 
 
-def _cells(work: Work) -> int:
+def _cells(load: Workload) -> int:
     """Return the voxels (or pixels) of one class's padded half transform."""
-    side = 2 * (2 * (work.size // 2) + 2) + 1
-    return side ** (work.dimensions - 1) * (side // 2 + 1)
+    side = 2 * (2 * (load.size // 2) + 2) + 1
+    return side ** (load.dimensions - 1) * (side // 2 + 1)
 
 
-def reference_bytes(work: Work) -> int:
+def reference_bytes(load: Workload) -> int:
     """Return the bytes of the classes' transforms, complex64."""
-    return 8 * work.classes * _cells(work)
+    return 8 * load.classes * _cells(load)
 
 
-def sums_bytes(work: Work, threads: int) -> int:
+def sums_bytes(load: Workload, threads: int) -> int:
     """Return the bytes of the back-projections: real part, imaginary part and weight for each thread that has its own.
 
-    >>> one = Work(1, 16, 1, 16, 16, 1, 1, 1, 1)
+    >>> one = Workload(particles=1, box=16, classes=1, size=16, coarse_size=16, orientations=1, shifts=1, children=1,
+    ...                sub=1)
     >>> sums_bytes(one, 2) // sums_bytes(one, 1)
     2
     """
-    return 12 * work.classes * threads * _cells(work)
+    return 12 * load.classes * threads * _cells(load)
 
 
-def slices_bytes(work: Work) -> int:
+def slices_bytes(load: Workload) -> int:
     """Return the bytes of the slices that the search keeps: real part, imaginary part and power."""
-    return 12 * work.orientations * work.coarse_pixels
+    return 12 * load.orientations * load.coarse_pixels
 
 
-def block_bytes(work: Work, block: int) -> int:
+def block_bytes(load: Workload, block: int) -> int:
     """Return the bytes of so many particles in work, with the scores of 16 of them in the search."""
-    return block * bytes_of_particle(work.box) + 16 * 4 * work.shifts * work.orientations
+    return block * bytes_of_particle(load.box) + 16 * 4 * load.shifts * load.orientations
 
 
-def sample_bytes(work: Work, block: int, slices: int) -> int:
+def sample_bytes(load: Workload, block: int, slices: int) -> int:
     """Return the bytes of the significant samples of a block: their scores twice, their slices and the sums of these.
 
     `slices` are the bytes that the slices of one chunk of orientations may take.
     """
-    samples = min(block * work.samples, 1 << 20)
-    orientations = min(samples, work.orientations or samples)
-    rows = int(orientations * work.children)
-    return int(8 * samples * work.children * work.sub + min(20 * rows * work.pixels, 2.5 * slices))
+    samples = min(block * load.samples, 1 << 20)
+    orientations = min(samples, load.orientations or samples)
+    rows = int(orientations * load.children)
+    return int(8 * samples * load.children * load.sub + min(20 * rows * load.pixels, 2.5 * slices))
 
 
-def maximisation_bytes(work: Work) -> int:
+def maximisation_bytes(load: Workload) -> int:
     """Return the bytes of making one map from its sums, besides these: a padded volume, its transform, shells."""
-    padded = (2 * work.box) ** work.dimensions
-    return 40 * _cells(work) + 12 * padded
+    padded = (2 * load.box) ** load.dimensions
+    return 40 * _cells(load) + 12 * padded

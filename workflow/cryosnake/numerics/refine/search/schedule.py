@@ -36,8 +36,8 @@ class Sampling:
         return angular_step(self.order + 1)
 
 
-@dataclass(frozen=True)
-class Progress:
+@dataclass(frozen=True, kw_only=True)
+class Convergence:
     """What decides about sampling and convergence; changes are mean ones since the last iteration."""
 
     best_shell: int = 0
@@ -79,24 +79,25 @@ def invisible_step(resolution: float, diameter: float) -> float:
     return math.degrees(math.sqrt(12.0) * resolution / 20.0 / (diameter / 2.0))
 
 
-def after_iteration(progress: Progress, shell: int, rotation: float, offset: float, floor: bool = False) -> Progress:
+def after_iteration(before: Convergence, shell: int, rotation: float, offset: float, floor: bool = False,
+                    ) -> Convergence:
     """Count an iteration that reached a resolution shell and changed orientations and offsets by so much.
 
     `floor`: the changes are those of the sampling alone (see `at_floor`).
     """
-    steady = floor or (1.03 * rotation >= progress.smallest_rotation and 1.03 * offset >= progress.smallest_offset)
+    steady = floor or (1.03 * rotation >= before.smallest_rotation and 1.03 * offset >= before.smallest_offset)
     return replace(
-        progress,
-        best_shell=max(shell, progress.best_shell),
-        without_gain=progress.without_gain + 1 if shell <= progress.best_shell else 0,
-        without_change=progress.without_change + 1 if steady else 0,
-        smallest_rotation=min(rotation, progress.smallest_rotation),
-        smallest_offset=min(offset, progress.smallest_offset),
+        before,
+        best_shell=max(shell, before.best_shell),
+        without_gain=before.without_gain + 1 if shell <= before.best_shell else 0,
+        without_change=before.without_change + 1 if steady else 0,
+        smallest_rotation=min(rotation, before.smallest_rotation),
+        smallest_offset=min(offset, before.smallest_offset),
     )
 
 
-def next_sampling(sampling: Sampling, progress: Progress, *, accuracy_rotation: float, accuracy_offset: float,
-                  offset_change: float, local_order: int, invisible: float = 0.0) -> tuple[Sampling, Progress]:
+def next_sampling(sampling: Sampling, convergence: Convergence, *, accuracy_rotation: float, accuracy_offset: float,
+                  offset_change: float, local_order: int, invisible: float = 0.0) -> tuple[Sampling, Convergence]:
     """Return the sampling of the next iteration.
 
     Parameters
@@ -111,10 +112,10 @@ def next_sampling(sampling: Sampling, progress: Progress, *, accuracy_rotation: 
         Degrees: a step of local searches that is finer than this need not become finer (see `invisible_step`); those
         gain by their prior, so that global searches go on to them.
     """
-    if progress.fine_enough or not progress.stalled:
-        return sampling, progress
+    if convergence.fine_enough or not convergence.stalled:
+        return sampling, convergence
     if sampling.fine_step < max(_OF_ACCURACY * accuracy_rotation, invisible if sampling.sigma > 0 else 0.0):
-        return sampling, replace(progress, fine_enough=True)
+        return sampling, replace(convergence, fine_enough=True)
     step = min(sampling.offset_step, 2.0 * min(1.5, _OF_ACCURACY * accuracy_offset))
     reach = max(1.5 * step, min(1.3 * sampling.offset_range, 5.0 * offset_change))
     if reach > 4.0 * step:
@@ -123,7 +124,7 @@ def next_sampling(sampling: Sampling, progress: Progress, *, accuracy_rotation: 
     reach = max(reach, min(sampling.offset_range, _REACH * accuracy_offset + 0.5 * step))
     order = sampling.order + 1
     sigma = 2.0 * angular_step(order + 1) if order >= local_order else 0.0
-    fresh = replace(progress, without_gain=0, without_change=0)
+    fresh = replace(convergence, without_gain=0, without_change=0)
     return Sampling(order, reach, step, sigma), fresh
 
 
@@ -136,7 +137,7 @@ def last_sampling(sampling: Sampling, *, accuracy_rotation: float, accuracy_offs
     """
     if sampling.sigma == 0:
         return sampling
-    stalled = Progress(without_gain=1, without_change=1)
+    stalled = Convergence(without_gain=1, without_change=1)
     return next_sampling(sampling, stalled, accuracy_rotation=accuracy_rotation, accuracy_offset=accuracy_offset,
                          offset_change=offset_change, local_order=local_order)[0]
 

@@ -1,0 +1,101 @@
+"""How the work on a particle set is done: by which ranks, on which device, and where its images are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array, use_device
+from cryosnake.numerics.refine.kernels.budget import budget_of, particles_of, use_budget
+from cryosnake.parallel.images import KEPT_BYTES, Reading, open_images
+from cryosnake.parallel.memory import available_bytes
+from cryosnake.parallel.preread import image_bytes
+from cryosnake.parallel.ranks import Ranks, SingleRank
+from cryosnake.parallel.stacks import Images, KeptImages, StackImages
+from cryosnake.parallel.world import world
+from cryosnake.programs.refinement.particle_checks import refuse_blank
+from cryosnake.programs.refinement.particles import ParticleSet, read_particles
+
+_USUAL_BLOCK = 256  # particles; with room for so many the programs decide
+_SHARE_OF_FREE = 0.8  # of the memory that is free at the start
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """A particle set, and how the work on it is done: nothing here changes a result.
+
+    Attributes
+    ----------
+    particles : ParticleSet
+    images : callable
+        Where images come from: rows (n,) -> images (n, box, box) float32; see `parallel/images.py`. Raises
+        CryosnakeError when a stack cannot be read, an image has another size than the optics table says, is blank or
+        not finite.
+    follow : callable
+        Is given the rows that `images` will be asked for next, in blocks.
+    ranks : Ranks
+        The processes that share the work.
+    block : int
+        Particles that are computed together; 0 where the program decides.
+    combine_in : Path, optional
+        Folder for files through which the ranks' sums are combined; without it MPI does.
+    device : str
+        "cpu" or "gpu": where images are worked on, see `device_images.py`.
+    cache : dict
+        Images that are kept between iterations.
+    """
+
+    particles: ParticleSet
+    images: Images = field(repr=False)
+    follow: Callable[[np.ndarray], None] = field(default=lambda rows: None, repr=False)
+    ranks: Ranks = field(default_factory=SingleRank, repr=False)
+    block: int = 0
+    combine_in: Path | None = None
+    device: str = "cpu"
+    cache: dict[str, Array] = field(default_factory=dict, repr=False)
+
+
+def alone(particles: ParticleSet) -> Execution:
+    """Return how one process works on particles, on a CPU: small sets are read once and kept."""
+    stacks = stack_images(particles)
+    kept = image_bytes(stacks.shape) <= KEPT_BYTES
+    return Execution(particles=particles, images=KeptImages(stacks, stacks.shape) if kept else stacks)
+
+
+@contextmanager
+def execution_of(path: str | os.PathLike[str], options: Any, out: str | os.PathLike[str]) -> Iterator[Execution]:
+    """Yield the checked particles of a STAR file, and how the running options want them to be worked on.
+
+    With several ranks all of them call this together.
+
+    Raises
+    ------
+    CryosnakeError
+        as `read_particles`, and when memory or scratch directory cannot be used as asked for
+    """
+    device, ranks = use_device(options.device), world()
+    particles = read_particles(path, options.ctf)
+    budget = budget_of(_memory(options, ranks))
+    reading = Reading(options.parallel_io, options.preread, options.scratch_dir or "",
+                      round(options.keep_free_scratch * 1e9), budget.images)
+    block = options.pooled or particles_of(budget.block, particles.box, _USUAL_BLOCK) % _USUAL_BLOCK
+    with use_budget(budget), open_images(stack_images(particles), reading, ranks, os.fspath(out)) as source:
+        yield Execution(particles=particles, images=source.images, follow=source.follow, ranks=ranks, block=block,
+                        combine_in=Path(out) if options.combine_through_disc else None, device=device)
+
+
+def stack_images(particles: ParticleSet) -> StackImages:
+    """Return the images of particles where they lie."""
+    return StackImages(particles.path, particles.table["rlnImageName"].tolist(), particles.box, refuse_blank)
+
+
+def _memory(options: Any, ranks: Ranks) -> int:
+    """Return the bytes that this process may use: its part of the computer's memory that the job may."""
+    wanted = options.memory * 1e9 if options.memory else _SHARE_OF_FREE * available_bytes()
+    return int(wanted) // ranks.node.size

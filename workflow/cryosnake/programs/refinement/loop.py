@@ -1,0 +1,102 @@
+"""The loop of all refinements and classifications: starting or going on, iterations, files, pictures, ranks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cryosnake.jobs.forms import IterationProgress, Progress
+from cryosnake.programs.refinement.execution import execution_of
+from cryosnake.programs.refinement.iteration_pictures import Pictures
+from cryosnake.programs.refinement.ranks import expect_on_ranks
+from cryosnake.programs.refinement.recipe import Model, Recipe
+from cryosnake.programs.refinement.step import Report
+
+M = TypeVar("M", bound=Model)
+S = TypeVar("S")
+
+
+def run_recipe(kind: Callable[..., Recipe[Any, Any]], options: Any, inputs: Mapping[str, Path], out: Path,
+               progress: IterationProgress) -> None:
+    """Run a job of one kind of recipe on `inputs["particles"]`.
+
+    Raises
+    ------
+    CryosnakeError
+        when an input cannot be used
+    """
+    with execution_of(inputs["particles"], options, out) as work:
+        run(kind(work, options, inputs, Path(out) / getattr(progress, "root_name", "run")), progress)
+
+
+def run(recipe: Recipe[M, S], progress: IterationProgress) -> M:
+    """Carry a recipe from its start, or from the iteration that it goes on after, to its end; return its last model."""
+    model, pictures = _begin(recipe, progress), Pictures(recipe.options.pictures)
+    while not recipe.finished(model):
+        begin, report = time.monotonic(), partial(_report, progress, *recipe.progress(model))
+        report(0)
+        model = iterate(recipe, model, report)
+        recipe.say(recipe.line(model, time.monotonic() - begin))
+        model = recipe.measure(model)
+        _write(recipe, model, pictures, progress)
+        model = recipe.proceed(model)
+    recipe.close(model, progress)
+    return model
+
+
+def iterate(recipe: Recipe[M, S], model: M, report: Report = lambda done: None) -> M:
+    """Return the model after one more iteration; the given one is left as it was. All ranks call this together."""
+    model = update(recipe, recipe.prepare(model), report)
+    while not recipe.complete(model):
+        model = update(recipe, recipe.prepare(model), report)
+    return model
+
+
+def update(recipe: Recipe[M, S], model: M, report: Report) -> M:
+    """Return the model after expectation steps over its sets of particles, and what is learnt from them."""
+    sampling, sets = recipe.sampling(model), recipe.sets(model)
+    found = expect_on_ranks(recipe.work, sets, partial(recipe.expect, model, sampling), report)
+
+    def learn() -> M:
+        assignments = model.assignments
+        for rows, accumulated in zip(sets, found, strict=True):
+            assignments = assignments.updated(rows, accumulated.assigned)
+        return recipe.learn(model, sampling, found, assignments)
+
+    return recipe.lead(learn)
+
+
+def _begin(recipe: Recipe[M, S], progress: Progress) -> M:
+    path = getattr(recipe.options, "continue_from", None)
+    if path:
+        model = recipe.lead(lambda: recipe.read(path))
+        recipe.say(f"Continuing after iteration {model.iteration} of {path}")
+    else:
+        model = recipe.begin(progress)
+        if recipe.start_has_files and recipe.work.ranks.rank == 0:
+            recipe.write(model)
+    if recipe.work.ranks.rank == 0:
+        recipe.say_plan(model)
+    return model
+
+
+def _write(recipe: Recipe[M, S], model: M, pictures: Pictures, progress: IterationProgress) -> None:
+    """Write what an iteration leaves, on rank 0: its files, then its picture."""
+    if recipe.work.ranks.rank != 0 or not recipe.write(model):
+        return
+    if recipe.is_numbered(model):
+        tell_written(progress, model.iteration)
+    pictures.draw(f"{recipe.root}_it{model.iteration:03d}.png", partial(recipe.picture, model), recipe.finished(model))
+
+
+def tell_written(progress: IterationProgress, number: int) -> None:
+    """Report that all files of an iteration have been written, if anybody listens."""
+    if hasattr(progress, "iteration_written"):
+        progress.iteration_written(number)
+
+
+def _report(progress: Progress, before: int, total: int, message: str, done: int) -> None:
+    progress(before + done, total, message)

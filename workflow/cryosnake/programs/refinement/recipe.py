@@ -1,0 +1,191 @@
+"""A recipe: what one kind of refinement or classification does; `loop.run` carries it from iteration to iteration."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from cryosnake.jobs.forms import IterationProgress, Progress
+from cryosnake.numerics.refine.classes.averages import class_shells
+from cryosnake.numerics.refine.grids.grids import ShiftGrid
+from cryosnake.numerics.refine.grids.references import ClassReferences, MapReference, limited
+from cryosnake.numerics.refine.search.schedule import coarse_size
+from cryosnake.parallel.world import lead
+from cryosnake.programs.refinement.execution import Execution
+from cryosnake.programs.refinement.particles import ParticleSet, require_diameter
+from cryosnake.programs.refinement.state import Assignments
+from cryosnake.programs.refinement.step import Accumulated, Report, SearchPlan
+
+_GROWTH = 10  # shells that the images reach beyond the best class
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What is known after an iteration; every recipe adds its own to it."""
+
+    iteration: int
+    assignments: Assignments
+
+
+def next_size(ssnr: np.ndarray, box: int) -> int:
+    """Return the Fourier pixels of the next iteration: some shells beyond the best class of ssnr (classes, shells)."""
+    return min(2 * (int(class_shells(ssnr).max()) + _GROWTH), box)
+
+
+M = TypeVar("M", bound=Model)
+S = TypeVar("S")
+T = TypeVar("T")
+Kind = TypeVar("Kind", MapReference, ClassReferences)
+
+
+class Recipe(ABC, Generic[M, S]):
+    """What a job type does in an iteration; M is its model, S what the steps of an update have in common.
+
+    An iteration is one or several updates: `prepare`, `sampling`, `expect` over each of `sets`, `learn`. All ranks do
+    everything together, but `start`, `read`, `learn`, `write` and `picture` are rank 0's alone; all get its model.
+    """
+
+    options: Any
+    start_has_files = False  # whether files are written before the first iteration
+
+    def __init__(self, work: Execution, options: Any, inputs: Mapping[str, Path], root: Path) -> None:
+        require_diameter(work.particles, options.particle_diameter)
+        self.work, self.options, self.inputs = work, options, inputs
+        self.root = root  # what the names of all files begin with
+
+    @abstractmethod
+    def start(self) -> M:
+        """Return the model before the first iteration."""
+
+    def read(self, path: str) -> M:
+        """Return the model after the iteration that an optimiser file describes."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def headline(self) -> str:
+        """Return what the particles are and what is done with them, in a line."""
+
+    def begin(self, progress: Progress) -> M:
+        """Return the model that the first iteration begins with."""
+        model = self.lead(self.start)
+        self.say(self.headline())
+        return model
+
+    @abstractmethod
+    def say_plan(self, model: M) -> None:
+        """Print what the next iteration costs."""
+
+    def finished(self, model: M) -> bool:
+        """Return whether nothing is left to be done."""
+        return bool(model.iteration >= self.options.iterations)
+
+    def progress(self, model: M) -> tuple[int, int, str]:
+        """Return how many particles were done before the next iteration, of how many in all, and a message."""
+        count = len(self.particles)
+        return count * model.iteration, count * self.options.iterations, f"iteration {model.iteration + 1}"
+
+    @abstractmethod
+    def prepare(self, model: M) -> M:
+        """Return the model that the next update begins with: its number, and how it samples."""
+
+    @abstractmethod
+    def sampling(self, model: M) -> S:
+        """Return what the expectation steps of an update have in common."""
+
+    def sets(self, model: M) -> list[np.ndarray]:
+        """Return the rows of the sets of particles that an update goes over, each by itself; none is empty."""
+        return [np.arange(len(self.particles))]
+
+    @abstractmethod
+    def expect(self, model: M, sampling: S, number: int, rows: np.ndarray, report: Report) -> Accumulated:
+        """Return what an expectation step over rows of set `number` accumulates."""
+
+    @abstractmethod
+    def learn(self, model: M, sampling: S, found: list[Accumulated], assignments: Assignments) -> M:
+        """Return the model after an update, from what was found over each set, and the new assignments."""
+
+    def complete(self, model: M) -> bool:
+        """Return whether an iteration is over; otherwise another update is part of it."""
+        return True
+
+    @abstractmethod
+    def line(self, model: M, seconds: float) -> str:
+        """Return what a person wants to know of an iteration that took so long; "" for nothing."""
+
+    def measure(self, model: M) -> M:
+        """Return the model with what is found out once an iteration is over, for the next one or for its files."""
+        return model
+
+    @abstractmethod
+    def write(self, model: M) -> bool:
+        """Write the files of an iteration and return True, or return False where it leaves none."""
+
+    def is_numbered(self, model: M) -> bool:
+        """Return whether the files are named by the iteration, as those that a job goes on from."""
+        return True
+
+    @abstractmethod
+    def picture(self, model: M) -> Any:
+        """Return the figure of an iteration."""
+
+    def proceed(self, model: M) -> M:
+        """Return the model with what is decided about the next iteration, when the files are written."""
+        return model
+
+    def close(self, model: M, progress: IterationProgress) -> None:
+        """Do and say what is left after the last iteration."""
+
+    # What recipes have in common
+
+    @property
+    def particles(self) -> ParticleSet:
+        """The particles that are worked on."""
+        return self.work.particles
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """The soft disc (box, box) about a particle."""
+        return self.particles.disc(self.options.particle_diameter)
+
+    @cached_property
+    def last_shell(self) -> int:
+        """The last shell that the expectation step looks at (RELION: strict_highres_exp)."""
+        resolution = self.options.highres_limit or 0.0
+        return max(1, self.particles.shell_at(resolution)) if resolution > 0 else self.particles.box // 2
+
+    def seen(self, reference: Kind) -> Kind:
+        """Return a reference as the expectation step sees it: nothing beyond `last_shell`."""
+        if (self.options.highres_limit or 0.0) <= 0:
+            return reference
+        return replace(reference, transforms=limited(reference.transforms, self.last_shell))
+
+    def coarse_size(self, step: float, size: int, two_dimensional: bool = False) -> int:
+        """Return the Fourier pixels of the coarse pass for a step in degrees and images of `size` Fourier pixels."""
+        particles, reach = self.particles, min(size, 2 * self.last_shell)
+        return coarse_size(step, self.options.particle_diameter, particles.pixel_size, particles.box, reach,
+                           two_dimensional)
+
+    def search_plan(self, size: int, coarse: int, shifts: ShiftGrid, signal: np.ndarray, seed: int, *,
+                    sigma: float = 0.0, diameter: float = 0.0) -> SearchPlan:
+        """Return a plan with the options' CTF and mask."""
+        options = self.options
+        return SearchPlan(
+            size=size, coarse_size=coarse, shifts=shifts, sigma=sigma, use_ctf=options.ctf, zero_mask=options.zero_mask,
+            intact_first_peak=options.ctf_intact_first_peak, mask=self.mask, signal=signal, seed=seed,
+            diameter=diameter)
+
+    def lead(self, work: Callable[[], T]) -> T:
+        """Let rank 0 do something, and return the result on every rank."""
+        result: T = lead(self.work.ranks, work)
+        return result
+
+    def say(self, text: str) -> None:
+        """Print on rank 0."""
+        if self.work.ranks.rank == 0 and text:
+            print(text, flush=True)

@@ -1,0 +1,194 @@
+"""What goes into an expectation step, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from cryosnake.numerics.backend import Array, is_gpu, namespace
+from cryosnake.numerics.refine.grids.bands import Band, full_band
+from cryosnake.numerics.refine.grids.grids import ShiftGrid
+from cryosnake.numerics.refine.grids.references import MapReference, Reference, empty_class_sums, empty_map_sums
+from cryosnake.numerics.refine.kernels.budget import budget
+from cryosnake.numerics.refine.kernels.dispatch import parts_of_sums
+from cryosnake.programs.refinement.execution import Execution
+from cryosnake.programs.refinement.particles import ParticleSet
+from cryosnake.programs.refinement.state import Assignments, Statistics
+
+Report = Callable[[int], None]  # is called with the number of particles done; may raise to stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """How an iteration searches.
+
+    Attributes
+    ----------
+    size, coarse_size : int
+        Fourier pixels of the fine and the coarse pass.
+    shifts : ShiftGrid
+    sigma : float
+        Standard deviation of local angular searches, degrees; 0 searches everywhere.
+    use_ctf, intact_first_peak, zero_mask : bool
+    mask : (box, box) float32
+        Soft disc about the particle.
+    signal : (shells,) bool
+        Shells with enough signal to estimate intensities from.
+    seed : int
+        For the noise outside the mask, when it is not set to 0.
+    diameter : float
+        Å, the particle's: the levels of a search in 3D see what their steps allow for it.
+    tf32 : bool
+        Let a GPU round the operands of the global coarse search to TF32.
+    """
+
+    size: int
+    coarse_size: int
+    shifts: ShiftGrid
+    sigma: float = 0.0
+    use_ctf: bool
+    intact_first_peak: bool
+    zero_mask: bool
+    mask: np.ndarray
+    signal: np.ndarray
+    seed: int = 0
+    diameter: float = 0.0
+    tf32: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectationStep:
+    """An expectation step over some particles of a set.
+
+    Attributes
+    ----------
+    work : Execution
+    rows : (n,) int64
+        The particles.
+    assignments : Assignments
+        Of all particles of the set, before the step.
+    statistics : Statistics
+    reference : Reference
+    plan : SearchPlan
+    log_prior : (orientations,) float32
+        Prior of global searches.
+    report : callable
+        Is called with the number of particles done after each block; may raise to stop.
+    """
+
+    work: Execution
+    rows: np.ndarray
+    assignments: Assignments
+    statistics: Statistics
+    reference: Reference
+    plan: SearchPlan
+    log_prior: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    report: Report = lambda done: None
+
+    @property
+    def particles(self) -> ParticleSet:
+        """The set that the particles are of."""
+        return self.work.particles
+
+    @cached_property
+    def band(self) -> Band:
+        """The Fourier pixels of the fine pass."""
+        return full_band(self.particles.box).cut(self.plan.size)
+
+    def empty_sums(self) -> Array:
+        """Return zeros (threads, …) for the back-projections, where the reference is."""
+        transforms, radius = self.reference.transforms, self.plan.size // 2
+        if isinstance(self.reference, MapReference):
+            return map_sums(len(transforms), radius, transforms)
+        return thread_sums(empty_class_sums(len(transforms), radius).shape, transforms)
+
+
+@dataclass(kw_only=True)
+class Accumulated:
+    """Sums over the particles of an expectation step, and what was found out about each of them.
+
+    Attributes
+    ----------
+    sums : (threads, …) float32
+        Back-projections; on the GPU when that is where they were made.
+    noise : (optics groups, shells) float64
+        Summed residual power.
+    counts : (optics groups,) int64
+        Particles behind it.
+    offset_power : float
+        Summed expectation of the squared whole shift, pixels².
+    direction : (directions or classes,) float64
+    cross, power : (n,) float64
+        Per particle, over the shells with signal: see `maximisation.group_scales`.
+    residual : (n,) float64
+        Per particle, summed residual power of the half plane.
+    assigned : Assignments
+        Of these particles, after the step.
+    """
+
+    sums: Array
+    noise: np.ndarray
+    counts: np.ndarray
+    offset_power: float = 0.0
+    direction: np.ndarray
+    cross: np.ndarray
+    power: np.ndarray
+    residual: np.ndarray
+    assigned: Assignments
+
+    def add_fit(self, step: ExpectationStep, where: np.ndarray | slice, images: tuple[np.ndarray, np.ndarray],
+                cross: np.ndarray, power: np.ndarray) -> None:
+        """Add what is left of particles' power beside their projections, and how strong these are.
+
+        Parameters
+        ----------
+        where
+            The places of the particles among those of the step.
+        images : (n, all shells) each
+            Power of the images, and of the noise.
+        cross, power : (n, shells)
+            Of images with projections, and of projections, over the noise; in the band.
+        """
+        shells, signal = cross.shape[1], step.plan.signal
+        residual = images[0].copy()
+        residual[:, :shells] += images[1][:, :shells] * (power - 2.0 * cross)
+        residual = np.maximum(residual, 0.0)
+        np.add.at(self.noise, step.particles.optics[step.rows[where]], residual)
+        self.residual[where] = residual.sum(1)
+        self.cross[where] = cross[:, signal[:shells]].sum(1)
+        self.power[where] = power[:, signal[:shells]].sum(1)
+
+
+def empty_accumulated(step: ExpectationStep, sums: Array, assigned: Assignments | None = None) -> Accumulated:
+    """Return what is accumulated before the first particle; `assigned`, if given, is that of another share."""
+    zeros, noise = np.zeros(len(step.rows)), step.statistics.noise
+    counts = np.bincount(step.particles.optics[step.rows], minlength=len(noise))
+    return Accumulated(sums=sums, noise=np.zeros_like(noise), counts=counts, cross=zeros, power=zeros.copy(),
+                       residual=zeros.copy(), direction=np.zeros_like(step.statistics.direction),
+                       assigned=step.assignments.of(step.rows) if assigned is None else assigned)
+
+
+def thread_sums(shape: tuple[int, ...], like: Array) -> Array:
+    """Return one array of zeros per thread; where `like` is on a GPU one, with four numbers per voxel there."""
+    components = 4 if is_gpu(like) else 3
+    return namespace(like).zeros((parts_of_sums(like), *shape[:-1], components), np.float32)
+
+
+def map_sums(classes: int, radius: int, like: Array) -> Array:
+    """Return zeros for the sums of maps: a volume per thread, or one that the threads share where that is too much.
+
+    In memory the class comes first, so that the volumes of one class, which a kernel takes, are contiguous.
+    """
+    one = empty_map_sums(1, radius)
+    if is_gpu(like):
+        return thread_sums((classes, *one.shape[1:]), like)
+    threads = own_volumes(classes * one.nbytes, parts_of_sums(like))
+    return np.zeros((classes, threads, *one.shape[1:]), np.float32).swapaxes(0, 1)
+
+
+def own_volumes(size: int, threads: int) -> int:
+    """Return how many volumes of `size` bytes there are: one for each thread, or one that all share."""
+    return threads if size * threads <= budget().sums else 1
