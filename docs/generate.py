@@ -63,7 +63,7 @@ def job_page(job_type: JobType) -> str:
     lines = [f"# {job_type.title} (`{job_type.name}`)", "", "Generated from its definition. Do not edit.", "",
              job_type.description, "",
              f"RELION: folder `{job_type.folder}`, type {job_type.relion3} (3.1), `{job_type.label}` (4 and 5). "
-             + ("Works batch by batch." if job_type.per_micrograph else "Takes its whole input at once."), ""]
+             + ("Works batch by batch." if job_type.per_micrograph else "Processes its whole input at once."), ""]
     if job_type.inputs:
         lines += ["## Inputs", "", "| slot | takes | |", "|---|---|---|"]
         lines += [f"| `{s.name}`{'' if s.required else ' (optional)'} | {' or '.join(t.name for t in s.types)} | "
@@ -84,7 +84,7 @@ def _row(parameter: Parameter) -> str:
     default = "required" if parameter.required else "" if parameter.default is None else f"`{parameter.default}`"
     choices = f" One of {', '.join(parameter.choices)}." if parameter.choices else ""
     relion = f" RELION: `{parameter.relion}`." if parameter.relion else ""
-    note = "" if parameter.identity else " Makes no new job."
+    note = "" if parameter.identity else " Changing it makes no new job."
     return f"| `{parameter.name}` | {default} | {parameter.unit} | {parameter.help}{choices}{relion}{note} |"
 
 

@@ -30,8 +30,9 @@ CTF = (
               "blurred.", advanced=True, relion="ctf_intact_first_peak"),
 )
 HIGHRES_LIMIT = Parameter("highres_limit", float, None, "Use data only to this resolution to find classes and "
-                          "poses, against classes of noise; maps and averages still extend as far as the data. Not "
-                          "set: no limit but theirs.", unit="Å", minimum=1, advanced=True, relion="highres_limit")
+                          "poses, to suppress classes of noise; maps and averages still extend as far as the data. "
+                          "Not set: to the resolution that these reach.", unit="Å", minimum=1, advanced=True,
+                          relion="highres_limit")
 GREYSCALE = Parameter("reference_absolute_greyscale", bool, False, "The reference has the particles' grey scale (a map "
                       "made by this program or by RELION); otherwise it is first scaled by correlation.",
                       relion="ref_correct_greyscale")

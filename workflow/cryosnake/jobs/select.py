@@ -18,7 +18,7 @@ JOB = JobType(
     relion3=7,
     label="relion.select",
     title="Selection",
-    description="Selects particles or micrographs by class, by the value of a column, by image statistics, removes "
+    description="Selects particles or micrographs by class, by the value of a column or by image statistics, removes "
     "duplicates, or splits them. The steps whose parameters are set are done, in this order.",
     inputs=(
         Slot("particles", (PARTICLES,), "Particles to choose from; give particles or micrographs.", required=False,
@@ -45,7 +45,7 @@ JOB = JobType(
                   "that themselves score less: noise that only looks like the average, and picks that slid onto a "
                   "neighbour."),
         Parameter("maximum_shift", float, None, "Leave out particles that alignment shifted further than this; "
-                  "particle_scores by itself sets the limit at the particle's edge.", unit="Å", minimum=0),
+                  "particle_scores already sets this limit to the particle's edge.", unit="Å", minimum=0),
         Parameter("label", str, None, "Column to choose by, such as rlnCtfMaxResolution.", relion="select_label",
                   relion_switch="do_select_values"),
         Parameter("minimum", float, None, "Smallest value of that column to keep.", relion="select_minval"),
@@ -62,7 +62,7 @@ JOB = JobType(
         Parameter("split_count", int, None, "Split particles into this many parts.", minimum=2, relion="nr_split",
                   relion_switch="do_split"),
         Parameter("split_size", int, None, "Split into parts of this many rows; with split_count, into at "
-                  "most as many parts.", minimum=1, relion="split_size"),
+                  "most that number of parts.", minimum=1, relion="split_size"),
         Parameter("random_order", bool, False, "Shuffle before the split.", relion="do_random"),
         Parameter("random_seed", int, 0, "Seed of the shuffle.", minimum=0, advanced=True),
     ),
