@@ -117,16 +117,16 @@ def test_local_motion(noise: float, limit: float) -> None:
     frames, whole, coefficients = local_movie(noise, 11)
     spectra, band = in_band(frames)
     truth = truth_at(whole, coefficients, (512, 512))
-    motion = track_motion(spectra, band, (512, 512), AlignmentSettings((4, 4)))  # type: ignore[arg-type]
+    motion = track_motion(spectra, band, (512, 512), AlignmentSettings(patches=(4, 4)))  # type: ignore[arg-type]
     assert error(tracks(motion, PLACES, (512, 512)), truth) < limit
-    rigid = track_motion(spectra, band, (512, 512), AlignmentSettings((1, 1)))  # type: ignore[arg-type]
+    rigid = track_motion(spectra, band, (512, 512), AlignmentSettings(patches=(1, 1)))  # type: ignore[arg-type]
     assert error(tracks(rigid, PLACES, (512, 512)), truth) > 0.4
 
 
 def test_groups_of_frames_give_the_same_model() -> None:
     frames, whole, coefficients = local_movie(2.0, 12)
     spectra, band = in_band(frames)
-    settings = AlignmentSettings((4, 4), group_frames=2)
+    settings = AlignmentSettings(patches=(4, 4), group_frames=2)
     motion = track_motion(spectra, band, (512, 512), settings)  # type: ignore[arg-type]
     assert motion.measured.shape == (6, 16, 2)
     assert error(tracks(motion, PLACES, (512, 512)), truth_at(whole, coefficients, (512, 512))) < 0.25
@@ -142,7 +142,7 @@ def test_a_patch_that_moves_otherwise_is_distrusted() -> None:
     errors = []
     for movie in (frames, dirty):
         spectra, band = in_band(movie)
-        motion = track_motion(spectra, band, (512, 512), AlignmentSettings((4, 4)))  # type: ignore[arg-type]
+        motion = track_motion(spectra, band, (512, 512), AlignmentSettings(patches=(4, 4)))  # type: ignore[arg-type]
         errors.append(error(tracks(motion, PLACES[elsewhere], (512, 512)), truth))
     assert motion.trust[:, 10].mean() < 0.3  # patch (2, 2) of 4 x 4
     assert errors[1] < errors[0] + 0.25  # 0.6 when every patch counts
@@ -151,7 +151,7 @@ def test_a_patch_that_moves_otherwise_is_distrusted() -> None:
 def test_noise_alone_gives_no_local_motion() -> None:
     frames = np.random.default_rng(21).normal(size=(12, 512, 512)).astype(np.float32)
     spectra, band = in_band(frames)
-    motion = track_motion(spectra, band, (512, 512), AlignmentSettings((5, 5)))  # type: ignore[arg-type]
+    motion = track_motion(spectra, band, (512, 512), AlignmentSettings(patches=(5, 5)))  # type: ignore[arg-type]
     assert motion.coefficients is not None
     local = local_shifts(motion.coefficients, np.arange(12), PLACES, (512, 512))
     assert np.sqrt(np.mean(local**2)) < 4.0  # two expected amplitudes; peaks of single patches lie tens of pixels off

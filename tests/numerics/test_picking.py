@@ -208,9 +208,11 @@ def test_thresholds_border_and_distance_do_what_they_say(noise: NoisePeaks) -> N
     image, _ = particles_in_noise(10, 60)
     working = working_image(image, PIXEL, PIXEL)
     base = pick_particles(working, detect, noise, OPTIONS)
-    more = pick_particles(working, detect, noise, PickOptions(160.0, 110.0, 0.0, threshold=-1.0))
-    upper = pick_particles(working, detect, noise, PickOptions(160.0, 110.0, 0.0, upper=base.scores[5]))
-    inner = pick_particles(working, detect, noise, PickOptions(160.0, 110.0, 800.0))
+    more = pick_particles(working, detect, noise,
+                          PickOptions(diameter=160.0, distance=110.0, border=0.0, threshold=-1.0))
+    upper = pick_particles(working, detect, noise,
+                           PickOptions(diameter=160.0, distance=110.0, border=0.0, upper=base.scores[5]))
+    inner = pick_particles(working, detect, noise, PickOptions(diameter=160.0, distance=110.0, border=800.0))
     assert len(more.scores) > len(base.scores)
     assert more.threshold == pytest.approx(base.threshold - 1.0)
     assert len(upper.scores) == len(base.scores) - 5

@@ -19,8 +19,8 @@ from cryosnake.parallel.stacks import StackImages
 from cryosnake.parallel.world import lead, world
 from cryosnake.running.run import run_job
 
-JOB = JobType("mpi_job", "Test", 0, "test", "Test", "A test.", (), (),
-              (Parameter("case", str, "", "What to do."), *RUNNING), program="mpi_job")
+JOB = JobType(name="mpi_job", folder="Test", relion3=0, label="test", title="Test", description="A test.", inputs=(),
+              outputs=(), parameters=(Parameter("case", str, "", "What to do."), *RUNNING), program="mpi_job")
 
 
 def run(options, inputs, out, progress) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, make_dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, make_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -61,6 +61,7 @@ class Parameter:
     kind: Any
     default: Any
     help: str
+    _: KW_ONLY
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
@@ -93,6 +94,7 @@ class Slot:
     name: str
     types: tuple[NodeType, ...]
     help: str
+    _: KW_ONLY
     required: bool = True
     relion: str = ""
     relion_output: str = ""
@@ -113,6 +115,7 @@ class Output:
     name: str
     file: str
     node: NodeType
+    _: KW_ONLY
     label: str = ""  # appended to the node type's RELION 4/5 label, with a dot
     when: str = ""
     each: str = ""
@@ -123,7 +126,7 @@ class Output:
         return replace(self, name=self.name.format(number=number), file=file, each="")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Resources:
     """What one attempt requests from Snakemake; memory and time grow in proportion to the attempt.
 
@@ -156,7 +159,7 @@ class CleanUp:
     data: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JobType:
     """One job type. See docs/adding-a-job-type.md.
 

@@ -20,7 +20,7 @@ SHELLS_LEFT_OUT = 2  # shells after that one whose masked FSC is kept: the mask'
 SPHERE_FRACTION = 0.476  # fraction of the box that f of Sindelar & Grigorieff counts as particle and solvent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FscCurves:
     """FSC curves (box // 2 + 1,) of two half maps, with the parameters of their correction.
 
@@ -37,7 +37,7 @@ class FscCurves:
     particle_fraction: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GuinierFit:
     """A straight line through ln amplitude against 1/d². B = 4 · slope and its standard error in Å²."""
 
@@ -106,8 +106,9 @@ def fsc_curves(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, seed: int
         randomised = _randomised_fsc(transforms, mask, shells, randomise_from, np.random.default_rng(seed))
         corrected = correct_for_mask(masked, randomised, randomise_from)
     fraction = SPHERE_FRACTION * mask.size / max(1, int((mask > 0.5).sum()))
-    return FscCurves(unmasked, masked, randomised, corrected, single_particle_fsc(unmasked, fraction),
-                     randomise_from, fraction)
+    return FscCurves(unmasked=unmasked, masked=masked, randomised=randomised, corrected=corrected,
+                     mask_fraction=single_particle_fsc(unmasked, fraction), randomise_from=randomise_from,
+                     particle_fraction=fraction)
 
 
 @nb.njit(cache=True)
@@ -175,7 +176,8 @@ def fit_guinier(frequency: np.ndarray, log_amplitudes: np.ndarray, low: float, h
     residual = y - (intercept + slope * x)
     error = np.sqrt((residual**2).sum() / (points - 2) / ((x - x.mean()) ** 2).sum())
     correlation = float(np.corrcoef(x, y)[0, 1]) if y.std() > 0 else 0.0
-    return GuinierFit(float(slope), float(intercept), correlation, float(4.0 * error), points)
+    return GuinierFit(slope=float(slope), intercept=float(intercept), correlation=correlation,
+                      standard_error=float(4.0 * error), points=points)
 
 
 def sharpen(volume: np.ndarray, pixel_size: float, weights: np.ndarray, b_factor: float,

@@ -13,7 +13,7 @@ from cryosnake.jobs.model import JobType, Parameter
 from cryosnake.project.config.values import check_value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Arguments:
     """What a script was asked to do. `options` is of the job type's dataclass, see jobs/options.py."""
 
@@ -42,8 +42,8 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
             parser.error(str(error))
     inputs = {slot.name: Path(parsed[slot.name]) for slot in job_type.inputs if parsed[slot.name]}
     command = " ".join([parser.prog, *words])
-    return Arguments(parsed["out"].rstrip("/"), parsed["batch"], parsed["join"], parsed["threads"],
-                     job_type.options(**options), inputs, command)
+    return Arguments(out=parsed["out"].rstrip("/"), batch=parsed["batch"], join=parsed["join"],
+                     threads=parsed["threads"], options=job_type.options(**options), inputs=inputs, command=command)
 
 
 def make_parser(job_type: JobType) -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.protein import pseudo_protein
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FlexibleHalves:
     """Half maps, their noise-free density, solvent mask and flexibility (0 rigid … 1 flexible), (box, box, box)."""
 
@@ -51,4 +51,4 @@ def flexible_halves(box: int, pixel_size: float, *, residues: int = 700, noise: 
     mask = solvent_mask(smooth > automatic_threshold(smooth, pixel_size).value, 3.0, 5.0)
     sigma = noise * float(truth[mask > 0.5].std())
     half1, half2 = (truth + sigma * rng.standard_normal(truth.shape, dtype=np.float32) for _ in range(2))
-    return FlexibleHalves(half1, half2, truth, mask, flexibility)
+    return FlexibleHalves(half1=half1, half2=half2, truth=truth, mask=mask, flexibility=flexibility)

@@ -48,7 +48,7 @@ def ring_sums(
     return sums
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Objective:
     """Correlation of a spectrum with the CTF, background and decay of the rings taken out of the comparison."""
 
@@ -117,8 +117,10 @@ def refine_defocus(
     limit = 1.0 / options.resolution_high
     coarse_limit = min(limit, max(1.0 / COARSE_RESOLUTION, rings.frequency[0] + 0.6 * (limit - rings.frequency[0])))
     phases = (math.radians(min(options.phase_shifts)), math.radians(max(options.phase_shifts)))
-    coarse = Objective(rings.up_to(coarse_limit), microscope, options.astigmatism_tolerance, phases)
-    fine = Objective(rings.up_to(limit), microscope, options.astigmatism_tolerance, phases)
+    coarse = Objective(rings=rings.up_to(coarse_limit), microscope=microscope, tolerance=options.astigmatism_tolerance,
+                       phase_range=phases)
+    fine = Objective(rings=rings.up_to(limit), microscope=microscope, tolerance=options.astigmatism_tolerance,
+                     phase_range=phases)
     starts = [np.array([defocus, half * math.cos(turn), half * math.sin(turn), math.radians(phase)])
               for defocus, phase in candidates for half, turn in _astigmatism_starts()]
     fine.choose_decay(max(starts, key=fine.correlation))

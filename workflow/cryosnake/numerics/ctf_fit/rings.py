@@ -12,7 +12,7 @@ CROSS = 1  # pixels: half-width of the central cross, with detector lines and ga
 CLIP = 4.0  # standard deviations; a pixel above this is a spot (ice, lattice), not a Thon ring
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rings:
     """Half the pixels of a centred spectrum between two frequencies, flattened: amplitude / background - 1.
 
@@ -45,8 +45,8 @@ class Rings:
     def up_to(self, frequency: float) -> Rings:
         """Return the rings below a frequency in Å⁻¹."""
         keep = self.ring <= int(np.floor(frequency / self.step)) - self.first
-        return Rings(self.value[keep], self.frequency_squared[keep], self.cosine[keep], self.sine[keep],
-                     self.ring[keep], self.first, self.step, self.size)
+        return Rings(value=self.value[keep], frequency_squared=self.frequency_squared[keep], cosine=self.cosine[keep],
+                     sine=self.sine[keep], ring=self.ring[keep], first=self.first, step=self.step, size=self.size)
 
 
 def flatten_spectrum(
@@ -84,8 +84,9 @@ def flatten_spectrum(
     with np.errstate(divide="ignore", invalid="ignore"):
         cosine, sine = (kx**2 - ky**2) / radius**2, 2.0 * kx * ky / radius**2
     flat = amplitude / _smooth_background(amplitude, ring, (first + np.arange(centre - first)) * step)[ring] - 1.0
-    return Rings(_clip(flat, ring), ((radius * step) ** 2).astype(np.float32), cosine.astype(np.float32),
-                 sine.astype(np.float32), ring, first, step, size)
+    return Rings(value=_clip(flat, ring), frequency_squared=((radius * step) ** 2).astype(np.float32),
+                 cosine=cosine.astype(np.float32), sine=sine.astype(np.float32), ring=ring, first=first, step=step,
+                 size=size)
 
 
 def _smooth_background(amplitude: np.ndarray, ring: np.ndarray, frequency: np.ndarray) -> np.ndarray:

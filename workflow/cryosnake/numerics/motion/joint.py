@@ -35,7 +35,7 @@ _LONGEST_STEP = 2.0  # pixels
 _OUTLIER = 3.0  # standard deviations of a slope, beyond which a patch and frame count less
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LocalMotion:
     """Result of the joint fit.
 
@@ -79,8 +79,8 @@ def fit_local_motion(patches: Patches, times: np.ndarray, image: tuple[int, int]
                 break
     coefficients = to_model @ state[:, n_groups:].T
     model = local_shifts(_full(coefficients), times, patches.centres, image)
-    return LocalMotion(_full(coefficients), state[:, :n_groups].T, model + _single_steps(found), trust,
-                       _variance(found, trust))
+    return LocalMotion(coefficients=_full(coefficients), corrections=state[:, :n_groups].T,
+                       measured=model + _single_steps(found), trust=trust, variance=_variance(found, trust))
 
 
 def _narrowed(patches: Patches, factor: float) -> tuple[Array, Band]:

@@ -14,7 +14,7 @@ SMALLEST = 96  # pixels of the movie: a smaller patch has no room for a peak wit
 _WIDENED = 1.2  # windows overlap by this factor; the margin is tapered
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Patches:
     """Spectra (p, f, rows, columns) of all patches in `band`; `centres` (p, 2) are x, y in pixels of the movie."""
 
@@ -81,7 +81,7 @@ def cut_patches(spectra: Array, band: Band, image: tuple[int, int], shifts: np.n
     centres = np.array([((c + middle[0]) * step[1], (t + middle[1]) * step[0]) for t in tops for c in lefts])
     # The window cannot measure waves longer than itself.
     patch_band = band_of((rows, columns), extent, bfactor, low=1.0 / max(extent), like=spectra)
-    return Patches(out, patch_band, centres, bfactor, extent)
+    return Patches(spectra=out, band=patch_band, centres=centres, bfactor=bfactor, extent=extent)
 
 
 def _window(size: int, count: int) -> int:

@@ -14,7 +14,7 @@ from cryosnake.numerics.motion.smoothing import smooth_shifts
 from cryosnake.numerics.motion.whole_frame import align_frames
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AlignmentSettings:
     """Settings of the motion search; lengths in pixels of the movie.
 
@@ -29,7 +29,7 @@ class AlignmentSettings:
     expected_local: float = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Motion:
     """Motion of a movie, as shifts to apply to the frames, x and y in pixels.
 
@@ -64,11 +64,13 @@ def track_motion(spectra: Array, band: Band, image: tuple[int, int], settings: A
     grid = patch_grid(image, settings.patches)
     groups = frame_groups(len(spectra), settings.group_frames)
     if grid == (1, 1) or len(groups) < 3:
-        return Motion(shifts, None, np.zeros(0), np.zeros((0, 2)), np.zeros((0, 0, 2)), np.zeros((0, 0)))
+        return Motion(shifts=shifts, coefficients=None, times=np.zeros(0), centres=np.zeros((0, 2)),
+                      measured=np.zeros((0, 0, 2)), trust=np.zeros((0, 0)))
     times = np.array([np.mean(group) for group in groups])
     patches = cut_patches(spectra, band, image, shifts, grid, groups, settings.bfactor)
     local = fit_local_motion(patches, times, image, settings.expected_local)
     frames = np.arange(len(spectra))
     shifts = shifts + np.stack([np.interp(frames, times, local.corrections[:, axis]) for axis in (0, 1)], axis=1)
     shifts = smooth_shifts(shifts, local.variance * len(spectra) / len(groups))
-    return Motion(shifts - shifts[0], local.coefficients, times, patches.centres, local.measured, local.trust)
+    return Motion(shifts=shifts - shifts[0], coefficients=local.coefficients, times=times, centres=patches.centres,
+                  measured=local.measured, trust=local.trust)

@@ -22,7 +22,7 @@ from cryosnake.numerics.picking.threshold import (
 ENOUGH_GOOD = 0.3  # if less of the micrograph is free of contamination, the contamination estimate is ignored
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picks:
     """Picks of one micrograph, best first, with threshold and contamination."""
 
@@ -63,8 +63,8 @@ def pick_particles(working: WorkingImage, detect: Detector, noise: NoisePeaks, o
     keep &= within_limits(working.image, found.pixels, diameter, options.limits)
     rows, columns = found.pixels[keep].T
     best = np.zeros(keep.sum(), np.int64) if responses.best is None else responses.best[rows, columns]
-    return Picks(found.positions[keep] * np.array([working.step[1], working.step[0]]), found.heights[keep], best,
-                 threshold, float((~good).mean()))
+    return Picks(positions=found.positions[keep] * np.array([working.step[1], working.step[0]]),
+                 scores=found.heights[keep], best=best, threshold=threshold, contaminated=float((~good).mean()))
 
 
 def _score(working: WorkingImage, detect: Detector, good: np.ndarray, options: PickOptions,

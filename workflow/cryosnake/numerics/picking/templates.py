@@ -20,7 +20,7 @@ AT_ONCE = 16  # templates per batch of FFTs
 _EDGE = 0.25  # width of the low-pass filter's raised cosine, as a fraction of its frequency
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TemplateBank:
     """Rotated, low-pass filtered templates as half transforms (n, box, box // 2 + 1) complex64, origin in the corner.
 
@@ -65,8 +65,8 @@ def project_templates(
                                      (ky[inside] * scale).astype(np.float32))
     transforms = np.zeros((len(matrices), *weight.shape), np.complex64)
     transforms[:, inside] = (real + 1j * imaginary) * weight[inside]
-    return TemplateBank(transforms, np.repeat(np.arange(1, len(rot) + 1), len(psi)), np.tile(psi, len(rot)),
-                        pixel_size, diameter / pixel_size)
+    return TemplateBank(transforms=transforms, classes=np.repeat(np.arange(1, len(rot) + 1), len(psi)),
+                        psi=np.tile(psi, len(rot)), pixel_size=pixel_size, diameter=diameter / pixel_size)
 
 
 def rotate_templates(
@@ -90,8 +90,9 @@ def rotate_templates(
         for low in _low_passed(images, images_pixel_size, lowpass)])  # (n, psi, box, box)
     transforms = scipy.fft.rfft2(scipy.fft.ifftshift(rotated.reshape(-1, box, box), axes=(1, 2)).astype(np.float32))
     transforms *= _band(box, pixel_size, lowpass)[2]
-    return TemplateBank(transforms.astype(np.complex64), np.repeat(np.arange(1, len(images) + 1), len(psi)),
-                        np.tile(psi, len(images)), pixel_size, diameter / pixel_size)
+    return TemplateBank(transforms=transforms.astype(np.complex64),
+                        classes=np.repeat(np.arange(1, len(images) + 1), len(psi)), psi=np.tile(psi, len(images)),
+                        pixel_size=pixel_size, diameter=diameter / pixel_size)
 
 
 def _psi_angles(step: float) -> np.ndarray:

@@ -43,7 +43,7 @@ class Responses:
 Detector = Callable[[Array], Responses]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PickOptions:
     """Lengths in Å; thresholds in s.d. of the noise. `threshold` moves the adaptive one, `upper` None is off."""
 

@@ -73,8 +73,9 @@ def post_process(maps: HalfMaps, options: PostProcessOptions) -> PostProcessed:
     cut = resolution if options.low_pass is None else options.low_pass
     final = sharpen(mean, maps.pixel_size, weights, b_factor, shell_of(cut, box_size) if cut > 0 else None)
     after = np.where(weights > 0, weighted - 0.25 * b_factor * frequency**2, MINUS_INFINITY)
-    guinier = Guinier(original, corrected, weighted, after, fit)
-    return PostProcessed(frequency, curves, resolution, b_factor, guinier, final)
+    guinier = Guinier(original=original, mtf_corrected=corrected, weighted=weighted, sharpened=after, fit=fit)
+    return PostProcessed(frequency=frequency, curves=curves, resolution=resolution, b_factor=b_factor, guinier=guinier,
+                         map=final)
 
 
 def _resolution(curves: FscCurves, maps: HalfMaps, box_size: float) -> float:

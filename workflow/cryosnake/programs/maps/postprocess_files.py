@@ -83,7 +83,7 @@ def _write_xml(path: Path, resolution: np.ndarray, curve: np.ndarray) -> None:
                f'yaxis="Correlation Coefficient">\n{"".join(points)}</fsc>\n')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Guinier:
     """Logarithms of the mean amplitudes (shells,) of the mean map: as it is, over the MTF, weighted, sharpened."""
 
@@ -94,7 +94,7 @@ class Guinier:
     fit: GuinierFit | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PostProcessed:
     """All that PostProcess finds; `frequency` (shells,) in Å⁻¹, `resolution` in Å, `b_factor` in Å²."""
 

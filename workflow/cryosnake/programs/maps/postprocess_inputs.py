@@ -11,20 +11,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.programs.maps.maskcreate_maps import other_half, read_map
 
 
-@dataclass(frozen=True)
-class HalfMaps:
-    """Two half maps and their mask, (box, box, box) float32, with their names and the pixel size in Å."""
-
-    half1: np.ndarray
-    half2: np.ndarray
-    mask: np.ndarray
-    pixel_size: float
-    name1: str
-    name2: str
-    mask_name: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Halves:
     """Two half maps (box, box, box) float32, their names and their pixel size in Å."""
 
@@ -33,6 +20,14 @@ class Halves:
     pixel_size: float
     name1: str
     name2: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfMaps(Halves):
+    """Two half maps with the mask (box, box, box) float32 that belongs to them."""
+
+    mask: np.ndarray
+    mask_name: str
 
 
 def read_half_maps(path: str, mask_path: str, pixel_size: float | None) -> HalfMaps:
@@ -45,7 +40,7 @@ def read_half_maps(path: str, mask_path: str, pixel_size: float | None) -> HalfM
     """
     halves = read_halves(path, pixel_size)
     mask = read_mask(mask_path, halves, pixel_size)
-    return HalfMaps(halves.half1, halves.half2, mask, halves.pixel_size, halves.name1, halves.name2, mask_path)
+    return HalfMaps(**vars(halves), mask=mask, mask_name=mask_path)
 
 
 def read_halves(path: str, pixel_size: float | None) -> Halves:
@@ -53,7 +48,7 @@ def read_halves(path: str, pixel_size: float | None) -> Halves:
     name1, name2 = _names(path)
     half1, size = read_map(name1, pixel_size)
     half2, size2 = read_map(name2, pixel_size)
-    halves = Halves(half1, half2, size, name1, name2)
+    halves = Halves(half1=half1, half2=half2, pixel_size=size, name1=name1, name2=name2)
     _check_fit(name2, half2, size2, halves)
     if np.array_equal(half1, half2):
         raise CryosnakeError(f"{name1} and {name2} are the same map; give the unfiltered half maps of a refinement of "

@@ -40,7 +40,7 @@ SUFFIX = "_autopick.star"
 NOISE_WIDTH = {"log": 40, "template": 24}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AutoPickState:
     """What is the same for all micrographs of an optics group; `bank` and `microscope` are for templates."""
 
@@ -78,8 +78,9 @@ def prepare(options: AutoPickOptions, optics: Mapping[str, Any], inputs: Mapping
     microscope = microscope_of(optics) if template and options.ctf else None
     if bank is not None:
         bank = replace(bank, transforms=to_device(np.asarray(bank.transforms), device))
-    state = AutoPickState(pixel_size, working, (smallest, largest), _pick_options(options), options.invert, device,
-                  NoisePeaks(np.zeros(1), 1.0, 1.0), bank, microscope)
+    state = AutoPickState(pixel_size=pixel_size, working_pixel_size=working, diameters=(smallest, largest),
+                          pick=_pick_options(options), dark=options.invert, device=device,
+                          noise=NoisePeaks(np.zeros(1), 1.0, 1.0), bank=bank, microscope=microscope)
     return replace(state, noise=_noise(state))
 
 

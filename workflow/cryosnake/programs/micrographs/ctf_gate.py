@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GateLimits:
     """Limits of a good fit; None switches a limit off.
 
@@ -28,13 +27,15 @@ class GateLimits:
     max_ice_density: float | None = None
 
 
-@dataclass(frozen=True)
-class _Limit:
-    what: str  # the quantity, as the reason calls it
-    label: str  # column
-    unit: str
-    bound: float
-    upper: bool
+# What a limit is about, as the reason calls it; its column and unit.
+_QUANTITIES = {
+    "max_resolution": ("fit resolution", "rlnCtfMaxResolution", " Å"),
+    "min_figure_of_merit": ("figure of merit", "rlnCtfFigureOfMerit", ""),
+    "min_defocus": ("mean defocus", "mean defocus", " Å"),
+    "max_defocus": ("mean defocus", "mean defocus", " Å"),
+    "max_astigmatism": ("astigmatism", "astigmatism", " Å"),
+    "max_ice_density": ("ice ring density", "rlnCtfIceRingDensity", ""),
+}
 
 
 def gate(table: pd.DataFrame, limits: GateLimits) -> pd.Series:
@@ -57,35 +58,20 @@ def gate(table: pd.DataFrame, limits: GateLimits) -> pd.Series:
         values["mean defocus"] = 0.5 * (values["rlnDefocusU"] + values["rlnDefocusV"])
         values["astigmatism"] = abs(values["rlnDefocusU"] - values["rlnDefocusV"])
     reasons = pd.Series([""] * len(table), index=table.index, dtype=object)
-    for limit in _limits(limits):
-        reasons += _reasons(values, limit)
+    for limit, bound in vars(limits).items():
+        if bound is not None:
+            reasons += _reasons(values, limit, bound)
     return reasons.str.removesuffix("; ")
 
 
-def _limits(limits: GateLimits) -> list[_Limit]:
-    candidates = (
-        _Limit("fit resolution", "rlnCtfMaxResolution", " Å", _bound(limits.max_resolution), True),
-        _Limit("figure of merit", "rlnCtfFigureOfMerit", "", _bound(limits.min_figure_of_merit), False),
-        _Limit("mean defocus", "mean defocus", " Å", _bound(limits.min_defocus), False),
-        _Limit("mean defocus", "mean defocus", " Å", _bound(limits.max_defocus), True),
-        _Limit("astigmatism", "astigmatism", " Å", _bound(limits.max_astigmatism), True),
-        _Limit("ice ring density", "rlnCtfIceRingDensity", "", _bound(limits.max_ice_density), True),
-    )
-    return [limit for limit in candidates if not math.isnan(limit.bound)]
-
-
-def _bound(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _reasons(values: pd.DataFrame, limit: _Limit) -> pd.Series:
-    if limit.label not in values:
-        raise CryosnakeError(f"the quality gate has a limit on the {limit.what}, but the table has no column "
-                             f"{limit.label if limit.label.startswith('rln') else 'rlnDefocusU, rlnDefocusV'}: "
+def _reasons(values: pd.DataFrame, limit: str, bound: float) -> pd.Series:
+    what, label, unit = _QUANTITIES[limit]
+    if label not in values:
+        raise CryosnakeError(f"the quality gate has a limit on the {what}, but the table has no column "
+                             f"{label if label.startswith('rln') else 'rlnDefocusU, rlnDefocusV'}: "
                              "take that limit away or estimate the CTF again")
-    column = values[limit.label].astype(float)
-    passes = column <= limit.bound if limit.upper else column >= limit.bound
-    relation = "above" if limit.upper else "below"
-    texts = [f"{limit.what} {value:.4g}{limit.unit} is {relation} {limit.bound:g}{limit.unit}; "
-             if np.isfinite(value) else f"{limit.what} is not a number; " for value in column]
+    column = values[label].astype(float)
+    passes, relation = (column <= bound, "above") if limit.startswith("max_") else (column >= bound, "below")
+    texts = [f"{what} {value:.4g}{unit} is {relation} {bound:g}{unit}; "
+             if np.isfinite(value) else f"{what} is not a number; " for value in column]
     return pd.Series(np.where(passes, "", texts), index=values.index, dtype=object)

@@ -35,7 +35,7 @@ CTF_EXTRA = {"rlnCtfBfactor": 0.0, "rlnCtfScalefactor": 1.0, "rlnPhaseShift": 0.
 AT_ONCE = 1 << 26  # pixels of boxes in memory at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExtractState:
     """What is the same for all micrographs of an optics group; `pixels` is the background, None without normalising."""
 
@@ -68,10 +68,11 @@ def prepare(options: ExtractOptions, optics: Mapping[str, Any], inputs: Mapping[
     if refined is None and (options.recenter or options.reset_offsets):
         raise CryosnakeError("extract: recenter and reset_offsets are for refined particles; connect `particles`, or "
                              "leave them out")
-    return ExtractState(optics_value(optics, "rlnMicrographPixelSize", "Å"), options.box_size, size,
-                 -1.0 if options.invert else 1.0, _background(options, size) if options.normalise else None,
-                 DustLimits(options.white_dust, options.black_dust), options.float16, choose_device(options.device),
-                 refined)
+    return ExtractState(pixel_size=optics_value(optics, "rlnMicrographPixelSize", "Å"), box=options.box_size, size=size,
+                        sign=-1.0 if options.invert else 1.0,
+                        pixels=_background(options, size) if options.normalise else None,
+                        dust=DustLimits(options.white_dust, options.black_dust), float16=options.float16,
+                        device=choose_device(options.device), refined=refined)
 
 
 def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: ExtractState, root: Path) -> list[dict[str, Any]]:

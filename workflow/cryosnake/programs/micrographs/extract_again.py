@@ -22,7 +22,7 @@ _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Refined:
     """Refined particles by micrograph (its name below the job directory), and what to do with their origins."""
 
@@ -59,8 +59,8 @@ def read_refined(path: Path, options: ExtractOptions) -> Refined:
     optics = optics_of(tables)
     _check_optics(path, optics, table)
     groups = table.groupby(table["rlnMicrographName"].map(post_name), sort=False)
-    return Refined(path, {str(name): part for name, part in groups}, optics, options.recenter, centre,
-                   options.reset_offsets)
+    return Refined(path=path, by_micrograph={str(name): part for name, part in groups}, optics=optics,
+                   recenter=options.recenter, centre=centre, reset=options.reset_offsets)
 
 
 def refined_optics(path: Path, micrographs: Sequence[Mapping[str, Any]], box: int, size: int) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from cryosnake.programs.micrographs.optics_values import optics_value
 _EARLY = 4.0  # e/Å², RELION's limit between early and late motion
 
 
-@dataclass
+@dataclass(kw_only=True)
 class MotionCorrState:
     """What is the same for all movies of an optics group; gain, defects and weights are made at first need."""
 
@@ -58,7 +58,7 @@ def prepare(options: MotionCorrOptions, optics: Mapping[str, Any], inputs: Mappi
         pixel_size=optics_value(optics, "rlnMicrographOriginalPixelSize", "Å"),
         device=choose_device(options.device),
         rotation=rotation,
-        calibration=Calibration(options.gain, rotation, options.gain_flip, options.defects),
+        calibration=Calibration(gain=options.gain, rotation=rotation, flip=options.gain_flip, defects=options.defects),
     )
 
 
@@ -84,7 +84,8 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorr
     except ValueError as error:
         raise CryosnakeError(f"{name}: {error}") from error
     count = _frame_count(info, options)
-    record = MovieRecord(name, spectra.movie_shape, count, first, info.kind == "eer", state.pixel_size, state.voltage)
+    record = MovieRecord(name=name, shape=spectra.movie_shape, count=count, first=first, eer=info.kind == "eer",
+                         pixel_size=state.pixel_size, voltage=state.voltage)
     metadata = root.with_name(root.name + ".star")
     write_metadata(metadata, record, motion, spectra.hot_pixels, options)
     doses = options.pre_exposure + options.dose_per_frame * (first + np.arange(len(motion.shifts)))
@@ -130,8 +131,9 @@ def _write_images(spectra: Spectra, motion: Motion, state: MotionCorrState, firs
 def _settings(state: MotionCorrState) -> AlignmentSettings:
     options = state.options
     along_x, along_y = options.patches
-    return AlignmentSettings((along_x, along_y), options.group_frames, options.bfactor, options.max_shift,
-                             options.expected_local_motion / state.pixel_size)
+    return AlignmentSettings(patches=(along_x, along_y), group_frames=options.group_frames, bfactor=options.bfactor,
+                             max_shift=options.max_shift,
+                             expected_local=options.expected_local_motion / state.pixel_size)
 
 
 def _frame_count(info: MovieInfo, options: MotionCorrOptions) -> int:

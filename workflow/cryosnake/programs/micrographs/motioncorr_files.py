@@ -16,7 +16,7 @@ from cryosnake.numerics.motion.track import Motion
 _UNUSED = -9999.0  # RELION's shift of a frame that is not in the sum
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MovieRecord:
     """What the metadata say of the movie itself: `shape` (ny, nx), `count` of frames, `first` (from 1) in the sum."""
 

@@ -20,7 +20,7 @@ from cryosnake.numerics.motion.summing import DoseWeights, make_dose_weights
 _SEED = 1  # of the draws that replace bad pixels: the same movie gives the same micrograph
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Calibration:
     """Gain reference and defects, read once for each size of movie."""
 
@@ -67,7 +67,7 @@ class WeightCache:
         return self._weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Spectra:
     """The frames of a movie, transformed.
 
@@ -117,8 +117,8 @@ def transform_movie(raw: np.ndarray, name: str, calibration: Calibration, bfacto
             sum_spectra, band_spectra = _stack(len(raw), kept), _stack(len(raw), low)
         sum_spectra[f], band_spectra[f] = kept, low
     y, x = np.nonzero(bad & ~listed)  # RELION's polishing reads the defect file itself, but not the gain's zeros
-    return Spectra(sum_spectra, shape, band_spectra, band, image, np.stack([x, y], axis=1),
-                   (shape[1] / image[1], shape[0] / image[0]))
+    return Spectra(sum_spectra=sum_spectra, shape=shape, band_spectra=band_spectra, band=band, movie_shape=image,
+                   hot_pixels=np.stack([x, y], axis=1), scale=(shape[1] / image[1], shape[0] / image[0]))
 
 
 def _stack(count: int, like: Array) -> Array:
