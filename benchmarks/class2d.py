@@ -42,7 +42,7 @@ from cryosnake.numerics.refine.grids.references import class_references, empty_c
 from cryosnake.programs.class2d import recipe as class2d
 from cryosnake.programs.refinement.particles import ParticleSet, read_particles
 from cryosnake.programs.simulate.false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR, USUAL
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 DIAMETER = 180.0
 NAMES = {EMPTY: "empty", NEIGHBOUR: "neighbours", CONTAMINATION: "contamination", EDGE: "edges", BLOB: "blobs"}
@@ -79,8 +79,9 @@ def junk(seed: int, count: int, snr: float, classes: int, kinds: str) -> tuple[f
     By classes alone, and by classes and particle scores.
     """
     folder = f"junk_{kinds}_{snr:g}_{seed}"
-    simulate_particles(folder, count=count, box=48, pixel_size=4.67, snr=snr, symmetry="C1", residues=1500,
-                       false_picks=0.2, false_pick_kinds=KINDS[kinds], seed=seed, prefix=f"{folder}/")
+    simulate_particles(folder, StackSettings(count=count, box=48, pixel_size=4.67, snr=snr, symmetry="C1",
+                                             residues=1500, false_picks=0.2, false_pick_kinds=KINDS[kinds], seed=seed,
+                                             prefix=f"{folder}/"))
     kind = read_star(f"{folder}/truth/particles.star")["particles"]["rlnClassNumber"].to_numpy(int)
     rows, table, seconds = classify(f"{folder}/particles.star", f"{folder}/out", classes=classes, iterations=20)
     figures, said = [], []
@@ -117,8 +118,8 @@ def order_of_views(truth: Any, rows: Any) -> float:
 
 def methods(count: int, classes: int, snr: float) -> None:
     """Compare mini-batches with full iterations."""
-    simulate_particles("methods", count=count, box=48, pixel_size=4.67, snr=snr, symmetry="C1", residues=1500, seed=5,
-                       prefix="methods/")
+    simulate_particles("methods", StackSettings(count=count, box=48, pixel_size=4.67, snr=snr, symmetry="C1",
+                                                residues=1500, seed=5, prefix="methods/"))
     truth = read_star("methods/truth/particles.star")["particles"]
     poses = read_particles("methods/truth/particles.star")
     volume = read_mrc("methods/truth/map.mrc")[0]

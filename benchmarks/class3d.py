@@ -33,6 +33,7 @@ from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.fsc import fsc, resolution_at
 from cryosnake.programs.class3d import recipe as class3d
 from cryosnake.programs.simulate.mixture import simulate_mixture
+from cryosnake.programs.simulate.particles import StackSettings
 from cryosnake.simulation.conformations import swing_domain
 from cryosnake.simulation.protein import pseudo_protein
 
@@ -101,8 +102,8 @@ def main() -> int:
         atoms = pseudo_protein("C1", 1000, given.seed)
         first = round(0.6 * given.particles)
         simulate_mixture(".", [atoms, swing_domain(atoms, given.swing)], [first, given.particles - first],
-                         box=given.box, pixel_size=PIXEL_SIZE * 64 / given.box, snr=given.snr, seed=given.seed,
-                         per_micrograph=60)
+                         StackSettings(box=given.box, pixel_size=PIXEL_SIZE * 64 / given.box, snr=given.snr,
+                                       seed=given.seed, per_micrograph=60))
         maps = [read_mrc(f"{number}/truth/map.mrc")[0].ravel() for number in (1, 2)]
         print(f"{given.particles} particles 60:40, box {given.box}, SNR {given.snr:g}; a quarter of the mass swung by "
               f"{given.swing:g}°, correlation of the two maps {np.corrcoef(*maps)[0, 1]:.2f}", flush=True)

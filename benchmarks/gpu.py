@@ -51,7 +51,7 @@ from cryosnake.programs.refinement.execution import Execution
 from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.state import first_assignments, first_statistics
 from cryosnake.programs.refinement.step import ExpectationStep, SearchPlan
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.protein import pseudo_protein
 
@@ -309,8 +309,9 @@ def defaults(job: Any, **changed: Any) -> SimpleNamespace:
 def jobs(given: argparse.Namespace) -> None:
     """Run Refine3D and Class2D on both devices and compare maps, FSC with the truth and wall time."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        simulate_particles(folder, count=given.job_particles, box=given.job_box, pixel_size=WIDTH / given.job_box,
-                           snr=0.1, symmetry="D2", residues=1500)
+        simulate_particles(folder, StackSettings(count=given.job_particles, box=given.job_box,
+                                                 pixel_size=WIDTH / given.job_box, snr=0.1, symmetry="D2",
+                                                 residues=1500))
         maps, truth = {}, read_mrc("truth/map.mrc")[0]
         for device in ("cpu", "gpu"):
             seconds, lines = run_job(refine3d, defaults(

@@ -38,7 +38,7 @@ from cryosnake.numerics.map_resample import resample_map
 from cryosnake.numerics.refine.sums.maximisation import low_pass
 from cryosnake.programs.initialmodel import recipe as initialmodel
 from cryosnake.programs.refine3d import recipe as refine3d
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 PIXEL_SIZE, RESOLUTION, COMPARED_BOX = 3.5, 20.0, 32
 POSES = tuple(f"rln{name}" for name in ("AngleRot", "AngleTilt", "AnglePsi", "OriginXAngst", "OriginYAngst",
@@ -86,8 +86,8 @@ def refined(given, star: Path, reference: Path, truth: np.ndarray, out: Path) ->
 def given_particles(given, folder: Path) -> tuple[Path, np.ndarray, float]:  # type: ignore[no-untyped-def]
     """Return the STAR file without poses, the true map and its pixel size; simulated unless files are given."""
     if given.star is None:
-        simulate_particles(folder, count=given.particles, box=64, pixel_size=PIXEL_SIZE, snr=given.snr,
-                           symmetry=given.symmetry, residues=1500)
+        simulate_particles(folder, StackSettings(count=given.particles, box=64, pixel_size=PIXEL_SIZE, snr=given.snr,
+                                                 symmetry=given.symmetry, residues=1500))
         os.chdir(folder)
         return folder / "particles.star", *read_mrc(folder / "truth/map.mrc")
     tables = read_star(given.star)

@@ -31,7 +31,7 @@ import numpy as np
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.numerics.filters import apply_filter
 from cryosnake.numerics.fsc import fsc
-from cryosnake.numerics.local_resolution import local_resolution
+from cryosnake.numerics.local_resolution import ScanSettings, local_resolution
 from cryosnake.numerics.refine.sums.local_filter import cross_validated_filter
 from cryosnake.simulation.half_maps import FlexibleHalves, flexible_halves
 
@@ -128,7 +128,7 @@ def main() -> int:
         theirs = compare_programs(given)
         halves = simulated(given)
         alone = timed(lambda: local_resolution(halves.half1, halves.half2, given.pixel_size, halves.mask,
-                                               sampling=given.sampling))
+                                               ScanSettings(sampling=given.sampling)))
         print(f"local_resolution alone: {alone:.2f} CPU-s, ratio {theirs / alone:.1f}")
         compare_maps(halves, [("ours", "ours/relion_locres"), ("RELION", "theirs/relion_locres")])
     local_filter(halves, given.pixel_size)

@@ -59,11 +59,12 @@ def main() -> int:
     if given.measure:
         measure(given.measure, given.order, given.iterations)
         return 0
-    from cryosnake.programs.simulate.particles import simulate_particles
+    from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
     with tempfile.TemporaryDirectory() as folder:
-        simulate_particles(Path(folder), count=given.particles, box=given.box, pixel_size=3.5 * 64 / given.box,
-                           snr=0.05, symmetry="C1", residues=1500)
+        simulate_particles(Path(folder), StackSettings(count=given.particles, box=given.box,
+                                                       pixel_size=3.5 * 64 / given.box, snr=0.05, symmetry="C1",
+                                                       residues=1500))
         print(f"Refine3D, {given.particles} particles, box {given.box}, HEALPix order {given.order}; load of the "
               f"machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         alone = 0.0

@@ -40,7 +40,7 @@ from cryosnake.programs.refine3d.recipe import Refine3D
 from cryosnake.programs.refinement.execution import alone
 from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 PIXEL_SIZE, DIAMETER, LOW_PASS = 3.5, 180.0, 15.0
 USAGE = Path(__file__).resolve().parent / "child_usage.py"
@@ -156,8 +156,9 @@ def main() -> int:
     parser.add_argument("--cases", nargs="+", default=["global", "local", "class2d"])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        simulate_particles(folder, count=given.particles, box=given.box, pixel_size=PIXEL_SIZE * 64 / given.box,
-                           snr=given.snr, symmetry="C1", residues=1500)
+        simulate_particles(folder, StackSettings(count=given.particles, box=given.box,
+                                                 pixel_size=PIXEL_SIZE * 64 / given.box, snr=given.snr, symmetry="C1",
+                                                 residues=1500))
         Path("theirs").mkdir()
         cases = {"global": lambda: global_search(given.particles, given.order),
                  "local": lambda: local_search(given.particles),

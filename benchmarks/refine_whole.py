@@ -42,7 +42,7 @@ from cryosnake.numerics.refine.grids.images import soft_disc
 from cryosnake.numerics.symmetry import nearest_mate
 from cryosnake.programs.refine3d import recipe as refine3d
 from cryosnake.programs.refinement.particles import MASK_EDGE, read_particles
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 DIAMETER, LOW_PASS = 180.0, 40.0
 USAGE = Path(__file__).resolve().parent / "child_usage.py"
@@ -116,8 +116,8 @@ def main() -> int:
     parser.add_argument("--relion", choices=("yes", "no"), default="yes")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        simulate_particles(folder, count=given.particles, box=given.box, pixel_size=3.5 * 64 / given.box,
-                           snr=given.snr, symmetry=given.symmetry, residues=given.residues)
+        simulate_particles(folder, StackSettings(count=given.particles, box=given.box, pixel_size=3.5 * 64 / given.box,
+                                                 snr=given.snr, symmetry=given.symmetry, residues=given.residues))
         mine = ours(given.symmetry, given.local_order)
         report("cryosnake", *mine, "ours", given.symmetry)
         if given.relion == "yes":

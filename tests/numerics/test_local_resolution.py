@@ -6,7 +6,7 @@ import pytest
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.filters import apply_filter, cosine_edge
 from cryosnake.numerics.fsc import fsc
-from cryosnake.numerics.local_resolution import Window, local_resolution
+from cryosnake.numerics.local_resolution import ScanSettings, Window, local_resolution
 from cryosnake.numerics.local_resolution.bands import plan_bands, sort_transforms
 from cryosnake.numerics.local_resolution.expansion import expand
 from cryosnake.numerics.local_resolution.window import WindowSums
@@ -123,7 +123,7 @@ def test_outside_the_mask_both_maps_are_zero(halves: FlexibleHalves) -> None:
 
 def test_perfect_halves_reach_nyquist_and_come_back_as_they_are() -> None:
     volume = apply_filter(white(7), lambda k: cosine_edge(k, 20.0, 4.0))
-    result = local_resolution(volume, volume, PIXEL_SIZE, lowest=40.0)
+    result = local_resolution(volume, volume, PIXEL_SIZE, None, ScanSettings(lowest=40.0))
     assert np.allclose(result.fsc[: (result.shells < 18).sum()], 1.0, atol=1e-3)
     assert np.abs(result.filtered - volume).max() < 0.02 * np.abs(volume).max()
 
@@ -131,7 +131,8 @@ def test_perfect_halves_reach_nyquist_and_come_back_as_they_are() -> None:
 def test_transfer_multiplies_the_shells() -> None:
     volume = apply_filter(white(7), lambda k: cosine_edge(k, 20.0, 4.0))
     factor = np.linspace(1.0, 3.0, BOX // 2 + 1)
-    plain, raised = (local_resolution(volume, volume, PIXEL_SIZE, transfer=f).filtered for f in (None, factor))
+    plain, raised = (local_resolution(volume, volume, PIXEL_SIZE, None, ScanSettings(transfer=f)).filtered
+                     for f in (None, factor))
     ratio = np.abs(np.fft.rfftn(raised))[0, 0, 1:16] / np.abs(np.fft.rfftn(plain))[0, 0, 1:16]
     assert np.allclose(ratio, factor[1:16], rtol=2e-3)
 

@@ -10,6 +10,7 @@ from cryosnake.numerics.picking import (
     NoisePeaks,
     PickOptions,
     Responses,
+    TemplateSettings,
     adaptive_threshold,
     blob_responses,
     contaminated,
@@ -254,8 +255,9 @@ def shape_volume(size: int = 32) -> np.ndarray:
 def test_projected_and_rotated_templates_agree() -> None:
     """The projection along z, rotated in the plane, is the projection for rot = tilt = 0 and that psi."""
     volume = shape_volume()
-    rotated = rotate_templates(volume.sum(0)[None], 5.0, 8.0, 130.0, 20.0, 30.0)
-    projected = project_templates(volume, 5.0, 8.0, 130.0, 20.0, 60.0, 30.0)
+    settings = TemplateSettings(pixel_size=8.0, diameter=130.0, lowpass=20.0, psi_step=30.0)
+    rotated = rotate_templates(volume.sum(0)[None], 5.0, settings)
+    projected = project_templates(volume, 5.0, settings, 60.0)
     assert len(projected.psi) == 12 * 12
     as_images = [np.fft.irfft2(bank.transforms) for bank in (rotated, projected)]
     assert as_images[0].shape == (12, *as_images[1].shape[1:])
@@ -280,7 +282,8 @@ def test_projected_and_rotated_templates_agree() -> None:
 def test_correlation_is_roseman_s() -> None:
     rng = np.random.default_rng(12)
     image = rng.standard_normal((70, 83)).astype(np.float32)
-    bank = rotate_templates(rng.standard_normal((2, 32, 32)).astype(np.float32), 5.0, 6.0, 100.0, 14.0, 90.0)
+    bank = rotate_templates(rng.standard_normal((2, 32, 32)).astype(np.float32), 5.0,
+                            TemplateSettings(pixel_size=6.0, diameter=100.0, lowpass=14.0, psi_step=90.0))
     score, best = correlate(image, bank, None)
     box = bank.transforms.shape[1]
     templates = np.fft.fftshift(np.fft.irfft2(bank.transforms), axes=(1, 2))
@@ -297,7 +300,7 @@ def test_template_finds_place_class_and_psi() -> None:
     rng = np.random.default_rng(13)
     volume = shape_volume()
     views = np.stack([volume.sum(0), volume.sum(1), volume.sum(2)])
-    bank = rotate_templates(views, 5.0, 5.0, 130.0, 15.0, 15.0)
+    bank = rotate_templates(views, 5.0, TemplateSettings(pixel_size=5.0, diameter=130.0, lowpass=15.0, psi_step=15.0))
     templates = np.fft.fftshift(np.fft.irfft2(bank.transforms), axes=(1, 2))
     box = templates.shape[1]
     image = rng.standard_normal((200, 220)).astype(np.float32)

@@ -94,9 +94,8 @@ def test_particles_fade_and_ice_does_not() -> None:
     padded = (SHAPE[0] + 2 * MARGIN, SHAPE[1] + 2 * MARGIN)
     signal = rng.normal(0.0, 0.05, padded).astype(np.float32)
     still = Motion(np.zeros((10, 2)), np.zeros(36), SHAPE)
-    specimen = Specimen(signal, np.ones(padded, np.float32), None)
-    frames = list(expected_frames(rng, specimen, still, Optics(1.5), Defocus(1e4, 1e4, 0.0), dose_per_frame=2.0,
-                                  ice_thickness=0.0))
+    specimen = Specimen(signal, np.ones(padded, np.float32), None, ice_thickness=0.0)
+    frames = list(expected_frames(rng, specimen, still, Optics(1.5), Defocus(1e4, 1e4, 0.0), dose_per_frame=2.0))
     k = np.hypot(np.fft.fftfreq(SHAPE[0], 1.5)[:, None], np.fft.rfftfreq(SHAPE[1], 1.5)[None])
     shell = (k > 0.19) & (k < 0.21)
     power = [(np.abs(scipy.fft.rfft2(frames[i] - frames[i].mean())) ** 2)[shell].mean() for i in (0, 9)]
@@ -147,9 +146,9 @@ def test_blur_is_an_mtf() -> None:
     padded = (SHAPE[0] + 2 * MARGIN, SHAPE[1] + 2 * MARGIN)
     still = Motion(np.zeros((1, 2)), np.zeros(36), SHAPE)
     wave = np.cos(2 * np.pi * np.arange(padded[1]) * 84 / padded[1])[None] * np.full(padded, 0.1)  # 0.25 per pixel
-    specimen = Specimen(wave.astype(np.float32), np.ones(padded, np.float32), None)
+    specimen = Specimen(wave.astype(np.float32), np.ones(padded, np.float32), None, ice_thickness=0.0)
     sharp, blurred = (next(iter(expected_frames(np.random.default_rng(1), specimen, still, Optics(1.0),
-                                                Defocus(1e4, 1e4, 0.0), dose_per_frame=0.0, ice_thickness=0.0, blur=b)))
+                                                Defocus(1e4, 1e4, 0.0), dose_per_frame=0.0, blur=b)))
                       for b in (0.0, 0.5))
     assert blurred.std() / sharp.std() == pytest.approx(np.exp(-2 * (np.pi * 0.5 * 0.25) ** 2), rel=1e-3)
 

@@ -15,7 +15,7 @@ from cryosnake.jobs.select import JOB as SELECT
 from cryosnake.programs.class2d import recipe as class2d
 from cryosnake.programs.select import select
 from cryosnake.programs.simulate.false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 
 def options(job, **changed):
@@ -26,8 +26,8 @@ def options(job, **changed):
 def mixed(tmp_path_factory):
     """300 simulated picks, 60 of them false."""
     folder = tmp_path_factory.mktemp("junk")
-    simulate_particles(folder, count=300, box=40, pixel_size=5.6, snr=0.2, symmetry="C1", residues=1500,
-                       false_picks=0.2, seed=1, prefix=f"{folder}/")
+    simulate_particles(folder, StackSettings(count=300, box=40, pixel_size=5.6, snr=0.2, symmetry="C1", residues=1500,
+                                             false_picks=0.2, seed=1, prefix=f"{folder}/"))
     return folder
 
 
@@ -46,8 +46,8 @@ def test_false_picks_are_what_they_are_called(mixed):
 
 
 def test_edges_and_blobs(tmp_path: Path):
-    simulate_particles(tmp_path, count=60, box=40, pixel_size=5.6, snr=10.0, symmetry="C1", residues=300,
-                       false_picks=0.5, false_pick_kinds=(EDGE, BLOB), seed=2)
+    simulate_particles(tmp_path, StackSettings(count=60, box=40, pixel_size=5.6, snr=10.0, symmetry="C1", residues=300,
+                                               false_picks=0.5, false_pick_kinds=(EDGE, BLOB), seed=2))
     kind = read_star(tmp_path / "truth/particles.star")["particles"]["rlnClassNumber"].to_numpy()
     assert np.bincount(kind).tolist() == [30, 0, 0, 0, 15, 15]
     images = read_mrc(tmp_path / "particles.mrcs")[0]

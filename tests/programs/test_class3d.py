@@ -22,6 +22,7 @@ from cryosnake.programs.class3d import recipe as class3d
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.select import select
 from cryosnake.programs.simulate.mixture import simulate_mixture
+from cryosnake.programs.simulate.particles import StackSettings
 from cryosnake.simulation.conformations import swing_domain
 from cryosnake.simulation.protein import pseudo_protein
 
@@ -47,8 +48,8 @@ def simulated(tmp_path_factory):
     atoms = pseudo_protein("C1", 1000, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        simulate_mixture(".", [atoms, swing_domain(atoms, 60.0)], COUNTS, box=BOX, pixel_size=PIXEL, snr=1.0, shift=4.0,
-                         per_micrograph=50)
+        simulate_mixture(".", [atoms, swing_domain(atoms, 60.0)], COUNTS,
+                         StackSettings(box=BOX, pixel_size=PIXEL, snr=1.0, shift=4.0, per_micrograph=50))
     return folder
 
 

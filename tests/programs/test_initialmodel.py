@@ -17,7 +17,7 @@ from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.map_resample import resample_map
 from cryosnake.numerics.refine.sums.maximisation import low_pass
 from cryosnake.programs.initialmodel import recipe as initialmodel
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 SHORT = {"iterations": 40, "initial_batch": 60, "final_batch": 120, "final_resolution": 18.0, "starts": 2}
 
@@ -40,8 +40,8 @@ def correlation(found, truth, length, resolution=20.0, box=32):
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("initial")
-    simulate_particles(folder, count=300, box=32, pixel_size=7.0, snr=0.3, symmetry="D2", residues=240, seed=3,
-                       per_micrograph=50)
+    simulate_particles(folder, StackSettings(count=300, box=32, pixel_size=7.0, snr=0.3, symmetry="D2", residues=240,
+                                             seed=3, per_micrograph=50))
     return folder
 
 

@@ -21,7 +21,7 @@ from cryosnake.numerics.refine.sums.maximisation import finish_sums
 from cryosnake.numerics.symmetry import operators
 from cryosnake.programs.refinement.execution import alone
 from cryosnake.programs.refinement.particles import ParticleSet, read_particles
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 _BLOCK = 256
 
@@ -67,7 +67,8 @@ def _write(sums: np.ndarray, particles: ParticleSet, path: Path) -> Path:
 
 def test_known_poses_give_the_true_map(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    simulate_particles(tmp_path, count=300, box=32, pixel_size=6.0, snr=0.5, symmetry="C1", residues=600, seed=2)
+    simulate_particles(tmp_path,
+                       StackSettings(count=300, box=32, pixel_size=6.0, snr=0.5, symmetry="C1", residues=600, seed=2))
     written = reconstruct("truth/particles.star", "run")
     assert set(written) == {"map"}
     found, truth = read_mrc("run_class001.mrc")[0], read_mrc("truth/map.mrc")[0]
@@ -78,7 +79,8 @@ def test_known_poses_give_the_true_map(tmp_path, monkeypatch):
 
 def test_half_sets_give_half_maps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    simulate_particles(tmp_path, count=200, box=24, pixel_size=7.0, snr=1.0, symmetry="D2", residues=240, seed=2)
+    simulate_particles(tmp_path,
+                       StackSettings(count=200, box=24, pixel_size=7.0, snr=1.0, symmetry="D2", residues=240, seed=2))
     tables = read_star("truth/particles.star")
     tables["particles"]["rlnRandomSubset"] = 1 + np.arange(200) % 2
     write_star("halves.star", tables)

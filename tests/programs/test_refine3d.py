@@ -19,7 +19,7 @@ from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.symmetry import nearest_mate
 from cryosnake.programs.refine3d import recipe as refine3d
 from cryosnake.programs.refinement.particles import read_particles
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 DIAMETER = 160.0
 
@@ -39,8 +39,8 @@ def refine(folder, progress=lambda done, total, message: None, inputs=None, **ch
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refine")
-    simulate_particles(folder, count=240, box=32, pixel_size=7.0, snr=0.3, symmetry="D2", residues=240, seed=3,
-                       per_micrograph=40)
+    simulate_particles(folder, StackSettings(count=240, box=32, pixel_size=7.0, snr=0.3, symmetry="D2", residues=240,
+                                             seed=3, per_micrograph=40))
     return folder
 
 
@@ -82,7 +82,8 @@ def test_d2_map_and_poses_are_found(project, capsys):
 
 def test_a_c1_particle_keeps_its_hand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    simulate_particles(tmp_path, count=200, box=32, pixel_size=6.0, snr=0.5, symmetry="C1", residues=1000, seed=5)
+    simulate_particles(tmp_path,
+                       StackSettings(count=200, box=32, pixel_size=6.0, snr=0.5, symmetry="C1", residues=1000, seed=5))
     refine(tmp_path, initial_lowpass=30.0, max_iterations=4, offset_range=3.0)
     angle, shift = pose_errors("out/run_data.star", "truth/particles.star", "C1")
     assert np.median(angle) < 7.5 and (angle < 20).mean() > 0.95  # the last step is 7.5 degrees

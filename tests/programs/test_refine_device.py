@@ -22,13 +22,13 @@ from cryosnake.programs.refinement.device_images import half_precision_is_safe, 
 from cryosnake.programs.refinement.execution import alone
 from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("device")
-    simulate_particles(folder, count=14, box=24, pixel_size=9.0, snr=1.0, symmetry="D2", residues=300)
+    simulate_particles(folder, StackSettings(count=14, box=24, pixel_size=9.0, snr=1.0, symmetry="D2", residues=300))
     return folder
 
 

@@ -18,7 +18,7 @@ from cryosnake.programs.refinement import outcomes as refine_outcomes
 from cryosnake.programs.refinement.execution import alone
 from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 COUNT = 150
 
@@ -27,7 +27,8 @@ COUNT = 150
 def first(tmp_path_factory):
     """Noisy particles and a model at 60 Å: so little signal that most orientations are probable."""
     folder = tmp_path_factory.mktemp("flat")
-    simulate_particles(folder, count=COUNT, box=32, pixel_size=7.0, snr=0.05, symmetry="D2", residues=240, seed=5)
+    simulate_particles(folder, StackSettings(count=COUNT, box=32, pixel_size=7.0, snr=0.05, symmetry="D2", residues=240,
+                                             seed=5))
     options = SimpleNamespace(**{parameter.name: parameter.default for parameter in JOB.parameters} | {
         "particle_diameter": 160.0, "initial_lowpass": 60.0, "symmetry": "D2", "reference_absolute_greyscale": True})
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):

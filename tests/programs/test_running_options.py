@@ -21,7 +21,7 @@ from cryosnake.parallel import images, scratch
 from cryosnake.parallel.stacks import StackImages
 from cryosnake.parallel.threads import thread_limit
 from cryosnake.programs.refinement.particles import read_particles
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mpi_refine import CASES, JOBS, run
@@ -36,8 +36,8 @@ EDGE = 3e-3
 def project(tmp_path_factory) -> Path:
     """A folder with particles, and the results of one rank with one thread and plain reading."""
     folder = tmp_path_factory.mktemp("running")
-    simulate_particles(folder, count=COUNT, box=BOX, pixel_size=7.0, snr=0.3, symmetry="D2", residues=240, seed=3,
-                       per_micrograph=20)
+    simulate_particles(folder, StackSettings(count=COUNT, box=BOX, pixel_size=7.0, snr=0.3, symmetry="D2", residues=240,
+                                             seed=3, per_micrograph=20))
     with pytest.MonkeyPatch.context() as patch, thread_limit(1):
         patch.chdir(folder)
         (folder / "scratch").mkdir()

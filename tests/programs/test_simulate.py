@@ -14,6 +14,7 @@ from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.numerics.fsc import fsc
 from cryosnake.programs.simulate.command import main
+from cryosnake.programs.simulate.particles import StackSettings
 from cryosnake.programs.simulate.project import simulate_particles, simulate_project
 from cryosnake.simulation.motion import Motion, total_shift
 from cryosnake.simulation.protein import pseudo_protein
@@ -113,13 +114,13 @@ def test_bad_settings_are_refused(setting: dict[str, object], message: str, tmp_
     with pytest.raises(CryosnakeError, match=message):
         simulate_project(tmp_path, movies=1, **{**SMALL, **setting})
     with pytest.raises(CryosnakeError, match="odd"):
-        simulate_particles(tmp_path, box=33)
+        simulate_particles(tmp_path, StackSettings(box=33))
 
 
 def test_particles_are_normalised_and_repeat(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        simulate_particles(tmp_path / name, count=70, box=32, pixel_size=6.0, snr=0.2, symmetry="C1", residues=200,
-                           per_micrograph=30, prefix="Extract/")
+        simulate_particles(tmp_path / name, StackSettings(count=70, box=32, pixel_size=6.0, snr=0.2, symmetry="C1",
+                                                          residues=200, per_micrograph=30, prefix="Extract/"))
     assert files(tmp_path / "a") == files(tmp_path / "b")
     images = mrcfile.read(tmp_path / "a/particles.mrcs")
     y, x = np.mgrid[-16:16, -16:16]
@@ -137,7 +138,8 @@ def test_signal_to_noise_is_what_was_asked_for(tmp_path: Path) -> None:
     """Two stacks that differ in noise strength alone: the variance tells the signal's share."""
     spread = {}
     for snr in (0.25, 1000.0):
-        simulate_particles(tmp_path, count=60, box=32, pixel_size=6.0, snr=snr, symmetry="C1", residues=200)
+        simulate_particles(tmp_path,
+                           StackSettings(count=60, box=32, pixel_size=6.0, snr=snr, symmetry="C1", residues=200))
         scale = np.abs(mrcfile.read(tmp_path / "truth/map.mrc")).max()
         spread[snr] = mrcfile.read(tmp_path / "particles.mrcs").var(), scale
     # The map is in units of the noise: √(1000 / 0.25) times smaller at the lower ratio.
@@ -156,7 +158,8 @@ def run(command: str, folder: Path) -> str:
 def test_relion_reconstructs_the_true_map(symmetry: str, relion: Path, tmp_path: Path) -> None:
     """Euler angles, origins, CTF sign, hand and grey scale are RELION's."""
     atoms = pseudo_protein(symmetry, 600 if symmetry == "C1" else 250, seed=2)
-    simulate_particles(tmp_path, atoms=atoms, count=400, box=48, pixel_size=4.5, snr=1.0, per_micrograph=20)
+    simulate_particles(tmp_path, StackSettings(count=400, box=48, pixel_size=4.5, snr=1.0, per_micrograph=20),
+                       atoms=atoms)
     run(f"relion_reconstruct --i truth/particles.star --o rec.mrc --ctf --sym {symmetry}", tmp_path)
     truth, found = mrcfile.read(tmp_path / "truth/map.mrc"), mrcfile.read(tmp_path / "rec.mrc")
     curve = fsc(found, truth)

@@ -18,6 +18,7 @@ from cryosnake.jobs.external import JOB
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
+from cryosnake.programs.simulate.particles import StackSettings
 from cryosnake.programs.simulate.project import simulate_particles
 from cryosnake.project.config.config import ConfigError, parse_config
 from cryosnake.project.planning.plan import make_plan
@@ -157,7 +158,7 @@ def test_wrong_declarations_are_refused(project, job, message) -> None:
 @pytest.mark.relion
 @pytest.mark.slow
 def test_the_example_with_relion_refine(project, relion, root) -> None:
-    simulate_particles(Path(), count=40, box=24, pixel_size=7.0, snr=0.2, symmetry="C1", seed=1)
+    simulate_particles(Path(), StackSettings(count=40, box=24, pixel_size=7.0, snr=0.2, symmetry="C1", seed=1))
     script = root / "examples/external_relion_refine/relion_refine.py"
     parameters = {"iter": 1, "K": 2, "particle_diameter": 140, "ini_high": 40, "healpix_order": 0, "offset_range": 2,
                   "offset_step": 2, "tau2_fudge": 4}

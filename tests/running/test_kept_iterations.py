@@ -15,7 +15,7 @@ from cryosnake.pipeline.edit import add_node, add_process, set_status
 from cryosnake.pipeline.files import read_pipeline, write_pipeline
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
 from cryosnake.programs.class2d import files as class2d_files
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 from cryosnake.project.cleaning.clean_sets import clean_set
 from cryosnake.project.records.kept_results import drop_results
 from cryosnake.project.run.kept_iterations import WAITING, drop_superseded, drop_waiting, drop_waiting_of
@@ -39,7 +39,8 @@ LEFT = {  # of the iterations; what has no number is not listed
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("iterations")
-    simulate_particles(folder, count=PARTICLES, box=24, pixel_size=8.0, snr=0.3, symmetry="D2", residues=240, seed=3)
+    simulate_particles(folder, StackSettings(count=PARTICLES, box=24, pixel_size=8.0, snr=0.3, symmetry="D2",
+                                             residues=240, seed=3))
     return folder
 
 

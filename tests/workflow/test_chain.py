@@ -16,6 +16,7 @@ from cryosnake.io.star import read_star
 from cryosnake.numerics.alignment import align_maps, model_map_fsc
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Status
+from cryosnake.programs.simulate.particles import StackSettings
 from cryosnake.programs.simulate.project import simulate_particles
 from small_project import command, snakemake
 
@@ -37,7 +38,7 @@ jobs:
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("particles")
-    simulate_particles(folder, count=300, box=BOX, pixel_size=PIXEL_SIZE, snr=0.1, symmetry="D2", seed=3)
+    simulate_particles(folder, StackSettings(count=300, box=BOX, pixel_size=PIXEL_SIZE, snr=0.1, symmetry="D2", seed=3))
     (folder / "config.yaml").write_text(CONFIG)
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cryosnake.pipeline.job_star import read_job_star
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 from small_project import snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -21,7 +21,8 @@ jobs:
 
 
 def test_the_rule_starts_the_ranks(mpirun, tmp_path: Path) -> None:
-    simulate_particles(tmp_path, count=40, box=32, pixel_size=7.0, snr=0.3, symmetry="D2", residues=240, seed=3)
+    simulate_particles(tmp_path,
+                       StackSettings(count=40, box=32, pixel_size=7.0, snr=0.3, symmetry="D2", residues=240, seed=3))
     (tmp_path / "config.yaml").write_text(CONFIG)
     output = snakemake(tmp_path, "--printshellcmds")
     assert "cryosnake.running.launch 2" in output and "--threads 1" in output  # two cores for two ranks

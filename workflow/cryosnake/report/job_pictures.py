@@ -97,7 +97,7 @@ def _class_selection(out: Path, _: Mapping[str, Any]) -> Figure:
     table = read_star(out / "class_selection.star")["class_selection"]
     return class_montage(read_images(table["rlnReferenceImage"].tolist()), table["cryosnakeParticles"].to_numpy(),
                          table["rlnEstimatedResolution"].to_numpy(float), kept=table["rlnSelected"].to_numpy(bool),
-                         scores=table["rlnClassScore"].to_numpy(float), title="Selection")
+                         scores=table["rlnClassScore"].to_numpy(float))
 
 
 def _refine_fsc(out: Path, parameters: Mapping[str, Any]) -> Figure:

@@ -25,6 +25,7 @@ class Specimen:
     particles: np.ndarray  # 2 φ ⊗ CTF of the undamaged particles
     transmission: np.ndarray  # of contamination and film
     carbon: np.ndarray | None  # 0 to 1
+    ice_thickness: float = 350.0  # Å
 
 
 def critical_dose(frequency: np.ndarray, voltage: float) -> np.ndarray:
@@ -43,19 +44,18 @@ def damage(frequency: np.ndarray, dose: float, voltage: float) -> np.ndarray:
 
 
 def expected_frames(rng: np.random.Generator, specimen: Specimen, motion: Motion, optics: Optics, defocus: Defocus, *,
-                    dose_per_frame: float, ice_thickness: float = 350.0,
-                    blur: float = 0.0) -> Iterator[np.ndarray]:
+                    dose_per_frame: float, blur: float = 0.0) -> Iterator[np.ndarray]:
     """Yield, frame by frame, the relative intensity (h, w) float32 that reaches the camera; 1 is the bare beam.
 
-    Particles fade as radiation damages them, water molecules diffuse, carbon stays; all of them move. `ice_thickness`
-    is in Å; the ice is imaged at the micrograph's mean defocus. `blur` (pixels, standard deviation) is the error with
-    which the camera localises electrons: it damps the signal and leaves the noise white.
+    Particles fade as radiation damages them, water molecules diffuse, carbon stays; all of them move. The ice is imaged
+    at the micrograph's mean defocus. `blur` (pixels, standard deviation) is the error with which the camera localises
+    electrons: it damps the signal and leaves the noise white.
     """
     frames, shape = len(motion.global_shifts), specimen.particles.shape
     squared = frequency_grid(shape, optics.pixel_size)[0]
     frequency = np.sqrt(squared)
     transfer = 2.0 * optical_transfer(shape, optics, defocus)
-    ice = ice_amplitude(squared, optics, ice_thickness) * transfer / np.float32(optics.pixel_size)
+    ice = ice_amplitude(squared, optics, specimen.ice_thickness) * transfer / np.float32(optics.pixel_size)
     memory = water_memory(squared, dose_per_frame)
     fresh = np.sqrt(1.0 - memory * memory)
     camera = np.exp(-2.0 * (math.pi * blur * optics.pixel_size) ** 2 * squared).astype(np.float32)

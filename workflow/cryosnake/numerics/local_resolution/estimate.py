@@ -44,9 +44,25 @@ class LocalResolution:
     fsc: np.ndarray
 
 
-def local_resolution(half1: Array, half2: Array, pixel_size: float, mask: Array | None = None, *,
-                     sampling: float = 25.0, window: Window | None = None, lowest: float = 50.0,
-                     threshold: float = 0.143, transfer: np.ndarray | None = None,
+@dataclass(frozen=True, kw_only=True)
+class ScanSettings:
+    """How local resolution is estimated.
+
+    `sampling` (Å) is the distance of the estimates, `lowest` (Å) the lowest resolution that a voxel can get. `window`
+    defaults to RELION's: radius ½ sampling, edge 1 sampling. The resolution is that of the last shell before the FSC
+    falls below `threshold`; the FSC is linear between bands. `transfer` (box // 2 + 1,) is the factor of the filtered
+    map per shell: sharpening, MTF.
+    """
+
+    sampling: float = 25.0
+    window: Window | None = None
+    lowest: float = 50.0
+    threshold: float = 0.143
+    transfer: np.ndarray | None = None
+
+
+def local_resolution(half1: Array, half2: Array, pixel_size: float, mask: Array | None = None,
+                     settings: ScanSettings | None = None, *,
                      progress: Callable[[int, int], object] = lambda done, total: None) -> LocalResolution:
     """Return resolution and filtered map at every voxel.
 
@@ -54,14 +70,8 @@ def local_resolution(half1: Array, half2: Array, pixel_size: float, mask: Array 
     ----------
     half1, half2, mask : (box, box, box) float32
         Unfiltered half maps, NumPy or CuPy. Voxels with mask 0 get resolution 0 and density 0.
-    pixel_size, sampling, lowest : float
-        Å. `sampling` is the distance of the estimates, `lowest` the lowest resolution that a voxel can get.
-    window : Window
-        Default: radius ½ sampling, edge 1 sampling (RELION's).
-    threshold : float
-        The resolution is that of the last shell before the FSC falls below it; the FSC is linear between bands.
-    transfer : (box // 2 + 1,)
-        Factor of the filtered map per shell: sharpening, MTF.
+    pixel_size : float
+        Å.
     progress : callable
         Called with bands done and their number.
 
@@ -71,16 +81,16 @@ def local_resolution(half1: Array, half2: Array, pixel_size: float, mask: Array 
         when the maps are not cubes of one shape with an even box, or contain NaN or infinities
     """
     _check(half1, half2, mask)
-    box = half1.shape[0]
+    box, how = half1.shape[0], settings or ScanSettings()
     box_size = box * pixel_size
-    window = window or Window(0.5 * sampling, sampling)
-    plan = plan_bands(box, box_size, window.diameter, lowest)
-    sums = WindowSums.plan(window, box_size, max(sampling / FINER, window.diameter / FINEST), half1)
-    curves, reached, spectrum = _scan_bands(half1, half2, plan, sums, _wanted(mask, sums), threshold, progress)
-    factor = np.ones(box // 2 + 1) if transfer is None else transfer
+    window = how.window or Window(0.5 * how.sampling, how.sampling)
+    plan = plan_bands(box, box_size, window.diameter, how.lowest)
+    sums = WindowSums.plan(window, box_size, max(how.sampling / FINER, window.diameter / FINEST), half1)
+    curves, reached, spectrum = _scan_bands(half1, half2, plan, sums, _wanted(mask, sums), how.threshold, progress)
+    factor = np.ones(box // 2 + 1) if how.transfer is None else how.transfer
     filtered = _finish(spectrum, plan, factor)
     frequency = expand(reached / box_size, box)
-    resolution = 1.0 / namespace(half1).maximum(frequency, 1.0 / lowest)
+    resolution = 1.0 / namespace(half1).maximum(frequency, 1.0 / how.lowest)
     if mask is not None:
         resolution, filtered = resolution * (mask > 0), filtered * mask
     return LocalResolution(resolution, filtered, plan.centres[: len(curves)], np.stack(curves))

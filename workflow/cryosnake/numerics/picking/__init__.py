@@ -7,6 +7,7 @@ from cryosnake.numerics.picking.peaks import find_peaks
 from cryosnake.numerics.picking.pick import Picks, pick_particles
 from cryosnake.numerics.picking.templates import (
     TemplateBank,
+    TemplateSettings,
     correlate,
     ctf_grid,
     project_templates,
@@ -20,6 +21,7 @@ from cryosnake.numerics.picking.threshold import (
     count_noise_peaks,
 )
 
-__all__ = ["NoiseLimits", "NoisePeaks", "PickOptions", "Picks", "Responses", "TemplateBank", "WorkingImage",
-           "adaptive_threshold", "blob_responses", "contaminated", "correlate", "count_noise_peaks", "ctf_grid",
-           "find_peaks", "local_normalise", "pick_particles", "project_templates", "rotate_templates", "working_image"]
+__all__ = ["NoiseLimits", "NoisePeaks", "PickOptions", "Picks", "Responses", "TemplateBank", "TemplateSettings",
+           "WorkingImage", "adaptive_threshold", "blob_responses", "contaminated", "correlate", "count_noise_peaks",
+           "ctf_grid", "find_peaks", "local_normalise", "pick_particles", "project_templates", "rotate_templates",
+           "working_image"]

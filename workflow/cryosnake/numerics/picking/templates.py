@@ -35,6 +35,16 @@ class TemplateBank:
     diameter: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class TemplateSettings:
+    """What templates are made for: their pixel size, the particle's diameter, low-pass (Å), step of psi (degrees)."""
+
+    pixel_size: float
+    diameter: float
+    lowpass: float
+    psi_step: float
+
+
 def template_box(diameter: float, pixel_size: float) -> int:
     """Return the box in pixels for a particle and the fringes that the CTF moves into and out of it."""
     return 2 * math.ceil(1.1 * diameter / pixel_size)
@@ -43,20 +53,18 @@ def template_box(diameter: float, pixel_size: float) -> int:
 def project_templates(
     volume: np.ndarray,  # (box, box, box), protein positive
     volume_pixel_size: float,  # Å
-    pixel_size: float,  # Å, of the templates
-    diameter: float,  # Å
-    lowpass: float,  # Å
+    settings: TemplateSettings,
     step: float,  # degrees between directions
-    psi_step: float,  # degrees
     symmetry: str = "C1",
 ) -> TemplateBank:
     """Project a map in the directions of a HEALPix grid, at least as fine as `step`, over one asymmetric unit."""
     order = next((order for order in range(6) if angular_step(order) <= 1.01 * step), 6)
     rot, tilt = pixel_angles(order)
     mine = asymmetric_unit(directions(rot, tilt), symmetry)
-    rot, tilt, psi = rot[mine], tilt[mine], _psi_angles(psi_step)
+    rot, tilt, psi = rot[mine], tilt[mine], _psi_angles(settings.psi_step)
+    pixel_size, diameter = settings.pixel_size, settings.diameter
     box = template_box(diameter, pixel_size)
-    kx, ky, weight = _band(box, pixel_size, lowpass)
+    kx, ky, weight = _band(box, pixel_size, settings.lowpass)
     scale = volume.shape[0] * volume_pixel_size / (box * pixel_size)
     # Slices of the map extend to one pixel below its own Nyquist frequency.
     inside = (weight > 0) & (np.hypot(kx, ky) * scale < volume.shape[0] // 2 - 1)
@@ -72,13 +80,11 @@ def project_templates(
 def rotate_templates(
     images: np.ndarray,  # (n, box, box), protein positive
     images_pixel_size: float,  # Å
-    pixel_size: float,  # Å, of the templates
-    diameter: float,  # Å
-    lowpass: float,  # Å
-    psi_step: float,  # degrees
+    settings: TemplateSettings,
 ) -> TemplateBank:
     """Rotate class averages about pixel box // 2 by every psi and sample them at another pixel size."""
-    psi = _psi_angles(psi_step)
+    psi = _psi_angles(settings.psi_step)
+    pixel_size, diameter = settings.pixel_size, settings.diameter
     box = template_box(diameter, pixel_size)
     centre, half = images.shape[1] // 2, box // 2
     y, x = (np.mgrid[:box, :box] - half) * (pixel_size / images_pixel_size)
@@ -87,9 +93,9 @@ def rotate_templates(
     coordinates = np.stack([sine * x + cosine * y + centre, cosine * x - sine * y + centre])
     rotated = np.stack([
         map_coordinates(spline_filter(low, 3), coordinates, order=3, prefilter=False, mode="grid-constant", cval=0.0)
-        for low in _low_passed(images, images_pixel_size, lowpass)])  # (n, psi, box, box)
+        for low in _low_passed(images, images_pixel_size, settings.lowpass)])  # (n, psi, box, box)
     transforms = scipy.fft.rfft2(scipy.fft.ifftshift(rotated.reshape(-1, box, box), axes=(1, 2)).astype(np.float32))
-    transforms *= _band(box, pixel_size, lowpass)[2]
+    transforms *= _band(box, pixel_size, settings.lowpass)[2]
     return TemplateBank(transforms=transforms.astype(np.complex64),
                         classes=np.repeat(np.arange(1, len(images) + 1), len(psi)), psi=np.tile(psi, len(images)),
                         pixel_size=pixel_size, diameter=diameter / pixel_size)

@@ -12,7 +12,7 @@ from cryosnake.io.mrc import write_mrc
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import LocalResOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
-from cryosnake.numerics.local_resolution import LocalResolution, Window, local_resolution
+from cryosnake.numerics.local_resolution import LocalResolution, ScanSettings, Window, local_resolution
 from cryosnake.numerics.masking import automatic_threshold
 from cryosnake.programs.maps.detector_mtf import detector_mtf
 from cryosnake.programs.maps.postprocess_inputs import Halves, read_halves, read_mask
@@ -50,10 +50,10 @@ def estimate(halves: Halves, mask: np.ndarray | None, options: LocalResOptions, 
     def place(volume: np.ndarray) -> Array:
         return to_device(volume, device)
 
+    settings = ScanSettings(sampling=options.sampling, window=window, lowest=options.lowest_resolution,
+                            threshold=options.threshold, transfer=_transfer(options, box, halves.pixel_size))
     return local_resolution(
-        place(halves.half1), place(halves.half2), halves.pixel_size, None if mask is None else place(mask),
-        sampling=options.sampling, window=window, lowest=options.lowest_resolution,
-        threshold=options.threshold, transfer=_transfer(options, box, halves.pixel_size),
+        place(halves.half1), place(halves.half2), halves.pixel_size, None if mask is None else place(mask), settings,
         progress=lambda done, total: progress(done, total, "bands of shells"))
 
 

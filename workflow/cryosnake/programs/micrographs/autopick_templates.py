@@ -11,7 +11,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_header, read_images, read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.jobs.options import AutoPickOptions
-from cryosnake.numerics.picking import TemplateBank, project_templates, rotate_templates
+from cryosnake.numerics.picking import TemplateBank, TemplateSettings, project_templates, rotate_templates
 
 
 def load_templates(options: AutoPickOptions, inputs: Mapping[str, Path], pixel_size: float, diameter: float,
@@ -29,17 +29,18 @@ def load_templates(options: AutoPickOptions, inputs: Mapping[str, Path], pixel_s
         raise CryosnakeError("autopick: method: template needs templates; connect either `reference` (a map) or "
                              "`references` (class averages)")
     path = Path(inputs[given[0]])
+    settings = TemplateSettings(pixel_size=pixel_size, diameter=diameter, lowpass=options.lowpass,
+                                psi_step=options.psi_step)
     if given == ["reference"]:
         volume, own = read_mrc(path)
         if volume.ndim != 3 or len(set(volume.shape)) != 1 or volume.shape[0] % 2:
             raise CryosnakeError(f"{path}: a map with three equal, even sides is needed, this one is "
                                  f"{' × '.join(map(str, volume.shape[::-1]))}; connect class averages as `references`")
         own = _check(path, volume[None], own, options, diameter)
-        return project_templates(volume, own, pixel_size, diameter, options.lowpass, options.angular_step,
-                                 options.psi_step, options.symmetry)
+        return project_templates(volume, own, settings, options.angular_step, options.symmetry)
     images, own = read_averages(path)
     own = _check(path, images, own, options, diameter)
-    return rotate_templates(images, own, pixel_size, diameter, options.lowpass, options.psi_step)
+    return rotate_templates(images, own, settings)
 
 
 def read_averages(path: Path) -> tuple[np.ndarray, float]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cryosnake.io.star import read_star, write_star
-from cryosnake.programs.simulate.particles import simulate_particles
+from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 from cryosnake.simulation.atoms import Atoms
 
 
-def simulate_mixture(folder: str | Path, conformations: Sequence[Atoms], counts: Sequence[int], *, seed: int = 1,
-                     **settings: Any) -> None:
+def simulate_mixture(folder: str | Path, conformations: Sequence[Atoms], counts: Sequence[int],
+                     settings: StackSettings) -> None:
     """Write particles of all conformations in random order: particles.star and truth/particles.star in `folder`.
 
     The truth has the poses and the conformation, counted from 1, as rlnClassNumber. Folder `N/` holds the images of
@@ -26,22 +26,22 @@ def simulate_mixture(folder: str | Path, conformations: Sequence[Atoms], counts:
     ----------
     conformations, counts
         The atoms, and how many particles have them.
-    seed : int
     settings
-        Those of `simulate_particles`.
+        All but count and prefix.
     """
     folder = Path(folder)
     tables: dict[str, list[pd.DataFrame]] = {"particles.star": [], "truth/particles.star": []}
     optics = pd.DataFrame()
     for number, (atoms, count) in enumerate(zip(conformations, counts, strict=True), 1):
         part = folder / str(number)
-        simulate_particles(part, atoms=atoms, count=count, seed=1000 * number + seed, prefix=f"{part}/", **settings)
+        simulate_particles(part, replace(settings, count=count, seed=1000 * number + settings.seed, prefix=f"{part}/"),
+                           atoms=atoms)
         for name, found in tables.items():
             star = read_star(part / name)
             optics = star["optics"]
             found.append(star["particles"])
         tables["truth/particles.star"][-1]["rlnClassNumber"] = number
-    order = np.random.default_rng(seed).permutation(sum(counts))
+    order = np.random.default_rng(settings.seed).permutation(sum(counts))
     (folder / "truth").mkdir(exist_ok=True)
     for name, found in tables.items():
         joined = pd.concat(found, ignore_index=True).iloc[order].reset_index(drop=True)

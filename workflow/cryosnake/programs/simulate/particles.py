@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
-from cryosnake.numerics.ctf import Defocus, Microscope
+from cryosnake.numerics.ctf import Defocus
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.filters import low_pass
 from cryosnake.programs.simulate.false_picks import USUAL, false_kinds, replace_false_picks
@@ -24,95 +25,74 @@ from cryosnake.simulation.protein import pseudo_protein
 _CHUNK = 64
 
 
-def simulate_particles(
-    folder: str | Path,
-    *,
-    count: int = 500,
-    box: int = 64,
-    pixel_size: float = 4.425,
-    snr: float = 0.1,
-    symmetry: str = "D2",
-    residues: int = 960,
-    atoms: Atoms | None = None,
-    defocus: tuple[float, float] = (8000.0, 20000.0),
-    astigmatism: float = 400.0,
-    shift: float = 8.0,
-    voltage: float = 300.0,
-    cs: float = 2.7,
-    amplitude_contrast: float = 0.1,
-    b_factor: float = 80.0,
-    per_micrograph: int = 100,
-    prefix: str = "",
-    false_picks: float = 0.0,
-    false_pick_kinds: Sequence[int] = USUAL,
-    seed: int = 1,
-    progress: Progress = silent,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class StackSettings:
+    """What a particle stack is simulated with; lengths in Å.
+
+    `snr` is the variance of the noise-free images over the variance of the noise, over the whole box. `defocus` is the
+    range of its mean and `astigmatism` the largest U - V, one value for each `per_micrograph` particles that share
+    rlnMicrographName. `shift` is the standard deviation of the particles' offset from the centre along x and y.
+    `b_factor` (Å²) is of the atoms and so of the true map. `prefix` stands before `particles.mrcs` in rlnImageName, for
+    example "Extract/job001/". `false_picks` is the share of the images that are no particles but of
+    `false_pick_kinds`: truth/particles.star says which in rlnClassNumber (0 a particle, 1 empty, 2 parts of
+    neighbours, 3 contamination, 4 film edge, 5 blob). The same seed gives the same bytes.
+    """
+
+    count: int = 500
+    box: int = 64
+    pixel_size: float = 4.425
+    snr: float = 0.1
+    symmetry: str = "D2"
+    residues: int = 960
+    defocus: tuple[float, float] = (8000.0, 20000.0)
+    astigmatism: float = 400.0
+    shift: float = 8.0
+    b_factor: float = 80.0
+    per_micrograph: int = 100
+    prefix: str = ""
+    false_picks: float = 0.0
+    false_pick_kinds: Sequence[int] = USUAL
+    seed: int = 1
+
+
+def simulate_particles(folder: str | Path, settings: StackSettings, *, atoms: Atoms | None = None,
+                       progress: Progress = silent) -> None:
     """Write particles as RELION's extraction leaves them, and their truth.
 
     `folder` gets particles.mrcs (white protein; mean 0 and standard deviation 1 outside the circle of 0.75 · box / 2),
     particles.star (optics and CTF, no poses), reference.mrc (the density low-passed at 40 Å) and truth/: particles.star
     (with poses and origins) and map.mrc, whose projections, times the CTF, are the particles' noise-free images.
-
-    Parameters
-    ----------
-    folder : path
-    count, box, pixel_size : int, int, float
-        Pixel size in Å.
-    snr : float
-        Variance of the noise-free images over the variance of the noise, over the whole box.
-    symmetry, residues, atoms
-        The particle: `atoms`, or `pseudo_protein(symmetry, residues, seed)`.
-    defocus, astigmatism : (float, float), float
-        Range of the mean defocus and largest U - V, Å; one value per micrograph.
-    shift : float
-        Standard deviation of the particles' offset from the centre along x and y, Å.
-    voltage, cs, amplitude_contrast : float
-        kV, mm, fraction.
-    b_factor : float
-        Å², of the atoms and so of the true map.
-    per_micrograph : int
-        Particles that share rlnMicrographName and the defocus.
-    prefix : str
-        What stands before `particles.mrcs` in rlnImageName, for example "Extract/job001/".
-    false_picks : float
-        Share of the images that are no particles, see `simulate_false_picks`: truth/particles.star says which in
-        rlnClassNumber (0 a particle, 1 empty, 2 parts of neighbours, 3 contamination, 4 film edge, 5 blob).
-    false_pick_kinds : sequence of int
-        Which of these there are.
-    seed : int
-        The same seed gives the same bytes.
-    progress : callable
-        progress(done, total, message).
+    Without `atoms` the particle is `pseudo_protein(symmetry, residues, seed)`.
 
     Raises
     ------
     CryosnakeError
         when the box is odd
     """
+    count, box, pixel_size = settings.count, settings.box, settings.pixel_size
     if box % 2:
         raise CryosnakeError(f"simulate: box {box} is odd; use an even number of pixels.")
     folder = Path(folder)
     (folder / "truth").mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng([seed, 0])
+    rng = np.random.default_rng([settings.seed, 0])
     if atoms is None:
-        atoms = pseudo_protein(symmetry, residues, seed)
-    optics = Optics(pixel_size, Microscope(voltage, cs, amplitude_contrast), b_factor=0.0)
-    table = _random_table(rng, count, per_micrograph, defocus, astigmatism, shift)
-    signal = _signal(atoms, table, box, optics, b_factor, progress)
-    noise = float(np.sqrt(signal.var() / snr))
-    if false_picks > 0:
-        own = np.random.default_rng([seed, 1])  # the particles stay those of the same seed without false picks
-        kinds = false_kinds(own, count, false_picks, false_pick_kinds)
-        replace_false_picks(signal, kinds, own, atoms, table, optics, b_factor)
+        atoms = pseudo_protein(settings.symmetry, settings.residues, settings.seed)
+    optics = Optics(pixel_size, b_factor=0.0)
+    table = _random_table(rng, settings)
+    signal = _signal(atoms, table, box, optics, settings.b_factor, progress)
+    noise = float(np.sqrt(signal.var() / settings.snr))
+    if settings.false_picks > 0:
+        own = np.random.default_rng([settings.seed, 1])  # the particles stay those of the same seed without false picks
+        kinds = false_kinds(own, count, settings.false_picks, settings.false_pick_kinds)
+        replace_false_picks(signal, kinds, own, atoms, table, optics, settings.b_factor)
         table["rlnClassNumber"] = kinds
     images = signal / np.float32(noise) + rng.standard_normal(signal.shape, dtype=np.float32)
     write_mrc(folder / "particles.mrcs", _normalised(images), pixel_size, stack=True)
-    density = density_from_atoms(atoms, box, pixel_size, b_factor)
+    density = density_from_atoms(atoms, box, pixel_size, settings.b_factor)
     density *= np.float32(2.0 * optics.interaction * pixel_size / noise)
     write_mrc(folder / "truth/map.mrc", density, pixel_size)
     write_mrc(folder / "reference.mrc", low_pass(density, 40.0, pixel_size), pixel_size)
-    table.insert(0, "rlnImageName", [f"{number:06d}@{prefix}particles.mrcs" for number in range(1, count + 1)])
+    table.insert(0, "rlnImageName", [f"{number:06d}@{settings.prefix}particles.mrcs" for number in range(1, count + 1)])
     groups = _optics_table(optics, box)
     write_star(folder / "truth/particles.star", {"optics": groups, "particles": table})
     poses = [label for label in table if str(label).startswith(("rlnAngle", "rlnOrigin", "rlnClass"))]
@@ -120,14 +100,14 @@ def simulate_particles(
     progress(count, count, "done")
 
 
-def _random_table(rng: np.random.Generator, count: int, per_micrograph: int, defocus: tuple[float, float],
-                  astigmatism: float, shift: float) -> pd.DataFrame:
+def _random_table(rng: np.random.Generator, settings: StackSettings) -> pd.DataFrame:
     """Return the particles' rows: micrograph, CTF, pose, origin."""
-    micrograph = np.arange(count) // per_micrograph
+    micrograph = np.arange(settings.count) // settings.per_micrograph
     several = int(micrograph[-1]) + 1
-    mean, half = rng.uniform(*defocus, several), 0.5 * rng.uniform(0.0, astigmatism, several)
+    mean, half = rng.uniform(*settings.defocus, several), 0.5 * rng.uniform(0.0, settings.astigmatism, several)
     azimuth = rng.uniform(0.0, 180.0, several)
-    angles, origins = random_poses(rng, count), rng.normal(0.0, shift, (count, 2))
+    angles = random_poses(rng, settings.count)
+    origins = rng.normal(0.0, settings.shift, (settings.count, 2))
     return pd.DataFrame({
         "rlnMicrographName": [f"micrograph_{number + 1:04d}.mrc" for number in micrograph], "rlnOpticsGroup": 1,
         "rlnDefocusU": (mean + half)[micrograph], "rlnDefocusV": (mean - half)[micrograph],

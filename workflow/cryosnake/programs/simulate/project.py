@@ -19,7 +19,7 @@ from cryosnake.io.movies import write_movie_tiff
 from cryosnake.io.mrc import write_mrc
 from cryosnake.numerics.ctf import Defocus
 from cryosnake.programs.simulate.particles import simulate_particles
-from cryosnake.programs.simulate.settings import Progress, Settings, checked_settings, optics_of, silent
+from cryosnake.programs.simulate.settings import Progress, ProjectSettings, checked_settings, optics_of, silent
 from cryosnake.programs.simulate.truth import (
     defocus_columns,
     particle_rows,
@@ -44,11 +44,11 @@ from cryosnake.simulation.movie import Specimen, expected_frames
 from cryosnake.simulation.protein import pseudo_protein
 from cryosnake.simulation.warp import MARGIN
 
-__all__ = ["Settings", "simulate_particles", "simulate_project"]
+__all__ = ["ProjectSettings", "simulate_particles", "simulate_project"]
 
 
 def simulate_project(folder: str | Path, *, atoms: Atoms | None = None, progress: Progress = silent,
-                     **settings: Any) -> Settings:
+                     **settings: Any) -> ProjectSettings:
     """Write movies, gain reference and starting reference of a project, and its truth.
 
     `folder` gets Movies/movie_NNNN.tiff (or .mrcs), gain.mrc, reference.mrc (the density low-passed at 40 Å) and
@@ -63,7 +63,7 @@ def simulate_project(folder: str | Path, *, atoms: Atoms | None = None, progress
     progress : callable
         progress(done, total, message).
     **settings
-        Fields of `Settings`.
+        Fields of `ProjectSettings`.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def simulate_project(folder: str | Path, *, atoms: Atoms | None = None, progress
     return chosen
 
 
-def _write_movie(folder: Path, number: int, atoms: Atoms, detector: Detector, settings: Settings,
+def _write_movie(folder: Path, number: int, atoms: Atoms, detector: Detector, settings: ProjectSettings,
                  ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Write one movie and its motion STAR; return the rows of its particles and its micrograph."""
     rng = np.random.default_rng([settings.seed, number])
@@ -111,8 +111,7 @@ def _write_movie(folder: Path, number: int, atoms: Atoms, detector: Detector, se
     frames = np.stack([
         recorded_frame(rng, intensity, beam, detector, electrons, dtype)
         for intensity in expected_frames(rng, specimen, motion, optics, defocus,
-                                         dose_per_frame=settings.dose_per_frame,
-                                         ice_thickness=settings.ice_thickness, blur=settings.blur)])
+                                         dose_per_frame=settings.dose_per_frame, blur=settings.blur)])
     _write_frames(folder / name, frames, settings.pixel_size)
     write_motion(folder / f"truth/motion/{stem}.star", name, motion, particles, settings)
     return particle_rows(stem, particles, defocus, settings), {
@@ -120,27 +119,27 @@ def _write_movie(folder: Path, number: int, atoms: Atoms, detector: Detector, se
         **defocus_columns(defocus), "rlnCtfAstigmatism": float(defocus.u - defocus.v)}
 
 
-def _random_defocus(rng: np.random.Generator, settings: Settings) -> Defocus:
+def _random_defocus(rng: np.random.Generator, settings: ProjectSettings) -> Defocus:
     mean = rng.uniform(*settings.defocus)
     half = 0.5 * rng.uniform(0.0, settings.astigmatism)
     return Defocus(mean + half, mean - half, rng.uniform(0.0, 180.0), settings.phase_shift)
 
 
-def _random_particles(rng: np.random.Generator, atoms: Atoms, settings: Settings) -> Particles:
+def _random_particles(rng: np.random.Generator, atoms: Atoms, settings: ProjectSettings) -> Particles:
     across = diameter(atoms) / settings.pixel_size
     positions = place_particles(rng, settings.size, settings.particles_per_movie, 0.95 * across, 0.6 * across)
     return Particles(positions, random_poses(rng, len(positions)), rng.normal(0.0, settings.ice_spread, len(positions)))
 
 
 def _specimen(rng: np.random.Generator, atoms: Atoms, particles: Particles, optics: Optics, defocus: Defocus,
-              settings: Settings) -> Specimen:
+              settings: ProjectSettings) -> Specimen:
     shape = (settings.size[0] + 2 * MARGIN, settings.size[1] + 2 * MARGIN)
     moved = replace(particles, positions=particles.positions + MARGIN)
     contrast = particle_contrast(atoms, moved, shape, optics, defocus, settings.b_factor)
     crystals = int(rng.integers(1, 4)) if rng.random() < settings.contaminated else 0
     transmission = contamination(rng, shape, settings.pixel_size, crystals)
     carbon = carbon_edge(rng, shape, rng.uniform(0.1, 0.35)) if rng.random() < settings.carbon else None
-    return Specimen(contrast, transmission, carbon)
+    return Specimen(contrast, transmission, carbon, settings.ice_thickness)
 
 
 def _write_frames(path: Path, frames: np.ndarray, pixel_size: float) -> None:

@@ -17,9 +17,9 @@ def silent(done: int, total: int, message: str) -> None:
     """Report no progress."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a simulated data set is made with. Lengths in Å unless said otherwise.
+@dataclass(frozen=True, kw_only=True)
+class ProjectSettings:
+    """What a project is simulated with. Lengths in Å unless said otherwise.
 
     `size` is (h, w) in pixels. `defocus` is a range, `astigmatism` the largest U - V; `ice_spread` is the standard
     deviation of a particle's height. `contaminated` and `carbon` are the fractions of movies with ice crystals and
@@ -58,19 +58,19 @@ class Settings:
     format: str = "tiff"
 
 
-def checked_settings(given: dict[str, Any]) -> Settings:
-    """Return `Settings` from keyword arguments.
+def checked_settings(given: dict[str, Any]) -> ProjectSettings:
+    """Return `ProjectSettings` from keyword arguments.
 
     Raises
     ------
     CryosnakeError
         for an unknown name or a value that the simulation cannot work with
     """
-    unknown = set(given) - set(Settings.__dataclass_fields__)
+    unknown = set(given) - set(ProjectSettings.__dataclass_fields__)
     if unknown:
         raise CryosnakeError(f"simulate: {', '.join(sorted(unknown))} is no setting; there are "
-                             f"{', '.join(Settings.__dataclass_fields__)}.")
-    chosen = Settings(**given)
+                             f"{', '.join(ProjectSettings.__dataclass_fields__)}.")
+    chosen = ProjectSettings(**given)
     if chosen.format not in ("tiff", "mrcs"):
         raise CryosnakeError(f"simulate: format {chosen.format!r} is not known; use tiff or mrcs.")
     if chosen.size[0] % 2 or chosen.size[1] % 2:
@@ -78,6 +78,6 @@ def checked_settings(given: dict[str, Any]) -> Settings:
     return chosen
 
 
-def optics_of(settings: Settings) -> Optics:
+def optics_of(settings: ProjectSettings) -> Optics:
     """Return the microscope of these settings."""
     return Optics(settings.pixel_size, Microscope(settings.voltage, settings.cs, settings.amplitude_contrast))

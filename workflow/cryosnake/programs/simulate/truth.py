@@ -14,7 +14,7 @@ from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import read_table, write_star
 from cryosnake.numerics.ctf import Defocus
 from cryosnake.numerics.filters import low_pass
-from cryosnake.programs.simulate.settings import Settings, optics_of
+from cryosnake.programs.simulate.settings import ProjectSettings, optics_of
 from cryosnake.simulation.atoms import Atoms
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.detector import Detector
@@ -22,7 +22,7 @@ from cryosnake.simulation.micrograph import Particles
 from cryosnake.simulation.motion import Motion, local_shift
 
 
-def optics_table(settings: Settings) -> pd.DataFrame:
+def optics_table(settings: ProjectSettings) -> pd.DataFrame:
     """Return RELION's data_optics of the movies."""
     return pd.DataFrame([{
         "rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1,
@@ -31,7 +31,7 @@ def optics_table(settings: Settings) -> pd.DataFrame:
         "rlnAmplitudeContrast": settings.amplitude_contrast, "rlnMicrographPixelSize": settings.pixel_size}])
 
 
-def write_maps(folder: Path, atoms: Atoms, settings: Settings) -> None:
+def write_maps(folder: Path, atoms: Atoms, settings: ProjectSettings) -> None:
     """Write truth/map.mrc and reference.mrc.
 
     Grey scale: that of particles whose background has a standard deviation of 1, as RELION's extraction leaves them,
@@ -57,7 +57,7 @@ def write_mtf(path: Path, blur: float) -> None:
     write_star(path, {"mtf": pd.DataFrame({"rlnResolutionInversePixel": frequency, "rlnMtfValue": value})})
 
 
-def write_tables(folder: Path, settings: Settings, particles: pd.DataFrame, micrographs: pd.DataFrame) -> None:
+def write_tables(folder: Path, settings: ProjectSettings, particles: pd.DataFrame, micrographs: pd.DataFrame) -> None:
     """Write truth/particles.star and micrographs.star; rows of earlier movies, before `settings.first`, stay."""
     label = "rlnMicrographName"
     for name, table in (("particles", particles), ("micrographs", micrographs)):
@@ -69,7 +69,7 @@ def write_tables(folder: Path, settings: Settings, particles: pd.DataFrame, micr
         write_star(path, {"optics": optics_table(settings), name: table})
 
 
-def write_motion(path: Path, name: str, motion: Motion, particles: Particles, settings: Settings) -> None:
+def write_motion(path: Path, name: str, motion: Motion, particles: Particles, settings: ProjectSettings) -> None:
     """Write a movie's motion as RELION's motion correction does; the local shifts are those at the particles."""
     count = len(motion.global_shifts)
     frames = np.arange(count)
@@ -101,7 +101,7 @@ def defocus_columns(defocus: Defocus) -> dict[str, Any]:
             "rlnPhaseShift": defocus.phase_shift}
 
 
-def particle_rows(stem: str, particles: Particles, defocus: Defocus, settings: Settings) -> pd.DataFrame:
+def particle_rows(stem: str, particles: Particles, defocus: Defocus, settings: ProjectSettings) -> pd.DataFrame:
     """Return RELION's rows: whole-pixel coordinates (where extraction cuts), what is left over as origin in Å."""
     whole = np.rint(particles.positions)
     origin = (whole - particles.positions) * settings.pixel_size

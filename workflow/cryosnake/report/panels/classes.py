@@ -19,8 +19,7 @@ _COLUMNS = 10  # at most, of averages in a row
 
 
 def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
-                  resolutions: Sequence[float] | np.ndarray | None = None, *,
-                  mask_diameter: float | None = None, title: str = "2D classes",
+                  resolutions: Sequence[float] | np.ndarray | None = None, *, mask_diameter: float | None = None,
                   kept: np.ndarray | None = None, scores: np.ndarray | None = None) -> Figure:
     """Return class averages (n, box, box) with number, particles and resolution; empty classes are left out.
 
@@ -62,9 +61,9 @@ def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
                 _mark(axes, bool(kept[index]))
             axes.text(0.5, -0.03, below, transform=axes.transAxes, ha="center", va="top", fontsize=7, color=GREY)
         empty = len(counts) - len(order)
-        what = f"{title}: {counts.sum():,} particles in {len(order)} classes" + (f", {empty} empty" if empty else "")
+        what = f"2D classes: {counts.sum():,} particles in {len(order)} classes" + (f", {empty} empty" if empty else "")
         if kept is not None:
-            what = f"{title}: {counts[kept].sum():,} of {counts.sum():,} particles, {int(kept[order].sum())} of " \
+            what = f"Selection: {counts[kept].sum():,} of {counts.sum():,} particles, {int(kept[order].sum())} of " \
                    f"{len(order)} classes kept"
         figure.suptitle(what, x=0.01, ha="left", fontsize=10, fontweight="bold")
     return figure
