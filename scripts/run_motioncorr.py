@@ -1,10 +1,6 @@
 #!/usr/bin/env python3
 """Run a job of type motioncorr; see --help."""
 
-import sys
+from cryosnake.running.run import run_script
 
-from cryosnake.jobs.motioncorr import JOB
-from cryosnake.running.run import run_job
-
-if __name__ == "__main__":
-    sys.exit(run_job(JOB))
+run_script("motioncorr")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import pickle
 import string
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from typing import get_args, get_origin
 
 import pytest
 
+from cryosnake.jobs.forms import FileSource, PerMicrograph, WholeJob
 from cryosnake.jobs.model import NODE_TYPES, JobType
 from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.types import PROCESS_TYPES
@@ -21,6 +24,8 @@ from cryosnake.report.job_pictures import PANELS
 from cryosnake.running.arguments import make_parser
 
 TYPES = list(job_types().values())
+OPTIONAL = {"update_optics": ["optics", "options"], "optics_of_output": ["groups", "options", "inputs"],
+            "table": ["options"], "finalise": ["options", "inputs", "out", "star"]}  # of programs per micrograph
 every_type = pytest.mark.parametrize("job_type", TYPES, ids=lambda t: t.name)
 
 
@@ -68,13 +73,42 @@ def test_outputs_name_known_parameters_and_nodes(job_type: JobType) -> None:
 
 @every_type
 def test_the_program_has_the_functions_of_its_form(job_type: JobType) -> None:
-    program = import_module(job_type.program)
-    if job_type.per_micrograph:
-        assert list(inspect.signature(program.prepare).parameters) == ["options", "optics", "inputs"]
-        assert list(inspect.signature(program.process).parameters) == ["row", "optics", "state", "root"]
-        assert all(product.startswith("{root}") for product in job_type.products)
-    else:
-        assert list(inspect.signature(program.run).parameters) == ["options", "inputs", "out", "progress"]
+    program, forms = import_module(job_type.program), [PerMicrograph if job_type.per_micrograph else WholeJob]
+    if job_type.per_micrograph and not job_type.inputs:
+        forms.append(FileSource)
+    wanted = {name: list(inspect.signature(function).parameters)[1:] for form in forms
+              for name, function in vars(form).items() if inspect.isfunction(function) and not name.startswith("_")}
+    found = {name: list(inspect.signature(getattr(program, name)).parameters) for name in {*wanted, *OPTIONAL}
+             if name in wanted or (job_type.per_micrograph and hasattr(program, name))}
+    assert found == {name: (wanted | OPTIONAL)[name] for name in found}
+    assert all(product.startswith("{root}") for product in job_type.products)
+
+
+@every_type
+def test_options_are_frozen_and_what_the_definition_says(job_type: JobType) -> None:
+    given = {p.name: p.kind() for p in job_type.parameters if p.required}
+    options = job_type.options(**given)
+    assert vars(options) == {p.name: p.default for p in job_type.parameters} | given
+    assert pickle.loads(pickle.dumps(options)) == options
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(options, job_type.parameters[0].name, None)
+    with pytest.raises(TypeError, match="misspelt"):
+        job_type.options(**given, misspelt=1)
+
+
+def test_a_misspelt_option_and_a_program_of_another_form_are_type_errors(root: Path, tmp_path: Path) -> None:
+    good = ["from cryosnake.jobs.forms import PerMicrograph, WholeJob", "from cryosnake.jobs.options import *"]
+    for t in TYPES:
+        good += [f"import {t.program} as {t.name}_",
+                 f"{t.name}_form: {'PerMicrograph' if t.per_micrograph else 'WholeJob'} = {t.name}_"]
+    bad = ["ExtractOptions(box_sise=64)", "ExtractOptions(64)", "select_form = extract_",
+           "def use(options: ExtractOptions) -> int: return options.box_sise",
+           "def pick(options: ExtractOptions) -> None: autopick_.prepare(options, {}, {})"]
+    (tmp_path / "programs.py").write_text("\n".join([*good, *bad]))
+    result = subprocess.run([sys.executable, "-m", "mypy", tmp_path / "programs.py"], capture_output=True, text=True,
+                            cwd=root)
+    wrong = {int(line.split(":")[1]) for line in result.stdout.splitlines() if ": error:" in line}
+    assert wrong == set(range(len(good) + 1, len(good) + len(bad) + 1)), result.stdout + result.stderr
 
 
 @every_type

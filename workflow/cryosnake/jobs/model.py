@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, make_dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,10 @@ def _default(parameter: Parameter) -> Any:
     return field(default_factory=value.copy) if isinstance(value, list) else field(default=value)
 
 
-def _named(items: tuple[Any, ...], name: str) -> Any:
+_Named = TypeVar("_Named", Parameter, Slot, Output)
+
+
+def _named(items: tuple[_Named, ...], name: str) -> _Named:
     for item in items:
         if item.name == name:
             return item

@@ -7,9 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryosnake.errors import Aborted
 from cryosnake.pipeline.markers import abort_requested
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 LOOK_EVERY = 0.5  # seconds between looks for an abort request
 
@@ -47,7 +51,7 @@ class JobProgress:
             self._bar.stop()
 
 
-def _bar():  # type: ignore[no-untyped-def]
+def _bar() -> Progress | None:
     """Return a started progress bar, or None: not a terminal, or one of many jobs of a workflow."""
     if not sys.stderr.isatty() or os.environ.get("CRYOSNAKE_WORKFLOW"):
         return None

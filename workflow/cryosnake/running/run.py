@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.forms import PerMicrograph, WholeJob
 from cryosnake.jobs.model import JobType
+from cryosnake.jobs.registry import job_types
 from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.ranks import Ranks
 from cryosnake.parallel.threads import thread_limit
@@ -33,6 +34,11 @@ from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_rank
 from cryosnake.running.regenerated import AGAIN, end_again, end_whole
 from cryosnake.running.resume import resume
 from cryosnake.running.temporaries import remove_temporaries
+
+
+def run_script(name: str) -> NoReturn:
+    """Run a job of this type from the command line, and exit."""
+    sys.exit(run_job(job_types()[name]))
 
 
 def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:

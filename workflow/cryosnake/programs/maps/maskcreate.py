@@ -24,7 +24,7 @@ from cryosnake.numerics.masking import (
 from cryosnake.programs.maps.maskcreate_maps import other_half, read_map
 
 
-def run(options: MaskCreateOptions, inputs: Mapping[str, str], out: str | Path, progress: Progress) -> None:
+def run(options: MaskCreateOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
     """Write `mask.mrc` from `inputs["map"]`.
 
     Raises

@@ -118,7 +118,7 @@ def coordinate_table(picks: Picks, bank: TemplateBank | None) -> pd.DataFrame:
         "rlnAnglePsi": np.zeros(count) if bank is None else bank.psi[picks.best]})
 
 
-def finalise(options: AutoPickOptions, inputs: Mapping[str, Path], out: Path, main: Path) -> None:
+def finalise(options: AutoPickOptions, inputs: Mapping[str, Path], out: Path, star: Path) -> None:
     """Write coords_suffix_autopick.star, RELION 3.1's form of the output: the name of the micrographs' STAR file."""
     write_text(out / f"coords_suffix{SUFFIX}", os.fspath(inputs["micrographs"]) + "\n")
 

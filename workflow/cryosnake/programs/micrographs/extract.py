@@ -103,13 +103,13 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: ExtractSta
     return [{str(label): value for label, value in record.items()} for record in table.to_dict("records")]
 
 
-def optics_of_output(optics: list[dict[str, Any]], options: ExtractOptions, inputs: Mapping[str, Path],
+def optics_of_output(groups: list[dict[str, Any]], options: ExtractOptions, inputs: Mapping[str, Path],
                      ) -> list[dict[str, Any]]:
     """Return the optics table of the particles: the micrographs', or, extracted again, the particles' own."""
     size = options.rescale or options.box_size
     if "particles" in inputs:
-        return refined_optics(inputs["particles"], optics, options.box_size, size)
-    return [image_optics(group, options.box_size, size) for group in optics]
+        return refined_optics(inputs["particles"], groups, options.box_size, size)
+    return [image_optics(group, options.box_size, size) for group in groups]
 
 
 def _background(options: ExtractOptions, size: int) -> np.ndarray:
