@@ -23,15 +23,12 @@ NOT_IMPORTED |= {"mrcfile", "starfile"}  # not there yet
 
 # Not there yet; nothing may be added.
 STILL_LONG = set("""
-_accumulate _at_poses _check_list _dense _drawn _expect _expect_half _optimiser _record _save _searched _sparse
-check_value cross_validated_filter expect expect_drawn gather insert_slices optimiser_list outcomes_of
-search_everywhere search_nearby use_batch
+_accumulate _check_list check_value cross_validated_filter insert_slices search_everywhere search_nearby
 """.split())
 STILL_POSITIONAL = set("""
-Accumulated Assignments Backup Band BlockResult Budget Call Choices Classification Classification3D Config
-DenseOutcome FileOfJob JobConfig JobDetails JobRecord JobStatus Lane Model Operands Operator Owner Particles Partition
-Pipeline Problem Process Progress Reading Refinement RunTime Scheme SearchPlan Session Settings Settings2D Settings3D
-SphereGrid Stage Statistics Survey Task Verdict WatchOptions Work _Probabilities
+Backup Band BlockResult Budget Call Choices Config DenseOutcome FileOfJob JobConfig JobDetails JobRecord JobStatus
+Lane Operands Operator Owner Partition Pipeline Problem Process Reading RunTime Scheme Session SphereGrid Stage Survey
+Task WatchOptions _Probabilities
 """.split())
 
 
