@@ -26,9 +26,9 @@ STILL_LONG = set("""
 _accumulate _check_list check_value cross_validated_filter insert_slices search_everywhere search_nearby
 """.split())
 STILL_POSITIONAL = set("""
-Backup Band BlockResult Budget Call Choices Config DenseOutcome FileOfJob JobConfig JobDetails JobRecord JobStatus
-Lane Operands Operator Owner Partition Pipeline Problem Process Reading RunTime Scheme Session SphereGrid Stage Survey
-Task WatchOptions _Probabilities
+Band BlockResult Budget Config DenseOutcome FileOfJob JobConfig JobDetails JobRecord JobStatus
+Lane Operands Operator Reading RunTime Scheme Session SphereGrid Stage Survey
+WatchOptions _Probabilities
 """.split())
 
 

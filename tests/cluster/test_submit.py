@@ -22,8 +22,9 @@ def profile(tmp_path, monkeypatch) -> Path:
     """A profile whose scheduler keeps its queue in a file and runs nothing by itself."""
     monkeypatch.chdir(tmp_path)
     queue = tmp_path / "queue"
-    lane = Lane("relion", "test", "qsub.sh", f"sh -c 'echo 41 >> {queue}; echo Submitted batch job 41' sh",
-                f"grep {{id}} {queue} || true", f"sed -i /{{id}}/d {queue}")
+    lane = Lane(kind="relion", name="test", template="qsub.sh",
+                submit=f"sh -c 'echo 41 >> {queue}; echo Submitted batch job 41' sh",
+                status=f"grep {{id}} {queue} || true", cancel=f"sed -i /{{id}}/d {queue}")
     write_files(tmp_path / "profile", profile_files(lane, "#!/bin/bash\nXXXcommandXXX\n", tmp_path / "profile"),
                 lambda path: False, PROGRAMS)
     return tmp_path / "profile"

@@ -117,7 +117,7 @@ def test_markers_in_both_dialects(tmp_path: Path) -> None:
 
 def test_markers_follow_the_files(tmp_path: Path) -> None:
     pipeline = two_jobs()
-    done = add_process(pipeline, Process("Import/job001/", "", "relion.import.movies", 0, Status.SUCCEEDED))
+    done = add_process(pipeline, Process("Import/job001/", "", "relion.import.movies", 0, status=Status.SUCCEEDED))
 
     def markers() -> set[str]:
         return {str(path.relative_to(tmp_path / ".Nodes")) for path in (tmp_path / ".Nodes").rglob("*.star")}

@@ -85,7 +85,7 @@ def test_connecting_twice_makes_one_edge() -> None:
 def test_tidy_drops_what_relion_drops() -> None:
     good = chain(2)
     bad = Pipeline(good.counter, good.processes, good.nodes, (*good.input_edges, ("x", "Import/job001/")),
-                   (*good.output_edges, ("MotionCorr/job002/", "Import/job001/out.star")))
+                   output_edges=(*good.output_edges, ("MotionCorr/job002/", "Import/job001/out.star")))
     pipeline, warnings = edit.tidy(bad)
     assert pipeline == good
     assert len(warnings) == 2

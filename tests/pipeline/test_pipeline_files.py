@@ -31,7 +31,7 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
         kind = draw(st.sampled_from(KNOWN))
         name = job_name(kind.folder, number)
         alias = draw(st.sampled_from(["", f"{kind.folder}/a{number}/"]))
-        processes[name] = Process(name, alias, kind.label, kind.id, draw(st.sampled_from(Status)))
+        processes[name] = Process(name, alias, kind.label, kind.id, status=draw(st.sampled_from(Status)))
     for index in range(draw(st.integers(0, 6))):
         node = draw(st.sampled_from(LABELLED))
         name = draw(st.sampled_from([*processes, ""])) + f"file {index}.star"
@@ -40,7 +40,8 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
         if nodes and processes else []
     makers = {node: draw(st.sampled_from([*processes, None])) for node in nodes}
     outputs = [(process, node) for node, process in makers.items() if process]
-    return Pipeline(len(processes) + draw(st.integers(1, 3)), processes, nodes, tuple(inputs), tuple(outputs))
+    return Pipeline(len(processes) + draw(st.integers(1, 3)), processes, nodes, tuple(inputs),
+                    output_edges=tuple(outputs))
 
 
 def only(pipeline: Pipeline, drop: tuple[str, ...], version: int) -> Pipeline:
@@ -124,7 +125,7 @@ def test_edges_to_unknown_are_dropped_with_a_warning(tmp_path: Path) -> None:
     ("data_pipeline_", "data_other_", "has no pipeline block; restore"),
 ])
 def test_bad_files(old: str, new: str, message: str) -> None:
-    process = Process("Import/job001/", "", "relion.import", 0, Status.SUCCEEDED)
+    process = Process("Import/job001/", "", "relion.import", 0, status=Status.SUCCEEDED)
     text = format_blocks(pipeline_blocks(Pipeline(2, {process.name: process})))
     assert old in text
     text = text.replace(old, new)

@@ -80,7 +80,7 @@ def test_a_job_without_its_pipeline_file_is_kept_and_named(project: Path) -> Non
     warnings: list[str] = []
     rebuilt = rebuild(project, warnings)
     assert rebuilt.processes["MotionCorr/job002/"] == Process("MotionCorr/job002/", "MotionCorr/myMotionCorr/",
-                                                              "relion.motioncorr.own", 1, Status.FAILED)
+                                                              "relion.motioncorr.own", 1, status=Status.FAILED)
     # CtfFind says that it reads the file, and where it lies says who made it
     assert rebuilt.producers["MotionCorr/job002/corrected_micrographs.star"] == "MotionCorr/job002/"
     assert len(warnings) == 1 and "MotionCorr/job002/: job_pipeline.star is missing or damaged" in warnings[0]

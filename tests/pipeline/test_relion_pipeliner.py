@@ -37,7 +37,7 @@ def project(tmp_path: Path, relion: Path) -> Path:
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / file).write_text("x")
         before = [node for node in pipeline.nodes if "/" in node][-1:] or ["reference map.mrc"]
-        pipeline = add_process(pipeline, Process(name, "", label, type_id, Status(status)))
+        pipeline = add_process(pipeline, Process(name, "", label, type_id, status=Status(status)))
         pipeline = add_node(pipeline, Node(name + file, node_label, node_id), name)
         pipeline = connect(pipeline, inputs=[(node, name) for node in before])
         write_job_star(tmp_path / name / "job.star", type_id, label, False, {"do_queue": "No", "other_args": ""})

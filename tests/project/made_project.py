@@ -24,7 +24,7 @@ def add_job(folder: str, number: int, outputs: dict[str, str], inputs: tuple[str
     directory.mkdir(parents=True)
     pipeline = read_pipeline(PIPELINE_FILE) if Path(PIPELINE_FILE).exists() else Pipeline()
     type_id = process_id_of("", folder)
-    pipeline = add_process(pipeline, Process(name, "", process_label_of(type_id), type_id, status))
+    pipeline = add_process(pipeline, Process(name, "", process_label_of(type_id), type_id, status=status))
     for file, label in outputs.items():
         pipeline = add_node(pipeline, Node(name + file, label, node_id_of(label)), name)
         (directory / file).write_text(f"{name}{file}")

@@ -115,8 +115,8 @@ def relion_job(diameter: str) -> None:
     name = "Class2D/job006/"
     Path(name).mkdir()
     write_job_star(f"{name}job.star", 8, "relion.class2d", False, {"nr_classes": "3", "particle_diameter": diameter})
-    update_pipeline("", lambda p: connect(add_process(p, Process(name, "", "relion.class2d", 8, Status.SUCCEEDED)),
-                                          inputs=[("particles.star", name)]))
+    done = Process(name, "", "relion.class2d", 8, status=Status.SUCCEEDED)
+    update_pipeline("", lambda p: connect(add_process(p, done), inputs=[("particles.star", name)]))
 
 
 def test_a_job_of_relion_is_shown_by_its_options(project, capsys) -> None:

@@ -27,7 +27,7 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
     pipeline = add_node(Pipeline(), Node("reference.mrc", "DensityMap.mrc", 6))
     names = [job_name(draw(st.sampled_from(["Import", "Select", "Class2D"])), n) for n in range(1, count + 1)]
     for name in names:
-        pipeline = add_process(pipeline, Process(name, "", "", 7, draw(st.sampled_from(Status))))
+        pipeline = add_process(pipeline, Process(name, "", "", 7, status=draw(st.sampled_from(Status))))
         for file in ("particles.star", "map.mrc"):
             pipeline = add_node(pipeline, Node(name + file, "", 3 if file[0] == "p" else 6), name)
     if names:
@@ -44,7 +44,8 @@ def project() -> Pipeline:
     for number, (folder, (file, kind)) in enumerate(kinds.items(), start=1):
         name = job_name(folder, number)
         status = (Status.SUCCEEDED, Status.SUCCEEDED, Status.FAILED, Status.RUNNING, Status.SCHEDULED)[number - 1]
-        pipeline = add_node(add_process(pipeline, Process(name, "", "", 0, status)), Node(name + file, "", kind), name)
+        pipeline = add_process(pipeline, Process(name, status=status))
+        pipeline = add_node(pipeline, Node(name + file, "", kind), name)
     return connect(set_alias(pipeline, "Refine3D/job004/", "first best"), inputs=[
         ("Import/job001/micrographs.star", "Extract/job002/"), ("Extract/job002/particles.star", "Class2D/job003/"),
         ("Extract/job002/particles.star", "Refine3D/job004/"), ("masks/mask.mrc", "Refine3D/job004/"),

@@ -47,9 +47,10 @@ def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[s
     if "run_cmd" not in _names(template, script_file):
         raise CryosnakeError(f"{script_file}: has no {{{{ run_cmd }}}}, so it would run nothing")
     own = {"worker_bin_path": str(info.get("worker_bin_path", "")), **variables}
-    lane = Lane("cryosparc", str(info.get("name", info_file.stem)), "cluster_script.sh", commands["qsub_cmd_tpl"],
-                commands["qstat_cmd_tpl"], commands["qdel_cmd_tpl"], info.get("send_cmd_tpl") or "",
-                next((launcher for _, launcher in pairs if launcher), ""), own)
+    lane = Lane(kind="cryosparc", name=str(info.get("name", info_file.stem)), template="cluster_script.sh",
+                submit=commands["qsub_cmd_tpl"], status=commands["qstat_cmd_tpl"], cancel=commands["qdel_cmd_tpl"],
+                send=info.get("send_cmd_tpl") or "", variables=own,
+                launcher=next((launcher for _, launcher in pairs if launcher), ""))
     texts = (template, *commands.values(), lane.send)
     missing = {name for text in texts for name in _names(text, script_file)} - {*KNOWN, *own}
     if missing:

@@ -21,7 +21,7 @@ SCHEDULERS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Lane:
     """How jobs are submitted to a cluster.
 

@@ -52,8 +52,9 @@ def read_relion_template(path: Path, variables: Mapping[str, str], commands: Map
     if missing:
         raise CryosnakeError(f"{path}: no value for {', '.join(f'XXX{name}XXX' for name in sorted(missing))}; RELION's "
                              f"window asks for them: {' '.join(f'--set {name}=…' for name in sorted(missing))}")
-    return Lane("relion", path.stem, "qsub.sh", commands.get("submit", submit), commands.get("status", status),
-                commands.get("cancel", cancel), "", next((found for _, found in pairs if found), ""), own), template
+    return Lane(kind="relion", name=path.stem, template="qsub.sh", submit=commands.get("submit", submit),
+                status=commands.get("status", status), cancel=commands.get("cancel", cancel), variables=own,
+                launcher=next((found for _, found in pairs if found), "")), template
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

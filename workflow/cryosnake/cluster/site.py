@@ -6,12 +6,12 @@ import getpass
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryosnake.errors import CryosnakeError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Partition:
     """A partition and the most that one job may request of one of its nodes; `minutes` is 0 where there is no limit."""
 
@@ -71,12 +71,13 @@ def parse_partitions(text: str) -> tuple[Partition, ...]:
         if len(words) != 7:
             continue
         name, state, limit, nodes, cpus, memory, gres = words
-        new = Partition(name.rstrip("*"), name.endswith("*"), state.startswith("up"), minutes_of(limit), int(nodes),
-                        _number(cpus), _number(memory), gpus_of(gres))
+        new = Partition(name=name.rstrip("*"), default=name.endswith("*"), up=state.startswith("up"),
+                        minutes=minutes_of(limit), nodes=int(nodes), cpus=_number(cpus), memory=_number(memory),
+                        gpus=gpus_of(gres))
         old = found.get(new.name)
         if old:
-            new = Partition(new.name, new.default, new.up, new.minutes, old.nodes + new.nodes, max(old.cpus, new.cpus),
-                            max(old.memory, new.memory), max(old.gpus, new.gpus))
+            new = replace(new, nodes=old.nodes + new.nodes, cpus=max(old.cpus, new.cpus),
+                          memory=max(old.memory, new.memory), gpus=max(old.gpus, new.gpus))
         found[new.name] = new
     return tuple(found.values())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from cryosnake.cluster.site import Partition, Site
 from cryosnake.errors import CryosnakeError
@@ -17,6 +17,7 @@ class Choices:
     gpu: tuple[str, ...]
     account: str = ""
     gpus: int = 0
+    _: KW_ONLY
     jobs: int = 100
 
 

@@ -13,7 +13,7 @@ from typing import TextIO
 FILE = "owner.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Owner:
     """A process: number, start (clock ticks after boot), and the computer, its boot and process namespace."""
 
@@ -27,7 +27,8 @@ class Owner:
 
 def this_process(job: str = "") -> Owner:
     """Return this process as an owner."""
-    return Owner(socket.gethostname(), _boot(), _namespace(), os.getpid(), _started(os.getpid()) or 0, job)
+    return Owner(host=socket.gethostname(), boot=_boot(), namespace=_namespace(), pid=os.getpid(),
+                 started=_started(os.getpid()) or 0, job=job)
 
 
 def claim(folder: Path, job: str) -> TextIO:

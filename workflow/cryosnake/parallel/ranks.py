@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ class Problem:
 
     rank: int
     text: str
+    _: KW_ONLY
     abort: bool = False  # requested, not an error
     trace: str = ""  # of an unexpected error
     relayed: bool = False  # happened on another rank, which informed this one

@@ -23,16 +23,16 @@ from cryosnake.pipeline.rebuild import TRASH, job_directories, restore_labels
 REPLACED = ".replaced"  # default_pipeline.star.replaced: the file as it was before the last restore
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Backup:
     """One copy. `unknown`: jobs on disk that it does not list; `gone`: jobs that it lists and that no longer exist."""
 
     path: str
     changed: float  # seconds since the epoch, by the file system
-    jobs: int
-    counter: int
-    unknown: tuple[str, ...]
-    gone: tuple[str, ...]
+    jobs: int = 0
+    counter: int = 0
+    unknown: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
     problem: str = ""  # why it can't be read
 
 
@@ -86,11 +86,11 @@ def _backup(project: str | os.PathLike[str], path: str, names: Iterable[str]) ->
     try:
         pipeline = read_pipeline(Path(project, path))
     except CryosnakeError as error:
-        return Backup(path, changed, 0, 0, (), (), str(error))
+        return Backup(path=path, changed=changed, problem=str(error))
     here = set(names)
-    return Backup(path, changed, len(pipeline.processes), pipeline.counter,
-                  tuple(name.rstrip("/") for name in names if name not in pipeline.processes),
-                  tuple(name.rstrip("/") for name in pipeline.processes if name not in here))
+    return Backup(path=path, changed=changed, jobs=len(pipeline.processes), counter=pipeline.counter,
+                  unknown=tuple(name.rstrip("/") for name in names if name not in pipeline.processes),
+                  gone=tuple(name.rstrip("/") for name in pipeline.processes if name not in here))
 
 
 def _adapted(project: str | os.PathLike[str], pipeline: Pipeline, notes: list[str]) -> Pipeline:

@@ -58,7 +58,7 @@ def parse_pipeline(blocks: dict[str, Block], path: str | os.PathLike[str],
         {process.name: process for process in processes},
         {node.name: node for node in nodes},
         _edges(blocks.get("pipeline_input_edges"), P + "EdgeFromNode", P + "EdgeProcess", path),
-        _edges(blocks.get("pipeline_output_edges"), P + "EdgeProcess", P + "EdgeToNode", path),
+        output_edges=_edges(blocks.get("pipeline_output_edges"), P + "EdgeProcess", P + "EdgeToNode", path),
     ))
     if warnings is not None:
         warnings.extend(f"{path}: {line}" for line in dropped)
@@ -148,7 +148,7 @@ def _processes(block: Block | None, path: str | os.PathLike[str]) -> list[Proces
         type_id = _integer(ids[index], path, P + "ProcessType") if ids else process_id_of(label, name.partition("/")[0])
         status = _status(states[index] if states else state_labels[index] if state_labels else "", path, name)
         alias = "" if aliases[index] == "None" else aliases[index]
-        processes.append(Process(name, alias, label or process_label_of(type_id), type_id, status))
+        processes.append(Process(name, alias, label or process_label_of(type_id), type_id, status=status))
     return processes
 
 

@@ -103,7 +103,7 @@ def job_pipeline(pipeline: Pipeline, name: str) -> Pipeline:
         {name: process},
         {node: pipeline.nodes[node] for node in (*inputs, *outputs)},
         tuple((node, name) for node in inputs),
-        tuple((name, node) for node in outputs),
+        output_edges=tuple((name, node) for node in outputs),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import IntEnum
 from functools import cached_property
 
@@ -39,6 +39,7 @@ class Process:
     alias: str = ""
     type_label: str = ""
     type_id: int = 0
+    _: KW_ONLY
     status: Status = Status.SCHEDULED
 
     @property
@@ -87,6 +88,7 @@ class Pipeline:
     processes: Mapping[str, Process] = field(default_factory=dict)
     nodes: Mapping[str, Node] = field(default_factory=dict)
     input_edges: tuple[Edge, ...] = ()
+    _: KW_ONLY
     output_edges: tuple[Edge, ...] = ()
 
     @cached_property

@@ -65,7 +65,7 @@ def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) 
         outputs.extend(_foreign_outputs(part, processes))
     highest = max((job_number(name) or 0 for name in (*names, *job_directories(Path(project, TRASH)))), default=0)
     pipeline, dropped = tidy(Pipeline(highest + 1, processes, nodes, tuple(dict.fromkeys(inputs)),
-                                      tuple(dict.fromkeys(outputs))))
+                                      output_edges=tuple(dict.fromkeys(outputs))))
     notes.extend(dropped)
     return pipeline
 

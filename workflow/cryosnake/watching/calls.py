@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Call:
     task: Task
     claim: dict[str, Any]
     process: subprocess.Popen[bytes] | None = None
+    _: KW_ONLY
     told: int = field(default=0)
     cut: bool = False
 
@@ -63,7 +64,7 @@ def left_behind(lane: str) -> Call | None:
         return None
     if not isinstance(found, dict) or not {"host", "pid", "start"} <= found.keys() or not is_alive(found):
         return None
-    task = Task(lane, tuple(found.get("jobs", ())), tuple(found.get("hold", ())), (), bool(found.get("beside")))
+    task = Task(lane, tuple(found.get("jobs", ())), tuple(found.get("hold", ())), (), beside=bool(found.get("beside")))
     return Call(task, found)
 
 

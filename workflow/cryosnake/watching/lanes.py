@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from cryosnake.project.locks.work_locks import at_work
@@ -33,6 +33,7 @@ class Task:
     jobs: tuple[str, ...] = ()
     hold: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
+    _: KW_ONLY
     beside: bool = False
 
 
@@ -59,7 +60,7 @@ def micrographs_task(plan: Plan, other: Task | None) -> Task:
     """Return the task of what flows, while `other` of the lane of particles is at work, or nothing is."""
     busy, hold = (other.jobs, other.hold) if other else ((), ())
     jobs = tuple(flowing_jobs(plan, busy))
-    return Task(MICROGRAPHS, jobs, hold, tuple(pending_files(part_of(plan, jobs, hold))), other is not None)
+    return Task(MICROGRAPHS, jobs, hold, tuple(pending_files(part_of(plan, jobs, hold))), beside=other is not None)
 
 
 def flowing_jobs(plan: Plan, busy: Collection[str] = ()) -> list[str]:

@@ -95,7 +95,8 @@ def deleted_part(pipeline: Pipeline, names: Collection[str]) -> Pipeline:
     outputs = tuple(edge for edge in pipeline.output_edges if edge[0] in gone)
     wanted = {node for node, _ in inputs} | {node for _, node in outputs}
     return Pipeline(pipeline.counter, {name: pipeline.processes[name] for name in names},
-                    {name: node for name, node in pipeline.nodes.items() if name in wanted}, inputs, outputs)
+                    {name: node for name, node in pipeline.nodes.items() if name in wanted}, inputs,
+                    output_edges=outputs)
 
 
 def _without_orphans(after: Pipeline, before: Pipeline, gone: Collection[str]) -> Pipeline:

@@ -14,7 +14,7 @@ def with_job(pipeline: Pipeline, job: PlannedJob, status: Status) -> Pipeline:
     """Return the pipeline with this job, its nodes and its edges; its alias is taken from whoever had it before."""
     name, job_type = f"{job.path}/", job.config.type
     known = pipeline.processes.get(name)
-    process = Process(name, known.alias if known else "", job_type.label, job_type.relion3, status)
+    process = Process(name, known.alias if known else "", job_type.label, job_type.relion3, status=status)
     pipeline = set_alias(add_process(pipeline, process), name, job.name)
     sources = {slot: source for slot, source in job.inputs.items() if source.path not in pipeline.nodes}
     outputs = output_nodes(job)

@@ -138,7 +138,8 @@ def restricted(pipeline: Pipeline, name: str) -> Pipeline:
     nodes = {node for node, _ in inputs} | {node for _, node in outputs}
     inputs = tuple(edge for edge in inputs if pipeline.producers.get(edge[0], job) in kept)
     return Pipeline(pipeline.counter, {n: p for n, p in pipeline.processes.items() if n in kept},
-                    {n: node for n, node in pipeline.nodes.items() if n in nodes}, inputs, outputs)
+                    {n: node for n, node in pipeline.nodes.items() if n in nodes}, inputs,
+                    output_edges=outputs)
 
 
 def named(pipeline: Pipeline, name: str) -> str:
