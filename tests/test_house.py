@@ -26,9 +26,7 @@ STILL_LONG = set("""
 _accumulate _check_list check_value cross_validated_filter insert_slices search_everywhere search_nearby
 """.split())
 STILL_POSITIONAL = set("""
-Band BlockResult Budget Config DenseOutcome FileOfJob JobConfig JobDetails JobRecord JobStatus
-Lane Operands Operator Reading RunTime Scheme Session SphereGrid Stage Survey
-WatchOptions _Probabilities
+Band BlockResult Budget DenseOutcome Operands Reading SphereGrid Stage _Probabilities
 """.split())
 
 

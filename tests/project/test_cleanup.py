@@ -291,7 +291,8 @@ def test_the_manifest_says_all_before_anything_moves() -> None:
 def test_advice_ranks_by_bytes_per_hour() -> None:
     for number, seconds in ((2, 7200.0), (5, 36.0)):
         for outcome in ("failed", "ok"):  # what a failed run took is not what it takes to make the data again
-            run = RunTime("2026-11-26T14:05:00", "0001", outcome, seconds, seconds, 1.0, 1, "node1")
+            run = RunTime(started="2026-11-26T14:05:00", batch="0001", outcome=outcome, seconds=seconds,
+                          cpu_seconds=seconds, memory_mb=1.0, threads=1, host="node1")
             add_run_time(Path(job(number)), run)
     pipeline = current_pipeline()
     advice = rank(pipeline, read_facts(pipeline))

@@ -54,7 +54,8 @@ def test_the_project_says_for_all_jobs_which_iterations_are_kept_and_a_job_for_i
     assert config.jobs["others"].parameters()["keep_iterations"] == "all"
     assert "keep_iterations" not in config.jobs["motion"].stated
     assert parse_config(GOOD | {"jobs": raw["jobs"]}).jobs["classes"].parameters()["keep_iterations"] == "all"
-    record = JobRecord("class2d", "classes", {"keep_iterations": "all"}, {}, {"particles": "p.star"}, "", 0.0)
+    record = JobRecord(type="class2d", name="classes", stated={"keep_iterations": "all"}, parameters={},
+                       inputs={"particles": "p.star"}, version="", created=0.0)
     assert same_job(record, config.jobs["classes"].type, {"keep_iterations": "last"}, record.inputs)  # no new job
 
 

@@ -132,8 +132,9 @@ def test_options_that_change_speed_only_make_no_new_job(project) -> None:
 
 def test_an_upgrade_with_another_default_makes_no_job_stale(project) -> None:
     motion = plan_of().jobs["motion"].config
-    record = JobRecord("motioncorr", "motion", {"dose_per_frame": 1.2}, {**motion.parameters(), "patches": [7, 7]},
-                       {"movies": "Import/job001:movies"}, "0.0", 0.0)
+    record = JobRecord(type="motioncorr", name="motion", stated={"dose_per_frame": 1.2}, version="0.0", created=0.0,
+                       parameters={**motion.parameters(), "patches": [7, 7]},
+                       inputs={"movies": "Import/job001:movies"})
     inputs = {"movies": "Import/job001:movies"}
     assert same_job(record, motion.type, motion.stated, inputs)
     assert not same_job(record, motion.type, {**motion.stated, "patches": [5, 5]}, inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from cryosnake.cli.commands import Arguments, Commands
@@ -40,6 +41,5 @@ def _watch(arguments: Arguments) -> int:
     from cryosnake.watching.session_state import WatchOptions
     from cryosnake.watching.snakemake_call import read_arguments
 
-    return watch(WatchOptions(read_arguments(arguments.more), arguments.rounds, arguments.minutes, arguments.wait,
-                              arguments.idle_stop, arguments.stop_file, arguments.every, arguments.seal_after,
-                              arguments.grow, arguments.keep_free, arguments.micrograph_cores))
+    given = {field.name: getattr(arguments, field.name) for field in fields(WatchOptions) if field.name != "snakemake"}
+    return watch(WatchOptions(read_arguments(arguments.more), **given))

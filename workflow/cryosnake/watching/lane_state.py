@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from cryosnake.watching.calls import Call, log_of
@@ -17,6 +17,7 @@ class Lane:
     """What a lane remembers; times are those of `time.monotonic`."""
 
     name: str
+    _: KW_ONLY
     call: Call | None = None
     rounds: int = 0
     said: str = ""  # which round works, or how the last one ended

@@ -41,7 +41,8 @@ def watch(options: WatchOptions) -> int:
         raise CryosnakeError(f"{options.stop_file} is there, which ends a session; delete it to begin one")
     read_config(options.snakemake)
     with owner.only_watcher() as claim, _stopping_on_signals() as stop:
-        session = Session(options, owner.told(claim), claim["since"], stop, given_cores(options.snakemake.others))
+        session = Session(options, owner.told(claim), claim["since"], stop,
+                          cores=given_cores(options.snakemake.others))
         _find_left_behind(session)
         tell(session, "waiting", f"begins in {options.wait:g} min" if options.wait else "")
         _rest(session, options.wait * 60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class WatchOptions:
     """
 
     snakemake: SnakemakeArguments
+    _: KW_ONLY
     rounds: int = 0
     minutes: float = 0.0
     wait: float = 0.0
@@ -52,6 +53,7 @@ class Session:
     watcher: str
     since: float
     stop: StopRequest
+    _: KW_ONLY
     cores: int | None = None
     seen: FirstSeen = field(default_factory=FirstSeen)
     found: Survey = field(default_factory=Survey)

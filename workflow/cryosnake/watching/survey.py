@@ -20,7 +20,7 @@ from cryosnake.watching.preconditions import disk_trouble, first, movies_trouble
 from cryosnake.watching.snakemake_call import SnakemakeArguments
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Survey:
     """What a look found.
 

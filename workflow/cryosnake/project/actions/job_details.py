@@ -21,7 +21,7 @@ from cryosnake.project.records.record import JobRecord, read_record
 from cryosnake.project.records.run_times import RunTime, read_run_times
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileOfJob:
     """An input or output: its path, what it holds, the job at its other end, and whether it is there."""
 
@@ -32,7 +32,7 @@ class FileOfJob:
     exists: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JobDetails:
     """One job. `parameters` maps names to (value, stated): a value that is not stated is the default."""
 
@@ -97,4 +97,5 @@ def _title(process: Process, record: JobRecord | None) -> str:
 def _file(pipeline: Pipeline, node: str, jobs: tuple[str, ...]) -> FileOfJob:
     kind = pipeline.nodes[node].type_label.partition(".")[0]
     count = count_rows(node) if node.endswith(".star") else 0
-    return FileOfJob(node, kind, count, tuple(job.rstrip("/") for job in jobs), os.path.exists(node))
+    return FileOfJob(path=node, kind=kind, count=count, jobs=tuple(job.rstrip("/") for job in jobs),
+                     exists=os.path.exists(node))

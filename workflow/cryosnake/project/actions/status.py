@@ -19,7 +19,7 @@ from cryosnake.project.records.final_marks import is_final
 from cryosnake.project.records.record import read_record
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JobStatus:
     """One line of the status. Micrograph counts are 0 for jobs that take their input whole."""
 
@@ -57,9 +57,10 @@ def job_status(process: Process) -> JobStatus:
     size, changed = size_and_time(path)
     record = read_record(Path(path))
     dead = process.status == Status.RUNNING and not running_claim() and is_dead(path)
-    return JobStatus(path, process.short_alias, process.status.label, counts["ok"], counts["failed"],
-                     counts["rejected"], len(revisions(path)), changed, size, record.version if record else "",
-                     dead, is_final(path))
+    return JobStatus(path=path, alias=process.short_alias, state=process.status.label, done=counts["ok"],
+                     failed=counts["failed"], rejected=counts["rejected"], batches=len(revisions(path)),
+                     changed=changed, size=size, version=record.version if record else "", dead=dead,
+                     final=is_final(path))
 
 
 def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[JobStatus]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
@@ -43,6 +43,7 @@ class JobConfig:
     type: JobType
     stated: Mapping[str, Any]
     connections: Mapping[str, Connection]
+    _: KW_ONLY
     at_least: int = 0
 
     def parameters(self) -> dict[str, Any]:
@@ -63,6 +64,7 @@ class Config:
     batch_size: int
     jobs: Mapping[str, JobConfig] = field(default_factory=dict)
     workspaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> jobs, for clean-up
+    _: KW_ONLY
     seal_after: float = 10.0
     full_batches: bool = False
     grow: float = 1.0
@@ -93,11 +95,11 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
                 choices=KEEP_ITERATIONS.choices)
     return Config(str(raw.get("title", "")), batch_size, {name: drafts[name] for name in _order(drafts)},
                   parse_workspaces(raw.get("workspaces"), drafts),
-                  check_value("seal_after", float, raw.get("seal_after", 10.0), ConfigError, minimum=0),
-                  check_value("full_batches", bool, raw.get("full_batches", False), ConfigError),
-                  check_value("grow", float, raw.get("grow", 1.0), ConfigError, minimum=1),
-                  check_value("lane", str, raw.get("lane", ""), ConfigError, choices=("", *LANES)),
-                  _listed(raw.get("only", "")), _listed(raw.get("hold", "")))
+                  seal_after=check_value("seal_after", float, raw.get("seal_after", 10.0), ConfigError, minimum=0),
+                  full_batches=check_value("full_batches", bool, raw.get("full_batches", False), ConfigError),
+                  grow=check_value("grow", float, raw.get("grow", 1.0), ConfigError, minimum=1),
+                  lane=check_value("lane", str, raw.get("lane", ""), ConfigError, choices=("", *LANES)),
+                  only=_listed(raw.get("only", "")), hold=_listed(raw.get("hold", "")))
 
 
 def _listed(text: Any) -> tuple[str, ...]:
@@ -160,7 +162,7 @@ def _job(name: str, body: Any, raw: Mapping[str, Any]) -> JobConfig:
         except ValueError as error:
             raise ConfigError(f"{key}.{job_type.declared}", str(error)) from None
     at_least = check_value(f"{key}.at_least", int, body.get("at_least", 0), ConfigError, minimum=0)
-    return JobConfig(name, job_type, stated, connections, at_least)
+    return JobConfig(name, job_type, stated, connections, at_least=at_least)
 
 
 def _stated(key: str, job_type: JobType, body: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,8 @@ def _job_to_json(job: PlannedJob) -> dict[str, Any]:
 def _job_from_json(item: dict[str, Any], types: dict[str, Any]) -> PlannedJob:
     stated = item["config"]
     config = JobConfig(stated["name"], types[stated["type"]], stated["stated"],
-                       {slot: Connection(*words) for slot, words in stated["connections"].items()}, stated["at_least"])
+                       {slot: Connection(*words) for slot, words in stated["connections"].items()},
+                       at_least=stated["at_least"])
     inputs = {slot: Source(*words) for slot, words in item["inputs"].items()}
     needs = {key: tuple(files) for key, files in item["needs"].items()}
     return PlannedJob(config=config, path=item["path"], new=item["new"], inputs=inputs, stream=item["stream"],

@@ -19,7 +19,7 @@ from cryosnake.jobs.model import JobType
 FILE = "cryosnake.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JobRecord:
     """One job as it was made. `inputs` maps slots to "MotionCorr/job002:micrographs" or to a file's path."""
 

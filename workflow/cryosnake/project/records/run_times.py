@@ -16,7 +16,7 @@ from pathlib import Path
 FILE = "run_times.tsv"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunTime:
     """One run of a job's program, on one batch (or "join", or "" for a job that takes its input whole)."""
 
@@ -41,8 +41,9 @@ class Stopwatch:
         """Return what the run took."""
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kB on Linux
         day = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(self._day))
-        return RunTime(day, self._batch, outcome, round(time.monotonic() - self._start, 2),
-                       round(_cpu_seconds() - self._cpu, 2), round(memory, 1), self._threads, os.uname().nodename)
+        return RunTime(started=day, batch=self._batch, outcome=outcome, threads=self._threads,
+                       seconds=round(time.monotonic() - self._start, 2), memory_mb=round(memory, 1),
+                       cpu_seconds=round(_cpu_seconds() - self._cpu, 2), host=os.uname().nodename)
 
 
 def add_run_time(out: Path, run: RunTime) -> None:
@@ -68,7 +69,8 @@ def read_run_times(out: str | os.PathLike[str]) -> list[RunTime]:
         cells = line.split("\t")
         with contextlib.suppress(ValueError, TypeError):
             started, batch, outcome, seconds, cpu, memory, threads, host = cells
-            runs.append(RunTime(started, batch, outcome, float(seconds), float(cpu), float(memory), int(threads), host))
+            runs.append(RunTime(started=started, batch=batch, outcome=outcome, seconds=float(seconds),
+                                cpu_seconds=float(cpu), memory_mb=float(memory), threads=int(threads), host=host))
     return runs
 
 

@@ -75,8 +75,9 @@ def _claim_directory(job: PlannedJob, pipeline: Pipeline) -> None:
     Path(job.path).mkdir(exist_ok=True)
     if job.config.type.per_micrograph:
         Path(job.path, BATCHES).mkdir(exist_ok=True)
-    write_record(Path(job.path), JobRecord(job.config.type.name, job.name, dict(job.config.stated),
-                                           job.config.parameters(), job.identity_inputs(), __version__, time.time()))
+    write_record(Path(job.path), JobRecord(
+        type=job.config.type.name, name=job.name, stated=dict(job.config.stated), parameters=job.config.parameters(),
+        inputs=job.identity_inputs(), version=__version__, created=time.time()))
 
 
 def _number(job: PlannedJob) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.job_star import JobOptions, read_job_star
@@ -14,8 +15,7 @@ FILES = ("scheme.star", "schedule.star")
 NOTHING = ("", "None", "undefined")
 
 
-@dataclass(frozen=True)
-class Operator:
+class Operator(NamedTuple):
     """One operator: `type` such as "bool=ge", the variable that it sets, and its inputs."""
 
     name: str
@@ -35,7 +35,7 @@ class Edge:
     if_true: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scheme:
     """One schedule or scheme; `name` is that of its folder, `jobs` the job.star of each job by its name."""
 
@@ -95,12 +95,12 @@ def read_scheme(folder: Path) -> Scheme:
         jobs[name] = read_job_star(star)
     if not jobs:
         raise CryosnakeError(f"{path}: no jobs (block data_{path.stem}_jobs)")
-    return Scheme(folder.name, _variables(blocks),
-                  tuple(Operator(*row) for row in _rows(blocks.get("operators"), "OperatorName", "OperatorType",
-                                                        "OperatorOutput", "OperatorInput1", "OperatorInput2")),
-                  tuple(_edge(*row) for row in _rows(blocks.get("edges"), "EdgeInputNodeName", "EdgeOutputNodeName",
-                                                     "EdgeIsFork", "EdgeOutputNodeNameIfTrue", "EdgeBooleanVariable")),
-                  jobs)
+    operators = _rows(blocks.get("operators"), "OperatorName", "OperatorType", "OperatorOutput", "OperatorInput1",
+                      "OperatorInput2")
+    edges = _rows(blocks.get("edges"), "EdgeInputNodeName", "EdgeOutputNodeName", "EdgeIsFork",
+                  "EdgeOutputNodeNameIfTrue", "EdgeBooleanVariable")
+    return Scheme(name=folder.name, variables=_variables(blocks), operators=tuple(Operator(*row) for row in operators),
+                  edges=tuple(_edge(*row) for row in edges), jobs=jobs)
 
 
 def _variables(blocks: dict[str, Block]) -> dict[str, str]:
