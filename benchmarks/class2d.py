@@ -23,7 +23,6 @@ import resource
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -51,7 +50,7 @@ KINDS = {"usual": USUAL, "noise": (EMPTY,), "shapes": (EDGE, BLOB)}
 
 def classify(source: str, out: str, **changed: Any) -> tuple[Any, Any, float]:
     """Run Class2D and return the particles' rows, the classes' rows, and the CPU seconds."""
-    options = SimpleNamespace(**{p.name: p.default for p in JOB.parameters} | {"particle_diameter": DIAMETER} | changed)
+    options = JOB.options(**{"particle_diameter": DIAMETER} | changed)
     Path(out).mkdir(exist_ok=True)
     before = cpu_seconds()
     with contextlib.redirect_stdout(io.StringIO()):

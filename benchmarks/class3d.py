@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -48,13 +47,12 @@ def cpu_seconds(who: int) -> float:
 
 def classify(particles: str, out: str, iterations: int, align: bool) -> float:
     """Run our classification and return its CPU seconds."""
-    values = {parameter.name: parameter.default for parameter in JOB.parameters}
-    values |= {"classes": 2, "particle_diameter": DIAMETER, "initial_lowpass": LOW_PASS, "tau2_fudge": TAU2_FUDGE,
-               "iterations": iterations, "align": align, "reference_absolute_greyscale": True}
+    options = JOB.options(classes=2, particle_diameter=DIAMETER, initial_lowpass=LOW_PASS, tau2_fudge=TAU2_FUDGE,
+                          iterations=iterations, align=align, reference_absolute_greyscale=True)
     Path(out).mkdir(exist_ok=True)
     before = cpu_seconds(resource.RUSAGE_SELF)
     with contextlib.redirect_stdout(io.StringIO()):
-        class3d.run(SimpleNamespace(**values), {"particles": particles, "reference": "1/truth/map.mrc"}, out,
+        class3d.run(options, {"particles": particles, "reference": "1/truth/map.mrc"}, out,
                     lambda done, total, message: None)
     return cpu_seconds(resource.RUSAGE_SELF) - before
 

@@ -300,10 +300,9 @@ def precision(given: argparse.Namespace) -> None:
                   f"{1e6 * run.seconds / count:.0f} µs/particle", flush=True)
 
 
-def defaults(job: Any, **changed: Any) -> SimpleNamespace:
+def defaults(job: Any, **changed: Any) -> Any:
     """Return a job type's options, all at their defaults but those given."""
-    return SimpleNamespace(**{p.name: p.default for p in job.JOB.parameters} | {"particle_diameter": DIAMETER}
-                           | changed)
+    return job.JOB.options(**{"particle_diameter": DIAMETER} | changed)
 
 
 def jobs(given: argparse.Namespace) -> None:

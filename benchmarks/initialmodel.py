@@ -21,7 +21,6 @@ import resource
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -53,8 +52,7 @@ def cpu_seconds() -> float:
 
 def options(job, given, **changed):  # type: ignore[no-untyped-def]
     """Return a job type's options: defaults but for those given."""
-    values = {parameter.name: parameter.default for parameter in job.JOB.parameters}
-    return SimpleNamespace(**values | {"particle_diameter": given.diameter, "symmetry": given.symmetry} | changed)
+    return job.JOB.options(**{"particle_diameter": given.diameter, "symmetry": given.symmetry} | changed)
 
 
 def quietly(program, chosen, inputs, out: Path) -> float:  # type: ignore[no-untyped-def]

@@ -33,14 +33,12 @@ OPTICS = {"rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrogr
 OURS = """
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 import numba, scipy.fft
 numba.set_num_threads(1)
 from cryosnake.jobs.motioncorr import JOB
 from cryosnake.programs.micrographs import motioncorr
-options = SimpleNamespace(**{p.name: p.default for p in JOB.parameters})
-options.dose_per_frame, options.gain, options.device = float(sys.argv[1]), "gain.mrc", "cpu"
-options.patches = [int(sys.argv[2])] * 2
+options = JOB.options(dose_per_frame=float(sys.argv[1]), gain="gain.mrc", device="cpu",
+                      patches=[int(sys.argv[2])] * 2)
 optics = {"rlnVoltage": 300.0, "rlnMicrographOriginalPixelSize": 1.0}
 state = motioncorr.prepare(options, optics, {})
 motioncorr.process({"rlnMicrographMovieName": "movie.tiff", "rlnOpticsGroup": 1}, optics, state, Path("ours/movie"))

@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 DEGREES = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees")
 CASES = {"1 thread": (1, 1), "2 threads": (1, 2), "2 ranks": (2, 1)}  # ranks, threads
@@ -32,9 +31,7 @@ def measure(threads: int, order: int, iterations: int) -> None:
     from cryosnake.programs.refinement.execution import execution_of
     from cryosnake.programs.refinement.loop import iterate
 
-    values = {parameter.name: parameter.default for parameter in JOB.parameters}
-    options = SimpleNamespace(**values | {"particle_diameter": 180.0, "initial_lowpass": 15.0,
-                                          "sampling": DEGREES[order]})
+    options = JOB.options(particle_diameter=180.0, initial_lowpass=15.0, sampling=DEGREES[order])
     with thread_limit(threads), execution_of("particles.star", options, ".") as work:
         recipe = Refine3D(work, options, {"reference": "truth/map.mrc"}, Path("run"))
         model = recipe.lead(recipe.start)

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -119,8 +118,7 @@ def ours(program: Any, rows: list[dict[str, Any]], folder: str, inputs: dict[str
          ) -> tuple[float, float]:
     """Return CPU seconds per micrograph and of `prepare`; kernels are compiled before."""
     job = import_module(f"cryosnake.jobs.{program.__name__.rpartition('.')[2]}").JOB
-    options = SimpleNamespace(**{**{parameter.name: parameter.default for parameter in job.parameters}, **given,
-                                 "device": "cpu"})
+    options = job.options(**given, device="cpu")
     Path(folder, "Movies").mkdir(parents=True, exist_ok=True)
     program.prepare(options, OPTICS, inputs)
     before = time.process_time()

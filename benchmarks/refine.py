@@ -23,7 +23,6 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -62,8 +61,7 @@ def timed_relion(words: list[str]) -> float:
 
 def defaults(job, **changed):  # type: ignore[no-untyped-def]
     """Return a job type's options, all at their defaults but those given."""
-    values = {parameter.name: parameter.default for parameter in job.JOB.parameters}
-    return SimpleNamespace(**values | {"particle_diameter": DIAMETER} | changed)
+    return job.JOB.options(**{"particle_diameter": DIAMETER} | changed)
 
 
 def common(order_or_psi: list[str], star: str = "particles.star") -> list[str]:

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -40,9 +39,8 @@ def main() -> int:
     parser.add_argument("--diameter", type=float, default=200.0)
     parser.add_argument("--local_regularisation", action="store_true")
     given = parser.parse_args()
-    options = SimpleNamespace(**{parameter.name: parameter.default for parameter in JOB.parameters} | {
-        "particle_diameter": given.diameter, "symmetry": given.symmetry, "initial_lowpass": 50.0, "device": "cpu",
-        "local_regularisation": given.local_regularisation})
+    options = JOB.options(particle_diameter=given.diameter, symmetry=given.symmetry, initial_lowpass=50.0, device="cpu",
+                          local_regularisation=given.local_regularisation)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(given.star.parent):
         tables = read_star(given.star)
         particles = tables["particles"]

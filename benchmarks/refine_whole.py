@@ -25,7 +25,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -50,9 +49,8 @@ USAGE = Path(__file__).resolve().parent / "child_usage.py"
 
 def ours(symmetry: str, local_order: int) -> tuple[float, float]:
     """Refine with ours; return CPU seconds (compilation included) and peak memory in MB."""
-    options = SimpleNamespace(**{parameter.name: parameter.default for parameter in JOB.parameters} | {
-        "particle_diameter": DIAMETER, "initial_lowpass": LOW_PASS, "symmetry": symmetry,
-        "local_sampling": ("7.5 degrees", "3.7 degrees", "1.8 degrees")[local_order - 2]})
+    options = JOB.options(particle_diameter=DIAMETER, initial_lowpass=LOW_PASS, symmetry=symmetry,
+                          local_sampling=("7.5 degrees", "3.7 degrees", "1.8 degrees")[local_order - 2])
     Path("ours").mkdir()
     before = resource.getrusage(resource.RUSAGE_SELF)
     with open("ours/log.txt", "w") as log, contextlib.redirect_stdout(log):

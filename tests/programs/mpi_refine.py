@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
 
 from cryosnake.jobs import registry
 from cryosnake.parallel.world import world
@@ -32,9 +31,8 @@ def run(case: str, out: str, **changed) -> None:
     """Run a case, with other options than its own if wanted, in the working directory."""
     program, usual = JOBS.get(case, (refine3d, _MAPS | {"max_iterations": 1}))
     job = registry.job_types()[program.__name__.split(".")[2]]
-    values = {parameter.name: parameter.default for parameter in job.parameters}
     usual = {"particle_diameter": 160.0, "zero_mask": False} | usual
-    options = SimpleNamespace(**values | usual | CASES.get(case, {}) | changed)
+    options = job.options(**usual | CASES.get(case, {}) | changed)
     particles = "truth/particles.star" if case == "known" else "particles.star"
     program.run(options, {"particles": particles, "reference": "reference.mrc"}, out, lambda *told: None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from cryosnake.programs.simulate.particles import StackSettings, simulate_partic
 
 
 def options(job, **changed):
-    return SimpleNamespace(**{parameter.name: parameter.default for parameter in job.parameters} | changed)
+    return job.options(**changed)
 
 
 @pytest.fixture(scope="module")

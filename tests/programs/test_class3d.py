@@ -4,7 +4,6 @@ resuming, bad input, and RELION as a client."""
 from __future__ import annotations
 
 import subprocess
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -30,10 +29,9 @@ BOX, PIXEL, COUNTS = 32, 6.0, (150, 100)
 
 
 def options(**changed):
-    values = {parameter.name: parameter.default for parameter in JOB.parameters}
     usual = {"particle_diameter": 150.0, "initial_lowpass": 40.0, "sampling": "15 degrees", "classes": 2,
              "iterations": 3, "offset_range": 3.0}
-    return SimpleNamespace(**values | usual | changed)
+    return JOB.options(**usual | changed)
 
 
 def classify(particles="particles.star", reference="1/reference.mrc", progress=lambda done, total, message: None,
@@ -114,9 +112,8 @@ def test_classes_at_known_poses(project):
     found, true = read_particles("out/run_it008_data.star"), read_particles("truth/particles.star")
     np.testing.assert_allclose(found.offsets(), true.offsets(), atol=1e-4)
     assert angular_distance(found.poses(), true.poses()).max() < 1e-3
-    options_of_select = SimpleNamespace(**{p.name: p.default for p in SELECT.parameters} | {"classes": [2]})
-    select.run(options_of_select, {"particles": "out/run_it008_data.star", "model": "out/run_it008_model.star"}, "out",
-               lambda *a: None)
+    select.run(SELECT.options(classes=[2]),
+               {"particles": "out/run_it008_data.star", "model": "out/run_it008_model.star"}, "out", lambda *a: None)
     assert len(read_star("out/particles.star")["particles"]) == counts(8)[1].sum()
     averages = read_star("out/class_averages.star")[""]
     assert averages["rlnReferenceImage"].tolist() == ["out/run_it008_class002.mrc"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,9 +22,8 @@ SHORT = {"iterations": 40, "initial_batch": 60, "final_batch": 120, "final_resol
 
 
 def run(folder, particles="particles.star", progress=lambda done, total, message: None, **changed):
-    values = {parameter.name: parameter.default for parameter in JOB.parameters}
     folder.mkdir(exist_ok=True)
-    options = SimpleNamespace(**values | {"particle_diameter": 160.0} | changed)
+    options = JOB.options(**{"particle_diameter": 160.0} | changed)
     initialmodel.run(options, {"particles": particles}, folder, progress)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -25,9 +24,8 @@ DIAMETER = 160.0
 
 
 def options(**changed):
-    values = {parameter.name: parameter.default for parameter in JOB.parameters}
     usual = {"particle_diameter": DIAMETER, "initial_lowpass": 40.0, "sampling": "15 degrees"}
-    return SimpleNamespace(**values | usual | changed)
+    return JOB.options(**usual | changed)
 
 
 def refine(folder, progress=lambda done, total, message: None, inputs=None, **changed):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,7 +33,7 @@ def folder(tmp_path_factory):
 
 def _options(job, **changed):
     usual = {"particle_diameter": 150.0, "offset_range": 2.0}
-    return SimpleNamespace(**{p.name: p.default for p in job.JOB.parameters} | usual | changed)
+    return job.JOB.options(**usual | changed)
 
 
 def _on_both(folder, cupy):

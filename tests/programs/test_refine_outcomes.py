@@ -29,8 +29,8 @@ def first(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flat")
     simulate_particles(folder, StackSettings(count=COUNT, box=32, pixel_size=7.0, snr=0.05, symmetry="D2", residues=240,
                                              seed=5))
-    options = SimpleNamespace(**{parameter.name: parameter.default for parameter in JOB.parameters} | {
-        "particle_diameter": 160.0, "initial_lowpass": 60.0, "symmetry": "D2", "reference_absolute_greyscale": True})
+    options = JOB.options(particle_diameter=160.0, initial_lowpass=60.0, symmetry="D2",
+                          reference_absolute_greyscale=True)
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
         recipe = Refine3D(alone(read_particles("particles.star")), options, {"reference": "truth/map.mrc"}, folder)
         yield recipe, recipe.start(), read_mrc("truth/map.mrc")[0]
