@@ -19,14 +19,13 @@ MOST_ARGUMENTS, MOST_FIELDS, MOST_LINES = 7, 4, 400
 IMPORTED_AS = {"pyyaml": {"yaml"}, "cupy-cuda12x": {"cupy", "cupyx"}, "cupy-cuda13x": {"cupy", "cupyx"}}
 # Snakemake finds these by itself.
 NOT_IMPORTED = {"snakemake-executor-plugin-slurm", "snakemake-executor-plugin-cluster-generic"}
-NOT_IMPORTED |= {"mrcfile", "starfile"}  # not there yet
 
 # Not there yet; nothing may be added.
 STILL_LONG = set("""
 _accumulate _check_list check_value cross_validated_filter insert_slices search_everywhere search_nearby
 """.split())
 STILL_POSITIONAL = set("""
-Band BlockResult Budget DenseOutcome Operands Reading SphereGrid Stage _Probabilities
+Band BlockResult Budget DenseOutcome Operands SphereGrid Stage _Probabilities
 """.split())
 
 

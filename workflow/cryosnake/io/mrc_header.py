@@ -1,6 +1,8 @@
 """The header of an MRC file and the size it implies. Standard library only.
 
 Cheng et al. 2015, J. Struct. Biol. 192, 146 (MRC2014); mode 12 (float16) by CCP-EM; mode 0 and its sign by IMOD.
+
+By hand, not by mrcfile: planning asks for every new movie and imports no NumPy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Some sections of an MRC stack, read in runs. Other threads go on while the disk is waited for, unlike with a map."""
+"""Some sections of an MRC stack, read in runs.
+
+By hand, not by mrcfile, which reads all or maps the file: while a map waits for the disk, other threads wait, too.
+"""
 
 from __future__ import annotations
 

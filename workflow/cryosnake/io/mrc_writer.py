@@ -1,4 +1,8 @@
-"""MRC files, written as RELION and the standard have them. The public names are in `cryosnake.io.mrc`."""
+"""MRC files, written as RELION and the standard have them. The public names are in `cryosnake.io.mrc`.
+
+By hand, not by mrcfile: that dates its files, so that no two are equal, takes statistics in float32, and writes under
+the final name.
+"""
 
 from __future__ import annotations
 

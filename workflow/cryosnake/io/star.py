@@ -3,6 +3,9 @@
 The reader checks the number of fields of every row, so that a file that was cut off is an error, and knows RELION's
 types (`labels.py`): text stays text, also when it is made of digits. A column that is not RELION's is typed by its
 values, and stays text where a number would not give the text back.
+
+By hand, not by starfile: that fills up rows that were cut off, cuts a name at its first #, makes numbers of names,
+names no line in its errors, and takes twice the memory (benchmarks/formats.py).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from cryosnake.parallel.stacks import Images, KeptImages, StackImages
 KEPT_BYTES = 1 << 30  # sets up to this size always stay in memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """The running options for reading; in bytes: `keep_free`, and `kept`, the largest set kept in memory by itself."""
 

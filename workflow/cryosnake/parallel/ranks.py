@@ -18,7 +18,7 @@ import numpy as np
 from cryosnake.errors import Aborted, CryosnakeError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Problem:
     """Why the ranks stop: where it happened, and a description for the user."""
 
@@ -151,11 +151,11 @@ class SingleRank:
 def problem_of(error: BaseException, rank: int) -> Problem:
     """Return an exception as a problem that can be sent to the other ranks."""
     if isinstance(error, (Aborted, KeyboardInterrupt)):
-        return Problem(rank, "aborted", abort=True)
+        return Problem(rank=rank, text="aborted", abort=True)
     if isinstance(error, StopHeard):
-        return Problem(rank, "", relayed=True)
+        return Problem(rank=rank, text="", relayed=True)
     if isinstance(error, (CryosnakeError, OSError, MemoryError)):
-        return Problem(rank, str(error) or type(error).__name__)
+        return Problem(rank=rank, text=str(error) or type(error).__name__)
     text = f"unexpected {type(error).__name__} on rank {rank}: {error}; this is a bug in cryosnake, please report it"
-    return Problem(rank, text, trace="".join(traceback.format_exception(error)))
+    return Problem(rank=rank, text=text, trace="".join(traceback.format_exception(error)))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.parallel.stacks import Images
-from cryosnake.parallel.transfer import CHUNK
+from cryosnake.parallel.transfer import parts
 
 _REQUEST, _ANSWER = 1, 2
 _PAUSE = 1e-3  # seconds; answers take longer than that
@@ -63,7 +63,7 @@ def _ask(comm: Any, rows: np.ndarray, look: Callable[[], None]) -> np.ndarray:
     if isinstance(answer, str):
         raise CryosnakeError(answer)
     images = np.empty(answer, np.float32)
-    for part in _parts(images):
+    for part in parts(images.reshape(-1)):
         comm.Recv(part, source=0, tag=_ANSWER)
     return images
 
@@ -86,12 +86,6 @@ def _serve(mpi: Any, comm: Any, source: Images, stop: threading.Event) -> None:
             answer = str(error)
         requests = [comm.isend(answer, dest=asker, tag=_ANSWER)]
         if images is not None:
-            requests += [comm.Isend(part, dest=asker, tag=_ANSWER) for part in _parts(images)]
+            requests += [comm.Isend(part, dest=asker, tag=_ANSWER) for part in parts(images.reshape(-1))]
         while not stop.is_set() and not mpi.Request.Testall(requests):
             time.sleep(_PAUSE / 10)
-
-
-def _parts(images: np.ndarray) -> list[np.ndarray]:
-    flat = images.reshape(-1)
-    items = CHUNK // 4
-    return [flat[begin : begin + items] for begin in range(0, flat.size, items)]

@@ -14,6 +14,12 @@ CHUNK = 1 << 26  # bytes of one message
 _TAG = 7
 
 
+def parts(*arrays: np.ndarray) -> list[np.ndarray]:
+    """Return views of flat arrays, each of at most `CHUNK` bytes."""
+    return [array[begin : begin + CHUNK // array.itemsize] for array in arrays
+            for begin in range(0, array.size, CHUNK // array.itemsize)]
+
+
 def add_up(mpi: Any, comm: Any, array: np.ndarray | None) -> np.ndarray | None:
     """Return the sum of the arrays on rank 0, in its own array if it passed one; None on the others."""
     kinds = [kind for kind in comm.allgather(None if array is None else (array.shape, array.dtype.str)) if kind]
@@ -45,9 +51,8 @@ def share(comm: Any, value: Any) -> Any:
     head, sizes = comm.bcast((head, [buffer.nbytes for buffer in buffers]), root=0)
     if comm.rank != 0:
         buffers = [np.empty(size, np.uint8) for size in sizes]
-    for buffer in buffers:
-        for begin in range(0, buffer.nbytes, CHUNK):
-            comm.Bcast(buffer[begin : begin + CHUNK], root=0)
+    for part in parts(*buffers):
+        comm.Bcast(part, root=0)
     return value if comm.rank == 0 else pickle.loads(head, buffers=buffers)
 
 
@@ -56,9 +61,8 @@ def gather(comm: Any, value: Any) -> list[Any]:
     if comm.rank != 0:
         head, buffers = _packed(value)
         comm.send((head, [buffer.nbytes for buffer in buffers]), dest=0, tag=_TAG)
-        for buffer in buffers:
-            for begin in range(0, buffer.nbytes, CHUNK):
-                comm.Send(buffer[begin : begin + CHUNK], dest=0, tag=_TAG)
+        for part in parts(*buffers):
+            comm.Send(part, dest=0, tag=_TAG)
         return []
     return [value, *(_received(comm, source) for source in range(1, comm.size))]
 
@@ -66,9 +70,8 @@ def gather(comm: Any, value: Any) -> list[Any]:
 def _received(comm: Any, source: int) -> Any:
     head, sizes = comm.recv(source=source, tag=_TAG)
     buffers = [np.empty(size, np.uint8) for size in sizes]
-    for buffer in buffers:
-        for begin in range(0, buffer.nbytes, CHUNK):
-            comm.Recv(buffer[begin : begin + CHUNK], source=source, tag=_TAG)
+    for part in parts(*buffers):
+        comm.Recv(part, source=source, tag=_TAG)
     return pickle.loads(head, buffers=buffers)
 
 

@@ -82,8 +82,8 @@ def execution_of(path: str | os.PathLike[str], options: Any, out: str | os.PathL
     device, ranks = use_device(options.device), world()
     particles = read_particles(path, options.ctf)
     budget = budget_of(_memory(options, ranks))
-    reading = Reading(options.parallel_io, options.preread, options.scratch_dir or "",
-                      round(options.keep_free_scratch * 1e9), budget.images)
+    reading = Reading(parallel_io=options.parallel_io, preread=options.preread, scratch_dir=options.scratch_dir or "",
+                      keep_free=round(options.keep_free_scratch * 1e9), kept=budget.images)
     block = options.pooled or particles_of(budget.block, particles.box, _USUAL_BLOCK) % _USUAL_BLOCK
     with use_budget(budget), open_images(stack_images(particles), reading, ranks, os.fspath(out)) as source:
         yield Execution(particles=particles, images=source.images, follow=source.follow, ranks=ranks, block=block,
