@@ -77,9 +77,8 @@ class Recipe(ABC, Generic[M, S]):
         self.say(self.headline())
         return model
 
-    @abstractmethod
     def say_plan(self, model: M) -> None:
-        """Print what the next iteration costs."""
+        """Print what the next iteration costs, where that is known."""
 
     def finished(self, model: M) -> bool:
         """Return whether nothing is left to be done."""
@@ -90,9 +89,9 @@ class Recipe(ABC, Generic[M, S]):
         count = len(self.particles)
         return count * model.iteration, count * self.options.iterations, f"iteration {model.iteration + 1}"
 
-    @abstractmethod
     def prepare(self, model: M) -> M:
         """Return the model that the next update begins with: its number, and how it samples."""
+        return replace(model, iteration=model.iteration + 1)
 
     @abstractmethod
     def sampling(self, model: M) -> S:
