@@ -13,8 +13,7 @@ from typing import Any, get_args, get_origin
 
 from cryosnake.jobs.model import JobType, Parameter
 from cryosnake.jobs.registry import job_types
-from cryosnake.jobs.running_options import KEEP_ITERATIONS
-from cryosnake.project.config.config import JOB_KEYS, MICROSCOPE_KEYS
+from cryosnake.project.config.config import AT_LEAST, JOB_KEYS, MICROSCOPE_KEYS, VALUES
 
 DOCS = Path(__file__).resolve().parent
 STUBS = DOCS.parent / "workflow" / "cryosnake" / "jobs" / "options.pyi"
@@ -114,13 +113,9 @@ def schema() -> dict[str, Any]:
             "title": {"type": "string"},
             "microscope": {"type": "object", "additionalProperties": False,
                            "properties": {key: {} for key in MICROSCOPE_KEYS}},
-            "batch_size": {"type": "integer", "minimum": 1, "default": 50},
             "workspaces": {"type": "object", "description": "Named groups of jobs, for clean-up.",
                            "additionalProperties": {"type": "array", "items": {"type": "string"}}},
-            "seal_after": {"type": "number", "minimum": 0, "default": 10},
-            "full_batches": {"type": "boolean", "default": False},
-            "grow": {"type": "number", "minimum": 1, "default": 1},
-            KEEP_ITERATIONS.name: _value_schema(KEEP_ITERATIONS),
+            **{p.name: _value_schema(p) for p in VALUES},
             **{key: {"description": "Set by `cryosnake watch`: a part of the work."}
                for key in ("lane", "only", "hold")},
             "jobs": {"type": "object", "additionalProperties": {
@@ -130,7 +125,7 @@ def schema() -> dict[str, Any]:
 
 
 def _job_schema(job_type: JobType) -> dict[str, Any]:
-    properties: dict[str, Any] = {"type": {"const": job_type.name}, "at_least": {"type": "integer", "minimum": 0}}
+    properties: dict[str, Any] = {"type": {"const": job_type.name}, AT_LEAST.name: _value_schema(AT_LEAST)}
     assert set(properties) == set(JOB_KEYS)
     properties |= {slot.name: {"type": "string", "description": slot.help} for slot in job_type.inputs}
     properties |= {p.name: _value_schema(p) for p in job_type.parameters}

@@ -52,7 +52,7 @@ def test_every_default_is_a_valid_value(job_type: JobType) -> None:
         assert p.kind in (bool, int, float, str, dict[str, str]) or (get_origin(p.kind) is list and get_args(p.kind))
         assert p.help.rstrip().endswith((".", ")")), p.name
         if p.default is not None:
-            check_value(p.name, p.kind, p.default, ConfigError, p.minimum, p.maximum, p.choices, p.length)
+            check_value(p.name, p, p.default, ConfigError)
         if p.microscope:
             assert p.microscope in MICROSCOPE_KEYS
 

@@ -97,5 +97,4 @@ def _value(parameter: Parameter, value: Any, refuse: Callable[[str, str], Except
         return value
     if get_origin(parameter.kind) is dict:
         value = {name: item for name, _, item in (word.partition("=") for word in value)}
-    return check_value(parameter.name, parameter.kind, value, refuse, parameter.minimum, parameter.maximum,
-                       parameter.choices, parameter.length)
+    return check_value(parameter.name, parameter, value, refuse)

@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.jobs.model import JobType, Output, Slot
+from cryosnake.jobs.model import JobType, Output, Parameter, Slot
 from cryosnake.jobs.registry import job_types
 from cryosnake.jobs.running_options import KEEP_ITERATIONS
 from cryosnake.pipeline.edit import alias_problem
@@ -21,9 +21,19 @@ from cryosnake.project.locks.claims import LANES
 
 MICROSCOPE_KEYS = ("voltage", "spherical_aberration", "amplitude_contrast", "pixel_size", "dose_per_frame",
                    "pre_exposure", "gain", "gain_rotation", "gain_flip", "defects", "mtf")
-TOP_KEYS = ("title", "microscope", "batch_size", "seal_after", "full_batches", "grow", KEEP_ITERATIONS.name,
-            "workspaces", "jobs", "lane", "only", "hold")
-JOB_KEYS = ("type", "at_least")
+VALUES = (
+    Parameter("batch_size", int, 50, "Movies in a batch, at most.", minimum=1),
+    Parameter("seal_after", float, 10.0, "How long `cryosnake watch` lets movies wait for a full batch.", unit="min",
+              minimum=0),
+    Parameter("full_batches", bool, False, "Begin no batch that is not full."),
+    Parameter("grow", float, 1.0, "A job that takes particles begins again when they grew by this factor.", minimum=1),
+    KEEP_ITERATIONS,
+)
+_LANE = Parameter("lane", str, "", "The part of the work that one call of Snakemake does.", choices=("", *LANES))
+_MEMBERS = Parameter("workspaces", list[str], [], "Jobs of the config, or job directories.")
+AT_LEAST = Parameter("at_least", int, 0, "Particles for which the job waits.", minimum=0)
+TOP_KEYS = ("title", "microscope", *(p.name for p in VALUES), "workspaces", "jobs", "lane", "only", "hold")
+JOB_KEYS = ("type", AT_LEAST.name)
 
 
 @dataclass(frozen=True)
@@ -86,20 +96,15 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     jobs_raw = raw.get("jobs") or {}
     if not isinstance(jobs_raw, Mapping) or not jobs_raw:
         raise ConfigError("jobs", "there are no jobs; add a `jobs:` block (config.yaml of the sources is an example)")
-    batch_size = check_value("batch_size", int, raw.get("batch_size", 50), ConfigError, minimum=1)
+    values = {p.name: check_value(p.name, p, raw.get(p.name, p.default), ConfigError) for p in (*VALUES, _LANE)}
+    del values[KEEP_ITERATIONS.name]  # of each job
     drafts = {str(name): _job(str(name), body, raw) for name, body in jobs_raw.items()}
     _check_aliases(drafts)
     for job in drafts.values():
         _check_connections(job, drafts)
-    check_value(KEEP_ITERATIONS.name, str, raw.get(KEEP_ITERATIONS.name, KEEP_ITERATIONS.default), ConfigError,
-                choices=KEEP_ITERATIONS.choices)
-    return Config(str(raw.get("title", "")), batch_size, {name: drafts[name] for name in _order(drafts)},
-                  parse_workspaces(raw.get("workspaces"), drafts),
-                  seal_after=check_value("seal_after", float, raw.get("seal_after", 10.0), ConfigError, minimum=0),
-                  full_batches=check_value("full_batches", bool, raw.get("full_batches", False), ConfigError),
-                  grow=check_value("grow", float, raw.get("grow", 1.0), ConfigError, minimum=1),
-                  lane=check_value("lane", str, raw.get("lane", ""), ConfigError, choices=("", *LANES)),
-                  only=_listed(raw.get("only", "")), hold=_listed(raw.get("hold", "")))
+    return Config(title=str(raw.get("title", "")), jobs={name: drafts[name] for name in _order(drafts)},
+                  workspaces=parse_workspaces(raw.get("workspaces"), drafts),
+                  only=_listed(raw.get("only", "")), hold=_listed(raw.get("hold", "")), **values)
 
 
 def _listed(text: Any) -> tuple[str, ...]:
@@ -116,7 +121,7 @@ def parse_workspaces(raw: Any, jobs: Collection[str]) -> dict[str, tuple[str, ..
                           f"{raw!r}")
     found = {}
     for name, listed in raw.items():
-        members = check_value(f"workspaces.{name}", list[str], listed, ConfigError)
+        members = check_value(f"workspaces.{name}", _MEMBERS, listed, ConfigError)
         for job in members:
             if "/" not in job and job not in jobs:
                 raise ConfigError(f"workspaces.{name}", f"there is no job called {job!r}{nearest(job, jobs)}; list "
@@ -161,7 +166,7 @@ def _job(name: str, body: Any, raw: Mapping[str, Any]) -> JobConfig:
             job_type.all_outputs({p.name: stated.get(p.name, p.default) for p in job_type.parameters})
         except ValueError as error:
             raise ConfigError(f"{key}.{job_type.declared}", str(error)) from None
-    at_least = check_value(f"{key}.at_least", int, body.get("at_least", 0), ConfigError, minimum=0)
+    at_least = check_value(f"{key}.{AT_LEAST.name}", AT_LEAST, body.get(AT_LEAST.name, 0), ConfigError)
     return JobConfig(name, job_type, stated, connections, at_least=at_least)
 
 
@@ -183,8 +188,7 @@ def _stated(key: str, job_type: JobType, body: Mapping[str, Any], raw: Mapping[s
             continue
         if value is None and not parameter.required:
             continue
-        stated[parameter.name] = check_value(where, parameter.kind, value, ConfigError, parameter.minimum,
-                                             parameter.maximum, parameter.choices, parameter.length)
+        stated[parameter.name] = check_value(where, parameter, value, ConfigError)
     return stated
 
 

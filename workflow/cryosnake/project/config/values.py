@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, get_args, get_origin
+
+from cryosnake.jobs.model import Parameter
 
 NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
@@ -16,19 +19,23 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def check_value(key: str, kind: Any, value: Any, error: Callable[[str, str], Exception], minimum: float | None = None,
-                maximum: float | None = None, choices: tuple[str, ...] = (), length: int = 0) -> Any:
-    """Return `value` as `kind` (bool, int, float, str, a list of one of them, or a mapping of texts).
+def check_value(key: str, parameter: Parameter, value: Any, error: Callable[[str, str], Exception]) -> Any:
+    """Return `value` as the parameter's kind (bool, int, float, str, a list of one of them, or a mapping of texts).
 
     Raises
     ------
     Exception
         what `error(key, message)` makes, when the value has another type or is out of range
     """
+    kind, minimum, maximum, choices = parameter.kind, parameter.minimum, parameter.maximum, parameter.choices
     if get_origin(kind) is dict:
-        return _check_mapping(key, value, error, length)
+        return _check_mapping(key, value, error, parameter.length)
     if get_origin(kind) is list:
-        return _check_list(key, get_args(kind)[0], value, error, minimum, maximum, choices, length)
+        if not isinstance(value, list) or (parameter.length and len(value) != parameter.length):
+            count = f"{parameter.length} values" if parameter.length else "values"
+            raise error(key, f"must be a list of {count}, as in [1, 2], not {value!r}")
+        item = replace(parameter, kind=get_args(kind)[0])
+        return [check_value(f"{key}[{i}]", item, one, error) for i, one in enumerate(value)]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if kind is float and isinstance(value, str):  # YAML reads 1e3 as a text
@@ -44,14 +51,6 @@ def check_value(key: str, kind: Any, value: Any, error: Callable[[str, str], Exc
                                  or (maximum is not None and value > maximum) or value != value):
         raise error(key, f"must be {_range(minimum, maximum)}, not {value}")
     return value
-
-
-def _check_list(key: str, kind: Any, value: Any, error: Callable[[str, str], Exception], minimum: float | None,
-                maximum: float | None, choices: tuple[str, ...], length: int) -> list[Any]:
-    if not isinstance(value, list) or (length and len(value) != length):
-        count = f"{length} values" if length else "values"
-        raise error(key, f"must be a list of {count}, as in [1, 2], not {value!r}")
-    return [check_value(f"{key}[{i}]", kind, item, error, minimum, maximum, choices) for i, item in enumerate(value)]
 
 
 def _check_mapping(key: str, value: Any, error: Callable[[str, str], Exception], length: int) -> dict[str, str]:

@@ -42,9 +42,7 @@ def parameters_of(kind: JobType, options: Mapping[str, str]) -> tuple[dict[str, 
         try:
             value = _value(parameter, options)
             if value is not None and value != parameter.default:
-                found[parameter.name] = check_value(parameter.name, parameter.kind, value, ConfigError,
-                                                    parameter.minimum, parameter.maximum, parameter.choices,
-                                                    parameter.length)
+                found[parameter.name] = check_value(parameter.name, parameter, value, ConfigError)
         except (ConfigError, ValueError) as error:
             lines.append(f"{parameter.relion} is left out ({error})")
     if "movies" in found:
