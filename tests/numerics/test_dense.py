@@ -10,8 +10,9 @@ from cryosnake.numerics.projection import band_limited_transform
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
 from cryosnake.numerics.refine.grids.references import MapReference, empty_map_sums
+from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.search.dense import dense_expectation, insert_outcome
-from cryosnake.numerics.refine.search.expectation import Operands, coarse_slices
+from cryosnake.numerics.refine.search.expectation import coarse_slices
 from cryosnake.numerics.refine.sums.insertion import insert_slices
 
 BOX, RADIUS = 16, 4
@@ -53,7 +54,7 @@ def direct(operands, reference, band, shifts, prior, temperature):
 def test_probabilities_and_sums_are_those_of_the_equation(problem, temperature):
     operands, reference, band, shifts, prior = problem
     slices = coarse_slices(reference, band)
-    outcome = dense_expectation(operands, slices, band, shifts, prior, temperature)
+    outcome = dense_expectation(operands, slices, shifts, prior, temperature)
     weights, log_sum, moved, values = direct(*problem, temperature)
     np.testing.assert_allclose(outcome.log_likelihood, log_sum, rtol=1e-4, atol=1e-3)
     flat = weights.reshape(len(operands), -1).argmax(1)
@@ -70,19 +71,19 @@ def test_probabilities_and_sums_are_those_of_the_equation(problem, temperature):
     assert outcome.offset_power == pytest.approx((weights.sum(2) * whole).sum(), rel=1e-4)
     change = ctf2 * np.abs(values) ** 2 - 2.0 * (images * values.conj()).real
     expected = np.bincount(band.shell, change.sum(0))
-    np.testing.assert_allclose(outcome.residual(slices, band), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+    np.testing.assert_allclose(outcome.residual(slices), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
 def test_the_sums_of_a_class_are_its_own_back_projections(problem):
     operands, reference, band, shifts, prior = problem
-    outcome = dense_expectation(operands, coarse_slices(reference, band), band, shifts, prior)
+    outcome = dense_expectation(operands, coarse_slices(reference, band), shifts, prior)
     sums = np.zeros((1, *empty_map_sums(2, RADIUS).shape), np.float32)
     insert_outcome(sums, outcome, reference.grid, band)
     half, pixels = reference.grid.size // 2, band.kx.size
     for number, mine in enumerate((np.arange(half), np.arange(half, 2 * half))):
         alone = np.zeros((1, *empty_map_sums(1, RADIUS).shape[1:]), np.float32)
-        insert_slices(alone, reference.grid.matrices(mine), band.kx, band.ky, outcome.images[mine, :pixels],
-                      outcome.images[mine, pixels:], outcome.weights[mine])
+        insert_slices(alone, reference.grid.matrices(mine), band.kx, band.ky, (
+            outcome.images[mine, :pixels], outcome.images[mine, pixels:]), outcome.weights[mine])
         np.testing.assert_allclose(sums[0, number], alone[0], atol=1e-4 * np.abs(alone).max())
 
 
@@ -94,11 +95,11 @@ def test_a_gpu_does_the_same(problem, cupy):
     for block, maps, parts in ((operands, reference.transforms, 3), (there, cupy.asarray(reference.transforms), 4)):
         own = MapReference(maps, reference.grid)
         slices = coarse_slices(own, band)
-        outcome = dense_expectation(block, slices, band, shifts, prior, 2.0)
+        outcome = dense_expectation(block, slices, shifts, prior, 2.0)
         shape = (1, *empty_map_sums(2, RADIUS).shape[:-1], parts)
         sums = np.zeros(shape, np.float32) if parts == 3 else cupy.zeros(shape, cupy.float32)
         insert_outcome(sums, outcome, reference.grid, band)
-        results.append((outcome, to_numpy(sums)[..., :3], outcome.residual(slices, band)))
+        results.append((outcome, to_numpy(sums)[..., :3], outcome.residual(slices)))
     (here, sums, residual), (device, device_sums, device_residual) = results
     for name in ("orientation", "shift"):
         np.testing.assert_array_equal(getattr(device, name), getattr(here, name))

@@ -8,9 +8,10 @@ import pytest
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid
 from cryosnake.numerics.refine.grids.references import class_references, empty_class_sums
+from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.search import dense_block as module
 from cryosnake.numerics.refine.search.dense_block import dense_block
-from cryosnake.numerics.refine.search.expectation import Operands, coarse_slices, expectation, search_everywhere
+from cryosnake.numerics.refine.search.expectation import coarse_slices, expectation, search_everywhere
 
 BOX, SIZE, COUNT = 24, 12, 7
 
@@ -28,17 +29,14 @@ def problem():
     masked, raw = (ctf * (ctf * (true[0] + 1j * true[1]) + 0.7 * part) for part in noise)
     operands = Operands(masked.astype(np.complex64), raw.astype(np.complex64), ctf**2,
                         rng.integers(-1, 2, (COUNT, 2)).astype(float), 2.0)
-    prior = np.log(rng.dirichlet(np.ones(reference.grid.size), COUNT)).astype(np.float32)
+    prior = np.log(rng.dirichlet(np.ones(reference.grid.size))).astype(np.float32)
     return operands, reference, band, shifts, prior
 
 
-@pytest.mark.parametrize("own_priors", [True, False])
-def test_it_is_the_sum_of_the_equation(problem, own_priors, monkeypatch):
+def test_it_is_the_sum_of_the_equation(problem, monkeypatch):
     operands, reference, band, shifts, prior = problem
-    prior = prior if own_priors else prior[0]
     monkeypatch.setattr(module, "_SCORES_AT_ONCE", 3 * len(shifts.coarse) * reference.grid.size)  # several chunks
-    outcome, images, weights = dense_block(operands, coarse_slices(reference, band), band, shifts, prior,
-                                           reference.grid)
+    outcome, images, weights = dense_block(operands, coarse_slices(reference, band), shifts, prior, reference.grid)
     real, imaginary = reference.coarse(np.arange(reference.grid.size), band)
     slices = real.astype(np.float64) + 1j * imaginary
     masked, raw = (part[:, None].astype(np.complex128) * band.phases(shifts.coarse)
@@ -46,7 +44,7 @@ def test_it_is_the_sum_of_the_equation(problem, own_priors, monkeypatch):
     cross = np.einsum("nsk,ok->nso", masked, slices.conj()).real
     power = operands.ctf2.astype(np.float64) @ (np.abs(slices) ** 2).T
     values = 2 * cross - power[:, None] + operands.shift_prior(shifts.coarse)[:, :, None]
-    values += prior[:, None, :] if own_priors else prior
+    values += prior
     p = np.exp(values - values.max((1, 2), keepdims=True))
     p /= p.sum((1, 2), keepdims=True)
     assert p.max() < 0.98  # the case is not settled by one sample each
@@ -78,12 +76,12 @@ def test_it_is_the_sum_of_the_equation(problem, own_priors, monkeypatch):
 def test_it_agrees_with_search_and_expectation(problem):
     operands, reference, band, shifts, prior = problem
     slices = coarse_slices(reference, band)
-    outcome, images, weights = dense_block(operands, slices, band, shifts, prior, reference.grid)
+    outcome, images, weights = dense_block(operands, slices, shifts, prior, reference.grid)
     sums = np.zeros((2, 1, *empty_class_sums(3, SIZE // 2).shape), np.float32)
     numbers, pixels = np.arange(reference.grid.size), band.kx.size
     reference.insert(sums[0], numbers, numbers, (np.ascontiguousarray(images[:, :pixels]),
                                                  np.ascontiguousarray(images[:, pixels:])), weights, band)
-    samples = search_everywhere(operands, slices, band, shifts, prior, significant=0.9999999)
+    samples = search_everywhere(operands, slices, shifts, prior, significant=0.9999999)
     searched = expectation(operands, samples, reference, band, shifts, sums[1])
     np.testing.assert_array_equal(outcome.orientation, searched.orientation)
     np.testing.assert_allclose(outcome.log_likelihood, searched.log_likelihood, rtol=1e-3, atol=0.02)

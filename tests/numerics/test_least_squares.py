@@ -37,7 +37,7 @@ def sums_of(volume, count, noise, seed=1):
     spread = noise * np.sqrt(np.mean(slices[0] ** 2))
     data = [ctf * (ctf * part + spread * rng.normal(size=part.shape).astype(np.float32)) for part in slices]
     sums = empty_sums(RADIUS)[None]
-    insert_slices(sums, matrices, band.kx, band.ky, *data, ctf**2)
+    insert_slices(sums, matrices, band.kx, band.ky, data, ctf**2)
     return finish_sums(sums, operators("C1"))
 
 

@@ -41,7 +41,7 @@ def test_grown_sums_give_the_same_map():
     band = full_band(16).cut(8)
     sums = empty_sums(4)[None]
     real, imaginary = rng.normal(size=(2, 50, band.kx.size)).astype(np.float32)
-    insert_slices(sums, random_rotations(50, rng), band.kx, band.ky, real, imaginary, np.ones_like(real))
+    insert_slices(sums, random_rotations(50, rng), band.kx, band.ky, (real, imaginary), np.ones_like(real))
     complete_plane(sums[0])
     np.testing.assert_allclose(regularised_map(resized_sums(sums[0], 6), 4, 16, None),
                                regularised_map(sums[0], 4, 16, None), atol=1e-5)

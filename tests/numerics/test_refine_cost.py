@@ -9,11 +9,11 @@ import pytest
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid, sphere_grid
 from cryosnake.numerics.refine.grids.references import class_references, map_reference
-from cryosnake.numerics.refine.grids.samples import blocks_of
+from cryosnake.numerics.refine.grids.samples import Operands, blocks_of
 from cryosnake.numerics.refine.kernels.budget import budget, budget_of, particles_of, use_budget
 from cryosnake.numerics.refine.kernels.dispatch import samples_at_once, slice_bytes
 from cryosnake.numerics.refine.search import cost, expectation
-from cryosnake.numerics.refine.search.expectation import Operands, coarse_slices, search_everywhere
+from cryosnake.numerics.refine.search.expectation import coarse_slices, search_everywhere
 from cryosnake.programs.refinement.step import map_sums
 
 BOX, SIZE, COARSE, COUNT = 24, 18, 12, 7
@@ -58,7 +58,7 @@ def test_operations_are_those_of_the_matrix_products(monkeypatch):
         return left @ right
 
     monkeypatch.setattr(expectation, "product", product)
-    search_everywhere(operands, coarse_slices(reference, band), band, shifts, np.zeros(grid.size, np.float32))
+    search_everywhere(operands, coarse_slices(reference, band), shifts, np.zeros(grid.size, np.float32))
     load = workload(1, grid, shifts)
     norms = 2 * COUNT * band.kx.size * grid.size
     assert sum(done) + norms == cost.search_operations(load)

@@ -11,7 +11,7 @@ from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import sphere_grid
 from cryosnake.numerics.refine.grids.references import empty_map_sums, map_reference
-from cryosnake.numerics.refine.search.expectation import Operands
+from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.search.fixed_poses import classify_at_poses, scale_terms
 
 BOX, SIZE, CLASSES, COUNT = 16, 12, 3, 5

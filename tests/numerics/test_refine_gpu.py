@@ -157,8 +157,8 @@ def test_slices_and_their_insertion(cupy):
         _close(part, expected)
     weight = rng.random(slices[0].shape).astype(np.float32)
     sums, on_gpu = np.zeros((1, *here.shape, 3), np.float32), cupy.zeros((1, *here.shape, 4), cupy.float32)
-    insert_slices(sums, matrices, BAND.kx, BAND.ky, *slices, weight)
-    insert_slices(on_gpu, matrices, BAND.kx, BAND.ky, *there, cupy.asarray(weight))
+    insert_slices(sums, matrices, BAND.kx, BAND.ky, slices, weight)
+    insert_slices(on_gpu, matrices, BAND.kx, BAND.ky, there, cupy.asarray(weight))
     _close(on_gpu[..., :3], sums)
     assert not to_numpy(on_gpu)[..., 3].any()
 

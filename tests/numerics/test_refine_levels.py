@@ -12,7 +12,8 @@ from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
 from cryosnake.numerics.refine.grids.levels import children_of, parent_grid, search_grids
 from cryosnake.numerics.refine.grids.references import map_reference
-from cryosnake.numerics.refine.search.expectation import Operands, coarse_slices, search_everywhere
+from cryosnake.numerics.refine.grids.samples import Operands
+from cryosnake.numerics.refine.search.expectation import coarse_slices, search_everywhere
 from cryosnake.numerics.refine.search.search import global_search, search_all, search_levels, search_local
 
 BOX, PIXEL, DIAMETER = 32, 6.0, 120.0
@@ -82,7 +83,7 @@ def test_the_search_over_levels_finds_what_the_search_over_all_finds(particles):
     shifts = shift_grid(2.0, 1.0)
     prior = np.zeros(particles.grid.size, np.float32)
     band = _band_of(particles.grid.step)
-    dense = search_everywhere(particles.operands, coarse_slices(particles.reference, band), band, shifts, prior)
+    dense = search_everywhere(particles.operands, coarse_slices(particles.reference, band), shifts, prior)
     levels = search_all(particles.operands, global_search(search_levels(particles.reference, _band_of), prior), shifts)
     step = particles.grid.step
     found = [(_errors(samples, particles.grid, particles.poses) < step).sum() for samples in (dense, levels)]

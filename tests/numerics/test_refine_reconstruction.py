@@ -37,7 +37,7 @@ def _sums(volume, matrices, noise=0.0, seed=0):
     rng = np.random.default_rng(seed)
     real, imaginary = (part + noise * rng.normal(size=part.shape).astype(np.float32) for part in (real, imaginary))
     sums = np.zeros((1, *empty_sums(BOX // 2).shape), np.float32)
-    insert_slices(sums, matrices, band.kx, band.ky, real, imaginary, np.ones_like(real))
+    insert_slices(sums, matrices, band.kx, band.ky, (real, imaginary), np.ones_like(real))
     return sums
 
 
@@ -51,7 +51,7 @@ def test_insertion_is_the_transpose_of_slicing():
     real, imaginary = central_slices(volume, matrices, band.kx, band.ky)
     slices = rng.normal(size=(2, *real.shape)).astype(np.float32)
     sums = np.zeros((1, *shape, 3), np.float32)
-    insert_slices(sums, matrices, band.kx, band.ky, slices[0], slices[1], np.ones_like(real))
+    insert_slices(sums, matrices, band.kx, band.ky, slices, np.ones_like(real))
     forward = (real * slices[0] + imaginary * slices[1]).sum()
     backward = (volume.real * sums[0, ..., 0] + volume.imag * sums[0, ..., 1]).sum()
     assert forward == pytest.approx(backward, rel=1e-3)
@@ -62,15 +62,15 @@ def test_insertion_is_the_transpose_of_slicing():
 def test_threads_that_share_a_volume_make_the_sums_of_one_alone():
     rng = np.random.default_rng(5)
     band = full_band(BOX)
-    matrices, slices = _matrices(150), rng.normal(size=(3, 150, band.kx.size)).astype(np.float32)
+    matrices, (*slices, weight) = _matrices(150), rng.normal(size=(3, 150, band.kx.size)).astype(np.float32)
     alone, shared = empty_sums(BOX // 2), []
     before = nb.get_num_threads()
     nb.set_num_threads(1)
-    insert_slices(alone[None], matrices, band.kx, band.ky, *slices)
+    insert_slices(alone[None], matrices, band.kx, band.ky, slices, weight)
     for threads in range(1, nb.config.NUMBA_NUM_THREADS + 1):
         nb.set_num_threads(threads)
         shared.append(empty_sums(BOX // 2))
-        insert_shared(shared[-1], matrices, band.kx, band.ky, *slices)
+        insert_shared(shared[-1], matrices, band.kx, band.ky, *slices, weight)
     nb.set_num_threads(before)
     np.testing.assert_allclose(shared[0], alone, atol=1e-5 * np.abs(alone).max())
     assert all(np.array_equal(volume, shared[0]) for volume in shared)  # whatever the number of threads
@@ -106,7 +106,7 @@ def test_symmetry_of_the_axes_is_exact(group):
     real, imaginary = central_slices(band_limited_transform(_blobs(), BOX // 2) / BOX**2, matrices, band.kx, band.ky)
     direct = np.zeros_like(sums)
     times = len(operators(group))
-    insert_slices(direct, mates, band.kx, band.ky, np.tile(real, (times, 1)), np.tile(imaginary, (times, 1)),
+    insert_slices(direct, mates, band.kx, band.ky, (np.tile(real, (times, 1)), np.tile(imaginary, (times, 1))),
                   np.ones((len(mates), band.kx.size), np.float32))
     complete_plane(direct[0])
     inner = (slice(2, -2), slice(2, -2), slice(0, -2))

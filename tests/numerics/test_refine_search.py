@@ -73,7 +73,7 @@ def test_search_over_levels_finds_what_the_dense_search_finds() -> None:
     assert [level.grid.order for level in levels] == [2, 3, 3]
     flat = np.zeros(case.reference.grid.size, np.float32)
     found = search_all(case.operands, global_search(levels, flat), case.shifts)
-    dense = search_everywhere(case.operands, coarse_slices(case.reference, levels[-1].band), levels[-1].band,
+    dense = search_everywhere(case.operands, coarse_slices(case.reference, levels[-1].band),
                               case.shifts, flat)
     here, there = _best(case, found), _best(case, dense)
     assert (angular_distance(here, there) < 1e-3).mean() >= 0.95

@@ -15,6 +15,7 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.images import fourier_pixels
+from cryosnake.numerics.refine.grids.samples import split
 from cryosnake.numerics.refine.sums.insertion import empty_sums, insert_slices
 from cryosnake.numerics.refine.sums.least_squares import least_squares_map
 from cryosnake.numerics.refine.sums.maximisation import finish_sums
@@ -36,8 +37,7 @@ def backproject(particles: ParticleSet, rows: np.ndarray) -> np.ndarray:
         images = fourier_pixels(images_of(block), band) * band.phases(offsets[block])
         ctf = particles.ctf(block, band)
         weighted = images * ctf
-        insert_slices(sums, poses[block], band.kx, band.ky, np.ascontiguousarray(weighted.real),
-                      np.ascontiguousarray(weighted.imag), ctf**2)
+        insert_slices(sums, poses[block], band.kx, band.ky, split(weighted), ctf**2)
     return sums
 
 

@@ -35,14 +35,14 @@ def _expect_dense(step: ExpectationStep, reference: MapReference, temperature: f
     assigned = total.assigned
     for where, images in image_blocks(step.work, step.rows, step.work.block or _DENSE_BLOCK):
         block = prepare_block(step, where, images)
-        outcome = dense_expectation(block.operands, slices, band, shifts, step.log_prior, temperature)
+        outcome = dense_expectation(block.operands, slices, shifts, step.log_prior, temperature)
         insert_outcome(total.sums, outcome, grid, band)
         assigned.pose[where] = grid.matrices(outcome.orientation)
         assigned.class_index[where] = grid.class_of(outcome.orientation)
         assigned.offset[where] = block.operands.offsets + shifts.coarse[outcome.shift]
         assigned.significant[where] = np.rint(outcome.effective)
         assigned.top_weight[where], assigned.log_likelihood[where] = outcome.top_weight, outcome.log_likelihood
-        change = outcome.residual(slices, band) * block.noise[:, : step.plan.size // 2 + 1].mean(0)
+        change = outcome.residual(slices) * block.noise[:, : step.plan.size // 2 + 1].mean(0)
         total.noise[0] += block.power.sum(0)  # not apart by optics group: see `moved_statistics`
         total.noise[0, : len(change)] += change
         total.offset_power += outcome.offset_power

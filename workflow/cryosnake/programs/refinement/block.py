@@ -9,7 +9,7 @@ import numpy as np
 from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.images import fill_outside, fourier_pixels, shell_power, shift_images
-from cryosnake.numerics.refine.search.expectation import Operands
+from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.programs.refinement.device_images import images_on_device
 from cryosnake.programs.refinement.step import ExpectationStep, SearchPlan
 

@@ -111,14 +111,14 @@ def reference_scale(step: ExpectationStep) -> float:
     In place of a first iteration with correlation coefficients: each particle's best pose by correlation, which knows
     no scale, then least squares over all.
     """
-    coarse, shifts = full_band(step.particles.box).cut(step.plan.coarse_size), step.plan.shifts
-    slices = coarse_slices(step.reference, coarse)
+    shifts = step.plan.shifts
+    slices = coarse_slices(step.reference, full_band(step.particles.box).cut(step.plan.coarse_size))
     flat = np.zeros(step.reference.grid.size, np.float32)
     cross = norm = 0.0
     for chosen, images in image_blocks(step.work, step.rows, BLOCK):
         block = prepare_block(step, chosen, images)
-        samples = search_everywhere(block.operands, slices, coarse, shifts, flat, correlation=True)
-        part = best_scale(block.operands, samples, slices, coarse, shifts)
+        samples = search_everywhere(block.operands, slices, shifts, flat, correlation=True)
+        part = best_scale(block.operands, samples, slices, shifts)
         cross, norm = cross + part[0], norm + part[1]
     return cross / norm if norm > 0 else 0.0
 

@@ -15,14 +15,12 @@ from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.grids.bands import Band, full_band
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, SphereGrid
 from cryosnake.numerics.refine.grids.references import MapReference, Reference
+from cryosnake.numerics.refine.grids.samples import Operands, Samples, blocks_of
 from cryosnake.numerics.refine.kernels.dispatch import samples_at_once, slice_bytes
 from cryosnake.numerics.refine.search.dense_block import dense_block
 from cryosnake.numerics.refine.search.expectation import (
     BlockResult,
     CoarseSlices,
-    Operands,
-    Samples,
-    blocks_of,
     coarse_slices,
     expectation,
     orientations_at_once,
@@ -53,11 +51,10 @@ def outcomes_of(step: ExpectationStep) -> Outcomes:
         return whole
     if isinstance(reference, MapReference):
         return _searched_by_levels(step, reference)
-    coarse = full_band(step.particles.box).cut(plan.coarse_size)
-    slices = coarse_slices(reference, coarse)
+    slices = coarse_slices(reference, full_band(step.particles.box).cut(plan.coarse_size))
 
     def searched(block: Block, sums: Array, turn: Turn) -> Iterator[Found]:
-        samples = search_everywhere(block.operands, slices, coarse, plan.shifts, step.log_prior, reduced=plan.tf32)
+        samples = search_everywhere(block.operands, slices, plan.shifts, step.log_prior, reduced=plan.tf32)
         yield from _sparse(step, block, np.arange(len(block.rows)), samples, sums, turn)
 
     return searched
@@ -167,7 +164,7 @@ def _at_once(samples: Samples, reference: Reference, band: Band) -> int:
 
 def _dense(step: ExpectationStep, operands: Operands, slices: CoarseSlices, sums: Array, turn: Turn) -> BlockResult:
     reference, band = step.reference, step.band
-    outcome, images, weights = dense_block(operands, slices, band, step.plan.shifts, step.log_prior, reference.grid)
+    outcome, images, weights = dense_block(operands, slices, step.plan.shifts, step.log_prior, reference.grid)
     xp, pixels = namespace(weights), band.kx.size
     numbers = xp.arange(len(weights))
     with turn:

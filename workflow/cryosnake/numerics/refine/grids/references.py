@@ -82,7 +82,7 @@ class MapReference:
             mine = classes == number
             own = rows[mine]
             if own.size:
-                insert_slices(sums[:, number], matrices[mine], kx, ky, *slices, weight, rows=own)
+                insert_slices(sums[:, number], matrices[mine], kx, ky, slices, weight, own)
 
 
 def map_reference(volumes: Array, size: int, grid: SphereGrid) -> MapReference:

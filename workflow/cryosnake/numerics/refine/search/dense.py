@@ -16,15 +16,16 @@ import numpy as np
 from cryosnake.numerics.backend import Array, is_gpu, namespace, to_numpy
 from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.grids import ShiftGrid, SphereGrid
+from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.kernels.dispatch import particles_at_once
-from cryosnake.numerics.refine.search.expectation import CoarseSlices, Operands
+from cryosnake.numerics.refine.search.expectation import CoarseSlices
 from cryosnake.numerics.refine.sums.insertion import insert_slices
 
 _SCORES_AT_ONCE = 1 << 22
 _NEGLIGIBLE = np.float32(14.0)  # a sample e^14 times less probable than the best one counts as impossible
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DenseOutcome:
     """What the expectation step learnt of a block of n particles, and its sums by orientation.
 
@@ -58,15 +59,15 @@ class DenseOutcome:
     weights: Array
     mass: np.ndarray
 
-    def residual(self, slices: CoarseSlices, band: Band) -> np.ndarray:
+    def residual(self, slices: CoarseSlices) -> np.ndarray:
         """Return by shell the expectation of Σ(c²|P|² − 2 Re⟨S c y, P⟩), whitened; add Σ|y|² for the residual power."""
-        xp, pixels = namespace(self.images), band.kx.size
+        xp, pixels = namespace(self.images), slices.band.kx.size
         both = xp.einsum("ok,ko->k", self.images, slices.stacked)
         change = xp.einsum("ok,ko->k", self.weights, slices.power) - 2.0 * (both[:pixels] + both[pixels:])
-        return np.add.reduceat(to_numpy(change).astype(np.float64), band.shell_starts())
+        return np.add.reduceat(to_numpy(change).astype(np.float64), slices.band.shell_starts())
 
 
-def dense_expectation(operands: Operands, slices: CoarseSlices, band: Band, shifts: ShiftGrid, log_prior: np.ndarray,
+def dense_expectation(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: np.ndarray,
                       temperature: float = 1.0) -> DenseOutcome:
     """Return probabilities and sums over all orientations and coarse shifts.
 
@@ -75,14 +76,15 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, band: Band, shif
     operands : Operands
         Of a block of particles; `masked` is scored and summed.
     slices : CoarseSlices
-        At the pixels of `band`, which are those of the operands.
+        At the pixels of the operands.
     shifts : ShiftGrid
     log_prior : (orientations,) float32
     temperature : float
         Divides the log likelihood: above 1 the noise counts as that much stronger, and the probabilities are flatter
         (deterministic annealing; Rose 1998, Proc. IEEE 86, 2210).
     """
-    n, pixels, count, orientations = len(operands), band.kx.size, len(shifts.coarse), slices.power.shape[1]
+    band, n, count, orientations = slices.band, len(operands), len(shifts.coarse), slices.power.shape[1]
+    pixels = band.kx.size
     xp, operands = namespace(operands.masked), operands.cut(pixels)
     phases, prior = band.phases(shifts.coarse, operands.masked), operands.shift_prior(shifts.coarse)
     log_prior = xp.asarray(log_prior)
@@ -102,8 +104,10 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, band: Band, shif
     by_shift, shift, orientation, top_weight, log_sum, effective = (
         to_numpy(xp.concatenate(parts)) for parts in zip(*found, strict=True))
     whole = ((operands.offsets[:, None, :] + shifts.coarse) ** 2).sum(-1)
-    return DenseOutcome(orientation, shift, top_weight.astype(np.float64), log_sum.astype(np.float64),
-                        effective.astype(np.float64), float((by_shift * whole).sum()), images, weights, to_numpy(mass))
+    return DenseOutcome(
+        orientation=orientation, shift=shift, top_weight=top_weight.astype(np.float64),
+        log_likelihood=log_sum.astype(np.float64), effective=effective.astype(np.float64),
+        offset_power=float((by_shift * whole).sum()), images=images, weights=weights, mass=to_numpy(mass))
 
 
 def _add_sums(images: Array, weights: Array, scores: Array, by_orientation: Array, left: Array, ctf2: Array) -> None:
@@ -238,5 +242,5 @@ def insert_outcome(sums: Array, outcome: DenseOutcome, grid: SphereGrid, band: B
         if not mine.size:
             continue
         images = outcome.images[mine]
-        insert_slices(sums[:, number], grid.matrices(mine), kx, ky, xp.ascontiguousarray(images[:, :pixels]),
-                      xp.ascontiguousarray(images[:, pixels:]), outcome.weights[mine])
+        slices = xp.ascontiguousarray(images[:, :pixels]), xp.ascontiguousarray(images[:, pixels:])
+        insert_slices(sums[:, number], grid.matrices(mine), kx, ky, slices, outcome.weights[mine])

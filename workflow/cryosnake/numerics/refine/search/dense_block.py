@@ -9,17 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 from cryosnake.numerics.backend import Array, namespace, to_numpy
-from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.grids.images import shell_sums
+from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.kernels.dispatch import particles_at_once, selection_of
 from cryosnake.numerics.refine.search.dense import dense_probabilities
-from cryosnake.numerics.refine.search.expectation import SIGNIFICANT, BlockResult, CoarseSlices, Operands
+from cryosnake.numerics.refine.search.expectation import SIGNIFICANT, BlockResult, CoarseSlices
 
 _SCORES_AT_ONCE = 1 << 20  # 4 MB: they are read four times
 
 
-def dense_block(operands: Operands, slices: CoarseSlices, band: Band, shifts: ShiftGrid, log_prior: Array,
+def dense_block(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: Array,
                 grid: SphereGrid | PlaneGrid) -> tuple[BlockResult, Array, Array]:
     """Return what all coarse orientations and shifts tell of a block, and its sums by orientation.
 
@@ -27,9 +27,9 @@ def dense_block(operands: Operands, slices: CoarseSlices, band: Band, shifts: Sh
     ----------
     operands : Operands
     slices : CoarseSlices
-        At the pixels of `band`, which are those of the operands.
+        At the pixels of the operands.
     shifts : ShiftGrid
-    log_prior : (orientations,) or (n, orientations) float32
+    log_prior : (orientations,) float32
     grid : PlaneGrid or SphereGrid
         Whose orientations these are.
 
@@ -42,7 +42,8 @@ def dense_block(operands: Operands, slices: CoarseSlices, band: Band, shifts: Sh
     weights : (orientations, pixels) float32
         Summed weighted squared CTFs.
     """
-    xp, pixels, orientations = namespace(operands.masked), band.kx.size, slices.power.shape[1]
+    xp, band, orientations = namespace(operands.masked), slices.band, slices.power.shape[1]
+    pixels = band.kx.size
     phases, shift_prior = band.phases(shifts.coarse, operands.masked), operands.shift_prior(shifts.coarse)
     stacked, log_prior = slices.stacked.T, xp.asarray(log_prior)
     images, weights = xp.zeros((orientations, 2 * pixels), xp.float32), xp.zeros((orientations, pixels), xp.float32)
@@ -53,7 +54,7 @@ def dense_block(operands: Operands, slices: CoarseSlices, band: Band, shifts: Sh
         rows = slice(begin, min(begin + at_once, len(operands)))
         left, ctf2 = _shifted(operands.masked[rows], phases), operands.ctf2[rows]
         scores = (left @ (2.0 * slices.stacked)).reshape(len(ctf2), -1, orientations)
-        norm = ctf2 @ slices.power - (log_prior if log_prior.ndim == 1 else log_prior[rows])
+        norm = ctf2 @ slices.power - log_prior
         cuts, significant = xp.empty(len(ctf2), xp.float32), xp.empty(len(ctf2), xp.int64)
         selection_of(scores).find_cuts(scores, norm, shift_prior[rows], SIGNIFICANT, cuts, significant)
         by_orientation, by_shift, shift, orientation, _, log_sum = dense_probabilities(scores, norm, shift_prior[rows])
@@ -70,9 +71,11 @@ def dense_block(operands: Operands, slices: CoarseSlices, band: Band, shifts: Sh
         to_numpy(xp.concatenate(parts)) for parts in zip(*found, strict=True))
     whole = ((operands.offsets[:, None, :] + shifts.coarse) ** 2).sum(-1)
     directions = np.bincount(grid.direction_of(np.arange(orientations)), to_numpy(mass))
-    outcome = BlockResult(orientation, np.zeros_like(orientation), shifts.coarse[shift], top.astype(np.float64),
-                      significant, log_sum, (by_shift * whole).sum(1), cross.astype(np.float64),
-                      power.astype(np.float64), directions)
+    outcome = BlockResult(
+        orientation=orientation, child=np.zeros_like(orientation), shift=shifts.coarse[shift],
+        top_weight=top.astype(np.float64), significant=significant, log_likelihood=log_sum,
+        offset_power=(by_shift * whole).sum(1), cross=cross.astype(np.float64), power=power.astype(np.float64),
+        direction_mass=directions)
     return outcome, images, weights
 
 

@@ -16,7 +16,7 @@ from cryosnake.numerics.backend import Array, namespace, product, to_numpy
 from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.grids import ShiftGrid
 from cryosnake.numerics.refine.grids.references import Reference
-from cryosnake.numerics.refine.grids.samples import Operands, Samples, blocks_of, sorted_samples, split
+from cryosnake.numerics.refine.grids.samples import Operands, Samples, sorted_samples, split
 from cryosnake.numerics.refine.kernels.dispatch import (
     kernels_of,
     particles_at_once,
@@ -26,26 +26,8 @@ from cryosnake.numerics.refine.kernels.dispatch import (
     twin_of,
 )
 
-__all__ = [
-    "SIGNIFICANT",
-    "BlockResult",
-    "CoarseSlices",
-    "Operands",
-    "Samples",
-    "best_scale",
-    "blocks_of",
-    "chunks_of_orientations",
-    "coarse_slices",
-    "expectation",
-    "orientations_at_once",
-    "probabilities",
-    "search_everywhere",
-    "search_nearby",
-    "sorted_samples",
-    "split",
-]
-
 SIGNIFICANT = 0.999  # fraction of the probability that is carried on (RELION's adaptive fraction)
+_AT_ONCE = 16  # particles per matrix product on a CPU, see `particles_at_once`
 _DRAWS = 64  # samples per particle that residual power is taken over
 _MANY = 1000  # significant samples of a particle from which on more than SIGNIFICANT is not asked for
 _Slices = dict[bytes, tuple[Array, Array]]  # by the orientations that they are for
@@ -53,7 +35,7 @@ _NO_TURN = nullcontext()
 _CC_DEPTH = 2000.0  # makes one bin of the significance histogram a hundred-thousandth of a correlation
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class BlockResult:
     """What the expectation step learnt about the particles of a block.
 
@@ -94,6 +76,7 @@ class CoarseSlices:
 
     stacked: Array  # (2 pixels, orientations): real parts above imaginary parts
     power: Array  # (pixels, orientations)
+    band: Band
 
 
 def coarse_slices(reference: Reference, band: Band) -> CoarseSlices:
@@ -101,35 +84,33 @@ def coarse_slices(reference: Reference, band: Band) -> CoarseSlices:
     xp = namespace(reference.transforms)
     real, imaginary = reference.coarse(xp.arange(reference.grid.size), band)
     power = real**2 + imaginary**2
-    return CoarseSlices(xp.ascontiguousarray(xp.concatenate([real, imaginary], 1).T), xp.ascontiguousarray(power.T))
+    stacked = xp.ascontiguousarray(xp.concatenate([real, imaginary], 1).T)
+    return CoarseSlices(stacked, xp.ascontiguousarray(power.T), band)
 
 
-def search_everywhere(operands: Operands, slices: CoarseSlices, band: Band, shifts: ShiftGrid, log_prior: Array,
-                      correlation: bool = False, at_once: int = 16, significant: float = SIGNIFICANT,
-                      reduced: bool = False) -> Samples:
+def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: Array, *,
+                      correlation: bool = False, significant: float = SIGNIFICANT, reduced: bool = False) -> Samples:
     """Return the significant coarse samples over all orientations and shifts.
 
     Parameters
     ----------
     operands : Operands
     slices : CoarseSlices
-        At the pixels of `band`, a prefix of those of the operands.
+        At pixels that are a prefix of those of the operands.
     shifts : ShiftGrid
-    log_prior : (orientations,) or (n, orientations) float32
+    log_prior : (orientations,) float32
     correlation : bool
         Score by correlation coefficient, which does not depend on the reference's scale, and keep the best alone.
-    at_once : int
-        Particles per matrix product on a CPU, see `particles_at_once`.
     significant : float
         Fraction of the probability that is carried on, where that takes few samples; at least SIGNIFICANT.
     reduced : bool
         Let a GPU round the operands of the matrix product to TF32.
     """
-    n, pixels, count = len(operands), band.kx.size, len(shifts.coarse)
+    band, n, pixels, count = slices.band, len(operands), slices.band.kx.size, len(shifts.coarse)
     xp = namespace(operands.masked)
     phases, prior = band.phases(shifts.coarse, operands.masked), operands.shift_prior(shifts.coarse)
     log_prior = xp.asarray(log_prior)
-    at_once = particles_at_once(phases, count, slices.power.shape[1], at_once)
+    at_once = particles_at_once(phases, count, slices.power.shape[1], _AT_ONCE)
     found: list[tuple[Array, ...]] = []
     for begin in range(0, n, at_once):
         rows = slice(begin, min(begin + at_once, n))
@@ -142,11 +123,10 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, band: Band, shif
             cross *= (_CC_DEPTH / xp.sqrt(xp.maximum(norm, 1e-20)))[:, None, :] / _image_norms(operands, rows, pixels)
             norm, fraction, shift_prior = xp.zeros_like(norm), 1e-9, xp.zeros_like(shift_prior)
         else:
-            norm -= log_prior if log_prior.ndim == 1 else log_prior[rows]
+            norm -= log_prior
         found.append(_select(cross, norm, shift_prior, fraction, begin))
     orientation, shift, particle = (xp.concatenate(parts) for parts in zip(*found, strict=True))
-    chosen = log_prior[orientation] if log_prior.ndim == 1 else log_prior[particle, orientation]
-    return sorted_samples(orientation, particle, shift, chosen)
+    return sorted_samples(orientation, particle, shift, log_prior[orientation])
 
 
 def _image_norms(operands: Operands, rows: slice, pixels: int) -> Array:
@@ -173,20 +153,18 @@ def _select(cross: Array, norm: Array, prior: Array, fraction: float, begin: int
     return orientation[real], shift[real], particle[real]
 
 
-def search_nearby(operands: Operands, reference: Reference, band: Band, shifts: ShiftGrid, particle: Array,
-                  orientation: Array, log_prior: Array, significant: float = SIGNIFICANT) -> Samples:
-    """Return the significant coarse samples among given pairs of particle and orientation, at all shifts."""
-    xp, count, pixels = namespace(operands.masked), len(shifts.coarse), band.kx.size
-    particle, orientation, log_prior = (xp.asarray(values) for values in (particle, orientation, log_prior))
-    pairs = sorted_samples(orientation, particle, xp.zeros_like(particle), log_prior)
+def search_nearby(operands: Operands, reference: Reference, band: Band, shifts: ShiftGrid, pairs: Samples,
+                  significant: float) -> Samples:
+    """Return the significant coarse samples among `pairs` of particle and orientation, at all shifts."""
+    xp, count = namespace(operands.masked), len(shifts.coarse)
     together = ShiftGrid(shifts.coarse, shifts.coarse, np.arange(count)[None, :])
-    values = _scores(operands.cut(pixels), pairs, reference, band, together, kept=None)
+    values = _scores(operands.cut(band.kx.size), pairs, reference, band, together, kept=None)
     weights = probabilities(values, pairs, len(operands), significant)
     pair, shift = xp.nonzero(weights.values[:, 0, :])
     return Samples(pairs.orientation[pair], pairs.particle[pair], xp.ascontiguousarray(shift), pairs.log_prior[pair])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Probabilities:
     values: Array  # (samples, children, sub) float32
     drawn: Array  # the same with few samples, see `selection.normalise`; on a GPU the same array
@@ -207,7 +185,8 @@ def probabilities(values: Array, samples: Samples, particles: int, fraction: flo
     numbers = np.arange(particles) if numbers is None else numbers
     selection_of(values).normalise(values, order, starts, fraction, _DRAWS, numbers, drawn, best, top_weight,
                                    significant, log_sum)
-    return _Probabilities(values, drawn, best, top_weight, significant, log_sum)
+    return _Probabilities(values=values, drawn=drawn, best=best, top_weight=top_weight, significant=significant,
+                          log_sum=log_sum)
 
 
 def orientations_at_once(children: int, pixels: int, most: int) -> int:
@@ -262,17 +241,18 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
     xp, kept = namespace(operands.masked), _Slices()
     values = _scores(operands, samples, reference, band, shifts, kept)
     found = probabilities(values, samples, len(operands), numbers=operands.numbers)
-    cross, power = _accumulate(operands, samples, reference, band, shifts, found, sums, kept, turn)
+    cross, power = _accumulate(operands, samples, (reference, band, shifts), found, kept, sums, turn)
     sub, fine = xp.asarray(shifts.sub), xp.asarray(shifts.fine)
     per_sample = values.shape[1] * values.shape[2]
     sample, inner = found.best // per_sample, found.best % per_sample
     best_fine = sub[samples.shift[sample], inner % values.shape[2]]
     of_shifts = found.values.sum(1)
     directions = reference.grid.direction_of(samples.orientation)
-    return BlockResult(*(to_numpy(result) for result in (
-        samples.orientation[sample], inner // values.shape[2], fine[best_fine], found.top_weight, found.significant,
-        found.log_sum, _offset_power(operands, samples, of_shifts, fine[sub]), cross, power,
-        xp.bincount(directions, of_shifts.sum(1)))))
+    result = {"orientation": samples.orientation[sample], "child": inner // values.shape[2], "shift": fine[best_fine],
+              "top_weight": found.top_weight, "significant": found.significant, "log_likelihood": found.log_sum,
+              "offset_power": _offset_power(operands, samples, of_shifts, fine[sub]), "cross": cross, "power": power,
+              "direction_mass": xp.bincount(directions, of_shifts.sum(1))}
+    return BlockResult(**{name: to_numpy(values) for name, values in result.items()})
 
 
 def _offset_power(operands: Operands, samples: Samples, weights: Array, fine: Array) -> Array:
@@ -286,9 +266,10 @@ def _offset_power(operands: Operands, samples: Samples, weights: Array, fine: Ar
     return power
 
 
-def _accumulate(operands: Operands, samples: Samples, reference: Reference, band: Band, shifts: ShiftGrid,
-                found: _Probabilities, sums: Array, kept: _Slices, turn: AbstractContextManager[Any],
+def _accumulate(operands: Operands, samples: Samples, searched: tuple[Reference, Band, ShiftGrid],
+                found: _Probabilities, kept: _Slices, sums: Array, turn: AbstractContextManager[Any],
                 ) -> tuple[Array, Array]:
+    reference, band, shifts = searched
     xp, used, weights, drawn = namespace(found.values), samples, found.values, found.drawn
     if samples.runs()[0].tobytes() not in kept:
         chosen = xp.flatnonzero(weights.any((1, 2)))
@@ -320,11 +301,10 @@ def _filled(weights: Array, starts: Array) -> Array:
     return xp.flatnonzero(taken[starts[1:]] > taken[starts[:-1]])
 
 
-def best_scale(operands: Operands, samples: Samples, slices: CoarseSlices, band: Band, shifts: ShiftGrid,
-               ) -> tuple[float, float]:
+def best_scale(operands: Operands, samples: Samples, slices: CoarseSlices, shifts: ShiftGrid) -> tuple[float, float]:
     """Return Σ⟨S c y, P⟩ and Σ⟨c², |P|²⟩ over samples (the best of each particle): their ratio scales the reference."""
-    pixels = band.kx.size
-    left = operands.masked[samples.particle, :pixels] * band.phases(shifts.coarse, operands.masked)[samples.shift]
+    pixels, phases = slices.band.kx.size, slices.band.phases(shifts.coarse, operands.masked)
+    left = operands.masked[samples.particle, :pixels] * phases[samples.shift]
     chosen = slices.stacked[:, samples.orientation].T
     cross = (left.real * chosen[:, :pixels] + left.imag * chosen[:, pixels:]).sum()
     norm = (operands.ctf2[samples.particle, :pixels] * slices.power[:, samples.orientation].T).sum()

@@ -14,7 +14,7 @@ from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.images import shell_sums
-from cryosnake.numerics.refine.search.expectation import Operands
+from cryosnake.numerics.refine.grids.samples import Operands, split
 from cryosnake.numerics.refine.sums.insertion import insert_slices
 
 _LEAST = 1e-3  # classes of less probability are left out, as the search leaves out the last 0.1 %
@@ -88,8 +88,7 @@ def _insert(operands: Operands, moved: Array, poses: np.ndarray, band: Band, wei
         rows = np.flatnonzero(weights[:, number])
         weight, own = xp.asarray(weights[rows, number, None].astype(np.float32)), xp.asarray(rows)
         data = moved[own] * weight
-        insert_slices(sums[:, number], poses[rows], kx, ky, xp.ascontiguousarray(data.real),
-                      xp.ascontiguousarray(data.imag), operands.ctf2[own] * weight)
+        insert_slices(sums[:, number], poses[rows], kx, ky, split(data), operands.ctf2[own] * weight)
 
 
 def scale_terms(operands: Operands, transform: Array, poses: np.ndarray, remainder: np.ndarray, band: Band,

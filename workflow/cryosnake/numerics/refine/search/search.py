@@ -78,24 +78,26 @@ def search_levels(reference: MapReference, band_of: Callable[[float], Band], wei
     first, *others = search_grids(reference.grid, coarsest_order(reference.transforms))
     narrow = band_of(reference.grid.step)
     narrow = narrow.cut(2 * round(_FEW * narrow.shell[-1]))
-    levels = [_level(reference, first, band_of(first.step / CAUTION if others else first.step))]
+    cuts: dict[int, Array] = {}
+
+    def level(grid: SphereGrid, band: Band, finer: bool = True) -> Level:
+        reach = min(2 * int(np.ceil(band.shell[-1] + 0.5)) + 2, reference.transforms.shape[-1] - 1)
+        if reach not in cuts:
+            cuts[reach] = namespace(reference.transforms).stack([crop_centred(transform, reach)
+                                                                 for transform in reference.transforms])
+        return Level(MapReference(cuts[reach], grid), band, finer)
+
+    levels = [level(first, band_of(first.step / CAUTION if others else first.step))]
     for grid in others:
         last = grid is reference.grid
         band = band_of(grid.step if last else grid.step / CAUTION)
         if band.kx.size <= 2 * narrow.kx.size:
-            levels.append(_level(reference, grid, band))
+            levels.append(level(grid, band))
             continue
-        levels.append(_level(reference, grid, narrow))
+        levels.append(level(grid, narrow))
         if last or weight is None or _LOSS * float(weight[: narrow.kx.size] @ levels[-1].gap) < _ENOUGH:
-            levels.append(_level(reference, grid, band, finer=False))
+            levels.append(level(grid, band, finer=False))
     return levels
-
-
-def _level(reference: MapReference, grid: SphereGrid, band: Band, finer: bool = True) -> Level:
-    xp, reach = namespace(reference.transforms), 2 * int(np.ceil(band.shell[-1] + 0.5)) + 2
-    reach = min(reach, reference.transforms.shape[-1] - 1)
-    cut = xp.stack([crop_centred(transform, reach) for transform in reference.transforms])
-    return Level(MapReference(cut, grid), band, finer)
 
 
 def _gap(reference: MapReference, band: Band, most: int = 64) -> Array:
@@ -153,8 +155,8 @@ def search_all(operands: Operands, search: GlobalSearch, shifts: ShiftGrid, redu
     `reduced` lets a GPU round the operands of the first level's matrix product to TF32.
     """
     first = operands if len(search.levels) == 1 else _tempered(operands, search.levels[0])
-    samples = search_everywhere(first, search.slices, search.levels[0].band, shifts, search.priors[0],
-                                significant=_kept(search.levels, 0), reduced=reduced)
+    samples = search_everywhere(first, search.slices, shifts, search.priors[0], significant=_kept(search.levels, 0),
+                                reduced=reduced)
     for number, level in enumerate(search.levels[1:], 1):
 
         def prior(_particle: Array, orientation: Array, values: Array = search.priors[number]) -> Array:
@@ -181,9 +183,11 @@ def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, pos
     if len(levels) > 1:
         log_prior = first.grid.class_prior(orientation)
     tempered = operands if len(levels) == 1 else _tempered(operands, first)
-    samples = search_nearby(tempered, first.reference, first.band, shifts, particle, orientation, log_prior,
-                            _kept(levels, 0))
-    there = namespace(operands.masked).asarray(poses)
+    xp = namespace(operands.masked)
+    pairs = sorted_samples(xp.asarray(orientation), xp.asarray(particle), xp.zeros(len(particle), xp.int64),
+                           xp.asarray(log_prior))
+    samples = search_nearby(tempered, first.reference, first.band, shifts, pairs, _kept(levels, 0))
+    there = xp.asarray(poses)
     for index, level in enumerate(levels[1:], 1):
         flat = 0.0 if level is last else 3.0 * sigma + _REACH * level.grid.step
 

@@ -16,6 +16,8 @@ from cryosnake.numerics.projection import cell_positions
 from cryosnake.numerics.refine.kernels.shared_insertion import insert_shared
 from cryosnake.numerics.simd import add_trilinear
 
+_PADDING = 2  # of the transforms that slices are taken from and added to
+
 
 def empty_sums(radius: int, padding: int = 2) -> np.ndarray:
     """Return sums of zeros for slices with |k| ≤ radius."""
@@ -39,8 +41,8 @@ def _insert(flat, side, half, matrices, kx, ky, padding, rows, real, imaginary, 
                               fz[p] * gy, fz[p] * fy[p], fx[p], re[p], im[p] * sign[p], w[p])
 
 
-def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, real: Array, imaginary: Array, weight: Array,
-                  padding: int = 2, rows: Array | None = None) -> None:
+def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, slices: tuple[Array, Array], weight: Array,
+                  rows: Array | None = None) -> None:
     """Add slices to volumes of sums, in place: the transpose of `projection.central_slices`.
 
     Parameters
@@ -51,12 +53,12 @@ def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, real: Arra
     matrices : (n, 3, 3)
         Orientations, as for `central_slices`.
     kx, ky : (pixels,) float32
-    real, imaginary, weight : (n, pixels) float32
-        CTF-weighted image and squared CTF, both over the noise power.
+    slices, weight : (n, pixels) float32
+        Real and imaginary parts of the CTF-weighted image, and squared CTF, all over the noise power.
     rows : (n,) int64, optional
         Which of more than n such rows, in the order of the matrices; all of them by default.
     """
-    xp = namespace(sums)
+    xp, (real, imaginary) = namespace(sums), slices
     matrices = xp.ascontiguousarray(xp.asarray(matrices, xp.float32))
     shared = not is_gpu(sums) and len(sums) == 1 and nb.get_num_threads() > 1
     if rows is None:
@@ -66,15 +68,15 @@ def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, real: Arra
     if is_gpu(sums):
         from cryosnake.numerics.refine.kernels.cuda.insert import insert
 
-        insert(sums, matrices, xp.asarray(kx), xp.asarray(ky), padding, real, imaginary, weight)
+        insert(sums, matrices, xp.asarray(kx), xp.asarray(ky), _PADDING, real, imaginary, weight)
         return
     if shared:
-        insert_shared(sums[0], matrices, kx, ky, real, imaginary, weight, padding)
+        insert_shared(sums[0], matrices, kx, ky, real, imaginary, weight, _PADDING)
         return
     threads, side, _, half, _ = sums.shape
     flat = sums.reshape(threads, -1)
     assert np.shares_memory(flat, sums)  # the sums of one class of many are no single block, but each thread's are
-    _insert(flat, np.int32(side), np.int32(half), matrices, kx, ky, np.float32(padding), rows, real, imaginary, weight)
+    _insert(flat, np.int32(side), np.int32(half), matrices, kx, ky, np.float32(_PADDING), rows, real, imaginary, weight)
 
 
 def complete_plane(sums: Array) -> None:

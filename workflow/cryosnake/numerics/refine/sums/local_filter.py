@@ -25,14 +25,13 @@ ORDER = 2  # of the Butterworth filters; steeper ones ring, and left 4 % more er
 
 
 def cross_validated_filter(first: Array, second: Array, mask: Array, pixel_size: float, *, steps: int = 10,
-                           lowest: float = 30.0, highest: float | None = None,
-                           window: float = 1.0) -> tuple[Array, Array, Array]:
+                           lowest: float = 30.0, highest: float | None = None) -> tuple[Array, Array, Array]:
     """Return both halves filtered by the locally best filter, and its cutoff at each voxel.
 
     Each half's filtered map is made of its own data only. What the halves share is the choice: one number per voxel,
     smooth over the window, out of `steps` filters, taken from errors that treat both alike. Where both happen to
     have noise of the same sign a finer filter looks better, so the choice correlates the noise of the filtered halves:
-    by 0.01 with the default window (0.03 with half of it, which follows the density more closely). Resolution is
+    by 0.01 with this window (0.03 with half of it, which follows the density more closely). Resolution is
     therefore to be measured on the halves as they were before.
 
     Parameters
@@ -47,9 +46,6 @@ def cross_validated_filter(first: Array, second: Array, mask: Array, pixel_size:
         Number of filters; cutoffs are spaced evenly in log frequency.
     lowest, highest : float
         Å, the cutoffs at the ends; `highest` is Nyquist where it is not given.
-    window : float
-        Standard deviation of the Gaussian window over the cutoff's wavelength; 1 is about as wide as the paper's
-        window of three wavelengths across.
 
     Returns
     -------
@@ -67,7 +63,7 @@ def cross_validated_filter(first: Array, second: Array, mask: Array, pixel_size:
     shells = _ladder(box_size, lowest, highest or 2.0 * pixel_size, steps)
     radius = frequency_radius(first.shape[0], first)
     transforms = [fft_of(half).rfftn(half) for half in (first, second)]
-    level = _best_level(first, second, transforms, mask, shells, radius, window)
+    level = _best_level(first, second, transforms, mask, shells, radius)
     filtered = _blend(transforms, level, shells, radius, first.shape)
     xp = namespace(first)
     rise = float(np.log(shells[1] / shells[0]))
@@ -89,22 +85,25 @@ def _low_passed(transform: Array, radius: Array, shell: float, shape: tuple[int,
 
 
 def _best_level(first: Array, second: Array, transforms: list[Array], mask: Array, shells: np.ndarray, radius: Array,
-                window: float) -> Array:
-    """Return the place of the best filter in the ladder, 0 … steps − 1, smoothed between neighbours."""
+                ) -> Array:
+    """Return the place of the best filter in the ladder, 0 … steps − 1, smoothed between neighbours.
+
+    The window's standard deviation is the cutoff's wavelength: about as wide as the paper's, three wavelengths across.
+    """
     xp = namespace(first)
     total, least, level = (xp.zeros(first.shape, dtype=xp.float32) for _ in range(3))
     before = xp.zeros_like(total)
     for index, shell in enumerate(shells):
         a, b = (_low_passed(transform, radius, float(shell), first.shape) for transform in transforms)
         error = mask * (0.5 * (a * a + b * b) - a * second - b * first)
-        total = total + _smoothed(error - before, radius, float(shell) / window)
+        total = total + _smoothed(error - before, radius, float(shell))
         before = error
         if index == 0:
             least = total
             continue
         better = (total < least) & (mask > 0)
         level, least = xp.where(better, np.float32(index), level), xp.where(better, total, least)
-    return xp.clip(_smoothed(level, radius, float(shells[-1]) / window), 0.0, len(shells) - 1.0)
+    return xp.clip(_smoothed(level, radius, float(shells[-1])), 0.0, len(shells) - 1.0)
 
 
 def _smoothed(volume: Array, radius: Array, shell: float) -> Array:

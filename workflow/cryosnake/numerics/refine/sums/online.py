@@ -25,7 +25,7 @@ _TURN = 1.35  # a step may move the particle's rim by this many times the resolu
 _FINEST_ORDER = 2  # of searches over everything without oversampling
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """How one mini-batch is used.
 
@@ -63,10 +63,10 @@ def stage_at(part: float, resolutions: tuple[float, float], batches: tuple[int, 
     limit = 1.0 / (1.0 / resolutions[0] + (1.0 / resolutions[1] - 1.0 / resolutions[0]) * grown)
     wanted = _TURN * limit * 360.0 / (math.pi * diameter)
     order = max(1, math.ceil(math.log2(60.0 / wanted)))
-    return Stage(limit, min(order, _FINEST_ORDER), order <= _FINEST_ORDER,
-                 round(batches[0] + (batches[1] - batches[0]) * grown),
-                 1.0 + (_TEMPERATURE - 1.0) * max(1.0 - part / _ANNEALED, 0.0),
-                 _DECAY[0] + (_DECAY[1] - _DECAY[0]) * grown)
+    return Stage(resolution=limit, order=min(order, _FINEST_ORDER), dense=order <= _FINEST_ORDER,
+                 batch=round(batches[0] + (batches[1] - batches[0]) * grown),
+                 temperature=1.0 + (_TEMPERATURE - 1.0) * max(1.0 - part / _ANNEALED, 0.0),
+                 decay=_DECAY[0] + (_DECAY[1] - _DECAY[0]) * grown)
 
 
 def resized_sums(sums: np.ndarray, radius: int) -> np.ndarray:
@@ -89,8 +89,8 @@ def random_sums(images: np.ndarray, ctf2: np.ndarray, band_k: tuple[np.ndarray, 
                 operators: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the sums (2m + 1, 2m + 1, m + 1, 3) of images (n, pixels) back-projected at random orientations."""
     sums = empty_sums(radius)[None]
-    insert_slices(sums, random_rotations(len(images), rng), *band_k, np.ascontiguousarray(images.real),
-                  np.ascontiguousarray(images.imag), ctf2)
+    insert_slices(sums, random_rotations(len(images), rng), *band_k, (np.ascontiguousarray(images.real),
+                                                                      np.ascontiguousarray(images.imag)), ctf2)
     return finish_sums(sums, operators)
 
 

@@ -12,12 +12,16 @@ from cryosnake.numerics.projection import gridding_correction
 
 def radii(shape: tuple[int, ...], padding: int = 2) -> np.ndarray:
     """Return |k| in unpadded Fourier pixels, float32, of a volume or plane of sums (shape without its last axis)."""
-    centre = shape[0] // 2
-    squared = (np.arange(shape[-1]) / padding).astype(np.float32) ** 2
-    for _ in range(len(shape) - 1):
-        axis = ((np.arange(shape[0]) - centre) / padding).astype(np.float32) ** 2
+    *others, squared = _squares(shape, padding)
+    for axis in reversed(others):
         squared = axis.reshape(-1, *(1,) * squared.ndim) + squared
     return np.sqrt(squared)
+
+
+def _squares(shape: tuple[int, ...], padding: int) -> tuple[np.ndarray, ...]:
+    """Return the squared frequencies along each axis, in unpadded Fourier pixels, float32; the last begins at 0."""
+    centred = [np.arange(n) - n // 2 for n in shape[:-1]]
+    return tuple((axis / padding).astype(np.float32) ** 2 for axis in (*centred, np.arange(shape[-1])))
 
 
 def shell_means(values: np.ndarray, shells: np.ndarray, count: int) -> np.ndarray:
@@ -29,7 +33,8 @@ def shell_means(values: np.ndarray, shells: np.ndarray, count: int) -> np.ndarra
 
 def mean_weight(sums: np.ndarray, radius: int, padding: int = 2) -> np.ndarray:
     """Return the mean weight of shells 0 … radius: the inverse noise power of the map's Fourier voxels."""
-    return _mean_weight(_as_volume(sums), np.float32(padding), radius + 1)
+    volume = _as_volume(sums)
+    return _mean_weight(volume, *_squares(volume.shape[:-1], padding), radius + 1)
 
 
 def _as_volume(sums: np.ndarray) -> np.ndarray:
@@ -37,19 +42,12 @@ def _as_volume(sums: np.ndarray) -> np.ndarray:
 
 
 @nb.njit(nogil=True, cache=True)
-def _radius(z, y, x, centre, middle, padding):  # type: ignore[no-untyped-def]
-    """Return |k| in unpadded pixels, as `radii` does, of a voxel of a volume of planes about `middle`."""
-    a, b, c = np.float32(x / padding), np.float32((y - centre) / padding), np.float32((z - middle) / padding)
-    return np.sqrt(c * c + (b * b + a * a))
-
-
-@nb.njit(nogil=True, cache=True)
-def _mean_weight(sums, padding, count):  # type: ignore[no-untyped-def]
+def _mean_weight(sums, kz2, ky2, kx2, count):  # type: ignore[no-untyped-def]
     total, number = np.zeros(count), np.zeros(count, np.int64)
     for z in range(sums.shape[0]):
         for y in range(sums.shape[1]):
             for x in range(sums.shape[2]):
-                shell = int(np.rint(_radius(z, y, x, sums.shape[1] // 2, sums.shape[0] // 2, padding)))
+                shell = int(np.rint(np.sqrt(kz2[z] + (ky2[y] + kx2[x]))))
                 if shell < count:
                     total[shell] += sums[z, y, x, 2]
                     number[shell] += 1
@@ -57,11 +55,11 @@ def _mean_weight(sums, padding, count):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(parallel=True, nogil=True, cache=True)
-def _divided(sums, padding, radius, prior, least, result):  # type: ignore[no-untyped-def]
+def _divided(sums, kz2, ky2, kx2, radius, prior, least, result):  # type: ignore[no-untyped-def]
     for z in nb.prange(sums.shape[0]):
         for y in range(sums.shape[1]):
             for x in range(sums.shape[2]):
-                radial = _radius(z, y, x, sums.shape[1] // 2, sums.shape[0] // 2, padding)
+                radial = np.sqrt(kz2[z] + (ky2[y] + kx2[x]))
                 if radial > radius:
                     continue
                 shell = int(np.rint(radial))
@@ -98,7 +96,8 @@ def divide(sums: np.ndarray, radius: int, ssnr: np.ndarray | None, padding: int 
         prior = mean / np.maximum(ssnr[: radius + 1], 1e-3)
         prior[:unregularised] = 0.0
     result = np.zeros(volume.shape[:-1], np.complex64)
-    _divided(volume, np.float32(padding), radius, prior.astype(np.float32), (1e-3 * mean).astype(np.float32), result)
+    _divided(volume, *_squares(volume.shape[:-1], padding), radius, prior.astype(np.float32),
+             (1e-3 * mean).astype(np.float32), result)
     return result.reshape(sums.shape[:-1])
 
 
