@@ -5,6 +5,7 @@ Medians and swaps of neighbours: Gansner, Koutsofios, North & Vo, IEEE Trans. So
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Mapping
 from itertools import pairwise
 from statistics import median
@@ -84,23 +85,8 @@ def _crossings(rows: list[list[Vertex]], below: Mapping[Vertex, list[Vertex]]) -
     for upper, lower in pairwise(rows):
         place_of = {vertex: index for index, vertex in enumerate(lower)}
         ends = [place for vertex in upper for place in sorted(place_of[v] for v in below.get(vertex, ()))]
-        counts = [0] * (len(lower) + 1)  # Fenwick tree of the ends seen so far
-        for seen, end in enumerate(ends):
-            total += seen - _sum_to(counts, end)
-            _count(counts, end)
+        seen: list[int] = []  # ends of the edges further left, sorted
+        for end in ends:
+            total += len(seen) - bisect_right(seen, end)
+            insort(seen, end)
     return total
-
-
-def _sum_to(tree: list[int], index: int) -> int:
-    total, index = 0, index + 1
-    while index:
-        total += tree[index]
-        index &= index - 1
-    return total
-
-
-def _count(tree: list[int], index: int) -> None:
-    index += 1
-    while index < len(tree):
-        tree[index] += 1
-        index += index & -index
