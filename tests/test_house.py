@@ -20,14 +20,6 @@ IMPORTED_AS = {"pyyaml": {"yaml"}, "cupy-cuda12x": {"cupy", "cupyx"}, "cupy-cuda
 # Snakemake finds these by itself.
 NOT_IMPORTED = {"snakemake-executor-plugin-slurm", "snakemake-executor-plugin-cluster-generic"}
 
-# Not there yet; nothing may be added.
-STILL_LONG = set("""
-
-""".split())
-STILL_POSITIONAL = set("""
-Band Budget Operands SphereGrid
-""".split())
-
 
 def trees(*folders: Path) -> Iterator[tuple[Path, ast.Module]]:
     for folder in folders:
@@ -71,8 +63,8 @@ def test_functions_take_at_most_seven_arguments() -> None:
                 continue
             given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             count = len(given) - (bool(given) and given[0].arg in ("self", "cls"))
-            if node.name not in STILL_LONG and count > MOST_ARGUMENTS and not any(
-                    COMPILED.search(ast.unparse(d)) for d in node.decorator_list):
+            compiled = any(COMPILED.search(ast.unparse(d)) for d in node.decorator_list)
+            if count > MOST_ARGUMENTS and not compiled:
                 long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {count}")
     assert not long
 
@@ -86,7 +78,7 @@ def test_large_dataclasses_are_made_by_keywords() -> None:
                 made = " ".join(ast.unparse(d) for d in node.decorator_list if "dataclass" in ast.unparse(d))
                 lines = [ast.unparse(line.annotation) for line in node.body if isinstance(line, ast.AnnAssign)]
                 fields = lines.index("KW_ONLY") if "KW_ONLY" in lines else len(lines)
-                if node.name not in STILL_POSITIONAL and made and fields > MOST_FIELDS and "kw_only=True" not in made:
+                if made and fields > MOST_FIELDS and "kw_only=True" not in made:
                     positional.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {fields}")
     assert not positional
 

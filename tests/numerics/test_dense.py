@@ -31,7 +31,7 @@ def problem():
     true = reference.coarse(rng.integers(grid.size, size=5), band)
     images = (ctf * (true[0] + 1j * true[1]) + 0.7 * (rng.normal(size=ctf.shape) + 1j * rng.normal(size=ctf.shape)))
     operands = Operands((ctf * images).astype(np.complex64), (ctf * images).astype(np.complex64), ctf**2,
-                        rng.integers(-1, 2, (5, 2)).astype(float), 2.0)
+                        rng.integers(-1, 2, (5, 2)).astype(float), offset_sigma=2.0)
     prior = np.log(rng.dirichlet(np.ones(grid.size))).astype(np.float32)
     return operands, reference, band, shifts, prior
 
@@ -90,7 +90,7 @@ def test_the_sums_of_a_class_are_its_own_back_projections(problem):
 def test_a_gpu_does_the_same(problem, cupy):
     operands, reference, band, shifts, prior = problem
     there = Operands(*(cupy.asarray(values) for values in (operands.masked, operands.raw, operands.ctf2)),
-                     operands.offsets, operands.offset_sigma)
+                     operands.offsets, offset_sigma=operands.offset_sigma)
     results = []
     for block, maps, parts in ((operands, reference.transforms, 3), (there, cupy.asarray(reference.transforms), 4)):
         own = MapReference(maps, reference.grid)

@@ -28,7 +28,7 @@ def problem():
     noise = [rng.normal(size=ctf.shape) + 1j * rng.normal(size=ctf.shape) for _ in range(2)]
     masked, raw = (ctf * (ctf * (true[0] + 1j * true[1]) + 0.7 * part) for part in noise)
     operands = Operands(masked.astype(np.complex64), raw.astype(np.complex64), ctf**2,
-                        rng.integers(-1, 2, (COUNT, 2)).astype(float), 2.0)
+                        rng.integers(-1, 2, (COUNT, 2)).astype(float), offset_sigma=2.0)
     prior = np.log(rng.dirichlet(np.ones(reference.grid.size))).astype(np.float32)
     return operands, reference, band, shifts, prior
 

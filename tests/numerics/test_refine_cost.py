@@ -50,7 +50,7 @@ def test_operations_are_those_of_the_matrix_products(monkeypatch):
     rng = np.random.default_rng(1)
     reference = map_reference(rng.normal(size=(1, BOX, BOX, BOX)).astype(np.float32), SIZE, grid)
     images = rng.normal(size=(COUNT, band.kx.size)).astype(np.complex64)
-    operands = Operands(images, images, np.ones(images.shape, np.float32), np.zeros((COUNT, 2)), 3.0)
+    operands = Operands(images, images, np.ones(images.shape, np.float32), np.zeros((COUNT, 2)), offset_sigma=3.0)
     done = []
 
     def product(left, right, reduced=False):

@@ -29,7 +29,7 @@ def case():
             np.complex64)
 
     operands = Operands(plane(), plane(), rng.uniform(0.5, 1, (COUNT, band.kx.size)).astype(np.float32),
-                        np.zeros((COUNT, 2)), 3.0)
+                        np.zeros((COUNT, 2)), offset_sigma=3.0)
     poses = euler_to_matrix(*rng.uniform(-180, 180, (3, COUNT)))
     return operands, transforms, poses, rng.uniform(-0.5, 0.5, (COUNT, 2)), band
 
@@ -79,7 +79,8 @@ def test_scale_of_a_map_from_its_own_projections(case):
     real, imaginary = central_slices(transforms[0], poses, band.kx, band.ky)
     ctf = np.random.default_rng(1).uniform(0.5, 1, real.shape).astype(np.float32)
     image = 2.5 * ctf**2 * (real + 1j * imaginary) * band.phases(-remainder)
-    operands = Operands(image.astype(np.complex64), image.astype(np.complex64), ctf**2, np.zeros((COUNT, 2)), 3.0)
+    image = image.astype(np.complex64)
+    operands = Operands(image, image, ctf**2, np.zeros((COUNT, 2)), offset_sigma=3.0)
     cross, power = scale_terms(operands, transforms[0], poses, remainder, band)
     assert cross / power == pytest.approx(2.5, rel=1e-4)
 
@@ -87,7 +88,7 @@ def test_scale_of_a_map_from_its_own_projections(case):
 def test_a_gpu_does_the_same(case, cupy):
     operands, transforms, poses, remainder, band = case
     there = Operands(*(cupy.asarray(values) for values in (operands.masked, operands.raw, operands.ctf2)),
-                     operands.offsets, operands.offset_sigma)
+                     operands.offsets, offset_sigma=operands.offset_sigma)
     sums = cupy.zeros((1, *empty_map_sums(CLASSES, SIZE // 2).shape[:-1], 4), cupy.float32)
     prior = np.log([0.5, 0.3, 0.2])
     device = classify_at_poses(there, cupy.asarray(transforms), poses, remainder, band, prior, sums)

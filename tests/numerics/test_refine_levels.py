@@ -62,7 +62,7 @@ def particles():
     sigma = np.sqrt((np.abs(clean) ** 2).mean() / 0.3)
     noise = rng.normal(size=(2, *clean.shape)) * sigma / np.sqrt(2)
     images = ((clean + noise[0] + 1j * noise[1]) / sigma * ctf / sigma).astype(np.complex64)
-    operands = Operands(images, images, (ctf / sigma) ** 2, np.zeros((40, 2)), 3.0)
+    operands = Operands(images, images, (ctf / sigma) ** 2, np.zeros((40, 2)), offset_sigma=3.0)
     return SimpleNamespace(operands=operands, reference=reference, poses=poses, band=band, grid=grid)
 
 

@@ -52,7 +52,7 @@ def _particles(count: int, power: float, order: int, whole: bool) -> SimpleNames
     moved = BAND.phases(-shifts.coarse[rng.choice(len(shifts.coarse), count)])
     noise = rng.normal(0, np.sqrt(0.5), (2, *real.shape)).astype(np.float32)
     images = scale * (real + 1j * imaginary) * moved + noise[0] + 1j * noise[1]
-    operands = Operands(images, images, np.ones(images.shape, np.float32), np.zeros((count, 2)), 3.0)
+    operands = Operands(images, images, np.ones(images.shape, np.float32), np.zeros((count, 2)), offset_sigma=3.0)
     return SimpleNamespace(operands=operands, poses=poses, numbers=numbers, shifts=shifts,
                            reference=replace(bare, transforms=scale * bare.transforms))
 
@@ -128,7 +128,7 @@ def test_searches_on_a_gpu(cupy, monkeypatch: pytest.MonkeyPatch, local: bool) -
     monkeypatch.setattr("cryosnake.numerics.refine.kernels.dispatch._COARSEST_ON_GPU", 2)
     case, results = _particles(3, 300.0, 3, whole=local), []
     there = Operands(*(cupy.asarray(getattr(case.operands, name)) for name in ("masked", "raw", "ctf2")),
-                     case.operands.offsets, case.operands.offset_sigma)
+                     case.operands.offsets, offset_sigma=case.operands.offset_sigma)
     on_gpu = replace(case.reference, transforms=cupy.asarray(case.reference.transforms))
     for operands, reference in ((case.operands, case.reference), (there, on_gpu)):
         levels = search_levels(reference, _band_of)

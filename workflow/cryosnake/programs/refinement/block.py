@@ -45,8 +45,8 @@ def prepare_block(step: ExpectationStep, places: np.ndarray | slice = slice(None
         ctf = particles.ctf(rows, band, plan.intact_first_peak, like=images)
     ctf *= whiten * xp.asarray(statistics.scale[particles.group[rows], None].astype(np.float32))
     whiten *= ctf
-    operands = Operands(masked[:, : band.kx.size] * whiten, raw * whiten, ctf**2, offsets, statistics.offset_sigma,
-                        rows)
+    operands = Operands(masked[:, : band.kx.size] * whiten, raw * whiten, ctf**2, offsets,
+                        offset_sigma=statistics.offset_sigma, numbers=rows)
     return Block(rows, operands, to_numpy(shell_power(masked, whole)), noise)
 
 

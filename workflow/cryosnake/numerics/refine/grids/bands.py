@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Band:
     kx: np.ndarray
     ky: np.ndarray
     shell: np.ndarray
+    _: KW_ONLY
     _there: dict[int, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     def frequencies(self, like: Array) -> tuple[Array, Array]:

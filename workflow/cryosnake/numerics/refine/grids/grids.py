@@ -6,7 +6,7 @@ the step, 4 directions × 2 in-plane angles (2 in 2D) and 2 × 2 shifts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -49,6 +49,7 @@ class SphereGrid:
     pixels: np.ndarray
     perturbation: float
     classes: int = 1
+    _: KW_ONLY
     psi_offset: float = 0.0
     log_shares: tuple[float, ...] = ()
     oversampled: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Operands:
     raw: Array
     ctf2: Array
     offsets: np.ndarray
+    _: KW_ONLY
     offset_sigma: float
     numbers: np.ndarray | None = None
 
@@ -43,13 +44,13 @@ class Operands:
         run = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
         here: Any = slice(int(rows[0]), int(rows[-1]) + 1) if run else rows
         there: Any = here if run else namespace(self.masked).asarray(rows)
-        return Operands(self.masked[there], self.raw[there], self.ctf2[there], self.offsets[here], self.offset_sigma,
-                        None if self.numbers is None else self.numbers[here])
+        return Operands(self.masked[there], self.raw[there], self.ctf2[there], self.offsets[here],
+                        offset_sigma=self.offset_sigma, numbers=None if self.numbers is None else self.numbers[here])
 
     def cut(self, pixels: int) -> Operands:
         """Return the lowest frequencies alone."""
         return Operands(self.masked[:, :pixels], self.raw[:, :pixels], self.ctf2[:, :pixels], self.offsets,
-                        self.offset_sigma, self.numbers)
+                        offset_sigma=self.offset_sigma, numbers=self.numbers)
 
     def shift_prior(self, shifts: np.ndarray) -> Array:
         """Return the log prior (n, s) float32 of shifts (s, 2) on top of the offsets."""

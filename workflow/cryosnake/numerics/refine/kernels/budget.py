@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 _SHARES = {"images": (1 << 30, 4), "slices": (1 << 28, 16), "sums": (1 << 29, 8), "block": (1 << 30, 8)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """Bytes of a process.
 
@@ -44,7 +44,7 @@ def budget_of(total: int) -> Budget:
     >>> budget_of(1 << 40).slices == budget_of(8 << 30).slices == 1 << 28
     True
     """
-    return Budget(total, **{name: min(most, total // part) for name, (most, part) in _SHARES.items()})
+    return Budget(total=total, **{name: min(most, total // part) for name, (most, part) in _SHARES.items()})
 
 
 _current = budget_of(1 << 40)  # of all threads of this process
