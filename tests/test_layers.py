@@ -33,6 +33,7 @@ ALLOWED = {
     "watching": {"project"},
     "cli": {"project", "pipeline", "report", "programs", "running", "io", "cluster", "watching"},
 }
+OF_JOBS = ("cryosnake.jobs.forms", "cryosnake.jobs.options")  # all that programs know of job types
 STANDARD_ONLY = ("jobs", "pipeline", "atomic", "star_tokens")
 
 # The rooms (folders) inside a layer, floor by floor from the ground: a room may import only what stands below it.
@@ -72,6 +73,7 @@ def test_imports_only_allowed_layers(path: Path) -> None:
         if name.startswith("cryosnake."):
             other = name.split(".")[1]
             assert other in ALLOWED[layer] | FOR_ALL | {layer}, f"{path} ({layer}) imports {name}"
+            assert (layer, other) != ("programs", "jobs") or name in OF_JOBS, f"{path} imports {name}"
         elif layer in STANDARD_ONLY:
             assert name.split(".")[0] in sys.stdlib_module_names | {"cryosnake"}, f"{path} imports {name}"
 
