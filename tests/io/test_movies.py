@@ -169,7 +169,7 @@ def test_eer_group_of_many_frames_does_not_overflow(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"eer_grouping": 8}, "has 0 frames"), ({"eer_grouping": 0}, "at least 1"),
-    ({"eer_upsampling": 4}, "one of 1, 2, 3"),
+    ({"eer_upsampling": 4}, "1, 2 or 3"),
 ])
 def test_eer_options_that_do_not_fit(tmp_path: Path, options: dict[str, int], message: str) -> None:
     eer_movie(tmp_path / "a.eer")
@@ -216,7 +216,7 @@ def test_reasons(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"not a picture at all")
     assert "does not start like a TIFF" in str(check_movie_complete(tmp_path / "a.tif"))
     (tmp_path / "a.tif").write_bytes(struct.pack("<2sHI", b"II", 42, 0))
-    assert check_movie_complete(tmp_path / "a.tif") == "it holds no frame"
+    assert check_movie_complete(tmp_path / "a.tif") == "it has no frames"
     assert "cannot be read" in str(check_movie_complete(tmp_path / "none.tif"))
     (tmp_path / "a.jpg").write_bytes(b"x")
     assert "name of a movie" in str(check_movie_complete(tmp_path / "a.jpg"))

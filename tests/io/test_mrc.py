@@ -105,7 +105,7 @@ def test_images_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["6@a.mrcs"], "has 5 images; image 6 was asked for"),
+        (["6@a.mrcs"], "has 5 images; image 6 was requested"),
         (["0@a.mrcs"], "number from 1"),
         (["x@a.mrcs"], "number from 1"),
         (["1@a.mrcs", "1@b.mrcs"], "b.mrcs has images of 6 x 6 pixels, a.mrcs of 5 x 5"),
@@ -140,7 +140,7 @@ def test_file_that_is_longer_than_implied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("offset", "value", "message"), [
-    (0, 0, "makes no sense"), (8, -1, "makes no sense"), (12, 77, "mode 77"), (92, -4, "extended header"),
+    (0, 0, "header is invalid"), (8, -1, "header is invalid"), (12, 77, "mode 77"), (92, -4, "extended header"),
     (12, 4, "mode 4; modes 0, 1, 2, 6 and 12"),
 ])
 def test_headers_that_make_no_sense(tmp_path: Path, offset: int, value: int, message: str) -> None:
@@ -187,7 +187,7 @@ def test_nothing_that_is_not_finite_is_written(tmp_path: Path, bad: float) -> No
 def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(CryosnakeError, match="NaN or infinite"):
         write_mrc(tmp_path / "a.mrc", np.full((2, 2), 1e6), 1.0, float16=True)
-    with pytest.raises(CryosnakeError, match="would hold no image"):
+    with pytest.raises(CryosnakeError, match="would have no images"):
         write_mrc(tmp_path / "a.mrcs", np.zeros((0, 4, 4)), 1.0, stack=True)
     with pytest.raises(CryosnakeError, match="cannot be written"):
         write_mrc(tmp_path / "none" / "a.mrc", np.zeros((4, 4)), 1.0)

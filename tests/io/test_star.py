@@ -188,7 +188,7 @@ def test_awkward_text(tmp_path: Path, value: str) -> None:
 def test_text_that_star_cannot_hold(tmp_path: Path, value: str) -> None:
     path = tmp_path / "a.star"
     path.write_text("what was there")
-    with pytest.raises(CryosnakeError, match=r"a\.star.*rlnImageName.*cannot hold"):
+    with pytest.raises(CryosnakeError, match=r"a\.star.*rlnImageName.*cannot contain"):
         write_star(path, {"particles": {"rlnImageName": value}})
     assert path.read_text() == "what was there"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.star"]
@@ -221,12 +221,12 @@ GOOD = "data_optics\nloop_\n_rlnOpticsGroup\n_rlnVoltage\n1 300\n2 200\n"
         ("\0\1\2", "no data block"),
         (GOOD[:-5], r"line 6, in data_optics: the row has 1 fields for 2 labels.*cut off"),
         (GOOD + "3 1 2\n", r"line 7.*3 fields for 2"),
-        (GOOD + "data_optics\n_a 1\n", "stands twice"),
-        ("data_optics\nloop_\n_a\n_a\n1 2\n", "one label twice"),
+        (GOOD + "data_optics\n_a 1\n", "appears twice"),
+        ("data_optics\nloop_\n_a\n_a\n1 2\n", "the same label twice"),
         ("data_optics\n_rlnVoltage\n", "line 2.*has no value"),
         ("data_optics\n_rlnVoltage 1 2\n", "line 2.*more than one value"),
-        ("data_optics\n300 1\n", "line 2.*where loop_ or a label is due"),
-        ("data_optics\n_rlnVoltage 1\nloop_\n", "line 3.*where a label is due"),
+        ("data_optics\n300 1\n", "line 2.*where loop_ or a label is expected"),
+        ("data_optics\n_rlnVoltage 1\nloop_\n", "line 3.*where a label is expected"),
     ],
 )
 def test_broken_files_name_file_and_place(tmp_path: Path, text: str | None, message: str) -> None:

@@ -38,7 +38,7 @@ def test_sections_of_a_stack(tmp_path, dtype) -> None:
     found = read_sections(tmp_path / "a.mrcs", wanted)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, IMAGES[wanted])
-    with pytest.raises(CryosnakeError, match="has 20 images; image 21 was asked for"):
+    with pytest.raises(CryosnakeError, match="has 20 images; image 21 was requested"):
         read_sections(tmp_path / "a.mrcs", [20])
 
 

@@ -1,7 +1,7 @@
-"""Is a movie complete on disc? Standard library only: the planner asks this of every new file.
+"""Completeness of a movie on disk. Standard library only: the planner checks every new file.
 
-A movie that is still being copied has a good beginning and a good name. What its header promises is compared with the
-size of the file; of TIFF and EER every directory is walked, for the strips of the last frame are the last to arrive.
+A movie that is still being copied has a valid header and name, so the size that its header implies is compared with
+the size of the file; for TIFF and EER every directory is read, because the strips of the last frame arrive last.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ EER_NAMES = (".eer",)
 
 
 def check_movie_complete(path: str | os.PathLike[str]) -> str | None:
-    """Return None for a complete movie, else the reason why it is not.
+    """Return None for a complete movie, else the reason why it is incomplete.
 
     Parameters
     ----------
     path
-        A movie in MRC, TIFF, BigTIFF or EER format, known by its extension; other formats get a reason, too.
+        A movie in MRC, TIFF, BigTIFF or EER format, recognised by its extension; any other format is a reason, too.
     """
     name = os.fspath(path).lower()
     try:
@@ -58,4 +58,4 @@ def _tiff_reason(file: BinaryIO, size: int) -> str | None:
                 return f"it has {size} bytes, but frame {frames} ends at {directory.end}"
     except (struct.error, ValueError) as error:
         return f"it is cut off or corrupt after {frames} frames ({error})"
-    return None if frames else "it holds no frame"
+    return None if frames else "it has no frames"

@@ -16,16 +16,16 @@ _SERIALEM = ("camerasizex", "camerasizey")
 
 
 def read_defects(path: str | os.PathLike[str], shape: tuple[int, int]) -> np.ndarray:
-    """Read which pixels of the camera are bad.
+    """Read the camera's bad pixels.
 
     Parameters
     ----------
     path
         - MRC or TIFF: a map in which everything but 0 is bad;
         - text of four numbers per line, `x y width height` from 0 in RELION's orientation (UCSF MotionCor2, RELION);
-        - text of SerialEM, recognised by its entry CameraSizeX, whose rows count from the top, as in the TIFF file.
+        - SerialEM text, recognised by its entry CameraSizeX, with rows counted from the top, as in the TIFF file.
     shape
-        (height, width) of the frames in pixels. A list of SerialEM for pixels twice as large or as small is scaled.
+        (height, width) of the frames in pixels. A SerialEM list for pixels twice as large or as small is scaled.
 
     Returns
     -------
@@ -57,7 +57,8 @@ def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
     try:
         text = Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise CryosnakeError(f"{path} cannot be read as a defect list: {error}. Mend the path in the config.") from None
+        raise CryosnakeError(f"{path} cannot be read as a defect list: {error}. Correct the path in the "
+                             "config.") from None
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if words:
@@ -65,7 +66,7 @@ def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _serialem(path: str | os.PathLike[str], lines: list[tuple[int, list[str]]], shape: tuple[int, int]) -> np.ndarray:
-    """Read SerialEM's format; entries that describe the camera, not defects, are passed over."""
+    """Read SerialEM's format; entries that describe the camera, not defects, are ignored."""
     camera = {words[0].lower(): _numbers(path, number, words[1:], 1)[0]
               for number, words in lines if words[0].lower() in _SERIALEM}
     if len(camera) != 2:
@@ -93,7 +94,7 @@ def _serialem(path: str | os.PathLike[str], lines: list[tuple[int, list[str]]], 
                 _mark(path, number, mask, slice(y, y + height), slice(left, right + 1))
             case "usablearea":
                 top, left, bottom, right = _numbers(path, number, words, 4)
-                if bottom > top and right > left:  # zeros say that all of it is usable
+                if bottom > top and right > left:  # zeros mean that the whole camera is usable
                     outside = np.ones(size, bool)
                     outside[top : bottom + 1, left : right + 1] = False
                     mask |= outside
@@ -119,14 +120,14 @@ def _numbers(path: str | os.PathLike[str], line: int, words: list[str], count: i
         numbers = []
     if not numbers or (count is not None and len(numbers) != count) or min(numbers) < 0:
         raise CryosnakeError(f"{path}, line {line}: {' '.join(words)!r} where {count or 'a list of'} whole numbers "
-                             "from 0 are due (x y width height, or the entries of SerialEM). Mend the line.")
+                             "≥ 0 are expected (x y width height, or SerialEM's entries). Correct the line.")
     return numbers
 
 
 def _mark(path: str | os.PathLike[str], line: int, mask: np.ndarray, rows: slice, columns: slice) -> None:
-    """Mark a rectangle; one that begins outside of the camera is of another camera."""
+    """Mark a rectangle; one that starts outside the camera belongs to another camera."""
     if (rows.start or 0) >= mask.shape[0] or (columns.start or 0) >= mask.shape[1]:
-        raise CryosnakeError(f"{path}, line {line}: the defect lies outside of {_size(mask.shape)} pixels "
+        raise CryosnakeError(f"{path}, line {line}: the defect lies outside {_size(mask.shape)} pixels "
                              "(width x height). Give the list of this camera mode.")
     mask[rows, columns] = True
 

@@ -1,6 +1,6 @@
 """EER movies: every electron that the detector saw, with its sub-pixel, run-length coded frame by frame.
 
-Guo et al. 2020, IUCrJ 7, 860. The rows keep their order: RELION 3.1.3 renders them so.
+Guo et al. 2020, IUCrJ 7, 860. The rows keep their order, as in RELION 3.1.3.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.tiff_directories import Directory, directories
 
-# Bits of skip, horizontal and vertical sub-pixel by codec; 65002 says its own in three tags.
+# Bits of skip, horizontal and vertical sub-pixel by codec; 65002 gives its own in three tags.
 _BITS = {65000: (8, 2, 2), 65001: (7, 2, 2), 65002: (7, 2, 2)}
 
 
 def eer_directories(path: str | os.PathLike[str]) -> list[Directory]:
-    """Return the frames of the detector in a complete file; an integrated image at its beginning is none of them.
+    """Return the detector frames in a complete file, without an integrated image at its start.
 
     Raises
     ------
     CryosnakeError
-        When there is none.
+        When it has none.
     """
     with open(path, "rb") as file:
         frames = [entry for entry in directories(file) if entry.compression in _BITS]
     if not frames:
-        raise CryosnakeError(f"{path} holds no EER frame. Is it a TIFF file with the wrong name?")
+        raise CryosnakeError(f"{path} has no EER frames. Is it a TIFF file with the wrong name?")
     return frames
 
 
@@ -43,9 +43,9 @@ def render(path: str | os.PathLike[str], entries: Sequence[Directory], grouping:
     entries
         Its frames to render, a multiple of `grouping`.
     grouping
-        Frames of the detector that make one frame.
+        Detector frames summed to one frame.
     upsampling
-        1 for the pixels of the detector, 2 for half, 3 for quarter pixels.
+        1 for detector pixels, 2 for half, 3 for quarter pixels.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def render(path: str | os.PathLike[str], entries: Sequence[Directory], grouping:
     with open(path, "rb") as file:
         for index, entry in enumerate(entries):
             skip, horizontal, vertical = entry.eer_bits if len(entry.eer_bits) == 3 else _BITS[entry.compression]
-            # The decoder adds to what is there.
+            # The decoder adds to the array.
             imagecodecs.eer_decode(_encoded(file, entry), shape, skip, horizontal, vertical, superres=upsampling - 1,
                                    out=frames[index // grouping])
     return frames
@@ -77,4 +77,4 @@ def _encoded(file: BinaryIO, entry: Directory) -> bytes:
         file.seek(offset)
         parts.append(file.read(count))
     data = b"".join(parts)
-    return data + bytes(len(data) % 2)  # the decoder wants an even number of bytes
+    return data + bytes(len(data) % 2)  # the decoder needs an even number of bytes

@@ -1,7 +1,7 @@
-"""Gain references, turned into the orientation of the frames that `cryosnake.io.movies` reads.
+"""Gain references in the orientation of the frames that `cryosnake.io.movies` reads.
 
 Orientation and meaning, established by running RELION 3.1.3 (`tests/io/test_movies_relion.py`): a gain in TIFF is
-turned upside down like a movie in TIFF; then it is rotated clockwise as the rows of an MRC file are drawn from top to
+flipped upside down like a movie in TIFF; then it is rotated clockwise as the rows of an MRC file are drawn from top to
 bottom, that is `numpy.rot90(gain, -rotate)`; then flipped.
 """
 
@@ -21,20 +21,20 @@ FLIPS = {0: "none", 1: "upside down", 2: "left to right"}
 
 def read_gain(path: str | os.PathLike[str], shape: tuple[int, int], rotate: int = 0, flip: int = 0, *,
               movie: str | os.PathLike[str] = "") -> np.ndarray:
-    """Read the gain that frames are multiplied by.
+    """Read the gain by which frames are multiplied.
 
     Parameters
     ----------
     path
         MRC or TIFF; a file named `.gain` is the TIFF of a Falcon camera, which keeps the order of its rows.
     shape
-        (height, width) of the frames in pixels; of EER, after upsampling.
+        (height, width) of the frames in pixels; for EER after upsampling.
     rotate
         RELION's gain_rot: 0 to 3 times 90 degrees.
     flip
         RELION's gain_flip, after the rotation: 0 none, 1 upside down, 2 left to right.
     movie
-        Name of a movie it is for. Frames of an EER movie are divided by a gain that is not named `.gain`, so the
+        Name of a movie to be corrected. Frames of an EER movie are divided by a gain that is not named `.gain`, so the
         reciprocal is returned, with a mean that keeps the counts, and scaled to `shape` where it differs by 2 or 4.
 
     Returns
@@ -48,7 +48,7 @@ def read_gain(path: str | os.PathLike[str], shape: tuple[int, int], rotate: int 
         When the file cannot be read, has another shape or holds NaN.
     """
     if rotate not in (0, 1, 2, 3) or flip not in FLIPS:
-        raise CryosnakeError(f"gain rotation {rotate} must be 0, 1, 2 or 3, gain flip {flip} one of 0, 1, 2.")
+        raise CryosnakeError(f"gain rotation is {rotate} (must be 0, 1, 2 or 3), gain flip {flip} (0, 1 or 2).")
     gain = read_camera_image(path)
     check_finite(gain, path)
     if not gain.any():
@@ -64,7 +64,7 @@ def read_gain(path: str | os.PathLike[str], shape: tuple[int, int], rotate: int 
 
 
 def read_camera_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an image of the camera's pixels, a gain or a mask, in the orientation of the frames.
+    """Read a gain or a mask of the camera's pixels, in the orientation of the frames.
 
     Returns
     -------
@@ -84,9 +84,9 @@ def read_camera_image(path: str | os.PathLike[str]) -> np.ndarray:
         image = image if name.endswith(_EER_GAIN_NAMES) else image[::-1]
     else:
         raise CryosnakeError(f"{path}: gain references and defect maps are read from MRC, TIFF and .gain files. "
-                             "Convert it, a DM4 file for example with dm2mrc of IMOD.")
+                             "Convert it, for example a DM4 file with IMOD's dm2mrc.")
     if image.ndim != 2:
-        raise CryosnakeError(f"{path} holds an array of shape {image.shape} where one image is due.")
+        raise CryosnakeError(f"{path} contains an array of shape {image.shape} where one image is expected.")
     return image
 
 
@@ -97,9 +97,9 @@ def _read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
         with tifffile.TiffFile(path) as file:
             return file.pages.first.asarray(maxworkers=1).astype(np.float32)
     except OSError as error:
-        raise CryosnakeError(f"{path} cannot be read: {error.strerror}. Mend the path in the config.") from None
+        raise CryosnakeError(f"{path} cannot be read: {error.strerror}. Correct the path in the config.") from None
     except Exception as error:  # codecs have exception types of their own
-        raise CryosnakeError(f"{path} is corrupt or no TIFF file: {error}. Copy it again.") from error
+        raise CryosnakeError(f"{path} is corrupt or not a TIFF file: {error}. Copy it again.") from error
 
 
 def _reciprocal(gain: np.ndarray) -> np.ndarray:

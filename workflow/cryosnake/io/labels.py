@@ -1,4 +1,4 @@
-"""The types of RELION's labels, so that a name made of digits stays a name and a whole defocus stays a float.
+"""Types of RELION's labels, so that a name made of digits stays a name and a whole defocus stays a float.
 
 Printed by `relion_refine --print_metadata_labels` of RELION 3.1.3, with the text labels that 4 and 5 added. Labels that
 are in none of the sets are typed by their values.

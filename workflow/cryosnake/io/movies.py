@@ -1,8 +1,8 @@
 """Movies: MRC, TIFF and EER files as arrays (frame, row, column) in RELION's orientation.
 
 Row order, established by running RELION 3.1.3 (`tests/io/test_movies_relion.py`): an MRC file and an EER file keep the
-order of their rows; a TIFF file is turned upside down, for TIFF counts rows from the top and MRC from the bottom. So
-one exposure saved as MRC and as TIFF by IMOD or RELION gives one array, and coordinates and gain fit both.
+order of their rows; a TIFF file is flipped upside down, as TIFF counts rows from the top and MRC from the bottom. So
+one exposure saved as MRC and as TIFF by IMOD or RELION gives the same array, and coordinates and gain fit both.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class MovieInfo:
 
 
 def movie_info(path: MoviePath) -> MovieInfo:
-    """Look at a movie without reading its pixels.
+    """Return size and kind of a movie without reading its pixels.
 
     Raises
     ------
@@ -72,14 +72,14 @@ def read_frames(path: MoviePath, first: int | None = None, last: int | None = No
     Parameters
     ----------
     path
-        The movie; its format is known by its extension.
+        The movie; its extension gives its format.
     first, last
-        Numbers of the first and last frame, counted from 1, as in RELION (of EER: after grouping); None is the
+        Numbers of the first and last frame, counted from 1, as in RELION (EER: after grouping); None is the
         first or the last of the movie.
     eer_grouping
-        Detector frames of an EER movie that make one frame; what is left over at the end is dropped, as in RELION.
+        Detector frames of an EER movie summed to one frame; a remainder at the end is dropped, as in RELION.
     eer_upsampling
-        1 renders an EER movie on the pixels of the detector (4K), 2 on half pixels (8K), 3 on quarters.
+        1 renders an EER movie on detector pixels (4K), 2 on half pixels (8K), 3 on quarters.
     workers
         Threads that decompress a TIFF frame.
 
@@ -101,8 +101,8 @@ def read_frames(path: MoviePath, first: int | None = None, last: int | None = No
         return np.array(stack[_chosen(path, len(stack), first, last)], stack.dtype.newbyteorder("="))
     if kind == "eer":
         if eer_grouping < 1 or eer_upsampling not in (1, 2, 3):
-            raise CryosnakeError(f"EER grouping {eer_grouping} must be at least 1, upsampling {eer_upsampling} one of "
-                                 "1, 2, 3: change them in the config.")
+            raise CryosnakeError(f"EER grouping is {eer_grouping} (must be at least 1), upsampling {eer_upsampling} "
+                                 "(1, 2 or 3): change them in the config.")
         entries = eer_directories(path)
         groups = _chosen(path, len(entries) // eer_grouping, first, last)
         with _readable(path):
@@ -112,7 +112,7 @@ def read_frames(path: MoviePath, first: int | None = None, last: int | None = No
 
 
 def write_movie_tiff(path: MoviePath, frames: np.ndarray, compression: str | None = "lzw") -> None:
-    """Write a movie that `read_frames` and RELION read back as it is; the file is complete or absent.
+    """Write a movie that `read_frames` and RELION read back unchanged; the file is complete or absent.
 
     Parameters
     ----------
@@ -143,24 +143,24 @@ def _kind(path: MoviePath) -> str:
 def _require_complete(path: MoviePath) -> None:
     reason = check_movie_complete(path)
     if reason:
-        raise CryosnakeError(f"{path} is not a complete movie: {reason}. Copy it again, or take it out of the import.")
+        raise CryosnakeError(f"{path} is not a complete movie: {reason}. Copy it again, or remove it from the import.")
 
 
 @contextmanager
 def _readable(path: MoviePath) -> Iterator[None]:
-    """Turn what a codec raises into a message that names the file."""
+    """Turn a codec's exception into a message that names the file."""
     try:
         yield
     except (CryosnakeError, MemoryError):
         raise
     except Exception as error:  # codecs have exception types of their own
-        raise CryosnakeError(f"{path} is corrupt: {error}. Copy it again, or take it out of the import.") from error
+        raise CryosnakeError(f"{path} is corrupt: {error}. Copy it again, or remove it from the import.") from error
 
 
 def _chosen(path: MoviePath, frames: int, first: int | None, last: int | None) -> slice:
     start, stop = 1 if first is None else first, frames if last is None else last
     if not 1 <= start <= stop <= frames:
-        raise CryosnakeError(f"{path} has {frames} frames; {start} to {stop} were asked for. Change the first and "
+        raise CryosnakeError(f"{path} has {frames} frames; {start} to {stop} were requested. Change the first and "
                              "last frame, or the grouping of EER.")
     return slice(start - 1, stop)
 
@@ -174,7 +174,8 @@ def _read_tiff(path: MoviePath, first: int | None, last: int | None, workers: in
         frames = np.empty((len(pages), *shape), pages[0].dtype)
         for frame, page in zip(frames, pages, strict=True):
             if _page_shape(path, page) != shape:
-                raise CryosnakeError(f"{path} has frames of different size: it is no movie. Take it out of the import.")
+                raise CryosnakeError(f"{path} has frames of different sizes: it is not a movie. Remove it from "
+                                     "the import.")
             frame[:] = page.asarray(maxworkers=workers)[::-1]
     return frames
 
@@ -182,5 +183,5 @@ def _read_tiff(path: MoviePath, first: int | None, last: int | None, workers: in
 def _page_shape(path: MoviePath, page: object) -> tuple[int, int]:
     shape: tuple[int, ...] = getattr(page, "shape", ())
     if len(shape) != 2:
-        raise CryosnakeError(f"{path} has frames of shape {shape}, not (rows, columns): it is no movie of a camera.")
+        raise CryosnakeError(f"{path} has frames of shape {shape}, not (rows, columns): it is not a movie of a camera.")
     return shape[0], shape[1]

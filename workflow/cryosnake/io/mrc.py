@@ -1,8 +1,8 @@
 """MRC images, maps and stacks, as RELION reads and writes them.
 
 An array has shape (section, row, column); the first row of the file is the row of index 0, and nothing is flipped.
-Mode 6 is unsigned here, as the standard has it; RELION 3.1 takes it for signed, and goes wrong above 32,767. Mode 0 is
-signed, but for files of IMOD that say they are not.
+Mode 6 is unsigned here, as in the standard; RELION 3.1 treats it as signed, which is wrong above 32,767. Mode 0 is
+signed, except in files of IMOD that are marked as unsigned.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def read_mrc(path: MrcPath) -> tuple[np.ndarray, float]:
     -------
     array
         float32, shape (rows, columns) for one section, else (sections, rows, columns); a file named `.mrcs` is a
-        stack, also of one image.
+        stack, even of one image.
     pixel_size
-        Å, 0.0 when the file does not say.
+        Å, 0.0 when the file does not give it.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def read_images(names: Sequence[str]) -> np.ndarray:
             images = np.empty((len(names), *found.shape[1:]), np.float32)
         if found.shape[1:] != images.shape[1:]:
             raise CryosnakeError(f"{path} has images of {_size(found)} pixels, {first} of {_size(images)}. Extract "
-                                 "both with one box size, or refine them apart.")
+                                 "both with one box size, or refine them separately.")
         images[positions] = found
     return images
 
@@ -105,7 +105,7 @@ def _section(name: str) -> int:
     if not at:
         return 0
     if not number.isdecimal() or int(number) < 1:
-        raise CryosnakeError(f"rlnImageName {name!r} does not start with a number from 1: mend the STAR file.")
+        raise CryosnakeError(f"rlnImageName {name!r} does not start with a number from 1: correct the STAR file.")
     return int(number) - 1
 
 

@@ -15,16 +15,16 @@ from cryosnake.errors import CryosnakeError
 
 HEADER_BYTES = 1024
 MODE_BITS = {0: 8, 1: 16, 2: 32, 3: 32, 4: 64, 6: 16, 12: 16, 101: 4}
-_MOST_PIXELS = 1 << 20  # more along one side is the other byte order
+_MOST_PIXELS = 1 << 20  # more along one side means the other byte order
 _IMOD_STAMP = 1146047817
 
 
 @dataclass(frozen=True, kw_only=True)
 class MrcHeader:
-    """What a header says.
+    """Contents of a header.
 
-    `pixel_size` is in Å along x, 0.0 when the file does not say; `extended` is the size of the extended header in
-    bytes; `byte_order` is "<" or ">"; `unsigned_bytes` holds for mode 0 files of IMOD that say so.
+    `pixel_size` is in Å along x, 0.0 when the file does not give it; `extended` is the size of the extended header in
+    bytes; `byte_order` is "<" or ">"; `unsigned_bytes` is true for mode 0 files of IMOD with its flag.
     """
 
     nx: int
@@ -43,18 +43,18 @@ class MrcHeader:
 
     @property
     def implied_size(self) -> int:
-        """Size in bytes that a complete file has at least."""
+        """Minimum size in bytes of a complete file."""
         row_bytes = (self.nx * MODE_BITS[self.mode] + 7) // 8
         return self.offset + self.nz * self.ny * row_bytes
 
 
 def parse_header(data: bytes) -> MrcHeader:
-    """Read the first 1024 bytes of a file.
+    """Parse the first 1024 bytes of a file.
 
     Raises
     ------
     ValueError
-        With the reason, when these are not the start of an MRC file.
+        With the reason, when they are not the header of an MRC file.
     """
     if len(data) < HEADER_BYTES:
         raise ValueError(f"it has {len(data)} bytes where the header alone has {HEADER_BYTES}")
@@ -64,7 +64,7 @@ def parse_header(data: bytes) -> MrcHeader:
             break
     else:
         nx, ny, nz, mode = struct.unpack_from("<4i", data)
-        raise ValueError(f"its header makes no sense (size {nx} x {ny} x {nz}, mode {mode})")
+        raise ValueError(f"its header is invalid (size {nx} x {ny} x {nz}, mode {mode})")
     (sampling,) = struct.unpack_from(f"{order}i", data, 28)
     (cell,) = struct.unpack_from(f"{order}f", data, 40)
     (extended,) = struct.unpack_from(f"{order}i", data, 92)
@@ -83,19 +83,19 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     Raises
     ------
     CryosnakeError
-        When the file is missing or is no MRC file.
+        When the file is missing or not an MRC file.
     """
     try:
         with open(path, "rb") as file:
             return parse_header(file.read(HEADER_BYTES))
     except OSError as error:
-        raise CryosnakeError(f"{path} cannot be read: {error.strerror}. Has the job that makes it run?") from None
+        raise CryosnakeError(f"{path} cannot be read: {error.strerror}. Has the job that makes it been run?") from None
     except ValueError as error:
         raise CryosnakeError(f"{path} is not a complete MRC file: {error}. Copy or make it again.") from None
 
 
 def check_complete(path: str | os.PathLike[str]) -> MrcHeader:
-    """Return the header of a file that is as large as it must be.
+    """Return the header of a file that is as large as the header implies.
 
     Raises
     ------

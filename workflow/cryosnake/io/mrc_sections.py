@@ -1,6 +1,6 @@
-"""Some sections of an MRC stack, read in runs.
+"""Sections of an MRC stack, read in runs.
 
-By hand, not by mrcfile, which reads all or maps the file: while a map waits for the disk, other threads wait, too.
+Not with mrcfile, which reads all or maps the file: while a map waits for the disk, other threads wait, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def pixel_type(path: str | os.PathLike[str], header: MrcHeader) -> np.dtype:
     """
     if header.mode not in DTYPES:
         raise CryosnakeError(f"{path} is an MRC file of mode {header.mode}; modes 0, 1, 2, 6 and 12 are known. "
-                             "Convert it, for example with newstack -mode 2 of IMOD.")
+                             "Convert it, for example with IMOD's newstack -mode 2.")
     code = "u1" if header.unsigned_bytes and header.mode == 0 else DTYPES[header.mode]
     return np.dtype(header.byte_order + code)
 
@@ -41,19 +41,19 @@ def read_sections(path: str | os.PathLike[str], sections: Sequence[int]) -> np.n
     header = check_complete(path)
     dtype = pixel_type(path, header)
     if max(sections) >= header.nz:
-        raise CryosnakeError(f"{path} has {header.nz} images; image {max(sections) + 1} was asked for. The STAR file "
-                             "is not of this stack: extract again.")
+        raise CryosnakeError(f"{path} has {header.nz} images; image {max(sections) + 1} was requested. The STAR file "
+                             "does not belong to this stack: extract again.")
     images = np.empty((len(sections), header.ny, header.nx), dtype)
     try:
         with open(path, "rb", buffering=0) as file:
             read_runs(file.fileno(), header.offset, np.asarray(sections), images)
     except (OSError, EOFError) as error:
-        raise CryosnakeError(f"{path} cannot be read: {error}. Was it moved, or changed while it was read?") from None
+        raise CryosnakeError(f"{path} cannot be read: {error}. Was it moved, or changed during reading?") from None
     return images
 
 
 def read_runs(descriptor: int, offset: int, sections: np.ndarray, images: np.ndarray) -> None:
-    """Fill images (n, rows, columns) with sections of an open file, those that lie behind one another at once.
+    """Fill images (n, rows, columns) with sections of an open file, consecutive ones in one read.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def read_runs(descriptor: int, offset: int, sections: np.ndarray, images: np.nda
 def _read_full(descriptor: int, place: int, view: memoryview) -> None:
     done = 0
     while done < len(view):
-        count = os.preadv(descriptor, [view[done:]], place + done)  # no shared position: threads may read at once
+        count = os.preadv(descriptor, [view[done:]], place + done)  # no shared position: threads may read concurrently
         if not count:
             raise EOFError("it ends too early")
         done += count

@@ -1,6 +1,6 @@
-"""MRC files, written as RELION and the standard have them. The public names are in `cryosnake.io.mrc`.
+"""MRC files, written as RELION and the standard do. The public names are in `cryosnake.io.mrc`.
 
-By hand, not by mrcfile: that dates its files, so that no two are equal, takes statistics in float32, and writes under
+Not with mrcfile, which dates its files, so that no two are equal, computes statistics in float32, and writes under
 the final name.
 """
 
@@ -29,7 +29,7 @@ def check_finite(array: np.ndarray, path: MrcPath) -> None:
     Raises
     ------
     CryosnakeError
-        Naming the file and how many there are.
+        With the file and the number of such values.
     """
     if np.issubdtype(array.dtype, np.integer) or np.isfinite(array).all():
         return
@@ -47,7 +47,7 @@ def write_mrc(path: MrcPath, array: np.ndarray, pixel_size: float, *, stack: boo
     Parameters
     ----------
     path
-        The file; RELION takes `.mrcs` for a stack and `.mrc` for an image or a map.
+        The file; RELION treats `.mrcs` as a stack and `.mrc` as an image or a map.
     array
         Shape (rows, columns), or (sections, rows, columns).
     pixel_size
@@ -64,7 +64,7 @@ def write_mrc(path: MrcPath, array: np.ndarray, pixel_size: float, *, stack: boo
     """
     images = array.reshape(-1, *array.shape[-2:])
     if not images.size:
-        raise CryosnakeError(f"{path} would hold no image: nothing was left over to write.")
+        raise CryosnakeError(f"{path} would have no images: nothing was left to write.")
     native = images.dtype.newbyteorder("=")
     dtype = np.dtype("f2") if float16 else native if native in _KEPT else np.dtype("f4")
     with np.errstate(over="ignore"):
@@ -80,7 +80,7 @@ def write_mrc(path: MrcPath, array: np.ndarray, pixel_size: float, *, stack: boo
 def _statistics(pixels: np.ndarray) -> tuple[float, float, float, float]:
     """Return minimum, maximum, mean and standard deviation."""
     total = squares = 0.0
-    for section in pixels:  # one by one: no float64 copy of a large stack
+    for section in pixels:  # one at a time: no float64 copy of a large stack
         values = section.astype(np.float64)
         total += float(values.sum())
         squares += float(np.vdot(values, values))

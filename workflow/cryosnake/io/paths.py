@@ -1,7 +1,7 @@
 """Names of files below a RELION project. Standard library only.
 
 A project moves as a whole, so every path in a STAR file is relative to the project folder, and the products of a
-micrograph are named after the part of its path that no job directory owns (RELION calls it the "post" name).
+micrograph are named after the part of its path below the job directory (RELION calls it the "post" name).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 
 from cryosnake.errors import CryosnakeError
 
-# RELION takes the first path component that starts with "job" and three digits for a job directory.
+# RELION treats the first path component that starts with "job" and three digits as a job directory.
 _JOB_PREFIX = re.compile(r"^(?:.*?/)?job\d{3}[^/]*/+")
-_NO_DOTS = "MotionCorr"  # RELION's motion correction, alone of all jobs, writes the dots of a movie's path as _
+_NO_DOTS = "MotionCorr"  # of all RELION's jobs, only motion correction writes the dots of a movie's path as _
 
 
 def post_name(name: str | os.PathLike[str]) -> str:
-    """Return what follows the job directory in a path, the whole path when there is none.
+    """Return the part of a path after the job directory, the whole path when there is none.
 
     >>> post_name("MotionCorr/job002/Movies/a.mrc")
     'Movies/a.mrc'
@@ -30,8 +30,8 @@ def product_root(job_dir: str, name: str) -> str:
     """Return the path, without extension, below which a job puts its products of one micrograph.
 
     The leading `<Type>/jobNNN/` of `name` is dropped, its extension too, and the rest is joined to `job_dir`. Below
-    MotionCorr the remaining dots become underscores, for RELION writes, and looks for, those names. Text in, text
-    out, no checks: a plan asks this for every micrograph.
+    MotionCorr the remaining dots become underscores, since RELION writes, and looks for, those names. Text in, text
+    out, no checks: a plan calls this for every micrograph.
 
     >>> product_root("MotionCorr/job002", "Movies/a.tiff")
     'MotionCorr/job002/Movies/a'
@@ -53,7 +53,7 @@ def micrograph_root(job_dir: str | os.PathLike[str], name: str | os.PathLike[str
     Raises
     ------
     CryosnakeError
-        When the name is absolute or climbs out of the project, so that the products would not lie in `job_dir`.
+        When the name is absolute or leads out of the project, so that the products would not lie in `job_dir`.
     """
     post = PurePosixPath(post_name(name))
     if post.is_absolute() or ".." in post.parts or not post.name:

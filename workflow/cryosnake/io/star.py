@@ -1,8 +1,8 @@
 """STAR files, read into tables and written in RELION's layout.
 
-The reader checks the number of fields of every row, so that a file that was cut off is an error, and knows RELION's
-types (`labels.py`): text stays text, also when it is made of digits. A column that is not RELION's is typed by its
-values, and stays text where a number would not give the text back.
+The reader checks the number of fields of every row, so that a truncated file is an error, and knows RELION's types
+(`labels.py`): text stays text, even when it consists of digits. A column that is not RELION's is typed by its values,
+and stays text where a number would not be written as the same text.
 
 By hand, not by starfile: that fills up rows that were cut off, cuts a name at its first #, makes numbers of names,
 names no line in its errors, and takes twice the memory (benchmarks/formats.py).
@@ -50,24 +50,24 @@ def read_star(path: StarPath) -> dict[str, pd.DataFrame]:
     Raises
     ------
     CryosnakeError
-        When the file is missing, empty, cut off or no STAR file; the message names file, block and line.
+        When the file is missing, empty, cut off or not a STAR file; the message names file, block and line.
     """
     lines = _text_of(path).split("\n")
     starts = [(index, match[1]) for index, line in enumerate(lines) if (match := _BLOCK.fullmatch(line))]
     if not starts:
-        raise CryosnakeError(f"{path} holds no data block: it is empty or no STAR file. Make it again or remove it.")
+        raise CryosnakeError(f"{path} has no data block: it is empty or not a STAR file. Make it again or remove it.")
     tables: dict[str, pd.DataFrame] = {}
     for (start, name), (end, _) in pairwise([*starts, (len(lines), "")]):
         if name in tables:
-            raise CryosnakeError(f"{path}: the block data_{name} stands twice; keep one of them.")
+            raise CryosnakeError(f"{path}: the block data_{name} appears twice; keep one of them.")
         tables[name] = _read_block(lines[start + 1 : end], _Place(path, name, start + 1))
     return tables
 
 
 def read_table(path: StarPath, block: str, require: Sequence[str] = ()) -> pd.DataFrame:
-    """Read one block that must be there, with rows and with the columns that are needed.
+    """Read one required block, with its rows and required columns.
 
-    When the file has one block only, that one is taken whatever its name (files of older programs have `data_`).
+    When the file has only one block, that block is read whatever its name (files of older programs have `data_`).
 
     Raises
     ------
@@ -87,7 +87,7 @@ def read_table(path: StarPath, block: str, require: Sequence[str] = ()) -> pd.Da
         raise CryosnakeError(f"{path}: data_{block} lacks the column(s) {_listed(missing)}; it has "
                              f"{_listed(table.columns)}. Give the STAR file of the job that makes them.")
     if len(table) == 0:
-        raise CryosnakeError(f"{path}: data_{block} has no rows. Look at the job that wrote it: nothing was left over.")
+        raise CryosnakeError(f"{path}: data_{block} has no rows. Check the job that wrote it: nothing was left.")
     return table
 
 
@@ -106,13 +106,13 @@ def optics_of(tables: Mapping[str, pd.DataFrame]) -> dict[int, dict[str, Any]]:
         raise CryosnakeError("data_optics lacks the column rlnOpticsGroup: number its rows from 1.")
     groups = {int(row["rlnOpticsGroup"]): row for row in table.to_dict("records")}
     if len(groups) != len(table):
-        raise CryosnakeError("data_optics: rlnOpticsGroup holds a number twice; each row needs its own.")
+        raise CryosnakeError("data_optics: rlnOpticsGroup has the same number twice; each row needs its own.")
     return {number: {str(label): value for label, value in row.items()} for number, row in groups.items()}
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in which file we are: for messages."""
+    """A place in a file, for messages."""
 
     path: StarPath
     block: str
@@ -126,9 +126,9 @@ def _text_of(path: StarPath) -> str:
     try:
         return read_text(path)
     except FileNotFoundError:
-        raise CryosnakeError(f"{path} does not exist. Has the job that makes it run?") from None
+        raise CryosnakeError(f"{path} does not exist. Has the job that makes it been run?") from None
     except (IsADirectoryError, UnicodeDecodeError):
-        raise CryosnakeError(f"{path} is not a STAR file (it is a folder or holds no text).") from None
+        raise CryosnakeError(f"{path} is not a STAR file (it is a folder or not text).") from None
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -144,7 +144,7 @@ def _read_block(lines: list[str], place: _Place) -> pd.DataFrame:
         if word and word[0].startswith("_"):
             return _read_list(lines, index, place)
         if word and not word[0].startswith("#"):
-            raise place.error(index, f"{word[0]!r} stands where loop_ or a label is due.")
+            raise place.error(index, f"{word[0]!r} where loop_ or a label is expected.")
     return typed_table({})
 
 
@@ -155,9 +155,9 @@ def _read_list(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
         if not found or found[0].startswith("#"):
             continue
         if not found[0].startswith("_"):
-            raise place.error(index, f"{found[0]!r} stands where a label is due.")
+            raise place.error(index, f"{found[0]!r} where a label is expected.")
         if len(found) > 2 and not found[2].startswith("#"):
-            raise place.error(index, f"{found[0]} has more than one value; put a text with blanks into quotes.")
+            raise place.error(index, f"{found[0]} has more than one value; put text with spaces in quotes.")
         if len(found) < 2:
             raise place.error(index, f'{found[0]} has no value (an empty text is ""): the file was cut off or edited.')
         label = found[0][1:]
@@ -177,7 +177,7 @@ def _read_loop(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
     else:
         first = len(lines)
     if not labels or len(set(labels)) != len(labels):
-        raise place.error(first - 1, "the loop has no labels, or one label twice.")
+        raise place.error(first - 1, "the loop has no labels, or the same label twice.")
     parts: dict[str, list[Any]] = {label: [] for label in labels}
     for start in range(first, len(lines), ROWS_AT_ONCE):
         for label, column in zip(labels, _columns(lines, start, labels, place), strict=True):
@@ -186,10 +186,10 @@ def _read_loop(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
 
 
 def _columns(lines: list[str], start: int, labels: list[str], place: _Place) -> list[Any]:
-    """Read some rows: by pandas where none needs care, as in nearly all tables of particles, else one by one."""
+    """Read some rows: with pandas where all are plain, as in nearly all tables of particles, else one by one."""
     rows = lines[start : start + ROWS_AT_ONCE]
     text = "\n".join(rows)
-    # pandas fills up a row that was cut off, so the fields of each are counted.
+    # pandas pads a truncated row, so the fields of each are counted.
     if (len(rows) >= _FEW_ROWS and not any(sign in text for sign in "\"'#")
             and set(map(len, map(str.split, rows))) <= {0, len(labels)}):
         columns = parsed(text, labels)
@@ -200,7 +200,7 @@ def _columns(lines: list[str], start: int, labels: list[str], place: _Place) -> 
 
 
 def _row(lines: list[str], index: int, width: int, place: _Place) -> list[str]:
-    """Return the fields of a row that may hold quotes and comments, or be a line that is no row."""
+    """Return the fields of a row that may contain quotes and comments, or of a line that is not a row."""
     line = lines[index]
     found = fields(line)
     if line.lstrip().startswith("#"):
@@ -209,11 +209,11 @@ def _row(lines: list[str], index: int, width: int, place: _Place) -> list[str]:
         return found
     if len(found) > width and found[width].startswith("#"):
         return found[:width]
-    # Early versions of RELION 3.1 wrote texts that hold a tab; between fields they wrote blanks.
+    # Early versions of RELION 3.1 wrote texts that contain a tab; between fields they wrote spaces.
     between_blanks = [field for field in line.split(" ") if field.strip()]
     if len(between_blanks) == width:
         return between_blanks
-    # They also wrote remarks behind the blank line that ends a table (relion_locres_fscs.star).
+    # They also wrote remarks after the blank line that ends a table (relion_locres_fscs.star).
     if index and not lines[index - 1].strip():
         return []
     raise place.error(index, f"the row has {len(found)} fields for {width} labels: the file was cut off or edited. "

@@ -1,4 +1,4 @@
-"""The types of STAR columns: text becomes numbers where RELION's labels or the values themselves say so."""
+"""Types of STAR columns: text becomes numbers according to RELION's labels or the values themselves."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cryosnake.io.labels import REAL, TEXT, WHOLE
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS_AT_ONCE = 1 << 16  # read and written so, 1,000,000 rows of 16 columns take half of the memory that starfile takes
-# In columns joined by line ends, each field behind one.
+ROWS_AT_ONCE = 1 << 16  # 1,000,000 rows of 16 columns, read and written so, take half the memory of starfile
+# In columns joined by line ends, each field after one.
 _LEADING_ZERO = re.compile(r"\n[+-]?0\d")
 _LONG = re.compile(r"\n[+-]?\d{16,}(?=\n|$)")
 
 
 def parsed(text: str, labels: list[str]) -> list[Any] | None:
-    """Parse rows that are known to have one unquoted field per label; None when a number is none after all."""
+    """Parse rows that are known to have one unquoted field per label; None when a number is not one after all."""
     import numpy as np
     import pandas as pd
 
@@ -33,7 +33,7 @@ def parsed(text: str, labels: list[str]) -> list[Any] | None:
 
 
 def known_type(label: str, column: list[str]) -> Any:
-    """Return a numeric column of RELION as an array, everything else, and what is no number after all, as it is."""
+    """Return a numeric column of RELION as an array; all else, or one that is not numeric after all, unchanged."""
     import numpy as np
 
     if (label not in REAL and label not in WHOLE) or "_" in "".join(column):
@@ -46,7 +46,7 @@ def known_type(label: str, column: list[str]) -> Any:
         return column
     if label in REAL:
         return numbers
-    # Whole numbers that some program wrote as 2.000000, or that have a sign.
+    # Whole numbers that a program wrote as 2.000000, or that have a sign.
     whole = np.abs(numbers) < 2.0**53
     return numbers.astype(np.int64) if whole.all() and np.array_equal(numbers, np.rint(numbers)) else column
 
@@ -57,19 +57,19 @@ def joined(chunks: list[Any]) -> Any:
 
     if all(isinstance(chunk, np.ndarray) for chunk in chunks):
         return np.concatenate(chunks) if chunks else []
-    # A number was text further down: back to text. Only a file that breaks RELION's types comes here.
+    # Numbers above, text further down: all text. Only a file that breaks RELION's types gets here.
     return [text for chunk in chunks for text in (chunk if isinstance(chunk, list) else map(repr, chunk.tolist()))]
 
 
 def typed_table(columns: Mapping[str, Any]) -> pd.DataFrame:
-    """Make a table of columns that are arrays, or lists of text whose type is still to be found."""
+    """Make a table of columns that are arrays, or lists of text whose type is not yet known."""
     import pandas as pd
 
     return pd.DataFrame({label: _typed(label, column) for label, column in columns.items()}, copy=False)
 
 
 def _typed(label: str, column: Any) -> Any:
-    """Give a column its type: RELION's when it is known, else the one that its values have."""
+    """Give a column its type: RELION's when it is known, else that of its values."""
     import numpy as np
     import pandas as pd
 
@@ -79,7 +79,7 @@ def _typed(label: str, column: Any) -> Any:
         kind: Any = np.float64 if label in REAL else np.int64 if label in WHOLE else str
         return pd.Series([], dtype=kind)
     text = "\n" + "\n".join(column)
-    # Python would read 1_0 as ten and 001 as one; people mean names.
+    # Python would read 1_0 as ten and 001 as one, but they are names.
     if label not in TEXT and "_" not in text and not _LEADING_ZERO.search(text):
         for convert in (_whole_numbers, _real_numbers):
             try:
@@ -90,7 +90,7 @@ def _typed(label: str, column: Any) -> Any:
 
 
 def _whole_numbers(column: list[str]) -> Any:
-    """Convert to int64 or uint64; ValueError for what is neither."""
+    """Convert to int64 or uint64; ValueError for anything else."""
     import numpy as np
 
     numbers = list(map(int, column))
@@ -103,7 +103,7 @@ def _whole_numbers(column: list[str]) -> Any:
 
 
 def _real_numbers(column: list[str]) -> Any:
-    """Convert to float64; ValueError for text, and where digits would be lost or nothing is a number."""
+    """Convert to float64; ValueError for text, for too many digits, and where nothing is a number."""
     import numpy as np
 
     numbers = np.array(list(map(float, column)), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The number of rows of a STAR file's table, counted without parsing it. Standard library only: a plan asks for it."""
+"""The number of rows of a STAR file's table, counted without parsing it. Standard library only: planning uses it."""
 
 from __future__ import annotations
 

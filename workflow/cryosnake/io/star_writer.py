@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-# Outside of this range RELION writes an exponent.
+# Outside this range RELION writes an exponent.
 _SMALL, _LARGE = 1e-3, 1e5
 
 
@@ -40,7 +40,7 @@ def write_star(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame |
     Raises
     ------
     CryosnakeError
-        When a text holds a line break or both kinds of quotes, which STAR cannot hold on one line.
+        When a text contains a line break or both kinds of quotes, which STAR cannot have on one line.
     """
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for name, table in tables.items():
@@ -68,7 +68,7 @@ def _loop_lines(table: pd.DataFrame) -> Iterable[str]:
 
 
 def _values(label: str, series: pd.Series) -> np.ndarray | list[Any]:
-    """Return numbers, in the type that RELION expects below this label, or a list of anything else."""
+    """Return numbers, in RELION's type for this label, or a list of anything else."""
     import numpy as np
 
     kind = series.dtype.kind
@@ -76,7 +76,7 @@ def _values(label: str, series: pd.Series) -> np.ndarray | list[Any]:
         return series.tolist()
     values = series.to_numpy()
     if label in WHOLE and kind == "f" and np.array_equal(values, np.rint(values)):
-        return values.astype(np.int64)  # a merge of tables made floats of them
+        return values.astype(np.int64)  # merging tables had made them floats
     return np.asarray(values, np.float64) if kind == "f" or label in REAL else values
 
 
@@ -97,7 +97,7 @@ def _reals(values: np.ndarray) -> list[str]:
 
 
 def _texts(label: str, values: list[Any]) -> list[str]:
-    """Format text; each distinct value once, for most columns repeat a few thousand names."""
+    """Format text; each distinct value once, as most columns repeat a few thousand names."""
     known = {value: _one(label, value).rjust(10) for value in set(values)}
     return [known[value] for value in values]
 
@@ -122,11 +122,11 @@ def _real(value: float) -> str:
 def _quoted(label: str, text: str) -> str:
     """Quote text that would not be read back as one field."""
     if "\n" in text or "\r" in text:
-        raise ValueError(f"{label}: a STAR file cannot hold a line break, as in {text!r}.")
+        raise ValueError(f"{label}: a STAR file cannot contain a line break, as in {text!r}.")
     bare = text and text[0] not in "\"'#_;" and not text.startswith(("data_", "loop_")) and len(text.split()) == 1
     if bare and text == text.strip():
         return text
     quote = '"' if '"' not in text else "'"
     if quote in text:
-        raise ValueError(f"{label}: a STAR file cannot hold both kinds of quotes with blanks, as in {text!r}.")
+        raise ValueError(f"{label}: a STAR file cannot contain both kinds of quotes with spaces, as in {text!r}.")
     return f"{quote}{text}{quote}"

@@ -1,6 +1,6 @@
-"""The directories of a TIFF, BigTIFF or EER file: where the pixels of each frame stand. Standard library only.
+"""Directories of a TIFF, BigTIFF or EER file: the places of each frame's pixels. Standard library only.
 
-By hand, not by tifffile: planning asks for every new movie and imports no NumPy. TIFF revision 6.0 (Adobe 1992),
+Parsed by hand, not with tifffile: planning checks every new movie and imports no NumPy. TIFF revision 6.0 (Adobe 1992),
 section 2, and the BigTIFF extension; EER is a BigTIFF with codecs of its own.
 """
 
@@ -23,7 +23,7 @@ _MOST_ENTRIES, _MOST_VALUES = 4096, 10_000_000  # more is a corrupt file, not a 
 class Directory:
     """One frame: its size in pixels, its codec, and (offset, bytes) of its strips.
 
-    `eer_bits` are the bits of skip, horizontal and vertical sub-pixel of EER files that say so, else empty.
+    `eer_bits` are the bits of skip, horizontal and vertical sub-pixel of EER files that give them, else empty.
     """
 
     width: int
@@ -49,7 +49,7 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
     Raises
     ------
     ValueError, struct.error
-        When the file is cut off or corrupt here; what was yielded before is good.
+        When the file is cut off or corrupt from here; what was yielded before is valid.
     """
     file.seek(0)
     head = file.read(8)
@@ -58,7 +58,7 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
         raise ValueError("it does not start like a TIFF file")
     (version,) = struct.unpack_from(order + "H", head, 2)
     if version not in (42, 43):
-        raise ValueError(f"it says TIFF version {version}")
+        raise ValueError(f"its TIFF version is {version}")
     layout = _Layout(order, "Q", "Q", 8) if version == 43 else _Layout(order, "I", "H", 4)
     file.seek(layout.size)
     (position,) = _unpack(file, order + layout.word)
@@ -79,12 +79,12 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What differs between TIFF and BigTIFF: how numbers stand in the file, as codes of `struct`."""
+    """The differences of TIFF and BigTIFF: formats of numbers in the file, as codes of `struct`."""
 
     order: str
     word: str  # a pointer, or the number of values of an entry
     number: str  # of entries in a directory
-    size: int  # bytes of a word, of the room for values in an entry, and before the first pointer
+    size: int  # bytes of a word, of the space for values in an entry, and before the first pointer
 
     @property
     def entry_bytes(self) -> int:
@@ -101,7 +101,7 @@ def _tags(file: BinaryIO, layout: _Layout, table: bytes, entries: int) -> dict[i
 
 
 def _values(file: BinaryIO, layout: _Layout, entry: bytes) -> tuple[int, ...]:
-    """Return the numbers of an entry; they stand in it when they fit, elsewhere when not."""
+    """Return the numbers of an entry; they are in the entry itself when they fit, otherwise elsewhere."""
     kind, count = struct.unpack_from(f"{layout.order}H{layout.word}", entry, 2)
     if kind not in _TYPE_CODES or not 0 < count <= _MOST_VALUES:
         raise ValueError(f"a directory entry has {count} values of type {kind}")

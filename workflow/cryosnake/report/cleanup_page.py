@@ -17,7 +17,7 @@ _WORDS = {"clear": "cleared", "intermediate": "intermediate results", "delete": 
 
 
 def cleanup_page(preview: Mapping[str, Any]) -> str:
-    """Return the page of a preview (see `project/cleaning/bulk/preview.py`); text in, text out."""
+    """Return the HTML page of a preview (see `project/cleaning/bulk/preview.py`)."""
     header, sizes, estimate = preview["header"], preview["sizes"], preview["estimate"]
     name = html.escape(f"{header['name']} · {header['workspace']}" if header["workspace"] else header["name"])
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Clean-up of {name}</title>",
@@ -42,7 +42,7 @@ def cleanup_page(preview: Mapping[str, Any]) -> str:
 
 
 def _bars(estimate: Mapping[str, Any], sizes: Mapping[str, Any]) -> str:
-    """Return two bars, the project now and afterwards, to the same scale."""
+    """Return two bars, the project before and after, to the same scale."""
     whole = max(estimate["project_bytes"], 1)
     gone = estimate["bytes_by_action"]
     stay = max(whole - sizes["other"] - sizes["trash"] - estimate["bytes"], 0)
@@ -59,7 +59,7 @@ def _bars(estimate: Mapping[str, Any], sizes: Mapping[str, Any]) -> str:
 
 def _estimate(estimate: Mapping[str, Any]) -> str:
     return (f"<p>{estimate['cleared']} jobs cleared, {estimate['intermediate_only']} only their intermediate results, "
-            f"{estimate['deleted']} deleted; {estimate['modified']} in all. {_size(estimate['bytes'])} of "
+            f"{estimate['deleted']} deleted; {estimate['modified']} in total. {_size(estimate['bytes'])} of "
             f"{_size(estimate['project_bytes'])} go to the Trash ({estimate['percent']} %).</p>")
 
 

@@ -1,4 +1,4 @@
-"""The end of `make demo`: how near the map is to the truth, a picture of everything, and where things are."""
+"""Summary at the end of `make demo`: how close the map is to the truth, a picture, and where the files are."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def summarise_demo(project: Path) -> list[str]:
     for name in ("flowchart.svg", "flowchart.png"):
         draw_flowchart(Path(name))
     save(_picture(sharpened, mask, comparison.curve, pixel_size), "demo.png")
-    hand = "the other hand than the truth" if alignment.mirrored else "the hand of the truth"
+    hand = "opposite hand to the truth" if alignment.mirrored else "same hand as the truth"
     return [
         f"resolution         {float(final):.2f} Å (half maps, FSC 0.143)",
         f"against the truth  {comparison.resolution:.2f} Å (FSC 0.5, shell {shell} of {box // 2}), {hand}",
@@ -48,7 +48,7 @@ def summarise_demo(project: Path) -> list[str]:
 
 
 def _about(truth: np.ndarray) -> np.ndarray:
-    """Return a soft mask about the true density: 1 where it is, a cosine edge of 4 voxels."""
+    """Return a soft mask around the true density: 1 inside, with a cosine edge of 4 voxels."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
     smooth = gaussian_filter(truth, 1.5)

@@ -1,6 +1,6 @@
-"""The pictures that a finished job leaves in its directory, drawn from its own files: `<panel>.png`.
+"""Pictures in the directory of a finished job, `<panel>.png`, drawn from the job's own files.
 
-A definition names its panels; each is a function of the job's directory and parameters here.
+A definition names its panels; here each is a function of the job's directory and parameters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any]) -> list[Path]:
     """Draw the panels of a job and return the files written.
 
-    Pictures are an extra: one that can't be drawn is said so and never fails a job that has its results.
+    A picture that can't be drawn is reported, and never fails a job that has its results.
     """
     from cryosnake.report.panels.figures import save
 
@@ -31,7 +31,7 @@ def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any
         try:
             save(PANELS[panel](out, parameters), out / f"{panel}.png")
             drawn.append(out / f"{panel}.png")
-        except Exception as error:  # whatever is odd in a table: the results stand, the picture is missing
+        except Exception as error:  # a table may be odd in any way: the results are kept without the picture
             print(f"no picture {panel}.png: {type(error).__name__}: {error}")
     return drawn
 
@@ -122,7 +122,7 @@ def _initial_map(out: Path, _: Mapping[str, Any]) -> Figure:
 
 
 def _stages(out: Path, _: Mapping[str, Any]) -> Figure:
-    """Draw the maps that were written on the way, the first class of each."""
+    """Draw the intermediate maps, the first class of each."""
     import json
 
     from cryosnake.report.panels.stages import map_stages
@@ -148,7 +148,7 @@ def _mask(out: Path, _: Mapping[str, Any]) -> Figure:
 
 
 def _particles(out: Path, _: Mapping[str, Any]) -> Figure:
-    """Draw some particles, evenly taken from the whole set."""
+    """Draw some particles, taken at even intervals from the whole set."""
     from cryosnake.io.mrc import read_images
     from cryosnake.report.panels.figures import new_figure, show_image, style
 

@@ -1,4 +1,4 @@
-"""The flowchart of a project: one box per job, arrows labelled with what flows.
+"""The flowchart of a project: one box per job, arrows labelled with the data passed on.
 
 `layout` computes the picture once; `drawing` draws it, `dot` writes it as text. `cryosnake flowchart` is the command.
 """
@@ -55,9 +55,9 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Arrow:
-    """What flows from one box to another.
+    """The data passed from one box to another.
 
-    `points` are the ends of the straight vertical parts, from the source to the tip: between two of them with
+    `points` are the ends of the straight vertical parts, from the source to the tip; between two points with
     different x the arrow bends.
     """
 
@@ -86,9 +86,9 @@ def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, around: 
     pipeline
         The project's jobs.
     counts
-        Node name to the number of things in it (1,408 particles), where it is known.
+        Node name to the number of items in it (1,408 particles), where known.
     around
-        Only this job (name or alias), what it depends on and what depends on it.
+        Only this job (name or alias), its ancestors and its descendants.
 
     Returns
     -------
@@ -122,9 +122,9 @@ def restricted(pipeline: Pipeline, name: str) -> Pipeline:
     Parameters
     ----------
     pipeline
-        The whole.
+        The whole pipeline.
     name
-        `MotionCorr/job002` or `MotionCorr/motion`, with or without a slash at the end.
+        `MotionCorr/job002` or `MotionCorr/motion`, with or without a trailing slash.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def restricted(pipeline: Pipeline, name: str) -> Pipeline:
 
 
 def named(pipeline: Pipeline, name: str) -> str:
-    """Return the process name of a job (`MotionCorr/job002` or `MotionCorr/motion`, a slash at the end or not).
+    """Return the process name of a job (`MotionCorr/job002` or `MotionCorr/motion`, with or without a trailing slash).
 
     Raises
     ------
@@ -158,14 +158,14 @@ def named(pipeline: Pipeline, name: str) -> str:
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Estimate the width of a text in px, on the safe side for the usual sans-serif fonts."""
+    """Return an estimate of a text's width in px, rather too large, for the usual sans-serif fonts."""
     narrow = sum(sign in "ijlI.,:;'|!()[] ftr/" for sign in text)
     wide = sum(sign in "mwMWQO%@" for sign in text)
     return size * (0.36 * narrow + 0.92 * wide + 0.61 * (len(text) - narrow - wide)) * (1.08 if bold else 1.0)
 
 
 def kind_of(node: Node, count: int | None = None) -> str:
-    """Return what a node holds, in words: `1,408 particles`, `mask`, `half maps`."""
+    """Return a node's contents in words: `1,408 particles`, `mask`, `half maps`."""
     kind = _KIND.get(node.type_id) or node.type_label.partition(".")[0] or "file"
     if count is None:
         return kind
@@ -208,7 +208,7 @@ def _layer_y(layer: int) -> float:
 
 
 def _moved(box: Box, centre: float, layer: int) -> Box:
-    # A file is lower than a job and stands at the foot of its layer, where its arrow leaves.
+    # A file's box is lower than a job's and is placed at the bottom of its layer, where its arrow starts.
     return replace(box, x=MARGIN + centre - box.width / 2, y=_layer_y(layer) + BOX_HEIGHT - box.height)
 
 

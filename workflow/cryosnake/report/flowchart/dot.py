@@ -1,4 +1,4 @@
-"""A flowchart as Graphviz text, for those who lay it out with their own tools."""
+"""A flowchart as Graphviz text, for layout with other tools."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Dark enough for white paper, told apart by people who see no red or green, and said in words beside.
+# Dark enough for white paper, distinct for the colour-blind, and accompanied by the word.
 COLOURS = {
     Status.SUCCEEDED: "#2a7f62",
     Status.RUNNING: "#2468b4",
@@ -37,13 +37,13 @@ _INK, _LABEL, _FAINT, _LINE, _PAPER, _FIELD = "#1d2430", "#3c4555", "#626b7a", "
 _FRAME, _FILE, _FILE_FRAME = "#c9cfd8", "#fafbfc", "#b4bcc8"
 _DPI = 96  # px of the layout per inch: an SVG is shown in the size of the layout
 _POINTS = 72 / _DPI  # per px
-_LARGEST = 2**15  # pixels along one side; more is refused by the renderer of PNG
+_LARGEST = 2**15  # pixels along one side; Matplotlib's PNG renderer refuses more
 _SETTINGS = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Segoe UI", "Helvetica Neue", "Helvetica", "Arial", "DejaVu Sans"],
     "text.parse_math": False,  # a dollar in a name is a dollar
     "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "flowchart",  # the same picture is the same file
+    "svg.hashsalt": "flowchart",  # the same picture gives the same file
     "pdf.fonttype": 42,
 }
 _LATEX_HEAD = r"""\documentclass{article}
@@ -62,14 +62,14 @@ _LATEX_SPECIAL = str.maketrans({"\\": r"\textbackslash{}", "~": r"\textasciitild
 
 
 def write_picture(path: Path, chart: Flowchart, scale: float = 2.0) -> None:
-    """Draw a flowchart; the extension of `path` (.svg, .png, .pdf or .tex) says as what.
+    """Draw a flowchart; the extension of `path` (.svg, .png, .pdf or .tex) selects the format.
 
     Parameters
     ----------
     path
         The file.
     chart
-        What to draw.
+        The flowchart.
     scale
         Pixels of a PNG per px of the layout.
 
@@ -83,14 +83,14 @@ def write_picture(path: Path, chart: Flowchart, scale: float = 2.0) -> None:
     width, height = chart.width * scale, chart.height * scale
     if path.suffix == ".png" and max(width, height) > _LARGEST:
         raise CryosnakeError(f"{path}: {width:.0f} x {height:.0f} pixels are too many for PNG; write "
-                             "SVG, or draw only what is around one job")
+                             "SVG, or draw only the surroundings of one job")
     with matplotlib.rc_context(_SETTINGS), replacing(path) as temporary:
         figure = _figure(chart)
         if path.suffix == ".tex":
             _save_latex(figure, temporary)
         elif path.suffix == ".svg":
             figure.savefig(temporary, format="svg", metadata={"Title": "Flowchart of the project", "Date": None})
-            # What the pointer shows: Matplotlib writes no titles of parts, only their names.
+            # Tooltips: Matplotlib writes no titles of parts, only their names.
             text = re.sub('<g id="title:([^"]*)">', r"<g><title>\1</title>", temporary.read_text(encoding="utf-8"))
             temporary.write_text(text, encoding="utf-8")
         else:
@@ -98,18 +98,18 @@ def write_picture(path: Path, chart: Flowchart, scale: float = 2.0) -> None:
 
 
 def _save_latex(figure: Figure, path: Path) -> None:
-    """Write a document that pdflatex takes. LaTeX itself is not needed for it, as Matplotlib's own `savefig` would."""
+    """Write a document for pdflatex, without LaTeX itself, which Matplotlib's own `savefig` would need."""
     from matplotlib.backends.backend_pgf import RendererPgf
 
     class Renderer(RendererPgf):
         def get_text_width_height_descent(self, *_: object) -> tuple[float, float, float]:
-            return 0.0, 0.0, 0.0  # LaTeX places each text by its anchor
+            return 0.0, 0.0, 0.0  # LaTeX itself places each text by its anchor
 
         def draw_text(self, gc: Any, x: float, y: float, s: str, *rest: Any, **named: Any) -> None:
             super().draw_text(gc, x, y, s.translate(_LATEX_SPECIAL), *rest, **named)
 
     with open(path, "w", encoding="utf-8") as file:
-        file.write(_LATEX_HEAD % tuple(figure.get_size_inches() + 0.02))  # or an empty page follows
+        file.write(_LATEX_HEAD % tuple(figure.get_size_inches() + 0.02))  # with less, an empty page follows
         figure.draw(Renderer(figure, file))
         file.write(_LATEX_END)
 
@@ -134,7 +134,7 @@ def _figure(chart: Flowchart) -> Figure:
 
 
 def _draw_arrow(axes: Axes, arrow: Arrow) -> None:
-    """Draw the line, vertical at both ends of each bend, up to the head; and the head."""
+    """Draw the line, vertical at both ends of each bend, and the head."""
     from matplotlib.patches import PathPatch, Polygon
     from matplotlib.path import Path
 
@@ -169,7 +169,7 @@ def _draw_box(axes: Axes, box: Box) -> None:
 
 
 def _draw_field(axes: Axes, frame: tuple[float, float, float, float], radius: float, **style: Any) -> Any:
-    """Draw a rectangle (left, top, width, height) with round corners, px."""
+    """Draw a rectangle (left, top, width, height) with rounded corners, px."""
     from matplotlib.patches import FancyBboxPatch
 
     shape = f"round,pad=0,rounding_size={radius}"

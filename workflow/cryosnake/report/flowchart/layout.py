@@ -1,7 +1,7 @@
 """Layered drawing of a directed graph: layers by longest path, few crossings, long arrows straight.
 
 The method is that of Sugiyama, Tagawa & Toda, IEEE Trans. SMC 11, 109 (1981): break cycles, assign layers, order each
-layer (`flowchart_order`), then place (`flowchart_positions`).
+layer (`order`), then place the boxes (`positions`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PORT_DISTANCE = 26.0  # between arrows that leave one box with different files,
 
 @dataclass(frozen=True)
 class Link:
-    """An edge to be drawn: `group` names what flows, `width` is the room in px that its label needs below."""
+    """An edge to be drawn: `group` names the data, `width` is the space in px that its label needs below."""
 
     source: str
     target: str
@@ -28,9 +28,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where things go: layer and centre of each box; for each link its x at source, at each layer between, and target.
+    """A layout: layer and centre of each box; for each link its x at source, at each layer between, and target.
 
-    `reversed_links` are those that had to be turned round to break a cycle; their x run from target to source.
+    `reversed_links` are those that were reversed to break a cycle; their x run from target to source.
     """
 
     layer: dict[str, int]
@@ -45,7 +45,7 @@ def place(widths: Mapping[str, float], links: Sequence[Link], gap: float = 36.0)
     Parameters
     ----------
     widths
-        Box name to its width in px; the order breaks ties.
+        Box name to its width in px; their order breaks ties.
     links
         The edges; ends must be in `widths`, no link from a box to itself.
     gap
@@ -70,7 +70,7 @@ def place(widths: Mapping[str, float], links: Sequence[Link], gap: float = 36.0)
 
 
 def without_cycles(names: list[str], links: Sequence[Link]) -> tuple[list[tuple[str, str]], set[int]]:
-    """Return upper and lower end of each link, turned where it would close a cycle, and the indices of those turned."""
+    """Return upper and lower end of each link, reversed where it would close a cycle, and the indices of those."""
     children: dict[str, list[tuple[int, str]]] = {name: [] for name in names}
     for index, link in enumerate(links):
         children[link.source].append((index, link.target))
@@ -105,13 +105,13 @@ def _layers(names: list[str], ends: list[tuple[str, str]]) -> dict[str, int]:
     layer: dict[str, int] = {}
     missing = {name: len(parents[name]) for name in names}
     ready = [name for name in names if not missing[name]]
-    for name in ready:  # grows while it is walked
+    for name in ready:  # grows during the loop
         layer[name] = max((layer[parent] + 1 for parent in parents[name]), default=0)
         for child in children[name]:
             missing[child] -= 1
             if not missing[child]:
                 ready.append(child)
-    for name in reversed(ready):  # what feeds more than it is fed moves down to what needs it: shorter arrows
+    for name in reversed(ready):  # a box with more outputs than inputs moves down to its users: shorter arrows
         if len(children[name]) > len(parents[name]):
             layer[name] = min(layer[child] for child in children[name]) - 1
     return layer
@@ -134,9 +134,9 @@ def _rows(widths: Mapping[str, float], layer: Mapping[str, int], chains: list[li
 
 def _ports(rows: list[list[Vertex]], chains: list[list[Vertex]], links: Sequence[Link],
            turned: set[int]) -> dict[tuple[int, Vertex], float]:
-    """Return for (link, its end) where on the box the arrow meets it, in px from the centre.
+    """Return for (link, its end) where the arrow meets the box, in px from the centre.
 
-    At the lower end each arrow has room for its label; at the upper end arrows that carry the same files share a port.
+    At the lower end each arrow has space for its label; at the upper end arrows that carry the same files share a port.
     """
     place_of = {vertex: float(index) for row in rows for index, vertex in enumerate(row)}
     arriving: dict[Vertex, list[int]] = {}

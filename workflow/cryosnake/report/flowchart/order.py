@@ -56,7 +56,7 @@ def _by_median(row: list[Vertex], fixed: list[Vertex], near: Mapping[Vertex, lis
     place_of = {vertex: float(index) for index, vertex in enumerate(fixed)}
     wish = {vertex: median([place_of[other] for other in near[vertex]]) for vertex in row if near.get(vertex)}
     movable = sorted((vertex for vertex in row if vertex in wish), key=wish.__getitem__)
-    rest = iter(movable)  # what has no neighbour there keeps its place
+    rest = iter(movable)  # vertices without a neighbour there keep their place
     return [next(rest) if vertex in wish else vertex for vertex in row]
 
 

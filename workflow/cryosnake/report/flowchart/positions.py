@@ -1,6 +1,6 @@
 """Give the vertices of an ordered, layered graph their horizontal positions: most edges straight, a few bent.
 
-The weighted sum of bends is minimised under fixed order and least distances, layer by layer; each such step is an
+The weighted sum of bends is minimised with fixed order and minimum distances, layer by layer; each step is an
 isotonic regression, solved exactly by pooling adjacent violators.
 """
 
@@ -11,11 +11,11 @@ from itertools import pairwise
 
 from cryosnake.report.flowchart.order import Vertex
 
-_Neighbour = tuple[Vertex, float] | None  # the next in its layer, and the least distance of the centres, px
+_Neighbour = tuple[Vertex, float] | None  # the next in its layer, and the minimum distance of the centres, px
 
 _RELAXATIONS = 200
 _STRAIGHT = 0.3  # px; a bend below this counts as none
-_PASSING_WIDTH = 18.0  # room for an edge that passes a layer, px
+_PASSING_WIDTH = 18.0  # space for an edge that passes a layer, px
 
 
 def positions(rows: list[list[Vertex]], chains: list[list[Vertex]], ports: Mapping[tuple[int, Vertex], float],
@@ -33,15 +33,15 @@ def positions(rows: list[list[Vertex]], chains: list[list[Vertex]], ports: Mappi
     widths
         Box name to its width, px.
     gap
-        Least distance between boxes, px.
+        Minimum distance between boxes, px.
     """
     pulls = _pulls(rows, chains, ports)
     offsets = [_offsets(row, widths, gap) for row in rows]
     x = {vertex: at - places[-1] / 2 for row, places in zip(rows, offsets, strict=True)
          for vertex, at in zip(row, places, strict=True)}
     for step in range(_RELAXATIONS):
-        # Squares first, which converge from anywhere; then (reweighted) the plain sum of bends, which makes most
-        # arrows quite straight and a few bend, where squares would bend all a little.
+        # Least squares first, which converge from any start; then (reweighted) the plain sum of bends, which leaves
+        # most arrows straight and bends a few, where least squares would bend all a little.
         absolute = step >= _RELAXATIONS // 4
         for index in range(len(rows)) if step % 2 else reversed(range(len(rows))):
             wishes, weights = [], []
@@ -59,7 +59,7 @@ def positions(rows: list[list[Vertex]], chains: list[list[Vertex]], ports: Mappi
 
 def _straighten(x: dict[Vertex, float], rows: list[list[Vertex]], offsets: list[list[float]],
                 pulls: Mapping[Vertex, list[tuple[Vertex, float, float]]]) -> None:
-    """Shift whole straight pieces by small steps that straighten one more arrow, where there is room.
+    """Shift whole straight pieces by small steps that straighten one more arrow, where there is space.
 
     Moving vertices one at a time cannot do this: each would bend the arrow to its neighbour.
     """
@@ -103,7 +103,7 @@ def _fits(vertex: Vertex, move: float, x: Mapping[Vertex, float], piece: set[Ver
 
 def _pulls(rows: list[list[Vertex]], chains: list[list[Vertex]],
            ports: Mapping[tuple[int, Vertex], float]) -> dict[Vertex, list[tuple[Vertex, float, float]]]:
-    """Return for each vertex its neighbours, its shift from each for a straight arrow, and how much that matters."""
+    """Return for each vertex its neighbours, its shift from each for a straight arrow, and the weight of that arrow."""
     pulls: dict[Vertex, list[tuple[Vertex, float, float]]] = {vertex: [] for row in rows for vertex in row}
     for index, chain in enumerate(chains):
         for upper, lower in pairwise(chain):
@@ -115,7 +115,7 @@ def _pulls(rows: list[list[Vertex]], chains: list[list[Vertex]],
 
 
 def _offsets(row: list[Vertex], widths: Mapping[str, float], gap: float) -> list[float]:
-    """Return the centres of a layer's vertices when they stand as close as they may."""
+    """Return the centres of a layer's vertices packed as closely as allowed."""
     sizes = [widths[vertex] if isinstance(vertex, str) else _PASSING_WIDTH for vertex in row]
     offsets = [0.0]
     for (left, right), (first, second) in zip(pairwise(row), pairwise(sizes), strict=True):

@@ -1,4 +1,4 @@
-"""The flowchart of the project in the working directory, with the counts of what flows."""
+"""The flowchart of the project in the working directory, with the counts of what is passed on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
     Raises
     ------
     CryosnakeError
-        for another extension, or a job that the project does not have
+        for another extension or an unknown job
     """
     if out.suffix not in (".svg", ".png", ".dot", ".tex", ".pdf"):
         raise CryosnakeError(f"{out}: a flowchart is written as .svg, .png, .dot, .tex or .pdf")
