@@ -19,7 +19,7 @@ from cryosnake.simulation.ice import (
     noise_transform,
     water_memory,
 )
-from cryosnake.simulation.motion import Motion
+from cryosnake.simulation.motion import TrueMotion
 from cryosnake.simulation.movie import Specimen, expected_frames
 from cryosnake.simulation.protein import pseudo_protein
 from cryosnake.simulation.warp import MARGIN
@@ -27,8 +27,8 @@ from cryosnake.simulation.warp import MARGIN
 OPTICS = mic.Optics(2.0)
 
 
-def still(shape: tuple[int, int], frames: int) -> Motion:
-    return Motion(np.zeros((frames, 2)), np.zeros(36), shape)
+def still(shape: tuple[int, int], frames: int) -> TrueMotion:
+    return TrueMotion(np.zeros((frames, 2)), np.zeros(36), shape)
 
 
 def test_poses_are_uniform() -> None:

@@ -7,7 +7,7 @@ import scipy.fft
 from cryosnake.numerics.ctf import Defocus
 from cryosnake.simulation.detector import Detector, poisson, random_detector, recorded_frame
 from cryosnake.simulation.micrograph import Optics
-from cryosnake.simulation.motion import Motion, local_shift, random_motion, total_shift
+from cryosnake.simulation.motion import TrueMotion, local_shift, random_motion, total_shift
 from cryosnake.simulation.movie import Specimen, critical_dose, damage, expected_frames
 from cryosnake.simulation.warp import MARGIN, move
 
@@ -43,13 +43,13 @@ def test_a_point_moves_against_relions_shift() -> None:
 
 def test_still_specimen_is_the_first_frame() -> None:
     image = np.random.default_rng(1).normal(size=(SHAPE[0] + 2 * MARGIN, SHAPE[1] + 2 * MARGIN)).astype(np.float32)
-    still = Motion(np.zeros((2, 2)), np.zeros(36), SHAPE)
+    still = TrueMotion(np.zeros((2, 2)), np.zeros(36), SHAPE)
     assert np.abs(move(image, still, 1) - image[MARGIN:-MARGIN, MARGIN:-MARGIN]).max() < 1e-5
 
 
 def test_interpolation_keeps_frequencies_up_to_three_quarters_of_nyquist() -> None:
     x = np.mgrid[-MARGIN : SHAPE[0] + MARGIN, -MARGIN : SHAPE[1] + MARGIN][1].astype(np.float32)
-    half = Motion(np.array([[0.0, 0.0], [0.5, -0.5]]), np.zeros(36), SHAPE)
+    half = TrueMotion(np.array([[0.0, 0.0], [0.5, -0.5]]), np.zeros(36), SHAPE)
     for frequency in (0.1, 0.3, 0.375):  # per pixel; half a pixel is the worst case
         moved = move(np.cos(2 * np.pi * frequency * x), half, 1)
         expected = np.cos(2 * np.pi * frequency * (np.arange(SHAPE[1]) + 0.5))
@@ -61,7 +61,7 @@ def test_local_motion_is_relions_polynomial() -> None:
     coefficients[3 + 1] = 0.5  # x-shift: x t²
     coefficients[18 + 15] = 2.0  # y-shift: x y t
     coefficients[18 + 12 + 2] = -1.0  # y-shift: y² t³
-    motion = Motion(np.zeros((5, 2)), coefficients, (100, 200))
+    motion = TrueMotion(np.zeros((5, 2)), coefficients, (100, 200))
     shift = local_shift(motion, np.array([[150.0, 25.0]]), 3.0)  # x = ¼, y = -¼, t = 3
     assert shift == pytest.approx(np.array([[0.5 * 0.25 * 9, 2.0 * -0.0625 * 3 - 0.0625 * 27]]))
 
@@ -93,7 +93,7 @@ def test_particles_fade_and_ice_does_not() -> None:
     rng = np.random.default_rng(3)
     padded = (SHAPE[0] + 2 * MARGIN, SHAPE[1] + 2 * MARGIN)
     signal = rng.normal(0.0, 0.05, padded).astype(np.float32)
-    still = Motion(np.zeros((10, 2)), np.zeros(36), SHAPE)
+    still = TrueMotion(np.zeros((10, 2)), np.zeros(36), SHAPE)
     specimen = Specimen(signal, np.ones(padded, np.float32), None, ice_thickness=0.0)
     frames = list(expected_frames(rng, specimen, still, Optics(1.5), Defocus(1e4, 1e4, 0.0), dose_per_frame=2.0))
     k = np.hypot(np.fft.fftfreq(SHAPE[0], 1.5)[:, None], np.fft.rfftfreq(SHAPE[1], 1.5)[None])
@@ -144,7 +144,7 @@ def test_gain_reference_flattens_the_frames() -> None:
 
 def test_blur_is_an_mtf() -> None:
     padded = (SHAPE[0] + 2 * MARGIN, SHAPE[1] + 2 * MARGIN)
-    still = Motion(np.zeros((1, 2)), np.zeros(36), SHAPE)
+    still = TrueMotion(np.zeros((1, 2)), np.zeros(36), SHAPE)
     wave = np.cos(2 * np.pi * np.arange(padded[1]) * 84 / padded[1])[None] * np.full(padded, 0.1)  # 0.25 per pixel
     specimen = Specimen(wave.astype(np.float32), np.ones(padded, np.float32), None, ice_thickness=0.0)
     sharp, blurred = (next(iter(expected_frames(np.random.default_rng(1), specimen, still, Optics(1.0),

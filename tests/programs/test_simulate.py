@@ -16,7 +16,7 @@ from cryosnake.numerics.fsc import fsc
 from cryosnake.programs.simulate.command import main
 from cryosnake.programs.simulate.particles import StackSettings
 from cryosnake.programs.simulate.project import simulate_particles, simulate_project
-from cryosnake.simulation.motion import Motion, total_shift
+from cryosnake.simulation.motion import TrueMotion, total_shift
 from cryosnake.simulation.protein import pseudo_protein
 
 SMALL = {"size": (256, 320), "frames": 4, "pixel_size": 3.0, "dose_per_frame": 5.0, "particles_per_movie": 6,
@@ -75,7 +75,7 @@ def test_truth_is_inside_and_complete(project: Path) -> None:
 def test_local_shifts_are_those_of_the_model(project: Path) -> None:
     tables = read_star(project / "truth/motion/movie_0002.star")
     shift = tables["global_shift"][["rlnMicrographShiftX", "rlnMicrographShiftY"]].to_numpy()
-    motion = Motion(0 * shift, tables["local_motion_model"]["rlnMotionModelCoeff"].to_numpy(), (256, 320))
+    motion = TrueMotion(0 * shift, tables["local_motion_model"]["rlnMotionModelCoeff"].to_numpy(), (256, 320))
     local = tables["local_shift"]
     for row in local.iloc[[3, 10]].to_dict("records"):
         place = np.array([row["rlnCoordinateX"], row["rlnCoordinateY"]])

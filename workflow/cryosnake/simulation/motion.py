@@ -10,7 +10,7 @@ COEFFICIENTS = 18  # per axis: time powers 1, 2, 3 for each of 1, x, x², y, y²
 
 
 @dataclass(frozen=True)
-class Motion:
+class TrueMotion:
     """Motion of one movie, as in RELION's motion-correction STAR files.
 
     A point at r in the corrected micrograph (that is, in the first frame) is at r - shift in frame t, with shift =
@@ -29,7 +29,7 @@ def _terms(x: np.ndarray, y: np.ndarray, frame: np.ndarray) -> np.ndarray:
     return (place[..., :, None] * time[..., None, :]).reshape(*place.shape[:-1], COEFFICIENTS)
 
 
-def local_shift(motion: Motion, positions: np.ndarray, frame: float | np.ndarray) -> np.ndarray:
+def local_shift(motion: TrueMotion, positions: np.ndarray, frame: float | np.ndarray) -> np.ndarray:
     """Return the local shift (…, 2) x, y in pixels at positions (…, 2) x, y in pixels, in `frame` (0 is the first).
 
     Method: polynomial of third order in time and second in space (Zivanov, Nakane & Scheres 2019, IUCrJ 6, 5-17),
@@ -41,13 +41,13 @@ def local_shift(motion: Motion, positions: np.ndarray, frame: float | np.ndarray
     return np.stack([basis @ motion.coefficients[:COEFFICIENTS], basis @ motion.coefficients[COEFFICIENTS:]], -1)
 
 
-def total_shift(motion: Motion, positions: np.ndarray, frame: int) -> np.ndarray:
+def total_shift(motion: TrueMotion, positions: np.ndarray, frame: int) -> np.ndarray:
     """Return global plus local shift (…, 2) x, y in pixels at positions (…, 2), in `frame` (0 is the first)."""
     return motion.global_shifts[frame] + local_shift(motion, positions, frame)
 
 
 def random_motion(rng: np.random.Generator, frames: int, shape: tuple[int, int], *, pixel_size: float,
-                  dose_per_frame: float, drift: float = 12.0, local: float = 4.0) -> Motion:
+                  dose_per_frame: float, drift: float = 12.0, local: float = 4.0) -> TrueMotion:
     """Return a motion that is fast in the first 4 e/Å² and then slower, like beam-induced motion (Zivanov et al. 2019).
 
     Parameters
@@ -77,4 +77,4 @@ def random_motion(rng: np.random.Generator, frames: int, shape: tuple[int, int],
         coefficients = rng.normal(0.0, 1.0, (2, 6, 1)) * size[:, None] * weights
         # The mean of x² over the field is 1/12: the constant removes it, so that the global shift is the mean motion.
         coefficients[:, 0] = -(coefficients[:, 2] + coefficients[:, 4]) / 12.0
-    return Motion(path - path[0], coefficients.ravel(), shape)
+    return TrueMotion(path - path[0], coefficients.ravel(), shape)

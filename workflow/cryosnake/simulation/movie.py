@@ -12,7 +12,7 @@ import scipy.fft
 from cryosnake.numerics.ctf import Defocus
 from cryosnake.simulation.ice import carbon_amplitude, ice_amplitude, noise_transform, water_memory
 from cryosnake.simulation.micrograph import Optics, frequency_grid, optical_transfer
-from cryosnake.simulation.motion import Motion
+from cryosnake.simulation.motion import TrueMotion
 from cryosnake.simulation.warp import move
 
 _CARBON_LOSS = 0.12  # fraction of electrons that the film removes from the image
@@ -43,8 +43,8 @@ def damage(frequency: np.ndarray, dose: float, voltage: float) -> np.ndarray:
     return np.exp(-0.5 * dose / critical_dose(frequency, voltage)).astype(np.float32)
 
 
-def expected_frames(rng: np.random.Generator, specimen: Specimen, motion: Motion, optics: Optics, defocus: Defocus, *,
-                    dose_per_frame: float, blur: float = 0.0) -> Iterator[np.ndarray]:
+def expected_frames(rng: np.random.Generator, specimen: Specimen, motion: TrueMotion, optics: Optics, defocus: Defocus,
+                    *, dose_per_frame: float, blur: float = 0.0) -> Iterator[np.ndarray]:
     """Yield, frame by frame, the relative intensity (h, w) float32 that reaches the camera; 1 is the bare beam.
 
     Particles fade as radiation damages them, water molecules diffuse, carbon stays; all of them move. The ice is imaged

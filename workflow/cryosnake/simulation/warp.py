@@ -7,7 +7,7 @@ import math
 import numba as nb
 import numpy as np
 
-from cryosnake.simulation.motion import Motion, total_shift
+from cryosnake.simulation.motion import TrueMotion, total_shift
 
 MARGIN = 40  # pixels simulated beyond each edge, so that motion brings in specimen, not the opposite edge
 _TAPS = 12
@@ -82,7 +82,7 @@ def _moved(image, shift_x, shift_y, cell, margin, shape, table):  # type: ignore
     return frame
 
 
-def move(image: np.ndarray, motion: Motion, frame: int, margin: int = MARGIN) -> np.ndarray:
+def move(image: np.ndarray, motion: TrueMotion, frame: int, margin: int = MARGIN) -> np.ndarray:
     """Return the specimen (h + 2 margin, w + 2 margin) as seen in `frame`, (h, w): r moves to r - shift."""
     h, w = motion.shape
     y, x = np.meshgrid(np.arange(h // _CELL + 2) * _CELL, np.arange(w // _CELL + 2) * _CELL, indexing="ij")

@@ -12,11 +12,12 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
+from cryosnake.jobs.forms import Progress
 from cryosnake.numerics.ctf import Defocus
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.filters import low_pass
 from cryosnake.programs.simulate.false_picks import USUAL, false_kinds, replace_false_picks
-from cryosnake.programs.simulate.settings import Progress, silent
+from cryosnake.programs.simulate.settings import silent
 from cryosnake.simulation.atoms import Atoms
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.micrograph import Optics, contrast_images, delocalised_box, random_poses

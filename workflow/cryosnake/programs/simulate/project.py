@@ -17,9 +17,10 @@ import pandas as pd
 
 from cryosnake.io.movies import write_movie_tiff
 from cryosnake.io.mrc import write_mrc
+from cryosnake.jobs.forms import Progress
 from cryosnake.numerics.ctf import Defocus
 from cryosnake.programs.simulate.particles import simulate_particles
-from cryosnake.programs.simulate.settings import Progress, ProjectSettings, checked_settings, optics_of, silent
+from cryosnake.programs.simulate.settings import ProjectSettings, checked_settings, optics_of, silent
 from cryosnake.programs.simulate.truth import (
     defocus_columns,
     particle_rows,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.ctf import Microscope
 from cryosnake.simulation.micrograph import Optics
-
-Progress = Callable[[int, int, str], None]
 
 
 def silent(done: int, total: int, message: str) -> None:

@@ -19,7 +19,7 @@ from cryosnake.simulation.atoms import Atoms
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.detector import Detector
 from cryosnake.simulation.micrograph import Particles
-from cryosnake.simulation.motion import Motion, local_shift
+from cryosnake.simulation.motion import TrueMotion, local_shift
 
 
 def optics_table(settings: ProjectSettings) -> pd.DataFrame:
@@ -69,7 +69,7 @@ def write_tables(folder: Path, settings: ProjectSettings, particles: pd.DataFram
         write_star(path, {"optics": optics_table(settings), name: table})
 
 
-def write_motion(path: Path, name: str, motion: Motion, particles: Particles, settings: ProjectSettings) -> None:
+def write_motion(path: Path, name: str, motion: TrueMotion, particles: Particles, settings: ProjectSettings) -> None:
     """Write a movie's motion as RELION's motion correction does; the local shifts are those at the particles."""
     count = len(motion.global_shifts)
     frames = np.arange(count)
