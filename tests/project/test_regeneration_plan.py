@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from test_plan import RAW, add_movies, finish, plan_of, with_job
 
 from cryosnake.pipeline.edit import set_status
 from cryosnake.pipeline.lock import update_pipeline
+from cryosnake.pipeline.markers import clear_exit, set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.cleaning.clean import clean, plan_action, unclean
 from cryosnake.project.cleaning.delete import current_pipeline
@@ -21,6 +23,7 @@ from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.cleaned_files import made_again, missing_files, read_cleaned, record_cleaned, set_wanted
 from cryosnake.project.records.regenerated_inputs import read_needed
 from cryosnake.project.run.commit import commit
+from cryosnake.project.run.settle_results import settle_results_of
 from cryosnake.running.regenerated import end_whole
 
 MOTION, CTF = "MotionCorr/job002", "CtfFind/job003"
@@ -135,16 +138,27 @@ def test_what_is_wanted_is_a_target() -> None:
 
 
 def test_a_cleared_job_that_is_run_again_is_what_it_was() -> None:
-    job, output = Path("Class2D/job009"), "Class2D/job009/run_it002_data.star"
-    job.mkdir(parents=True)
-    Path("in.star").write_text("x")
-    os.utime("in.star", ns=(1, 1))
+    raw = with_job("ctf")
+    raw["jobs"]["good"] = {"type": "select", "micrographs": "ctf", "label": "rlnCtfMaxResolution", "maximum": 6.0}
+    job = replace(plan_of(raw).jobs["good"], needs={"": ("again.star",)})
+    [output], [source] = job.files(), job.inputs.values()
+    Path(job.path).mkdir(parents=True)
     for newer, kept in ((False, True), (True, False)):
         Path(output).write_text("first")
         os.utime(output, ns=(10**9, 10**9))
-        record_cleaned(str(job), ["run_it002_data.star"], Status.SUCCEEDED)
-        os.utime("in.star", ns=(2 * 10**9 if newer else 1,) * 2)
-        Path(output).write_text("made again")
-        end_whole(job, {"particles": Path("in.star")}, [output])
-        assert (os.stat(output).st_mtime_ns == 10**9) == kept
-        assert not read_cleaned(str(job)).files
+        record_cleaned(job.path, [output.removeprefix(f"{job.path}/")], Status.SUCCEEDED)
+        os.utime(source.path, ns=(2 * 10**9 if newer else 1,) * 2)
+        for file in ("again.star", output):
+            Path(file).write_text("made again")
+        end_whole(Path(job.path))
+        assert not read_cleaned(job.path).files
+        os.utime(output)  # as Snakemake does
+        settle_results_of([job])
+        assert os.stat(output).st_mtime_ns != 10**9  # nobody said yet that the job is finished
+        set_exit(job.path, Status.SUCCEEDED)
+        settle_results_of([job])
+        assert all((os.stat(file).st_mtime_ns == 10**9) == kept for file in ("again.star", output))
+        clear_exit(job.path)
+        now = os.stat(output).st_mtime_ns
+        settle_results_of([job])
+        assert os.stat(output).st_mtime_ns == now

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
@@ -14,12 +13,12 @@ from cryosnake.project.locks.job_status import set_job_status
 from cryosnake.project.planning.unfinished import product_files
 from cryosnake.project.records.batches import Finished
 from cryosnake.project.records.cleaned_files import (
-    forget_all,
     forget_clearing,
     forget_present,
     made_again,
     missing_files,
     read_cleaned,
+    results_made,
     set_wanted,
 )
 from cryosnake.running.frame import finish
@@ -55,16 +54,7 @@ def end_again(out: Path) -> None:
         forget_present(job)
 
 
-def end_whole(out: Path, inputs: Mapping[str, Path], outputs: Iterable[str]) -> None:
-    """Settle a whole job that has just run: from the input of before it made what was cleared; else it is a new run."""
-    job = str(out)
-    cleaned = read_cleaned(job)
-    set_wanted(job, False)
-    if not cleaned.files:
-        return
-    times = {file: known.mtime_ns for file in outputs if (known := cleaned.files.get(file.removeprefix(f"{job}/")))}
-    newest = max((os.stat(path).st_mtime_ns for path in inputs.values()), default=0)
-    if cleaned.status is not None and times and newest <= min(times.values()):
-        for file, time in times.items():
-            os.utime(file, ns=(time, time))
-    forget_all(job)
+def end_whole(out: Path) -> None:
+    """Settle a whole job that has just run."""
+    set_wanted(str(out), False)
+    results_made(str(out))

@@ -114,7 +114,7 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
     declare_outputs(job_type, arguments)
     record_counts(str(out), map(str, arguments.inputs.values()))
     draw(job_type, arguments)
-    end_whole(out, arguments.inputs, results)
+    end_whole(out)
     finish(out)
     last_iteration_made(arguments.out)
 

@@ -18,6 +18,7 @@ from cryosnake.atomic import replacing
 from cryosnake.pipeline.model import STATUS_OF_LABEL, Status
 
 RECORD = ".cryosnake_cleaned.tsv"
+_MADE_ANEW = ".cryosnake_made_anew.tsv"  # the table of a cleared job after it has run, until Snakemake has ended
 WANTED = ".cryosnake_wanted"
 _STATUS = "#status"
 
@@ -39,10 +40,10 @@ class Cleaned:
     status: Status | None = None
 
 
-def read_cleaned(job: str) -> Cleaned:
+def read_cleaned(job: str, table: str = RECORD) -> Cleaned:
     """Return what was cleaned from a job ("Extract/job005"), nothing where there is no table."""
     try:
-        lines = Path(job, RECORD).read_text().split("\n")[:-1]  # a killed program can leave a last line without its end
+        lines = Path(job, table).read_text().split("\n")[:-1]  # a killed program can leave a last line without its end
     except FileNotFoundError:
         return Cleaned({})
     files, status = {}, None
@@ -103,9 +104,20 @@ def forget_clearing(job: str) -> None:
             _write(job, Cleaned(known.files))
 
 
-def forget_all(job: str) -> None:
-    """Drop a job's table: the job was run anew, on other input."""
-    Path(job, RECORD).unlink(missing_ok=True)
+def results_made(job: str) -> None:
+    """Note that a whole job has made its results; if they were cleared before, their times are kept."""
+    with suppress(FileNotFoundError):
+        if read_cleaned(job).status is None:
+            os.unlink(f"{job}/{RECORD}")
+        else:
+            os.replace(f"{job}/{RECORD}", f"{job}/{_MADE_ANEW}")
+
+
+@contextmanager
+def former_times(job: str) -> Iterator[dict[str, int]]:
+    """Yield the times (ns), by path, that `results_made` has kept; they are forgotten when the block ends."""
+    yield {f"{job}/{file.path}": file.mtime_ns for file in read_cleaned(job, _MADE_ANEW).files.values()}
+    Path(job, _MADE_ANEW).unlink(missing_ok=True)
 
 
 def is_wanted(job: str) -> bool:
@@ -145,7 +157,7 @@ def _alone(job: str) -> Iterator[None]:
 
 def _keep(job: str, known: Cleaned, paths: Collection[str]) -> None:
     if not paths:
-        forget_all(job)
+        Path(job, RECORD).unlink(missing_ok=True)
     elif len(paths) < len(known.files):
         _write(job, Cleaned({path: file for path, file in known.files.items() if path in paths}, known.status))
 

@@ -81,28 +81,28 @@ def start(workflow: Any, plan: Plan) -> None:
 def succeed(plan: Plan) -> None:
     """After a run in which every job succeeded: markers and backup copies are brought up to date."""
     from cryosnake.project.run.closing import close_success
-    from cryosnake.project.run.drop_results import drop_results_of
     from cryosnake.project.run.kept_iterations import drop_waiting_of
     from cryosnake.project.run.run_status import forget_abort_requests
+    from cryosnake.project.run.settle_results import settle_results_of
 
     close_success(plan)
     drop_waiting_of(plan.own)
-    drop_results_of(plan.own)
+    settle_results_of(plan.own)
     forget_abort_requests(plan.own)
 
 
 def fail(plan: Plan) -> None:
     """After a run in which a job failed: nothing is left as running."""
     from cryosnake.project.run.cluster_failures import failed_jobs
-    from cryosnake.project.run.drop_results import drop_results_of
     from cryosnake.project.run.kept_iterations import drop_waiting_of
     from cryosnake.project.run.run_status import close_run, forget_abort_requests
+    from cryosnake.project.run.settle_results import settle_results_of
 
     forget_abort_requests(plan.own)
     for path in close_run(plan.own, failed_jobs()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
     drop_waiting_of(plan.own)
-    drop_results_of(plan.own)
+    settle_results_of(plan.own)
 
 
 def environment(workflow: Any) -> str:
@@ -173,14 +173,14 @@ def _settle_after_kills(plan: Plan) -> None:
     from cryosnake.project.locks.claims import running_claim
     from cryosnake.project.locks.processes import this_process
     from cryosnake.project.records.cleaned_files import remove_halves
-    from cryosnake.project.run.drop_results import drop_results_of
+    from cryosnake.project.run.settle_results import settle_results_of
     from cryosnake.project.run.snakemake_marks import clear_stale_marks, mark_unfinished
 
     remove_halves(job.path for job in plan.own)
     if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
         clear_stale_marks(plan)
         mark_unfinished(plan)
-        drop_results_of(plan.own)
+        settle_results_of(plan.own)
 
 
 def _or_stop(function: Callable[[Any], Any], argument: Any) -> None:

@@ -1,0 +1,41 @@
+"""Results of jobs when the run of Snakemake that makes them has ended: one name each, and the times that they had."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from cryosnake.pipeline.markers import exit_of
+from cryosnake.pipeline.model import Status
+from cryosnake.project.planning.planned import PlannedJob
+from cryosnake.project.records.cleaned_files import former_times
+from cryosnake.project.records.kept_results import drop_results
+
+
+def settle_results_of(jobs: Iterable[PlannedJob]) -> None:
+    """Drop second names and restore times of the jobs that are finished and have all their results.
+
+    Snakemake sets the times of all results when their job ends. Those that were cleared and made again from the same
+    inputs get their former times here, after it: else what was made from them before would be outdated.
+    """
+    for job in jobs:
+        if exit_of(Path(job.path)) == Status.SUCCEEDED and all(map(os.path.exists, job.files())):
+            with former_times(job.path) as times:
+                _restore(job, {path: times[path] for path in job.files() if path in times})
+            drop_results(Path(job.path))
+
+
+def _restore(job: PlannedJob, times: dict[str, int]) -> None:
+    """Set the times (ns) of results, by path, unless an input is newer, and so not what they were made from before."""
+    oldest = min(times.values(), default=0)
+    if times and all(_time(source.path) <= oldest for source in job.inputs.values()):
+        data = {path: min(oldest, _time(path)) for path in job.needs.get("", ())}  # made again for it, after `oldest`
+        for path, time in {**times, **data}.items():
+            with suppress(FileNotFoundError):
+                os.utime(path, ns=(time, time))
+
+
+def _time(path: str) -> int:
+    return os.stat(path).st_mtime_ns if os.path.exists(path) else 0
