@@ -40,7 +40,7 @@ def restore_times(job_type: JobType, out: Path, same: Iterable[str]) -> None:
 
 
 def end_again(out: Path) -> None:
-    """Settle the job after a batch of it was made again: it is as finished as it was, or complete once more."""
+    """Set the job's status after a batch of it was made again: as before, or finished if its data are complete now."""
     job = str(out)
     complete = not data_files(f"{job}/", missing_files(job))
     if complete:
@@ -55,6 +55,6 @@ def end_again(out: Path) -> None:
 
 
 def end_whole(out: Path) -> None:
-    """Settle a whole job that has just run."""
+    """Update the records of cleaned files after a whole job has run."""
     set_wanted(str(out), False)
     results_made(str(out))

@@ -94,6 +94,6 @@ def _patterns(name: str, level: str) -> tuple[str, ...]:
 
 def _results(name: str, free: Iterable[str]) -> list[str]:
     job_type = type_of(name)
-    if job_type is not None and job_type.per_micrograph:  # its tables are what the later jobs were told
+    if job_type is not None and job_type.per_micrograph:  # later jobs have read its tables, which stay
         return [file for file in free if "/" in file or file.startswith("RELION_JOB_EXIT")]
     return list(free)

@@ -1,9 +1,9 @@
 """Deleting jobs as RELION does it: with all that depends on them, to `Trash/`, undone by `undelete`.
 
 The part that leaves the pipeline is written to `deleted_pipeline.star` in the first deleted job, in RELION's form;
-it also lists the kept nodes that deleted jobs read, without which RELION 5 loses those edges on undelete. That job's
-directory moves last: the file outside the Trash tells of a deletion that was cut short, and the next command that
-deletes, cleans or restores finishes it.
+it also lists the nodes of other jobs that the deleted jobs read, without which RELION 5 loses those edges on undelete.
+That job's directory moves last: while the file is outside the Trash, the deletion was interrupted, and the next command
+that deletes, cleans or restores finishes it.
 """
 
 from __future__ import annotations
@@ -107,13 +107,13 @@ def _without_orphans(after: Pipeline, before: Pipeline, gone: Collection[str]) -
 
 
 def cut_short(pipeline: Pipeline) -> list[str]:
-    """Return the jobs that hold the file of a deletion that was cut short: not in the pipeline, nor in the Trash."""
+    """Return the jobs that hold the file of an interrupted deletion: neither in the pipeline nor in the Trash."""
     return [name for name in job_directories(Path())  # one file of each is looked for
             if name not in pipeline.processes and Path(name, DELETED_FILE).exists()]
 
 
 def finish_deletions(pipeline: Pipeline) -> list[str]:
-    """Move to the Trash what a deletion that was cut short has left; return the jobs concerned."""
+    """Finish interrupted deletions: move what they left to the Trash; return the jobs concerned."""
     finished: list[str] = []
     for name in cut_short(pipeline):
         listed = read_pipeline(Path(name, DELETED_FILE)).processes

@@ -1,8 +1,8 @@
 """Moving files to `Trash/` and back. Nothing is removed here that is not complete at its new place.
 
 `Trash` may be a link to, or the mount point of, another disk: what cannot be renamed is copied under a temporary
-name, flushed, renamed, and only then removed from where it was. Every move can be repeated after a crash: what has
-moved already is not looked for. Links are moved as links and never followed.
+name, flushed, renamed, and only then removed from where it was. Every move can be repeated after a crash: files that
+have moved already are skipped. Links are moved as links and never followed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _NO_RENAME = (errno.EXDEV, errno.ENOTEMPTY, errno.EEXIST)
 
 
 def in_trash(path: str) -> str:
-    """Return where a file or directory of the project stands once it is in the Trash."""
+    """Return the path that a file or directory of the project has in the Trash."""
     return f"{TRASH}/{path}"
 
 
 def on_another_disk(path: str, other: str = TRASH) -> bool:
-    """Say whether a file or directory stands on another disk than the Trash (or than `other`)."""
+    """Return whether a file or directory is on another disk than the Trash (or than `other`)."""
     _make_folder(other)
     try:
         return os.stat(other).st_dev != os.lstat(path).st_dev
@@ -37,7 +37,7 @@ def on_another_disk(path: str, other: str = TRASH) -> bool:
 def move_files(files: Iterable[str], source: str, target: str) -> int:
     """Move files, given relative to the folder `source`, to the same places below `target`; return their number.
 
-    A file that is not there (any more) is passed over; one that stands at the target already is replaced.
+    Files that do not exist are skipped; a file of the same name at the target is replaced.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def move_files(files: Iterable[str], source: str, target: str) -> int:
 
 
 def move_tree(source: str, target: str) -> None:
-    """Move a directory, or what is left of it, to `target`, into a directory that stands there already.
+    """Move a directory, or what is left of it, to `target`; where that exists, its contents are added to it.
 
     Raises
     ------

@@ -106,24 +106,16 @@ def restored(pipeline: Pipeline, part: Pipeline, notes: list[str]) -> Pipeline:
 def empty_trash() -> int:
     """Remove the Trash for ever; return the bytes that it held. The caller holds `clean_up_lock.cleaning_up`."""
     size = folder_size(f"{TRASH}/")
-    _remove_contents(TRASH)
-    return size
-
-
-def _remove_contents(folder: str) -> None:
-    """Remove everything in a folder, which may be a link to another disk; links inside are not followed."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in list(entries):
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)
-                else:
-                    os.unlink(entry.path)
-    except FileNotFoundError:
-        return
+    try:  # the folder itself stays: it may be a link to another disk
+        for entry in os.scandir(TRASH) if os.path.isdir(TRASH) else ():
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
     except OSError as error:
         raise CryosnakeError(f"{error.filename}: cannot be removed ({error.strerror}); it may belong to another "
                              "user") from error
+    return size
 
 
 def _refuse_existing(deleted: Deleted) -> None:

@@ -1,9 +1,9 @@
-"""Making cleaned data again: exactly what a job that is to run needs, and nothing else.
+"""Making cleaned data again: exactly what a job that will run needs, and nothing else.
 
 A cleaned job stays finished. When a job that is not finished opens images of a cleaned one (its own input, or further
 up: a refinement opens the stacks of the extraction), the batches concerned become its inputs under a key of their own
-(`batches/0007.again1.star`); their program makes what is missing, from data made again in turn where necessary. The
-rules of finished jobs know nothing of it. A cleared job of another type is a rule whose outputs are missing:
+(`batches/0007.again1.star`); their program makes what is missing, if necessary from data that are made again, too. The
+inputs of finished jobs do not change. A cleared job of another type is a rule whose outputs are missing:
 Snakemake runs it when a job that is to run takes them. What was made from it before is INPUTS_CLEARED meanwhile.
 """
 

@@ -1,8 +1,8 @@
 """What was cleaned from a job: a table in its directory, written before the first file moves.
 
-A file in the table that is not in place was cleaned, not lost: it makes no batch unfinished, it can come back from
-the Trash, and when a program has made it again it gets its former time back, so that nothing that was made from it
-looks older than it.
+A file in the table that does not exist was cleaned, not lost: its batch counts as finished, and it can come back from
+the Trash. When a program has made it again, it gets its former time back, so that nothing that was made from it looks
+older.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read_cleaned(job: str, table: str = RECORD) -> Cleaned:
 
 
 def missing_files(job: str) -> set[str]:
-    """Return the files below a job directory that were cleaned and are not there, relative to it."""
+    """Return the files below a job directory, relative to it, that were cleaned and do not exist."""
     return {path for path in read_cleaned(job).files if not os.path.lexists(f"{job}/{path}")}
 
 
@@ -74,16 +74,16 @@ def record_cleaned(job: str, files: Iterable[str], status: Status | None = None)
 
 
 def forget_present(job: str) -> None:
-    """Take files that are in place again out of a job's table."""
+    """Remove files that exist again from a job's table."""
     with _alone(job):
         known = read_cleaned(job)
         _keep(job, known, {path for path in known.files if not os.path.lexists(f"{job}/{path}")})
 
 
 def made_again(job: str, files: Collection[str]) -> None:
-    """Take files, relative to a job directory, that were made again from what they were made from out of its table.
+    """Remove files (relative to the job directory) that were made again from the same input from the job's table.
 
-    Those of the same size get their former times back. Other batches of the job may be at work, on other files.
+    Those of the same size get their former times back. Other batches of the job may be running, on other files.
     """
     if not os.path.exists(f"{job}/{RECORD}"):
         return
@@ -121,7 +121,7 @@ def former_times(job: str) -> Iterator[dict[str, int]]:
 
 
 def is_wanted(job: str) -> bool:
-    """Say whether somebody asked for what was cleaned from a job to be made again."""
+    """Return whether somebody asked for what was cleaned from a job to be made again."""
     return os.path.exists(f"{job}/{WANTED}")
 
 
@@ -143,7 +143,7 @@ def remove_halves(jobs: Iterable[str]) -> None:
 
 @contextmanager
 def _alone(job: str) -> Iterator[None]:
-    """Let one process at a time change a job's table: its batches end side by side. Halves of it are no one's then."""
+    """Let one process at a time change a job's table: its batches run in parallel. Halves of it are removed first."""
     directory = os.open(job, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks

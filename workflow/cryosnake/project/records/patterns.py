@@ -7,7 +7,7 @@ import os
 
 
 def matches(file: str, pattern: str) -> bool:
-    """Say whether a file below a job directory matches a pattern of a definition.
+    """Return whether a file below a job directory matches a pattern of a definition.
 
     `*/` is every file in a subdirectory, `**/*.mrc` a name at any depth; else each part of the path is compared.
     """

@@ -53,7 +53,7 @@ def missing_parents(pipeline: Pipeline, name: str) -> list[str]:
 
 
 def way_back(pipeline: Pipeline, name: str) -> str:
-    """Say whether the results of a job can be had back, and how; begins with yes or no."""
+    """Return whether and how the results of a job can be made or brought back; begins with yes or no."""
     job, job_type = name.rstrip("/"), type_of(name)
     missing = missing_files(job)
     if missing and all(os.path.lexists(f"{in_trash(job)}/{file}") for file in missing):

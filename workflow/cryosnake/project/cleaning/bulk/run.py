@@ -99,7 +99,7 @@ def _deletion(pipeline: Pipeline, name: str) -> Deletion:
 
 
 def _parameters(name: str) -> str:
-    """Return a checksum of what the job was, so that a manifest can be told from one of another job of that number."""
+    """Return a checksum of what the job was: another job may get its number later."""
     import hashlib  # imported here: only a clean-up needs it
 
     found = [path for path in (Path(name, RECORD), Path(name, "job.star")) if path.exists()]
