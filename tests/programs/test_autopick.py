@@ -323,9 +323,9 @@ def test_missing_pixel_size_and_defocus_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("pixel_size", "spoil", "given", "message"), [
-    (0.0, "", {}, "set reference_pixel_size"), (1.0, "", {}, "doesn't hold a particle"),
+    (0.0, "", {}, "set reference_pixel_size"), (1.0, "", {}, "is too small for a particle"),
     (12.0, "", {}, "nothing finer than 24"), (4.0, "nan", {}, "NaN"), (4.0, "blank", {}, "blank"),
-    (4.0, "flat", {}, "three equal, even sides"), (4.0, "", {"reference_pixel_size": 1.0}, "doesn't hold a particle")])
+    (4.0, "flat", {}, "three equal, even sides"), (4.0, "", {"reference_pixel_size": 1.0}, "too small for a particle")])
 def test_bad_references(tmp_path: Path, pixel_size: float, spoil: str, given: dict[str, Any], message: str) -> None:
     volume = ball_map()
     if spoil == "nan":

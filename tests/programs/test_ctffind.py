@@ -133,9 +133,9 @@ def test_nan_is_named(project: Path) -> None:
 
 
 def test_missing_files_are_named(project: Path) -> None:
-    with pytest.raises(CryosnakeError, match=r"gone\.mrc is not there"):
+    with pytest.raises(CryosnakeError, match=r"gone\.mrc does not exist"):
         run({**ROW, "rlnMicrographName": "gone.mrc"})
-    with pytest.raises(CryosnakeError, match=r"gone_PS\.mrc is not there: set use_power_spectrum: false"):
+    with pytest.raises(CryosnakeError, match=r"gone_PS\.mrc does not exist: set use_power_spectrum: false"):
         run({**ROW, "rlnCtfPowerSpectrum": "gone_PS.mrc"})
     write_mrc(Path("ps.mrc"), np.ones((512, 512), np.float32), 0.0)
     with pytest.raises(CryosnakeError, match=r"ps\.mrc: the header"):

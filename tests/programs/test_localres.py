@@ -113,7 +113,7 @@ def _spoil(folder: Path, kind: str, flexible: FlexibleHalves) -> None:
 
 @pytest.mark.parametrize(("kind", "message", "name"), [
     ("missing half", "does not exist", "half2"), ("same halves", "same map", "half2"),
-    ("opposite halves", "agree nowhere", "half1"), ("other box", "box of 48", "half2"),
+    ("opposite halves", "do not agree anywhere", "half1"), ("other box", "box of 48", "half2"),
     ("mask of other box", "box of 48", "mask.mrc"), ("other pixel size", "pixel size of 4.8 Å", "half2"),
     ("odd box", "even box", "half1"), ("nan", "NaN", "half1"),
 ])

@@ -61,7 +61,7 @@ def test_mean_of_two_half_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"threshold": 99.0}, "no voxel lies above the threshold 99"),
+    ({"threshold": 99.0}, "no voxel is above the threshold 99"),
     ({"threshold": -99.0}, "100% of the box"),
     ({"molecular_weight": 1e6}, "molecular_weight"),
     ({"extend": -20.0}, "nothing is left"),

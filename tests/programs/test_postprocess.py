@@ -163,7 +163,7 @@ def _spoil(folder: Path, kind: str) -> None:
     ("missing half", "does not exist", "half2"), ("same halves", "same map", "half2"),
     ("other box", "box of 40", "mask.mrc"),
     ("other pixel size", "pixel size of 3 Å", "mask.mrc"), ("empty mask", "empty mask", "mask.mrc"),
-    ("no mask", "no mask: its values", "mask.mrc"), ("full mask", "whole box", "mask.mrc"), ("nan", "NaN", "half1"),
+    ("no mask", "not a mask: its values", "mask.mrc"), ("full mask", "whole box", "mask.mrc"), ("nan", "NaN", "half1"),
     ("unlike halves", "do not agree", "half1"),
 ])
 def test_bad_input_is_explained(tmp_path: Path, half: Path, kind: str, message: str, name: str) -> None:

@@ -234,10 +234,10 @@ def test_micrographs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"label": "rlnNotThere", "minimum": 0.0}, "no column rlnNotThere"),
-    ({"label": "rlnImageName", "minimum": 0.0}, "holds text"),
+    ({"label": "rlnImageName", "minimum": 0.0}, "contains text"),
     ({"label": "rlnDefocusU"}, "set minimum, maximum"),
-    ({"label": "rlnDefocusU", "minimum": 1e6}, "leaves none of 300"),
-    ({"classes": [5]}, "no particle in class 5"),
+    ({"label": "rlnDefocusU", "minimum": 1e6}, "keeps none of 300"),
+    ({"classes": [5]}, "no particles in class 5"),
     ({"minimal_class_size": 1000}, "lower minimal_class_size"),
     ({"split_count": 301}, "lower split_count"),
     ({"discard_sigma": 3.0}, "job002"),

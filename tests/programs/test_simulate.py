@@ -107,7 +107,7 @@ def test_mrcs_holds_the_same_frames(project: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("setting", "message"), [
-    ({"colour": 1}, "colour is no setting"), ({"format": "png"}, "use tiff or mrcs"), ({"size": (255, 320)}, "odd"),
+    ({"colour": 1}, "colour is not a setting"), ({"format": "png"}, "use tiff or mrcs"), ({"size": (255, 320)}, "odd"),
     ({"size": (32, 32)}, "no room"), ({"symmetry": "K9"}, "symmetry"),
 ])
 def test_bad_settings_are_refused(setting: dict[str, object], message: str, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What is done with finished maps: masks, sharpening, local resolution."""
+"""Processing of finished maps: masks, sharpening, local resolution."""

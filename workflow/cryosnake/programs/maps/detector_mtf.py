@@ -1,4 +1,4 @@
-"""The detector's MTF from RELION's STAR file, as PostProcess and LocalRes divide by it."""
+"""The detector's MTF from RELION's STAR file, by which PostProcess and LocalRes divide."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cryosnake.io.star import read_table
 
 def detector_mtf(path: str | None, frequency: np.ndarray, pixel_size: float,
                  detector_pixel_size: float | None) -> np.ndarray | None:
-    """Return the MTF at each shell (shells,), or None when no file is given; says which pixel size was taken.
+    """Return the MTF at each shell (shells,), or None when no file is given; prints the pixel size used.
 
-    `frequency` (shells,) in Å⁻¹; `pixel_size` of the maps in Å, taken as the detector's where that is not given.
+    `frequency` (shells,) in Å⁻¹; `pixel_size` of the maps in Å, used as the detector's where that is not given.
 
     Raises
     ------
     CryosnakeError
-        when the table does not rise in frequency or is not positive as far as the maps reach
+        when frequencies do not increase or values are not positive as far as the maps reach
     """
     if not path:
         return None
@@ -28,6 +28,6 @@ def detector_mtf(path: str | None, frequency: np.ndarray, pixel_size: float,
           " (the pixel size of the maps; set mtf_pixel_size when they were binned)"))
     mtf = np.interp(frequency * detector, inverse_pixels, values)
     if not (np.diff(inverse_pixels) > 0).all() or not (mtf > 0).all():
-        raise CryosnakeError(f"{path}: rlnResolutionInversePixel must rise and rlnMtfValue be positive up to "
+        raise CryosnakeError(f"{path}: rlnResolutionInversePixel must increase and rlnMtfValue be positive up to "
                              f"{frequency[-1] * detector:.3f}; correct the file or mtf_pixel_size ({detector:g} Å)")
     return mtf

@@ -24,7 +24,7 @@ def run(options: LocalResOptions, inputs: Mapping[str, str | Path], out: str | P
     Raises
     ------
     CryosnakeError
-        when the half maps or the mask cannot be used together, or agree nowhere
+        when the half maps or the mask cannot be used together, or do not agree anywhere
     """
     progress(0, 1, "reading the maps")
     halves = read_halves(str(inputs["half_maps"]), options.pixel_size)
@@ -58,7 +58,7 @@ def estimate(halves: Halves, mask: np.ndarray | None, options: LocalResOptions, 
 
 
 def _window(options: LocalResOptions) -> Window:
-    """Return the window, RELION's defaults where the options leave it open."""
+    """Return the window, with RELION's defaults where the options do not set it."""
     return Window(0.5 * options.sampling if options.window_radius is None else options.window_radius,
                   options.sampling if options.window_edge is None else options.window_edge)
 
@@ -79,24 +79,24 @@ def _transfer(options: LocalResOptions, box: int, pixel_size: float) -> np.ndarr
 
 
 def _report(inside: np.ndarray, halves: Halves, options: LocalResOptions) -> None:
-    """Say how the resolution (Å) is spread over the voxels that count."""
+    """Print the distribution of resolution (Å) over the voxels inside."""
     lowest, window = options.lowest_resolution, _window(options)
     if inside.min() >= lowest * (1.0 - 1e-4):
-        raise CryosnakeError(f"{halves.name1} and {halves.name2} agree nowhere beyond {lowest:g} Å; are they halves of "
-                             "one refinement, and does the mask lie on the particle?")
+        raise CryosnakeError(f"{halves.name1} and {halves.name2} do not agree anywhere beyond {lowest:g} Å; are they "
+                             "halves of one refinement, and does the mask cover the particle?")
     tenth, first, median, third, last = np.percentile(inside, (10, 25, 50, 75, 90))
     print(f"local resolution: median {median:.2f} Å; half of the voxels between {first:.2f} and {third:.2f} Å, eight "
           f"of ten between {tenth:.2f} and {last:.2f} Å")
     if median > 0.5 * window.diameter:
-        print(f"warning: that is no finer than half the window ({window.diameter:.0f} Å wide), as noise alone would "
-              "give; the half maps hardly agree, or the window is too small for this map")
+        print(f"warning: that is no better than half the window ({window.diameter:.0f} Å wide), which noise alone "
+              "would give; the half maps hardly agree, or the window is too small for this map")
     if tenth <= 2.02 * halves.pixel_size:
         print(f"parts reach the Nyquist frequency ({2 * halves.pixel_size:.2f} Å): the pixel size limits them")
 
 
 def _draw(folder: Path, resolution: np.ndarray, density: np.ndarray, mask: np.ndarray | None,
           pixel_size: float) -> None:
-    """Draw histogram and slices of the mask's inside; without one, of what is denser than solvent."""
+    """Draw histogram and slices of the mask's inside; without one, of whatever is denser than solvent."""
     from cryosnake.report.panels.figures import save
     from cryosnake.report.panels.local_resolution import local_resolution_views
 

@@ -42,7 +42,7 @@ def run(options: MaskCreateOptions, inputs: Mapping[str, str | Path], out: str |
 
 
 def make_mask(volume: Array, pixel_size: float, options: MaskCreateOptions, path: str) -> Array:
-    """Return the soft mask of a map; says on standard output what was chosen."""
+    """Return the soft mask of a map; prints what was chosen."""
     filtered = low_pass(volume, options.low_pass, pixel_size) if options.low_pass > 0 else volume
     threshold = _threshold(filtered, pixel_size, options, path)
     print(f"threshold {threshold.value:.6g} ({threshold.method}); encloses the volume of "
@@ -66,11 +66,11 @@ def _read(path: str, pixel_size: float | None) -> tuple[np.ndarray, float]:
     second = other_half(path)
     if second is None or not Path(second).exists():
         return volume, size
-    print(f"the mean of {path} and {second} is taken")
+    print(f"using the mean of {path} and {second}")
     other, _ = read_map(second, pixel_size)
     if other.shape != volume.shape:
         raise CryosnakeError(f"{path} and {second} have boxes of {volume.shape[0]} and {other.shape[0]} voxels; half "
-                             "maps of one refinement have the same")
+                             "maps of one refinement have the same size")
     return 0.5 * (volume + other), size
 
 
@@ -88,8 +88,8 @@ def _threshold(filtered: Array, pixel_size: float, options: MaskCreateOptions, p
 
 def _check_share(share: float, threshold: float, maximum: float, path: str) -> None:
     if share == 0.0:
-        raise CryosnakeError(f"{path}: no voxel lies above the threshold {threshold:g}, the low-passed map's largest "
+        raise CryosnakeError(f"{path}: no voxel is above the threshold {threshold:g}; the low-passed map's largest "
                              f"value is {maximum:g}; lower the threshold or leave it out")
     if share > 0.9:
-        raise CryosnakeError(f"{path}: {share:.0%} of the box lies above the threshold {threshold:g}; raise it or "
+        raise CryosnakeError(f"{path}: {share:.0%} of the box is above the threshold {threshold:g}; raise it or "
                              "leave it out")

@@ -1,4 +1,4 @@
-"""Reading maps with the checks that MaskCreate and PostProcess share."""
+"""Reading maps, with checks shared by MaskCreate and PostProcess."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cryosnake.io.mrc import check_finite, read_mrc
 
 
 def read_map(path: str, pixel_size: float | None = None) -> tuple[np.ndarray, float]:
-    """Return a cubic map (box, box, box) float32 and its pixel size in Å, `pixel_size` where that is given.
+    """Return a cubic map (box, box, box) float32 and its pixel size in Å, `pixel_size` if given.
 
     Raises
     ------
     CryosnakeError
-        when it is no cube, holds NaN or infinities, is constant, or nobody says its pixel size
+        when it is not a cube, contains NaN or infinities, is constant, or its pixel size is not known
     """
     volume, from_header = read_mrc(path)
     if volume.ndim != 3 or len(set(volume.shape)) != 1:
@@ -24,10 +24,10 @@ def read_map(path: str, pixel_size: float | None = None) -> tuple[np.ndarray, fl
                              "give a 3D map")
     check_finite(volume, path)
     if not volume.any():
-        raise CryosnakeError(f"{path} is zero everywhere; look at the job that made it")
+        raise CryosnakeError(f"{path} is zero everywhere; check the job that made it")
     size = pixel_size or from_header
     if size <= 0:
-        raise CryosnakeError(f"{path} does not say its pixel size; set pixel_size (in Å)")
+        raise CryosnakeError(f"{path} does not give its pixel size; set pixel_size (in Å)")
     return volume, size
 
 

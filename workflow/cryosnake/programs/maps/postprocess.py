@@ -26,7 +26,7 @@ from cryosnake.programs.maps.postprocess_files import Guinier, PostProcessed, wr
 from cryosnake.programs.maps.postprocess_inputs import HalfMaps, read_half_maps
 
 THRESHOLD = 0.143  # Rosenthal & Henderson 2003: two half sets against the map of all
-MINUS_INFINITY = -99.0  # what RELION writes for the logarithm of nothing
+MINUS_INFINITY = -99.0  # what RELION writes for the logarithm of 0
 
 
 def run(options: PostProcessOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
@@ -56,7 +56,7 @@ def run(options: PostProcessOptions, inputs: Mapping[str, str | Path], out: str 
 
 
 def post_process(maps: HalfMaps, options: PostProcessOptions) -> PostProcessed:
-    """Return FSC curves, resolution, B-factor and the sharpened map; says on standard output what was chosen."""
+    """Return FSC curves, resolution, B-factor and the sharpened map; prints what was chosen."""
     box_size = maps.half1.shape[0] * maps.pixel_size
     curves = fsc_curves(maps.half1, maps.half2, maps.mask, options.random_seed)
     resolution = _resolution(curves, maps, box_size)
@@ -84,7 +84,7 @@ def _resolution(curves: FscCurves, maps: HalfMaps, box_size: float) -> float:
                              f"{curves.corrected[1]:.3f} in the first shell); are they halves of one refinement?")
     if curves.randomise_from is None:
         print("the FSC without mask stays above 0.8 up to Nyquist: no phases can be randomised and the masked curve "
-              "stands as it is. The pixel size limits the resolution; or the half maps are not independent.")
+              "is not corrected. The pixel size limits the resolution; or the half maps are not independent.")
     else:
         print(f"phases randomised beyond {box_size / curves.randomise_from:.2f} Å")
     resolution, unmasked = (resolution_at(curve, box_size, THRESHOLD) for curve in (curves.corrected, curves.unmasked))
@@ -98,7 +98,7 @@ def _resolution(curves: FscCurves, maps: HalfMaps, box_size: float) -> float:
 
 def _b_factor(options: PostProcessOptions, frequency: np.ndarray, weighted: np.ndarray,
               resolution: float) -> tuple[float, GuinierFit | None]:
-    """Return the B-factor to apply and the fit it comes from; 0 where there is nothing to fit."""
+    """Return the B-factor to apply and its fit; 0 where there is nothing to fit."""
     if not options.auto_b_factor:
         print(f"B-factor: {options.b_factor or 0.0:g} Å² as given")
         return options.b_factor or 0.0, None
@@ -111,7 +111,7 @@ def _b_factor(options: PostProcessOptions, frequency: np.ndarray, weighted: np.n
     print(f"B-factor: {fit.b_factor:.1f} ± {fit.standard_error:.1f} Å², fitted to {fit.points} shells between "
           f"{options.fit_from:g} and {high:.2f} Å (correlation {fit.correlation:.3f})")
     if fit.b_factor > 0:
-        print("the amplitudes rise with resolution, the fit would blur the map: 0 is used instead")
+        print("the amplitudes rise with resolution, so the fit would blur the map: 0 is used instead")
         return 0.0, fit
     return fit.b_factor, fit
 

@@ -96,7 +96,7 @@ class Guinier:
 
 @dataclass(frozen=True, kw_only=True)
 class PostProcessed:
-    """All that PostProcess finds; `frequency` (shells,) in Å⁻¹, `resolution` in Å, `b_factor` in Å²."""
+    """Results of PostProcess; `frequency` (shells,) in Å⁻¹, `resolution` in Å, `b_factor` in Å²."""
 
     frequency: np.ndarray
     curves: FscCurves

@@ -1,4 +1,4 @@
-"""What PostProcess and LocalRes read: two half maps and a mask that fit together."""
+"""Inputs of PostProcess and LocalRes: two half maps and a mask that fit together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Halves:
 
 @dataclass(frozen=True, kw_only=True)
 class HalfMaps(Halves):
-    """Two half maps with the mask (box, box, box) float32 that belongs to them."""
+    """Two half maps with their mask (box, box, box) float32."""
 
     mask: np.ndarray
     mask_name: str
@@ -44,7 +44,7 @@ def read_half_maps(path: str, mask_path: str, pixel_size: float | None) -> HalfM
 
 
 def read_halves(path: str, pixel_size: float | None) -> Halves:
-    """Return both half maps, of which `path` is one; errors as `read_half_maps`."""
+    """Return both half maps, one of which is `path`; errors as `read_half_maps`."""
     name1, name2 = _names(path)
     half1, size = read_map(name1, pixel_size)
     half2, size2 = read_map(name2, pixel_size)
@@ -76,7 +76,7 @@ def _check_fit(name: str, volume: np.ndarray, size: float, halves: Halves) -> No
 def _names(path: str) -> tuple[str, str]:
     other = other_half(path)
     if other is None:
-        raise CryosnakeError(f"{path}: a half map has half1 or half2 in its name, by which the other one is found; "
+        raise CryosnakeError(f"{path}: the name of a half map contains half1 or half2, by which the other is found; "
                              "give run_half1_class001_unfil.mrc of a refinement")
     if not Path(other).exists():
         raise CryosnakeError(f"{other}, the other half of {path}, does not exist; both halves of the refinement are "
@@ -87,8 +87,8 @@ def _names(path: str) -> tuple[str, str]:
 def _check_mask(mask: np.ndarray, path: str) -> None:
     low, high = float(mask.min()), float(mask.max())
     if low < -1e-3 or high > 1.0 + 1e-3:
-        raise CryosnakeError(f"{path} is no mask: its values go from {low:.3g} to {high:.3g} instead of 0 to 1; give "
-                             "the mask.mrc of a MaskCreate job")
+        raise CryosnakeError(f"{path} is not a mask: its values range from {low:.3g} to {high:.3g} instead of 0 to 1; "
+                             "give the mask.mrc of a MaskCreate job")
     if not (mask > 0.5).any():
         raise CryosnakeError(f"{path} is an empty mask: no value above 0.5; make it with a lower threshold")
     if low > 0.5:

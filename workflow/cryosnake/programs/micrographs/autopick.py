@@ -1,4 +1,4 @@
-"""AutoPick: coordinates of the particles of one micrograph after the other."""
+"""AutoPick: coordinates of particles, one micrograph at a time."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from cryosnake.programs.micrographs.extract_inputs import read_micrograph
 from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value
 
 SUFFIX = "_autopick.star"
-# Noise is counted on a square of so many particle diameters: enough for a few hundred peaks.
+# Noise is counted on a square with a side of this many particle diameters: enough for a few hundred peaks.
 NOISE_WIDTH = {"log": 40, "template": 24}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoPickState:
-    """What is the same for all micrographs of an optics group; `bank` and `microscope` are for templates."""
+    """What all micrographs of an optics group share; `bank` and `microscope` are for templates."""
 
     pixel_size: float
     working_pixel_size: float
@@ -56,7 +56,7 @@ class AutoPickState:
 
 
 def prepare(options: AutoPickOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> AutoPickState:
-    """Return detector, templates and what the detector makes of noise, for one optics group.
+    """Return detector, templates and the detector's response to noise, for one optics group.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def prepare(options: AutoPickOptions, optics: Mapping[str, Any], inputs: Mapping
 def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: AutoPickState, root: Path) -> dict[str, Any]:
     """Pick one micrograph, write `{root}_autopick.star` and return its row of autopick.star.
 
-    No picks are a result like any other: a table without rows.
+    No picks is a valid result: a table without rows.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: AutoPickSt
         working = working_image(micrograph, state.pixel_size, state.working_pixel_size)
         picks = pick_particles(working, lambda image: _detect(image, state, transfer), state.noise, state.pick)
     except ValueError as error:
-        raise CryosnakeError(f"{path}: {error}; look at the micrograph and leave it out") from error
+        raise CryosnakeError(f"{path}: {error}; check the micrograph and leave it out") from error
     target = root.with_name(root.name + SUFFIX)
     write_star(target, {"": coordinate_table(picks, state.bank)})
     return {"rlnMicrographName": row["rlnMicrographName"], "rlnMicrographCoordinates": target.as_posix()}
@@ -119,7 +119,7 @@ def coordinate_table(picks: Picks, bank: TemplateBank | None) -> pd.DataFrame:
 
 
 def finalise(options: AutoPickOptions, inputs: Mapping[str, Path], out: Path, star: Path) -> None:
-    """Write coords_suffix_autopick.star, RELION 3.1's form of the output: the name of the micrographs' STAR file."""
+    """Write coords_suffix_autopick.star, RELION 3.1's form of output: the name of the micrographs' STAR file."""
     write_text(out / f"coords_suffix{SUFFIX}", os.fspath(inputs["micrographs"]) + "\n")
 
 

@@ -44,7 +44,7 @@ def load_templates(options: AutoPickOptions, inputs: Mapping[str, Path], pixel_s
 
 
 def read_averages(path: Path) -> tuple[np.ndarray, float]:
-    """Read a stack (n, box, box), or the images that a STAR file names, without empty classes; and their pixel size.
+    """Read a stack (n, box, box), or the images named by a STAR file, without empty classes; and their pixel size.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def read_averages(path: Path) -> tuple[np.ndarray, float]:
         images, pixel_size = read_mrc(path)
         images = images.reshape(-1, *images.shape[-2:])
     finite = np.isfinite(images).all((1, 2))
-    filled = ~finite | (images.reshape(len(images), -1).std(1) > 0)  # what is not finite is an error further on
+    filled = ~finite | (images.reshape(len(images), -1).std(1) > 0)  # non-finite values raise an error later
     if not filled.any():
         raise CryosnakeError(f"{path}: all templates are blank; choose other class averages")
     return images[filled], pixel_size
@@ -76,7 +76,7 @@ def _names(path: Path) -> list[str]:
 def _check(path: Path, images: np.ndarray, pixel_size: float, options: AutoPickOptions, diameter: float) -> float:
     """Check the images and return their pixel size in Å."""
     if not np.isfinite(images).all():
-        raise CryosnakeError(f"{path}: holds NaN or infinite values; make the reference again")
+        raise CryosnakeError(f"{path}: contains NaN or infinite values; make the reference again")
     if not images.std() > 0:
         raise CryosnakeError(f"{path}: is blank; connect another reference")
     if images.shape[-1] != images.shape[-2]:
@@ -85,10 +85,10 @@ def _check(path: Path, images: np.ndarray, pixel_size: float, options: AutoPickO
     if not pixel_size > 0:
         raise CryosnakeError(f"{path}: the header has no pixel size; set reference_pixel_size")
     if 2.0 * pixel_size > options.lowpass:
-        raise CryosnakeError(f"{path}: pixels of {pixel_size:g} Å hold nothing finer than {2 * pixel_size:g} Å; set "
-                             f"lowpass to that or more (or mend a wrong pixel size with reference_pixel_size)")
+        raise CryosnakeError(f"{path}: pixels of {pixel_size:g} Å resolve nothing finer than {2 * pixel_size:g} Å; set "
+                             f"lowpass to that or more (or correct a wrong pixel size with reference_pixel_size)")
     if images.shape[-1] * pixel_size < 0.9 * diameter:
         raise CryosnakeError(f"{path}: a box of {images.shape[-1] * pixel_size:.0f} Å ({images.shape[-1]} px of "
-                             f"{pixel_size:g} Å) doesn't hold a particle of {diameter:g} Å; is the pixel size in its "
-                             "header wrong (reference_pixel_size), or the diameter too large?")
+                             f"{pixel_size:g} Å) is too small for a particle of {diameter:g} Å; is the pixel size in "
+                             "its header wrong (reference_pixel_size), or the diameter too large?")
     return float(pixel_size)

@@ -1,4 +1,4 @@
-"""Which CTF fits are good enough: a pure function of the table and the limits."""
+"""The quality gate for CTF fits: a pure function of the table and the limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class GateLimits:
 
     The defaults are from the 24 K2 micrographs of EMPIAR-10204: right fits go to 4.8 Å or better, the 24 wrong
     ones of another run claim 5.5 Å at best; right fits have a figure of merit above 0.08 (0.13 by CTFFIND4's own
-    reckoning), fits to noise below 0.025, also of small micrographs.
+    definition), fits to noise below 0.025, also for small micrographs.
     """
 
     max_resolution: float | None = 5.0  # Å
@@ -27,7 +27,7 @@ class GateLimits:
     max_ice_density: float | None = None
 
 
-# What a limit is about, as the reason calls it; its column and unit.
+# The quantity of each limit as named in the reason; its column and unit.
 _QUANTITIES = {
     "max_resolution": ("fit resolution", "rlnCtfMaxResolution", " Å"),
     "min_figure_of_merit": ("figure of merit", "rlnCtfFigureOfMerit", ""),
@@ -39,7 +39,7 @@ _QUANTITIES = {
 
 
 def gate(table: pd.DataFrame, limits: GateLimits) -> pd.Series:
-    """Return why each micrograph is not good enough, "" where it passes.
+    """Return the reason why each micrograph is rejected, "" where it passes.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def gate(table: pd.DataFrame, limits: GateLimits) -> pd.Series:
     Raises
     ------
     CryosnakeError
-        if a column that a limit is about is not there
+        if the column of a limit is missing
     """
     values = table.copy()
     if {"rlnDefocusU", "rlnDefocusV"} <= set(values.columns):
@@ -69,7 +69,7 @@ def _reasons(values: pd.DataFrame, limit: str, bound: float) -> pd.Series:
     if label not in values:
         raise CryosnakeError(f"the quality gate has a limit on the {what}, but the table has no column "
                              f"{label if label.startswith('rln') else 'rlnDefocusU, rlnDefocusV'}: "
-                             "take that limit away or estimate the CTF again")
+                             "remove that limit or estimate the CTF again")
     column = values[label].astype(float)
     passes, relation = (column <= bound, "above") if limit.startswith("max_") else (column >= bound, "below")
     texts = [f"{what} {value:.4g}{unit} is {relation} {bound:g}{unit}; "

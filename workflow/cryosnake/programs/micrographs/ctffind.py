@@ -1,4 +1,4 @@
-"""CtfFind: CTF parameters of one micrograph after the other."""
+"""CtfFind: CTF parameters, one micrograph at a time."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from cryosnake.numerics.ctf_fit import (
 from cryosnake.programs.micrographs.ctf_gate import GateLimits, gate
 from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value
 
-# A fit that reaches the last ring cannot do better: the gate does not ask for more than this times Nyquist.
+# A fit that reaches the last ring cannot do better: the gate requires no more than this times Nyquist.
 NYQUIST_MARGIN = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class CtfFindState:
-    """What is the same for all micrographs of an optics group."""
+    """What all micrographs of an optics group share."""
 
     microscope: Microscope
     fit: FitOptions
@@ -50,7 +50,7 @@ def prepare(options: CtfFindOptions, optics: Mapping[str, Any], inputs: Mapping[
     Raises
     ------
     CryosnakeError
-        if the optics table lacks a value, or the limits of a search are the wrong way round
+        if the optics table lacks a value, or the limits of a search are in the wrong order
     """
     _check_order(options)
     return CtfFindState(
@@ -123,7 +123,7 @@ def _has_name(row: Mapping[str, Any], label: str) -> bool:
 def _existing(name: str, remedy: str) -> Path:
     path = Path(name.removesuffix(":mrc"))
     if not path.is_file():
-        raise CryosnakeError(f"{path} is not there: {remedy}")
+        raise CryosnakeError(f"{path} does not exist: {remedy}")
     return path
 
 
@@ -134,8 +134,8 @@ def _spectrum(source: _Source, optics: Mapping[str, Any], state: CtfFindState) -
         raise CryosnakeError(f"{source.path} is a stack of shape {image.shape}, not one image")
     if source.is_spectrum:
         if not header_size > 0.0:
-            raise CryosnakeError(f"{source.path}: the header of a power spectrum must hold its sampling in Å, this "
-                                 f"one says {header_size:g}; set use_power_spectrum: false to fit the micrograph")
+            raise CryosnakeError(f"{source.path}: the header of a power spectrum must give its sampling in Å, this "
+                                 f"one gives {header_size:g}; set use_power_spectrum: false to fit the micrograph")
         return image, header_size
     pixel_size = optics_value(optics, "rlnMicrographPixelSize", "Å")
     sampling = fitting_sampling(pixel_size, state.fit.resolution_high)
@@ -146,7 +146,7 @@ def _spectrum(source: _Source, optics: Mapping[str, Any], state: CtfFindState) -
 
 
 def _row(row: Mapping[str, Any], fit: CtfFit, picture: Path, phase_shift: bool) -> dict[str, Any]:
-    """Return RELION's columns first, in its order, then whatever else the input row had (metadata, motion)."""
+    """Return RELION's columns first, in its order, then the other columns of the input row (metadata, motion)."""
     names = ("rlnMicrographNameNoDW", "rlnMicrographName", "rlnOpticsGroup")
     result = {label: row[label] for label in names if label in row}
     result |= {
@@ -160,7 +160,7 @@ def _row(row: Mapping[str, Any], fit: CtfFit, picture: Path, phase_shift: bool) 
     }
     if phase_shift:
         result["rlnPhaseShift"] = fit.defocus.phase_shift
-    # 0 where the sampling leaves the ice rings out: RELION has no word for "not known" in a number.
+    # 0 where the sampling excludes the ice rings: RELION has no number for "not known".
     result["rlnCtfIceRingDensity"] = fit.ice_ring_density if math.isfinite(fit.ice_ring_density) else 0.0
     return result | {label: value for label, value in row.items() if label not in result}
 
@@ -185,4 +185,4 @@ def _check_order(options: CtfFindOptions) -> None:
     for low, low_value, high, high_value in pairs:
         if not low_value < high_value:
             raise CryosnakeError(f"ctffind: {low} ({low_value:g}) must be smaller than {high} ({high_value:g}); "
-                                 "mend them in the config")
+                                 "correct them in the config")

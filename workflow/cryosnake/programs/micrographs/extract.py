@@ -1,4 +1,4 @@
-"""Extract: particle images of one micrograph after the other."""
+"""Extract: particle images, one micrograph at a time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ AT_ONCE = 1 << 26  # pixels of boxes in memory at a time
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractState:
-    """What is the same for all micrographs of an optics group; `pixels` is the background, None without normalising."""
+    """What all micrographs of an optics group share; `pixels` is the background, None without normalisation."""
 
     pixel_size: float  # Å, of the micrograph
     box: int
@@ -51,7 +51,7 @@ class ExtractState:
 
 
 def prepare(options: ExtractOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> ExtractState:
-    """Return the settings for one optics group, and the particles to extract again where these are given.
+    """Return the settings for one optics group, and the particles to extract again if given.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def _particles(row: Mapping[str, Any], state: ExtractState) -> pd.DataFrame:
     else:
         table = again(state.refined, str(row["rlnMicrographName"]), state.pixel_size)
     if len(table) == 0:
-        raise Rejected(f"{row['rlnMicrographName']}: no particles on it")
+        raise Rejected(f"{row['rlnMicrographName']}: it has no particles")
     return table
 
 
@@ -148,7 +148,7 @@ def _check_positions(path: Path, shape: tuple[int, ...], positions: np.ndarray, 
 
 def _images(micrograph: Array, positions: np.ndarray, state: ExtractState, root: Path) -> np.ndarray:
     """Return finished images (n, size, size) float32."""
-    # The same noise in place of the same dust, whenever and wherever the micrograph is extracted.
+    # The same dust is always replaced by the same noise, whenever and wherever the micrograph is extracted.
     rng = np.random.default_rng(zlib.crc32(root.name.encode()))
     result = np.empty((len(positions), state.size, state.size), np.float32)
     step = max(1, AT_ONCE // state.box**2)

@@ -1,4 +1,4 @@
-"""Refined particles that are extracted again, with another box or pixel size or on new centres."""
+"""Refined particles extracted again, with another box or pixel size or with new centres."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
 @dataclass(frozen=True, kw_only=True)
 class Refined:
-    """Refined particles by micrograph (its name below the job directory), and what to do with their origins."""
+    """Refined particles by micrograph (its name below the job directory), and the treatment of their origins."""
 
     path: Path
     by_micrograph: dict[str, pd.DataFrame]
@@ -40,14 +40,14 @@ def read_refined(path: Path, options: ExtractOptions) -> Refined:
     Raises
     ------
     CryosnakeError
-        if it has no rows, lacks a column, mixes pixel sizes, or both ways to treat origins are asked for
+        if it has no rows, lacks a column, mixes pixel sizes, or both ways to treat origins are requested
     """
     if options.recenter and options.reset_offsets:
         raise CryosnakeError("extract: recenter and reset_offsets exclude each other; set one of them")
     tables = read_star(path)
     table = tables.get("particles", pd.DataFrame())
     if len(table) == 0:
-        raise CryosnakeError(f"{path}: data_particles has no rows; look at the job that wrote it")
+        raise CryosnakeError(f"{path}: data_particles has no rows; check the job that wrote it")
     centre = np.asarray(options.recenter_point, np.float64)
     needed = ["rlnCoordinateX", "rlnCoordinateY", "rlnMicrographName", "rlnOpticsGroup"]
     needed += [*_ORIGINS] if options.recenter else []
@@ -64,7 +64,7 @@ def read_refined(path: Path, options: ExtractOptions) -> Refined:
 
 
 def refined_optics(path: Path, micrographs: Sequence[Mapping[str, Any]], box: int, size: int) -> list[dict[str, Any]]:
-    """Return the optics groups of a particle file, with all that was refined for them, for the new images.
+    """Return the optics groups of a particle file, with all their refined values, for the new images.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def refined_optics(path: Path, micrographs: Sequence[Mapping[str, Any]], box: in
     sizes = sorted({round(optics_value(group, "rlnMicrographPixelSize", "Å"), 4) for group in micrographs})
     if len(sizes) > 1:
         raise CryosnakeError(f"extract: the micrographs have several pixel sizes ({', '.join(map(str, sizes))} Å); "
-                             "extract those of each by themselves, with their own box_size and rescale")
+                             "extract each pixel size separately, with its own box_size and rescale")
     groups = optics_of({"optics": read_table(path, "optics")}).values()
     return [image_optics(group | {"rlnMicrographPixelSize": sizes[0]}, box, size) for group in groups]
 
@@ -91,7 +91,7 @@ def refined_optics(path: Path, micrographs: Sequence[Mapping[str, Any]], box: in
 def image_optics(optics: Mapping[str, Any], box: int, size: int) -> dict[str, Any]:
     """Return the optics row of images cut from micrographs: RELION's columns of an image in place of the micrograph's.
 
-    RELION drops the micrographs' pixel size; of binned movies it is the only place that says how coordinates count.
+    RELION drops the micrographs' pixel size; for binned movies nothing else gives the unit of the coordinates.
     """
     pixel_size = optics_value(optics, "rlnMicrographPixelSize", "Å")
     binned = pixel_size != optics.get("rlnMicrographOriginalPixelSize")
@@ -100,10 +100,10 @@ def image_optics(optics: Mapping[str, Any], box: int, size: int) -> dict[str, An
 
 
 def _check_optics(path: Path, optics: Mapping[int, Mapping[str, Any]], table: pd.DataFrame) -> None:
-    """Boxes count in pixels of the micrographs: with two pixel sizes the particles would be of two sizes in Å."""
+    """Boxes are in pixels of the micrographs: with two pixel sizes the particles would have two sizes in Å."""
     unknown = sorted(set(table["rlnOpticsGroup"]) - set(optics))
     if unknown:
-        raise CryosnakeError(f"{path}: data_optics does not describe optics group {unknown[0]}; give the file as the "
+        raise CryosnakeError(f"{path}: data_optics does not have optics group {unknown[0]}; give the file as the "
                              "job that made it wrote it")
     label = "rlnMicrographOriginalPixelSize"
     sizes = sorted({round(float(group[label]), 4) for group in optics.values() if label in group})
@@ -114,19 +114,19 @@ def _check_optics(path: Path, optics: Mapping[int, Mapping[str, Any]], table: pd
 
 
 def again(refined: Refined, micrograph: str, pixel_size: float) -> pd.DataFrame:
-    """Return the rows of one micrograph with coordinates and origins as asked for; all other columns are kept.
+    """Return the rows of one micrograph with coordinates and origins as requested; all other columns are kept.
 
     Parameters
     ----------
     micrograph : str
-        rlnMicrographName of the micrograph to cut from; it may be of another motion-correction job.
+        rlnMicrographName of the micrograph to cut from; it may come from another motion-correction job.
     pixel_size : float
         Å.
 
     Raises
     ------
     CryosnakeError
-        if nothing says in which pixels the coordinates count
+        if nothing gives the pixel size of the coordinates
     """
     table = refined.by_micrograph.get(post_name(micrograph))
     if table is None:
@@ -158,7 +158,7 @@ def _moved(table: pd.DataFrame, positions: np.ndarray, origins: np.ndarray) -> p
 def _pixel_sizes_before(refined: Refined, table: pd.DataFrame, micrograph: str, pixel_size: float) -> np.ndarray:
     """Return for each particle the pixel size (Å) of the micrograph that its coordinates belong to.
 
-    Our files say it where movies were binned; RELION's never do, and the micrograph itself is asked.
+    Our files give it where movies were binned; RELION's never do, so the micrograph itself is read.
     """
     names, numbers = table["rlnMicrographName"], table["rlnOpticsGroup"]
     of_each = {(name, number): _pixel_size_before(refined, str(name), refined.optics[int(number)], micrograph,
@@ -177,6 +177,6 @@ def _pixel_size_before(refined: Refined, name: str, optics: Mapping[str, Any], m
     original = float(optics.get("rlnMicrographOriginalPixelSize", pixel_size))
     if np.isclose(original, pixel_size, rtol=1e-4):
         return pixel_size
-    raise CryosnakeError(f"{refined.path}: its particles were picked on {name}, which is not there, and nothing says "
+    raise CryosnakeError(f"{refined.path}: its particles were picked on {name}, which does not exist, and nothing says "
                          f"whether that had {original:g} Å per pixel, as its movie, or was binned ({micrograph} has "
                          f"{pixel_size:g}); add the column rlnMicrographPixelSize to data_optics")

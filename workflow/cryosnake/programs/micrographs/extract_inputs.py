@@ -1,4 +1,4 @@
-"""Reading one micrograph, and the coordinates picked on it, by its STAR row."""
+"""Reading one micrograph, and its picked coordinates, from its STAR row."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def read_micrograph(row: Mapping[str, Any]) -> tuple[Path, np.ndarray]:
     Raises
     ------
     CryosnakeError
-        if it is not named, not there, not one image, or not finite
+        if it is not named, missing, not one image, or not finite
     """
     if "rlnMicrographName" not in row:
         raise CryosnakeError("a row of the input STAR file has no rlnMicrographName; connect a job that lists "
                              "micrographs")
     path = Path(str(row["rlnMicrographName"]))
     if not path.is_file():
-        raise CryosnakeError(f"{path} is not there: run the job that makes it again")
+        raise CryosnakeError(f"{path} does not exist: run the job that makes it again")
     image, _ = read_mrc(path)
     if image.ndim != 2:
         raise CryosnakeError(f"{path} is a stack of shape {image.shape}, not one micrograph")
@@ -49,9 +49,9 @@ def read_coordinates(row: Mapping[str, Any]) -> pd.DataFrame:
     if not isinstance(name, str) or not name:
         raise CryosnakeError(f"{row.get('rlnMicrographName')}: no rlnMicrographCoordinates; pick this micrograph")
     if not Path(name).is_file():
-        raise CryosnakeError(f"{name} is not there: run the picking job again")
+        raise CryosnakeError(f"{name} does not exist: run the picking job again")
     if Path(name).suffix != ".star":
-        raise CryosnakeError(f"{name} is no STAR file; import the coordinates as STAR")
+        raise CryosnakeError(f"{name} is not a STAR file; import the coordinates as STAR")
     if not Path(name).read_text().strip():
         return pd.DataFrame({"rlnCoordinateX": np.empty(0), "rlnCoordinateY": np.empty(0)})  # RELION's empty table
     table = next(iter(read_star(name).values()))

@@ -28,11 +28,11 @@ def optics(options: ImportOptions) -> dict[int, dict[str, Any]]:
     Raises
     ------
     CryosnakeError
-        when the MTF file is not there
+        when the MTF file does not exist
     """
     if options.mtf and not Path(options.mtf).is_file():
-        raise CryosnakeError(f"{options.mtf}: the MTF file (microscope: {{mtf: …}}) is not there; the path is relative "
-                             "to the project")
+        raise CryosnakeError(f"{options.mtf}: the MTF file (microscope: {{mtf: …}}) does not exist; the path is "
+                             "relative to the project")
     group: dict[str, Any] = {"rlnOpticsGroupName": options.optics_group, "rlnOpticsGroup": 1}
     if options.mtf:
         group["rlnMtfFileName"] = options.mtf
@@ -44,19 +44,19 @@ def optics(options: ImportOptions) -> dict[int, dict[str, Any]]:
 
 
 def prepare(options: ImportOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> None:
-    """Nothing is needed to import."""
+    """Import needs no settings."""
 
 
 def process(row: dict[str, Any], optics: Mapping[str, Any], state: None, root: Path) -> dict[str, Any]:
-    """Return the row of a file after a last look at it.
+    """Return the row of a file after a last check of it.
 
     Raises
     ------
     CryosnakeError
-        when the file vanished or was cut short since the plan was made
+        when the file vanished or was truncated since planning
     """
     name = row.get("rlnMicrographMovieName") or row["rlnMicrographName"]
-    problem = check_movie_complete(name) if Path(name).exists() else "is gone"
+    problem = check_movie_complete(name) if Path(name).exists() else "no longer exists"
     if problem:
         raise CryosnakeError(f"{name}: {problem}; copy it again, then `cryosnake retry` the import")
     return row

@@ -1,4 +1,4 @@
-"""MotionCorr: movies to aligned, dose-weighted micrographs, one after the other."""
+"""MotionCorr: movies to aligned, dose-weighted micrographs, one movie at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EARLY = 4.0  # e/Å², RELION's limit between early and late motion
 
 @dataclass(kw_only=True)
 class MotionCorrState:
-    """What is the same for all movies of an optics group; gain, defects and weights are made at first need."""
+    """What all movies of an optics group share; gain, defects and weights are made when first needed."""
 
     options: MotionCorrOptions
     voltage: float
@@ -45,7 +45,7 @@ def prepare(options: MotionCorrOptions, optics: Mapping[str, Any], inputs: Mappi
     Raises
     ------
     CryosnakeError
-        When a parameter makes no sense or the optics table lacks a value.
+        When a parameter is invalid or the optics table lacks a value.
     """
     _check_options(options)
     rotation = _quarter_turns(options.gain_rotation)
@@ -68,7 +68,7 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorr
     Raises
     ------
     CryosnakeError
-        When the movie is missing, damaged or blank, has no such frames, or gain or defects do not fit it.
+        When the movie is missing, damaged or blank, lacks the requested frames, or gain or defects do not fit it.
     """
     name = str(row["rlnMicrographMovieName"])
     options = state.options
@@ -95,13 +95,13 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorr
 
 
 def update_optics(optics: Mapping[str, Any], options: MotionCorrOptions) -> dict[str, Any]:
-    """Return what the optics table gains: the pixel size of the sums."""
+    """Return the new column of the optics table: the pixel size of the sums."""
     pixel_size = optics_value(optics, "rlnMicrographOriginalPixelSize", "Å")
     return {**optics, "rlnMicrographPixelSize": pixel_size * options.bin_factor}
 
 
 def _write_images(spectra: Spectra, motion: Motion, state: MotionCorrState, first: int, root: Path) -> dict[str, str]:
-    """Write the sums and the power spectrum, the sum that stands for the micrograph last; return the names."""
+    """Write the sums and the power spectrum, the sum that serves as the micrograph last; return the names."""
     options, pixel_size = state.options, state.pixel_size * state.options.bin_factor
     scale = np.array(spectra.scale)
     shifts = motion.shifts * scale

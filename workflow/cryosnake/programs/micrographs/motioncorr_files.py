@@ -18,7 +18,7 @@ _UNUSED = -9999.0  # RELION's shift of a frame that is not in the sum
 
 @dataclass(frozen=True, kw_only=True)
 class MovieRecord:
-    """What the metadata say of the movie itself: `shape` (ny, nx), `count` of frames, `first` (from 1) in the sum."""
+    """Metadata of the movie itself: `shape` (ny, nx), `count` of frames, `first` (from 1) in the sum."""
 
     name: str
     shape: tuple[int, int]
@@ -31,7 +31,7 @@ class MovieRecord:
 
 def write_metadata(path: Path, movie: MovieRecord, motion: Motion, hot_pixels: np.ndarray,
                    options: MotionCorrOptions) -> None:
-    """Write X.star: data_general, data_global_shift and, where there are such, the local model and hot pixels."""
+    """Write X.star: data_general, data_global_shift and, where there are any, the local model and hot pixels."""
     tables: dict[str, Any] = {"general": _general(movie, motion, options), "global_shift": _global_shift(movie, motion)}
     if motion.coefficients is not None:
         tables["local_motion_model"] = pd.DataFrame({
@@ -45,7 +45,7 @@ def write_metadata(path: Path, movie: MovieRecord, motion: Motion, hot_pixels: n
 
 
 def accumulated_motion(shifts: np.ndarray, doses: np.ndarray, early: float) -> tuple[float, float, float]:
-    """Return the length of the whole frames' path, and of its parts before and after an exposure, pixels.
+    """Return the length of the whole-frame path, and of its parts before and after an exposure, pixels.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def _global_shift(movie: MovieRecord, motion: Motion) -> pd.DataFrame:
 
 
 def _local_shift(movie: MovieRecord, motion: Motion) -> pd.DataFrame:
-    """Return what each patch says by itself, patch by patch."""
+    """Return the independent shifts of each patch."""
     groups, patches = motion.measured.shape[:2]
     frames = np.rint(motion.times).astype(int) + movie.first
     return pd.DataFrame({

@@ -1,4 +1,4 @@
-"""One movie's frames as spectra: gain, bad pixels, Fourier transform, binning. What movies share is kept."""
+"""One movie's frames as spectra: gain, bad pixels, Fourier transform, binning; data that movies share are kept."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Calibration:
 
 @dataclass
 class WeightCache:
-    """The dose weights of the movies so far, for one size and number of frames: nearly always that of the data set."""
+    """The dose weights of the movies so far, for one size and number of frames: nearly always one in a data set."""
 
     _key: tuple[object, ...] = ()
     _weights: DoseWeights | None = None
@@ -72,7 +72,7 @@ class Spectra:
     """The frames of a movie, transformed.
 
     `sum_spectra` (f, ny, nx // 2 + 1) at the binned `shape`; `band_spectra` (f, rows, columns) in the `band` of the
-    alignment; `hot_pixels` (n, 2) are x, y of the bad ones that no defect file lists; `scale` is binned by movie
+    alignment; `hot_pixels` (n, 2) are x, y of the bad pixels that no defect file lists; `scale` is binned by movie
     pixels, for x and y.
     """
 
@@ -92,7 +92,7 @@ def transform_movie(raw: np.ndarray, name: str, calibration: Calibration, bfacto
     Raises
     ------
     CryosnakeError, ValueError
-        When gain or defects do not fit, or the movie holds no image.
+        When gain or defects do not fit, or the movie is blank.
     """
     image = (raw.shape[1], raw.shape[2])
     if image[0] % 2 or image[1] % 2:

@@ -1,4 +1,4 @@
-"""Values of the optics table that a program cannot do without."""
+"""Required values of the optics table."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def optics_value(optics: Mapping[str, Any], label: str, unit: str, *, zero: bool
     Raises
     ------
     CryosnakeError
-        if it is not there, not a number or out of range
+        if it is missing, not a number or out of range
     """
     try:
         value = float(optics[label])
     except (KeyError, TypeError, ValueError):
         value = math.nan
     if not (value > 0.0 or (zero and value == 0.0)) or value > highest or math.isinf(value):
-        found = optics.get(label, "not there")
+        found = optics.get(label, "missing")
         raise CryosnakeError(f"optics group {optics.get('rlnOpticsGroup', '?')}: {label} ({unit}) is {found}; "
-                             "give it under `microscope:` in the config, or mend data_optics of the input STAR file")
+                             "give it under `microscope:` in the config, or correct data_optics of the input STAR file")
     return value
 
 

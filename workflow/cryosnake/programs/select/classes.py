@@ -1,4 +1,4 @@
-"""Choosing classes of a classification, and their averages as references."""
+"""Selection of classes of a classification, and of their averages as references."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cryosnake.programs.select.rows import column_of
 
 
 def chosen_classes(options: SelectOptions, rows: pd.DataFrame, path: str, model: str | None = None) -> list[int] | None:
-    """Return the numbers of the classes to keep, or None when nothing is said about classes.
+    """Return the numbers of the classes to keep, or None when the options do not select classes.
 
     Raises
     ------
     CryosnakeError
-        when a class that is asked for has no particle, none is large enough, or none scores high enough
+        when a requested class has no particles, none is large enough, or none scores high enough
     """
     if options.classes is None and options.minimal_class_size is None and options.minimum_score is None:
         return None
@@ -29,7 +29,7 @@ def chosen_classes(options: SelectOptions, rows: pd.DataFrame, path: str, model:
     wanted = list(sizes) if options.classes is None else list(options.classes)
     empty = [number for number in wanted if number not in sizes]
     if empty:
-        raise CryosnakeError(f"{path} has no particle in class {empty[0]}; its classes are "
+        raise CryosnakeError(f"{path} has no particles in class {empty[0]}; its classes are "
                              f"{', '.join(str(number) for number in sizes)}")
     chosen = [number for number in wanted if sizes[number] >= (options.minimal_class_size or 0)]
     if not chosen:
@@ -49,7 +49,7 @@ def _scoring(numbers: list[int], minimum: float, model: str | None) -> list[int]
     chosen = [number for number in numbers if scores[number - 1] >= minimum]
     if not chosen:
         raise CryosnakeError(f"{model}: no class scores {minimum:g}; the best of {len(numbers)} has "
-                             f"{max(scores[number - 1] for number in numbers):.2f}. Look at the class averages: lower "
+                             f"{max(scores[number - 1] for number in numbers):.2f}. Check the class averages: lower "
                              "minimum_score, choose classes by hand, or pick again")
     return chosen
 
@@ -60,7 +60,7 @@ def class_scores(model: str | None) -> pd.DataFrame:
     Raises
     ------
     CryosnakeError
-        when there is no model or it holds no scores
+        when there is no model or it has no scores
     """
     if model is None:
         raise CryosnakeError("minimum_score needs the classification's model.star: connect model, such as "

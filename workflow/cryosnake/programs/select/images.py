@@ -1,4 +1,4 @@
-"""Leaving out images whose grey values are unlike those of all the others."""
+"""Rejection of images whose grey values are unlike the others'."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def keep_by_statistics(rows: pd.DataFrame, options: SelectOptions, kind: str, pa
                        progress: Progress) -> np.ndarray:
     """Return which rows have an image whose mean and standard deviation lie within `discard_sigma` σ of all.
 
-    RELION's rule: the ensemble is that of all images, outliers and all.
+    RELION's rule: the ensemble includes all images, even the outliers.
     """
     label = options.discard_label or _DEFAULT_LABEL[kind]
     if label not in rows.columns:

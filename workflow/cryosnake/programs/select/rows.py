@@ -1,4 +1,4 @@
-"""Which rows of a particle or micrograph table to keep: Boolean arrays of its rows."""
+"""Rules for keeping rows of a particle or micrograph table: Boolean arrays over its rows."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def column_of(rows: pd.DataFrame, label: str, path: str) -> np.ndarray:
     Raises
     ------
     CryosnakeError
-        when it is not there or holds text
+        when it is missing or contains text
     """
     if label not in rows.columns:
         raise CryosnakeError(f"{path} has no column {label}; its columns are {', '.join(rows.columns)}")
     if rows[label].dtype.kind not in "iuf":
-        raise CryosnakeError(f"{path}: the column {label} holds text, such as {rows[label].iloc[0]!r}; choose a column "
-                             "of numbers")
+        raise CryosnakeError(f"{path}: the column {label} contains text, such as {rows[label].iloc[0]!r}; choose a "
+                             "column of numbers")
     return rows[label].to_numpy(np.float64)
 
 
 def keep_by_value(rows: pd.DataFrame, label: str, minimum: float | None, maximum: float | None,
                   path: str) -> np.ndarray:
-    """Return which rows lie in [minimum, maximum]; a limit that is None is open, and NaN is never kept."""
+    """Return which rows lie in [minimum, maximum]; None is no limit, and NaN is never kept."""
     if minimum is None and maximum is None:
         raise CryosnakeError(f"to select by {label}, set minimum, maximum, or both")
     values = column_of(rows, label, path)
@@ -45,7 +45,7 @@ def keep_by_class(rows: pd.DataFrame, classes: list[int], path: str) -> np.ndarr
 
 
 def keep_by_score(rows: pd.DataFrame, minimum: float, path: str) -> np.ndarray:
-    """Return which particles Class2D itself gives at least this score."""
+    """Return which particles have at least this score of their own from Class2D."""
     return column_of(rows, "cryosnakeParticleScore", path) >= minimum
 
 
@@ -59,7 +59,7 @@ def keep_without_duplicates(rows: pd.DataFrame, optics: pd.DataFrame | None, dis
     """Return which particles have no later one of their micrograph within `distance` (Å): RELION's rule.
 
     A particle lies at its coordinate minus its alignment origin (rlnOriginXAngst, rlnOriginYAngst). Of a chain of
-    near neighbours only the last one stays. Neighbours are found in a k-d tree of all micrographs at once.
+    close neighbours only the last one is kept. Neighbours are found in a k-d tree of all micrographs at once.
     """
     from scipy.spatial import cKDTree
 
@@ -71,9 +71,9 @@ def keep_without_duplicates(rows: pd.DataFrame, optics: pd.DataFrame | None, dis
         if origin in rows.columns:
             place[:, axis] -= column_of(rows, origin, path)
     if "rlnMicrographName" not in rows.columns:
-        raise CryosnakeError(f"{path} has no column rlnMicrographName, without which duplicates cannot be found")
+        raise CryosnakeError(f"{path} has no column rlnMicrographName, which is needed to find duplicates")
     _, micrograph = np.unique(rows["rlnMicrographName"].to_numpy(str), return_inverse=True)
-    place[:, 2] = micrograph * (2.0 * distance + 1.0)  # micrographs are apart from each other
+    place[:, 2] = micrograph * (2.0 * distance + 1.0)  # keeps micrographs apart
     pairs = cKDTree(place).query_pairs(distance, output_type="ndarray")
     keep = np.ones(len(rows), bool)
     keep[pairs[:, 0]] = False  # the first of a pair is the earlier row
@@ -88,13 +88,13 @@ def _coordinate_pixel_size(rows: pd.DataFrame, optics: pd.DataFrame | None, pixe
     labels = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize")
     label = next((name for name in labels if optics is not None and name in optics.columns), None)
     if optics is None or label is None or "rlnOpticsGroup" not in rows.columns:
-        raise CryosnakeError(f"{path} does not say the pixel size of its micrographs (no {labels[0]} in data_optics); "
+        raise CryosnakeError(f"{path} does not give the pixel size of its micrographs (no {labels[0]} in data_optics); "
                              "set pixel_size (in Å)")
     sizes = dict(zip(optics["rlnOpticsGroup"].tolist(), optics[label].tolist(), strict=True))
     missing = set(rows["rlnOpticsGroup"].unique().tolist()) - set(sizes)
     if missing:
-        raise CryosnakeError(f"{path}: rlnOpticsGroup {sorted(missing)[0]} is not in data_optics; mend the file")
-    print(f"coordinates count in pixels of {' and '.join(f'{size:g}' for size in sorted(set(sizes.values())))} Å "
+        raise CryosnakeError(f"{path}: rlnOpticsGroup {sorted(missing)[0]} is not in data_optics; correct the file")
+    print(f"coordinates are in pixels of {' and '.join(f'{size:g}' for size in sorted(set(sizes.values())))} Å "
           f"({label})")
     return rows["rlnOpticsGroup"].map(sizes).to_numpy(np.float64)
 

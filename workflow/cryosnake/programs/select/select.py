@@ -33,7 +33,7 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
     Raises
     ------
     CryosnakeError
-        when the input lacks what a choice needs, or no row is left
+        when the input lacks what a criterion needs, or no row is left
     """
     kind = _kind(inputs)
     path = str(inputs[kind])
@@ -60,7 +60,7 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
 
 def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptions, classes: list[int] | None,
            path: str, kind: str, progress: Progress) -> pd.DataFrame:
-    """Return the rows that all choices of `options` keep, in their order; says how many each one takes.
+    """Return the rows that pass all criteria of `options`, in their order; prints how many pass each one.
 
     Raises
     ------
@@ -91,14 +91,14 @@ def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptio
         rows = rows[keep(rows)].reset_index(drop=True)
         print(f"by {name}: {len(rows)} of {before} kept")
         if len(rows) == 0:
-            raise CryosnakeError(f"{path}: the choice by {name} leaves none of {before} {kind}; widen it")
+            raise CryosnakeError(f"{path}: the selection by {name} keeps none of {before} {kind}; widen it")
     return rows
 
 
 def _kind(inputs: Mapping[str, str | Path]) -> str:
     given = [name for name in ("particles", "micrographs") if name in inputs]
     if len(given) != 1:
-        raise CryosnakeError("Select takes particles or micrographs, one of them; "
+        raise CryosnakeError("Select takes either particles or micrographs; "
                              f"{'both are' if given else 'neither is'} given")
     return given[0]
 

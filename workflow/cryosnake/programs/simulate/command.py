@@ -1,4 +1,4 @@
-"""`cryosnake simulate`: a project with a known truth, to try things on."""
+"""`cryosnake simulate`: a test project with a known truth."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--particles", type=int, dest="particles_per_movie", help="particles per movie, at most")
     command.add_argument("--symmetry", help="point group of the particle, for example C1, D2 or O")
     command.add_argument("--residues", type=int, help="residues of one asymmetric unit")
-    command.add_argument("--model", metavar="FILE.pdb", help="atoms of a real particle, instead of the invented one")
+    command.add_argument("--model", metavar="FILE.pdb", help="atoms of a real particle, instead of the synthetic one")
     command.add_argument("--contaminated", type=float, help="fraction of movies with ice crystals")
     command.add_argument("--carbon", type=float, help="fraction of movies with a carbon edge")
     command.add_argument("--seed", type=int, help="same seed, same data")

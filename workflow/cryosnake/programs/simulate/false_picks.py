@@ -25,7 +25,7 @@ USUAL = (EMPTY, NEIGHBOUR, CONTAMINATION)
 
 
 def false_kinds(rng: np.random.Generator, count: int, share: float, kinds: Sequence[int] = USUAL) -> np.ndarray:
-    """Return the kind (count,) of each pick: round(share · count) false ones at random places, equally many kinds."""
+    """Return the kind (count,) of each pick: round(share · count) false ones at random, equal numbers of each kind."""
     result = np.zeros(count, np.int64)
     chosen = rng.permutation(count)[: round(share * count)]
     result[chosen] = np.asarray(kinds)[np.arange(len(chosen)) % len(kinds)]
@@ -37,8 +37,8 @@ def replace_false_picks(signal: np.ndarray, kinds: np.ndarray, rng: np.random.Ge
     """Replace the noise-free images (n, box, box) of false picks, in place.
 
     Empty ones are 0. The box of a neighbour lies between one to three particles, 0.7 to 1.1 diameters away from each:
-    two picks of a crowded micrograph taken for one. Contamination is `ice.contamination` under the pick's own CTF: what
-    the lump takes away from the beam. An edge is that of the supporting film, 1 to 4 times as contrasty as particles;
+    particles of a crowded micrograph picked as one. Contamination is `ice.contamination` under the pick's own CTF: what
+    the lump removes from the beam. An edge is that of the supporting film, 1 to 4 times as contrasty as particles;
     a blob is a drop about the particle's size, where a particle would be, at 0.5 to 3 times its contrast.
     """
     spread = float(signal[kinds == 0].std())
@@ -78,7 +78,7 @@ def _neighbours(rng: np.random.Generator, box: int, atoms: Atoms, optics: Optics
 
 
 def _moved_centre(image: np.ndarray, x: int, y: int, box: int) -> np.ndarray:
-    """Return the middle (box, box) of an image whose centre was moved to (x, y); what comes from outside is 0."""
+    """Return the middle (box, box) of an image whose centre was moved to (x, y); pixels from outside are 0."""
     reach = max(abs(x), abs(y)) + box // 2
     padded = np.pad(image, max(0, reach - image.shape[0] // 2))
     start = padded.shape[0] // 2 - box // 2
@@ -86,7 +86,7 @@ def _moved_centre(image: np.ndarray, x: int, y: int, box: int) -> np.ndarray:
 
 
 def _lump(rng: np.random.Generator, box: int, optics: Optics) -> np.ndarray:
-    """Return what a lump of contaminating ice takes from the beam, (2 box, 2 box); it lies in the middle half."""
+    """Return what a lump of contaminating ice removes from the beam, (2 box, 2 box); it lies in the middle half."""
     lost = np.zeros((2 * box, 2 * box), np.float32)
     middle = slice(box // 2, box // 2 + box)
     lost[middle, middle] = 1.0 - contamination(rng, (box, box), optics.pixel_size, 1)
@@ -104,8 +104,8 @@ def _blob(rng: np.random.Generator, box: int, optics: Optics) -> np.ndarray:
 
 
 def _absorbed(lost: np.ndarray, optics: Optics, defocus: Defocus) -> np.ndarray:
-    """Return the image, the middle half (box, box) float32, of what takes electrons from the beam, (2 box, 2 box)."""
-    # Loss of electrons is amplitude contrast alone: the CTF of that, over its value at zero frequency.
+    """Return the image, the middle half (box, box) float32, of what removes electrons from the beam, (2 box, 2 box)."""
+    # Loss of electrons is pure amplitude contrast: its CTF, over the value at zero frequency.
     pure = replace(optics, microscope=replace(optics.microscope, amplitude_contrast=0.999), b_factor=0.0)
     room = lost.shape[0]
     spectrum = np.fft.rfft2(lost) * optical_transfer(lost.shape, pure, defocus)

@@ -1,4 +1,4 @@
-"""A particle set of several conformations whose truth is known, for tests of classification."""
+"""A particle set of several conformations with a known truth, for tests of classification."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def simulate_mixture(folder: str | Path, conformations: Sequence[Atoms], counts:
     """Write particles of all conformations in random order: particles.star and truth/particles.star in `folder`.
 
     The truth has the poses and the conformation, counted from 1, as rlnClassNumber. Folder `N/` holds the images of
-    conformation N and its true map, `N/truth/map.mrc`. All have the same optics; the image names begin with `folder`
-    as it is given.
+    conformation N and its true map, `N/truth/map.mrc`. All have the same optics; the image names start with `folder`
+    as given.
 
     Parameters
     ----------
     conformations, counts
-        The atoms, and how many particles have them.
+        The atoms, and the number of particles of each.
     settings
         All but count and prefix.
     """

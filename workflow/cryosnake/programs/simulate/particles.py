@@ -28,13 +28,13 @@ _CHUNK = 64
 
 @dataclass(frozen=True, kw_only=True)
 class StackSettings:
-    """What a particle stack is simulated with; lengths in Å.
+    """Settings of a simulated particle stack; lengths in Å.
 
     `snr` is the variance of the noise-free images over the variance of the noise, over the whole box. `defocus` is the
     range of its mean and `astigmatism` the largest U - V, one value for each `per_micrograph` particles that share
     rlnMicrographName. `shift` is the standard deviation of the particles' offset from the centre along x and y.
-    `b_factor` (Å²) is of the atoms and so of the true map. `prefix` stands before `particles.mrcs` in rlnImageName, for
-    example "Extract/job001/". `false_picks` is the share of the images that are no particles but of
+    `b_factor` (Å²) is of the atoms and so of the true map. `prefix` precedes `particles.mrcs` in rlnImageName, for
+    example "Extract/job001/". `false_picks` is the share of the images that are not particles but of
     `false_pick_kinds`: truth/particles.star says which in rlnClassNumber (0 a particle, 1 empty, 2 parts of
     neighbours, 3 contamination, 4 film edge, 5 blob). The same seed gives the same bytes.
     """
@@ -83,7 +83,7 @@ def simulate_particles(folder: str | Path, settings: StackSettings, *, atoms: At
     signal = _signal(atoms, table, box, optics, settings.b_factor, progress)
     noise = float(np.sqrt(signal.var() / settings.snr))
     if settings.false_picks > 0:
-        own = np.random.default_rng([settings.seed, 1])  # the particles stay those of the same seed without false picks
+        own = np.random.default_rng([settings.seed, 1])  # the particles do not depend on the false picks
         kinds = false_kinds(own, count, settings.false_picks, settings.false_pick_kinds)
         replace_false_picks(signal, kinds, own, atoms, table, optics, settings.b_factor)
         table["rlnClassNumber"] = kinds

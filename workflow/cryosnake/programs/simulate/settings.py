@@ -1,4 +1,4 @@
-"""What a simulated data set is made with."""
+"""Settings of a simulated data set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def silent(done: int, total: int, message: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectSettings:
-    """What a project is simulated with. Lengths in Å unless said otherwise.
+    """Settings of a simulated project. Lengths in Å unless stated otherwise.
 
     `size` is (h, w) in pixels. `defocus` is a range, `astigmatism` the largest U - V; `ice_spread` is the standard
     deviation of a particle's height. `contaminated` and `carbon` are the fractions of movies with ice crystals and
@@ -65,7 +65,7 @@ def checked_settings(given: dict[str, Any]) -> ProjectSettings:
     """
     unknown = set(given) - set(ProjectSettings.__dataclass_fields__)
     if unknown:
-        raise CryosnakeError(f"simulate: {', '.join(sorted(unknown))} is no setting; there are "
+        raise CryosnakeError(f"simulate: {', '.join(sorted(unknown))} is not a setting; there are "
                              f"{', '.join(ProjectSettings.__dataclass_fields__)}.")
     chosen = ProjectSettings(**given)
     if chosen.format not in ("tiff", "mrcs"):

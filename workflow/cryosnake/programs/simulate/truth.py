@@ -34,7 +34,7 @@ def optics_table(settings: ProjectSettings) -> pd.DataFrame:
 def write_maps(folder: Path, atoms: Atoms, settings: ProjectSettings) -> None:
     """Write truth/map.mrc and reference.mrc.
 
-    Grey scale: that of particles whose background has a standard deviation of 1, as RELION's extraction leaves them,
+    Grey scale: that of particles whose background has a standard deviation of 1, as after RELION's extraction,
     estimated from the electrons per pixel alone.
     """
     density = density_from_atoms(atoms, settings.box, settings.box_pixel_size, settings.b_factor)
@@ -51,7 +51,7 @@ def write_defects(path: Path, detector: Detector) -> None:
 
 
 def write_mtf(path: Path, blur: float) -> None:
-    """Write the camera's MTF, RELION's form: frequency in 1/px up to Nyquist, value."""
+    """Write the camera's MTF in RELION's form: frequency in 1/px up to Nyquist, value."""
     frequency = np.linspace(0.0, 0.5, 51)
     value = np.exp(-2.0 * (np.pi * blur * frequency) ** 2)
     write_star(path, {"mtf": pd.DataFrame({"rlnResolutionInversePixel": frequency, "rlnMtfValue": value})})
@@ -102,7 +102,7 @@ def defocus_columns(defocus: Defocus) -> dict[str, Any]:
 
 
 def particle_rows(stem: str, particles: Particles, defocus: Defocus, settings: ProjectSettings) -> pd.DataFrame:
-    """Return RELION's rows: whole-pixel coordinates (where extraction cuts), what is left over as origin in Å."""
+    """Return RELION's rows: whole-pixel coordinates (where extraction cuts), the remainder as origin in Å."""
     whole = np.rint(particles.positions)
     origin = (whole - particles.positions) * settings.pixel_size
     own = replace(defocus, u=defocus.u + particles.heights, v=defocus.v + particles.heights)
