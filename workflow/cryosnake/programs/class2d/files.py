@@ -11,22 +11,9 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.numerics.refine.classes.averages import class_shells
 from cryosnake.programs.class2d.model import Classification, Validation, plane_grid
+from cryosnake.programs.refinement import tables
 from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.recipe import Recipe, next_size
-from cryosnake.programs.refinement.tables import (
-    class_table,
-    classes_table,
-    data_tables,
-    group_table,
-    model_general,
-    noise_tables,
-    optimiser_tables,
-    read_assignments,
-    read_optimiser,
-    read_statistics,
-    require_box,
-    require_classes,
-)
 
 
 def write_classes(recipe: Recipe[Any, Any], model: Classification) -> None:
@@ -36,7 +23,7 @@ def write_classes(recipe: Recipe[Any, Any], model: Classification) -> None:
     write_star(f"{stem}_data.star", _data_tables(particles, model))
     write_star(f"{stem}_model.star", _model_tables(recipe, model, f"{stem}_classes.mrcs"))
     write_star(f"{stem}_sampling.star", {"sampling_general": _sampling(recipe, model)})
-    write_star(f"{stem}_optimiser.star", optimiser_tables(recipe, stem, [f"{stem}_model.star"], model.iteration, {
+    write_star(f"{stem}_optimiser.star", tables.optimiser(recipe, stem, [f"{stem}_model.star"], model.iteration, {
         "rlnChangesOptimalOrientations": model.change[0],
         "rlnChangesOptimalOffsets": model.change[1] * particles.pixel_size,
         "rlnChangesOptimalClasses": model.change[2],
@@ -45,10 +32,10 @@ def write_classes(recipe: Recipe[Any, Any], model: Classification) -> None:
 
 def _data_tables(particles: ParticleSet, model: Classification) -> dict[str, pd.DataFrame]:
     """Return the particles with their assignments and, in the last iteration, how likely each is one."""
-    tables = data_tables(particles, model.assignments)
+    result = tables.data(particles, model.assignments)
     if model.validation is not None:
-        tables["particles"] = tables["particles"].assign(cryosnakeParticleScore=model.validation.membership)
-    return tables
+        result["particles"] = result["particles"].assign(cryosnakeParticleScore=model.validation.membership)
+    return result
 
 
 def write_unmasked(recipe: Recipe[Any, Any], model: Classification) -> None:
@@ -59,27 +46,25 @@ def write_unmasked(recipe: Recipe[Any, Any], model: Classification) -> None:
 def _model_tables(recipe: Recipe[Any, Any], model: Classification, images: str) -> dict[str, Any]:
     statistics, particles, count = model.statistics, recipe.particles, recipe.options.classes
     resolution = particles.length / class_shells(model.ssnr)
-    general = model_general(particles, statistics, model.assignments, 0.0, {
+    general = tables.general(particles, statistics, model.assignments, 0.0, {
         "rlnReferenceDimensionality": 2, "rlnCurrentResolution": float(resolution.min()),
         "rlnCurrentImageSize": model.size, "rlnNrClasses": count, "rlnTau2FudgeFactor": recipe.options.tau2_fudge})
     names = [f"{k:06d}@{images}" for k in range(1, count + 1)]
-    classes = classes_table(names, statistics.direction, resolution).assign(
+    classes = tables.classes(names, statistics.direction, resolution).assign(
         rlnClassPriorOffsetX=np.zeros(count), rlnClassPriorOffsetY=np.zeros(count))
-    tables: dict[str, Any] = {"model_general": general, "model_classes": classes}
+    result: dict[str, Any] = {"model_general": general, "model_classes": classes}
     if model.validation is not None:
-        _add_validation(tables, particles, model, model.validation)
+        _add_validation(result, particles, model, model.validation)
     for k in range(count):
-        tables[f"model_class_{k + 1}"] = class_table(particles, model.ssnr[k], np.zeros(model.ssnr.shape[1]),
+        result[f"model_class_{k + 1}"] = tables.of_class(particles, model.ssnr[k], np.zeros(model.ssnr.shape[1]),
                                                      model.weight[k], dimensions=2)
-    everyone = np.ones(len(particles), bool)
-    tables["model_groups"] = group_table(particles, everyone, statistics.scale)
-    return tables | noise_tables(particles, statistics.noise, everyone)
+    return result | tables.groups_and_noise(particles, statistics, np.ones(len(particles), bool))
 
 
-def _add_validation(tables: dict[str, Any], particles: ParticleSet, model: Classification, validation: Validation,
+def _add_validation(result: dict[str, Any], particles: ParticleSet, model: Classification, validation: Validation,
                     ) -> None:
     """Put score, accuracies and the resolution of the half averages into model_classes; why, into class_ranking."""
-    ranking, classes = validation.ranking, tables["model_classes"]
+    ranking, classes = validation.ranking, result["model_classes"]
     count = len(classes)
     classes["rlnAccuracyRotations"] = validation.accuracy[:, 0]
     known = validation.accuracy[:, 1] < 999.0
@@ -87,7 +72,7 @@ def _add_validation(tables: dict[str, Any], particles: ParticleSet, model: Class
     classes["rlnEstimatedResolution"] = particles.length / ranking.shells
     classes["rlnClassScore"] = ranking.score
     members = np.bincount(model.assignments.class_index, minlength=count)
-    tables["class_ranking"] = pd.DataFrame({
+    result["class_ranking"] = pd.DataFrame({
         "rlnClassNumber": np.arange(1, count + 1), "rlnClassScore": ranking.score, "cryosnakeParticles": members,
         **{f"cryosnake{name.title()}": answer for name, answer in ranking.answers.items()},
         "cryosnakeReason": [ranking.reason(k) or "None" for k in range(count)]})
@@ -110,21 +95,21 @@ def read_classification(path: str, recipe: Recipe[Any, Any]) -> Classification:
     CryosnakeError
         when the file is no optimiser of a 2D classification, or one of its files is missing or does not fit
     """
-    general, particles = read_optimiser(path), recipe.particles
+    general, particles = tables.read_optimiser(path), recipe.particles
     model = read_star(str(general["rlnModelStarFile"]))
     classes = model["model_classes"]
-    require_classes(path, len(classes), recipe)
-    assignments, _ = read_assignments(str(general["rlnExperimentalDataStarFile"]), particles)
+    tables.require_classes(path, len(classes), recipe)
+    assignments, _ = tables.read_assignments(str(general["rlnExperimentalDataStarFile"]), particles)
     averages = read_mrc(str(classes["rlnReferenceImage"].iloc[0]).partition("@")[2])[0]
     ssnr = np.stack([model[f"model_class_{k + 1}"]["rlnSsnrMap"].to_numpy(float) for k in range(len(classes))])
-    require_box(path, 2 * ssnr.shape[1] - 2, particles)
+    tables.require_box(path, 2 * ssnr.shape[1] - 2, particles)
     return Classification(
         iteration=int(general["rlnCurrentIteration"]), assignments=assignments, averages=averages, ssnr=ssnr,
-        statistics=read_statistics(model, particles, classes["rlnClassDistribution"].to_numpy(float)),
+        statistics=tables.read_statistics(model, particles, classes["rlnClassDistribution"].to_numpy(float)),
         size=next_size(ssnr, particles.box), weight=_weights(model, len(classes)), rows=np.arange(len(particles)))
 
 
 def _weights(model: dict[str, pd.DataFrame], classes: int) -> np.ndarray:
-    """Return the mean weights (classes, shells) behind rlnReferenceSigma2, see `tables.class_table`."""
+    """Return the mean weights (classes, shells) behind rlnReferenceSigma2, see `tables.of_class`."""
     sigma2 = np.stack([model[f"model_class_{k + 1}"]["rlnReferenceSigma2"].to_numpy(float) for k in range(classes)])
     return np.divide(0.125, sigma2, out=np.zeros_like(sigma2), where=sigma2 > 0)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +29,6 @@ from cryosnake.programs.class2d.start import random_averages
 from cryosnake.programs.class2d.update import accumulated_sums, after_batch, centred, maximised
 from cryosnake.programs.class2d.validation import validate
 from cryosnake.programs.refinement.estep import expect
-from cryosnake.programs.refinement.execution import Execution
 from cryosnake.programs.refinement.loop import run_recipe
 from cryosnake.programs.refinement.particles import require_members
 from cryosnake.programs.refinement.plan import say_plan
@@ -45,20 +42,15 @@ _WRITE_EVERY = 5  # iterations over mini-batches
 _Sampling = tuple[SearchPlan, ClassReferences]
 
 
-def run(options: Class2DOptions, inputs: Mapping[str, Path], out: Path, progress: IterationProgress) -> None:
-    """Classify `inputs["particles"]`; see jobs/class2d.py for options and outputs, `run_recipe` for the rest."""
-    run_recipe(Class2D, options, inputs, out, progress)
-
-
 class Class2D(Recipe[Classification, _Sampling]):
     """Class averages; over mini-batches an iteration is several updates."""
 
     options: Class2DOptions
     start_has_files = True
 
-    def __init__(self, work: Execution, options: Class2DOptions, inputs: Mapping[str, Path], root: Path) -> None:
-        super().__init__(work, options, inputs, root)
-        require_members(work.particles, options.classes)
+    def set_up(self) -> None:
+        """See `Recipe`."""
+        require_members(self.particles, self.options.classes)
 
     @cached_property
     def gradient(self) -> bool:
@@ -254,3 +246,6 @@ class Class2D(Recipe[Classification, _Sampling]):
         self.say(f"{good.mean():.0%} of the particles are in classes that score {KEEP:g} or more, "
                  f"{(good & (membership >= KEEP)).mean():.0%} score that themselves too; the radius is about "
                  f"{model.validation.radius * self.particles.pixel_size:.0f} Å")
+
+
+run = partial(run_recipe, Class2D)

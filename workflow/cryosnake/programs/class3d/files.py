@@ -13,24 +13,10 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.options import Class3DOptions
 from cryosnake.numerics.refine.classes.averages import class_shells
 from cryosnake.programs.class3d.model import Classification3D, grid_of, has_directions, sigma_of
+from cryosnake.programs.refinement import tables
 from cryosnake.programs.refinement.recipe import Recipe, next_size
 from cryosnake.programs.refinement.reference_maps import order_of
 from cryosnake.programs.refinement.state import Statistics
-from cryosnake.programs.refinement.tables import (
-    class_table,
-    classes_table,
-    data_tables,
-    group_table,
-    model_general,
-    noise_tables,
-    optimiser_tables,
-    read_assignments,
-    read_optimiser,
-    read_statistics,
-    require_box,
-    require_classes,
-    sampling_tables,
-)
 
 
 def write_classes(recipe: Recipe[Any, Any], model: Classification3D) -> None:
@@ -39,15 +25,15 @@ def write_classes(recipe: Recipe[Any, Any], model: Classification3D) -> None:
     maps = [f"{stem}_class{number:03d}.mrc" for number in range(1, options.classes + 1)]
     for path, volume in zip(maps, model.volumes, strict=True):
         write_mrc(path, volume, particles.pixel_size)
-    write_star(f"{stem}_data.star", data_tables(particles, model.assignments))
+    write_star(f"{stem}_data.star", tables.data(particles, model.assignments))
     write_star(f"{stem}_model.star", _model_tables(recipe, model, maps))
     shifts = options.offset_range * particles.pixel_size, 2.0 * options.offset_step * particles.pixel_size
     turned = {} if options.align else {"rlnSamplingPerturbFactor": 0.0}
-    write_star(f"{stem}_sampling.star", sampling_tables(
+    write_star(f"{stem}_sampling.star", tables.sampling(
         recipe, order_of(options.sampling, "sampling"), _listed_pixels(options), shifts,
         {"rlnSamplingPerturbInstance": model.perturbation if options.align else 0.0} | turned))
     accuracy = model.accuracy.min(0)
-    write_star(f"{stem}_optimiser.star", optimiser_tables(recipe, stem, [f"{stem}_model.star"], model.iteration, {
+    write_star(f"{stem}_optimiser.star", tables.optimiser(recipe, stem, [f"{stem}_model.star"], model.iteration, {
         "rlnSolventMaskName": str(recipe.inputs.get("mask", "None")),
         "rlnDoSkipAlign": int(not options.align),
         "rlnAdaptiveOversampleOrder": int(options.align),
@@ -62,21 +48,19 @@ def write_classes(recipe: Recipe[Any, Any], model: Classification3D) -> None:
 def _model_tables(recipe: Recipe[Any, Any], model: Classification3D, maps: list[str]) -> dict[str, Any]:
     statistics, particles, options = model.statistics, recipe.particles, recipe.options
     resolution = particles.length / class_shells(model.ssnr)
-    general = model_general(particles, statistics, model.assignments, sigma_of(options), {
+    general = tables.general(particles, statistics, model.assignments, sigma_of(options), {
         "rlnCurrentResolution": float(resolution.min()), "rlnCurrentImageSize": model.size,
         "rlnNrClasses": options.classes, "rlnTau2FudgeFactor": options.tau2_fudge})
     accuracy = np.where(model.accuracy < 999.0, model.accuracy * (1.0, particles.pixel_size), 999.0)
-    tables: dict[str, Any] = {"model_general": general,
-                              "model_classes": classes_table(maps, model.shares, resolution, accuracy)}
+    result: dict[str, Any] = {"model_general": general,
+                              "model_classes": tables.classes(maps, model.shares, resolution, accuracy)}
     for k in range(options.classes):
-        tables[f"model_class_{k + 1}"] = class_table(particles, model.ssnr[k], np.zeros(model.ssnr.shape[1]),
+        result[f"model_class_{k + 1}"] = tables.of_class(particles, model.ssnr[k], np.zeros(model.ssnr.shape[1]),
                                                      model.weight[k])
-    everyone = np.ones(len(particles), bool)
-    tables["model_groups"] = group_table(particles, everyone, statistics.scale)
-    tables |= noise_tables(particles, statistics.noise, everyone)
+    result |= tables.groups_and_noise(particles, statistics, np.ones(len(particles), bool))
     for k, prior in enumerate(_directions(model, options)):
-        tables[f"model_pdf_orient_class_{k + 1}"] = pd.DataFrame({"rlnOrientationDistribution": prior})
-    return tables
+        result[f"model_pdf_orient_class_{k + 1}"] = pd.DataFrame({"rlnOrientationDistribution": prior})
+    return result
 
 
 def _directions(model: Classification3D, options: Class3DOptions) -> np.ndarray:
@@ -104,14 +88,14 @@ def read_classification(path: str, recipe: Recipe[Any, Any]) -> Classification3D
     CryosnakeError
         when the file is no optimiser of such a classification, or one of its files is missing or does not fit
     """
-    general, particles, count = read_optimiser(path), recipe.particles, recipe.options.classes
+    general, particles, count = tables.read_optimiser(path), recipe.particles, recipe.options.classes
     model = read_star(str(general["rlnModelStarFile"]))
     if int(model["model_general"].iloc[0]["rlnReferenceDimensionality"]) != 3:
         raise CryosnakeError(f"{path} is that of a 2D classification. Continue from a 3D classification's.")
-    require_classes(path, len(model["model_classes"]), recipe)
-    assignments, _ = read_assignments(str(general["rlnExperimentalDataStarFile"]), particles)
+    tables.require_classes(path, len(model["model_classes"]), recipe)
+    assignments, _ = tables.read_assignments(str(general["rlnExperimentalDataStarFile"]), particles)
     volumes = np.stack([read_mrc(str(name))[0] for name in model["model_classes"]["rlnReferenceImage"]])
-    require_box(path, volumes.shape[1], particles)
+    tables.require_box(path, volumes.shape[1], particles)
     ssnr = np.stack([model[f"model_class_{k + 1}"]["rlnSsnrMap"].to_numpy(float) for k in range(count)])
     return Classification3D(
         iteration=int(general["rlnCurrentIteration"]), assignments=assignments, volumes=volumes, ssnr=ssnr,
@@ -127,4 +111,4 @@ def _read_statistics(path: str, model: dict[str, pd.DataFrame], recipe: Recipe[A
         if len(direction) != options.classes * len(grid_of(options, 0.0, 1, False).pixels):
             raise CryosnakeError(f"{path} was made with another angular sampling or symmetry than the job asks for; "
                                  "continue with the options that the job began with, or start a new one.")
-    return read_statistics(model, recipe.particles, direction)
+    return tables.read_statistics(model, recipe.particles, direction)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.jobs.forms import IterationProgress
 from cryosnake.jobs.options import Class3DOptions
-from cryosnake.numerics.backend import to_device, to_numpy
+from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.refine.classes.averages import class_shells
 from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, map_ssnr
 from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid
-from cryosnake.numerics.refine.grids.references import MapReference, map_reference
+from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.search.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.sums.maximisation import finish_sums, regularised_map
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
@@ -27,7 +24,6 @@ from cryosnake.programs.class3d.model import RANGE, Classification3D, grid_of, h
 from cryosnake.programs.class3d.search import expect_at_poses, expect_everywhere, expect_in_sampled, scale_at_poses
 from cryosnake.programs.refinement.block import prepare_block
 from cryosnake.programs.refinement.estep import new_statistics, reference_scale
-from cryosnake.programs.refinement.execution import Execution
 from cryosnake.programs.refinement.iteration_pictures import views
 from cryosnake.programs.refinement.loop import run_recipe
 from cryosnake.programs.refinement.particles import require_members
@@ -42,20 +38,16 @@ _SCALE_PARTICLES = 500  # that put the references on the particles' grey scale
 _Sampling = tuple[SearchPlan, MapReference]
 
 
-def run(options: Class3DOptions, inputs: Mapping[str, Path], out: Path, progress: IterationProgress) -> None:
-    """Classify `inputs["particles"]`; see jobs/class3d.py for options and outputs, `run_recipe` for the rest."""
-    run_recipe(Class3D, options, inputs, out, progress)
-
-
 class Class3D(Recipe[Classification3D, _Sampling]):
     """Maps of several classes."""
 
     options: Class3DOptions
     start_has_files = True
 
-    def __init__(self, work: Execution, options: Class3DOptions, inputs: Mapping[str, Path], root: Path) -> None:
-        names = reference_names(inputs["reference"], options.classes)
-        super().__init__(work, options, inputs, root)
+    def set_up(self) -> None:
+        """See `Recipe`."""
+        work, options, inputs = self.work, self.options, self.inputs
+        self.names, self.sigma = reference_names(inputs["reference"], options.classes), sigma_of(options)
         require_members(work.particles, options.classes)
         if options.local_range and not options.align:
             raise CryosnakeError("local_range sets how far orientations are searched, and align: false searches none; "
@@ -64,7 +56,6 @@ class Class3D(Recipe[Classification3D, _Sampling]):
             option = "align: false" if not options.align else f"local_range: {options.local_range:g}"
             raise CryosnakeError(f"{work.particles.path} has no orientations (rlnAngleRot), which {option} starts "
                                  "from. Give the particles of a refinement, or search all orientations.")
-        self.names, self.sigma = names, sigma_of(options)
         self.solvent = solvent_mask(inputs.get("mask"), options.particle_diameter, work.particles)
 
     def grid(self, classes: int, perturbation: float = 0.0) -> SphereGrid:
@@ -102,10 +93,11 @@ class Class3D(Recipe[Classification3D, _Sampling]):
         rows = np.random.default_rng([self.options.seed, 1]).permutation(len(self.particles))[:_SCALE_PARTICLES]
         plan, grid = self._plan(model), grid_of(self.options, 0.0, 1, False)
         measure = reference_scale if has_directions(self.options) else scale_at_poses
-        return np.stack([on_grey_scale(volume, ExpectationStep(
-            work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics, plan=plan,
-            reference=map_reference(to_device(volume[None], self.work.device), plan.size, grid)),
-            f"Reference {number}", measure) for number, volume in enumerate(model.volumes, 1)])
+        step = partial(ExpectationStep, work=self.work, rows=rows, assignments=model.assignments,
+                       statistics=model.statistics, plan=plan)
+        references = [self.maps(volume[None], plan.size, grid) for volume in model.volumes]
+        return np.stack([on_grey_scale(volume, step(reference=reference), f"Reference {number}", measure)
+                         for number, (volume, reference) in enumerate(zip(model.volumes, references, strict=True), 1)])
 
     def read(self, path: str) -> Classification3D:
         """See `Recipe`."""
@@ -145,8 +137,8 @@ class Class3D(Recipe[Classification3D, _Sampling]):
 
     def sampling(self, model: Classification3D) -> _Sampling:
         """Return the plan and all classes' maps as references."""
-        plan, volumes = self._plan(model), to_device(model.volumes, self.work.device)
-        return plan, map_reference(volumes, plan.size, self.grid(self.options.classes, model.perturbation))
+        plan = self._plan(model)
+        return plan, self.maps(model.volumes, plan.size, self.grid(self.options.classes, model.perturbation))
 
     def expect(self, model: Classification3D, sampling: _Sampling, number: int, rows: np.ndarray, report: Report,
                ) -> Accumulated:
@@ -196,7 +188,7 @@ class Class3D(Recipe[Classification3D, _Sampling]):
             if not members.size or not self.options.align:
                 continue
             rows = np.sort(rng.choice(members, min(_ACCURACY_PARTICLES, len(members)), replace=False))
-            reference = self.seen(map_reference(to_device(volume[None], self.work.device), plan.size, self.grid(1)))
+            reference = self.seen(self.maps(volume[None], plan.size, self.grid(1)))
             step = ExpectationStep(work=self.work, rows=rows, assignments=assignments, statistics=model.statistics,
                                    reference=reference, plan=plan)
             ctf = prepare_block(step).operands.ctf2**0.5
@@ -227,3 +219,6 @@ class Class3D(Recipe[Classification3D, _Sampling]):
         return map_picture(list(model.volumes), captions, self.particles.pixel_size,
                            f"iteration {model.iteration}: {len(self.particles):,} particles",
                            directions=views(model.assignments.pose, self.options.symmetry))
+
+
+run = partial(run_recipe, Class3D)

@@ -11,7 +11,7 @@ from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.search.fixed_poses import classify_at_poses, scale_terms
 from cryosnake.programs.refinement.block import prepare_block
 from cryosnake.programs.refinement.device_images import image_blocks
-from cryosnake.programs.refinement.estep import BLOCK, expect
+from cryosnake.programs.refinement.estep import BLOCK, expect, fitted_scale
 from cryosnake.programs.refinement.sampled import expect_sampled
 from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, empty_accumulated
 
@@ -64,11 +64,7 @@ def expect_at_poses(step: ExpectationStep, sampled: np.ndarray | None) -> Accumu
 
 def scale_at_poses(step: ExpectationStep) -> float:
     """Return the factor that puts a reference on the particles' grey scale: least squares at their present poses."""
-    before, cross, norm = step.assignments, 0.0, 0.0
-    for where, images in image_blocks(step.work, step.rows, BLOCK):
-        mine = step.rows[where]
-        block = prepare_block(step, where, images)
-        part = scale_terms(block.operands, step.reference.transforms[0], before.pose[mine],
-                           before.offset[mine] - block.operands.offsets, step.band)
-        cross, norm = cross + part[0], norm + part[1]
-    return cross / norm if norm > 0 else 0.0
+    before = step.assignments
+    return fitted_scale(step, lambda block: scale_terms(
+        block.operands, step.reference.transforms[0], before.pose[block.rows],
+        before.offset[block.rows] - block.operands.offsets, step.band))

@@ -18,19 +18,10 @@ from cryosnake.numerics.refine.sums.maximisation import last_shell_above
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
 from cryosnake.programs.initialmodel.model import InitialMaps
 from cryosnake.programs.initialmodel.verdict import Verdict
+from cryosnake.programs.refinement import tables
 from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.recipe import Recipe
 from cryosnake.programs.refinement.state import Assignments
-from cryosnake.programs.refinement.tables import (
-    class_table,
-    classes_table,
-    data_tables,
-    group_table,
-    model_general,
-    noise_tables,
-    optimiser_tables,
-    sampling_tables,
-)
 
 _ORDER = 2  # HEALPix order that is written: that of the last search, before oversampling
 
@@ -55,11 +46,11 @@ def write_final(recipe: Recipe[Any, Any], model: InitialMaps, whole: ParticleSet
     found = model.assignments
     found = replace(found, offset=found.offset * (recipe.particles.pixel_size / whole.pixel_size))
     maps = write_maps(recipe, model, whole)
-    write_star(f"{stem}_data.star", data_tables(whole, found))
+    write_star(f"{stem}_data.star", tables.data(whole, found))
     write_star(f"{stem}_model.star", _model_tables(recipe, model, whole, found, maps))
-    write_star(f"{stem}_sampling.star", sampling_tables(
+    write_star(f"{stem}_sampling.star", tables.sampling(
         recipe, _ORDER, sphere_grid(_ORDER, options.symmetry).pixels, (options.offset_range, 3.0), {}))
-    write_star(f"{stem}_optimiser.star", optimiser_tables(recipe, stem, [f"{stem}_model.star"], model.iteration, {
+    write_star(f"{stem}_optimiser.star", tables.optimiser(recipe, stem, [f"{stem}_model.star"], model.iteration, {
         "rlnSgdInitialResolution": options.initial_resolution, "rlnSgdFinalResolution": options.final_resolution,
         "rlnSgdInitialSubsetSize": options.initial_batch, "rlnSgdFinalSubsetSize": options.final_batch,
         "rlnBestResolutionThusFar": 1.0 / verdict.resolution, "rlnHasConverged": int(not verdict.doubts)}))
@@ -75,23 +66,22 @@ def _model_tables(recipe: Recipe[Any, Any], model: InitialMaps, whole: ParticleS
     ssnr[:, : model.ssnr.shape[1]] = model.ssnr
     resolution = np.array([whole.length / max(last_shell_above(curve, 1.0), 1) for curve in ssnr])
     share = np.bincount(found.class_index, minlength=count) / len(found.class_index)
-    tables: dict[str, Any] = {
-        "model_general": model_general(whole, statistics, found, 0.0, {
+    result: dict[str, Any] = {
+        "model_general": tables.general(whole, statistics, found, 0.0, {
             "rlnCurrentResolution": float(resolution.min()), "rlnCurrentImageSize": 2 * model.radius,
             "rlnNrClasses": count, "rlnNormCorrectionAverage": 1.0,
             "rlnSigmaOffsetsAngst": statistics.offset_sigma * recipe.particles.pixel_size}),
-        "model_classes": classes_table(maps, share, resolution)}
-    everyone = np.ones(len(whole), bool)
+        "model_classes": tables.classes(maps, share, resolution)}
     for k in range(count):
         weight = mean_weight(model.sums[:, k].sum(0), model.radius)
-        tables[f"model_class_{k + 1}"] = class_table(whole, ssnr[k], ssnr[k] / (ssnr[k] + 2.0), weight)
-    tables["model_groups"] = group_table(whole, everyone, statistics.scale)
-    tables |= noise_tables(whole, _full_noise(statistics.noise, recipe.particles, whole), everyone)
+        result[f"model_class_{k + 1}"] = tables.of_class(whole, ssnr[k], ssnr[k] / (ssnr[k] + 2.0), weight)
+    noise = _full_noise(statistics.noise, recipe.particles, whole)
+    result |= tables.groups_and_noise(whole, replace(statistics, noise=noise), np.ones(len(whole), bool))
     directions = len(sphere_grid(_ORDER, recipe.options.symmetry).pixels)
     for k in range(count):
-        tables[f"model_pdf_orient_class_{k + 1}"] = pd.DataFrame({
+        result[f"model_pdf_orient_class_{k + 1}"] = pd.DataFrame({
             "rlnOrientationDistribution": np.full(directions, share[k] / directions)})
-    return tables
+    return result
 
 
 def _full_noise(noise: np.ndarray, small: ParticleSet, whole: ParticleSet) -> np.ndarray:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +11,8 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.forms import IterationProgress, Progress
 from cryosnake.jobs.options import InitialModelOptions
-from cryosnake.numerics.backend import to_device
 from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
-from cryosnake.numerics.refine.grids.references import MapReference, map_reference
+from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.search.schedule import coarse_size
 from cryosnake.numerics.refine.sums.online import Stage, resized_sums, stage_at
 from cryosnake.numerics.symmetry import operators
@@ -33,7 +30,6 @@ from cryosnake.programs.initialmodel.model import (
 )
 from cryosnake.programs.initialmodel.search import expect_maps
 from cryosnake.programs.initialmodel.verdict import Verdict, compared_particles, half_maps, judge, map_agreement
-from cryosnake.programs.refinement.execution import Execution
 from cryosnake.programs.refinement.iteration_pictures import views
 from cryosnake.programs.refinement.loop import iterate, run_recipe, tell_written, update
 from cryosnake.programs.refinement.particles import require_members
@@ -53,18 +49,14 @@ _CONCENTRATED = 8.0  # effective number of orientations per symmetry mate, below
 _Sampling = tuple[Stage, SearchPlan, MapReference]
 
 
-def run(options: InitialModelOptions, inputs: Mapping[str, Path], out: Path, progress: IterationProgress) -> None:
-    """Make maps from `inputs["particles"]`; see jobs/initialmodel.py for options and outputs."""
-    run_recipe(InitialModel, options, inputs, out, progress)
-
-
 class InitialModel(Recipe[InitialMaps, _Sampling]):
     """Maps from random orientations; an iteration is a mini-batch. The work is on images of fewer pixels."""
 
     options: InitialModelOptions
 
-    def __init__(self, work: Execution, options: InitialModelOptions, inputs: Mapping[str, Path], root: Path) -> None:
-        super().__init__(work, options, inputs, root)
+    def set_up(self) -> None:
+        """See `Recipe`."""
+        work, options = self.work, self.options
         require_members(work.particles, options.classes)
         if len(work.particles) < _FEWEST:
             raise CryosnakeError(f"{work.particles.path} has {len(work.particles)} particle(s); an initial model takes "
@@ -225,7 +217,7 @@ class InitialModel(Recipe[InitialMaps, _Sampling]):
 
     def _reference(self, model: InitialMaps, volumes: np.ndarray, stage: Stage, plan: SearchPlan) -> MapReference:
         grid = sphere_grid(stage.order, model.symmetry, model.perturbation, classes=self.options.classes)
-        return map_reference(to_device(volumes, self.work.device), plan.size, grid)
+        return self.maps(volumes, plan.size, grid)
 
     def _halves(self, model: InitialMaps) -> list[tuple[int, np.ndarray]]:
         """Return halves of a mini-batch, 0 and 1, and their rows; none is empty."""
@@ -334,3 +326,6 @@ class InitialModel(Recipe[InitialMaps, _Sampling]):
 
 def _is_dense(model: InitialMaps, stage: Stage) -> bool:
     return stage.dense or not model.concentrated
+
+
+run = partial(run_recipe, InitialModel)

@@ -12,23 +12,10 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.numerics.refine.search.schedule import Convergence, Sampling
 from cryosnake.programs.refine3d.model import Refinement, grid_of, next_size, resolution_shell
+from cryosnake.programs.refinement import tables
 from cryosnake.programs.refinement.recipe import Recipe
 from cryosnake.programs.refinement.reference_maps import order_of
 from cryosnake.programs.refinement.state import Statistics
-from cryosnake.programs.refinement.tables import (
-    class_table,
-    classes_table,
-    data_tables,
-    group_table,
-    model_general,
-    noise_tables,
-    optimiser_tables,
-    read_assignments,
-    read_optimiser,
-    read_statistics,
-    require_box,
-    sampling_tables,
-)
 
 _MODEL_DIRECTIONS = "model_pdf_orient_class_1"
 
@@ -36,7 +23,7 @@ _MODEL_DIRECTIONS = "model_pdf_orient_class_1"
 def write_iteration(recipe: Recipe[Any, Any], model: Refinement) -> None:
     """Write `<root>_itNNN_…`; the optimiser last, so that it never names a file that is not there."""
     stem, particles = f"{recipe.root}_it{model.iteration:03d}", recipe.particles
-    write_star(f"{stem}_data.star", data_tables(particles, model.assignments, model.half))
+    write_star(f"{stem}_data.star", tables.data(particles, model.assignments, model.half))
     models = [f"{stem}_half{half}_model.star" for half in (1, 2)]
     for half, name in enumerate(models):
         image = f"{stem}_half{half + 1}_class001.mrc"
@@ -55,7 +42,7 @@ def write_final(recipe: Recipe[Any, Any], model: Refinement) -> None:
     write_mrc(f"{root}_class001.mrc", model.joined, particles.pixel_size)
     write_star(f"{root}_model.star", _model_tables(recipe, model, 0, f"{root}_class001.mrc"))
     write_star(f"{root}_sampling.star", _sampling_tables(recipe, model))
-    write_star(f"{root}_data.star", data_tables(particles, model.assignments, model.half))
+    write_star(f"{root}_data.star", tables.data(particles, model.assignments, model.half))
     write_star(f"{root}_optimiser.star", _optimiser(recipe, model, root, [f"{root}_model.star"]))
 
 
@@ -63,15 +50,13 @@ def _model_tables(recipe: Recipe[Any, Any], model: Refinement, half: int, image:
     particles, statistics, rows = recipe.particles, model.statistics[half], model.half == half + 1
     resolution = particles.length / resolution_shell(model.ssnr)
     accuracy = np.array([model.accuracy]) * (1.0, particles.pixel_size)
-    tables: dict[str, Any] = {
-        "model_general": model_general(particles, statistics, model.assignments.of(rows), model.sampling.sigma, {
+    return {
+        "model_general": tables.general(particles, statistics, model.assignments.of(rows), model.sampling.sigma, {
             "rlnCurrentResolution": resolution, "rlnCurrentImageSize": model.size}),
-        "model_classes": classes_table([image], np.ones(1), np.array([resolution]), accuracy),
-        "model_class_1": class_table(particles, model.ssnr, model.fsc, model.weight[half]),
-        "model_groups": group_table(particles, rows, statistics.scale)}
-    tables.update(noise_tables(particles, statistics.noise, rows))
-    tables[_MODEL_DIRECTIONS] = pd.DataFrame({"rlnOrientationDistribution": _directions(recipe, model, half)})
-    return tables
+        "model_classes": tables.classes([image], np.ones(1), np.array([resolution]), accuracy),
+        "model_class_1": tables.of_class(particles, model.ssnr, model.fsc, model.weight[half]),
+        **tables.groups_and_noise(particles, statistics, rows),
+        _MODEL_DIRECTIONS: pd.DataFrame({"rlnOrientationDistribution": _directions(recipe, model, half)})}
 
 
 def _directions(recipe: Recipe[Any, Any], model: Refinement, half: int) -> np.ndarray:
@@ -88,14 +73,14 @@ def _pixels(recipe: Recipe[Any, Any], model: Refinement) -> np.ndarray:
 
 def _sampling_tables(recipe: Recipe[Any, Any], model: Refinement) -> dict[str, Any]:
     sampling, pixel = model.sampling, recipe.particles.pixel_size
-    return sampling_tables(recipe, sampling.order, _pixels(recipe, model),
+    return tables.sampling(recipe, sampling.order, _pixels(recipe, model),
                            (sampling.offset_range * pixel, sampling.offset_step * pixel),
                            {"rlnSamplingPerturbInstance": model.perturbation})
 
 
 def _optimiser(recipe: Recipe[Any, Any], model: Refinement, stem: str, models: list[str]) -> dict[str, Any]:
     convergence, particles = model.convergence, recipe.particles
-    return optimiser_tables(recipe, stem, models, model.iteration, {
+    return tables.optimiser(recipe, stem, models, model.iteration, {
         "rlnDoSplitRandomHalves": int(not model.last), "rlnJoinHalvesUntilThisResolution": 40.0, "rlnDoAutoRefine": 1,
         "rlnDoSolventFscCorrection": int(recipe.options.solvent_fsc),
         "rlnAutoLocalSearchesHealpixOrder": order_of(recipe.options.local_sampling, "local_sampling"),
@@ -120,23 +105,23 @@ def read_refinement(path: str, recipe: Recipe[Any, Any]) -> Refinement:
     CryosnakeError
         when the file is no optimiser of a half-set refinement, or one of its files is missing or does not fit
     """
-    general, particles = read_optimiser(path), recipe.particles
+    general, particles = tables.read_optimiser(path), recipe.particles
     if "rlnModelStarFile2" not in general:
         raise CryosnakeError(f"{path} has no second half-set model: it is the end of a refinement or of another job "
                              "type. Continue from run_itNNN_optimiser.star.")
     models = [read_star(general[label]) for label in ("rlnModelStarFile", "rlnModelStarFile2")]
-    assignments, half = read_assignments(str(general["rlnExperimentalDataStarFile"]), particles)
+    assignments, half = tables.read_assignments(str(general["rlnExperimentalDataStarFile"]), particles)
     pixel, box = particles.pixel_size, particles.box
     searched = read_star(general["rlnOrientSamplingStarFile"])["sampling_general"].iloc[0]
     known, curve = models[0]["model_general"].iloc[0], models[0]["model_class_1"]
     sampling = Sampling(int(searched["rlnHealpixOrder"]), float(searched["rlnOffsetRange"]) / pixel,
                         float(searched["rlnOffsetStep"]) / pixel, float(known["rlnSigmaPriorRotAngle"]))
     fsc, ssnr = curve["rlnGoldStandardFsc"].to_numpy(float), curve["rlnSsnrMap"].to_numpy(float)
-    require_box(path, 2 * len(fsc) - 2, particles)
+    tables.require_box(path, 2 * len(fsc) - 2, particles)
     return Refinement(
         iteration=int(general["rlnCurrentIteration"]), half=half, assignments=assignments,
-        statistics=[_read_statistics(tables, recipe, sampling) for tables in models],
-        volumes=[read_mrc(str(tables["model_classes"]["rlnReferenceImage"].iloc[0]))[0] for tables in models],
+        statistics=[_read_statistics(result, recipe, sampling) for result in models],
+        volumes=[read_mrc(str(result["model_classes"]["rlnReferenceImage"].iloc[0]))[0] for result in models],
         sampling=sampling, convergence=_read_convergence(general, particles.length),
         size=next_size(fsc, ssnr, int(known["rlnCurrentImageSize"]), box), fsc=fsc, ssnr=ssnr,
         weight=[np.zeros(1), np.zeros(1)],
@@ -154,6 +139,6 @@ def _read_convergence(general: pd.Series, length: float) -> Convergence:
                        smallest_offset=float(general["rlnSmallestChangesOffsets"]))
 
 
-def _read_statistics(tables: dict[str, pd.DataFrame], recipe: Recipe[Any, Any], sampling: Sampling) -> Statistics:
-    direction = tables[_MODEL_DIRECTIONS]["rlnOrientationDistribution"].to_numpy(float)
-    return read_statistics(tables, recipe.particles, direction if sampling.sigma == 0 else np.ones(1))
+def _read_statistics(result: dict[str, pd.DataFrame], recipe: Recipe[Any, Any], sampling: Sampling) -> Statistics:
+    direction = result[_MODEL_DIRECTIONS]["rlnOrientationDistribution"].to_numpy(float)
+    return tables.read_statistics(result, recipe.particles, direction if sampling.sigma == 0 else np.ones(1))

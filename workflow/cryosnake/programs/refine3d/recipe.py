@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,10 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.forms import IterationProgress
 from cryosnake.jobs.options import Refine3DOptions
-from cryosnake.numerics.backend import to_device
 from cryosnake.numerics.fsc import resolution_at
 from cryosnake.numerics.healpix import angular_step
 from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid
-from cryosnake.numerics.refine.grids.references import MapReference, map_reference
+from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.search.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.search.schedule import (
     Convergence,
@@ -35,7 +33,6 @@ from cryosnake.programs.refine3d.maximise import maximised
 from cryosnake.programs.refine3d.model import Refinement, flat_direction, grid_of, next_size, resolution_shell
 from cryosnake.programs.refinement.block import prepare_block
 from cryosnake.programs.refinement.estep import expect, new_statistics
-from cryosnake.programs.refinement.execution import Execution
 from cryosnake.programs.refinement.iteration_pictures import views
 from cryosnake.programs.refinement.loop import run_recipe
 from cryosnake.programs.refinement.particles import half_sets
@@ -50,18 +47,14 @@ _SCALE_PARTICLES = 500  # of each half, that put the reference on the particles'
 _Sampling = tuple[SearchPlan, SphereGrid]
 
 
-def run(options: Refine3DOptions, inputs: Mapping[str, Path], out: Path, progress: IterationProgress) -> None:
-    """Refine `inputs["reference"]`; see jobs/refine3d.py for options and outputs, `run_recipe` for the rest."""
-    run_recipe(Refine3D, options, inputs, out, progress)
-
-
 class Refine3D(Recipe[Refinement, _Sampling]):
     """Two half maps, refined until neither resolution nor assignments improve, then once more with all data."""
 
     options: Refine3DOptions
 
-    def __init__(self, work: Execution, options: Refine3DOptions, inputs: Mapping[str, Path], root: Path) -> None:
-        super().__init__(work, options, inputs, root)
+    def set_up(self) -> None:
+        """See `Recipe`."""
+        work, options, inputs = self.work, self.options, self.inputs
         if options.solvent_fsc and inputs.get("mask") is None:
             raise CryosnakeError("solvent_fsc needs a mask: connect one to the slot mask, or set solvent_fsc: false.")
         self.solvent = solvent_mask(inputs.get("mask"), options.particle_diameter, work.particles)
@@ -95,11 +88,12 @@ class Refine3D(Recipe[Refinement, _Sampling]):
         coarse = coarse_size(grid.step, self.options.particle_diameter, particles.pixel_size, particles.box, model.size,
                              False)
         plan = replace(self._plan(model), coarse_size=coarse)
-        return replace(model, volumes=[on_grey_scale(volume, ExpectationStep(
-            work=self.work, rows=rows[:_SCALE_PARTICLES], assignments=model.assignments, statistics=statistics,
-            reference=map_reference(to_device(volume[None], self.work.device), plan.size, grid), plan=plan),
-            "The reference") for volume, rows, statistics in zip(model.volumes, self.sets(model), model.statistics,
-                                                                 strict=True)])
+        volumes = []
+        for half, rows in enumerate(self.sets(model)):
+            step = self._step(model, half, rows[:_SCALE_PARTICLES], plan, grid)
+            step = replace(step, reference=self.maps(model.volumes[half][None], plan.size, grid))
+            volumes.append(on_grey_scale(model.volumes[half], step, "The reference"))
+        return replace(model, volumes=volumes)
 
     def read(self, path: str) -> Refinement:
         """See `Recipe`."""
@@ -170,10 +164,9 @@ class Refine3D(Recipe[Refinement, _Sampling]):
     def _step(self, model: Refinement, half: int, rows: np.ndarray, plan: SearchPlan, grid: SphereGrid,
               ) -> ExpectationStep:
         """Return a step with a half map, to the resolution that it may use, as reference."""
-        volume = to_device(model.volumes[half][None], self.work.device)
         return ExpectationStep(
             work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics[half], plan=plan,
-            reference=self.seen(map_reference(volume, plan.size, grid)))
+            reference=self.seen(self.maps(model.volumes[half][None], plan.size, grid)))
 
     def learn(self, model: Refinement, sampling: _Sampling, found: list[Accumulated], assignments: Assignments,
               ) -> Refinement:
@@ -264,3 +257,6 @@ class Refine3D(Recipe[Refinement, _Sampling]):
     def close(self, model: Refinement, progress: IterationProgress) -> None:
         """Say what resolution was reached."""
         self.say(f"Resolution of the unmasked half maps: {self.resolution(model):.2f} Å (FSC 0.143)")
+
+
+run = partial(run_recipe, Refine3D)

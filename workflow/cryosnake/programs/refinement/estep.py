@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -114,11 +114,19 @@ def reference_scale(step: ExpectationStep) -> float:
     shifts = step.plan.shifts
     slices = coarse_slices(step.reference, full_band(step.particles.box).cut(step.plan.coarse_size))
     flat = np.zeros(step.reference.grid.size, np.float32)
+
+    def terms(block: Block) -> tuple[float, float]:
+        samples = search_everywhere(block.operands, slices, shifts, flat, correlation=True)
+        return best_scale(block.operands, samples, slices, shifts)
+
+    return fitted_scale(step, terms)
+
+
+def fitted_scale(step: ExpectationStep, terms: Callable[[Block], tuple[float, float]]) -> float:
+    """Return Σ⟨image, projection⟩ / Σ|projection|² over the step's particles, from both sums of a block; 0 for none."""
     cross = norm = 0.0
     for chosen, images in image_blocks(step.work, step.rows, BLOCK):
-        block = prepare_block(step, chosen, images)
-        samples = search_everywhere(block.operands, slices, shifts, flat, correlation=True)
-        part = best_scale(block.operands, samples, slices, shifts)
+        part = terms(prepare_block(step, chosen, images))
         cross, norm = cross + part[0], norm + part[1]
     return cross / norm if norm > 0 else 0.0
 

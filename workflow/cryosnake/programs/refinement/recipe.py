@@ -12,9 +12,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from cryosnake.jobs.forms import IterationProgress, Progress
+from cryosnake.numerics.backend import to_device
 from cryosnake.numerics.refine.classes.averages import class_shells
-from cryosnake.numerics.refine.grids.grids import ShiftGrid
-from cryosnake.numerics.refine.grids.references import ClassReferences, MapReference, limited
+from cryosnake.numerics.refine.grids.grids import ShiftGrid, SphereGrid
+from cryosnake.numerics.refine.grids.references import ClassReferences, MapReference, limited, map_reference
 from cryosnake.numerics.refine.search.schedule import coarse_size
 from cryosnake.parallel.world import lead
 from cryosnake.programs.refinement.execution import Execution
@@ -58,6 +59,10 @@ class Recipe(ABC, Generic[M, S]):
         require_diameter(work.particles, options.particle_diameter)
         self.work, self.options, self.inputs = work, options, inputs
         self.root = root  # what the names of all files begin with
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Refuse options that do not fit the particles, and keep what follows from them."""
 
     @abstractmethod
     def start(self) -> M:
@@ -163,6 +168,10 @@ class Recipe(ABC, Generic[M, S]):
         if (self.options.highres_limit or 0.0) <= 0:
             return reference
         return replace(reference, transforms=limited(reference.transforms, self.last_shell))
+
+    def maps(self, volumes: np.ndarray, size: int, grid: SphereGrid) -> MapReference:
+        """Return maps (classes, box, box, box) as references, where the images are worked on."""
+        return map_reference(to_device(volumes, self.work.device), size, grid)
 
     def coarse_size(self, step: float, size: int, two_dimensional: bool = False) -> int:
         """Return the Fourier pixels of the coarse pass for a step in degrees and images of `size` Fourier pixels."""

@@ -22,7 +22,7 @@ from cryosnake.programs.refinement.state import Assignments, Statistics
 _MOST_SSNR = 999.0
 
 
-def data_tables(particles: ParticleSet, found: Assignments, half: np.ndarray | None = None) -> dict[str, pd.DataFrame]:
+def data(particles: ParticleSet, found: Assignments, half: np.ndarray | None = None) -> dict[str, pd.DataFrame]:
     """Return optics and particles: all input columns, with what the refinement found out."""
     rot, tilt, psi = matrix_to_euler(found.pose)
     values: dict[str, Any] = {
@@ -73,7 +73,7 @@ def spectral_columns(particles: ParticleSet) -> dict[str, np.ndarray]:
             "rlnAngstromResolution": np.where(shells > 0, length / np.maximum(shells, 1), 999.0)}
 
 
-def model_general(particles: ParticleSet, statistics: Statistics, assignments: Assignments, sigma: float,
+def general(particles: ParticleSet, statistics: Statistics, assignments: Assignments, sigma: float,
                   known: dict[str, Any]) -> dict[str, Any]:
     """Return model_general; `known` replaces values, and `sigma` is that of local searches, degrees."""
     values = {
@@ -90,7 +90,7 @@ def model_general(particles: ParticleSet, statistics: Statistics, assignments: A
     return _replaced(values, known)
 
 
-def classes_table(images: list[str], share: np.ndarray, resolution: np.ndarray, accuracy: np.ndarray | None = None,
+def classes(images: list[str], share: np.ndarray, resolution: np.ndarray, accuracy: np.ndarray | None = None,
                   ) -> pd.DataFrame:
     """Return model_classes; resolutions (classes,) in Å, accuracies (classes, 2) in degrees and Å, 999 if unknown."""
     accuracy = np.full((len(images), 2), 999.0) if accuracy is None else accuracy
@@ -100,7 +100,7 @@ def classes_table(images: list[str], share: np.ndarray, resolution: np.ndarray, 
         "rlnOverallFourierCompleteness": np.ones(len(images))})
 
 
-def class_table(particles: ParticleSet, ssnr: np.ndarray, fsc: np.ndarray, weight: np.ndarray, dimensions: int = 3,
+def of_class(particles: ParticleSet, ssnr: np.ndarray, fsc: np.ndarray, weight: np.ndarray, dimensions: int = 3,
                 ) -> pd.DataFrame:
     """Return model_class_N of a reference whose mean Fourier weights (shells,) are those of a 2-fold padded grid."""
     shells = particles.box // 2 + 1
@@ -115,23 +115,24 @@ def class_table(particles: ParticleSet, ssnr: np.ndarray, fsc: np.ndarray, weigh
         "rlnReferenceTau2": shown * sigma2, "rlnSpectralOrientabilityContribution": np.zeros(shells)})
 
 
-def group_table(particles: ParticleSet, rows: np.ndarray, scale: np.ndarray) -> pd.DataFrame:
-    """Return model_groups: the micrographs, how many of the chosen particles each has, and its intensity."""
+def groups_and_noise(particles: ParticleSet, statistics: Statistics, rows: np.ndarray) -> dict[str, pd.DataFrame]:
+    """Return model_groups and the noise spectra, of the chosen particles `rows` (n,) bool.
+
+    A group is a micrograph: how many of the particles it has, and its intensity. Spectra are by optics group (RELION 4
+    and 5), and by micrograph as RELION 3.1 reads them.
+    """
     number = len(particles.group_names)
-    return pd.DataFrame({
+    found = {"model_groups": pd.DataFrame({
         "rlnGroupNumber": np.arange(1, number + 1), "rlnGroupName": particles.group_names,
-        "rlnGroupNrParticles": np.bincount(particles.group[rows], minlength=number), "rlnGroupScaleCorrection": scale})
-
-
-def noise_tables(particles: ParticleSet, noise: np.ndarray, rows: np.ndarray) -> dict[str, pd.DataFrame]:
-    """Return the noise spectra: by optics group (RELION 4 and 5), and by micrograph as RELION 3.1 reads them."""
-    tables = {f"model_optics_group_{number}": _spectrum(particles, spectrum)
-              for number, spectrum in enumerate(noise, 1)}
-    for index in range(len(particles.group_names)):
+        "rlnGroupNrParticles": np.bincount(particles.group[rows], minlength=number),
+        "rlnGroupScaleCorrection": statistics.scale})}
+    for index, spectrum in enumerate(statistics.noise, 1):
+        found[f"model_optics_group_{index}"] = _spectrum(particles, spectrum)
+    for index in range(number):
         members = particles.optics[(particles.group == index) & rows] if rows.any() else particles.optics[:0]
         optics = members[0] if len(members) else particles.optics[particles.group == index][0]
-        tables[f"model_group_{index + 1}"] = _spectrum(particles, noise[optics])
-    return tables
+        found[f"model_group_{index + 1}"] = _spectrum(particles, statistics.noise[optics])
+    return found
 
 
 def _spectrum(particles: ParticleSet, noise: np.ndarray) -> pd.DataFrame:
@@ -154,7 +155,7 @@ def read_noise(tables: dict[str, pd.DataFrame], particles: ParticleSet) -> np.nd
     return np.stack(spectra)
 
 
-def optimiser_tables(recipe: Recipe[Any, Any], stem: str, models: list[str], iteration: int, known: dict[str, Any],
+def optimiser(recipe: Recipe[Any, Any], stem: str, models: list[str], iteration: int, known: dict[str, Any],
                      ) -> dict[str, dict[str, Any]]:
     """Return the optimiser file's table, with all that RELION 3.1 expects there; `known` replaces values."""
     options, files = recipe.options, {"rlnOutputRootName": str(recipe.root), "rlnModelStarFile": models[0]}
@@ -201,7 +202,7 @@ def _replaced(values: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     return values | known
 
 
-def sampling_tables(recipe: Recipe[Any, Any], order: int, pixels: np.ndarray, shifts: tuple[float, float],
+def sampling(recipe: Recipe[Any, Any], order: int, pixels: np.ndarray, shifts: tuple[float, float],
                     known: dict[str, Any]) -> dict[str, Any]:
     """Return the sampling file's tables in 3D.
 
