@@ -108,9 +108,9 @@ def test_normalise(cupy, fraction):
     for module, xp in ((selection, np), (cuda, cupy)):
         out = [xp.zeros(5, xp.int64), xp.zeros(5), xp.zeros(5, xp.int64), xp.zeros(5)]
         mine = xp.asarray(values.copy())
-        drawn = xp.full(mine.shape, 7.0, xp.float32)
-        module.normalise(mine, xp.asarray(order), xp.asarray(starts), fraction, 1000, np.arange(5), drawn, *out)
-        results.append([to_numpy(result) for result in (mine, drawn, *out)])
+        sampled = xp.full(mine.shape, 7.0, xp.float32)
+        module.normalise(mine, xp.asarray(order), xp.asarray(starts), fraction, 1000, np.arange(5), sampled, *out)
+        results.append([to_numpy(result) for result in (mine, sampled, *out)])
     for there, here in zip(results[1], results[0], strict=True):
         np.testing.assert_allclose(there, here, rtol=1e-5, atol=1e-7)
 
@@ -122,10 +122,10 @@ def test_accumulate(cupy):
     starts = np.append(starts, 50)  # the last orientation has no samples
     weights = rng.random((50, children, 4)).astype(np.float32)
     weights[rng.random(weights.shape) < 0.7] = 0.0
-    drawn = np.where(rng.random(weights.shape) < 0.5, weights, 0.0).astype(np.float32)
+    sampled = np.where(rng.random(weights.shape) < 0.5, weights, 0.0).astype(np.float32)
     shell_starts = np.append(BAND.shell_starts(), pixels)
     arrays = [_floats(rng, orientations * children, pixels), _floats(rng, orientations * children, pixels), starts,
-              particle, shift, weights, drawn, *(_floats(rng, n, pixels) for _ in range(4)),
+              particle, shift, weights, sampled, *(_floats(rng, n, pixels) for _ in range(4)),
               _floats(rng, n, pixels) ** 2, _floats(rng, 12, pixels), _floats(rng, 12, pixels),
               np.arange(12).reshape(3, 4), shell_starts]
     results = []

@@ -79,13 +79,13 @@ def test_accumulate_sums_weighted_images_and_noise_terms(case):
     weights = rng.random((len(case.particle), CHILDREN, 4)).astype(np.float32)
     weights[rng.random(weights.shape) < 0.5] = 0.0
     weights[case.particle == 0] = 0.0  # rows that nothing falls on
-    drawn = np.where(rng.random(weights.shape) < 0.3, weights * 2, 0).astype(np.float32)
+    sampled = np.where(rng.random(weights.shape) < 0.3, weights * 2, 0).astype(np.float32)
     shell_starts = np.append(case.band.shell_starts(), case.band.kx.size)
     shells, rows = len(shell_starts) - 1, case.orientations * CHILDREN
     data = [np.full((rows, case.band.kx.size), 7.0, np.float32) for _ in range(3)]
     cross = np.zeros((nb.get_num_threads(), case.n, shells), np.float32)
     power = np.zeros_like(cross)
-    kernels.accumulate(*_split(case.slices), case.starts, case.particle, case.shift, weights, drawn,
+    kernels.accumulate(*_split(case.slices), case.starts, case.particle, case.shift, weights, sampled,
                        *_split(case.image), *_split(case.raw), case.ctf2, *_split(case.phase), case.shifts.sub,
                        shell_starts, *data, cross, power)
     expected_data = np.zeros((rows, case.band.kx.size), complex)
@@ -98,8 +98,8 @@ def test_accumulate_sums_weighted_images_and_noise_terms(case):
                 w, phase = weights[s, c, u], case.phase[case.shifts.sub[t, u]]
                 expected_data[row] += w * phase * case.raw[i]
                 expected_weight[row] += w * case.ctf2[i]
-                x = drawn[s, c, u] * (phase * case.image[i] * case.slices[row].conj()).real
-                a = drawn[s, c, u] * case.ctf2[i] * np.abs(case.slices[row]) ** 2
+                x = sampled[s, c, u] * (phase * case.image[i] * case.slices[row].conj()).real
+                a = sampled[s, c, u] * case.ctf2[i] * np.abs(case.slices[row]) ** 2
                 expected_cross[i] += np.bincount(case.band.shell, x, shells)
                 expected_power[i] += np.bincount(case.band.shell, a, shells)
     filled = expected_weight.any(1)
@@ -140,10 +140,10 @@ def test_normalise_gives_probabilities_of_each_particle():
     original = values.astype(np.float64)
     order = np.argsort(particle, kind="stable")
     best, significant, top, log_sum = np.zeros(2, int), np.zeros(2, int), np.zeros(2), np.zeros(2)
-    drawn = np.empty_like(values)
-    selection.normalise(values, order, np.array([0, 2, 5]), 1.0, 64, np.arange(2), drawn, best, top,
+    sampled = np.empty_like(values)
+    selection.normalise(values, order, np.array([0, 2, 5]), 1.0, 64, np.arange(2), sampled, best, top,
                         significant, log_sum)
-    assert np.array_equal(drawn, values)  # no more samples than are drawn
+    assert np.array_equal(sampled, values)  # no more samples than are drawn
     for i in range(2):
         weights = np.exp(original[particle == i])
         np.testing.assert_allclose(values[particle == i], weights / weights.sum(), rtol=1e-4)
@@ -159,12 +159,12 @@ def test_drawn_weights_are_few_and_unbiased():
     values = rng.normal(0, 1, (samples, 2, 4)).astype(np.float32)
     order, quantity = np.arange(samples), rng.normal(size=values.shape)
     best, significant, top, log_sum = np.zeros(8, int), np.zeros(8, int), np.zeros(8), np.zeros(8)
-    starts, drawn = np.arange(0, samples + 1, 50), np.empty_like(values)
-    selection.normalise(values, order, starts, 0.999, 64, np.arange(8), drawn, best, top, significant, log_sum)
-    by_particle = drawn.reshape(8, -1)
-    assert ((by_particle > 0).sum(1) <= 64).all() and (drawn[values == 0] == 0).all()
+    starts, sampled = np.arange(0, samples + 1, 50), np.empty_like(values)
+    selection.normalise(values, order, starts, 0.999, 64, np.arange(8), sampled, best, top, significant, log_sum)
+    by_particle = sampled.reshape(8, -1)
+    assert ((by_particle > 0).sum(1) <= 64).all() and (sampled[values == 0] == 0).all()
     np.testing.assert_allclose(by_particle.sum(1), 1.0, atol=1.01 / 64)
-    difference = ((drawn - values) * quantity).reshape(8, -1).sum(1)
+    difference = ((sampled - values) * quantity).reshape(8, -1).sum(1)
     assert abs(difference.mean()) < 3 * np.sqrt(1 / 64 / 8)  # 64 independent draws for each of 8 particles at most
 
 

@@ -23,7 +23,7 @@ class Validation:
     accuracy : (classes, 2) float64
         Degrees and pixels.
     membership : (n,) float64
-        Probability that each picture is a particle, see `class_membership`.
+        Probability that each picture is a particle, see `classes/membership`.
     radius : float
         How far the particle reaches from its centre, pixels.
     """

@@ -67,7 +67,7 @@ class _Halves:
 
 
 def validate(recipe: Recipe[Any, Any], model: Classification) -> Validation:
-    """Judge every class by up to 200 of its members, and every member; see `class_ranking`, `class_membership`."""
+    """Judge every class by up to 200 of its members, and every member; see `classes/ranking`, `classes/membership`."""
     particles, options = recipe.particles, recipe.options
     rng = np.random.default_rng([options.seed, 11])
     grid = PlaneGrid(1, max(1, int(np.ceil(720.0 / (2.0 * options.psi_step)))), 0.0)

@@ -41,7 +41,7 @@ def selection_of(array: Array) -> Any:
 
 
 def twin_of(values: Array) -> Array:
-    """Return what `selection.normalise` writes the drawn weights to: on a GPU, which takes all, the weights' array."""
+    """Return what `selection.normalise` writes sampled weights to: on a GPU, which takes all, the weights' array."""
     return values if is_gpu(values) else np.empty_like(values)
 
 

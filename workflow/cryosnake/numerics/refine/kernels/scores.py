@@ -193,13 +193,13 @@ def _add_residuals(w, re, im, y_re, y_im, phase_re, phase_im, c2, shell_starts, 
 
 
 @nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
-def accumulate(slice_re, slice_im, starts, particle, shift, weights, drawn,  # type: ignore[no-untyped-def]
+def accumulate(slice_re, slice_im, starts, particle, shift, weights, sampled,  # type: ignore[no-untyped-def]
                image_re, image_im, raw_re, raw_im, ctf2, phase_re, phase_im, sub, shell_starts,
                data_re, data_im, data_weight, cross, power):
     """Sum, per child orientation, w c S y of the raw (unmasked) images and w c², and the noise terms per particle.
 
     data_… (orientations · children, pixels): rows of children with weight are overwritten, others not touched. cross
-    and power (threads, n, shells) gain Re⟨w S c y, P⟩ of the masked images and w c²|P|², w from `drawn` (see
+    and power (threads, n, shells) gain Re⟨w S c y, P⟩ of the masked images and w c²|P|², w from `sampled` (see
     `selection.normalise`), from which the residual power follows without forming residuals.
     """
     children, pixels, subs = weights.shape[1], slice_re.shape[1], sub.shape[1]
@@ -221,8 +221,8 @@ def accumulate(slice_re, slice_im, starts, particle, shift, weights, drawn,  # t
                         mass[c] += w
                         if not begun[c]:
                             sum_re[c], sum_im[c], sum_w[c], begun[c] = _ZERO, _ZERO, _ZERO, True
-                    if drawn[s, c, u] > 0:
-                        _add_residuals(drawn[s, c, u], re[c], im[c], image_re[i], image_im[i], phase_re[f],
+                    if sampled[s, c, u] > 0:
+                        _add_residuals(sampled[s, c, u], re[c], im[c], image_re[i], image_im[i], phase_re[f],
                                        phase_im[f], ctf2[i], shell_starts, cross[thread, i], power[thread, i])
                 if wanted:
                     _move(raw_re[i], raw_im[i], phase_re[f], phase_im[f], moved_re[u], moved_im[u])

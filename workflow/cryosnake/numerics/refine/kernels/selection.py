@@ -73,17 +73,17 @@ def gather_samples(cross, norm, shift_prior, cuts, offsets, orientation, shift):
 
 
 @nb.njit(parallel=True, nogil=True, cache=True)
-def normalise(values, order, starts, fraction, draws, numbers, drawn, best, top_weight, significant, log_sum):  # type: ignore[no-untyped-def]
+def normalise(values, order, starts, fraction, draws, numbers, sampled, best, top_weight, significant, log_sum):  # type: ignore[no-untyped-def]
     """Turn log-weights (samples, children, sub) into probabilities, 0 outside the significant `fraction`, in place.
 
-    `drawn` becomes a second set of weights that sum to 1, of at most `draws` samples per particle: all samples where
+    `sampled` becomes a second set of weights that sum to 1, of at most `draws` samples per particle: all samples where
     there are no more, else as many drawn by systematic resampling, which leaves every expectation unbiased (Douc,
     Cappé & Moulines 2005). What is noisy anyway (residual power) is taken over these. `order` lists the samples by
     particle, `starts` (n + 1) says where each particle's begin. best (n,) is the flat index of the largest value,
     top_weight its probability, log_sum the log of the sum of the weights.
     """
     per_sample = values.shape[1] * values.shape[2]
-    flat, twin = values.reshape(values.shape[0], per_sample), drawn.reshape(values.shape[0], per_sample)
+    flat, twin = values.reshape(values.shape[0], per_sample), sampled.reshape(values.shape[0], per_sample)
     for i in nb.prange(starts.size - 1):
         top, where = np.float32(-3e38), -1
         for k in range(starts[i], starts[i + 1]):

@@ -167,7 +167,7 @@ def search_nearby(operands: Operands, reference: Reference, band: Band, shifts: 
 @dataclass(frozen=True, kw_only=True)
 class _Probabilities:
     values: Array  # (samples, children, sub) float32
-    drawn: Array  # the same with few samples, see `selection.normalise`; on a GPU the same array
+    sampled: Array  # the same with few samples, see `selection.normalise`; on a GPU the same array
     best: Array
     top_weight: Array
     significant: Array
@@ -177,15 +177,15 @@ class _Probabilities:
 def probabilities(values: Array, samples: Samples, particles: int, fraction: float = SIGNIFICANT,
                   numbers: np.ndarray | None = None) -> _Probabilities:
     """Turn log-weights (samples, children, sub) of so many particles into probabilities, in place."""
-    xp, drawn = namespace(values), twin_of(values)
+    xp, sampled = namespace(values), twin_of(values)
     order = xp.argsort(samples.particle, kind="stable")
     starts = xp.searchsorted(samples.particle[order], xp.arange(particles + 1))
     best, significant = xp.zeros(particles, xp.int64), xp.zeros(particles, xp.int64)
     top_weight, log_sum = xp.zeros(particles), xp.zeros(particles)
     numbers = np.arange(particles) if numbers is None else numbers
-    selection_of(values).normalise(values, order, starts, fraction, _DRAWS, numbers, drawn, best, top_weight,
+    selection_of(values).normalise(values, order, starts, fraction, _DRAWS, numbers, sampled, best, top_weight,
                                    significant, log_sum)
-    return _Probabilities(values=values, drawn=drawn, best=best, top_weight=top_weight, significant=significant,
+    return _Probabilities(values=values, sampled=sampled, best=best, top_weight=top_weight, significant=significant,
                           log_sum=log_sum)
 
 
@@ -270,10 +270,10 @@ def _accumulate(operands: Operands, samples: Samples, searched: tuple[Reference,
                 found: _Probabilities, kept: _Slices, sums: Array, turn: AbstractContextManager[Any],
                 ) -> tuple[Array, Array]:
     reference, band, shifts = searched
-    xp, used, weights, drawn = namespace(found.values), samples, found.values, found.drawn
+    xp, used, weights, sampled = namespace(found.values), samples, found.values, found.sampled
     if samples.runs()[0].tobytes() not in kept:
         chosen = xp.flatnonzero(weights.any((1, 2)))
-        used, weights, drawn = samples.take(chosen), weights[chosen], drawn[chosen]
+        used, weights, sampled = samples.take(chosen), weights[chosen], sampled[chosen]
     numbers, starts = used.runs()
     children, shell_starts = reference.grid.children, xp.asarray(np.append(band.shell_starts(), band.kx.size))
     cross = xp.zeros((parts_of_sums(weights), len(operands), len(shell_starts) - 1), xp.float32)
@@ -285,8 +285,9 @@ def _accumulate(operands: Operands, samples: Samples, searched: tuple[Reference,
         rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
         slices = kept.get(numbers.tobytes()) or reference.fine(numbers[begin:end], band)
         data = [xp.empty_like(slices[0]) for _ in range(3)]
-        kernels_of(weights).accumulate(*slices, own, used.particle[rows], used.shift[rows], weights[rows], drawn[rows],
-                                       *image, *raw, ctf2, *phase, sub, shell_starts, *data, cross, power)
+        kernels_of(weights).accumulate(*slices, own, used.particle[rows], used.shift[rows], weights[rows],
+                                       sampled[rows], *image, *raw, ctf2, *phase, sub, shell_starts, *data, cross,
+                                       power)
         filled = _filled(weights[rows], own)
         with turn:
             reference.insert(sums, numbers[begin:end], filled, (data[0], data[1]), data[2], band)

@@ -65,9 +65,9 @@ def at_floor(sampling: Sampling, rotation: float, offset: float, accuracy: tuple
     mean square, where they stand for the same pose: changes of that size say nothing about the particles. Nor do those
     below the estimated accuracy (degrees, pixels) in local searches, once a step is no more than twice that.
     """
-    told = _OF_ACCURACY if sampling.fine_step <= 2.0 * accuracy[0] and sampling.sigma > 0 else 0.0
-    return (rotation <= max(0.8 * sampling.fine_step, told * accuracy[0])
-            and offset <= max(0.3 * sampling.offset_step, told * accuracy[1]))
+    known = _OF_ACCURACY if sampling.fine_step <= 2.0 * accuracy[0] and sampling.sigma > 0 else 0.0
+    return (rotation <= max(0.8 * sampling.fine_step, known * accuracy[0])
+            and offset <= max(0.3 * sampling.offset_step, known * accuracy[1]))
 
 
 def invisible_step(resolution: float, diameter: float) -> float:

@@ -126,7 +126,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) noise_terms(
 
 
 def accumulate(slice_re: Array, slice_im: Array, starts: Array, particle: Array, shift: Array, weights: Array,
-               drawn: Array, image_re: Array, image_im: Array, raw_re: Array, raw_im: Array, ctf2: Array,
+               sampled: Array, image_re: Array, image_im: Array, raw_re: Array, raw_im: Array, ctf2: Array,
                phase_re: Array, phase_im: Array, sub: Array, shell_starts: Array, data_re: Array, data_im: Array,
                data_weight: Array, cross: Array, power: Array) -> None:
     """See `refine.kernels.accumulate`; of cross and power (threads, n, shells) the first thread's part is used.
@@ -149,5 +149,5 @@ def accumulate(slice_re: Array, slice_im: Array, starts: Array, particle: Array,
     begins = cupy.searchsorted(particle[order], cupy.arange(particles + 1)).astype(cupy.int64)
     shell = (cupy.searchsorted(shell_starts, cupy.arange(pixels), side="right") - 1).astype(cupy.int64)
     kernel(_SOURCE, "noise_terms", **constants)((particles, tiles), (_THREADS,), (
-        slice_re, slice_im, order, begins, run_of_samples(starts, samples), shift, drawn, image_re, image_im, ctf2,
+        slice_re, slice_im, order, begins, run_of_samples(starts, samples), shift, sampled, image_re, image_im, ctf2,
         phase_re, phase_im, sub, shell, cross, power, pixels, cross.shape[2]))

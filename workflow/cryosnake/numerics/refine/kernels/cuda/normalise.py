@@ -61,9 +61,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) normalise(
 """
 
 
-def normalise(values: Array, order: Array, starts: Array, fraction: float, draws: int, numbers: object, drawn: Array,
+def normalise(values: Array, order: Array, starts: Array, fraction: float, draws: int, numbers: object, sampled: Array,
               best: Array, top_weight: Array, significant: Array, log_sum: Array) -> None:
-    """See `refine.selection.normalise`; but nothing is drawn: `drawn`, which may be `values`, gets all the weights.
+    """See `refine.selection.normalise`; but nothing is drawn: `sampled`, which may be `values`, gets all the weights.
 
     Residual power is then exact. It costs a GPU no more than what depends on all weights anyway.
     """
@@ -72,5 +72,5 @@ def normalise(values: Array, order: Array, starts: Array, fraction: float, draws
         kernel(_SOURCE, "normalise", PER_SAMPLE=values.shape[1] * values.shape[2])(
             (n,), (significance.THREADS,),
             (values, order, starts, float(fraction), best, top_weight, significant, log_sum))
-    if drawn is not values:
-        drawn[...] = values
+    if sampled is not values:
+        sampled[...] = values
