@@ -1,1 +1,1 @@
-"""Class averages and class maps: how they are made, and which of them show particles."""
+"""Class averages and class maps: their computation, and the recognition of those that show particles."""

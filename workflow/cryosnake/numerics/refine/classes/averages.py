@@ -9,7 +9,7 @@ from cryosnake.numerics.refine.sums.insertion import complete_plane
 from cryosnake.numerics.refine.sums.maximisation import last_shell_above, reference_power
 from cryosnake.numerics.refine.sums.reconstruction import divide, mean_weight, radii, to_real_space
 
-_CELLS = 4.0  # padding² cells of the padded grid share what one Fourier pixel gets
+_CELLS = 4.0  # padding² cells of the padded grid share the data of one Fourier pixel
 _PADDING = 2
 
 
@@ -38,7 +38,7 @@ def class_averages(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray) ->
 
 
 def class_shells(ssnr: np.ndarray) -> np.ndarray:
-    """Return the last shell (classes,) in which each class holds more signal than noise, at least 1."""
+    """Return the last shell (classes,) in which each class has more signal than noise, at least 1."""
     return np.array([max(last_shell_above(curve, 1.0), 1) for curve in ssnr])
 
 
@@ -53,15 +53,15 @@ def centre_of_mass(averages: np.ndarray) -> np.ndarray:
 
 
 def random_seeds(count: int, classes: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a class for each of `count` particles: at random, equally many in each."""
+    """Return a random class for each of `count` particles, with equal numbers in each."""
     return rng.permutation(count) % classes
 
 
 def is_fine_enough(step: float, resolution: float) -> bool:
     """Return whether a search in steps of `step` (Å, of shifts or at the particle's edge) needs no oversampling.
 
-    Steps of half the resolution meet the sampling theorem for what the averages hold; the grid is turned and moved at
-    random in every iteration, so what falls between its points in one does not in the next.
+    Steps of half the resolution meet the sampling theorem for the averages; the grid is rotated and shifted at random
+    in every iteration, so that what falls between its points in one does not in the next.
     """
     return step <= 0.5 * resolution
 
@@ -70,7 +70,7 @@ def decayed_sums(old: np.ndarray, new: np.ndarray, step: float) -> np.ndarray:
     """Return (1 − step) · old + new, (classes, 2m + 1, m + 1, 3), of the size of `new`.
 
     Cappé & Moulines 2009, eq. 9, times 1 / step: the weights stay those of that many particles, so that the
-    signal-to-noise ratio that follows from them is an honest one.
+    signal-to-noise ratio computed from them is correct.
     """
     result = new.copy()
     reach = min(old.shape[2], new.shape[2]) - 1
@@ -81,15 +81,15 @@ def decayed_sums(old: np.ndarray, new: np.ndarray, step: float) -> np.ndarray:
 
 
 def revived(sums: np.ndarray, batch: np.ndarray, share: np.ndarray, least: float = 0.1) -> None:
-    """Split the largest class where another one holds less than `least` of the mean share, in place; once a call.
+    """Split the largest class if another one has less than `least` of the mean share, in place; once per call.
 
-    Both get half of the large class's sums; the empty one counts the newest batch twice, which is all the difference
-    that the next batches need to part them. RELION's VDAM resets such classes too (class_inactivity_threshold).
+    Both get half of the large class's sums; the empty one counts the newest batch twice, a difference large
+    enough for the next batches to separate them. RELION's VDAM resets such classes too (class_inactivity_threshold).
 
     Parameters
     ----------
     sums, batch : (classes, 2m + 1, m + 1, 3)
-        All that is remembered, and the newest batch's part of it.
+        All sums kept so far, and the newest batch's part of them.
     share : (classes,)
         Of the particles; sums to 1.
     """
@@ -111,12 +111,12 @@ def sums_of_averages(transforms: np.ndarray, weight: np.ndarray, ssnr: np.ndarra
     """
     shells = np.minimum(np.rint(radii(transforms.shape[1:], _PADDING)).astype(np.int64), weight.shape[1] - 1)
     flat = weight[:, shells]
-    data = transforms * flat * (1.0 + 1.0 / np.maximum(ssnr[:, shells], 1.0))  # beyond that the mask's edge is all
+    data = transforms * flat * (1.0 + 1.0 / np.maximum(ssnr[:, shells], 1.0))  # more would amplify only the mask's edge
     return np.stack([data.real, data.imag, flat], -1).astype(np.float32)
 
 
 def moved_sums(sums: np.ndarray, shifts: np.ndarray, box: int) -> np.ndarray:
-    """Return the sums of classes whose members were all moved by shifts (classes, 2), x and y in pixels of the box."""
+    """Return the sums of classes after moving all members by shifts (classes, 2), x and y in pixels of the box."""
     reach = sums.shape[2] - 1
     ky, kx = (np.arange(-reach, reach + 1) / _PADDING)[:, None], np.arange(reach + 1) / _PADDING
     angle = -2.0 * np.pi / box * (shifts[:, 0, None, None] * kx + shifts[:, 1, None, None] * ky)

@@ -7,7 +7,7 @@ import numpy as np
 from cryosnake.numerics.refine.sums.maximisation import reference_power
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
 
-_CELLS = 8.0  # padding³ cells of the padded grid share what one Fourier voxel gets
+_CELLS = 8.0  # padding³ cells of the padded grid share the data of one Fourier voxel
 _NEVER = -1e5  # log prior of a class that has died
 
 
@@ -27,7 +27,7 @@ def map_ssnr(sums: np.ndarray, transform: np.ndarray, radius: int, tau2_fudge: f
 
 
 def class_shares(mass: np.ndarray) -> np.ndarray:
-    """Return the fraction (classes,) of the summed probabilities (classes, …) that each class holds."""
+    """Return the fraction (classes,) of the summed probabilities (classes, …) in each class."""
     each = mass.reshape(len(mass), -1).sum(1)
     return each / each.sum()
 
@@ -35,7 +35,7 @@ def class_shares(mass: np.ndarray) -> np.ndarray:
 def class_directions(mass: np.ndarray) -> np.ndarray:
     """Return the prior (classes · directions,), sum 1, of summed probabilities (classes, directions).
 
-    Within a class every direction counts one particle more than it has, so that none is ruled out; a class without
+    Within a class every direction counts one extra particle, so that none is excluded; a class without
     particles keeps none.
     """
     within = mass + 1.0
@@ -44,5 +44,5 @@ def class_directions(mass: np.ndarray) -> np.ndarray:
 
 
 def log_shares(shares: np.ndarray) -> np.ndarray:
-    """Return log priors, float64; that of a class (or direction) without any probability is as good as never."""
+    """Return log priors, float64; a class (or direction) without any probability is practically excluded."""
     return np.where(shares > 0, np.log(np.where(shares > 0, shares, 1.0)), _NEVER)

@@ -1,13 +1,13 @@
-"""Which members of a class are particles: evidence for each picture, beside the score of its class.
+"""Particles among the members of a class: evidence for each picture, in addition to the score of its class.
 
-A class of particles also takes in pictures that are none: empty ice, whose noise was turned and moved until it looked
-like the average, and picks beside a particle that slid onto it. Three things tell them:
+A class of particles also attracts other pictures: empty ice, whose noise was rotated and shifted until it resembled
+the average, and picks beside a particle that were shifted onto it. Three properties identify them:
 
 fit     the correlation with the average of those members that the picture is not among (so that its own noise does not
-        count), beside what random-phase twins of the members reach after alignment, and beside what the average's
-        power promises for a particle
-shift   noise ends anywhere, particles near where they were picked: 2D Gaussian against equal density in the mask
-place   a pick whose centre lies off the particle that it was moved onto is that of a neighbour, or of nothing
+        count), compared with that of random-phase twins of the members after alignment, and with what the average's
+        power predicts for a particle
+shift   noise may end up anywhere, particles near where they were picked: 2D Gaussian against equal density in the mask
+place   a pick whose centre lies off the particle that it was shifted onto belongs to a neighbour, or to nothing
 
 Fit and shift make a likelihood ratio (Neyman & Pearson 1933, Phil. Trans. R. Soc. A 231, 289), all of whose widths are
 medians over the particles themselves.
@@ -29,7 +29,7 @@ _EDGE = 1.6  # extent over root mean square radius: 1.58 for a projected ball, 1
 
 
 def filtered_halves(halves: np.ndarray, shells: int) -> np.ndarray:
-    """Return half averages (2, …) complex64 filtered by how far they agree (Wiener's filter), none beyond `shells`."""
+    """Return half averages (2, …) complex64 filtered by their agreement (Wiener filter), 0 beyond `shells`."""
     count = min(shells, halves.shape[2] // _PADDING) + 1
     curve = correlation(*(x[None] for x in cross_spectra(halves[0], halves[1], count)))[0]
     smooth = curve.copy()
@@ -46,7 +46,7 @@ def fits(images: np.ndarray, ctf2: np.ndarray, averages: np.ndarray) -> tuple[np
     images, ctf2 : (n, pixels)
         CTF times image, and squared CTF, over the noise power E|n|²; images moved to the averages' centre.
     averages : (n, pixels)
-        Slices of the average that each is compared with, at the image's angle.
+        Slices of the average with which each is compared, at the image's angle.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def fits(images: np.ndarray, ctf2: np.ndarray, averages: np.ndarray) -> tuple[np
 
 
 def particle_radius(averages: np.ndarray, weights: np.ndarray) -> float:
-    """Return how far the particle reaches from its centre, pixels: from the mean square radius of class averages.
+    """Return the particle's extent from its centre, pixels, from the mean square radius of class averages.
 
     Parameters
     ----------
@@ -85,13 +85,13 @@ def membership(fit: np.ndarray, expected: np.ndarray, null: np.ndarray, shift: n
     fit, expected : (n,)
         See `fits`.
     null : (m,)
-        Fits of twins that hold noise alone.
+        Fits of twins, which are noise alone.
     shift : (n,)
         Lengths of the alignment's shifts, pixels.
     trusted : (n,) bool
-        Members of classes that show particles: what is usual is taken from these.
+        Members of classes that show particles: typical values are taken from these.
     radius, diameter : float
-        Pixels: how far the particle reaches, and the mask's diameter.
+        Pixels: the particle's extent, and the mask's diameter.
     """
     if not trusted.any() or len(null) == 0:
         return np.ones(len(fit))
@@ -100,7 +100,7 @@ def membership(fit: np.ndarray, expected: np.ndarray, null: np.ndarray, shift: n
     _, spread = _centre_and_spread((fit - promised)[trusted])
     sigma = max(float(np.median(shift[trusted])) / _RAYLEIGH, _LEAST_SHIFT * diameter)
     as_noise = 0.5 * ((fit - noise) / noise_spread) ** 2 + np.log(noise_spread)
-    # Neither a better fit than promised nor a worse one than noise speaks for the other side.
+    # Neither a better fit than predicted nor a worse one than noise is evidence for the opposite.
     as_particle = -0.5 * (np.minimum(fit - promised, 0.0) / spread) ** 2 - np.log(spread)
     by_fit = np.where(fit > noise, as_noise, np.log(noise_spread)) + as_particle
     by_shift = np.log((0.5 * diameter) ** 2 / (2.0 * sigma**2)) - 0.5 * (shift / sigma) ** 2
@@ -109,6 +109,6 @@ def membership(fit: np.ndarray, expected: np.ndarray, null: np.ndarray, shift: n
 
 
 def _centre_and_spread(values: np.ndarray) -> tuple[float, float]:
-    """Return median and standard deviation, which a few other values change little."""
+    """Return median and standard deviation, robust to a few outliers."""
     centre = float(np.median(values))
     return centre, max(_SIGMA * float(np.median(np.abs(values - centre))), _LEAST_SPREAD)

@@ -1,6 +1,6 @@
-"""Which classes show particles: a score of each class from the spectra of its half averages, without training.
+"""Ranking of classes: a score of each class from the spectra of its half averages, without training.
 
-Four questions, each answered by a number from 0 to 1; a class is as good as its worst answer.
+Four questions, each answered by a number from 0 to 1; a class's score is its worst answer.
 
 agreement   do the halves agree more than noise that was aligned to the same average?
 signal      does a particle of the class carry as much information beyond its outline as those of the other classes?
@@ -24,9 +24,9 @@ from cryosnake.numerics.refine.classes.validation import correlation, resolved_s
 
 CRITERIA = ("agreement", "signal", "contrast", "resolution")
 _HALF = {"agreement": (0.3, 4), "signal": (0.25, 3), "contrast": (1.0 / 6.0, 3), "resolution": (0.5, 4)}
-_FEWEST = 3  # members that halves can be made of
-_ENOUGH = 30  # members whose halves are asked to agree; those of fewer agree less, and that is no fault
-KEEP = 0.5  # from this score on a class is worth keeping
+_FEWEST = 3  # members from which halves can be made
+_ENOUGH = 30  # members for which halves are expected to agree; halves of fewer agree less, which is no defect
+KEEP = 0.5  # minimum score of a class worth keeping
 _REASONS = {"agreement": "its halves agree no more than aligned noise would", "signal": "little beyond an outline",
             "contrast": "far more or less mass than the other classes show", "resolution": "blurred beside the others"}
 
@@ -38,7 +38,7 @@ class Ranking:
     Attributes
     ----------
     score : float64
-        0 … 1; from `KEEP` on the class is worth keeping.
+        0 … 1; at least `KEEP` for a class worth keeping.
     answers : dict of float64
         By the criteria above.
     worst : int64
@@ -53,7 +53,7 @@ class Ranking:
     shells: np.ndarray
 
     def reason(self, number: int) -> str:
-        """Return in words why the class (counted from 0) is not kept; empty for one that is."""
+        """Return the reason why the class (counted from 0) is not kept; empty if it is."""
         if self.worst[number] < 0:
             return "too few particles to tell"
         return "" if self.score[number] >= KEEP else _REASONS[CRITERIA[self.worst[number]]]
@@ -66,14 +66,14 @@ def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int, mo
     ----------
     spectra
         (classes, shells) each: "cross" and "norm" of half averages (`class_validation.cross_spectra`), "null_cross" and
-        "null_norm" of aligned noise, "ctf2" the mean squared CTF over the noise power; and "members" (classes,), how
-        many the halves were made of.
+        "null_norm" of aligned noise, "ctf2" the mean squared CTF over the noise power; and "members" (classes,), the
+        number in both halves.
     counts : (classes,)
         Particles of each class.
     outline : int
         Last shell that shows no more than the particle's size: box length over diameter.
     most : (classes,)
-        Last shells in which the expectation step saw more signal than noise: no average is said to reach further.
+        Last shells in which the expectation step saw more signal than noise: no average counts as better.
     """
     looked, filled = spectra["members"], spectra["members"] >= _FEWEST
     true = true_correlation(correlation(spectra["cross"], spectra["norm"]),
@@ -89,7 +89,7 @@ def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int, mo
     contrast = np.maximum(power[:, low].sum(1), 0.0) / np.maximum(weight[:, low].sum(1), 1e-30)
     signal = (gain * beyond).sum(1)
     known = (index >= 1) & (index <= max(_weighted_median(shells, counts * filled), 1))
-    # What small classes lack for want of particles is not held against them.
+    # Small classes are not penalised for what they lack because of few particles.
     fair = _of_more_members(true, np.maximum(_ENOUGH / np.maximum(looked, 1), 1.0))
     agreement = np.clip(fair[:, known].mean(1), 0.0, 1.0)
     usual = max(_weighted_median(looked.astype(np.float64), counts * filled), _ENOUGH)

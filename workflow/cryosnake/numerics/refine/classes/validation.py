@@ -1,8 +1,8 @@
-"""How much of a class average is signal: two halves of its members beside two halves of noise aligned the same way.
+"""Signal in class averages: two halves of the members compared with two halves of noise aligned the same way.
 
-Images of noise that were aligned to an average agree with each other in that average. How much is measured: phases of
-members are drawn at random, which leaves their power and mask, and what comes of them is aligned to the same average.
-What the real halves agree in beyond that is signal (Chen et al. 2013, Ultramicroscopy 135, 24, in two dimensions).
+Images of noise that were aligned to an average agree with each other. To measure how much, phases of the members are
+drawn at random, which keeps their power and mask, and the resulting images are aligned to the same average.
+Any agreement of the real halves beyond that is signal (Chen et al. 2013, Ultramicroscopy 135, 24, in two dimensions).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def best_in_plane(images: np.ndarray, ctf2: np.ndarray, slices: tuple[np.ndarray
 
 
 def half_averages(sums: np.ndarray, radius: int) -> np.ndarray:
-    """Return the unregularised averages (2, …) of two planes of sums (2, …, 3), which are completed in place."""
+    """Return the unregularised averages (2, …) of two planes of sums (2, …, 3), completed in place."""
     for plane in sums:
         complete_plane(plane)
     weight = sums[..., 2]
@@ -70,12 +70,12 @@ def cross_spectra(first: np.ndarray, second: np.ndarray, shells: int) -> tuple[n
 
 
 def correlation(cross: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """Return cross / norm, 0 where there is nothing."""
+    """Return cross / norm, 0 where the norm is 0."""
     return np.divide(cross, norm, out=np.zeros_like(cross), where=norm > 0)
 
 
 def true_correlation(real: np.ndarray, null: np.ndarray) -> np.ndarray:
-    """Return (real − null) / (1 − null): the Fourier ring correlation less what alignment of noise gives."""
+    """Return (real − null) / (1 − null): the Fourier ring correlation minus that of aligned noise."""
     chance = np.clip(null, 0.0, 0.95)
     return (real - chance) / (1.0 - chance)
 
@@ -83,10 +83,10 @@ def true_correlation(real: np.ndarray, null: np.ndarray) -> np.ndarray:
 def resolved_shells(curves: np.ndarray, threshold: float = 0.3) -> np.ndarray:
     """Return the last shell (classes,) before each curve (classes, shells) first falls below the threshold, at least 1.
 
-    0.143 is for halves that were refined apart (Rosenthal & Henderson 2003, J. Mol. Biol. 333, 721). These were aligned
-    to common averages again and again, and agree more than they should: beside the true averages of simulated classes
-    0.3 told the truth to a shell or two, 0.143 was up to seven shells too fine (`benchmarks/class2d.py`). Neighbouring
-    shells are averaged first: one of low order has too few pixels to stop at.
+    0.143 is for halves that were refined independently (Rosenthal & Henderson 2003, J. Mol. Biol. 333, 721). These
+    were aligned to common averages repeatedly, and agree more than they should: compared with the true averages of
+    simulated classes 0.3 was right to a shell or two, 0.143 up to seven shells too fine (`benchmarks/class2d.py`).
+    Neighbouring shells are averaged first: one of low order has too few pixels to stop at.
     """
     smooth = curves.copy()
     smooth[:, 1:-1] = (curves[:, :-2] + 2.0 * curves[:, 1:-1] + curves[:, 2:]) / 4.0

@@ -1,1 +1,1 @@
-"""What is searched, and with what: orientations, shifts, Fourier pixels, slices of references."""
+"""Grids of a search: orientations, shifts, Fourier pixels, slices of references."""

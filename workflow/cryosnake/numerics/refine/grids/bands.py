@@ -30,7 +30,7 @@ class Band:
     _there: dict[int, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     def frequencies(self, like: Array) -> tuple[Array, Array]:
-        """Return kx and ky where `like` is: in host memory or on the current GPU."""
+        """Return kx and ky on the device of `like`: in host memory or on the current GPU."""
         if not is_gpu(like):
             return self.kx, self.ky
         import cupy
@@ -51,13 +51,13 @@ class Band:
         return Band(self.box, self.kx[:n], self.ky[:n], self.shell[:n])
 
     def shell_starts(self) -> np.ndarray:
-        """Return where each shell begins, for np.add.reduceat; the shells are in order and none is empty."""
+        """Return the start of each shell, for np.add.reduceat; the shells are in order and none is empty."""
         return np.searchsorted(self.shell, np.arange(int(self.shell[-1]) + 1))
 
     def phases(self, shifts: np.ndarray, like: Array | None = None) -> Array:
         """Return exp(−2πi k·s / box), complex64 (n, pixels), that moves images by shifts (n, 2), x and y in pixels.
 
-        They are made where `like` is, in host memory without it.
+        They are computed on the device of `like`, in host memory without it.
         """
         xp, like = (np, self.kx) if like is None else (namespace(like), like)
         frequencies = xp.stack(self.frequencies(like)).astype(xp.float64)
@@ -68,7 +68,7 @@ class Band:
         return result
 
     def phases_each(self, shifts: np.ndarray) -> np.ndarray:
-        """Return the phases of one shift for each image (n, 2): the same formula, made in single precision."""
+        """Return the phases of one shift for each image (n, 2): the same formula, in single precision."""
         angle = np.float32(-2.0 * np.pi / self.box) * (shifts.astype(np.float32) @ np.stack([self.kx, self.ky]))
         return np.exp(1j * angle).astype(np.complex64)
 

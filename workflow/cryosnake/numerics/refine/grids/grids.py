@@ -1,4 +1,4 @@
-"""What is searched: orientations and shifts, coarse, and the oversampled ones within each coarse one.
+"""Search grids: coarse orientations and shifts, and the oversampled ones within each coarse one.
 
 Method: adaptive oversampling (Scheres 2012, J. Struct. Biol. 180, section 2.4): each coarse sample has children at half
 the step, 4 directions × 2 in-plane angles (2 in 2D) and 2 × 2 shifts.
@@ -22,10 +22,10 @@ from cryosnake.numerics.symmetry import asymmetric_unit
 
 @dataclass(frozen=True)
 class SphereGrid:
-    """Orientations of one or several maps: HEALPix directions × in-plane angles, turned by a random perturbation.
+    """Orientations of one or several maps: HEALPix directions × in-plane angles, rotated by a random perturbation.
 
-    An orientation's number is `(class · directions + direction index) · psi_count + psi index`: those of a class are
-    a run of numbers.
+    An orientation's number is `(class · directions + direction index) · psi_count + psi index`: each class has
+    consecutive numbers.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class SphereGrid:
     log_shares : tuple of float
         Log priors of the classes, which `near` adds to that of the angles; empty for equal ones.
     oversampled : bool
-        False for a grid whose orientations are their own, only children.
+        False for a grid in which each orientation is its own only child.
     """
 
     order: int
@@ -112,8 +112,8 @@ class SphereGrid:
     def child_matrices(self, numbers: Array) -> Array:
         """Return the rotation matrices (n, children, 3, 3) of the oversampled orientations.
 
-        Near the poles a child's rot differs much from its parent's; psi makes up for it, so that children are
-        neighbours of their parent as rotations too, not only in direction.
+        Near the poles a child's rot differs much from its parent's; psi compensates for it, so that children are
+        neighbours of their parent as rotations, not only in direction.
         """
         if not self.oversampled:
             return self.matrices(numbers)[:, None]
@@ -191,16 +191,16 @@ class SphereGrid:
         return euler_to_matrix(rot, tilt, np.zeros_like(rot))
 
     def log_prior(self, poses: Array, particle: Array, numbers: Array, sigma: float, flat: float = 0.0) -> Array:
-        """Return the log prior (pairs,) float32 of `near` for pairs of pose and orientation, made where these are.
+        """Return the log prior (pairs,) float32 of `near` for pairs of pose and orientation, on their device.
 
-        Angles up to `flat` degrees count as 0; there is no end at some number of sigma, so that whatever the images
-        lead to keeps a probability.
+        Angles up to `flat` degrees count as 0; there is no cut-off at some number of sigma, so that no orientation
+        found from the images loses all probability.
 
         Parameters
         ----------
         poses : (n, 3, 3)
         particle, numbers : (pairs,) int64
-            Which of the poses, and which orientation.
+            Index of the pose, and number of the orientation.
         """
         xp = namespace(numbers)
         bare = xp.asarray(poses, xp.float64) @ xp.asarray(self._turn.T)
@@ -221,7 +221,7 @@ def sphere_grid(order: int, symmetry: str, perturbation: float = 0.0, whole: boo
         pixels = pixels[asymmetric_unit(healpix.directions(*healpix.pixel_angles(order)), symmetry)]
     if len(pixels) < 2:
         raise CryosnakeError(f"sampling: {healpix.angular_step(order + 1):g} degrees is too coarse for {symmetry}: its "
-                             f"asymmetric unit then holds {len(pixels)} direction(s); take a finer step")
+                             f"asymmetric unit then has {len(pixels)} direction(s); choose a finer step")
     return SphereGrid(order, pixels, perturbation, classes)
 
 

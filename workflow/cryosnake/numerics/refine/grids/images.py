@@ -22,7 +22,7 @@ def soft_disc(box: int, radius: float, edge: float, dimensions: int = 2) -> np.n
 
 
 def shift_images(images: Array, shifts: np.ndarray) -> Array:
-    """Return images (n, box, box) moved by whole pixels, shifts (n, 2) x and y; what comes in from outside is 0."""
+    """Return images (n, box, box) moved by whole pixels, shifts (n, 2) x and y; pixels from outside are 0."""
     xp, box = namespace(images), images.shape[1]
     source = xp.arange(box) - xp.asarray(shifts, xp.int64)[:, :, None]  # (n, 2, box)
     inside = (source >= 0) & (source < box)
@@ -35,7 +35,7 @@ def shift_images(images: Array, shifts: np.ndarray) -> Array:
 
 
 def fill_outside(images: Array, mask: Array, noise: Array | None) -> Array:
-    """Return images with what lies outside the mask replaced by 0, or by `noise` (n, box, box)."""
+    """Return images with everything outside the mask replaced by 0, or by `noise` (n, box, box)."""
     if noise is None:
         return images * mask
     return images * mask + noise * (1.0 - mask)
@@ -70,14 +70,14 @@ def shell_sums(values: Array, band: Band) -> Array:
 
 def ctf_at(band: Band, defocus: Mapping[str, np.ndarray], pixel_size: float, microscope: Microscope, *,
            intact_first_peak: bool = False, like: Array | None = None) -> Array:
-    """Return CTFs (n, pixels) float32, made where `like` is (in host memory without it).
+    """Return CTFs (n, pixels) float32, on the device of `like` (in host memory without it).
 
     Parameters
     ----------
     defocus : mapping of (n,) arrays
         "u" and "v" in Å, "angle" and "phase_shift" in degrees, "b_factor" in Å², "scale".
     pixel_size, microscope
-        Å, and of one optics group.
+        Å; of one optics group.
     intact_first_peak : bool
         1 up to the first peak, for particles with little signal at low resolution.
     """

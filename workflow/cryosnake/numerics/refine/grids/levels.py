@@ -1,7 +1,7 @@
-"""Grids over grids: every orientation of a grid belongs to one of the grid that is twice as coarse.
+"""Hierarchy of grids: every orientation of a grid belongs to one of the grid that is twice as coarse.
 
-A search over many orientations starts on a coarse grid, at the resolution that its step allows, and goes on with the
-children of what is significant there: adaptive oversampling (Scheres 2012, J. Struct. Biol. 180, section 2.4) over
+A search over many orientations starts on a coarse grid, at the resolution that its step allows, and continues with
+the children of its significant samples: adaptive oversampling (Scheres 2012, J. Struct. Biol. 180, section 2.4) over
 more than one level.
 """
 
@@ -19,7 +19,7 @@ from cryosnake.numerics.refine.grids.pose_distance import in_plane_angle
 
 
 def parent_grid(grid: SphereGrid) -> SphereGrid:
-    """Return the grid at twice the step, as much turned; its in-plane angles lie between two of the grid's."""
+    """Return the grid at twice the step, equally rotated; its in-plane angles lie between two of the grid's."""
     above = grid.pixels >> 2  # sorted, as the pixels are
     pixels = above[np.append(True, above[1:] != above[:-1])]
     return replace(grid, order=grid.order - 1, pixels=pixels, perturbation=grid.perturbation / 2.0,
@@ -27,7 +27,7 @@ def parent_grid(grid: SphereGrid) -> SphereGrid:
 
 
 def search_grids(grid: SphereGrid, coarsest: int = 2) -> list[SphereGrid]:
-    """Return the grids of a search that ends on `grid`, the coarsest one, of at least that order, first."""
+    """Return the grids of a search that ends on `grid`, starting with the coarsest one, of at least the given order."""
     grids = [grid]
     while grids[0].order > coarsest:
         grids.insert(0, parent_grid(grids[0]))

@@ -1,4 +1,4 @@
-"""How far orientations are from poses: the angle between their directions, and that in the plane."""
+"""Distances of orientations from poses: the angle between their directions, and the in-plane angle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryosnake.numerics.backend import Array, namespace
 
 
 def in_plane_angle(poses: Array, frames: Array) -> Array:
-    """Return the psi in degrees that turns orientations of psi = 0 as near as can be to poses (…, 3, 3)."""
+    """Return the psi in degrees that rotates orientations of psi = 0 as close as possible to poses (…, 3, 3)."""
     sine = (poses[..., 0, :] * frames[..., 1, :] - poses[..., 1, :] * frames[..., 0, :]).sum(-1)
     cosine = (poses[..., 0, :] * frames[..., 0, :] + poses[..., 1, :] * frames[..., 1, :]).sum(-1)
     xp = namespace(sine)
@@ -24,7 +24,7 @@ def squared_distance(poses: Array, frames: Array, psi: Array, flat: float) -> Ar
     ----------
     poses, frames : (n, 3, 3) float64
     psi : (n,)
-        Degrees: the orientations are frames turned by it.
+        Degrees: the orientations are frames rotated by it.
     """
     xp = namespace(poses)
     away = xp.degrees(xp.arccos(xp.clip((poses[:, 2] * frames[:, 2]).sum(-1), -1.0, 1.0)))

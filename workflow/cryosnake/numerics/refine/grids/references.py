@@ -20,21 +20,21 @@ Slices = tuple[Array, Array]
 
 
 class Reference(Protocol):
-    """What the expectation step needs to know about a reference."""
+    """What the expectation step needs of a reference."""
 
     @property
     def grid(self) -> SphereGrid | PlaneGrid:
-        """The orientations that are searched."""
+        """The orientations to be searched."""
 
     @property
     def transforms(self) -> Array:
-        """What the slices are taken from; where it is, in host memory or on a GPU, everything happens."""
+        """The transforms that are sliced; everything is computed where they are, in host memory or on a GPU."""
 
     def coarse(self, numbers: Array, band: Band) -> Slices:
         """Return real and imaginary parts (n, pixels) of the slices at coarse orientations."""
 
     def fine(self, numbers: Array, band: Band) -> Slices:
-        """Return those at the oversampled orientations, (n · children, pixels)."""
+        """Return the slices at the oversampled orientations, (n · children, pixels)."""
 
     def insert(self, sums: Array, numbers: Array, rows: Array, slices: Slices, weight: Array,
                band: Band) -> None:
@@ -92,10 +92,10 @@ def map_reference(volumes: Array, size: int, grid: SphereGrid) -> MapReference:
 
 
 def limited(transforms: Array, shell: int) -> Array:
-    """Return transforms (classes, …) of maps or averages without what lies beyond a shell.
+    """Return transforms (classes, …) of maps or averages set to 0 beyond a shell.
 
-    As references of the expectation step they make it blind to that: the product with them is 0 there. What is
-    back-projected is not cut.
+    With such references the expectation step ignores what lies beyond: products are 0 there. Back-projections are not
+    cut.
     """
     inside = radii(transforms.shape[1:]) <= shell + 0.5
     return transforms * namespace(transforms).asarray(inside.astype(np.float32))
@@ -127,7 +127,7 @@ class ClassReferences:
         return self._slices(classes, self.grid.child_angles(numbers).ravel(), band)
 
     def at(self, classes: np.ndarray, psi: np.ndarray, band: Band) -> Array:
-        """Return the slices, complex64 (n, pixels), of classes (n,) turned by psi (n,) degrees."""
+        """Return the slices, complex64 (n, pixels), of classes (n,) rotated by psi (n,) degrees."""
         real, imaginary = self._slices(classes, psi, band)
         return real + np.complex64(1j) * imaginary
 

@@ -1,4 +1,4 @@
-"""What the expectation step works on: a block of whitened particles, and samples of orientation and shift."""
+"""Operands of the expectation step: a block of whitened particles, and samples of orientation and shift."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Operands:
     masked, raw : (n, pixels) complex64
         CTF times image, with and without the circular mask.
     ctf2 : (n, pixels) float32
-        Squared CTF. Where these arrays are, in host memory or on a GPU, the block is worked on.
+        Squared CTF. The block is processed where these arrays are, in host memory or on a GPU.
     offsets : (n, 2) float64
-        What the images were moved by already, pixels; in host memory.
+        Shift already applied to the images, pixels; in host memory.
     offset_sigma : float
         Standard deviation of the Gaussian prior of the whole shift, pixels.
     numbers : (n,) int64, optional
-        The particles' own, which what is drawn for them depends on: not on the block that they are in.
+        The particles' own: random draws depend on these, not on the block that the particles are in.
     """
 
     masked: Array
@@ -40,7 +40,7 @@ class Operands:
         return len(self.masked)
 
     def part(self, rows: np.ndarray) -> Operands:
-        """Return some of the particles, (m,) int64 in ascending order; views where they follow each other."""
+        """Return some of the particles, (m,) int64 in ascending order; views where they are consecutive."""
         run = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
         here: Any = slice(int(rows[0]), int(rows[-1]) + 1) if run else rows
         there: Any = here if run else namespace(self.masked).asarray(rows)
@@ -48,7 +48,7 @@ class Operands:
                         offset_sigma=self.offset_sigma, numbers=None if self.numbers is None else self.numbers[here])
 
     def cut(self, pixels: int) -> Operands:
-        """Return the lowest frequencies alone."""
+        """Return only the lowest frequencies."""
         return Operands(self.masked[:, :pixels], self.raw[:, :pixels], self.ctf2[:, :pixels], self.offsets,
                         offset_sigma=self.offset_sigma, numbers=self.numbers)
 
@@ -75,14 +75,14 @@ class Samples:
         return self.orientation[1:] != self.orientation[:-1]
 
     def runs(self) -> tuple[Array, np.ndarray]:
-        """Return the distinct orientations (u,) and, in host memory, where their samples begin (u + 1,)."""
+        """Return the distinct orientations (u,) and, in host memory, where their samples start (u + 1,)."""
         xp = namespace(self.orientation)
         changes = to_numpy(xp.flatnonzero(self._changes())) + 1
         starts = np.concatenate([np.zeros(min(len(self), 1), np.int64), changes, [len(self)]])
         return self.orientation[xp.asarray(starts[:-1])], starts
 
     def run_of(self) -> Array:
-        """Return the number (n,) of the run that each sample is in."""
+        """Return the run number (n,) of each sample."""
         xp = namespace(self.orientation)
         numbers = xp.zeros(len(self), xp.int64)
         numbers[1:] = xp.cumsum(self._changes())
@@ -93,7 +93,7 @@ class Samples:
         return Samples(self.orientation[chosen], self.particle[chosen], self.shift[chosen], self.log_prior[chosen])
 
     def of_particles(self, chosen: np.ndarray, count: int) -> Samples:
-        """Return the samples of some of `count` particles, `chosen` in ascending order, which are numbered anew."""
+        """Return the samples of some of `count` particles, `chosen` in ascending order, which are renumbered."""
         xp = namespace(self.particle)
         number = np.full(count, -1)
         number[chosen] = np.arange(len(chosen))

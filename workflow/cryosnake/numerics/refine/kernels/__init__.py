@@ -1,1 +1,1 @@
-"""Compiled kernels for NumPy and CuPy arrays, and what they may take of memory."""
+"""Compiled kernels for NumPy and CuPy arrays, and the memory they may use."""

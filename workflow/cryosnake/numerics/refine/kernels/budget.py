@@ -1,4 +1,4 @@
-"""How much memory the parts of an expectation step may take: set once per job, like the number of threads."""
+"""Memory for the parts of an expectation step: set once per job, like the number of threads."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Budget:
     Attributes
     ----------
     total : int
-        Of all.
+        In total.
     images : int
-        Sets of images that are no larger stay in memory.
+        Sets of images up to this size stay in memory.
     slices : int
         Slices of one chunk of orientations.
     sums : int
-        Back-projections of all threads; where a volume for each takes more they share one.
+        Back-projections of all threads; if a volume for each takes more, they share one.
     block : int
         Images and transforms of the particles that are computed together.
     """
@@ -34,12 +34,12 @@ class Budget:
     block: int
 
     def divided(self, workers: int) -> Budget:
-        """Return the budget of each of so many workers; the sums stay those of all."""
+        """Return the budget of each of N workers; that of the sums stays for all together."""
         return replace(self, slices=self.slices // workers, block=self.block // workers)
 
 
 def budget_of(total: int) -> Budget:
-    """Return how so many bytes are dealt out; beyond 8 GiB more memory would make nothing faster.
+    """Return how this many bytes are divided; beyond 8 GiB more memory would make nothing faster.
 
     >>> budget_of(1 << 40).slices == budget_of(8 << 30).slices == 1 << 28
     True
@@ -57,7 +57,7 @@ def budget() -> Budget:
 
 @contextmanager
 def use_budget(chosen: Budget) -> Iterator[None]:
-    """Work with a budget inside a `with` block."""
+    """Use a budget inside a `with` block."""
     global _current
     before, _current = _current, chosen
     try:
@@ -67,12 +67,12 @@ def use_budget(chosen: Budget) -> Iterator[None]:
 
 
 def particles_of(block: int, box: int, most: int) -> int:
-    """Return how many particles of so many pixels a block of bytes holds, at most `most` and at least one."""
+    """Return how many particles of this many pixels fit in a block of bytes, at most `most` and at least one."""
     return max(1, min(most, block // bytes_of_particle(box)))
 
 
 def bytes_of_particle(box: int) -> int:
-    """Return what an image takes while it is prepared and scored.
+    """Return the bytes of an image during preparation and scoring.
 
     Its pixels three times (read, moved, masked) in float32, its half transform twice, and the operands: two images
     complex64 and a squared CTF at π/8 box² Fourier pixels, with what they are made from.

@@ -1,4 +1,4 @@
-"""Which compiled kernels work on an array: numba's for NumPy, CUDA's for CuPy; and what suits each."""
+"""Choice of compiled kernels: numba's for NumPy arrays, CUDA's for CuPy arrays; and sizes that suit each."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cryosnake.numerics.refine.kernels.budget import budget
 
 _GPU_SLICE_BYTES = 1 << 31
 _GPU_SCORE_BYTES = 4 << 30
-# Fine scores, their twins and weights take so many bytes for each sample. On a CPU few at once stay in the cache and in
-# the budget; a GPU took twice to three times the time with as few, which is launches.
+# Fine scores, their twins and weights take this many bytes for each sample. On a CPU few at once stay in the cache and
+# in the budget; a GPU took two to three times as long with so few, because of launches.
 _BYTES_OF_SAMPLE, _SAMPLES_ON_CPU, _SAMPLES_ON_GPU = 256, 1 << 18, 1 << 22
 # HEALPix order at which a search starts. Not below 2: with steps of 30 degrees too little resolution would be left. A
 # GPU takes order 3 whole: one matrix product, about 25 µs per particle in TF32 on an H200.
@@ -56,12 +56,12 @@ def parts_of_sums(like: Array) -> int:
 
 
 def slice_bytes(like: Array) -> int:
-    """Return how much memory the slices of one chunk of orientations may take."""
+    """Return the memory that the slices of one chunk of orientations may take."""
     return _GPU_SLICE_BYTES if is_gpu(like) else budget().slices
 
 
 def particles_at_once(like: Array, shifts: int, orientations: int, on_cpu: int) -> int:
-    """Return how many particles one product of the coarse search takes.
+    """Return the number of particles in one product of the coarse search.
 
     On a CPU the scores should stay in the cache; a GPU needs many to be busy, and has the memory: a sixth of what is
     free, at most 4 GiB.

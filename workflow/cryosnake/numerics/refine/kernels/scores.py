@@ -1,9 +1,9 @@
 """Compiled kernels of the expectation step, organised by orientation: scores and weighted sums.
 
 A *sample* is a coarse orientation and a coarse shift of one particle. Samples are stored in parallel arrays sorted by
-(orientation, particle, shift); `starts` says where each orientation's samples begin. Each orientation has `children`
+(orientation, particle, shift); `starts` says where each orientation's samples start. Each orientation has `children`
 (the oversampled orientations), each shift `sub` (the oversampled shifts). Inner loops are products of small matrices,
-children by shifts, over the pixels: what they read is used several times.
+children by shifts, over the pixels, so that each value read is used several times.
 """
 
 from __future__ import annotations

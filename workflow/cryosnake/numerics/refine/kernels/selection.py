@@ -1,4 +1,4 @@
-"""Compiled kernels of the expectation step: which samples are significant, and with what probability."""
+"""Significance kernels of the expectation step: which samples are significant, and their probabilities."""
 
 from __future__ import annotations
 

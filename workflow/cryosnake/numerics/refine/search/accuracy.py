@@ -1,4 +1,4 @@
-"""How finely orientations and shifts can be told apart at the present resolution and noise."""
+"""Accuracy of orientations and shifts at the present resolution and noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.references import ClassReferences
 
-_LIKELIHOOD_RATIO = np.log(100.0)  # two poses are told apart when one is a hundred times more likely
+_LIKELIHOOD_RATIO = np.log(100.0)  # two poses are distinguished when one is a hundred times more likely
 _ANGLES = np.geomspace(0.05, 30.0, 20)  # degrees
 _SHIFTS = np.geomspace(0.02, 10.0, 20)  # pixels
 
@@ -53,9 +53,9 @@ def estimate_plane_accuracy(references: ClassReferences, number: int, psi: np.nd
 
 def _accuracies(true: Array, turned: Callable[[np.ndarray], Array], ctf: Array, band: Band, rng: np.random.Generator,
                 ) -> tuple[float, float]:
-    """Return what both do: `turned` gives the slices (n, pixels) of poses turned by angles (n,), degrees.
+    """Return both estimates: `turned` gives the slices (n, pixels) of poses turned by angles (n,), degrees.
 
-    Shifts go in a direction that is drawn for each particle.
+    Shifts have a random direction for each particle.
     """
     heading = rng.uniform(0, 2 * np.pi, len(true))
     unit = np.stack([np.cos(heading), np.sin(heading)], -1)

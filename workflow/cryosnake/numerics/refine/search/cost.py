@@ -1,4 +1,4 @@
-"""What an expectation step costs: numbers of samples, operations and bytes, counted before it begins."""
+"""Cost of an expectation step: numbers of samples, operations and bytes, counted before it starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.kernels.budget import bytes_of_particle
 
-_FIRST_SAMPLES = 200.0  # coarse samples that are significant where nothing is known yet
+_FIRST_SAMPLES = 200.0  # significant coarse samples when nothing is known yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def search_operations(load: Workload) -> float:
 
 
 def sample_operations(load: Workload) -> float:
-    """Return the operations over the significant samples: their scores, and half as much again for the sums."""
+    """Return the operations on the significant samples: their scores, and half as many again for the sums."""
     fine = load.particles * load.samples * load.children
     return 1.5 * fine * load.pixels * (4 * load.sub + 5)
 
@@ -100,7 +100,7 @@ def slices_bytes(load: Workload) -> int:
 
 
 def block_bytes(load: Workload, block: int) -> int:
-    """Return the bytes of so many particles in work, with the scores of 16 of them in the search."""
+    """Return the bytes of this many particles in work, with the scores of 16 of them in the search."""
     return block * bytes_of_particle(load.box) + 16 * 4 * load.shifts * load.orientations
 
 

@@ -1,7 +1,7 @@
 """The expectation step for flat probabilities: every orientation and shift counts, and all of it is matrix products.
 
-At low resolution, or with annealed noise, nearly all orientations are probable. A search for significant samples then
-only costs. Here the probabilities of a block are one matrix, and the weighted sums of the images by orientation the
+At low resolution, or with annealed noise, nearly all orientations are probable. A search for significant samples is
+then wasted. Here the probabilities of a block are one matrix, and the weighted sums of the images by orientation the
 product of its transpose with the images: the same cost per particle however flat the probabilities are.
 """
 
@@ -27,7 +27,7 @@ _NEGLIGIBLE = np.float32(14.0)  # a sample e^14 times less probable than the bes
 
 @dataclass(frozen=True, kw_only=True)
 class DenseOutcome:
-    """What the expectation step learnt of a block of n particles, and its sums by orientation.
+    """Outcome of the expectation step for a block of n particles, and its sums by orientation.
 
     The sums, `images` and `weights`, are where the block is.
 

@@ -1,7 +1,7 @@
 """The expectation step of a block without oversampling: all of it matrix products, and an `BlockResult` as of a search.
 
-While the images decide little, most samples of a coarse grid are significant. To score, weigh and add them one by one
-costs ten times what the products over all of them do.
+While the images decide little, most samples of a coarse grid are significant. Scoring, weighting and adding them one by
+one costs ten times as much as products over all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SCORES_AT_ONCE = 1 << 20  # 4 MB: they are read four times
 
 def dense_block(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: Array,
                 grid: SphereGrid | PlaneGrid) -> tuple[BlockResult, Array, Array]:
-    """Return what all coarse orientations and shifts tell of a block, and its sums by orientation.
+    """Return the outcome over all coarse orientations and shifts for a block, and its sums by orientation.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def dense_block(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log
     shifts : ShiftGrid
     log_prior : (orientations,) float32
     grid : PlaneGrid or SphereGrid
-        Whose orientations these are.
+        The grid of these orientations.
 
     Returns
     -------

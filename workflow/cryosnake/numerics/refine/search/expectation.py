@@ -26,23 +26,23 @@ from cryosnake.numerics.refine.kernels.dispatch import (
     twin_of,
 )
 
-SIGNIFICANT = 0.999  # fraction of the probability that is carried on (RELION's adaptive fraction)
+SIGNIFICANT = 0.999  # fraction of the probability that is kept (RELION's adaptive fraction)
 _AT_ONCE = 16  # particles per matrix product on a CPU, see `particles_at_once`
-_DRAWS = 64  # samples per particle that residual power is taken over
+_DRAWS = 64  # samples per particle for the residual power
 _MANY = 1000  # significant samples of a particle from which on more than SIGNIFICANT is not asked for
-_Slices = dict[bytes, tuple[Array, Array]]  # by the orientations that they are for
+_Slices = dict[bytes, tuple[Array, Array]]  # by their orientations
 _NO_TURN = nullcontext()
 _CC_DEPTH = 2000.0  # makes one bin of the significance histogram a hundred-thousandth of a correlation
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockResult:
-    """What the expectation step learnt about the particles of a block.
+    """Outcome of the expectation step for the particles of a block.
 
     Attributes
     ----------
     orientation, child : (n,) int64
-        Most probable coarse orientation and which of its children.
+        Most probable coarse orientation, and the index of its child.
     shift : (n, 2) float64
         Its shift, on top of the offsets, pixels.
     top_weight : (n,) float64
@@ -100,9 +100,9 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     shifts : ShiftGrid
     log_prior : (orientations,) float32
     correlation : bool
-        Score by correlation coefficient, which does not depend on the reference's scale, and keep the best alone.
+        Score by correlation coefficient, which does not depend on the reference's scale, and keep only the best.
     significant : float
-        Fraction of the probability that is carried on, where that takes few samples; at least SIGNIFICANT.
+        Fraction of the probability that is kept, where that takes few samples; at least SIGNIFICANT.
     reduced : bool
         Let a GPU round the operands of the matrix product to TF32.
     """
@@ -139,7 +139,7 @@ def _select(cross: Array, norm: Array, prior: Array, fraction: float, begin: int
     cuts, counts = xp.empty(len(cross), xp.float32), xp.empty(len(cross), xp.int64)
     selection.find_cuts(cross, norm, prior, fraction, cuts, counts)
     many = xp.flatnonzero(counts > _MANY) if fraction > SIGNIFICANT else counts[:0]
-    if len(many):  # with that many, no single one decides
+    if len(many):  # with this many, no single one decides
         fewer = xp.empty(len(many), xp.float32), xp.empty(len(many), xp.int64)
         selection.find_cuts(cross[many], norm[many], prior[many], SIGNIFICANT, *fewer)
         cuts[many], counts[many] = fewer
@@ -176,7 +176,7 @@ class _Probabilities:
 
 def probabilities(values: Array, samples: Samples, particles: int, fraction: float = SIGNIFICANT,
                   numbers: np.ndarray | None = None) -> _Probabilities:
-    """Turn log-weights (samples, children, sub) of so many particles into probabilities, in place."""
+    """Turn log-weights (samples, children, sub) of this many particles into probabilities, in place."""
     xp, sampled = namespace(values), twin_of(values)
     order = xp.argsort(samples.particle, kind="stable")
     starts = xp.searchsorted(samples.particle[order], xp.arange(particles + 1))
@@ -190,12 +190,12 @@ def probabilities(values: Array, samples: Samples, particles: int, fraction: flo
 
 
 def orientations_at_once(children: int, pixels: int, most: int) -> int:
-    """Return how many orientations' children have slices that take at most so many bytes; one at least."""
+    """Return the number of orientations whose children's slices take at most this many bytes; at least one."""
     return max(1, most // (8 * children * pixels))
 
 
 def chunks_of_orientations(count: int, children: int, pixels: int, most: int) -> list[tuple[int, int]]:
-    """Return runs of orientations whose children's slices take at most so many bytes."""
+    """Return runs of orientations whose children's slices take at most this many bytes."""
     size = orientations_at_once(children, pixels, most)
     return [(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
@@ -236,7 +236,7 @@ def expectation(operands: Operands, samples: Samples, reference: Reference, band
     sums : (threads, …) float32
         Gains the weighted images and squared CTFs.
     turn
-        Held while the sums are added to, where several threads share them.
+        Lock held during additions to the sums, where several threads share them.
     """
     xp, kept = namespace(operands.masked), _Slices()
     values = _scores(operands, samples, reference, band, shifts, kept)

@@ -22,7 +22,7 @@ _LEAST = 1e-3  # classes of less probability are left out, as the search leaves 
 
 @dataclass(frozen=True)
 class ClassOutcome:
-    """What is known about the n particles of a block.
+    """Outcome for the n particles of a block.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ def classify_at_poses(operands: Operands, transforms: Array, poses: np.ndarray, 
     Parameters
     ----------
     operands : Operands
-        The block, at the pixels of `band`; where it is, in host memory or on a GPU, transforms and sums must be too.
+        The block, at the pixels of `band`; transforms and sums must be on the same device (host memory or GPU).
     transforms : (classes, 2m + 1, 2m + 1, m + 1) complex64
         The maps, as in `MapReference`.
     poses : (n, 3, 3)

@@ -1,12 +1,12 @@
-"""When auto-refinement samples finer, and when it has converged.
+"""Schedule of auto-refinement: when sampling becomes finer, and when it has converged.
 
 Behaviour of relion_refine --auto_refine (Scheres 2012, J. Struct. Biol. 180, section 2.5): the sampling becomes finer
-when neither the resolution nor the assignments improve any more, until it is finer than the estimated accuracy. What
-is ours:
+when neither the resolution nor the assignments improve any more, until it is finer than the estimated accuracy.
+Our additions:
 
 - a step that rounds by too little to be seen is fine enough, however accurate the orientations are, until the last
-  iteration; and changes below the accuracy are none. At box 128 and SNR 0.1 that saves 7 of 24 iterations, the dearest;
-- shifts are searched five accuracies far at least. A range by the last changes alone gets too tight: grids are turned
+  iteration; and changes below the accuracy do not count. At box 128 and SNR 0.1 this saves the costliest 7 of 24;
+- shifts are searched to at least five accuracies. A range from the last changes alone gets too tight: grids are rotated
   at random, what lies beyond their edge is out of reach, and changes stay small for that reason.
 """
 
@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 from cryosnake.numerics.healpix import angular_step
 
-_OF_ACCURACY = 0.75  # what is below so much of an estimated accuracy tells nothing more
-_REACH = 5.0  # accuracies to which shifts are searched at least
+_OF_ACCURACY = 0.75  # below this fraction of an estimated accuracy, steps gain nothing
+_REACH = 5.0  # minimum range of shift searches, in accuracies
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class Convergence:
-    """What decides about sampling and convergence; changes are mean ones since the last iteration."""
+    """State that decides sampling and convergence; changes are means since the last iteration."""
 
     best_shell: int = 0
     without_gain: int = 0
@@ -54,12 +54,12 @@ class Convergence:
 
     @property
     def converged(self) -> bool:
-        """Whether only the last iteration, with all data, is left."""
+        """Whether only the last iteration, with all data, remains."""
         return self.fine_enough and self.stalled
 
 
 def at_floor(sampling: Sampling, rotation: float, offset: float, accuracy: tuple[float, float]) -> bool:
-    """Return whether mean changes (degrees, pixels) are no more than the sampling makes, or than images can tell.
+    """Return whether mean changes (degrees, pixels) are no more than the sampling causes, or than images can show.
 
     Two grids at random to each other differ by a step / √2 in orientation and by a step / √6 along each axis, root
     mean square, where they stand for the same pose: changes of that size say nothing about the particles. Nor do those
@@ -71,7 +71,7 @@ def at_floor(sampling: Sampling, rotation: float, offset: float, accuracy: tuple
 
 
 def invisible_step(resolution: float, diameter: float) -> float:
-    """Return the angular step, degrees, that rounds orientations by too little to be seen (resolution, diameter in Å).
+    """Return the angular step, degrees, whose rounding has no visible effect (resolution, diameter in Å).
 
     Rounding to a step of s moves the particle's edge by s / √12 times its radius, root mean square. A twentieth of the
     resolution weakens the signal there by 1 − exp(−2π² / 400) = 5 %, and by 2 % in the mean over a ball.
@@ -81,7 +81,7 @@ def invisible_step(resolution: float, diameter: float) -> float:
 
 def after_iteration(before: Convergence, shell: int, rotation: float, offset: float, floor: bool = False,
                     ) -> Convergence:
-    """Count an iteration that reached a resolution shell and changed orientations and offsets by so much.
+    """Count an iteration that reached a resolution shell and changed orientations and offsets by these amounts.
 
     `floor`: the changes are those of the sampling alone (see `at_floor`).
     """
@@ -109,8 +109,8 @@ def next_sampling(sampling: Sampling, convergence: Convergence, *, accuracy_rota
     local_order : int
         HEALPix order from which on searches are local.
     invisible : float
-        Degrees: a step of local searches that is finer than this need not become finer (see `invisible_step`); those
-        gain by their prior, so that global searches go on to them.
+        Degrees: a step of local searches finer than this need not become finer (see `invisible_step`); those
+        gain from their prior, so that global searches still proceed to them.
     """
     if convergence.fine_enough or not convergence.stalled:
         return sampling, convergence

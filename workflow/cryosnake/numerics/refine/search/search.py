@@ -1,4 +1,4 @@
-"""The coarse search over several levels: what is significant on a coarse grid has its children searched on a finer.
+"""The coarse search over several levels: significant samples on a coarse grid have their children searched on a finer.
 
 Where a grid is seen with nearly all pixels, a quarter of them goes first, which leaves few orientations for all.
 """
@@ -29,8 +29,8 @@ from cryosnake.numerics.refine.search.expectation import (
     search_nearby,
 )
 
-_KEPT_ABOVE = 0.999999  # fraction of the probability that is carried on from a level whose step is not the wanted one
-# What a step allows is enough to weigh children against each other, but not to leave a parent out: with much signal the
+_KEPT_ABOVE = 0.999999  # fraction of the probability kept on a level whose step is not yet the final one
+# The pixels that a step allows suffice to compare children, but not to exclude a parent: with much signal the
 # true pose, half a step away, then looks worse than others. 0.6 to 0.8 of it finds what the search over all finds.
 CAUTION = 0.7
 _ENOUGH = 14.0  # log-likelihood ratio that decides: a millionth
@@ -58,7 +58,7 @@ class Level:
 
     @cached_property
     def gap(self) -> Array:
-        """Mean |P − P'|² (pixels,) of orientations and what is half a step away."""
+        """Mean |P − P'|² (pixels,) of orientations and those half a step away."""
         return _gap(self.reference, self.band)
 
 
@@ -134,7 +134,7 @@ def parent_prior(grid: SphereGrid, log_prior: Array) -> Array:
 
 @dataclass(frozen=True)
 class GlobalSearch:
-    """What a search over all orientations needs of its levels; made once per iteration."""
+    """Data of the levels for a search over all orientations; made once per iteration."""
 
     levels: list[Level]
     priors: list[Array]

@@ -89,7 +89,7 @@ def complete_plane(sums: Array) -> None:
 
 @nb.njit(fastmath=True, cache=True)
 def _turned(r, x, y, z):  # type: ignore[no-untyped-def]
-    """Return where a turn takes a voxel, in the half that is kept, and the sign of imaginary parts there."""
+    """Return the rotated place of a voxel, in the half that is stored, and the sign of imaginary parts there."""
     u = r[0, 0] * x + r[0, 1] * y + r[0, 2] * z
     v = r[1, 0] * x + r[1, 1] * y + r[1, 2] * z
     w = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z

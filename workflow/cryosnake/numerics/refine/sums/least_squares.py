@@ -1,4 +1,4 @@
-"""Maps from sums by weighted least squares: what the final maps are made with.
+"""Maps from sums by weighted least squares, used for the final maps.
 
 Division of data by weights (`reconstruction.divide`) solves for every voxel of the padded transform by itself. But
 these voxels depend on each other: the map fills half of the padded box along each axis. With D the weights, N the data,
@@ -76,7 +76,7 @@ def _prior(weight: np.ndarray, radius: int, ssnr: np.ndarray, padding: int = _PA
 
 
 def _shells(volume: np.ndarray, radius: int, padding: int) -> np.ndarray:
-    """Return the shell of each voxel, radius + 1 for all that lie beyond."""
+    """Return the shell of each voxel, radius + 1 for all beyond."""
     return np.minimum(np.rint(radii(volume.shape, padding)), radius + 1).astype(np.int16)
 
 
@@ -96,7 +96,7 @@ def _divided(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray | None) -
 
 
 def _conjugate_gradients(operator: Operator, preconditioner: Operator, target: np.ndarray) -> np.ndarray:
-    """Return nearly the solution of operator(y) = target, from y = 0 (Hestenes & Stiefel 1952)."""
+    """Return an approximate solution of operator(y) = target, from y = 0 (Hestenes & Stiefel 1952)."""
     solved, residual = np.zeros_like(target), target
     direction = preconditioned = preconditioner(residual)
     size = _inner(residual, preconditioned)

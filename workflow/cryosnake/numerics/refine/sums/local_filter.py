@@ -79,7 +79,7 @@ def _ladder(box_size: float, lowest: float, highest: float, steps: int) -> np.nd
 
 
 def _low_passed(transform: Array, radius: Array, shell: float, shape: tuple[int, ...]) -> Array:
-    """Return the map of a transform behind a Butterworth filter, 1 / (1 + (k / shell)^(2 ORDER))."""
+    """Return the map of a transform after a Butterworth filter, 1 / (1 + (k / shell)^(2 ORDER))."""
     squared = (radius / np.float32(shell)) ** 2
     return fft_of(transform).irfftn(transform / (1.0 + squared**ORDER), s=shape)
 
@@ -115,7 +115,7 @@ def _smoothed(volume: Array, radius: Array, shell: float) -> Array:
 
 def _blend(transforms: list[Array], level: Array, shells: np.ndarray, radius: Array,
            shape: tuple[int, ...]) -> list[Array]:
-    """Return the maps behind the filter of each voxel, linear between neighbours of the ladder."""
+    """Return the maps after the filter of each voxel, linear between neighbours of the ladder."""
     xp = namespace(level)
     maps = [xp.zeros(shape, dtype=xp.float32) for _ in transforms]
     for index, shell in enumerate(shells):
@@ -133,6 +133,6 @@ def _check(first: Array, second: Array, mask: Array) -> None:
         raise ValueError(f"halves and mask must be cubes of one shape, got {shapes}")
     xp = namespace(first)
     if not all(bool(xp.isfinite(volume).all()) for volume in (first, second, mask)):
-        raise ValueError("the half maps or the mask hold NaN or infinities")
+        raise ValueError("the half maps or the mask contain NaN or infinities")
     if not bool((mask > 0).any()):
         raise ValueError("the mask is empty")

@@ -8,7 +8,7 @@ from cryosnake.numerics.backend import Array, to_numpy
 from cryosnake.numerics.refine.sums.insertion import complete_plane, symmetrise
 from cryosnake.numerics.refine.sums.reconstruction import divide, fsc_of_sums, radii, shell_means, to_real_space
 
-_FSC_LIMIT = 0.999  # as if 999 times more signal than noise were the most that can be known
+_FSC_LIMIT = 0.999  # that is, at most 999 times more signal than noise
 
 
 def finish_sums(sums: Array, operators: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ def reference_power(transform: np.ndarray, count: int) -> np.ndarray:
 
 
 def low_pass(volume: np.ndarray, pixel_size: float, resolution: float, edge: float = 2.0) -> np.ndarray:
-    """Return the map (box, box, box) without what is finer than `resolution` Å; a cosine edge of `edge` shells."""
+    """Return the map (box, box, box) low-passed at `resolution` Å with a cosine edge of `edge` shells."""
     import scipy.fft
 
     box = volume.shape[0]

@@ -1,4 +1,4 @@
-"""Online expectation maximisation: mini-batches, sums that forget, and the schedule from a blob to a map.
+"""Online expectation maximisation: mini-batches, sums with decay, and the schedule from a blob to a map.
 
 Methods: online EM with exponentially decaying sums (Cappé & Moulines 2009, J. R. Stat. Soc. B 71, 593), deterministic
 annealing (Rose 1998, Proc. IEEE 86, 2210), ab initio maps from random orientations (Punjani et al. 2017, Nat. Methods
@@ -21,13 +21,13 @@ _HOLD, _ARRIVE = 0.15, 0.9  # fractions of the steps: the resolution stays at th
 _ANNEALED = 0.3  # fraction of the steps after which the noise counts as it is
 _TEMPERATURE = 4.0
 _DECAY = (0.8, 0.9)
-_TURN = 1.35  # a step may move the particle's rim by this many times the resolution
+_TURN = 1.35  # a step may move the particle's edge by this many times the resolution
 _FINEST_ORDER = 2  # of searches over everything without oversampling
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """How one mini-batch is used.
+    """Treatment of one mini-batch.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Stage:
     temperature : float
         Divides the log likelihood.
     decay : float
-        What the sums of earlier batches count from now on.
+        Weight of the sums of earlier batches from now on.
     """
 
     resolution: float
@@ -57,7 +57,7 @@ def stage_at(part: float, resolutions: tuple[float, float], batches: tuple[int, 
     """Return the stage at a part (0 … 1) of the way from the first resolution and batch size to the last.
 
     `resolutions` and `diameter` in Å. The frequency limit grows evenly; the angular step follows from how far it moves
-    the particle's rim.
+    the particle's edge.
     """
     grown = min(max((part - _HOLD) / (_ARRIVE - _HOLD), 0.0), 1.0)
     limit = 1.0 / (1.0 / resolutions[0] + (1.0 / resolutions[1] - 1.0 / resolutions[0]) * grown)
@@ -97,8 +97,8 @@ def random_sums(images: np.ndarray, ctf2: np.ndarray, band_k: tuple[np.ndarray, 
 def halves_ssnr(first: np.ndarray, second: np.ndarray, radius: int, count: int, least: float) -> np.ndarray:
     """Return the signal-to-noise ratio (count,) of a map from the FSC of the sums of its two halves; 0 beyond radius.
 
-    Both halves were aligned to the same map, so it is too good by what the noise was fitted; the limit of the schedule
-    keeps that in check.
+    Both halves were aligned to the same map, so fitted noise makes it too good; the limit of the schedule keeps that
+    in check.
     """
     curve = np.clip(fsc_of_sums(first, second, radius, count), 0.0, 0.999)
     ssnr = np.maximum(2.0 * curve / (1.0 - curve), least)

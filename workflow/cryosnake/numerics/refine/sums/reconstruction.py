@@ -147,7 +147,7 @@ def _gathered(sums, result):  # type: ignore[no-untyped-def]
 def fsc_of_sums(first: np.ndarray, second: np.ndarray, radius: int, count: int) -> np.ndarray:
     """Return the FSC (count,) of two volumes of sums, before any regularisation; 0 beyond `radius`.
 
-    The gold-standard criterion of Scheres & Chen 2012, Nat. Methods 9, 853: two halves that never met.
+    The gold-standard criterion of Scheres & Chen 2012, Nat. Methods 9, 853: two independent halves.
     """
     halves = [coarse_sums(sums) for sums in (first, second)]
     maps = []
