@@ -28,7 +28,7 @@ def test_good_particles_pass() -> None:
 @pytest.mark.parametrize(("particles", "optics", "words"), [
     (table(rlnDefocusU=[1e4, np.nan, 1e4, 1e4]), OPTICS, "rlnDefocusU is not a number for 1 particle.*000002@a.mrcs"),
     (table(rlnAngleRot=[0, 0, np.inf, 0]), OPTICS, "rlnAngleRot is not a number.*000003@a.mrcs"),
-    (table(rlnImageName=[*NAMES[:3], NAMES[0]]), OPTICS, "stand in it twice, the first is 000001@a.mrcs"),
+    (table(rlnImageName=[*NAMES[:3], NAMES[0]]), OPTICS, "appear twice, the first is 000001@a.mrcs"),
     (table(), OPTICS.assign(rlnCtfDataAreCtfPremultiplied=1), "rlnCtfDataAreCtfPremultiplied is set"),
 ])
 def test_what_would_spoil_a_refinement_is_refused(particles, optics, words) -> None:
@@ -36,7 +36,7 @@ def test_what_would_spoil_a_refinement_is_refused(particles, optics, words) -> N
         check_values("p.star", particles, optics, True)
 
 
-@pytest.mark.parametrize(("value", "words"), [(np.nan, "hold NaN"), (0.0, "are blank")])
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "contain NaN"), (0.0, "are blank")])
 def test_images_without_content_are_named(value, words) -> None:
     images = np.random.default_rng(1).normal(size=(4, 8, 8)).astype(np.float32)
     refuse_blank("p.star", NAMES, images)

@@ -16,7 +16,7 @@ from cryosnake.programs.refinement.step import ExpectationStep, SearchPlan
 
 @dataclass(frozen=True)
 class Block:
-    """Particles that are worked on together: their numbers, what is compared, and by shell (n, shells) the power.
+    """Particles that are computed together: their numbers, operands, and power by shell (n, shells).
 
     `power` is that of the masked images, `noise` the noise's.
     """
@@ -57,6 +57,6 @@ def _background(images: Array, rows: np.ndarray, plan: SearchPlan) -> Array | No
     xp, outside = namespace(images), np.flatnonzero(plan.mask == 0)
     spread = images.reshape(len(images), -1)[:, xp.asarray(outside)].std(1) if outside.size else images.std((1, 2))
     noise = np.empty(images.shape, np.float32)
-    for image, row in zip(noise, rows.tolist(), strict=True):  # by particle: the same whatever it is computed with
+    for image, row in zip(noise, rows.tolist(), strict=True):  # by particle: independent of the block
         np.random.default_rng([plan.seed, row]).standard_normal(out=image, dtype=np.float32)
     return xp.asarray(noise) * spread[:, None, None]

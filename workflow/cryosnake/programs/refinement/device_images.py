@@ -10,7 +10,7 @@ import numpy as np
 from cryosnake.numerics.backend import Array
 from cryosnake.programs.refinement.execution import Execution
 
-_MEMORY_SHARE = 0.5  # of the free memory that the images may take
+_MEMORY_SHARE = 0.5  # of the free memory, for the images
 _HALF_ERROR = 1e-5  # of an image's variance: the most that rounding to half precision may add as noise
 _READ_AT_ONCE = 4096  # images
 _GPU_BLOCK = 2048  # particles
@@ -43,7 +43,7 @@ def image_blocks(work: Execution, rows: np.ndarray, on_cpu: int) -> Iterator[tup
 
 
 def _gpu_block(work: Execution) -> int:
-    """Return how many particles a GPU works on at a time."""
+    """Return the number of particles that a GPU processes at a time."""
     return max(1, min(_GPU_BLOCK, _GPU_BLOCK_BYTES // (4 * work.particles.box**2)))
 
 

@@ -46,7 +46,7 @@ def expect(step: ExpectationStep, sums: Array | None = None) -> Accumulated:
         block = prepare_block(step, chosen, images)
         for found in outcomes(block, share.sums, turns[worker % len(turns)]):
             _record(share, step, block, chosen, found)
-            tell(len(found[0]))  # where samples are many a block takes long, and an abort must not wait
+            tell(len(found[0]))  # with many samples a block takes long, and an abort must not wait
 
     step.work.follow(step.rows[order])
     size = _block_size(len(step.rows), step.work.block or BLOCK, workers)
@@ -56,7 +56,7 @@ def expect(step: ExpectationStep, sums: Array | None = None) -> Accumulated:
 
 
 def _block_size(count: int, most: int, workers: int) -> int:
-    """Return how many particles make a block, so that all workers get about as much to do."""
+    """Return how many particles make a block, so that all workers get about the same amount of work."""
     rounds = max(1, -(-count // (most * workers)))
     return max(1, -(-count // (rounds * workers))) if workers > 1 else most
 
@@ -68,14 +68,14 @@ def _together(total: Accumulated, shares: Sequence[Accumulated]) -> Accumulated:
 
 
 def _by_orientation(poses: np.ndarray, order: int = 3) -> np.ndarray:
-    """Return the order of poses (n, 3, 3) in which neighbours have like directions, so that they share slices."""
+    """Return the order of poses (n, 3, 3) in which neighbours have similar directions, so that they share slices."""
     _, pixel = cKDTree(healpix.directions(*healpix.pixel_angles(order, np.arange(healpix.pixel_count(order))))).query(
         poses[:, 2])
     return np.argsort(pixel, kind="stable")
 
 
 def _record(total: Accumulated, step: ExpectationStep, block: Block, chosen: np.ndarray, found: Found) -> None:
-    """Add what was found about some particles of a block, whose places among those of the step are `chosen`."""
+    """Add the results for some particles of a block, whose places among those of the step are `chosen`."""
     part, outcome, grid = found
     where, images, assigned = chosen[part], (block.power[part], block.noise[part]), total.assigned
     total.add_fit(step, where, images, outcome.cross, outcome.power)
@@ -143,7 +143,7 @@ def new_statistics(particles: ParticleSet, rows: np.ndarray, accumulated: Accumu
     norm = np.maximum(norm, 0.01 * np.median(norm))  # images almost without contrast leave no residual
     direction = old.direction
     if accumulated.direction.sum() > 0:
-        direction = accumulated.direction + 1.0  # one particle more everywhere: no direction is ruled out
+        direction = accumulated.direction + 1.0  # one extra particle everywhere: no direction is excluded
         direction = direction / direction.sum()
     return Statistics(
         noise=noise, scale=group_scales(accumulated.cross, accumulated.power, particles.group[rows], old.scale),

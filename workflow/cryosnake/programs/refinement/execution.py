@@ -1,4 +1,4 @@
-"""How the work on a particle set is done: by which ranks, on which device, and where its images are read."""
+"""Execution of the work on a particle set: its ranks, its device, and the source of its images."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from cryosnake.parallel.world import world
 from cryosnake.programs.refinement.particle_checks import refuse_blank
 from cryosnake.programs.refinement.particles import ParticleSet, read_particles
 
-_USUAL_BLOCK = 256  # particles; with room for so many the programs decide
+_USUAL_BLOCK = 256  # particles; with space for this many the programs decide
 _SHARE_OF_FREE = 0.8  # of the memory that is free at the start
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """A particle set, and how the work on it is done: nothing here changes a result.
+    """A particle set, and the execution of the work on it: nothing here changes a result.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Execution:
         CryosnakeError when a stack cannot be read, an image has another size than the optics table says, is blank or
         not finite.
     follow : callable
-        Is given the rows that `images` will be asked for next, in blocks.
+        Receives the rows that `images` will be called with next, in blocks.
     ranks : Ranks
         The processes that share the work.
     block : int
@@ -91,7 +91,7 @@ def execution_of(path: str | os.PathLike[str], options: Any, out: str | os.PathL
 
 
 def stack_images(particles: ParticleSet) -> StackImages:
-    """Return the images of particles where they lie."""
+    """Return the images of particles from their own files."""
     return StackImages(particles.path, particles.table["rlnImageName"].tolist(), particles.box, refuse_blank)
 
 

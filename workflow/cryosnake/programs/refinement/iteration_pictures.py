@@ -42,7 +42,7 @@ class Pictures:
     def draw(self, path: str, figure: Callable[[], Figure], final: bool = False) -> None:
         """Write the figure as PNG if it fits the share of the time that pictures may take, or is the job's last.
 
-        A picture is an extra: one that cannot be drawn is said so, and never fails a job.
+        A picture that cannot be drawn is reported, and never fails a job.
         """
         begin = time.monotonic()
         if not self.wanted or not (final or self.spent + self.last <= _SHARE * (begin - self.begun)):
@@ -51,7 +51,7 @@ class Pictures:
             from cryosnake.report.panels.figures import save
 
             save(figure(), Path(path), dpi=_DPI)
-        except Exception as error:  # whatever is odd in a map
+        except Exception as error:  # a map may be odd in any way
             print(f"no picture {path}: {type(error).__name__}: {error}")
         self.last = time.monotonic() - begin
         self.spent += self.last

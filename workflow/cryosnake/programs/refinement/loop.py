@@ -1,4 +1,4 @@
-"""The loop of all refinements and classifications: starting or going on, iterations, files, pictures, ranks."""
+"""The loop of all refinements and classifications: start or continuation, iterations, files, pictures, ranks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_recipe(kind: Callable[..., Recipe[Any, Any]], options: Any, inputs: Mapp
 
 
 def run(recipe: Recipe[M, S], progress: IterationProgress) -> M:
-    """Carry a recipe from its start, or from the iteration that it goes on after, to its end; return its last model."""
+    """Carry a recipe from its start, or the iteration after which it continues, to its end; return its last model."""
     model, pictures = _begin(recipe, progress), Pictures(recipe.options.pictures)
     while not recipe.finished(model):
         begin, report = time.monotonic(), partial(_report, progress, *recipe.progress(model))
@@ -48,7 +48,7 @@ def run(recipe: Recipe[M, S], progress: IterationProgress) -> M:
 
 
 def iterate(recipe: Recipe[M, S], model: M, report: Report = lambda done: None) -> M:
-    """Return the model after one more iteration; the given one is left as it was. All ranks call this together."""
+    """Return the model after one more iteration; the given one is unchanged. All ranks call this together."""
     model = update(recipe, recipe.prepare(model), report)
     while not recipe.complete(model):
         model = update(recipe, recipe.prepare(model), report)
@@ -84,7 +84,7 @@ def _begin(recipe: Recipe[M, S], progress: Progress) -> M:
 
 
 def _write(recipe: Recipe[M, S], model: M, pictures: Pictures, progress: IterationProgress) -> None:
-    """Write what an iteration leaves, on rank 0: its files, then its picture."""
+    """Write the outputs of an iteration, on rank 0: its files, then its picture."""
     if recipe.work.ranks.rank != 0 or not recipe.write(model):
         return
     if recipe.is_numbered(model):

@@ -1,4 +1,4 @@
-"""How the blocks of an expectation step are computed: by their significant samples, or as products over all of them."""
+"""Computation of the blocks of an expectation step: by significant samples, or as products over all samples."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ Turn = AbstractContextManager[Any]
 Found = tuple[np.ndarray, BlockResult, SphereGrid | PlaneGrid]  # places in the block, what was learnt, on which grid
 Outcomes = Callable[[Block, Array, Turn], Iterator[Found]]
 
-_MANY = 500.0  # significant samples, from which on to take all is cheaper than to choose
-_FLAT = 0.02  # of all coarse samples: from so many significant ones on, finer ones tell them no better apart
+_MANY = 500.0  # significant samples, above which computing all is cheaper than selecting
+_FLAT = 0.02  # of all coarse samples: with more significant ones, finer samples distinguish no better
 
 
 def outcomes_of(step: ExpectationStep) -> Outcomes:
@@ -123,7 +123,7 @@ def _flat_step(step: ExpectationStep, reference: MapReference,
                ) -> Callable[[Operands, np.ndarray, Array, Turn], Found]:
     """Return what computes particles of flat probabilities: coarse orientations and shifts alone, all of them.
 
-    Where so many samples are probable, the probability varies little between a sample and its children: sums over
+    Where this many samples are probable, the probability varies little between a sample and its children: sums over
     the coarse ones are sums over all, at a thirtieth of the cost.
     """
     grid, lock = replace(reference.grid, oversampled=False), threading.Lock()
@@ -155,7 +155,7 @@ def _sparse(step: ExpectationStep, block: Block, places: np.ndarray, samples: Sa
 def _at_once(samples: Samples, reference: Reference, band: Band) -> int:
     """Return how many samples are computed together: few where each has an orientation of its own.
 
-    Then their slices fit into memory at once, and the ones that were scored are there to be added up.
+    Then their slices fit into memory together, and those that were scored can be reused for the sums.
     """
     most, distinct = samples_at_once(reference.transforms), len(samples.runs()[0])
     fitting = orientations_at_once(reference.grid.children, band.kx.size, slice_bytes(reference.transforms))

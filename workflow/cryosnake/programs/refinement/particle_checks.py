@@ -1,4 +1,4 @@
-"""What no refinement may be started with: values that are no numbers, particles twice, images already corrected."""
+"""Checks before a refinement: values that are not numbers, duplicate particles, images already CTF-corrected."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def check_values(path: str, particles: pd.DataFrame, optics: pd.DataFrame, need_
             bad = ~np.isfinite(particles[label].to_numpy(np.float64))
             if bad.any():
                 raise CryosnakeError(f"{path}: {label} is not a number for {bad.sum()} particle(s), the first is "
-                                     f"{names.iloc[int(bad.argmax())]}. Take them out, or run their CTF again.")
+                                     f"{names.iloc[int(bad.argmax())]}. Remove them, or run their CTF again.")
     twice = names.duplicated()
     if twice.any():
-        raise CryosnakeError(f"{path}: {twice.sum()} particle(s) stand in it twice, the first is "
-                             f"{names[twice].iloc[0]}. They would link the half sets; take them out "
+        raise CryosnakeError(f"{path}: {twice.sum()} particle(s) appear twice, the first is "
+                             f"{names[twice].iloc[0]}. They would link the half sets; remove them "
                              "(select: duplicate_distance).")
     for label in CORRECTED:
         if need_ctf and label in optics.columns and optics[label].astype(int).any():
@@ -43,9 +43,9 @@ def refuse_blank(path: str, names: list[str], images: np.ndarray) -> None:
     flat = images.reshape(len(images), -1)
     bad = ~np.isfinite(flat).all(1)
     if bad.any():
-        raise CryosnakeError(f"{path}: {bad.sum()} image(s) hold NaN or infinite pixels, the first is "
-                             f"{names[int(bad.argmax())]}. Extract them again or take them out of the STAR file.")
+        raise CryosnakeError(f"{path}: {bad.sum()} image(s) contain NaN or infinite pixels, the first is "
+                             f"{names[int(bad.argmax())]}. Extract them again or remove them from the STAR file.")
     blank = flat.max(1) == flat.min(1)
     if blank.any():
         raise CryosnakeError(f"{path}: {blank.sum()} image(s) are blank, the first is {names[int(blank.argmax())]}. "
-                             "Take them out of the STAR file.")
+                             "Remove them from the STAR file.")

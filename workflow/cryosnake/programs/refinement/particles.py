@@ -69,7 +69,7 @@ class ParticleSet:
 
     @property
     def shells(self) -> int:
-        """The number of shells to the Nyquist frequency, 0 among them."""
+        """The number of shells up to the Nyquist frequency, including 0."""
         return self.box // 2 + 1
 
     def shell_at(self, resolution: float) -> int:
@@ -133,7 +133,7 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
             raise CryosnakeError(f"{path} has no block data_{name}. Give a particle STAR file of RELION 3.1 or newer "
                                  "(older ones: relion_convert_star).")
     if len(tables["particles"]) == 0:
-        raise CryosnakeError(f"{path}: data_particles has no rows; nothing is left to refine. Look at the job before.")
+        raise CryosnakeError(f"{path}: data_particles has no rows; nothing is left to refine. Check the previous job.")
     _require(path, "particles", tables, ("rlnImageName", "rlnOpticsGroup", *(_CTF_COLUMNS if need_ctf else ())))
     _require(path, "optics", tables, (*_OPTICS_COLUMNS, *(_CTF_OPTICS if need_ctf else ())))
     optics = tables["optics"] = tables["optics"].reset_index(drop=True)
@@ -145,7 +145,7 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
     if len(sizes) > 1:
         listed = ", ".join(f"{box} px of {pixel:g} Å" for box, pixel in sorted(sizes))
         raise CryosnakeError(f"{path}: the optics groups have different images ({listed}). Extract all particles with "
-                             "one box size and pixel size (Extract: box_size, rescale), or refine them apart.")
+                             "one box size and pixel size (Extract: box_size, rescale), or refine them separately.")
     ((box, pixel_size),) = sizes
     if box % 2:
         raise CryosnakeError(f"{path}: rlnImageSize is {box}; the box must be even. Extract with an even box_size.")
@@ -157,7 +157,7 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
 def _require(path: str, block: str, tables: Mapping[str, pd.DataFrame], labels: tuple[str, ...]) -> None:
     missing = [label for label in labels if label not in tables[block].columns]
     if missing:
-        raise CryosnakeError(f"{path}: data_{block} lacks {', '.join(missing)}. Take the STAR file from Extract or a "
+        raise CryosnakeError(f"{path}: data_{block} lacks {', '.join(missing)}. Use the STAR file of Extract or a "
                              "later job; CTF values come from CtfFind (or set ctf: false).")
 
 
@@ -190,7 +190,7 @@ def require_diameter(particles: ParticleSet, diameter: float) -> None:
 def require_members(particles: ParticleSet, classes: int) -> None:
     """Raise CryosnakeError when there are more classes than particles."""
     if classes > len(particles):
-        raise CryosnakeError(f"classes is {classes}, but {particles.path} has {len(particles)} particle(s); ask for "
+        raise CryosnakeError(f"classes is {classes}, but {particles.path} has {len(particles)} particle(s); set "
                              "fewer classes.")
 
 
@@ -205,11 +205,11 @@ def half_sets(particles: ParticleSet, rng: np.random.Generator) -> np.ndarray:
     given = particles.column("rlnRandomSubset").astype(np.int64)
     if not given.any():
         if len(particles) < 2:
-            raise CryosnakeError(f"{particles.path} holds one particle; gold-standard refinement needs at least one in "
+            raise CryosnakeError(f"{particles.path} has one particle; gold-standard refinement needs at least one in "
                                  "each half set.")
         return 1 + rng.permutation(len(particles)) % 2
     if not np.isin(given, (1, 2)).all() or len(np.unique(given)) < 2:
-        raise CryosnakeError(f"{particles.path}: rlnRandomSubset must be 1 or 2 for every particle, and hold both. "
+        raise CryosnakeError(f"{particles.path}: rlnRandomSubset must be 1 or 2 for every particle, and contain both. "
                              "Remove the column to have the halves drawn at random.")
     return given
 

@@ -1,4 +1,4 @@
-"""What a job is about to do, in two lines that are printed before it starts: the search, its cost, its memory."""
+"""The plan printed before a job starts, in two lines: the search, its cost, its memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RUNTIME = 250 << 20  # Python, the libraries and the compiled kernels
 
 def workload(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, count: int, assignments: Assignments,
              ) -> Workload:
-    """Return an expectation step over `count` particles as what it costs."""
+    """Return the workload of an expectation step over `count` particles."""
     particles, orientations, coarse = work.particles, grid.size, plan.coarse_size
     if isinstance(grid, SphereGrid):  # only the coarsest of its levels is searched over everything
         first = search_grids(grid, coarsest_order(np.zeros(0)))[0] if work.device == "cpu" else grid
@@ -48,7 +48,7 @@ def workload(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, co
 
 
 def memory_of(work: Execution, load: Workload) -> dict[str, int]:
-    """Return the bytes that a process takes, by what for."""
+    """Return the bytes that a process takes, by purpose."""
     threads = own_volumes(cost.sums_bytes(load, 1), nb.get_num_threads())
     kept = image_bytes((len(work.particles), load.box, load.box))
     sums, block = cost.sums_bytes(load, threads), work.block or BLOCK
@@ -60,7 +60,7 @@ def memory_of(work: Execution, load: Workload) -> dict[str, int]:
 
 
 def peak_of(parts: dict[str, int]) -> int:
-    """Return the most that is taken at a time: the search is over when the maps are made."""
+    """Return the peak: the search is over when the maps are made."""
     return _RUNTIME + parts["images"] + parts["references and sums"] + max(parts["search"], parts["maps"])
 
 

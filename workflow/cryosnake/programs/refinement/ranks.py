@@ -21,7 +21,7 @@ Expect = Callable[[int, np.ndarray, Report], Accumulated]
 def expect_on_ranks(work: Execution, sets: Sequence[np.ndarray], expect: Expect, report: Report) -> list[Accumulated]:
     """Return what an expectation step accumulates over each set of particles on rank 0; an empty list on the others.
 
-    Sets (the half sets of Refine3D) go to different ranks where these can be dealt out evenly, otherwise every rank
+    Sets (the half sets of Refine3D) go to different ranks where these can be divided evenly, otherwise every rank
     works on a part of each. One rank alone works on one set after the other.
 
     Parameters

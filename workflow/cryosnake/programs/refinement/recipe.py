@@ -1,4 +1,4 @@
-"""A recipe: what one kind of refinement or classification does; `loop.run` carries it from iteration to iteration."""
+"""Recipe, the interface of one kind of refinement or classification; `loop.run` iterates it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _GROWTH = 10  # shells that the images reach beyond the best class
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What is known after an iteration; every recipe adds its own to it."""
+    """State after an iteration; every recipe adds its own fields."""
 
     iteration: int
     assignments: Assignments
@@ -58,7 +58,7 @@ class Recipe(ABC, Generic[M, S]):
     def __init__(self, work: Execution, options: Any, inputs: Mapping[str, Path], root: Path) -> None:
         require_diameter(work.particles, options.particle_diameter)
         self.work, self.options, self.inputs = work, options, inputs
-        self.root = root  # what the names of all files begin with
+        self.root = root  # the start of all file names
         self.set_up()
 
     def set_up(self) -> None:
@@ -74,10 +74,10 @@ class Recipe(ABC, Generic[M, S]):
 
     @abstractmethod
     def headline(self) -> str:
-        """Return what the particles are and what is done with them, in a line."""
+        """Return one line about the particles and what is done with them."""
 
     def begin(self, progress: Progress) -> M:
-        """Return the model that the first iteration begins with."""
+        """Return the model with which the first iteration starts."""
         model = self.lead(self.start)
         self.say(self.headline())
         return model
@@ -86,7 +86,7 @@ class Recipe(ABC, Generic[M, S]):
         """Print what the next iteration costs, where that is known."""
 
     def finished(self, model: M) -> bool:
-        """Return whether nothing is left to be done."""
+        """Return whether the job is finished."""
         return bool(model.iteration >= self.options.iterations)
 
     def progress(self, model: M) -> tuple[int, int, str]:
@@ -95,15 +95,15 @@ class Recipe(ABC, Generic[M, S]):
         return count * model.iteration, count * self.options.iterations, f"iteration {model.iteration + 1}"
 
     def prepare(self, model: M) -> M:
-        """Return the model that the next update begins with: its number, and how it samples."""
+        """Return the model with which the next update starts: its number, and its sampling."""
         return replace(model, iteration=model.iteration + 1)
 
     @abstractmethod
     def sampling(self, model: M) -> S:
-        """Return what the expectation steps of an update have in common."""
+        """Return what the expectation steps of an update share."""
 
     def sets(self, model: M) -> list[np.ndarray]:
-        """Return the rows of the sets of particles that an update goes over, each by itself; none is empty."""
+        """Return the rows of each set of particles of an update; none is empty."""
         return [np.arange(len(self.particles))]
 
     @abstractmethod
@@ -120,10 +120,10 @@ class Recipe(ABC, Generic[M, S]):
 
     @abstractmethod
     def line(self, model: M, seconds: float) -> str:
-        """Return what a person wants to know of an iteration that took so long; "" for nothing."""
+        """Return the line printed about an iteration that took this long; "" for none."""
 
     def measure(self, model: M) -> M:
-        """Return the model with what is found out once an iteration is over, for the next one or for its files."""
+        """Return the model with results computed after an iteration, for the next one or for its files."""
         return model
 
     @abstractmethod
@@ -131,7 +131,7 @@ class Recipe(ABC, Generic[M, S]):
         """Write the files of an iteration and return True, or return False where it leaves none."""
 
     def is_numbered(self, model: M) -> bool:
-        """Return whether the files are named by the iteration, as those that a job goes on from."""
+        """Return whether the files are named by the iteration, as those from which a job continues."""
         return True
 
     @abstractmethod
@@ -143,9 +143,9 @@ class Recipe(ABC, Generic[M, S]):
         return model
 
     def close(self, model: M, progress: IterationProgress) -> None:
-        """Do and say what is left after the last iteration."""
+        """Do and print what remains after the last iteration."""
 
-    # What recipes have in common
+    # Shared by recipes
 
     @property
     def particles(self) -> ParticleSet:
@@ -164,7 +164,7 @@ class Recipe(ABC, Generic[M, S]):
         return max(1, self.particles.shell_at(resolution)) if resolution > 0 else self.particles.box // 2
 
     def seen(self, reference: Kind) -> Kind:
-        """Return a reference as the expectation step sees it: nothing beyond `last_shell`."""
+        """Return a reference for the expectation step: 0 beyond `last_shell`."""
         if (self.options.highres_limit or 0.0) <= 0:
             return reference
         return replace(reference, transforms=limited(reference.transforms, self.last_shell))

@@ -1,4 +1,4 @@
-"""Reading what a 3D refinement starts from: reference maps and solvent mask, checked against the particles."""
+"""Reading the inputs of a 3D refinement: reference maps and solvent mask, checked against the particles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEGREES = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees", "1.8 degre
 def order_of(text: str, name: str) -> int:
     """Return the HEALPix order of the coarse grid for RELION's name of the step after oversampling."""
     if text not in _DEGREES:
-        raise CryosnakeError(f"{name}: {text!r} is none of {', '.join(_DEGREES)}.")
+        raise CryosnakeError(f"{name}: {text!r} is not one of {', '.join(_DEGREES)}.")
     return _DEGREES.index(text)
 
 
@@ -36,7 +36,7 @@ def read_map(path: str | Path, what: str, particles: ParticleSet) -> np.ndarray:
     """
     volume, pixel = read_mrc(path)
     if not np.isfinite(volume).all():
-        raise CryosnakeError(f"{path}: the {what} holds NaN or infinite values. Make it again.")
+        raise CryosnakeError(f"{path}: the {what} contains NaN or infinite values. Make it again.")
     remedy = ("Rescale it, for example with relion_image_handler --rescale_angpix "
               f"{particles.pixel_size:g} --new_box {particles.box}.")
     if volume.shape != (particles.box,) * 3:

@@ -1,4 +1,4 @@
-"""The first expectation step of classes that all start alike: each particle goes to the class sampled for it."""
+"""The first expectation step of identical classes: each particle goes to the class sampled for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, emp
 
 
 def expect_sampled(step: ExpectationStep, sampled: np.ndarray, alone: Callable[[int], Reference]) -> Accumulated:
-    """Run an expectation step class by class: no dearer than one class.
+    """Run an expectation step class by class, at the cost of one class.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def expect_sampled(step: ExpectationStep, sampled: np.ndarray, alone: Callable[[
     sampled : (n,) int64
         The class of each of its particles.
     alone : callable
-        Returns the reference that is one class alone.
+        Returns the reference of one class alone.
     """
     total = empty_accumulated(step, step.empty_sums())
     direction, done = total.direction.reshape(total.sums.shape[1], -1), 0

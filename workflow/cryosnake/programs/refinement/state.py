@@ -1,4 +1,4 @@
-"""What a refinement knows between iterations: assignments of the particles, statistics of a half set."""
+"""State of a refinement between iterations: assignments of the particles, statistics of a half set."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Assignments:
     significant: np.ndarray
 
     def of(self, rows: np.ndarray) -> Assignments:
-        """Return a copy of those of some particles."""
+        """Return a copy with some of the particles."""
         return Assignments(**{name: values[rows] for name, values in vars(self).items()})
 
     def updated(self, rows: np.ndarray, found: Assignments) -> Assignments:
-        """Return a copy in which the particles `rows` have what was found for them."""
+        """Return a copy with new results for the particles `rows`."""
         copies = {name: values.copy() for name, values in vars(self).items()}
         for name, values in vars(found).items():
             copies[name][rows] = values
@@ -70,7 +70,7 @@ def first_assignments(particles: ParticleSet) -> Assignments:
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """What is estimated over the particles of one half set.
+    """Estimates over the particles of one half set.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ def first_statistics(work: Execution, rows: np.ndarray, offsets: np.ndarray, mas
                      most: int = 1000) -> Statistics:
     """Return statistics before the first iteration; noise = mean power − power of the mean of the masked images.
 
-    The power of the mean image is what the particles have in common at low resolution, and no noise.
+    The power of the mean image is the signal that particles share at low resolution, not noise.
     """
     particles, band = work.particles, full_band(work.particles.box)
     shells = int(band.shell[-1]) + 1

@@ -1,4 +1,4 @@
-"""What goes into an expectation step, and what comes out of it."""
+"""Inputs and outputs of an expectation step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Report = Callable[[int], None]  # is called with the number of particles done; m
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan:
-    """How an iteration searches.
+    """The search of an iteration.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class SearchPlan:
     seed : int
         For the noise outside the mask, when it is not set to 0.
     diameter : float
-        Å, the particle's: the levels of a search in 3D see what their steps allow for it.
+        Å, the particle's: the resolution of the levels of a search in 3D follows from it.
     tf32 : bool
         Let a GPU round the operands of the global coarse search to TF32.
     """
@@ -90,7 +90,7 @@ class ExpectationStep:
 
     @property
     def particles(self) -> ParticleSet:
-        """The set that the particles are of."""
+        """The set of the particles."""
         return self.work.particles
 
     @cached_property
@@ -108,12 +108,12 @@ class ExpectationStep:
 
 @dataclass(kw_only=True)
 class Accumulated:
-    """Sums over the particles of an expectation step, and what was found out about each of them.
+    """Sums over the particles of an expectation step, and the results for each of them.
 
     Attributes
     ----------
     sums : (threads, …) float32
-        Back-projections; on the GPU when that is where they were made.
+        Back-projections; on the GPU when they were made there.
     noise : (optics groups, shells) float64
         Summed residual power.
     counts : (optics groups,) int64
@@ -141,7 +141,7 @@ class Accumulated:
 
     def add_fit(self, step: ExpectationStep, where: np.ndarray | slice, images: tuple[np.ndarray, np.ndarray],
                 cross: np.ndarray, power: np.ndarray) -> None:
-        """Add what is left of particles' power beside their projections, and how strong these are.
+        """Add the residual power of particles after their projections, and the strength of these.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class Accumulated:
 
 
 def empty_accumulated(step: ExpectationStep, sums: Array, assigned: Assignments | None = None) -> Accumulated:
-    """Return what is accumulated before the first particle; `assigned`, if given, is that of another share."""
+    """Return the empty accumulators; `assigned`, if given, is that of another share."""
     zeros, noise = np.zeros(len(step.rows)), step.statistics.noise
     counts = np.bincount(step.particles.optics[step.rows], minlength=len(noise))
     return Accumulated(sums=sums, noise=np.zeros_like(noise), counts=counts, cross=zeros, power=zeros.copy(),
@@ -178,7 +178,7 @@ def thread_sums(shape: tuple[int, ...], like: Array) -> Array:
 
 
 def map_sums(classes: int, radius: int, like: Array) -> Array:
-    """Return zeros for the sums of maps: a volume per thread, or one that the threads share where that is too much.
+    """Return zeros for the sums of maps: a volume per thread, or one shared by the threads where that is too much.
 
     In memory the class comes first, so that the volumes of one class, which a kernel takes, are contiguous.
     """

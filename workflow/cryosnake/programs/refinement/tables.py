@@ -23,7 +23,7 @@ _MOST_SSNR = 999.0
 
 
 def data(particles: ParticleSet, found: Assignments, half: np.ndarray | None = None) -> dict[str, pd.DataFrame]:
-    """Return optics and particles: all input columns, with what the refinement found out."""
+    """Return optics and particles: all input columns, with the results of the refinement."""
     rot, tilt, psi = matrix_to_euler(found.pose)
     values: dict[str, Any] = {
         "rlnGroupNumber": particles.group + 1, "rlnAngleRot": rot, "rlnAngleTilt": tilt, "rlnAnglePsi": psi,
@@ -50,7 +50,7 @@ def read_assignments(path: str, particles: ParticleSet) -> tuple[Assignments, np
     names = particles.table["rlnImageName"]
     if not names.isin(table.index).all():
         raise CryosnakeError(f"{path} lacks {(~names.isin(table.index)).sum()} of the particles of {particles.path}. "
-                             "Continue with the particles that the job began with.")
+                             "Continue with the particles that the job started with.")
     rows = table.loc[names]
 
     def column(label: str) -> np.ndarray:
