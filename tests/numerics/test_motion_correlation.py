@@ -8,13 +8,13 @@ IMAGE = (96, 80)
 rng = np.random.default_rng(5)
 
 
-def scene(n_frames: int = 4, bfactor: float = 20.0) -> tuple[np.ndarray, c.Band]:
+def scene(n_frames: int = 4, bfactor: float = 20.0) -> tuple[np.ndarray, c.WeightedBand]:
     frames = rng.normal(size=(n_frames, *IMAGE)).astype(np.float32) + 2 * rng.normal(size=IMAGE).astype(np.float32)
     band = c.make_band(IMAGE, bfactor)
     return c.narrow(scipy.fft.rfft2(frames), c.make_band(IMAGE, 0.0), band), band
 
 
-def value(spectra: np.ndarray, shifts: np.ndarray, band: c.Band, f: int, at: np.ndarray) -> float:
+def value(spectra: np.ndarray, shifts: np.ndarray, band: c.WeightedBand, f: int, at: np.ndarray) -> float:
     """The definition: the weighted correlation of frame f, moved to `at`, with the sum of the other frames."""
     others = np.delete(np.arange(len(spectra)), f)
     rest = sum(c.shift_spectrum(spectra[i], shifts[i], band) for i in others)

@@ -22,7 +22,7 @@ from cryosnake.numerics.backend import Array, fft_of, namespace, to_numpy
 
 
 @dataclass(frozen=True)
-class Band:
+class WeightedBand:
     """The low-frequency part of the spectra of images of (ny, nx) pixels, as images of fewer pixels.
 
     `ky` and `kx` are in cycles per pixel of the original image, `weight` (rows, columns) is the correlation weight,
@@ -35,7 +35,7 @@ class Band:
     weight: Array
 
 
-def make_band(image: tuple[int, int], bfactor: float, *, low: float = 0.0, like: Array | None = None) -> Band:
+def make_band(image: tuple[int, int], bfactor: float, *, low: float = 0.0, like: Array | None = None) -> WeightedBand:
     """Return the band in which the weight of `band_of` exceeds 10⁻³, with a size that is fast to transform.
 
     Parameters
@@ -51,7 +51,7 @@ def make_band(image: tuple[int, int], bfactor: float, *, low: float = 0.0, like:
 
 
 def band_of(shape: tuple[int, int], extent: tuple[float, float], bfactor: float, *, low: float = 0.0,
-            like: Array | None = None) -> Band:
+            like: Array | None = None) -> WeightedBand:
     """Return the band of images of `shape` that cover `extent` = (ny, nx) pixels of the movie.
 
     Frame and sum are both damped by exp(-B k²), as with RELION's B-factor, and cut off where their product is 10⁻³.
@@ -80,7 +80,7 @@ def band_of(shape: tuple[int, int], extent: tuple[float, float], bfactor: float,
     weight[shape[0] // 2, :] = 0  # the Nyquist lines have no sign, so no slope
     weight[:, shape[1] // 2] = 0
     as_float = [xp.asarray(array.astype(np.float32)) for array in (ky, kx, weight)]
-    return Band((shape[0], shape[1]), *as_float)
+    return WeightedBand((shape[0], shape[1]), *as_float)
 
 
 def highest_frequency(bfactor: float) -> float:
@@ -101,7 +101,7 @@ def _good_even(wanted: float, most: int) -> int:
     return min(size, most // 2 * 2)
 
 
-def narrow(spectra: Array, band: Band, narrower: Band) -> Array:
+def narrow(spectra: Array, band: WeightedBand, narrower: WeightedBand) -> Array:
     """Return the part of spectra (..., rows, columns) of `band` that lies in a narrower band."""
     xp = namespace(spectra)
     top = (narrower.shape[0] + 1) // 2
@@ -110,7 +110,7 @@ def narrow(spectra: Array, band: Band, narrower: Band) -> Array:
     return xp.concatenate([spectra[..., :top, :half], spectra[..., bottom:, :half]], axis=-2)
 
 
-def shifted_sum(spectra: Array, shifts: np.ndarray, band: Band) -> Array:
+def shifted_sum(spectra: Array, shifts: np.ndarray, band: WeightedBand) -> Array:
     """Return Σ_f F_f e^{-2πi k·s_f}, shape (rows, columns), of spectra (f, rows, columns) and shifts (f, 2) as x, y."""
     rows, columns = _phases(band, shifts)
     if isinstance(spectra, np.ndarray):
@@ -118,13 +118,13 @@ def shifted_sum(spectra: Array, shifts: np.ndarray, band: Band) -> Array:
     return _shifted_sum_by_arrays(spectra, rows, columns)
 
 
-def shift_spectrum(spectrum: Array, shift: np.ndarray, band: Band) -> Array:
+def shift_spectrum(spectrum: Array, shift: np.ndarray, band: WeightedBand) -> Array:
     """Return one spectrum (rows, columns) shifted by (x, y) pixels."""
     rows, columns = _phases(band, np.asarray(shift)[None])
     return spectrum * rows[0][:, None] * columns[0][None]
 
 
-def moments(spectra: Array, total: Array, shifts: np.ndarray, band: Band) -> np.ndarray:
+def moments(spectra: Array, total: Array, shifts: np.ndarray, band: WeightedBand) -> np.ndarray:
     """Return value, slopes and curvatures of the correlation of each frame with the sum of the others.
 
     Parameters
@@ -149,7 +149,7 @@ def moments(spectra: Array, total: Array, shifts: np.ndarray, band: Band) -> np.
     return _moments_by_arrays(spectra, total, rows, columns, band)
 
 
-def correlation_map(frame: Array, total: Array, shift: np.ndarray, band: Band) -> Array:
+def correlation_map(frame: Array, total: Array, shift: np.ndarray, band: WeightedBand) -> Array:
     """Return the correlation of a frame with the sum of the others for every whole shift of the band's pixels.
 
     Arguments as for `moments`; the result (rows, columns of the band as an image) has the present shift at [0, 0].
@@ -160,7 +160,7 @@ def correlation_map(frame: Array, total: Array, shift: np.ndarray, band: Band) -
     return fft_of(product).irfft2(product, s=band.shape)
 
 
-def _phases(band: Band, shifts: np.ndarray) -> tuple[Array, Array]:
+def _phases(band: WeightedBand, shifts: np.ndarray) -> tuple[Array, Array]:
     """Return e^{-2πi k·s} as a factor for rows (f, rows) and one for columns (f, columns)."""
     xp = namespace(band.ky)
     x, y = (xp.asarray(np.asarray(shifts, dtype=np.float32)[:, axis]) for axis in (0, 1))
@@ -172,7 +172,7 @@ def _shifted_sum_by_arrays(spectra: Array, rows: Array, columns: Array) -> Array
     return (spectra * rows[:, :, None] * columns[:, None]).sum(axis=0)
 
 
-def _moments_by_arrays(spectra: Array, total: Array, rows: Array, columns: Array, band: Band) -> np.ndarray:
+def _moments_by_arrays(spectra: Array, total: Array, rows: Array, columns: Array, band: WeightedBand) -> np.ndarray:
     xp = namespace(spectra)
     shifted = spectra * rows[:, :, None] * columns[:, None]
     product = xp.conj(shifted) * (total - shifted) * band.weight

@@ -18,7 +18,7 @@ import numpy as np
 
 from cryosnake.numerics.backend import Array
 from cryosnake.numerics.motion.correlation import (
-    Band,
+    WeightedBand,
     band_of,
     highest_frequency,
     moments,
@@ -83,7 +83,7 @@ def fit_local_motion(patches: Patches, times: np.ndarray, image: tuple[int, int]
                        measured=model + _single_steps(found), trust=trust, variance=_variance(found, trust))
 
 
-def _narrowed(patches: Patches, factor: float) -> tuple[Array, Band]:
+def _narrowed(patches: Patches, factor: float) -> tuple[Array, WeightedBand]:
     if factor == 1.0:
         return patches.spectra, patches.band
     bfactor = factor * max(patches.bfactor, 1.0)
@@ -123,7 +123,7 @@ def _shifts_of(state: np.ndarray, basis: np.ndarray, n_groups: int, n_patches: i
     return whole + (basis @ state[:, n_groups:].T).reshape(n_groups, n_patches, 2)
 
 
-def _all_moments(spectra: Array, band: Band, shifts: np.ndarray) -> np.ndarray:
+def _all_moments(spectra: Array, band: WeightedBand, shifts: np.ndarray) -> np.ndarray:
     """Return the moments (g, p, 6) of every patch and group at its shift."""
     found = np.empty((*shifts.shape[:2], 6))
     for p, of_patch in enumerate(spectra):

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.fft import next_fast_len
 
 from cryosnake.numerics.backend import Array, fft_of, namespace
-from cryosnake.numerics.motion.correlation import Band, band_of, shift_spectrum
+from cryosnake.numerics.motion.correlation import WeightedBand, band_of, shift_spectrum
 
 SMALLEST = 96  # pixels of the movie: a smaller patch has no room for a peak with the usual B-factor
 _WIDENED = 1.2  # windows overlap by this factor; the margin is tapered
@@ -19,7 +19,7 @@ class Patches:
     """Spectra (p, f, rows, columns) of all patches in `band`; `centres` (p, 2) are x, y in pixels of the movie."""
 
     spectra: Array
-    band: Band
+    band: WeightedBand
     centres: np.ndarray
     bfactor: float
     extent: tuple[float, float]  # of one window, pixels of the movie
@@ -43,7 +43,7 @@ def frame_groups(n_frames: int, size: int) -> list[range]:
     return [range(int(end) - length, int(end)) for end, length in zip(ends, lengths, strict=True)]
 
 
-def cut_patches(spectra: Array, band: Band, image: tuple[int, int], shifts: np.ndarray, grid: tuple[int, int],
+def cut_patches(spectra: Array, band: WeightedBand, image: tuple[int, int], shifts: np.ndarray, grid: tuple[int, int],
                 groups: list[range], bfactor: float) -> Patches:
     """Cut the frames, after whole-frame alignment, into windows.
 

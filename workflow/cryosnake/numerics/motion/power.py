@@ -11,7 +11,7 @@ import numpy as np
 
 from cryosnake.numerics.backend import Array, fft_of, namespace, to_numpy
 from cryosnake.numerics.fourier_crop import resample_half_spectrum, resample_image
-from cryosnake.numerics.motion.correlation import Band, shift_spectrum
+from cryosnake.numerics.motion.correlation import WeightedBand, shift_spectrum
 
 _PIXEL = 1.4  # Å, RELION's for CTF fitting
 _CANDIDATES = 24
@@ -61,7 +61,7 @@ def power_spectrum(spectra: Array, shifts: np.ndarray, image: tuple[int, int], p
     cut = spectrum_size(image, pixel_size)
     ky = xp.asarray((np.fft.fftfreq(cut[0]) * cut[0] / image[0]).astype(np.float32))
     kx = xp.asarray((np.fft.rfftfreq(cut[1]) * cut[1] / image[1]).astype(np.float32))
-    band = Band(cut, ky, kx, ky)
+    band = WeightedBand(cut, ky, kx, ky)
     amplitudes = xp.zeros((cut[0], cut[1] // 2 + 1), dtype=xp.float32)
     for first in range(0, len(spectra), group):
         frames = range(first, min(first + group, len(spectra)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cryosnake.numerics.backend import Array
-from cryosnake.numerics.motion.correlation import Band
+from cryosnake.numerics.motion.correlation import WeightedBand
 from cryosnake.numerics.motion.joint import fit_local_motion
 from cryosnake.numerics.motion.patches import cut_patches, frame_groups, patch_grid
 from cryosnake.numerics.motion.smoothing import smooth_shifts
@@ -46,7 +46,7 @@ class Motion:
     trust: np.ndarray
 
 
-def track_motion(spectra: Array, band: Band, image: tuple[int, int], settings: AlignmentSettings) -> Motion:
+def track_motion(spectra: Array, band: WeightedBand, image: tuple[int, int], settings: AlignmentSettings) -> Motion:
     """Find the motion of the frames.
 
     Parameters

@@ -6,7 +6,7 @@ import numpy as np
 
 from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.motion.correlation import (
-    Band,
+    WeightedBand,
     correlation_map,
     make_band,
     moments,
@@ -20,7 +20,8 @@ _CONVERGED = 0.01  # pixels
 _LONGEST_STEP = 2.0  # pixels, of a Newton step
 
 
-def align_frames(spectra: Array, band: Band, image: tuple[int, int], bfactor: float, max_shift: float) -> np.ndarray:
+def align_frames(spectra: Array, band: WeightedBand, image: tuple[int, int], bfactor: float, max_shift: float,
+                 ) -> np.ndarray:
     """Find the shift of every frame.
 
     Parameters
@@ -49,7 +50,7 @@ def align_frames(spectra: Array, band: Band, image: tuple[int, int], bfactor: fl
     return shifts - shifts[0]
 
 
-def _align_by_maps(spectra: Array, band: Band, image: tuple[int, int], shifts: np.ndarray,
+def _align_by_maps(spectra: Array, band: WeightedBand, image: tuple[int, int], shifts: np.ndarray,
                    max_shift: float) -> np.ndarray:
     """Move every frame to its highest correlation within `max_shift` until no frame moves by a pixel of the map."""
     step = np.array([image[1] / band.shape[1], image[0] / band.shape[0]])
@@ -84,7 +85,7 @@ def _vertex(three: np.ndarray) -> float:
     return 0.0 if curvature >= 0 else float(0.5 * (three[0] - three[2]) / curvature)
 
 
-def align_by_steps(spectra: Array, band: Band, shifts: np.ndarray) -> np.ndarray:
+def align_by_steps(spectra: Array, band: WeightedBand, shifts: np.ndarray) -> np.ndarray:
     """Refine shifts (f, 2) by Newton steps on the correlation until none is longer than 0.01 pixel."""
     for _ in range(_ROUNDS):
         total = shifted_sum(spectra, shifts, band)

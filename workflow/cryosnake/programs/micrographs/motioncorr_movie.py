@@ -12,7 +12,7 @@ from cryosnake.io.gain import read_gain
 from cryosnake.jobs.options import MotionCorrOptions
 from cryosnake.numerics.backend import Array, fft_of, namespace, to_device
 from cryosnake.numerics.fourier_crop import binned_shape, resample_half_spectrum
-from cryosnake.numerics.motion.correlation import Band, make_band, narrow
+from cryosnake.numerics.motion.correlation import WeightedBand, make_band, narrow
 from cryosnake.numerics.motion.dose import accumulated_dose
 from cryosnake.numerics.motion.frames import bad_pixels, corrected_frame, replacement_sources
 from cryosnake.numerics.motion.summing import DoseWeights, make_dose_weights
@@ -79,7 +79,7 @@ class Spectra:
     sum_spectra: Array
     shape: tuple[int, int]
     band_spectra: Array
-    band: Band
+    band: WeightedBand
     movie_shape: tuple[int, int]
     hot_pixels: np.ndarray
     scale: tuple[float, float]

@@ -61,10 +61,8 @@ def update(recipe: Recipe[M, S], model: M, report: Report) -> M:
     found = expect_on_ranks(recipe.work, sets, partial(recipe.expect, model, sampling), report)
 
     def learn() -> M:
-        assignments = model.assignments
-        for rows, accumulated in zip(sets, found, strict=True):
-            assignments = assignments.updated(rows, accumulated.assigned)
-        return recipe.learn(model, sampling, found, assignments)
+        assigned = [accumulated.assigned for accumulated in found]
+        return recipe.learn(model, sampling, found, model.assignments.updated(zip(sets, assigned, strict=True)))
 
     return recipe.lead(learn)
 

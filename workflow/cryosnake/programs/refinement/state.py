@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,11 +47,12 @@ class Assignments:
         """Return a copy with some of the particles."""
         return Assignments(**{name: values[rows] for name, values in vars(self).items()})
 
-    def updated(self, rows: np.ndarray, found: Assignments) -> Assignments:
-        """Return a copy with new results for the particles `rows`."""
+    def updated(self, found: Iterable[tuple[np.ndarray, Assignments]]) -> Assignments:
+        """Return a copy with new results for some of the particles, given by their rows."""
         copies = {name: values.copy() for name, values in vars(self).items()}
-        for name, values in vars(found).items():
-            copies[name][rows] = values
+        for rows, part in found:
+            for name, values in vars(part).items():
+                copies[name][rows] = values
         return Assignments(**copies)
 
     def changes_to(self, after: Assignments, symmetry: str = "C1") -> tuple[float, float, float]:
