@@ -6,7 +6,7 @@ import pytest
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.paths import micrograph_root, post_name
-from cryosnake.project.planning.unfinished import product_files
+from cryosnake.project.records.batches import product_files
 
 
 @pytest.mark.parametrize(

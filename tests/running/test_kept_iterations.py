@@ -11,14 +11,16 @@ import pytest
 
 from cryosnake.io.mrc import read_mrc
 from cryosnake.jobs.registry import job_types
-from cryosnake.pipeline.edit import add_node, add_process, set_status
-from cryosnake.pipeline.files import read_pipeline, write_pipeline
+from cryosnake.pipeline.edit import add_node, add_process
+from cryosnake.pipeline.files import write_pipeline
+from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
 from cryosnake.programs.class2d import files as class2d_files
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 from cryosnake.project.cleaning.clean_sets import clean_set
 from cryosnake.project.records.kept_results import drop_results
-from cryosnake.project.run.kept_iterations import WAITING, drop_superseded, drop_waiting, drop_waiting_of
+from cryosnake.project.run.kept_iterations import WAITING, drop_superseded, drop_waiting
+from cryosnake.project.run.settle_results import settle_results_of
 from cryosnake.running.run import run_job
 
 JOB = "Class2D/job001"
@@ -126,15 +128,12 @@ def test_results_that_snakemake_takes_back_after_a_kill_are_made_from_the_iterat
     capsys.readouterr()
     assert run("class2d", "--keep_iterations", "last") == 0
     assert "Continuing after iteration 2" in capsys.readouterr().out
-    output = job_types()["class2d"].output("model")
-    job = SimpleNamespace(path=JOB, outputs=lambda: [output], file=lambda o: f"{JOB}/run_it003_model.star")
-    write_pipeline("default_pipeline.star", set_status(read_pipeline("default_pipeline.star"), f"{JOB}/",
-                                                       Status.FAILED))
-    drop_waiting_of([job])
+    job = SimpleNamespace(path=JOB, files=lambda: [f"{JOB}/run_it003_model.star"])
+    set_exit(JOB, Status.FAILED)
+    settle_results_of([job])
     assert list(iterations()) == ["002", "003"]  # of a job that has to go on, nothing goes
-    write_pipeline("default_pipeline.star", set_status(read_pipeline("default_pipeline.star"), f"{JOB}/",
-                                                       Status.SUCCEEDED))
-    drop_waiting_of([job])
+    set_exit(JOB, Status.SUCCEEDED)
+    settle_results_of([job])
     assert iterations() == LEFT["class2d"] and not Path(JOB, WAITING).exists()
 
 

@@ -15,7 +15,7 @@ def snakemake(monkeypatch) -> Snakemake:
     stand_in = Snakemake()
     monkeypatch.setattr(rounds, "begin", stand_in)
     monkeypatch.setattr(rounds, "has_begun", lambda call: True)
-    monkeypatch.setattr("cryosnake.project.planning.unfinished.product_files", lambda *_: [])
+    monkeypatch.setattr("cryosnake.project.records.freshness.product_files", lambda *_: [])
     return stand_in
 
 

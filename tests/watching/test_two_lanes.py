@@ -162,7 +162,7 @@ def test_micrographs_flow_while_a_long_job_runs(project, monkeypatch) -> None:
     snakemake = LongSnakemake()
     monkeypatch.setattr(rounds, "begin", snakemake)
     monkeypatch.setattr(rounds, "has_begun", lambda call: True)
-    monkeypatch.setattr("cryosnake.project.planning.unfinished.product_files", lambda *_: [])
+    monkeypatch.setattr("cryosnake.project.records.freshness.product_files", lambda *_: [])
     jobs = {name: job for name, job in with_classes()["jobs"].items() if name not in ("again", "finer")}
     configure({**CONFIG, "jobs": jobs})
     seen: list[dict[str, Any]] = []
@@ -219,7 +219,7 @@ def lanes(project, monkeypatch) -> Callable[[dict[str, int | None]], Lanes]:
         stand_in = Lanes(codes)
         monkeypatch.setattr(rounds, "begin", stand_in)
         monkeypatch.setattr(rounds, "has_begun", lambda call: True)
-        monkeypatch.setattr("cryosnake.project.planning.unfinished.product_files", lambda *_: [])
+        monkeypatch.setattr("cryosnake.project.records.freshness.product_files", lambda *_: [])
         configure(with_classes())
         arrive("a", "b", "c")
         return stand_in

@@ -16,7 +16,7 @@ from cryosnake.io.mrc import read_mrc
 from cryosnake.jobs.registry import by_folder
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Status
-from cryosnake.project.planning.unfinished import product_files
+from cryosnake.project.records.batches import product_files
 
 TABLES = ("Import/job001/movies.star", "MotionCorr/job002/corrected_micrographs.star",
           "CtfFind/job003/micrographs_ctf.star", "AutoPick/job004/autopick.star", "Extract/job005/particles.star")

@@ -20,9 +20,9 @@ from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.paths import micrograph_root
 from cryosnake.jobs.forms import PerMicrograph, Progress, Row
 from cryosnake.jobs.model import JobType
-from cryosnake.project.planning.unfinished import product_files
-from cryosnake.project.records.batches import DROPPED, Finished, batch_number, done_file, read_done
+from cryosnake.project.records.batches import DROPPED, Finished, batch_number, done_file, product_files, read_done
 from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.freshness import is_done
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.batch_tables import BatchInput, read_input, write_output
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
@@ -62,13 +62,12 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
             records.add(Finished(name, "", DROPPED, ""))
         for index, (name, row) in enumerate(batch.rows.items()):
             progress(index, len(batch.rows), name)
-            made_from = stamp(name)
-            if _is_finished(job_type, out, earlier.get(name), made_from, name in rows):
+            made_from, before = stamp(name), earlier.get(name)
+            if is_done(before, made_from, product_files(str(out), job_type.products, name), name in rows):
                 tally.kept += 1
                 continue
             result = _one(program, row, batch.optics[row["rlnOpticsGroup"]], states, out, name)
             _count(tally, result)
-            before = earlier.get(name)
             if before is not None and before.stamp == made_from and AGAIN in arguments.batch:
                 refuse_loss(out, before, result.state, result.reason)
                 if name in rows:
@@ -134,17 +133,6 @@ def _one(program: PerMicrograph, row: Row, optics: Row, states: _States, out: Pa
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
-
-
-def _is_finished(job_type: JobType, out: Path, item: Finished | None, made_from: str, has_rows: bool) -> bool:
-    if item is None:
-        return False
-    archived = "" in made_from.split(" ") and item.state == "ok"  # the source is gone: its results stand
-    if item.stamp != made_from and not archived:
-        return False
-    if item.state != "ok":
-        return True  # failed or rejected from the same input: not again until `cryosnake retry`
-    return has_rows and all(os.path.exists(file) for file in product_files(str(out), job_type.products, item.name))
 
 
 class _Records:
@@ -219,5 +207,5 @@ def _refuse_total_failure(out: Path, number: int, batch: BatchInput, good: set[s
     failed = [item for item in read_done(str(out), number).values() if item.state == "failed"]
     if len(failed) == len(batch.rows):
         raise CryosnakeError(f"all {len(failed)} micrographs of batch {number:04d} failed; the first: "
-                             f"{failed[0].told()} Mend the cause; a changed parameter makes a new job, else "
+                             f"{failed[0]} Mend the cause; a changed parameter makes a new job, else "
                              f"`cryosnake retry {out}` asks for them again")

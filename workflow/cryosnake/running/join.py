@@ -61,7 +61,7 @@ def _check_failures(arguments: Arguments, left_out: list[Finished], total: int) 
     limit = getattr(arguments.options, "max_failed", 1.0)
     if total and len(failed) > limit * total:
         raise CryosnakeError(f"{len(failed)} of {total} micrographs failed, more than max_failed = {limit:g} allows; "
-                             f"the first: {failed[0].told()} Mend the cause, then `cryosnake retry {arguments.out}`")
+                             f"the first: {failed[0]} Mend the cause, then `cryosnake retry {arguments.out}`")
 
 
 def _write_joined(main: Path, table: str, paths: list[str]) -> None:

@@ -10,8 +10,7 @@ from cryosnake.jobs.model import JobType
 from cryosnake.pipeline.model import Status
 from cryosnake.project.cleaning.clean_sets import data_files
 from cryosnake.project.locks.job_status import set_job_status
-from cryosnake.project.planning.unfinished import product_files
-from cryosnake.project.records.batches import Finished
+from cryosnake.project.records.batches import Finished, product_files
 from cryosnake.project.records.cleaned_files import (
     forget_clearing,
     forget_present,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cryosnake.jobs.model import root_name
+from cryosnake.project.records.freshness import newest
 
 
 def resume(options: Any, inputs: Mapping[str, Path], out: Path) -> Any:
@@ -22,13 +22,13 @@ def resume(options: Any, inputs: Mapping[str, Path], out: Path) -> Any:
     if not hasattr(options, "continue_from"):
         return options
     root = root_name(vars(options))
-    newest_input = max(os.stat(path).st_mtime_ns for path in inputs.values())
+    newest_input = newest(inputs.values())
     if options.continue_from:
         start = Path(options.continue_from)
         own = start.parent.resolve() == out.resolve() and root == "run"
         if own or not start.exists():
             return options
-        newest_input = max(newest_input, start.stat().st_mtime_ns)
+        newest_input = newest([start, *inputs.values()])
     iterations = [path for path in out.glob(f"{root}_it[0-9][0-9][0-9]_optimiser.star")
                   if path.stat().st_mtime_ns > newest_input]
     return replace(options, continue_from=str(max(iterations))) if iterations else options

@@ -7,7 +7,6 @@ What happens around the program is the same for all types:
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +22,7 @@ from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.ranks import Ranks
 from cryosnake.parallel.threads import thread_limit
 from cryosnake.project.planning.growth import record_counts
+from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.records.kept_results import bring_back, keep_results, made_by
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
@@ -95,13 +95,14 @@ def _work_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments,
 
 def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, progress: JobProgress,
                 ranks: Ranks) -> None:
-    out, maker = Path(arguments.out), made_by(vars(arguments.options), arguments.inputs)
+    out, inputs = Path(arguments.out), arguments.inputs.values()
+    maker = made_by(vars(arguments.options), arguments.inputs)
     start = getattr(arguments.options, "continue_from", None) or ""
-    complete = bring_back(out, maker, arguments.inputs.values()) or progress.found_finished
+    complete = bring_back(out, maker, inputs) or progress.found_finished
     options = resume(arguments.options, arguments.inputs, out)
     remove_leftovers(out)
     remove_temporaries(out)
-    done = complete and _is_up_to_date(job_type, arguments)
+    done = complete and not any(is_stale(path, inputs) for path, _ in made_outputs(job_type, arguments))
     ranks.share(None if done else vars(options))
     if not done:
         progress.iteration_written = iteration_keeper(job_type, arguments, start, maker)
@@ -112,17 +113,8 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
     results = [path for path, _ in made_outputs(job_type, arguments)]
     keep_results(out, map(Path, results), maker, complete=True)
     declare_outputs(job_type, arguments)
-    record_counts(str(out), map(str, arguments.inputs.values()))
+    record_counts(str(out), map(str, inputs))
     draw(job_type, arguments)
     end_whole(out)
     finish(out)
     last_iteration_made(arguments.out)
-
-
-def _is_up_to_date(job_type: JobType, arguments: Arguments) -> bool:
-    """Whether all outputs are there, and none is older than an input."""
-    try:
-        oldest = min((os.stat(path).st_mtime_ns for path, _ in made_outputs(job_type, arguments)), default=0)
-        return oldest >= max((os.stat(path).st_mtime_ns for path in arguments.inputs.values()), default=0)
-    except FileNotFoundError:
-        return False

@@ -13,7 +13,7 @@ from cryosnake.io.star import read_star
 from cryosnake.jobs.model import COORDINATES, JobType
 from cryosnake.jobs.registry import by_folder
 from cryosnake.project.planning.planned import PER_MICROGRAPH
-from cryosnake.project.planning.unfinished import product_files
+from cryosnake.project.records.batches import product_files
 from cryosnake.project.records.cleaned_files import read_cleaned
 from cryosnake.project.records.movies import stamp
 

@@ -5,12 +5,11 @@ The watcher asks this every few seconds; Snakemake, which needs seconds to start
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
-from cryosnake.project.planning.rule_values import batch_inputs, batch_stars, job_inputs
+from cryosnake.project.planning.rule_values import asked, batch_inputs, batch_stars, job_inputs
 from cryosnake.project.records.batches import batch_star
+from cryosnake.project.records.cleaned_files import is_wanted
+from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.run.snakemake_marks import died_at_the_end
 
 
@@ -32,24 +31,13 @@ def pending_of(plan: Plan, job: PlannedJob) -> list[str]:
 
 def _of_batches(plan: Plan, job: PlannedJob) -> list[str]:
     stars = batch_stars(plan, job.path)
-    late = [batch_star(job.path, key) for key in job.batches.values()
-            if _is_late(batch_star(job.path, key), batch_inputs(plan, job.path, key))]
+    again = job.again.values() if is_wanted(job.path) else ()
+    late = [batch_star(job.path, key) for key in (*job.batches.values(), *again)
+            if is_stale(batch_star(job.path, key), batch_inputs(plan, job.path, key))]
     outputs = [] if job.disposition is Disposition.BATCHES_ONLY else job.files()
-    return late + [path for path in outputs if _is_late(path, stars)]
+    return late + [path for path in outputs if is_stale(path, stars)]
 
 
 def _of_whole(plan: Plan, job: PlannedJob) -> list[str]:
     inputs = [] if job.disposition is Disposition.BELOW_GROWTH else job_inputs(plan, job.path)
-    return [path for path in job.files() if _is_late(path, inputs)]
-
-
-def _is_late(path: str, inputs: Iterable[str]) -> bool:
-    made = _time(path)
-    return made is None or any((changed := _time(source)) is not None and changed > made for source in inputs)
-
-
-def _time(path: str) -> int | None:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return None
+    return [path for path in asked(plan, job) if is_stale(path, inputs)]

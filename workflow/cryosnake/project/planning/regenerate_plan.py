@@ -16,10 +16,10 @@ from dataclasses import replace
 
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, PARTICLES
 from cryosnake.project.planning.planned import Disposition, PlannedJob
-from cryosnake.project.planning.unfinished import product_files
-from cryosnake.project.records.batches import batch_star, read_done
+from cryosnake.project.records.batches import batch_star, product_files, read_done
 from cryosnake.project.records.cleaned_files import is_wanted, missing_files, read_cleaned
 from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.records.patterns import matches
 from cryosnake.project.records.regenerated_inputs import read_needed
 
@@ -98,12 +98,7 @@ def _pending_batches(jobs: Jobs, job: PlannedJob, pending: Mapping[str, frozense
 
 def _is_outdated(job: PlannedJob) -> bool:
     """Whether an output of a whole job is missing, or older than an input, as Snakemake sees it."""
-    try:
-        oldest = min((os.stat(job.file(output)).st_mtime_ns for output in job.outputs()), default=0)
-    except FileNotFoundError:
-        return True
-    inputs = [source.path for source in job.inputs.values() if os.path.exists(source.path)]
-    return any(os.stat(path).st_mtime_ns > oldest for path in inputs)
+    return any(is_stale(path, [source.path for source in job.inputs.values()]) for path in job.files())
 
 
 def _needs(jobs: Jobs, job: PlannedJob, pending: frozenset[int]) -> dict[str, tuple[str, ...]]:

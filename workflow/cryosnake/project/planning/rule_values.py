@@ -14,10 +14,10 @@ from cryosnake.project.records.cleaned_files import is_wanted
 
 def targets(plan: Plan) -> list[str]:
     """Return every file that the config asks for: the outputs of all jobs that do not wait for more data."""
-    return [file for job in plan.jobs.values() for file in _asked(plan, job)]
+    return [file for job in plan.jobs.values() for file in asked(plan, job)]
 
 
-def _asked(plan: Plan, job: PlannedJob) -> list[str]:
+def asked(plan: Plan, job: PlannedJob) -> list[str]:
     """Return what is asked for of a job."""
     match job.disposition:
         case Disposition.OTHER_LANE | Disposition.HELD:
@@ -28,6 +28,8 @@ def _asked(plan: Plan, job: PlannedJob) -> list[str]:
             files = list(filter(os.path.exists, job.files()))
         case Disposition.INPUTS_CLEARED | Disposition.BELOW_GROWTH | Disposition.ALL:
             files = job.files()
+    if all(map(os.path.exists, files)):  # Snakemake does not miss a batch that only a present file is made from
+        files += [star for star in batch_stars(plan, job.path) if not os.path.exists(star)]
     return files + (data_again(job) if is_wanted(job.path) else [])
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryosnake.atomic import replacing
+from cryosnake.io.paths import product_root
 from cryosnake.project.records.disk import BATCHES
-from cryosnake.project.records.movies import stamp
 
 MANIFEST = "manifest.tsv"
 DROPPED = "dropped"  # recorded for a micrograph that is no longer in the input
@@ -31,7 +31,12 @@ class Finished:
     state: str  # ok, failed, rejected
     reason: str
 
-    def told(self) -> str:
+    @property
+    def input_was_gone(self) -> bool:
+        """Whether something that it is made from was not there, as when a disk is unmounted."""
+        return "" in self.stamp.split(" ")
+
+    def __str__(self) -> str:
         """Return name and reason as a sentence."""
         return f"{self.name}: {self.reason.rstrip('.')}."
 
@@ -121,6 +126,7 @@ def revisions(job: str) -> dict[int, int]:
     return newest
 
 
-def replaced(done: Iterable[Finished]) -> bool:
-    """Whether one of an import batch's files has changed since it was imported (a vanished one does not count)."""
-    return any(now and now != item.stamp for item in done for now in (stamp(item.name),))
+def product_files(job: str, products: Iterable[str], name: str) -> list[str]:
+    """Return the files that a micrograph leaves in a job directory; `name` is its path in the input STAR."""
+    root = product_root(job, name)
+    return [product.replace("{root}", root) for product in products]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cryosnake.project.records.disk import KEPT_RESULTS
+from cryosnake.project.records.freshness import newest
 
 _MADE_BY, _COMPLETE = "made_by.json", "complete"
 
@@ -49,8 +50,8 @@ def bring_back(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
     """
     folder = out / KEPT_RESULTS
     kept = [path for path in (folder / "files").rglob("*") if path.is_file()]
-    newest = max((os.stat(path).st_mtime_ns for path in inputs), default=0)
-    if not kept or _text(folder / _MADE_BY) != maker or any(path.stat().st_mtime_ns < newest for path in kept):
+    made_after = newest(inputs)
+    if not kept or _text(folder / _MADE_BY) != maker or any(path.stat().st_mtime_ns < made_after for path in kept):
         drop_results(out)
         return False
     for path in sorted(kept, key=_optimiser_last):

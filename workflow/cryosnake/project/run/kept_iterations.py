@@ -15,10 +15,9 @@ from pathlib import Path
 from cryosnake.atomic import flush, write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.files import PIPELINE_FILE
-from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.cleaning.clean_sets import connected_iterations, iterations_of
-from cryosnake.project.planning.planned import PlannedJob
 
 WAITING = ".cryosnake_superseded"  # lists the files that go when the run that made the job has ended
 
@@ -70,18 +69,6 @@ def drop_waiting(job: str) -> None:
 def forget_waiting(job: str) -> None:
     """Let stay what an earlier run noted down: a job that begins anew makes other files of these names."""
     Path(job, WAITING).unlink(missing_ok=True)
-
-
-def drop_waiting_of(jobs: Iterable[PlannedJob]) -> None:
-    """Do so in each job of a run that has ended, where all results are there."""
-    waiting = [job for job in jobs if Path(job.path, WAITING).exists()]
-    if not waiting:
-        return
-    processes = read_pipeline_unlocked().processes
-    for job in waiting:
-        process = processes.get(f"{job.path}/")
-        if process and process.status == Status.SUCCEEDED and all(Path(job.file(o)).exists() for o in job.outputs()):
-            drop_waiting(job.path)
 
 
 def _remove(job: str, files: Iterable[str]) -> None:

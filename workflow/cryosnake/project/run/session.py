@@ -81,12 +81,10 @@ def start(workflow: Any, plan: Plan) -> None:
 def succeed(plan: Plan) -> None:
     """After a run in which every job succeeded: markers and backup copies are brought up to date."""
     from cryosnake.project.run.closing import close_success
-    from cryosnake.project.run.kept_iterations import drop_waiting_of
     from cryosnake.project.run.run_status import forget_abort_requests
     from cryosnake.project.run.settle_results import settle_results_of
 
     close_success(plan)
-    drop_waiting_of(plan.own)
     settle_results_of(plan.own)
     forget_abort_requests(plan.own)
 
@@ -94,14 +92,12 @@ def succeed(plan: Plan) -> None:
 def fail(plan: Plan) -> None:
     """After a run in which a job failed: nothing is left as running."""
     from cryosnake.project.run.cluster_failures import failed_jobs
-    from cryosnake.project.run.kept_iterations import drop_waiting_of
     from cryosnake.project.run.run_status import close_run, forget_abort_requests
     from cryosnake.project.run.settle_results import settle_results_of
 
     forget_abort_requests(plan.own)
     for path in close_run(plan.own, failed_jobs()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
-    drop_waiting_of(plan.own)
     settle_results_of(plan.own)
 
 

@@ -7,23 +7,24 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from cryosnake.pipeline.markers import exit_of
-from cryosnake.pipeline.model import Status
 from cryosnake.project.planning.planned import PlannedJob
 from cryosnake.project.records.cleaned_files import former_times
+from cryosnake.project.records.freshness import is_finished
 from cryosnake.project.records.kept_results import drop_results
+from cryosnake.project.run.kept_iterations import drop_waiting
 
 
 def settle_results_of(jobs: Iterable[PlannedJob]) -> None:
-    """Drop second names and restore times of the jobs that are finished and have all their results.
+    """Drop second names and superseded iterations, and restore times, of the jobs that are finished.
 
     Snakemake sets the times of all results when their job ends. Those that were cleared and made again from the same
     inputs get their former times here, after it: else what was made from them before would be outdated.
     """
     for job in jobs:
-        if exit_of(Path(job.path)) == Status.SUCCEEDED and all(map(os.path.exists, job.files())):
+        if is_finished(job.path, job.files()):
             with former_times(job.path) as times:
                 _restore(job, {path: times[path] for path in job.files() if path in times})
+            drop_waiting(job.path)
             drop_results(Path(job.path))
 
 

@@ -19,6 +19,7 @@ from cryosnake.project.locks.work_locks import at_work, lock_files
 from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.cleaned_files import read_cleaned
+from cryosnake.project.records.freshness import is_finished, is_stale
 from cryosnake.project.records.run_times import FILE as RUN_TIMES
 
 MARKS = Path(".snakemake", "incomplete")
@@ -63,11 +64,7 @@ def died_at_the_end(job: PlannedJob) -> bool:
         return False
     if read_cleaned(job.path).status is not None:
         return False
-    try:
-        made = max(os.stat(path).st_mtime_ns for path in job.files())
-        return os.stat(directory / RUN_TIMES).st_mtime_ns < made
-    except FileNotFoundError:
-        return all(os.path.exists(path) for path in job.files())
+    return all(map(os.path.exists, job.files())) and is_stale(directory / RUN_TIMES, job.files())
 
 
 def _name(path: str) -> str:
@@ -86,7 +83,5 @@ def _marks() -> Iterator[tuple[str, Path]]:
 
 
 def _complete(job: PlannedJob) -> list[str]:
-    candidates = [batch_star(job.path, key) for key in job.batches.values()]
-    if exit_of(Path(job.path)) == Status.SUCCEEDED:
-        candidates += job.files()
-    return [path for path in candidates if os.path.exists(path)]
+    stars = [batch_star(job.path, key) for key in job.batches.values()]
+    return [*filter(os.path.exists, stars), *(job.files() if is_finished(job.path, job.files()) else [])]
