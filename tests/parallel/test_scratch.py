@@ -15,9 +15,10 @@ import pytest
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.parallel import scratch
-from cryosnake.parallel.owners import FILE, claim, is_gone, this_process
+from cryosnake.parallel.owners import FILE, claim, is_gone
 from cryosnake.parallel.ranks import SingleNode
 from cryosnake.parallel.scratch import remove_leftovers, scratch_copy
+from cryosnake.processes import this_process
 
 SHAPE = (30, 8, 8)
 IMAGES = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
@@ -39,7 +40,7 @@ def folder_of(path, **changed):
     folder = path / scratch.VOLATILE / f"{scratch._PREFIX}{len(list(path.glob('*/*')))}"
     folder.mkdir(parents=True)
     (folder / "particles.dat").write_bytes(b"0" * 100)
-    (folder / FILE).write_text(json.dumps(asdict(replace(this_process("Refine3D/job001"), **changed))))
+    (folder / FILE).write_text(json.dumps(asdict(replace(this_process(), **changed))))
     return folder
 
 
@@ -104,10 +105,10 @@ def test_a_missing_scratch_directory_is_named(tmp_path) -> None:
 
 def test_leftovers_of_the_dead_are_removed_and_nothing_else(tmp_path) -> None:
     child = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    dead = [folder_of(tmp_path, pid=int(child.stdout)), folder_of(tmp_path, started=1),
+    dead = [folder_of(tmp_path, pid=int(child.stdout)), folder_of(tmp_path, start="1"),
             folder_of(tmp_path, boot="another boot")]
     living = [folder_of(tmp_path), folder_of(tmp_path, host="other-node", pid=1 << 30),
-              folder_of(tmp_path, namespace="pid:[1]", pid=1 << 30)]
+              folder_of(tmp_path, namespace="1", pid=1 << 30)]
     relion = tmp_path / "relion_volatile" / "opticsgroup1_particles.mrcs"
     relion.write_bytes(b"RELION's")
     unknown = tmp_path / "relion_volatile" / "cryosnake_unclaimed"

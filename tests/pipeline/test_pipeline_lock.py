@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cryosnake import processes
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline import lock as lock_module
 from cryosnake.pipeline.edit import add_process, set_status
@@ -140,17 +141,17 @@ def test_the_owner_is_named(project: Path) -> None:
 def test_only_an_owner_that_is_provably_gone_counts_as_gone(monkeypatch: pytest.MonkeyPatch, change: dict[str, str],
                                                             gone: bool) -> None:
     here = {"host": "h", "machine": "m", "boot": "b", "namespace": "9"}
-    monkeypatch.setattr(lock_module, "_machine", lambda: here)
+    monkeypatch.setattr(processes, "this_computer", lambda: here)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    owner = {"program": "cryosnake", "pid": str(dead.pid), "started": "1", **here, **change}
+    owner = {"program": "cryosnake", "pid": str(dead.pid), "start": "1", **here, **change}
     assert lock_module._is_gone(owner) is gone
 
 
 def test_a_process_number_used_again_counts_as_gone() -> None:
     own = lock_module._fields(lock_module._own_identity())
     assert not lock_module._is_gone(own)
-    assert lock_module._is_gone({**own, "started": "1"})
+    assert lock_module._is_gone({**own, "start": "1"})
 
 
 def test_an_error_in_the_function_frees_the_lock_and_changes_nothing(project: Path) -> None:

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import shutil
-import socket
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from cryosnake.pipeline.edit import set_alias
 from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
 from cryosnake.pipeline.lock import rebuild_pipeline, update_pipeline
 from cryosnake.pipeline.model import Status
+from cryosnake.processes import process
 from cryosnake.project.cleaning import trash
 from cryosnake.project.cleaning.delete import (
     DELETED_FILE,
@@ -29,7 +30,7 @@ from cryosnake.project.cleaning.delete import (
     plan_deletion,
 )
 from cryosnake.project.cleaning.undelete import deletion_of, deletions, empty_trash, undelete
-from cryosnake.project.locks import claims, processes
+from cryosnake.project.locks import claims
 from cryosnake.project.locks.clean_up_lock import clean_up_owner, cleaning_up
 from cryosnake.project.records.final_marks import set_final
 from cryosnake.project.run import session
@@ -373,8 +374,7 @@ def test_an_archived_project_stays_as_it_is(project, capsys) -> None:
 def test_neither_snakemake_nor_a_clean_up_starts_while_the_other_works(project) -> None:
     parent = os.getppid()
     Path(".cryosnake").mkdir()
-    claim = {"host": socket.gethostname(), "pid": parent, "start": processes.start_time(parent)}
-    claims.CLAIM.write_text(json.dumps(claim))
+    claims.CLAIM.write_text(json.dumps(asdict(process(parent))))
     with pytest.raises(CryosnakeError, match=rf"Snakemake works in this project \(process {parent}"):
         delete("6")
     claims.CLAIM.unlink()

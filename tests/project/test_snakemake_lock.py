@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.locks import processes
+from cryosnake.processes import process
 from cryosnake.project.locks.claims import CLAIM, LOCKS, claim_lane, claim_run, release_claim, running_claim
 
 
@@ -27,8 +28,7 @@ def locked(tmp_path, monkeypatch) -> Path:
 
 def claim_of(pid: int, file: Path = CLAIM) -> None:
     CLAIM.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps({**processes.this_process(), "pid": pid,
-                                 "start": processes.start_time(pid)}))
+    file.write_text(json.dumps(asdict(process(pid))))
 
 
 def test_the_lock_of_a_killed_run_is_removed(locked) -> None:
@@ -86,10 +86,10 @@ def test_while_a_lane_is_at_work_no_run_begins_and_the_other_lane_does(other) ->
         claim_lane("particles")
     claim_lane("micrographs")
     claim = running_claim()
-    assert claim is not None and claim["pid"] == os.getpid()
+    assert claim is not None and claim.pid == os.getpid()
     release_claim("micrographs")
     claim = running_claim()
-    assert claim is not None and claim["pid"] == other.pid
+    assert claim is not None and claim.pid == other.pid
     assert running_claim(lanes=False) is None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from cryosnake.io.mrc import write_mrc
+from cryosnake.processes import process
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.planning.plan import make_plan
@@ -58,7 +59,7 @@ class Snakemake:
         if self.code == 0:
             self._make({**yaml.safe_load(Path("config.yaml").read_text()), **values})
         self.between(len(self.calls))
-        return Call(task, {"pid": 0}, Ended(self.code))  # type: ignore[arg-type]
+        return Call(task, process(0), Ended(self.code))  # type: ignore[arg-type]
 
     def _make(self, raw: dict[str, Any]) -> None:
         plan = make_plan(parse_config(raw))

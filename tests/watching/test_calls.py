@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import pytest
 
+from cryosnake.processes import this_process
 from cryosnake.project.locks.claims import claim_lane
 from cryosnake.watching import calls
 from cryosnake.watching.calls import Call, begin, cut_short, exit_code, has_begun, left_behind, log_of, pass_on
@@ -91,7 +91,7 @@ def test_the_next_watcher_finds_each_lane_while_it_lives() -> None:
     found = left_behind(PARTICLES)
     assert found is not None
     assert (found.task.jobs, found.task.hold) == (task.jobs, task.hold)
-    assert found.claim["pid"] == call.claim["pid"]
+    assert found.owner == call.owner
     assert exit_code(found) is None
     assert left_behind(MICROGRAPHS) is None
     pass_on(call, 3)
@@ -101,10 +101,10 @@ def test_the_next_watcher_finds_each_lane_while_it_lives() -> None:
 
 
 def test_a_lane_has_begun_when_its_plan_is_real() -> None:
-    call = Call(Task(PARTICLES), {"pid": os.getpid()})
+    call = Call(Task(PARTICLES), this_process())
     assert not has_begun(call)
     claim_lane(PARTICLES)
     assert not has_begun(call)
     claim_lane(PARTICLES, begun=True)
     assert has_begun(call)
-    assert not has_begun(Call(Task(MICROGRAPHS), {"pid": os.getpid()}))
+    assert not has_begun(Call(Task(MICROGRAPHS), this_process()))

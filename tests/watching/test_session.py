@@ -18,6 +18,7 @@ from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
+from cryosnake.processes import ProcessId
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.locks.work_locks import lock_file
 from cryosnake.project.planning.plan import make_plan
@@ -205,7 +206,7 @@ def test_a_run_of_somebody_else_is_no_idleness(project, snakemake, monkeypatch) 
     """It may take hours."""
     arrive("a")
     looks = iter(range(100))
-    other = {"pid": 4711, "host": "here"}
+    other = ProcessId(host="here", pid=4711, start="1")
     monkeypatch.setattr(session, "running_claim", lambda lanes: other if next(looks) < 60 else None)
     assert watch(options(every=0.02)) == 0  # idle_stop is 0.3 s, the other run takes 1.2 s
     assert len(snakemake.calls) == 1

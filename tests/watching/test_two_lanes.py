@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from small_session import CONFIG, Ended, Snakemake, arrive, configure, options, status, with_classes
 
+from cryosnake.processes import process as process_of
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
@@ -150,7 +151,7 @@ class LongSnakemake(Snakemake):
         self._make = make_later  # type: ignore[method-assign]
         super().__call__(words, task)
         self._make = making  # type: ignore[method-assign]
-        return Call(task, {"pid": 0}, self.long)  # type: ignore[arg-type]
+        return Call(task, process_of(0), self.long)  # type: ignore[arg-type]
 
     def end(self) -> None:
         self.later()
@@ -210,7 +211,7 @@ class Lanes(Snakemake):
         self.code = self.codes.get(task.lane, 0) or 0
         call = super().__call__(words, task)
         self.processes[task.lane] = process = Ended(self.codes.get(task.lane, 0))
-        return Call(task, call.claim, process)  # type: ignore[arg-type]
+        return Call(task, call.owner, process)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def _status(_: Arguments) -> None:
     _table(project_status())
     claim = running_claim()
     console = Console(highlight=False)
-    console.print(f"running: process {claim['pid']} on {claim['host']}" if claim else "no run is going on")
+    console.print(f"running: {claim}" if claim else "no run is going on")
 
 
 def _list(arguments: Arguments) -> None:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
@@ -20,6 +21,7 @@ from cryosnake.pipeline.files import PIPELINE_FILE, is_hybrid, labels_missing, p
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.rebuild import job_directories, rebuild, restore_labels
 from cryosnake.pipeline.star_text import read_blocks
+from cryosnake.processes import read_process, this_process
 
 LOCK_DIRECTORY = ".relion_lock"
 LOCK_FILE = "lock_default_pipeline.star"
@@ -177,10 +179,10 @@ def _break_if_stale(lock: Path) -> bool:
 
 
 def _own_identity() -> str:
-    identity = {"program": _OWN, "command": Path(sys.argv[0]).name or "python", "pid": str(os.getpid()), **_machine(),
-                "user": _user(os.getuid()), "started": _start_time(os.getpid()),
+    own = asdict(this_process())
+    identity = {"program": _OWN, "command": Path(sys.argv[0]).name or "python", **own, "user": _user(os.getuid()),
                 "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
-    return " ".join(f"{key}={value.replace(' ', '_')}" for key, value in identity.items()) + "\n"
+    return " ".join(f"{key}={str(value).replace(' ', '_')}" for key, value in identity.items()) + "\n"
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -189,43 +191,8 @@ def _fields(text: str) -> dict[str, str]:
 
 def _is_gone(owner: dict[str, str]) -> bool:
     """Return whether the owner certainly no longer runs; in doubt, False."""
-    here = _machine()
-    if owner.get("program") != _OWN or not owner.get("pid", "").isdigit():
-        return False
-    if owner.get("host") != here["host"] or owner.get("machine") != here["machine"]:
-        return False
-    if owner.get("boot") != here["boot"]:  # the machine was rebooted since
-        return bool(here["machine"] and here["boot"] and owner.get("boot"))
-    if owner.get("namespace") != here["namespace"]:  # another container: its process numbers mean nothing here
-        return False
-    pid = int(owner["pid"])
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass
-    now, then = _start_time(pid), owner.get("started", "")
-    return bool(now and then and now != then)  # the number now belongs to another process
-
-
-def _machine() -> dict[str, str]:
-    return {"host": os.uname().nodename, "machine": _text("/etc/machine-id")[:8],
-            "boot": _text("/proc/sys/kernel/random/boot_id")[:8], "namespace": _pid_namespace()}
-
-
-def _pid_namespace() -> str:
-    try:
-        return str(os.stat("/proc/self/ns/pid").st_ino)
-    except OSError:
-        return ""
-
-
-def _start_time(pid: int) -> str:
-    """Return the start time of a process in clock ticks since boot; empty where /proc is absent."""
-    # The command name, in brackets, may contain blanks and brackets: count fields after the last bracket.
-    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return fields[19] if len(fields) > 19 else ""
+    process = read_process(owner)
+    return owner.get("program") == _OWN and process is not None and not process.lives()
 
 
 def _text(path: str) -> str:

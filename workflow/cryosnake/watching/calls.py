@@ -8,12 +8,11 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
+from cryosnake.processes import ProcessId, process, read_process
 from cryosnake.project.locks.claims import lane_has_begun
-from cryosnake.project.locks.processes import is_alive, process_claim
 from cryosnake.watching.lanes import ALL, PARTICLES, Task
 
 LOGS = {ALL: Path(".cryosnake", "watch.log"), PARTICLES: Path(".cryosnake", "watch_particles.log")}
@@ -29,7 +28,7 @@ class Call:
     """
 
     task: Task
-    claim: dict[str, Any]
+    owner: ProcessId
     process: subprocess.Popen[bytes] | None = None
     _: KW_ONLY
     told: int = field(default=0)
@@ -48,12 +47,12 @@ def begin(words: Sequence[str], task: Task) -> Call:
     if log_file.exists() and log_file.stat().st_size > LOG_BYTES:
         os.replace(log_file, log_file.with_suffix(".log.1"))
     with open(log_file, "ab") as log:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+        started = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                    start_new_session=True)
-    claim = process_claim(process.pid)
+    owner = process(started.pid)
     with suppress(OSError):
-        _round_file(task.lane).write_text(json.dumps({**claim, **{key: getattr(task, key) for key in _KEPT}}))
-    return Call(task, claim, process)
+        _round_file(task.lane).write_text(json.dumps({**asdict(owner), **{key: getattr(task, key) for key in _KEPT}}))
+    return Call(task, owner, started)
 
 
 def left_behind(lane: str) -> Call | None:
@@ -62,22 +61,23 @@ def left_behind(lane: str) -> Call | None:
         found = json.loads(_round_file(lane).read_text())
     except (OSError, ValueError):
         return None
-    if not isinstance(found, dict) or not {"host", "pid", "start"} <= found.keys() or not is_alive(found):
+    owner = read_process(found)
+    if owner is None or not owner.lives():
         return None
     task = Task(lane, tuple(found.get("jobs", ())), tuple(found.get("hold", ())), (), beside=bool(found.get("beside")))
-    return Call(task, found)
+    return Call(task, owner)
 
 
 def exit_code(call: Call) -> int | None:
     """Return how a call ended, None while it works; that of another watcher's call, which nobody knows, is 0."""
     if call.process is not None:
         return call.process.poll()
-    return None if is_alive(call.claim) else 0
+    return None if call.owner.lives() else 0
 
 
 def has_begun(call: Call) -> bool:
     """Whether a call has made its plan real: job numbers and batches."""
-    return lane_has_begun(call.task.lane, int(call.claim["pid"]))
+    return lane_has_begun(call.task.lane, call.owner.pid)
 
 
 def pass_on(call: Call, times: int) -> None:

@@ -9,11 +9,12 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.locks.processes import is_alive, this_process
+from cryosnake.processes import read_process, this_process
 
 CLAIM = Path(".cryosnake", "watch.json")
 
@@ -21,7 +22,8 @@ CLAIM = Path(".cryosnake", "watch.json")
 def watcher() -> dict[str, Any] | None:
     """Return host, pid, user and start of the project's living watcher, None when there is none."""
     owner = _read()
-    return owner if owner and is_alive(owner) else None
+    process = read_process(owner)
+    return owner if process and process.lives() else None
 
 
 @contextmanager
@@ -43,7 +45,7 @@ def only_watcher() -> Iterator[dict[str, Any]]:
         other = watcher()
         if other and other["pid"] != os.getpid():
             raise _refusal(other)
-        owner = {**this_process(), "user": _user(), "since": time.time()}
+        owner = {**asdict(this_process()), "user": _user(), "since": time.time()}
         file.truncate(0)
         file.write(json.dumps(owner))
         file.flush()
@@ -86,7 +88,7 @@ def _read() -> dict[str, Any] | None:
         owner = json.loads(CLAIM.read_text())
     except (OSError, ValueError):
         return None
-    return owner if isinstance(owner, dict) and {"host", "pid", "start"} <= owner.keys() else None
+    return owner if read_process(owner) else None
 
 
 def _user() -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.locks.claims import running_claim, told
+from cryosnake.project.locks.claims import running_claim
 from cryosnake.project.run.settle_results import settle_results_of
 from cryosnake.project.run.snakemake_marks import clear_stale_marks
 from cryosnake.watching import owner
@@ -61,7 +61,7 @@ def _find_left_behind(session: Session) -> None:
         lane.call = left_behind(lane.name)
         if lane.call:
             lane.last_start = time.monotonic()
-            lane.said = f"{lane.name or 'everything'}, of an earlier watcher ({told(lane.call.claim)})"
+            lane.said = f"{lane.name or 'everything'}, of an earlier watcher ({lane.call.owner})"
 
 
 def _follow(session: Session) -> str:
@@ -89,9 +89,9 @@ def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
     """
     options, whole = session.options, session.lanes[ALL].call
     other = running_claim(lanes=False)
-    if other and not (whole and other["pid"] == whole.claim["pid"]):
+    if other and not (whole and other.pid == whole.owner.pid):
         session.active = time.monotonic()  # something is being done, if not by this watcher
-        return f"another run is going on in this project ({told(other)})"
+        return f"another run is going on in this project ({other})"
     if whole:
         return "the present round works on everything"
     _obey_requests(session)

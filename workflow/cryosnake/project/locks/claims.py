@@ -14,11 +14,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.locks.processes import is_alive, this_process
+from cryosnake.processes import ProcessId, read_process, this_process
 
 CLAIM = Path(".cryosnake", "run.json")
 LOCKS = Path(".snakemake", "locks")
@@ -48,68 +50,61 @@ def claim_lane(lane: str, *, begun: bool = False) -> None:
         while another run, or another process of the same lane, works in the project
     """
     with _one_at_a_time():
-        for owner in filter(None, (_read_claim(), _read_claim(lane))):
-            if is_alive(owner) and owner["pid"] != os.getpid():
-                raise CryosnakeError(f"another run works in this project ({told(owner)})")
-        _write_claim(lane, {**this_process(), "begun": begun})
+        for owner in filter(None, (_living(""), _living(lane))):
+            if owner.pid != os.getpid():
+                raise CryosnakeError(f"another run works in this project ({owner})")
+        _write_claim(lane, asdict(this_process()) | {"begun": begun})
 
 
 def release_claim(lane: str) -> None:
     """Take back this process's claim at its end: on another computer nobody could tell that it is gone."""
-    owner = _read_claim(lane)
-    if owner and {key: owner[key] for key in ("host", "pid", "start")} == this_process():
+    if read_process(_read_claim(lane)) == this_process():
         with suppress(OSError):
             _claim_file(lane).unlink()
 
 
 def lane_has_begun(lane: str, pid: int) -> bool:
     """Whether a process has made the plan of its lane real."""
-    owner = _read_claim(lane)
-    return bool(owner and owner["pid"] == pid and owner.get("begun"))
+    claim = _read_claim(lane)
+    owner = read_process(claim)
+    return owner is not None and owner.pid == pid and bool(claim.get("begun"))
 
 
 def other_lane_works(lane: str) -> bool:
     """Whether a process works in another lane than this one."""
-    return any(owner and is_alive(owner) for owner in (_read_claim(other) for other in LANES if other != lane))
-
-
-def told(owner: dict[str, object]) -> str:
-    """Return "process 4711 on scope1"."""
-    return f"process {owner['pid']} on {owner['host']}"
+    return any(_living(other) for other in LANES if other != lane)
 
 
 def _claim_all(insist: bool) -> str:
-    owner = _read_claim()
-    mine = this_process()
+    owner, mine = read_process(_read_claim()), this_process()
     if owner == mine:
         return ""
-    lanes = {lane: other for lane in LANES if (other := _read_claim(lane)) and is_alive(other)}
+    lanes = {lane: other for lane in LANES if (other := _living(lane))}
     if lanes and not insist:
         return ""
     if lanes:
-        who = " and ".join(f"on {lane} ({told(other)})" for lane, other in lanes.items())
+        who = " and ".join(f"on {lane} ({other})" for lane, other in lanes.items())
         raise CryosnakeError(f"`cryosnake watch` works in this project, {who}: wait for its end, or end it. If that "
                              f"computer is gone for good, delete {', '.join(str(_claim_file(lane)) for lane in lanes)}")
-    if owner and is_alive(owner) and not insist:
+    if owner and owner.lives() and not insist:
         return ""
     message = ""
-    if owner and not is_alive(owner) and not insist:
+    if owner and not insist:
         stale = list(LOCKS.glob("*.lock"))
         for lock in stale:
             lock.unlink(missing_ok=True)
         if stale:
-            message = f"removed the lock of an earlier run (process {owner['pid']}) that was killed"
-    _write_claim("", mine)
+            message = f"removed the lock of an earlier run (process {owner.pid}) that was killed"
+    _write_claim("", asdict(mine))
     return message
 
 
-def running_claim(*, lanes: bool = True) -> dict[str, object] | None:
-    """Return the claim of a run that is going on (host, pid), None when there is none.
+def running_claim(*, lanes: bool = True) -> ProcessId | None:
+    """Return the process of a run that is going on, None when there is none.
 
     Without `lanes` those of the watcher's lanes do not count.
     """
-    owners = (_read_claim(lane) for lane in ("", *(LANES if lanes else ())))
-    return next((owner for owner in owners if owner and is_alive(owner)), None)
+    return next(filter(None, map(_living, ("", *(LANES if lanes else ())))), None)
 
 
 def run_began() -> int | None:
@@ -119,8 +114,7 @@ def run_began() -> int | None:
     """
     times = []
     for lane in ("", *LANES):
-        owner = _read_claim(lane)
-        if owner and is_alive(owner):
+        if _living(lane):
             with suppress(FileNotFoundError):
                 times.append(_claim_file(lane).stat().st_mtime_ns)
     return min(times, default=None)
@@ -140,14 +134,18 @@ def _claim_file(lane: str) -> Path:
     return CLAIM.with_name(f"run_{lane}.json") if lane else CLAIM
 
 
-def _write_claim(lane: str, claim: dict[str, object]) -> None:
+def _living(lane: str) -> ProcessId | None:
+    owner = read_process(_read_claim(lane))
+    return owner if owner and owner.lives() else None
+
+
+def _write_claim(lane: str, claim: dict[str, Any]) -> None:
     write_text(_claim_file(lane), json.dumps(claim))
 
 
-def _read_claim(lane: str = "") -> dict[str, object] | None:
+def _read_claim(lane: str = "") -> Any:
     try:
-        owner = json.loads(_claim_file(lane).read_text())
+        return json.loads(_claim_file(lane).read_text())
     except (OSError, ValueError):
         return None
-    return owner if isinstance(owner, dict) and {"host", "pid", "start"} <= owner.keys() else None
 

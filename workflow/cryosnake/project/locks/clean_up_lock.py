@@ -17,6 +17,7 @@ from typing import TextIO
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.lock import remove_stale_locks
+from cryosnake.processes import this_process
 from cryosnake.project.locks.claims import running_claim
 from cryosnake.project.records.archive import refuse_archived
 
@@ -48,11 +49,11 @@ def cleaning_up() -> Iterator[None]:
         except OSError:
             pass  # a file system without locks: go on as Snakemake's programs do
         file.truncate(0)
-        file.write(f"{getpass.getuser()}, process {os.getpid()} on {os.uname().nodename}, since {time.ctime()}\n")
+        file.write(f"{getpass.getuser()}, {this_process()}, since {time.ctime()}\n")
         file.flush()
         claim = running_claim()
-        if claim and claim["pid"] != os.getpid():
-            raise CryosnakeError(f"Snakemake works in this project (process {claim['pid']} on {claim['host']}), and "
+        if claim and claim.pid != os.getpid():
+            raise CryosnakeError(f"Snakemake works in this project ({claim}), and "
                                  "may need what would go; delete and clean when it has ended")
         remove_stale_locks(Path())
         yield

@@ -7,10 +7,9 @@ computer that cannot be asked, nothing is claimed: then a job counts as being at
 from __future__ import annotations
 
 import fcntl
-import os
 from pathlib import Path
 
-from cryosnake.project.locks.processes import start_time
+from cryosnake.processes import ProcessId, this_process
 from cryosnake.project.records.disk import BATCHES
 
 
@@ -26,7 +25,8 @@ def lock_files(out: Path) -> list[Path]:
 
 def own_identity() -> str:
     """Return the text by which a program says in its lock file who it is."""
-    return f"{os.uname().nodename} {os.getpid()} {start_time(os.getpid())}\n"
+    own = this_process()
+    return f"{own.host} {own.pid} {own.start}\n"
 
 
 def is_held(path: Path) -> bool | None:
@@ -51,12 +51,8 @@ def at_work(out: Path) -> list[str]:
 def _worker(path: Path) -> str:
     held = is_held(path)
     try:
-        host, pid, started = path.read_text().split()
+        host, pid, start = path.read_text().split()
+        owner = ProcessId(host=host, pid=int(pid), start=start)
     except (OSError, ValueError):
         return "a process" if held else ""
-    who = f"process {pid} on {host}"
-    if held or (held is None and host != os.uname().nodename):
-        return who
-    if host != os.uname().nodename or not pid.isdigit():
-        return ""
-    return who if start_time(int(pid)) == started != "" and held is None else ""
+    return str(owner) if held or (held is None and owner.lives()) else ""

@@ -166,8 +166,8 @@ def _claim(lane: str = "") -> None:
 
 def _settle_after_kills(plan: Plan) -> None:
     """Put right what killed programs left: halves of tables, second names, marks as Snakemake last knew its results."""
+    from cryosnake.processes import this_process
     from cryosnake.project.locks.claims import running_claim
-    from cryosnake.project.locks.processes import this_process
     from cryosnake.project.records.cleaned_files import remove_halves
     from cryosnake.project.run.settle_results import settle_results_of
     from cryosnake.project.run.snakemake_marks import clear_stale_marks, mark_unfinished
