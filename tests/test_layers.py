@@ -39,7 +39,7 @@ STANDARD_ONLY = ("jobs", "pipeline", "atomic", "processes", "star_tokens")
 
 # The rooms (folders) inside a layer, floor by floor from the ground: a room may import only what stands below it.
 FLOORS = {
-    "project": (("records",), ("locks",), ("config",), ("planning", "schemes", "cleaning"), ("cleaning/bulk",),
+    "project": ((".",), ("records",), ("locks",), ("config",), ("planning", "schemes", "cleaning"), ("cleaning/bulk",),
                 ("run", "actions")),
     "programs": (("refinement", "micrographs", "select", "simulate"),
                  ("class2d", "class3d", "initialmodel", "refine3d", "maps")),

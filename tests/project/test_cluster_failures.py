@@ -70,10 +70,12 @@ def listener(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("MotionCorr/job002/batches").mkdir(parents=True)
     rule = SimpleNamespace(restart_times=2)
-    workflow = SimpleNamespace(get_rule=lambda name: rule, dag=SimpleNamespace(jobs=[]), rule=rule)
+    workflow = SimpleNamespace(get_rule=lambda name: rule, dag=SimpleNamespace(jobs=[]))
     monkeypatch.setattr(cluster_failures, "_details", lambda number: f"TRES=mem=1G\nTimeLimit=1:00 {number}")
     cluster_failures._failed.clear()
-    return cluster_failures._Listener(workflow, Plan({"motion": SimpleNamespace(path="MotionCorr/job002")}))
+    found = cluster_failures.listener(workflow, Plan({"motion": SimpleNamespace(path="MotionCorr/job002")}))
+    found.rule = rule
+    return found
 
 
 def error(listener, state: str, number: str = "12") -> None:
@@ -91,20 +93,20 @@ def test_a_killed_job_is_told_in_its_log_and_counts_as_failed_until_a_retry_succ
     error(listener, "OUT_OF_MEMORY")
     text = "MotionCorr/job002: cluster job 12 was ended: out of memory"
     assert text in capsys.readouterr().err and text in Path("MotionCorr/job002/run.err").read_text()
-    assert cluster_failures.failed_jobs() == {"MotionCorr/job002"} and listener._workflow.rule.restart_times == 2
+    assert cluster_failures.failed_jobs() == {"MotionCorr/job002"} and listener.rule.restart_times == 2
     finished(listener)
     assert cluster_failures.failed_jobs() == set()
 
 
 def test_a_cancelled_job_is_not_tried_again(listener) -> None:
     error(listener, "CANCELLED")
-    assert listener._workflow.rule.restart_times == 0 and cluster_failures.failed_jobs()
+    assert listener.rule.restart_times == 0 and cluster_failures.failed_jobs()
 
 
 def test_an_aborted_job_is_not_tried_again_and_stays_aborted(listener, capsys) -> None:
     set_exit("MotionCorr/job002", Status.ABORTED)
     error(listener, "FAILED")
-    assert listener._workflow.rule.restart_times == 0 and not cluster_failures.failed_jobs()
+    assert listener.rule.restart_times == 0 and not cluster_failures.failed_jobs()
     assert "aborted on request" in capsys.readouterr().err
 
 

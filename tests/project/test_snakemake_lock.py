@@ -14,7 +14,8 @@ import pytest
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.processes import process
-from cryosnake.project.locks.claims import CLAIM, LOCKS, claim_lane, claim_run, release_claim, running_claim
+from cryosnake.project.locks.claims import CLAIM, claim_lane, claim_run, release_claim, running_claim
+from cryosnake.project.snakemake_internals import LOCKS
 
 
 @pytest.fixture

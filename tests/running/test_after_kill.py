@@ -22,7 +22,8 @@ from cryosnake.project.config.config import parse_config
 from cryosnake.project.locks.work_locks import at_work, lock_file
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
-from cryosnake.project.run.snakemake_marks import MARKS, clear_stale_marks, mark_unfinished
+from cryosnake.project.run.snakemake_marks import clear_stale_marks, mark_unfinished
+from cryosnake.project.snakemake_internals import MARKS
 from cryosnake.running.run import run_job
 from cryosnake.running.temporaries import remove_temporaries
 

@@ -23,7 +23,7 @@ from cryosnake.project.config.config import parse_config
 from cryosnake.project.locks.work_locks import lock_file
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.records.batches import done_file, read_manifest
-from cryosnake.project.run.snakemake_marks import MARKS
+from cryosnake.project.snakemake_internals import MARKS
 from cryosnake.watching import announce as telling
 from cryosnake.watching import preconditions as trouble
 from cryosnake.watching import session, status_file

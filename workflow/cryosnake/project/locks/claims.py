@@ -21,9 +21,9 @@ from typing import Any
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.processes import ProcessId, read_process, this_process
+from cryosnake.project.snakemake_internals import remove_lock
 
 CLAIM = Path(".cryosnake", "run.json")
-LOCKS = Path(".snakemake", "locks")
 LANES = ("micrographs", "particles")
 
 
@@ -88,15 +88,9 @@ def _claim_all(insist: bool) -> str:
                              f"computer is gone for good, delete {', '.join(str(_claim_file(lane)) for lane in lanes)}")
     if owner and owner.lives() and not insist:
         return ""
-    message = ""
-    if owner and not insist:
-        stale = list(LOCKS.glob("*.lock"))
-        for lock in stale:
-            lock.unlink(missing_ok=True)
-        if stale:
-            message = f"removed the lock of an earlier run (process {owner.pid}) that was killed"
+    removed = owner is not None and not insist and remove_lock()
     _write_claim("", asdict(mine))
-    return message
+    return f"removed the lock of an earlier run (process {owner.pid}) that was killed" if owner and removed else ""
 
 
 def running_claim(*, lanes: bool = True) -> ProcessId | None:

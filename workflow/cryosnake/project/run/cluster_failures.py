@@ -6,17 +6,21 @@ this process listens to that log.
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
+from cryosnake.project import snakemake_internals
 from cryosnake.project.planning.planned import Plan
 from cryosnake.project.run.scheduler_reasons import Reason, asked_for, reason_of
+from cryosnake.project.snakemake_internals import FailedJob, cluster_log, forbid_retries, resources_of
+
+if TYPE_CHECKING:
+    import logging
 
 LOG_TAIL = 4000  # bytes
 REASONS = Path(".cryosnake", "cluster")  # <job id>.reason: what a generic profile's status command found
@@ -27,10 +31,14 @@ _failed: dict[Any, str] = {}
 
 def listen(workflow: Any, plan: Plan) -> None:
     """Begin to listen, in the process that submits the jobs."""
-    from snakemake.logging import logger
-
     _failed.clear()
-    logger.addHandler(_Listener(workflow, plan))
+    snakemake_internals.begin_listening(listener(workflow, plan))
+
+
+def listener(workflow: Any, plan: Plan) -> logging.Handler:
+    """Return what hears of jobs that finish or fail."""
+    return snakemake_internals.listener(lambda number: _failed.pop(number, None),
+                                        lambda job: _failure(workflow, plan, job))
 
 
 def failed_jobs() -> set[str]:
@@ -38,41 +46,23 @@ def failed_jobs() -> set[str]:
     return set(_failed.values())
 
 
-class _Listener(logging.Handler):
-    """Hears of failed and finished jobs from Snakemake's log."""
-
-    def __init__(self, workflow: Any, plan: Plan) -> None:
-        super().__init__(logging.INFO)
-        self._workflow, self._plan = workflow, plan
-
-    def emit(self, record: logging.LogRecord) -> None:
-        event = getattr(getattr(record, "event", None), "value", "")
-        try:
-            if event == "job_finished":
-                _failed.pop(getattr(record, "job_id", None), None)
-            elif event == "job_error":
-                self._failure(vars(record))
-        except Exception:  # what is said about a failure must not add another one
-            self.handleError(record)
-
-    def _failure(self, record: dict[str, Any]) -> None:
-        path = next((job.path for job in self._plan.jobs.values()
-                     if any(str(name).startswith(f"{job.path}/") for name in record["output"])), "")
-        number = str(record["aux"].get("external_jobid", ""))
-        rule, said = record["rule_name"], str(record["rule_msg"] or "")
-        if not path or not (number or "sbatch" in said or "submission" in said):
-            return  # a job of this computer: its program has said what is wrong
-        details = _details(number)
-        reason = _noted(number) or reason_of(rule, said + details, _log_tail(number),
-                                             asked_for(details) or _asked(self._workflow, record["jobid"]))
-        if reason:
-            _failed[record["jobid"]] = path
-        else:
-            _failed.pop(record["jobid"], None)
-        aborted = reason is None and exit_of(path) == Status.ABORTED
-        if aborted or (reason and not reason.retry):
-            self._workflow.get_rule(rule).restart_times = 0
-        _tell(path, number, reason, aborted)
+def _failure(workflow: Any, plan: Plan, failed: FailedJob) -> None:
+    path = next((job.path for job in plan.jobs.values()
+                 if any(name.startswith(f"{job.path}/") for name in failed.outputs)), "")
+    number = failed.external
+    if not path or not (number or "sbatch" in failed.said or "submission" in failed.said):
+        return  # a job of this computer: its program has said what is wrong
+    details = _details(number)
+    reason = _noted(number) or reason_of(failed.rule, failed.said + details, _log_tail(number),
+                                         asked_for(details) or _asked(workflow, failed.number))
+    if reason:
+        _failed[failed.number] = path
+    else:
+        _failed.pop(failed.number, None)
+    aborted = reason is None and exit_of(path) == Status.ABORTED
+    if aborted or (reason and not reason.retry):
+        forbid_retries(workflow, failed.rule)
+    _tell(path, number, reason, aborted)
 
 
 def _tell(path: str, number: str, reason: Reason | None, aborted: bool) -> None:
@@ -107,22 +97,19 @@ def _noted(number: str) -> Reason | None:
 
 
 def _log_tail(number: str) -> str:
-    """Return the end of the log of a cluster job, wherever the executor put it below `.snakemake/slurm_logs`."""
-    if not number:
+    """Return the end of the log of a cluster job."""
+    path = cluster_log(number)
+    if path is None:
         return ""
-    for path in Path(".snakemake", "slurm_logs").rglob(f"{number}.log"):
-        with open(path, "rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_TAIL))
-            return file.read().decode(errors="replace")
-    return ""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_TAIL))
+        return file.read().decode(errors="replace")
 
 
 def _asked(workflow: Any, number: Any) -> str:
     """Return memory and time of one of Snakemake's jobs."""
-    for job in workflow.dag.jobs:
-        if workflow.dag.jobid(job) == number:
-            return f"memory {job.resources.get('mem_mb')} MB, time {job.resources.get('runtime')} minutes"
-    return "unknown"
+    found = resources_of(workflow, number)
+    return f"memory {found.get('mem_mb')} MB, time {found.get('runtime')} minutes" if found else "unknown"
 
 
 def _last_words(path: Path, number: str) -> str:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 
+from cryosnake.project.snakemake_internals import rule_of_comment
+
 PERIOD = 300.0  # seconds between looks
 # Reasons of squeue (%r) that only a change of the job or of the cluster ends; limits of users pass by themselves
 HOPELESS = {
@@ -53,8 +55,8 @@ def hopeless_jobs(queue: str) -> list[str]:
     for line in queue.splitlines():
         number, reason, comment = (*line.split("|"), "", "")[:3]
         why = HOPELESS.get(re.split(r"[,\s(]", reason.strip("()"))[0])
-        if why and comment.startswith("rule_"):
-            rule = comment.removeprefix("rule_").partition("_wildcards_")[0]
+        rule = rule_of_comment(comment)
+        if why and rule:
             found.append(f"{rule}: cluster job {number} waits and can't start: {why} ({reason}). `scontrol show job "
                          f"{number}` says what it asks for; scancel {number} and ask for less (docs/cluster.md)")
     return found

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from cryosnake.project.snakemake_internals import REFUSED
+
 OUT_OF_MEMORY = re.compile(r"exceeded (job |step )?memory limit|oom[-_ ]kill|out[ _]of[ _]memory", re.IGNORECASE)
 TIME_LIMIT = re.compile(r"DUE TO TIME LIMIT|time limit (exceeded|reached)|TIMEOUT|walltime.*exceeded", re.IGNORECASE)
 NODE_FAILURE = re.compile(r"DUE TO NODE FAILURE|NODE_FAIL|BOOT_FAIL", re.IGNORECASE)
 PREEMPTED = re.compile(r"DUE TO PREEMPTION|PREEMPTED")
 CANCELLED = re.compile(r"CANCELLED")
 PASSING = re.compile(r"contact|timed? ?out|temporar|limit", re.IGNORECASE)  # refusals that time may cure
-REFUSED = re.compile(r"sbatch failed\. The error message was '(?:sbatch: )?(?:error: )?(.*?)'\.?\n", re.DOTALL)
 
 
 @dataclass(frozen=True)

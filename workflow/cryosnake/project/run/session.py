@@ -6,13 +6,14 @@ import atexit
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.types import PROCESS_TYPES
+from cryosnake.project import snakemake_internals
 from cryosnake.project.config.config import ConfigError, parse_config
 from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning.plan import make_plan
@@ -39,7 +40,7 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
         if frozen_plan.KEY in config:
             return frozen_plan.thaw(config[frozen_plan.KEY])
         parsed = parse_config(config)
-        real = workflow.is_main_process and not workflow.output_settings.dryrun
+        real = snakemake_internals.is_real_run(workflow)
         if real and not parsed.lane:
             _finish_deletions()
         plan = replace(make_plan(parsed), gpu=_gpus_to_ask_for(workflow), lane=parsed.lane)
@@ -47,14 +48,11 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
             _claim(plan.lane)
             _settle_after_kills(plan)
     except CryosnakeError as error:
-        from snakemake.exceptions import WorkflowError
-
-        raise WorkflowError(_located(workflow, error)) from None
-    for path, reason in plan.waiting if workflow.is_main_process else ():
-        print(f"not yet imported: {path}: {reason}", file=sys.stderr)
-    for job in plan.jobs.values() if workflow.is_main_process else ():
-        if job.why_held:
-            print(f"{job.name} {job.why_held}", file=sys.stderr)
+        raise snakemake_internals.refusal(_located(workflow, error)) from None
+    if snakemake_internals.is_main(workflow):
+        said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
+        said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
+        print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
     return plan
 
 
@@ -64,17 +62,20 @@ def start(workflow: Any, plan: Plan) -> None:
     from cryosnake.project.run.commit import commit
     from cryosnake.project.run.run_status import settle_left_running
 
-    if plan.lane:
-        _or_stop(claim_lane, plan.lane)
-    else:
-        _or_stop(lambda _: claim_run(insist=True), plan)
-    _or_stop(commit, plan)
+    try:
+        if plan.lane:
+            claim_lane(plan.lane)
+        else:
+            claim_run(insist=True)
+        commit(plan)
+    except CryosnakeError as error:
+        raise snakemake_internals.refusal(str(error)) from None
     if plan.lane:
         claim_lane(plan.lane, begun=True)
     beside = {job.path for job in plan.jobs.values()} - {job.path for job in plan.own}
     for path in settle_left_running(beside if other_lane_works(plan.lane) else ()):
         print(f"{path}: was left as running by a run that was killed; marked as failed", file=sys.stderr)
-    if workflow.non_local_exec:
+    if snakemake_internals.submits_jobs(workflow):
         _prepare_cluster_run(workflow, plan)
 
 
@@ -108,15 +109,15 @@ def environment(workflow: Any) -> str:
     """
     packages = filter(None, [f"{workflow.basedir}/workflow", os.environ.get("PYTHONPATH")])
     variables = [f"PYTHONPATH={shlex.quote(':'.join(packages))}", "CRYOSNAKE_WORKFLOW=1"]
-    if not workflow.deployment_settings.deployment_method:
+    if not snakemake_internals.has_environments(workflow):
         variables.append(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH")
     return f"set -euo pipefail; export {' '.join(variables)}; "
 
 
 def _gpus_to_ask_for(workflow: Any) -> bool:
     """Whether jobs with `device: auto` ask for a GPU: where `resources: gpu=N` says so, else if one is here."""
-    limit = getattr(workflow.global_resources.get("gpu"), "value", None)  # None also where the profile says nothing
-    return os.path.exists("/dev/nvidia0") if limit is None else int(limit) > 0
+    limit = snakemake_internals.limit_of(workflow, "gpu")
+    return os.path.exists("/dev/nvidia0") if limit is None else limit > 0
 
 
 def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
@@ -124,9 +125,7 @@ def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
     from cryosnake.project.run.cluster_failures import listen
     from cryosnake.project.run.pending_jobs import watch
 
-    settings = workflow.config_settings  # what Snakemake hands on to its jobs: the plan in place of config files
-    settings.config_args = [*(settings.config_args or []), f"{frozen_plan.KEY}={frozen_plan.freeze(plan)}"]
-    settings.configfiles = []
+    snakemake_internals.hand_on(workflow, frozen_plan.KEY, frozen_plan.freeze(plan))  # in place of config files
     listen(workflow, plan)
     watch()
 
@@ -179,21 +178,12 @@ def _settle_after_kills(plan: Plan) -> None:
         settle_results_of(plan.own)
 
 
-def _or_stop(function: Callable[[Any], Any], argument: Any) -> None:
-    try:
-        function(argument)
-    except CryosnakeError as error:
-        from snakemake.exceptions import WorkflowError
-
-        raise WorkflowError(str(error)) from None
-
-
 def _located(workflow: Any, error: CryosnakeError) -> str:
     """Return the message, with file and line for a mistake in the config."""
     if not isinstance(error, ConfigError):
         return str(error)
     from cryosnake.project.config.lines import line_of
 
-    files = [str(path) for path in workflow.config_settings.configfiles] or ["config.yaml"]
+    files = snakemake_internals.config_files(workflow) or ["config.yaml"]
     where = next((f"{file}, line {line}: " for file in files if (line := line_of(file, error.key))), "")
     return f"{where}{error}"

@@ -1,0 +1,173 @@
+"""Canaries: each private part of Snakemake that we use, asked of the Snakemake that is installed."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cryosnake.project import snakemake_internals as internals
+
+pytestmark = pytest.mark.workflow
+
+LONG = "/".join("a_folder_with_a_long_name" for _ in range(8)) + "/long.txt"
+SNAKEFILE = f"""
+import dataclasses, json, os
+from cryosnake.project import snakemake_internals as internals
+
+def note(**facts):
+    with open("notes.jsonl", "a") as file:
+        file.write(json.dumps(facts) + "\\n")
+
+def failed(job):
+    note(failed=dataclasses.asdict(job), memory=internals.resources_of(workflow, job.number).get("mem_mb"))
+    if job.rule == "forbidden":
+        internals.forbid_retries(workflow, job.rule)
+
+note(main=internals.is_main(workflow), real=internals.is_real_run(workflow), gpu=internals.limit_of(workflow, "gpu"),
+     tape=internals.limit_of(workflow, "tape"), environments=internals.has_environments(workflow),
+     files=internals.config_files(workflow), word=config.get("word"))
+if config.get("word") == "refuse":
+    raise internals.refusal("this is refused")
+
+onstart:
+    note(submits=internals.submits_jobs(workflow))
+    if internals.submits_jobs(workflow):
+        internals.hand_on(workflow, "word", "handed on")
+    internals.begin_listening(internals.listener(lambda number: note(finished=number), failed))
+
+rule all:
+    input: "short.txt", "{LONG}"
+rule jobs:
+    output: "short.txt"
+    shell: "ls .snakemake/locks > locks.txt; cp -r .snakemake/incomplete marks_of_short; touch {{output}}"
+rule long:
+    output: "{LONG}"
+    shell: "cp -r .snakemake/incomplete marks_of_long; touch {{output}}"
+rule slow:
+    output: "slow.txt"
+    shell: "touch {{output}}; if [ ! -e begun ]; then touch begun; sleep 60; fi"
+rule good:
+    output: "good.txt"
+    shell: "touch {{output}}"
+rule forbidden:
+    output: "forbidden.txt"
+    resources: mem_mb=123
+    shell: "false"
+rule again:
+    output: "again.txt"
+    shell: "false"
+"""
+SUBMIT = """#!/bin/sh
+case $(grep -o '"rule": "[a-z]*"' "$1") in
+    *good*) sh "$1" > good.log 2>&1; echo 11;;
+    *) echo 12;;
+esac
+"""
+STATUS = """#!/bin/sh
+if [ "$1" = 11 ]; then echo success; else echo failed; fi
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("Snakefile").write_text(SNAKEFILE)
+    return tmp_path
+
+
+def words(*options: str) -> list[str]:
+    return [sys.executable, "-m", "snakemake", "--cores", "1", *options]
+
+
+def snakemake(*options: str, code: int = 0) -> str:
+    done = subprocess.run(words(*options), capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def notes(key: str) -> list[Any]:
+    return [found[key] for found in map(json.loads, Path("notes.jsonl").read_text().splitlines()) if key in found]
+
+
+def test_a_run_of_this_computer_its_marks_and_its_locks(monkeypatch) -> None:
+    Path("values.yaml").write_text("word: of the file\n")
+    snakemake("--resources", "gpu=2", "--configfile", "values.yaml")
+    assert notes("main") == notes("real") == [True] and notes("submits") == notes("environments") == [False]
+    assert notes("gpu") == [2] and notes("tape") == [None] and notes("word") == ["of the file"]
+    assert [Path(file).name for file in notes("files")[0]] == ["values.yaml"]
+    assert len(notes("finished")) == 3  # with that of `all`
+    assert {Path(name).suffix for name in Path("locks.txt").read_text().split()} == {".lock"}
+    for name, folder in (("short.txt", "marks_of_short"), (LONG, "marks_of_long")):  # copied while each was made
+        monkeypatch.setattr(internals, "MARKS", Path(folder))
+        assert name in internals.marks()
+
+
+def test_a_dry_run_is_no_real_one_and_a_refusal_has_no_traceback() -> None:
+    snakemake("-n")
+    assert notes("main") == [True] and notes("real") == [False]
+    said = snakemake("-n", "--config", "word=refuse", code=1)
+    assert "this is refused" in said and "Traceback" not in said
+
+
+def test_what_we_mark_is_incomplete_to_snakemake() -> None:
+    snakemake()
+    assert "Nothing to be done" in snakemake("-n", "--rerun-incomplete")
+    assert internals.mark("short.txt") and not internals.mark("x" * internals.LONGEST)
+    assert "rule jobs" in snakemake("-n", "--rerun-incomplete")
+    internals.marks()["short.txt"].unlink()
+    assert "Nothing to be done" in snakemake("-n", "--rerun-incomplete")
+
+
+def test_the_lock_and_the_mark_of_a_killed_run() -> None:
+    process = subprocess.Popen(words("slow.txt"), start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not Path("begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "slow.txt" in internals.marks()
+    assert "lock" in snakemake("slow.txt", code=1).lower()
+    assert internals.remove_lock() and not internals.remove_lock()
+    snakemake("slow.txt", "--rerun-incomplete")
+
+
+def test_jobs_that_are_submitted() -> None:
+    for name, text in (("submit", SUBMIT), ("status", STATUS)):
+        Path(name).write_text(text)
+        Path(name).chmod(0o755)
+    Path("values.yaml").write_text("word: of the file\n")
+    snakemake("good.txt", "forbidden.txt", "again.txt", "--executor", "cluster-generic", "--jobs", "1",
+              "--retries", "1", "--keep-going", "--cluster-generic-submit-cmd", f"{os.getcwd()}/submit",
+              "--cluster-generic-status-cmd", f"{os.getcwd()}/status", "--configfile", "values.yaml",
+              "--seconds-between-status-checks", "1", code=1)
+    assert notes("submits")[0] is True
+    assert "handed on" in notes("word") and False in notes("main")  # in the job, which parses the Snakefile again
+    assert notes("files")[0] and [] in notes("files")
+    failed = notes("failed")
+    assert [job["rule"] for job in failed].count("forbidden") == 1, "it was tried again"
+    assert [job["rule"] for job in failed].count("again") == 2
+    job = next(job for job in failed if job["rule"] == "forbidden")
+    assert job["outputs"] == ["forbidden.txt"] and job["external"] == "12" and 123 in notes("memory")
+    assert len(notes("finished")) == 1
+
+
+def test_what_the_executor_for_slurm_writes() -> None:
+    import snakemake_executor_plugin_slurm as plugin
+
+    source = inspect.getsource(plugin)
+    assert 'f"rule_{job.name}_wildcards_{wildcard_str}"' in source
+    assert internals.rule_of_comment("rule_motion_wildcards_0001") == "motion"
+    assert internals.rule_of_comment("rule_refine") == "refine" and internals.rule_of_comment("other") == ""
+    assert "sbatch failed. " in source and "The error message was '{e.output.strip()}'.\\n" in source
+    assert "SLURM status is: '{status}'" in source
+    assert internals.REFUSED.search("SLURM sbatch failed. The error message was 'sbatch: error: no'.\n")[1] == "no"
+    assert internals.CLUSTER_LOGS.name in source
