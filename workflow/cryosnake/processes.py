@@ -75,17 +75,18 @@ def this_computer() -> dict[str, str]:
         namespace = str(os.stat("/proc/self/ns/pid").st_ino)
     except OSError:
         namespace = ""
-    return {"host": host_name(), "machine": _text("/etc/machine-id")[:8],
-            "boot": _text("/proc/sys/kernel/random/boot_id")[:8], "namespace": namespace}
+    return {"host": host_name(), "machine": text_of("/etc/machine-id")[:8],
+            "boot": text_of("/proc/sys/kernel/random/boot_id")[:8], "namespace": namespace}
 
 
 def _state_and_start(pid: int) -> tuple[str, str]:
     # The command name, in brackets, may contain blanks and brackets: count fields after the last bracket.
-    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    fields = text_of(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return (fields[0], fields[19]) if len(fields) > 19 else ("", "")
 
 
-def _text(path: str) -> str:
+def text_of(path: str) -> str:
+    """Return the text of a file, without blanks at its ends; "" where it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read().strip()

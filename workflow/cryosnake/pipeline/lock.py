@@ -21,7 +21,7 @@ from cryosnake.pipeline.files import PIPELINE_FILE, is_hybrid, labels_missing, p
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.rebuild import job_directories, rebuild, restore_labels
 from cryosnake.pipeline.star_text import read_blocks
-from cryosnake.processes import read_process, this_process
+from cryosnake.processes import read_process, text_of, this_process
 
 LOCK_DIRECTORY = ".relion_lock"
 LOCK_FILE = "lock_default_pipeline.star"
@@ -114,7 +114,7 @@ def pipeline_lock(project: str | os.PathLike[str], timeout: float = DEFAULT_TIME
 def foreign_lock(project: str | os.PathLike[str]) -> bool:
     """Return whether another program, such as RELION, holds the lock (or one of ours that has yet to sign it)."""
     lock = Path(project, LOCK_DIRECTORY)
-    return _fields(_text(str(lock / LOCK_FILE))).get("program") != _OWN and lock.exists()
+    return _fields(text_of(str(lock / LOCK_FILE))).get("program") != _OWN and lock.exists()
 
 
 def _acquire(lock: Path) -> bool:
@@ -195,16 +195,8 @@ def _is_gone(owner: dict[str, str]) -> bool:
     return owner.get("program") == _OWN and process is not None and not process.lives()
 
 
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
 def _explanation(lock: Path, timeout: float) -> str:
-    owner = _fields(_text(str(lock / LOCK_FILE)))
+    owner = _fields(text_of(str(lock / LOCK_FILE)))
     waited = f"{lock}: the project stayed locked for the {timeout:g} s that this program waited"
     remove = f"rm -r {lock}"
     if owner.get("program") == _OWN:
