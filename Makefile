@@ -1,13 +1,15 @@
 # Two commands do everything on a machine with Python 3.11 or newer:
 #   make demo    a simulated data set through the whole chain, from movies to a sharpened map
 #   make test    every check and test
+# and one more makes what others install:
+#   make wheel   dist/cryosnake-*.whl, the package with the workflow in it
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: demo test check tests docs venv clean
+.PHONY: demo test check tests docs wheel venv clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py --cores $(JOBS)
@@ -27,6 +29,9 @@ tests: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
+
+wheel:
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 venv: $(VENV)/.installed
 

@@ -8,7 +8,7 @@
 
 import sys
 
-sys.path.insert(0, f"{workflow.basedir}/workflow")
+sys.path.insert(0, f"{workflow.current_basedir}/workflow")
 
 from cryosnake.project.planning import rule_values
 from cryosnake.project.run import session

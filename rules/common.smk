@@ -4,7 +4,9 @@ import os
 import re
 import shlex
 
-SCRIPTS = f"{workflow.basedir}/scripts"
+from cryosnake.installation import workflow_folder
+
+SCRIPTS = workflow_folder() / "scripts"
 
 shell.prefix(session.environment(workflow))
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.installation import snakemake_command
 
 _NOT_HERE = {"-n": "it changes nothing", "--dry-run": "it changes nothing", "--dryrun": "it changes nothing",
              "-d": "run `cryosnake watch` in the project's folder", "--unlock": "call snakemake itself",
              "--directory": "run `cryosnake watch` in the project's folder", "--touch": "call snakemake itself"}
-_CORES = ("-c", "--cores", "-j", "--jobs", "--profile", "--workflow-profile")
 
 
 @dataclass(frozen=True)
@@ -81,25 +78,12 @@ def command(arguments: SnakemakeArguments, config: Mapping[str, Any], *, cores: 
     in_lane
         Whether another call may work beside it: then the project's claims take the place of Snakemake's lock.
     """
-    words = [sys.executable, "-m", "snakemake", *_snakefile(arguments.others), *arguments.others, "--keep-going",
-             "--rerun-incomplete"]
-    if cores is not None:
+    words = [*snakemake_command(arguments.others), "--keep-going", "--rerun-incomplete"]
+    if cores is not None:  # the last one counts
         words += ["--cores", str(cores)]
-    elif not any(word.partition("=")[0] in _CORES or word.startswith(("-c", "-j")) for word in arguments.others):
-        words += ["--cores", "all"]
     if in_lane:
         words.append("--nolock")
     if arguments.config_files:
         words += ["--configfile", *arguments.config_files]
     pairs = {**arguments.config, **config}
     return [*words, "--config", *(f"{name}={value}" for name, value in pairs.items())]
-
-
-def _snakefile(words: Sequence[str]) -> list[str]:
-    if any(word.partition("=")[0] in ("-s", "--snakefile") for word in words) or os.path.exists("Snakefile"):
-        return []
-    ours = Path(__file__).resolve().parents[3] / "Snakefile"
-    if not ours.exists():
-        raise CryosnakeError("watch: the Snakefile of cryosnake is not beside the package; say where it is: "
-                             "cryosnake watch --snakefile /path/to/cryosnake/Snakefile")
-    return ["--snakefile", str(ours)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.installation import PACKAGE
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project import snakemake_internals
 from cryosnake.project.config.config import ConfigError, parse_config
@@ -107,7 +108,7 @@ def environment(workflow: Any) -> str:
 
     With conda the environment brings its own Python.
     """
-    packages = filter(None, [f"{workflow.basedir}/workflow", os.environ.get("PYTHONPATH")])
+    packages = filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")])
     variables = [f"PYTHONPATH={shlex.quote(':'.join(packages))}", "CRYOSNAKE_WORKFLOW=1"]
     if not snakemake_internals.has_environments(workflow):
         variables.append(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH")
