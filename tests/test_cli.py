@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cryosnake.cli import main
+from cryosnake.cli import TOPICS, main
 from cryosnake.io.mrc import write_mrc
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.markers import set_exit
@@ -115,3 +117,10 @@ def test_commands_outside_a_project_say_so(tmp_path, monkeypatch, capsys) -> Non
     monkeypatch.chdir(tmp_path)
     assert main(["status"]) == 1
     assert "default_pipeline.star" in capsys.readouterr().err
+
+
+def test_each_command_is_listed_with_its_module() -> None:
+    for topic, names in TOPICS.items():
+        commands = argparse.ArgumentParser().add_subparsers()
+        import_module(f"cryosnake.cli.{topic}").register(commands)
+        assert tuple(commands.choices) == names

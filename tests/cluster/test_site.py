@@ -81,7 +81,7 @@ def test_a_computer_without_slurm_is_told_so(monkeypatch) -> None:
 @pytest.fixture
 def alpha(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(site_module, "detect_site", lambda: SITE)
+    monkeypatch.setattr("cryosnake.cli.profile.detect_site", lambda: SITE)
     return tmp_path
 
 

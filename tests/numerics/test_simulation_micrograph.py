@@ -55,7 +55,7 @@ def test_particle_lies_where_and_as_its_row_says() -> None:
     places = np.array([[140.0, 230.0], [300.25, 120.5], [240.0, 360.75]])
     angles = mic.random_poses(np.random.default_rng(3), 3)
     heights = np.array([0.0, 400.0, -300.0])
-    image = mic.particle_contrast(atoms, mic.Particles(places, angles, heights), (480, 440), OPTICS, defocus)
+    image = mic.particle_contrast(atoms, mic.PlacedParticles(places, angles, heights), (480, 440), OPTICS, defocus)
     box = 200
     volume = density_from_atoms(atoms, box, OPTICS.pixel_size)
     kx, ky = half_plane(box - 4, 0.5)
@@ -81,7 +81,7 @@ def test_particle_lies_where_and_as_its_row_says() -> None:
 
 def test_protein_is_darker_than_ice() -> None:
     atoms = pseudo_protein("C1", 600, seed=4)
-    particles = mic.Particles(np.array([[150.0, 150.0]]), np.zeros((1, 3)), np.zeros(1))
+    particles = mic.PlacedParticles(np.array([[150.0, 150.0]]), np.zeros((1, 3)), np.zeros(1))
     contrast = mic.particle_contrast(atoms, particles, (300, 300), OPTICS, Defocus(20000.0, 20000.0, 0.0))
     y, x = np.mgrid[:300, :300]
     inside = np.hypot(x - 150, y - 150) < 20

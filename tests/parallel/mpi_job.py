@@ -44,7 +44,7 @@ def sums(ranks: Ranks, out: Path, progress) -> str | None:
     assert ranks.rank or np.array_equal(only_other, np.ones(5))
     everybody = ranks.gather({"rank": ranks.rank, "rows": np.arange(1000) + ranks.rank})
     assert ranks.rank or [int(part["rows"][0]) for part in everybody] == list(range(ranks.size))
-    shared = ranks.share([np.arange(1000.0).reshape(10, 100)[:, ::2], "text"] if ranks.rank == 0 else None)
+    shared = ranks.broadcast([np.arange(1000.0).reshape(10, 100)[:, ::2], "text"] if ranks.rank == 0 else None)
     assert shared[0].shape == (10, 50) and shared[0][1, 1] == 102.0 and shared[1] == "text"
     shared[0][0, 0] = 5.0  # may be written to
     assert lead(ranks, lambda: ranks.rank) == 0
@@ -104,7 +104,7 @@ def reads(ranks: Ranks, out: Path, progress) -> str | None:
                     Reading(parallel_io=False, preread=True), Reading(parallel_io=False, scratch_dir=scratch)):
         with open_images(source, reading, ranks, str(out)) as images:
             mine = np.array_split(np.arange(40), ranks.size)[ranks.rank]
-            images.follow(mine)
+            images.expect_rows(mine)
             for begin in range(0, len(mine), 7):
                 rows = mine[begin : begin + 7]
                 found = images.images(rows)
@@ -125,7 +125,7 @@ def reads_what_is_gone(ranks: Ranks, out: Path, progress) -> None:
 
 def _compute(ranks: Ranks, progress) -> None:
     for done in range(12_000):  # two minutes: the test's own limit is shorter
-        ranks.look()
+        ranks.check_stop()
         progress(done, 12_000, "")
         time.sleep(0.01)
 

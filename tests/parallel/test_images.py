@@ -14,7 +14,7 @@ from cryosnake.parallel import preread as preread_module
 from cryosnake.parallel.memory import available_bytes
 from cryosnake.parallel.prefetch import read_ahead
 from cryosnake.parallel.preread import preread
-from cryosnake.parallel.ranks import SingleNode
+from cryosnake.parallel.ranks import SingleComputer
 from cryosnake.parallel.stacks import KeptImages, StackImages
 
 SHAPE = (20, 6, 6)
@@ -65,7 +65,7 @@ def test_kept_images_are_read_once() -> None:
 
 def test_pre_read_images_are_all_there_before_the_first_is_asked_for() -> None:
     source, asked = counted()
-    images = preread(source, SHAPE, SingleNode())
+    images = preread(source, SHAPE, SingleComputer())
     assert asked == [list(range(20))]
     np.testing.assert_array_equal(images(np.array([7, 3])), IMAGES[[7, 3]])
 
@@ -73,7 +73,7 @@ def test_pre_read_images_are_all_there_before_the_first_is_asked_for() -> None:
 def test_pre_reading_more_than_there_is_memory_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(preread_module, "available_bytes", lambda: 10**9)
     with pytest.raises(CryosnakeError, match=r"100000 × 256² × 4 bytes = 26\.2 GB .* 1\.0 GB are left"):
-        preread(lambda rows: IMAGES, (100_000, 256, 256), SingleNode())
+        preread(lambda rows: IMAGES, (100_000, 256, 256), SingleComputer())
 
 
 def test_the_next_block_is_read_while_one_is_used() -> None:
@@ -85,7 +85,7 @@ def test_the_next_block_is_read_while_one_is_used() -> None:
         return IMAGES[rows]
 
     with read_ahead(source) as images:
-        images.follow(np.arange(10))
+        images.expect_rows(np.arange(10))
         images(np.arange(4))
         assert second_read.wait(10)  # nobody asked for it yet
         np.testing.assert_array_equal(images(np.arange(4, 8)), IMAGES[4:8])
@@ -100,7 +100,7 @@ def test_a_failure_of_reading_ahead_is_raised_where_the_images_are_asked_for() -
         return IMAGES[rows]
 
     with read_ahead(source) as images:
-        images.follow(np.arange(10))
+        images.expect_rows(np.arange(10))
         images(np.arange(4))
         with pytest.raises(CryosnakeError, match="cut off"):
             images(np.arange(4, 8))

@@ -122,7 +122,7 @@ def test_particles_are_shared_out_once(size, sets, shares) -> None:
 
 def test_one_rank_alone_shares_with_nobody() -> None:
     ranks = SingleRank()
-    assert lead(ranks, lambda: 5) == 5 and ranks.gather(1) == [1] and ranks.share(2) == 2
+    assert lead(ranks, lambda: 5) == 5 and ranks.gather(1) == [1] and ranks.broadcast(2) == 2
     array = np.ones(3)
     assert ranks.add_up(array) is array
 

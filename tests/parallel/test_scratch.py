@@ -15,8 +15,8 @@ import pytest
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.parallel import scratch
-from cryosnake.parallel.owners import FILE, claim, is_gone
-from cryosnake.parallel.ranks import SingleNode
+from cryosnake.parallel.owners import FILE, claim, is_abandoned
+from cryosnake.parallel.ranks import SingleComputer
 from cryosnake.parallel.scratch import remove_leftovers, scratch_copy
 from cryosnake.processes import this_process
 
@@ -46,7 +46,7 @@ def folder_of(path, **changed):
 
 def test_everything_is_copied_once_and_removed(tmp_path) -> None:
     source = Source()
-    with scratch_copy(source, SHAPE, tmp_path, 0, SingleNode(), "Refine3D/job001") as images:
+    with scratch_copy(source, SHAPE, tmp_path, 0, SingleComputer(), "Refine3D/job001") as images:
         assert source.asked == list(range(30))
         rows = np.array([3, 4, 5, 29, 0])
         np.testing.assert_array_equal(images(rows), IMAGES[rows])
@@ -59,7 +59,7 @@ def test_everything_is_copied_once_and_removed(tmp_path) -> None:
 def test_what_does_not_fit_is_read_where_it_lies(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(scratch.os, "statvfs", lambda path: SimpleNamespace(f_bavail=5000 + 12 * 256, f_frsize=1))
     source = Source()
-    with scratch_copy(source, SHAPE, tmp_path, 5000, SingleNode(), "") as images:
+    with scratch_copy(source, SHAPE, tmp_path, 5000, SingleComputer(), "") as images:
         assert source.asked == list(range(12))
         for rows in (np.array([11, 12]), np.array([2, 1]), np.array([20])):
             np.testing.assert_array_equal(images(rows), IMAGES[rows])
@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_read_where_it_lies(tmp_path, monkeypatch, capsys) 
 
 def test_nothing_is_copied_to_a_full_disk(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(scratch.os, "statvfs", lambda path: SimpleNamespace(f_bavail=10, f_frsize=1))
-    with scratch_copy(Source(), SHAPE, tmp_path, 5000, SingleNode(), "") as images:
+    with scratch_copy(Source(), SHAPE, tmp_path, 5000, SingleComputer(), "") as images:
         np.testing.assert_array_equal(images(np.arange(3)), IMAGES[:3])
 
 
@@ -84,7 +84,7 @@ def test_space_that_others_took_meanwhile_is_not_counted_on(tmp_path, monkeypatc
 
     monkeypatch.setattr(scratch.os, "posix_fallocate", full)
     source = Source()
-    with scratch_copy(source, SHAPE, tmp_path, 0, SingleNode(), ""):
+    with scratch_copy(source, SHAPE, tmp_path, 0, SingleComputer(), ""):
         assert source.asked == list(range(10))
 
 
@@ -92,14 +92,14 @@ def test_a_failure_while_copying_leaves_nothing(tmp_path) -> None:
     def fail(rows):
         raise CryosnakeError("particles.mrcs is cut off")
 
-    with pytest.raises(CryosnakeError, match="cut off"), scratch_copy(fail, SHAPE, tmp_path, 0, SingleNode(), ""):
+    with pytest.raises(CryosnakeError, match="cut off"), scratch_copy(fail, SHAPE, tmp_path, 0, SingleComputer(), ""):
         pass
     assert not list((tmp_path / "relion_volatile").iterdir())
 
 
 def test_a_missing_scratch_directory_is_named(tmp_path) -> None:
     with pytest.raises(CryosnakeError, match=r"scratch_dir .*none.*can't be used"), scratch_copy(
-            Source(), SHAPE, tmp_path / "none", 0, SingleNode(), ""):
+            Source(), SHAPE, tmp_path / "none", 0, SingleComputer(), ""):
         pass
 
 
@@ -121,24 +121,24 @@ def test_a_lock_that_is_held_says_that_its_owner_lives(tmp_path) -> None:
     folder = folder_of(tmp_path, boot="another boot")
     with claim(folder, ""):
         (folder / FILE).write_text(json.dumps(asdict(replace(this_process(), boot="another boot"))))
-        assert not is_gone(folder)
-    assert is_gone(folder)
+        assert not is_abandoned(folder)
+    assert is_abandoned(folder)
 
 
 def test_images_can_be_read_when_the_scratch_directory_is_emptied(tmp_path) -> None:
-    with scratch_copy(Source(), SHAPE, tmp_path, 0, SingleNode(), "") as images:
+    with scratch_copy(Source(), SHAPE, tmp_path, 0, SingleComputer(), "") as images:
         shutil.rmtree(tmp_path / "relion_volatile")  # as RELION does when it starts
         np.testing.assert_array_equal(images(np.arange(30)), IMAGES)
 
 
 def test_a_killed_job_is_cleaned_up_by_the_next(tmp_path) -> None:
-    code = (f"import os, numpy as np; from pathlib import Path; from cryosnake.parallel.ranks import SingleNode\n"
+    code = (f"import os, numpy as np; from pathlib import Path; from cryosnake.parallel.ranks import SingleComputer\n"
             f"from cryosnake.parallel.scratch import scratch_copy\n"
             f"ones = lambda rows: np.ones((len(rows), 8, 8), np.float32)\n"
-            f"with scratch_copy(ones, (30, 8, 8), Path({str(tmp_path)!r}), 0, SingleNode(), ''):\n"
+            f"with scratch_copy(ones, (30, 8, 8), Path({str(tmp_path)!r}), 0, SingleComputer(), ''):\n"
             f"    os.kill(os.getpid(), 9)")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -9
     assert len(list((tmp_path / "relion_volatile").iterdir())) == 1
-    with scratch_copy(Source(), SHAPE, tmp_path, 0, SingleNode(), ""):
+    with scratch_copy(Source(), SHAPE, tmp_path, 0, SingleComputer(), ""):
         assert len(list((tmp_path / "relion_volatile").iterdir())) == 1
     assert not list((tmp_path / "relion_volatile").iterdir())

@@ -23,7 +23,7 @@ from cryosnake.numerics.ctf import Defocus, ctf
 from cryosnake.programs.micrographs import autopick
 from cryosnake.simulation.micrograph import (
     Optics,
-    Particles,
+    PlacedParticles,
     particle_contrast,
     place_particles,
     random_poses,
@@ -108,7 +108,7 @@ def _micrograph(name: str, atoms: Any, count: int, dose: float, defocus: float, 
     rng = np.random.default_rng(seed)
     shape, optics, lens = (720, 720), Optics(PIXEL), Defocus(defocus + 100.0, defocus - 100.0, 30.0)
     positions = place_particles(rng, shape, count, 45.0, 30.0)
-    particles = Particles(positions, random_poses(rng, len(positions)), rng.normal(0.0, 80.0, len(positions)))
+    particles = PlacedParticles(positions, random_poses(rng, len(positions)), rng.normal(0.0, 80.0, len(positions)))
     intensity = 1.0 - particle_contrast(atoms, particles, shape, optics, lens, 60.0)
     if name == "carbon":  # amorphous film: white phases through the CTF, and absorption
         ky, kx = np.fft.fftfreq(720, PIXEL)[:, None], np.fft.rfftfreq(720, PIXEL)[None]

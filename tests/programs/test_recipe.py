@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ class Means(Model):
     counts: np.ndarray
 
 
-class KMeans(Recipe[Means, None]):
+class KMeans(Recipe[Any, Means, None]):
     def start(self):
         images = self.work.images(np.arange(len(self.particles)))
         averages = images[:1]

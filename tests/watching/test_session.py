@@ -24,19 +24,17 @@ from cryosnake.project.locks.work_locks import lock_file
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.records.batches import done_file, read_manifest
 from cryosnake.project.snakemake_internals import MARKS
-from cryosnake.watching import announce as telling
-from cryosnake.watching import preconditions as trouble
-from cryosnake.watching import session, status_file
+from cryosnake.watching import announce, preconditions, session, status_file
 from cryosnake.watching.owner import CLAIM, only_watcher
 from cryosnake.watching.requests import ask_for_retry
-from cryosnake.watching.session import watch
+from cryosnake.watching.session import run_session
 from cryosnake.watching.session_state import Session, StopRequest
 from cryosnake.watching.snakemake_call import command, read_arguments
 
 
 def test_a_partial_batch_waits_and_is_sealed_at_the_end(project, snakemake) -> None:
     arrive("a", "b", "c", "d")
-    assert watch(options()) == 0
+    assert run_session(options()) == 0
     assert [call["full_batches"] for call in snakemake.calls] == [True, False]
     assert [len(names) for names in read_manifest(MANIFEST).values()] == [3, 1]
     assert status()["state"] == "stopped"
@@ -47,40 +45,40 @@ def test_a_partial_batch_is_sealed_when_its_oldest_movie_has_waited(project, sna
     arrive("a")
     began = time.monotonic()
     snakemake.between = lambda number: Path("STOP_WATCH").touch()
-    assert watch(options(seal_after=0.02, idle_stop=0)) == 0
+    assert run_session(options(seal_after=0.02, idle_stop=0)) == 0
     assert time.monotonic() - began >= 1.0
     assert [call["full_batches"] for call in snakemake.calls] == [False]
 
 
 def test_nothing_is_called_when_there_is_nothing_to_do(project, snakemake) -> None:
     arrive("a", "b", "c")
-    watch(options())
-    watch(options())
+    run_session(options())
+    run_session(options())
     assert len(snakemake.calls) == 1
 
 
 def test_marks_of_what_outlived_a_killed_snakemake_are_taken_away(project, snakemake) -> None:
     arrive("a", "b", "c")
-    watch(options())
+    run_session(options())
     job = make_plan(parse_config(CONFIG)).jobs["motion"]
     for output in job.outputs():
         MARKS.mkdir(parents=True, exist_ok=True)
         Path(MARKS, urlsafe_b64encode(job.file(output).encode()).decode()).write_text("{}")
-    watch(options())
+    run_session(options())
     assert any(MARKS.iterdir()), "its program has not said that it is finished"
     set_exit(job.path, Status.SUCCEEDED)
-    watch(options())
+    run_session(options())
     assert not any(MARKS.iterdir())
     assert len(snakemake.calls) == 1
 
 
 def test_what_was_killed_between_its_last_result_and_its_end_is_made_again(project, snakemake) -> None:
     arrive("a", "b", "c")
-    watch(options())
+    run_session(options())
     job = make_plan(parse_config(CONFIG)).jobs["motion"]
     lock_file(Path(job.path), "").touch()
     snakemake.between = lambda number: set_exit(job.path, Status.SUCCEEDED)
-    watch(options())
+    run_session(options())
     assert len(snakemake.calls) == 2
 
 
@@ -93,7 +91,7 @@ def test_rounds_are_counted_and_spaced(project, snakemake) -> None:
         arrive(*(f"{letter}{number}" for letter in "abc"))
 
     snakemake.between = between
-    assert watch(options(rounds=2, minutes=0.01)) == 0
+    assert run_session(options(rounds=2, minutes=0.01)) == 0
     assert len(snakemake.calls) == 3  # and the last one, for what came meanwhile
     assert times[1] - times[0] >= 0.5
 
@@ -101,7 +99,7 @@ def test_rounds_are_counted_and_spaced(project, snakemake) -> None:
 def test_a_failed_round_is_not_repeated_until_something_is_new(project, snakemake) -> None:
     arrive("a", "b", "c")
     snakemake.code = 1
-    assert watch(options()) == 1
+    assert run_session(options()) == 1
     assert len(snakemake.calls) == 2  # one, and the last one
     assert status()["last_code"] == 1
 
@@ -122,7 +120,7 @@ def test_classification_starts_at_its_threshold_and_again_when_particles_doubled
 
     arrive("a", "b", "c")
     snakemake.between = between
-    assert watch(options()) == 0
+    assert run_session(options()) == 0
     grown = [made[number] != made[number - 1] for number in range(1, len(made))]
     # 3 particles: no class; 6: begins; 9: settled; 12: doubled, begins again; then settled, and at the end with all
     assert made[0] == 0.0
@@ -139,10 +137,10 @@ def test_it_pauses_while_the_disk_is_full(project, snakemake, monkeypatch) -> No
     free = iter([0.1e9] * 3)
     arrive("a", "b", "c")
     pauses: list[str] = []
-    monkeypatch.setattr(telling, "write_status", lambda status: pauses.append(f"{status['state']} {status['reason']}"))
-    monkeypatch.setattr(trouble.shutil, "disk_usage",
+    monkeypatch.setattr(announce, "write_status", lambda status: pauses.append(f"{status['state']} {status['reason']}"))
+    monkeypatch.setattr(preconditions.shutil, "disk_usage",
                         lambda path: shutil._ntuple_diskusage(10e9, 0, int(next(free, 5e9))))
-    assert watch(options(keep_free=1.0)) == 0
+    assert run_session(options(keep_free=1.0)) == 0
     assert any(line.startswith("paused the project's disk has 0.10 GB left") for line in pauses)
     assert len(snakemake.calls) == 1
 
@@ -155,21 +153,21 @@ def test_a_full_disk_keeps_the_old_status_and_the_session_alive(project, monkeyp
 
     monkeypatch.setattr(Path, "write_text", full)
     monkeypatch.setattr("builtins.print", full)
-    telling.write(Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
-    telling.print_line("a line")
+    announce.write(Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
+    announce.print_line("a line")
     assert status_file.JSON.read_text() == "old"
     assert [path.name for path in Path().glob(".*.tmp")] == []
 
 
 def test_it_pauses_while_the_movies_disk_is_gone(project, snakemake, monkeypatch) -> None:
     arrive("a", "b", "c")
-    watch(options())
+    run_session(options())
     manifest = read_manifest(MANIFEST)
     Path("Movies").rename("elsewhere")
     Path("Movies").mkdir()
-    assert "is its disk unmounted" in trouble.movies_trouble("Movies/*.mrcs", MANIFEST)
+    assert "is its disk unmounted" in preconditions.movies_trouble("Movies/*.mrcs", MANIFEST)
     Path("Movies").rmdir()
-    assert "can't be read" in trouble.movies_trouble("Movies/*.mrcs", MANIFEST)
+    assert "can't be read" in preconditions.movies_trouble("Movies/*.mrcs", MANIFEST)
     looks = []
 
     def back(status: dict[str, Any]) -> None:
@@ -178,22 +176,22 @@ def test_it_pauses_while_the_movies_disk_is_gone(project, snakemake, monkeypatch
             Path("elsewhere").rename("Movies")
             arrive("d", "e", "f")
 
-    monkeypatch.setattr(telling, "write_status", back)
-    assert watch(options()) == 0
+    monkeypatch.setattr(announce, "write_status", back)
+    assert run_session(options()) == 0
     assert read_manifest(MANIFEST) == {**manifest, 2: [f"Movies/{name}.mrcs" for name in "def"]}
     assert len(snakemake.calls) == 2
 
 
 def test_one_movie_that_was_archived_is_no_trouble(project, snakemake) -> None:
     arrive("a", "b", "c")
-    watch(options())
+    run_session(options())
     Path("Movies/a.mrcs").unlink()
-    assert trouble.movies_trouble("Movies/*.mrcs", MANIFEST) == ""
+    assert preconditions.movies_trouble("Movies/*.mrcs", MANIFEST) == ""
 
 
 def test_what_failed_because_its_movie_was_gone_is_planned_again_when_it_is_back(project, snakemake) -> None:
     arrive("a", "b", "c")
-    watch(options())
+    run_session(options())
     done = Path(done_file("MotionCorr/job002", 1))
     done.write_text(done.read_text() + "Movies/b.mrcs\t\tfailed\tis not there\n")
     os.utime(done, ns=(1, 1))
@@ -208,7 +206,7 @@ def test_a_run_of_somebody_else_is_no_idleness(project, snakemake, monkeypatch) 
     looks = iter(range(100))
     other = ProcessId(host="here", pid=4711, start="1")
     monkeypatch.setattr(session, "running_claim", lambda lanes: other if next(looks) < 60 else None)
-    assert watch(options(every=0.02)) == 0  # idle_stop is 0.3 s, the other run takes 1.2 s
+    assert run_session(options(every=0.02)) == 0  # idle_stop is 0.3 s, the other run takes 1.2 s
     assert len(snakemake.calls) == 1
 
 
@@ -222,18 +220,18 @@ def test_a_mistake_in_the_config_is_waited_for(project, snakemake, capsys, monke
         if "did you mean 'import'?" in status["reason"]:
             configure(CONFIG)
 
-    monkeypatch.setattr(telling, "write_status", mend)
-    assert watch(options()) == 0
+    monkeypatch.setattr(announce, "write_status", mend)
+    assert run_session(options()) == 0
     assert any("goes on when this is mended" in reason for reason in states)
 
 
 def test_bad_movies_are_listed_and_retried_on_request(project, snakemake) -> None:
     arrive("a", "b", "bad")
-    watch(options())
+    run_session(options())
     assert [item["micrograph"] for item in status()["bad"] if item["job"] == "MotionCorr/job002"] == ["Movies/bad.mrcs"]
     assert "Movies/bad.mrcs: is corrupt" in Path("watch_status.txt").read_text()
     ask_for_retry("MotionCorr/motion", rejected=False)
-    watch(options())
+    run_session(options())
     assert len(snakemake.calls) == 2
 
 
@@ -256,7 +254,7 @@ def test_a_watcher_on_another_computer_counts(project, capsys) -> None:
 def test_a_stop_file_of_an_earlier_session_is_not_overlooked(project) -> None:
     Path("STOP_WATCH").touch()
     with pytest.raises(CryosnakeError, match="STOP_WATCH is there"):
-        watch(options())
+        run_session(options())
 
 
 def test_snakemakes_arguments(project) -> None:

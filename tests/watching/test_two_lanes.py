@@ -17,8 +17,7 @@ from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
 from cryosnake.project.records.batches import batch_star
-from cryosnake.watching import announce as telling
-from cryosnake.watching import rounds, session
+from cryosnake.watching import announce, rounds, session
 from cryosnake.watching.calls import Call
 from cryosnake.watching.lanes import (
     MICROGRAPHS,
@@ -30,7 +29,7 @@ from cryosnake.watching.lanes import (
     particles_task,
     surviving_task,
 )
-from cryosnake.watching.session import watch
+from cryosnake.watching.session import run_session
 
 TABLE = "Extract/job004/particles.star"
 FLOWING = ["movies", "motion", "picks", "cut"]
@@ -177,7 +176,7 @@ def test_micrographs_flow_while_a_long_job_runs(project, monkeypatch) -> None:
 
     arrive("a", "b", "c")
     snakemake.between = between
-    assert watch(options(words=["--cores", "8"])) == 0
+    assert run_session(options(words=["--cores", "8"])) == 0
     lanes = [call.get("lane") for call in snakemake.calls]
     assert lanes[:2] == ["micrographs", "particles"]
     assert lanes[2:6] == ["micrographs"] * 4
@@ -196,7 +195,7 @@ def test_micrographs_flow_while_a_long_job_runs(project, monkeypatch) -> None:
 def test_with_no_cores_for_micrographs_there_is_one_call_at_a_time(project, snakemake) -> None:
     configure(with_classes())
     arrive("a", "b", "c")
-    assert watch(options(micrograph_cores=0)) == 0
+    assert run_session(options(micrograph_cores=0)) == 0
     assert [call.get("lane") for call in snakemake.calls] == [None]
 
 
@@ -236,7 +235,7 @@ def test_a_long_job_that_fails_holds_up_nothing_and_is_not_repeated_for_each_bat
             arrive(*(f"{letter}{number}" for letter in "abc"))
 
     snakemake.between = between
-    assert watch(options()) == 1
+    assert run_session(options()) == 1
     called = [call.get("lane") for call in snakemake.calls]
     assert called.count(PARTICLES) == 1
     assert called.count(MICROGRAPHS) >= 5
@@ -264,8 +263,8 @@ def test_a_request_to_stop_reaches_both_lanes(lanes, monkeypatch) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(session, "pass_on", tell)
-    monkeypatch.setattr(telling, "write_status", look)
+    monkeypatch.setattr(announce, "write_status", look)
     snakemake.between = between
-    assert watch(options()) == 0
+    assert run_session(options()) == 0
     assert {(MICROGRAPHS, 1), (PARTICLES, 1), (MICROGRAPHS, 2), (PARTICLES, 2)} <= set(told)
     assert [call.get("lane") for call in snakemake.calls] == [MICROGRAPHS, PARTICLES, MICROGRAPHS]

@@ -13,20 +13,20 @@ from collections.abc import Callable, Sequence
 from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
 
-# modules of this package, in the order of the help; each has `register(commands)`, which adds its commands
-TOPICS = (
-    "status",
-    "history",
-    "difference",
-    "job_actions",
-    "flowchart",
-    "micrographs",
-    "watch",
-    "schedules",
-    "pipeline_file",
-    "profile",
-    "cleaning",
-)
+# modules of this package and their commands, in the order of the help; each has `register(commands)`, which adds them
+TOPICS = {
+    "status": ("status", "list"),
+    "history": ("show", "chain", "command"),
+    "difference": ("diff",),
+    "job_actions": ("alias", "note", "mark", "abort", "continue"),
+    "flowchart": ("flowchart",),
+    "micrographs": ("retry",),
+    "watch": ("watch",),
+    "schedules": ("import-schedule",),
+    "pipeline_file": ("rebuild-pipeline", "restore-pipeline"),
+    "profile": ("profile",),
+    "cleaning": ("delete", "undelete", "empty-trash", "clean", "unclean", "cleanup", "archive", "unarchive"),
+}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
         from cryosnake.programs.simulate.command import main as simulate
 
         return _guarded(lambda: simulate(words[1:]))
-    parser = _parser()
+    parser = _parser(words[0] if words else "")
     arguments, more = parser.parse_known_args(words)
     if more and not getattr(arguments, "takes_more", False):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
@@ -66,11 +66,12 @@ def _guarded(function: Callable[[], int | None]) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str) -> argparse.ArgumentParser:
+    """Return the parser of one command, whose module alone is imported; of all of them when it is none of these."""
     parser = argparse.ArgumentParser(prog="cryosnake", description=__doc__)
     parser.add_argument("--version", action="version", version=f"cryosnake {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for topic in TOPICS:
+    for topic in [topic for topic, names in TOPICS.items() if command in names] or TOPICS:
         importlib.import_module(f"cryosnake.cli.{topic}").register(commands)
     commands.add_parser("simulate", help="make a simulated data set (cryosnake simulate --help)")
     return parser

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
 from pathlib import Path
 
-from cryosnake.cli.commands import Arguments, Commands
+from cryosnake.cli import cleaning_commands as actions
+from cryosnake.cli.commands import Commands, add_command
 
 JOB_HELP = "directory, number or alias, such as Refine3D/job012"
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    delete = commands.add_parser("delete", help="move jobs, and all that depends on them, to the Trash")
+    delete = add_command(commands, "delete", actions.run_delete,
+                         help="move jobs, and all that depends on them, to the Trash")
     delete.add_argument("jobs", nargs="+", metavar="JOB", help=JOB_HELP)
     delete.add_argument("--dry-run", "-n", action="store_true", help="only say what would go")
     delete.add_argument("--yes", "-y", action="store_true", help="also delete jobs that were not named")
-    undelete = commands.add_parser("undelete", help="bring deleted jobs back; without a name, list them")
+    undelete = add_command(commands, "undelete", actions.run_undelete,
+                           help="bring deleted jobs back; without a name, list them")
     undelete.add_argument("jobs", nargs="*", metavar="JOB")
-    empty = commands.add_parser("empty-trash", help="remove what is in the Trash, for ever")
+    empty = add_command(commands, "empty-trash", actions.run_empty_trash, help="remove what is in the Trash, for ever")
     empty.add_argument("--yes", "-y", action="store_true", help="do it; without this the size is shown")
-    clean = commands.add_parser("clean", help="move files that a job no longer needs to the Trash")
+    clean = add_command(commands, "clean", actions.run_clean, help="move files that a job no longer needs to the Trash")
     clean.add_argument("jobs", nargs="*", metavar="JOB", help="directory, number or alias")
     clean.add_argument("--all", action="store_true", help="every job that succeeded and is not protected")
     level = clean.add_mutually_exclusive_group(required=True)
@@ -31,22 +34,20 @@ def register(commands: Commands) -> None:
     clean.add_argument("--relion", action="store_true", help="exactly the files that RELION 3.1 takes")
     clean.add_argument("--force", action="store_true", help="also files that a scheduled job still needs")
     clean.add_argument("--dry-run", "-n", action="store_true", help="only say what would go")
-    unclean = commands.add_parser("unclean", help="bring cleaned files back from the Trash")
+    unclean = add_command(commands, "unclean", actions.run_unclean, help="bring cleaned files back from the Trash")
     unclean.add_argument("jobs", nargs="+", metavar="JOB")
     unclean.add_argument("--recompute", action="store_true",
                          help="what is no longer in the Trash is made again by the next `snakemake`")
-    cleanup = commands.add_parser(
-        "cleanup", help="free space in many jobs at once; shows what would go until --apply is given",
+    cleanup = add_command(
+        commands, "cleanup", actions.run_cleanup,
+        help="free space in many jobs at once; shows what would go until --apply is given",
         description="What is ticked is moved to the Trash. Final jobs and raw data are never touched.")
     _add_choices(cleanup)
-    archive = commands.add_parser("archive", help="make the project read-only")
-    unarchive = commands.add_parser("unarchive", help="open an archived project again")
-    for name, parser in (("delete", delete), ("undelete", undelete), ("empty_trash", empty), ("clean", clean),
-                         ("unclean", unclean), ("cleanup", cleanup), ("archive", archive), ("unarchive", unarchive)):
-        parser.set_defaults(function=_late(name))
+    add_command(commands, "archive", actions.run_archive, help="make the project read-only")
+    add_command(commands, "unarchive", actions.run_unarchive, help="open an archived project again")
 
 
-def _add_choices(cleanup: Commands) -> None:
+def _add_choices(cleanup: argparse.ArgumentParser) -> None:
     cleanup.add_argument("--workspace", default="", help="only the jobs of this workspace of config.yaml")
     ticks = cleanup.add_argument_group("what goes")
     for verb in ("clear", "delete"):
@@ -64,15 +65,3 @@ def _add_choices(cleanup: Commands) -> None:
     cleanup.add_argument("--json", action="store_true", help="print the preview as JSON")
     cleanup.add_argument("--html", type=Path, metavar="FILE", help="write the preview as a page")
     cleanup.add_argument("--advice", action="store_true", help="rank jobs by what clearing them frees and costs")
-
-
-def _late(name: str) -> Callable[[Arguments], int | None]:
-    """Return a command of `cleaning_commands`, which is imported when it is called: the help needs none of it."""
-
-    def call(arguments: Arguments) -> int | None:
-        from cryosnake.cli import cleaning_commands
-
-        command: Callable[[Arguments], int | None] = getattr(cleaning_commands, f"run_{name}")
-        return command(arguments)
-
-    return call

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from cryosnake.cli.commands import Arguments, Commands
+from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+from cryosnake.project.actions.difference import Difference, job_difference
+from cryosnake.project.records.jobs import find_job
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    diff = commands.add_parser("diff", help="compare two jobs: parameters, inputs, key results")
+    diff = add_command(commands, "diff", _diff, help="compare two jobs: parameters, inputs, key results")
     diff.add_argument("first", metavar="JOB1", help="number, path or alias")
     diff.add_argument("second", metavar="JOB2")
-    diff.set_defaults(function=_diff)
 
 
 def _diff(arguments: Arguments) -> None:
-    from cryosnake.pipeline.unlocked import read_pipeline_unlocked
-    from cryosnake.project.actions.difference import Difference, job_difference
-    from cryosnake.project.records.jobs import find_job
-
     pipeline = read_pipeline_unlocked()
     first, second = (find_job(text, pipeline) for text in (arguments.first, arguments.second))
     found = job_difference(pipeline, first, second)

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryosnake.cli.commands import Arguments, Commands
+from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.project.records.jobs import job_path_of
+from cryosnake.report.flowchart.project import draw_flowchart
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    flowchart = commands.add_parser("flowchart", help="draw the project's jobs, or the history of one")
+    flowchart = add_command(commands, "flowchart", _flowchart, help="draw the project's jobs, or the history of one")
     flowchart.add_argument("which", nargs="?", default="", metavar="JOB", help="only this job, what it depends on and "
                            "what depends on it: number, path or alias (default: all)")
     flowchart.add_argument("--out", type=Path, default=Path("flowchart.svg"), metavar="FILE",
                            help="FILE.svg, FILE.png, FILE.pdf, FILE.tex (LaTeX with PGF) or FILE.dot (Graphviz); "
                            "default flowchart.svg")
     flowchart.add_argument("--job", default="", help="the same as JOB")
-    flowchart.set_defaults(function=_flowchart)
 
 
 def _flowchart(arguments: Arguments) -> None:
-    from cryosnake.project.records.jobs import job_path_of
-    from cryosnake.report.flowchart.project import draw_flowchart
-
     job = arguments.which or arguments.job
     draw_flowchart(arguments.out, job_path_of(job) if job else "")
     print(arguments.out)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
 
-from cryosnake.cli.commands import Arguments, Commands
-
-JOB_HELP = "number, path or alias: 7, CtfFind/job007, CtfFind/ctf, ctf"
+from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+from cryosnake.project.actions import notes
+from cryosnake.project.actions.history import ancestors, between, descendants, in_order
+from cryosnake.project.actions.job_details import FileOfJob, JobDetails, job_details, log_tail
+from cryosnake.project.records.human import human_age, human_size, human_time
+from cryosnake.project.records.jobs import find_job, job_path_of
+from cryosnake.project.records.run_times import total
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    show = commands.add_parser("show", help="all about a job: parameters, inputs, outputs, time, size, log")
-    show.add_argument("job", help=JOB_HELP)
+    show = add_command(commands, "show", _show, job=True,
+                       help="all about a job: parameters, inputs, outputs, time, size, log")
     show.add_argument("--all", action="store_true", help="also the parameters that have their default")
     show.add_argument("--lines", type=int, default=10, help="lines of the log (default 10; 0: none)")
-    show.set_defaults(function=_show)
-    chain = commands.add_parser("chain", help="print the jobs before or after a job, or between two, a path per line")
-    chain.add_argument("job", help=JOB_HELP)
+    chain = add_command(commands, "chain", _chain, job=True,
+                        help="print the jobs before or after a job, or between two, a path per line")
     which = chain.add_mutually_exclusive_group(required=True)
     which.add_argument("--ancestors", action="store_true", help="what it was made from")
     which.add_argument("--descendants", action="store_true", help="what was made from it")
@@ -25,18 +29,11 @@ def register(commands: Commands) -> None:
     chain.add_argument("--steps", type=int, default=None, metavar="N",
                        help="only so many steps away (1: its neighbours)")
     chain.add_argument("--self", action="store_true", dest="itself", help="the job itself, too")
-    chain.set_defaults(function=_chain)
-    command = commands.add_parser("command", help="print the command that made a job")
-    command.add_argument("job", help=JOB_HELP)
+    command = add_command(commands, "command", _command, job=True, help="print the command that made a job")
     command.add_argument("--all", action="store_true", help="those of all its starts")
-    command.set_defaults(function=_command)
 
 
 def _chain(arguments: Arguments) -> None:
-    from cryosnake.pipeline.unlocked import read_pipeline_unlocked
-    from cryosnake.project.actions.history import ancestors, between, descendants, in_order
-    from cryosnake.project.records.jobs import find_job
-
     pipeline = read_pipeline_unlocked()
     name = find_job(arguments.job, pipeline).name
     if arguments.to:
@@ -50,19 +47,11 @@ def _chain(arguments: Arguments) -> None:
 
 
 def _command(arguments: Arguments) -> None:
-    from cryosnake.project.actions.notes import commands
-    from cryosnake.project.records.jobs import job_path_of
-
-    found = commands(job_path_of(arguments.job))
+    found = notes.commands(job_path_of(arguments.job))
     print("\n".join(found if arguments.all else found[-1:]))
 
 
 def _show(arguments: Arguments) -> None:
-    from cryosnake.pipeline.unlocked import read_pipeline_unlocked
-    from cryosnake.project.actions.job_details import job_details, log_tail
-    from cryosnake.project.actions.notes import FILE
-    from cryosnake.project.records.jobs import find_job
-
     pipeline = read_pipeline_unlocked()
     details = job_details(pipeline, find_job(arguments.job, pipeline))
     status = details.status
@@ -75,18 +64,13 @@ def _show(arguments: Arguments) -> None:
              [f"{name}: {value}" for name, value in stated.items()])
     _section("inputs", [_file(item, "from") for item in details.inputs])
     _section("outputs", [_file(item, "used by") for item in details.outputs])
-    _section(FILE, details.note.strip().splitlines()[-5:])
+    _section(notes.FILE, details.note.strip().splitlines()[-5:])
     for title, lines in (("run.err", log_tail(status.path, arguments.lines, error=True)),
                          ("run.out", log_tail(status.path, arguments.lines))):
         _section(f"end of {title}", lines)
 
 
-def _facts(details: Any) -> list[tuple[str, str]]:
-    import time
-
-    from cryosnake.project.records.human import human_age, human_size, human_time
-    from cryosnake.project.records.run_times import total
-
+def _facts(details: JobDetails) -> list[tuple[str, str]]:
     status = details.status
     facts = [("state", status.told() + (", final" if details.final else ""))]
     if status.done or status.failed or status.rejected:
@@ -113,7 +97,7 @@ def _section(title: str, lines: list[str]) -> None:
             print(f"  {line}")
 
 
-def _file(item: Any, words: str) -> str:
+def _file(item: FileOfJob, words: str) -> str:
     parts = [item.path, f"{item.count:,} rows" if item.count else item.kind]
     if not item.exists:
         parts.append("not there")

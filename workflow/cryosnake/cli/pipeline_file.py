@@ -5,24 +5,24 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cryosnake.cli.commands import Arguments, Commands
+from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.pipeline.backups import backups, restore, told
+from cryosnake.pipeline.files import PIPELINE_FILE
+from cryosnake.pipeline.lock import rebuild_pipeline
+from cryosnake.pipeline.markers import BACKUP_FILE, make_alias_link, write_node_markers
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    rebuild = commands.add_parser("rebuild-pipeline", help="write default_pipeline.star again from the job directories")
-    rebuild.set_defaults(function=_rebuild)
-    restore = commands.add_parser("restore-pipeline", help="list the copies of default_pipeline.star, or put one back")
-    restore.add_argument("copy", nargs="?", default="", metavar="COPY", help="a file of the list, or the job directory "
-                         "that holds it; none: list them")
-    restore.set_defaults(function=_restore)
+    add_command(commands, "rebuild-pipeline", _rebuild,
+                help="write default_pipeline.star again from the job directories")
+    parser = add_command(commands, "restore-pipeline", _restore,
+                         help="list the copies of default_pipeline.star, or put one back")
+    parser.add_argument("copy", nargs="?", default="", metavar="COPY", help="a file of the list, or the job directory "
+                        "that holds it; none: list them")
 
 
 def _rebuild(_: Arguments) -> None:
-    from cryosnake.pipeline.files import PIPELINE_FILE
-    from cryosnake.pipeline.lock import rebuild_pipeline
-    from cryosnake.pipeline.markers import write_node_markers
-
     warnings: list[str] = []
     pipeline = rebuild_pipeline(Path(), warnings)
     write_node_markers(Path(), pipeline)
@@ -31,10 +31,6 @@ def _rebuild(_: Arguments) -> None:
 
 
 def _restore(arguments: Arguments) -> None:
-    from cryosnake.pipeline.backups import backups, restore, told
-    from cryosnake.pipeline.files import PIPELINE_FILE
-    from cryosnake.pipeline.markers import BACKUP_FILE, make_alias_link, write_node_markers
-
     if not arguments.copy:
         found = backups(Path())
         print("\n".join(told(backup) for backup in found) or "no job directory holds a copy of the pipeline file; "

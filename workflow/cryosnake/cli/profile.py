@@ -5,57 +5,49 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cryosnake.cli.commands import Arguments, Commands
+from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.cluster import generic_profile, slurm_profile
+from cryosnake.cluster.files import write_files
+from cryosnake.cluster.importing import read_lane_files
+from cryosnake.cluster.site import Site, detect_site
+from cryosnake.cluster.slurm_profile import Choices, default_choices
 from cryosnake.errors import CryosnakeError
-
-if TYPE_CHECKING:
-    from cryosnake.cluster.site import Site
-    from cryosnake.cluster.slurm_profile import Choices
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
     profile = commands.add_parser("profile", help="write a Snakemake profile for a cluster")
     actions = profile.add_subparsers(required=True, metavar="ACTION")
-    init = actions.add_parser("init", help="for the SLURM of this computer: asks it, and you")
+    init = add_command(actions, "init", _init, help="for the SLURM of this computer: asks it, and you")
     init.add_argument("folder", type=Path, nargs="?", help="where; profiles/<name of the cluster> if not given")
     init.add_argument("--cpu-partition", nargs="+", metavar="NAME", help="partitions for jobs without GPU")
     init.add_argument("--gpu-partition", nargs="*", metavar="NAME", help="partitions for jobs with GPUs")
     init.add_argument("--account", help="account to which jobs are charged")
     init.add_argument("--gpus", type=int, metavar="N", help="GPUs that are taken at a time")
     init.add_argument("--yes", action="store_true", help="ask nothing: take what was found")
-    init.set_defaults(function=_init)
-    lane = actions.add_parser("import", help="from a lane of cryoSPARC (cluster_info.json cluster_script.sh) or a "
-                              "submission script of RELION")
+    lane = add_command(actions, "import", _import, help="from a lane of cryoSPARC (cluster_info.json "
+                       "cluster_script.sh) or a submission script of RELION")
     lane.add_argument("files", type=Path, nargs="+", metavar="FILE")
     lane.add_argument("--out", type=Path, help="the profile's folder; profiles/<name of the lane> if not given")
     lane.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of the lab's own")
     for name in ("submit", "status", "cancel"):
         lane.add_argument(f"--{name}", metavar="COMMAND", help="RELION: where it is not the scheduler's usual one")
-    lane.set_defaults(function=_import)
     for parser in (init, lane):
         parser.add_argument("--force", action="store_true", help="replace files that are there")
 
 
 def _init(arguments: Arguments) -> None:
-    from cryosnake.cluster.files import write_files
-    from cryosnake.cluster.site import detect_site
-    from cryosnake.cluster.slurm_profile import profile_files
-
     site = detect_site()
     print(f"{site.name}:", *(f"  {partition.told()}" for partition in site.partitions), sep="\n")
     choices = _choices(site, arguments, ask=sys.stdin.isatty() and not arguments.yes)
     folder = arguments.folder or Path("profiles", site.name)
-    for path in write_files(folder, profile_files(site, choices), _leave(arguments)):
+    for path in write_files(folder, slurm_profile.profile_files(site, choices), _leave(arguments)):
         print(path)
     print(f"use: snakemake --profile {folder} -d PROJECT")
 
 
 def _choices(site: Site, arguments: Arguments, ask: bool) -> Choices:
-    from cryosnake.cluster.slurm_profile import Choices, default_choices
-
     found = default_choices(site)
     cpu = tuple(arguments.cpu_partition or found.cpu)
     gpu = found.gpu if arguments.gpu_partition is None else tuple(arguments.gpu_partition)
@@ -81,15 +73,12 @@ def _answer(question: str, default: str) -> str:
 
 
 def _import(arguments: Arguments) -> None:
-    from cryosnake.cluster.files import write_files
-    from cryosnake.cluster.generic_profile import PROGRAMS, profile_files
-    from cryosnake.cluster.importing import read_lane_files
-
     variables = dict(_pair(text) for text in arguments.set)
     commands = {name: value for name in ("submit", "status", "cancel") if (value := getattr(arguments, name))}
     lane, template = read_lane_files(arguments.files, variables, commands)
     folder = arguments.out or Path("profiles", lane.name)
-    for path in write_files(folder, profile_files(lane, template, folder), _leave(arguments), PROGRAMS):
+    files = generic_profile.profile_files(lane, template, folder)
+    for path in write_files(folder, files, _leave(arguments), generic_profile.PROGRAMS):
         print(path)
     if lane.launcher:
         print(f"`{lane.launcher}` was taken from the script: a job starts the ranks of its program with it itself")

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryosnake.cli.commands import Arguments, Commands
+from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.errors import CryosnakeError
+from cryosnake.project.schemes.convert import config_text, import_schemes
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    schedule = commands.add_parser("import-schedule", help="write the config.yaml of a RELION schedule or scheme")
+    schedule = add_command(commands, "import-schedule", _import,
+                           help="write the config.yaml of a RELION schedule or scheme")
     schedule.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="such as Schemes/prep; several "
                           "become one config")
     schedule.add_argument("--out", type=Path, default=Path("config.yaml"), metavar="FILE", help="default config.yaml")
-    schedule.set_defaults(function=_import)
 
 
 def _import(arguments: Arguments) -> None:
-    from cryosnake.errors import CryosnakeError
-    from cryosnake.project.schemes.convert import config_text, import_schemes
-
     if arguments.out.exists():
         raise CryosnakeError(f"{arguments.out} exists; choose another file with --out, or move it away")
     imported = import_schemes(arguments.folders)

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from cryosnake.cli.commands import Arguments, Commands
+from rich.console import Console
+from rich.table import Table
+
+from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.project.actions.status import JobStatus, chosen, project_status
+from cryosnake.project.locks.claims import running_claim
+from cryosnake.project.records.human import human_age, human_size
 
 _COLOURS = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted": "red", "Scheduled": "dim"}
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    status = commands.add_parser("status", help="list the jobs, and whether a run is going on")
-    status.set_defaults(function=_status)
-    listed = commands.add_parser("list", help="list the jobs: state, micrographs, time, size")
+    add_command(commands, "status", _status, help="list the jobs, and whether a run is going on")
+    listed = add_command(commands, "list", _list, help="list the jobs: state, micrographs, time, size")
     listed.add_argument("--state", default="", metavar="WORD",
                         help="only those that are running, scheduled, succeeded, failed, aborted, killed or final")
     listed.add_argument("--type", default="", metavar="FOLDER", help="only those of a type, such as Class2D")
     listed.add_argument("--names", action="store_true", help="print one path per line, to pipe it")
-    listed.set_defaults(function=_list)
 
 
 def _status(_: Arguments) -> None:
-    from rich.console import Console
-
-    from cryosnake.project.actions.status import project_status
-    from cryosnake.project.locks.claims import running_claim
-
     _table(project_status())
     claim = running_claim()
-    console = Console(highlight=False)
-    console.print(f"running: {claim}" if claim else "no run is going on")
+    Console(highlight=False).print(f"running: {claim}" if claim else "no run is going on")
 
 
 def _list(arguments: Arguments) -> None:
-    from cryosnake.project.actions.status import chosen, project_status
-
     jobs = chosen(project_status(), arguments.state, arguments.type)
     if arguments.names:
         for job in jobs:
@@ -42,12 +38,7 @@ def _list(arguments: Arguments) -> None:
         _table(jobs)
 
 
-def _table(jobs) -> None:  # type: ignore[no-untyped-def]
-    from rich.console import Console
-    from rich.table import Table
-
-    from cryosnake.project.records.human import human_age, human_size
-
+def _table(jobs: list[JobStatus]) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("job", "name", "state"):
         table.add_column(title, no_wrap=True)

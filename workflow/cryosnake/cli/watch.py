@@ -6,13 +6,17 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from cryosnake.cli.commands import Arguments, Commands
+from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.watching.session import run_session
+from cryosnake.watching.session_state import WatchOptions
+from cryosnake.watching.snakemake_call import read_arguments
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    watch = commands.add_parser(
-        "watch", help="follow a session: call Snakemake whenever there is something to do", allow_abbrev=False,
+    watch = add_command(
+        commands, "watch", _watch, help="follow a session: call Snakemake whenever there is something to do",
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter, usage="cryosnake watch [options] [Snakemake's arguments]",
         description="Follows the project in this folder while its movies arrive, and calls Snakemake when there is "
         "something to do.\nAll other arguments go to Snakemake: cryosnake watch --idle-stop 60 --cores 16",
@@ -33,13 +37,9 @@ def register(commands: Commands) -> None:
                        "1)")
     watch.add_argument("--micrograph-cores", type=int, metavar="N", help="cores for micrographs while classification "
                        "or refinement runs (default: a quarter of --cores; 0: micrographs wait)")
-    watch.set_defaults(function=_watch, takes_more=True)
+    watch.set_defaults(takes_more=True)
 
 
 def _watch(arguments: Arguments) -> int:
-    from cryosnake.watching.session import watch
-    from cryosnake.watching.session_state import WatchOptions
-    from cryosnake.watching.snakemake_call import read_arguments
-
     given = {field.name: getattr(arguments, field.name) for field in fields(WatchOptions) if field.name != "snakemake"}
-    return watch(WatchOptions(read_arguments(arguments.more), **given))
+    return run_session(WatchOptions(read_arguments(arguments.more), **given))

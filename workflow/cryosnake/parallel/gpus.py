@@ -30,14 +30,14 @@ def parse_gpu_ids(text: str) -> list[list[int]]:
     return ranks
 
 
-def gpus_of_rank(text: str | None, node_rank: int, node_size: int, there: list[str]) -> list[str]:
+def gpus_of_rank(text: str | None, local_rank: int, local_size: int, there: list[str]) -> list[str]:
     """Return the names of the GPUs that a rank may use, out of those that its computer has.
 
     Parameters
     ----------
     text
         `gpu_ids`; without it the GPUs are dealt out in turn, and a single rank may use all.
-    node_rank, node_size
+    local_rank, local_size
         The rank's number among the ranks of its computer; with more ranks than entries, the entries repeat.
     there
         Numbers or names (CUDA_VISIBLE_DEVICES) of the computer's GPUs.
@@ -48,11 +48,11 @@ def gpus_of_rank(text: str | None, node_rank: int, node_size: int, there: list[s
         when `text` asks for a GPU that does not exist
     """
     if not text:
-        if node_size >= len(there):
-            return [there[node_rank % len(there)]] if there else []
-        return there[node_rank::node_size]
+        if local_size >= len(there):
+            return [there[local_rank % len(there)]] if there else []
+        return there[local_rank::local_size]
     entries = parse_gpu_ids(text)
-    chosen = entries[node_rank % len(entries)]
+    chosen = entries[local_rank % len(entries)]
     missing = [number for number in chosen if number >= len(there)]
     if missing:
         raise CryosnakeError(f"gpu_ids: {text} asks for GPU {missing[0]}, but there are {len(there)} (numbered from 0)"

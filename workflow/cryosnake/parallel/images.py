@@ -11,7 +11,7 @@ import numpy as np
 
 from cryosnake.parallel.prefetch import read_ahead
 from cryosnake.parallel.preread import image_bytes, preread
-from cryosnake.parallel.ranks import Node, Ranks, SingleNode
+from cryosnake.parallel.ranks import Computer, Ranks, SingleComputer
 from cryosnake.parallel.scratch import scratch_copy
 from cryosnake.parallel.stacks import Images, KeptImages, StackImages
 
@@ -30,15 +30,15 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Images, and `follow`, which announces the rows that will be asked for next."""
+class ImageSource:
+    """Images, and `expect_rows`, which announces the rows that will be asked for next."""
 
     images: Images
-    follow: Callable[[np.ndarray], None]
+    expect_rows: Callable[[np.ndarray], None]
 
 
 @contextmanager
-def open_images(stacks: StackImages, reading: Reading, ranks: Ranks, job: str) -> Iterator[Source]:
+def open_images(stacks: StackImages, reading: Reading, ranks: Ranks, job: str) -> Iterator[ImageSource]:
     """Yield the source of images for this rank; all ranks enter and leave this together.
 
     Raises
@@ -51,26 +51,27 @@ def open_images(stacks: StackImages, reading: Reading, ranks: Ranks, job: str) -
         images: Images | None = None
         resident = False
         if not together or ranks.rank == 0:
-            images, resident = _local(stacks, reading, SingleNode() if together else ranks.node, job, stack)
+            images, resident = _local(stacks, reading, SingleComputer() if together else ranks.computer, job, stack)
         if together:
             ranks.meet()
             images = stack.enter_context(ranks.images(images))
             resident = ranks.rank == 0 and resident
         assert images is not None
         if resident:
-            yield Source(images, lambda rows: None)
+            yield ImageSource(images, lambda rows: None)
         else:
             ahead = stack.enter_context(read_ahead(images))
-            yield Source(ahead, ahead.follow)
+            yield ImageSource(ahead, ahead.expect_rows)
         ranks.meet()  # no rank reads any more
 
 
-def _local(stacks: StackImages, reading: Reading, node: Node, job: str, stack: ExitStack) -> tuple[Images, bool]:
+def _local(stacks: StackImages, reading: Reading, computer: Computer, job: str, stack: ExitStack,
+           ) -> tuple[Images, bool]:
     """Return the images that this process reads itself, and whether they are in memory."""
     if reading.preread:
-        return preread(stacks, stacks.shape, node), True
+        return preread(stacks, stacks.shape, computer), True
     if reading.scratch_dir:
-        copy = scratch_copy(stacks, stacks.shape, Path(reading.scratch_dir), reading.keep_free, node, job)
+        copy = scratch_copy(stacks, stacks.shape, Path(reading.scratch_dir), reading.keep_free, computer, job)
         return stack.enter_context(copy), False
     if image_bytes(stacks.shape) <= min(KEPT_BYTES, reading.kept):
         return KeptImages(stacks, stacks.shape), True

@@ -18,10 +18,10 @@ import numpy as np
 
 from cryosnake.parallel import transfer
 from cryosnake.parallel.disc_sums import add_up_through_disc
-from cryosnake.parallel.mpi_node import MpiNode
-from cryosnake.parallel.ranks import Node, Problem, StopHeard, Stopped, problem_of
+from cryosnake.parallel.mpi_computer import MpiComputer
+from cryosnake.parallel.ranks import Computer, Problem, StopHeard, Stopped, problem_of
 
-_LOOK_EVERY = 0.5  # seconds between checks for an abort request while waiting
+_CHECK_EVERY = 0.5  # seconds between checks for an abort request while waiting
 
 
 class MpiRanks:
@@ -31,14 +31,14 @@ class MpiRanks:
         self._mpi = mpi
         self._comm, self._control = mpi.COMM_WORLD.Dup(), mpi.COMM_WORLD.Dup()
         self.rank, self.size = self._comm.rank, self._comm.size
-        self.node: Node = MpiNode(mpi, self._comm, self.meet)
+        self.computer: Computer = MpiComputer(mpi, self._comm, self.meet)
         self.watch: Callable[[], None] = lambda: None
         self._pending: Problem | None = None
         self._heard: set[int] = set()
         self._warnings: list[Any] = []
         self._agreed: Problem | None = None
 
-    def look(self) -> None:
+    def check_stop(self) -> None:
         """See `Ranks`."""
         if self._pending is not None:
             raise StopHeard
@@ -65,16 +65,16 @@ class MpiRanks:
         self.meet()
         return transfer.gather(self._comm, value)
 
-    def share(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """See `Ranks`."""
         self.meet()
-        return transfer.share(self._comm, value)
+        return transfer.broadcast(self._comm, value)
 
     def images(self, source: Any) -> AbstractContextManager[Any]:
         """See `Ranks`."""
         from cryosnake.parallel.sending import sent_images
 
-        return sent_images(self._mpi, self._comm, source, self.look)
+        return sent_images(self._mpi, self._comm, source, self.check_stop)
 
     def fail(self, error: BaseException) -> Problem:
         """See `Ranks`."""
@@ -105,13 +105,13 @@ class MpiRanks:
         raise Stopped(self._agreed)
 
     def _wait(self, request: Any) -> None:
-        pause, last_look = 1e-5, time.monotonic()
+        pause, last_check = 1e-5, time.monotonic()
         while not request.Test():
             try:
                 time.sleep(pause)
                 pause = min(2 * pause, 2e-3)
-                if time.monotonic() - last_look >= _LOOK_EVERY and self._pending is None:
-                    last_look = time.monotonic()
+                if time.monotonic() - last_check >= _CHECK_EVERY and self._pending is None:
+                    last_check = time.monotonic()
                     self.watch()
             except BaseException as error:  # raised at the next meeting: the others are still joining this one
                 self._pending = self._pending or problem_of(error, self.rank)

@@ -24,7 +24,7 @@ def claim(folder: Path, job: str) -> TextIO:
     return file
 
 
-def is_gone(folder: Path) -> bool:
+def is_abandoned(folder: Path) -> bool:
     """Return whether the process that claimed a folder provably no longer runs; False in any doubt."""
     try:
         with open(folder / FILE, "r+") as file:  # r+: NFS locks only files open for writing

@@ -19,7 +19,7 @@ class Prefetcher:
         self._plan = np.zeros(0, np.int64)
         self._next: tuple[np.ndarray, Future[np.ndarray]] | None = None
 
-    def follow(self, rows: np.ndarray) -> None:
+    def expect_rows(self, rows: np.ndarray) -> None:
         """Expect these rows to be requested from now on, in this order."""
         self._plan, self._next = rows, None
 

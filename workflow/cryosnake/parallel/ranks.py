@@ -1,7 +1,7 @@
 """The processes that work on one job: a single one (without MPI), or the ranks that mpirun or srun started.
 
-All data flow to rank 0, which decides, and back: `add_up` and `gather` end there, `share` starts there. When one rank
-fails or is asked to stop, every rank stops with the same `Problem`; see `mpi.py`.
+All data flow to rank 0, which decides, and back: `add_up` and `gather` end there, `broadcast` starts there. When one
+rank fails or is asked to stop, every rank stops with the same `Problem`; see `mpi.py`.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ class StopHeard(Exception):
     """Another rank stops; its problem is not known here yet."""
 
 
-class Node(Protocol):
+class Computer(Protocol):
     """The ranks on one computer."""
 
     rank: int
     size: int
 
-    def share(self, value: Any) -> Any:
-        """Return the value that the node's first rank passed in, on all of them."""
+    def broadcast(self, value: Any) -> Any:
+        """Return the value that the computer's first rank passed in, on all of them."""
 
     def meet(self) -> None:
-        """Wait for the node's other ranks."""
+        """Wait for the other ranks of the job."""
 
     def memory(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Return a float32 array shared by the node's ranks; its content is undefined."""
+        """Return a float32 array shared by the computer's ranks; its content is undefined."""
 
 
 class Ranks(Protocol):
@@ -67,10 +67,10 @@ class Ranks(Protocol):
 
     rank: int
     size: int
-    node: Node
+    computer: Computer
     watch: Callable[[], None]  # called from time to time while rank 0 waits; may raise to stop all
 
-    def look(self) -> None:
+    def check_stop(self) -> None:
         """Raise StopHeard if another rank stops. Cheap; called between blocks of particles."""
 
     def meet(self) -> None:
@@ -85,7 +85,7 @@ class Ranks(Protocol):
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks on rank 0, an empty list on the others."""
 
-    def share(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """Return rank 0's value on all ranks."""
 
     def images(self, source: Any) -> AbstractContextManager[Any]:
@@ -95,20 +95,20 @@ class Ranks(Protocol):
         """Stop all ranks, and return the problem on which they agree."""
 
 
-class SingleNode:
+class SingleComputer:
     """A single process."""
 
     rank, size = 0, 1
 
-    def share(self, value: Any) -> Any:
-        """See `Node`."""
+    def broadcast(self, value: Any) -> Any:
+        """See `Computer`."""
         return value
 
     def meet(self) -> None:
-        """See `Node`."""
+        """See `Computer`."""
 
     def memory(self, shape: tuple[int, ...]) -> np.ndarray:
-        """See `Node`."""
+        """See `Computer`."""
         return np.empty(shape, np.float32)
 
 
@@ -118,10 +118,10 @@ class SingleRank:
     rank, size = 0, 1
 
     def __init__(self) -> None:
-        self.node: Node = SingleNode()
+        self.computer: Computer = SingleComputer()
         self.watch: Callable[[], None] = lambda: None
 
-    def look(self) -> None:
+    def check_stop(self) -> None:
         """See `Ranks`."""
 
     def meet(self) -> None:
@@ -135,7 +135,7 @@ class SingleRank:
         """See `Ranks`."""
         return [value]
 
-    def share(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """See `Ranks`."""
         return value
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc_sections import read_runs
-from cryosnake.parallel.owners import claim, is_gone
-from cryosnake.parallel.ranks import Node
+from cryosnake.parallel.owners import claim, is_abandoned
+from cryosnake.parallel.ranks import Computer
 from cryosnake.parallel.stacks import Images
 
 VOLATILE = "relion_volatile"
@@ -61,8 +61,8 @@ class ScratchImages:
 
 
 @contextmanager
-def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep_free: int, node: Node, job: str,
-                 ) -> Iterator[ScratchImages]:
+def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep_free: int, computer: Computer,
+                 job: str) -> Iterator[ScratchImages]:
     """Copy as many images (n, box, box) as fit to `folder` on this computer, for the `with` block.
 
     Parameters
@@ -73,7 +73,7 @@ def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep
         The scratch directory; must exist.
     keep_free
         Bytes to leave free for others.
-    node
+    computer
         The computer's ranks, which share the copy; the first makes and removes it.
     job
         The job directory, recorded in the owner's file.
@@ -83,10 +83,10 @@ def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep
     CryosnakeError
         when the scratch directory cannot be written
     """
-    if node.rank > 0:
-        path, count = node.share(None)
+    if computer.rank > 0:
+        path, count = computer.broadcast(None)
         with open(path, "rb", buffering=0) as file:
-            node.meet()
+            computer.meet()
             yield ScratchImages(file, count, shape[1], source)
         return
     remove_leftovers(folder)
@@ -98,9 +98,9 @@ def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep
             _copy(source, path, count)
             print(f"{count} of {shape[0]} images copied to {own}"
                   + ("" if count == shape[0] else "; the others are read from their original place"), flush=True)
-            node.share((path, count))
+            computer.broadcast((path, count))
             with open(path, "rb", buffering=0) as file:
-                node.meet()
+                computer.meet()
                 yield ScratchImages(file, count, shape[1], source)
     finally:
         shutil.rmtree(own, ignore_errors=True)
@@ -108,7 +108,7 @@ def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep
 
 def remove_leftovers(folder: Path) -> list[Path]:
     """Remove, and return, what crashed jobs of this computer left in a scratch directory; running jobs keep theirs."""
-    gone = [path for path in folder.glob(f"{VOLATILE}/{_PREFIX}*") if is_gone(path)]
+    gone = [path for path in folder.glob(f"{VOLATILE}/{_PREFIX}*") if is_abandoned(path)]
     for path in gone:
         shutil.rmtree(path, ignore_errors=True)
     return gone

@@ -19,7 +19,7 @@ _PAUSE = 1e-3  # seconds; answers take longer than that
 
 
 @contextmanager
-def sent_images(mpi: Any, comm: Any, source: Images | None, look: Callable[[], None]) -> Iterator[Images]:
+def sent_images(mpi: Any, comm: Any, source: Images | None, check_stop: Callable[[], None]) -> Iterator[Images]:
     """Yield rank 0's own source on rank 0, and on the others a source that asks rank 0; all ranks call this together.
 
     Parameters
@@ -28,7 +28,7 @@ def sent_images(mpi: Any, comm: Any, source: Images | None, look: Callable[[], N
         The MPI module and the ranks.
     source
         Rank 0's images; may be called by a second thread.
-    look
+    check_stop
         Raises when another rank stops.
 
     Raises
@@ -41,7 +41,7 @@ def sent_images(mpi: Any, comm: Any, source: Images | None, look: Callable[[], N
                              "does not offer. Set parallel_io: true.")
     own = comm.Dup()
     if comm.rank > 0:
-        yield lambda rows: _ask(own, rows, look)
+        yield lambda rows: _ask(own, rows, check_stop)
         return
     assert source is not None
     stop = threading.Event()
@@ -54,10 +54,10 @@ def sent_images(mpi: Any, comm: Any, source: Images | None, look: Callable[[], N
         server.join()
 
 
-def _ask(comm: Any, rows: np.ndarray, look: Callable[[], None]) -> np.ndarray:
+def _ask(comm: Any, rows: np.ndarray, check_stop: Callable[[], None]) -> np.ndarray:
     comm.send(rows, dest=0, tag=_REQUEST)
     while (message := comm.improbe(source=0, tag=_ANSWER)) is None:
-        look()
+        check_stop()
         time.sleep(_PAUSE)
     answer = message.recv()
     if isinstance(answer, str):

@@ -43,7 +43,7 @@ def add_up(mpi: Any, comm: Any, array: np.ndarray | None) -> np.ndarray | None:
     return flat.reshape(shape) if comm.rank == 0 and flat is not None else None
 
 
-def share(comm: Any, value: Any) -> Any:
+def broadcast(comm: Any, value: Any) -> Any:
     """Return rank 0's value on all ranks."""
     if comm.size == 1:
         return value

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Tell = Callable[[int], None]  # called with the number of further particles done
-_LOOK = 0.25  # seconds between checks of the workers' progress, so that an abort takes effect soon
+_CHECK_EVERY = 0.25  # seconds between checks of the workers' progress, so that an abort takes effect soon
 
 
 def workers_available() -> int:
@@ -58,9 +58,9 @@ def share_out(work: Callable[[int, Item, Tell], None], items: Iterable[Item], wo
             for number, item in enumerate(items):
                 running.append(team.start(work, number % workers, item))
                 while len(running) > 2 * workers:
-                    _settle(running, team, report)
+                    _collect_finished(running, team, report)
             while running:
-                _settle(running, team, report)
+                _collect_finished(running, team, report)
     finally:
         team.dismiss()
 
@@ -112,9 +112,9 @@ def _one_core() -> None:
     numba.set_num_threads(1)
 
 
-def _settle(running: deque[Future[None]], team: _Team, report: Callable[[int], None]) -> None:
+def _collect_finished(running: deque[Future[None]], team: _Team, report: Callable[[int], None]) -> None:
     """Wait a little for the workers; report their progress, and raise their errors."""
-    finished, _ = wait(running, _LOOK, FIRST_COMPLETED)
+    finished, _ = wait(running, _CHECK_EVERY, FIRST_COMPLETED)
     for future in finished:
         running.remove(future)
         future.result()

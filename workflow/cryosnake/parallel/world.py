@@ -17,9 +17,9 @@ def lead(ranks: Ranks, work: Callable[[], Any]) -> Any:
 
     result = None
     if ranks.rank == 0:
-        with borrowed_threads(ranks.node.size):
+        with borrowed_threads(ranks.computer.size):
             result = work()
-    return ranks.share(result)
+    return ranks.broadcast(result)
 
 
 def started_ranks(environment: Mapping[str, str] = os.environ) -> int:

@@ -77,7 +77,7 @@ def follow(job_type: JobType, arguments: Arguments, ranks: Ranks) -> int:
         with contextlib.suppress(BaseException), together(ranks):
             program = cast(WholeJob, import_module(job_type.program))
             with thread_limit(arguments.threads):
-                values = ranks.share(None)
+                values = ranks.broadcast(None)
                 if values is not None:  # else there is nothing to do
                     options = job_type.options(**values)
                     choose_gpus(options, ranks)
@@ -95,7 +95,7 @@ class _Silent:
     root_name: str
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
-        self.ranks.look()
+        self.ranks.check_stop()
 
     def iteration_written(self, number: int) -> None:
         """Rank 0 says so."""
@@ -112,7 +112,7 @@ def choose_gpus(options: Any, ranks: Ranks) -> None:
     text = getattr(options, "gpu_ids", None)
     if getattr(options, "device", "cpu") == "cpu" or (not text and ranks.size == 1):
         return
-    chosen = gpus_of_rank(text, ranks.node.rank, ranks.node.size, visible_gpus())
+    chosen = gpus_of_rank(text, ranks.computer.rank, ranks.computer.size, visible_gpus())
     if chosen:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
 

@@ -103,7 +103,7 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
     remove_leftovers(out)
     remove_temporaries(out)
     done = complete and not any(is_stale(path, inputs) for path, _ in made_outputs(job_type, arguments))
-    ranks.share(None if done else vars(options))
+    ranks.broadcast(None if done else vars(options))
     if not done:
         progress.iteration_written = iteration_keeper(job_type, arguments, start, maker)
         choose_gpus(options, ranks)

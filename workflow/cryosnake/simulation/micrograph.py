@@ -38,7 +38,7 @@ class Optics:
 
 
 @dataclass(frozen=True)
-class Particles:
+class PlacedParticles:
     """Poses and positions of the particles of one micrograph, as in RELION's particle STAR file."""
 
     positions: np.ndarray  # (n, 2) x, y: 0-based pixels of the motion-corrected micrograph, with fractions
@@ -124,8 +124,8 @@ def contrast_images(
     return np.asarray(scipy.fft.irfft2(spectra, s=(box, box), overwrite_x=True))
 
 
-def particle_contrast(atoms: Atoms, particles: Particles, shape: tuple[int, int], optics: Optics, defocus: Defocus,
-                      b_factor: float = 40.0) -> np.ndarray:
+def particle_contrast(atoms: Atoms, particles: PlacedParticles, shape: tuple[int, int], optics: Optics,
+                      defocus: Defocus, b_factor: float = 40.0) -> np.ndarray:
     """Return 2 φ ⊗ CTF (h, w) float32 of all particles: positive is dark, relative to the mean intensity.
 
     Each particle is projected exactly, at its own sub-pixel position and height.

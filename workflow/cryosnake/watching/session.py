@@ -29,7 +29,7 @@ from cryosnake.watching.survey import read_config, survey
 SHARE = 20  # a look takes at most one part in so many of the time
 
 
-def watch(options: WatchOptions) -> int:
+def run_session(options: WatchOptions) -> int:
     """Follow the project in the working directory to the end of the session; return 1 when its last round failed.
 
     Raises

@@ -9,14 +9,17 @@ import pandas as pd
 
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
+from cryosnake.jobs.options import Class2DOptions
 from cryosnake.numerics.refine.classes.averages import class_shells
 from cryosnake.programs.class2d.model import Classification, Validation, plane_grid
 from cryosnake.programs.refinement import tables
 from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.recipe import Recipe, next_size
 
+_Recipe = Recipe[Class2DOptions, Any, Any]
 
-def write_classes(recipe: Recipe[Any, Any], model: Classification) -> None:
+
+def write_classes(recipe: _Recipe, model: Classification) -> None:
     """Write `<root>_itNNN_…`; the optimiser last, so that it never names a file that is not there."""
     stem, particles = f"{recipe.root}_it{model.iteration:03d}", recipe.particles
     write_mrc(f"{stem}_classes.mrcs", model.averages, particles.pixel_size, stack=True)
@@ -38,12 +41,12 @@ def _data_tables(particles: ParticleSet, model: Classification) -> dict[str, pd.
     return result
 
 
-def write_unmasked(recipe: Recipe[Any, Any], model: Classification) -> None:
+def write_unmasked(recipe: _Recipe, model: Classification) -> None:
     """Write the class averages before the solvent was set to zero, as relion_refine does at the end."""
     write_mrc(f"{recipe.root}_unmasked_classes.mrcs", model.unmasked, recipe.particles.pixel_size, stack=True)
 
 
-def _model_tables(recipe: Recipe[Any, Any], model: Classification, images: str) -> dict[str, Any]:
+def _model_tables(recipe: _Recipe, model: Classification, images: str) -> dict[str, Any]:
     statistics, particles, count = model.statistics, recipe.particles, recipe.options.classes
     resolution = particles.length / class_shells(model.ssnr)
     general = tables.general(particles, statistics, model.assignments, 0.0, {
@@ -78,7 +81,7 @@ def _add_validation(result: dict[str, Any], particles: ParticleSet, model: Class
         "cryosnakeReason": [ranking.reason(k) or "None" for k in range(count)]})
 
 
-def _sampling(recipe: Recipe[Any, Any], model: Classification) -> dict[str, Any]:
+def _sampling(recipe: _Recipe, model: Classification) -> dict[str, Any]:
     pixel, step, options = recipe.particles.pixel_size, plane_grid(recipe.options, 0.0).step, recipe.options
     reach, offset = options.offset_range * pixel, 2.0 * options.offset_step * pixel
     return {"rlnIs3DSampling": 0, "rlnIs3DTranslationalSampling": 0, "rlnPsiStep": step, "rlnOffsetRange": reach,
@@ -87,7 +90,7 @@ def _sampling(recipe: Recipe[Any, Any], model: Classification) -> dict[str, Any]
             "rlnOffsetRangeOriginal": reach, "rlnOffsetStepOriginal": offset}
 
 
-def read_classification(path: str, recipe: Recipe[Any, Any]) -> Classification:
+def read_classification(path: str, recipe: _Recipe) -> Classification:
     """Read the state after the iteration that an optimiser file describes; the particles are those of the job.
 
     Raises

@@ -42,10 +42,9 @@ _WRITE_EVERY = 5  # iterations over mini-batches
 _Sampling = tuple[SearchPlan, ClassReferences]
 
 
-class Class2D(Recipe[Classification, _Sampling]):
+class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
     """Class averages; over mini-batches an iteration is several updates."""
 
-    options: Class2DOptions
     start_has_files = True
 
     def set_up(self) -> None:

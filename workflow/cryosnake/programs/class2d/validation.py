@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cryosnake.jobs.options import Class2DOptions
 from cryosnake.numerics.refine.classes.averages import class_shells
 from cryosnake.numerics.refine.classes.membership import filtered_halves, fits, membership, particle_radius
 from cryosnake.numerics.refine.classes.ranking import KEEP, rank
@@ -42,7 +43,7 @@ _NO_ACCURACY = 999.0  # RELION's value for "not estimated"
 class _Search:
     """The model that is validated, and how its members' twins are aligned."""
 
-    recipe: Recipe[Any, Any]
+    recipe: Recipe[Class2DOptions, Any, Any]
     model: Classification
     band: Band
     grid: PlaneGrid
@@ -66,7 +67,7 @@ class _Halves:
     averages: np.ndarray
 
 
-def validate(recipe: Recipe[Any, Any], model: Classification) -> Validation:
+def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) -> Validation:
     """Judge every class by up to 200 of its members, and every member; see `classes/ranking`, `classes/membership`."""
     particles, options = recipe.particles, recipe.options
     rng = np.random.default_rng([options.seed, 11])

@@ -18,8 +18,10 @@ from cryosnake.programs.refinement.recipe import Recipe, next_size
 from cryosnake.programs.refinement.reference_maps import order_of
 from cryosnake.programs.refinement.state import Statistics
 
+_Recipe = Recipe[Class3DOptions, Any, Any]
 
-def write_classes(recipe: Recipe[Any, Any], model: Classification3D) -> None:
+
+def write_classes(recipe: _Recipe, model: Classification3D) -> None:
     """Write `<root>_itNNN_…`; the optimiser last, so that it never names a file that is not there."""
     stem, particles, options = f"{recipe.root}_it{model.iteration:03d}", recipe.particles, recipe.options
     maps = [f"{stem}_class{number:03d}.mrc" for number in range(1, options.classes + 1)]
@@ -45,7 +47,7 @@ def write_classes(recipe: Recipe[Any, Any], model: Classification3D) -> None:
         "rlnBestResolutionThusFar": class_shells(model.ssnr).max() / particles.length}))
 
 
-def _model_tables(recipe: Recipe[Any, Any], model: Classification3D, maps: list[str]) -> dict[str, Any]:
+def _model_tables(recipe: _Recipe, model: Classification3D, maps: list[str]) -> dict[str, Any]:
     statistics, particles, options = model.statistics, recipe.particles, recipe.options
     resolution = particles.length / class_shells(model.ssnr)
     general = tables.general(particles, statistics, model.assignments, sigma_of(options), {
@@ -80,7 +82,7 @@ def _listed_pixels(options: Class3DOptions) -> np.ndarray:
     return pixels if options.align else pixels[:1]
 
 
-def read_classification(path: str, recipe: Recipe[Any, Any]) -> Classification3D:
+def read_classification(path: str, recipe: _Recipe) -> Classification3D:
     """Read the state after the iteration that an optimiser file describes; the particles are those of the job.
 
     Raises
@@ -103,7 +105,7 @@ def read_classification(path: str, recipe: Recipe[Any, Any]) -> Classification3D
         weight=np.zeros((count, 1)), accuracy=np.full((count, 2), 999.0))
 
 
-def _read_statistics(path: str, model: dict[str, pd.DataFrame], recipe: Recipe[Any, Any]) -> Statistics:
+def _read_statistics(path: str, model: dict[str, pd.DataFrame], recipe: _Recipe) -> Statistics:
     options, direction = recipe.options, model["model_classes"]["rlnClassDistribution"].to_numpy(float)
     if has_directions(options):
         direction = np.concatenate([model[f"model_pdf_orient_class_{k + 1}"]["rlnOrientationDistribution"].to_numpy(

@@ -38,10 +38,9 @@ _SCALE_PARTICLES = 500  # that put the references on the particles' grey scale
 _Sampling = tuple[SearchPlan, MapReference]
 
 
-class Class3D(Recipe[Classification3D, _Sampling]):
+class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
     """Maps of several classes."""
 
-    options: Class3DOptions
     start_has_files = True
 
     def set_up(self) -> None:

@@ -43,7 +43,7 @@ def expect_at_poses(step: ExpectationStep, sampled: np.ndarray | None) -> Accumu
     transforms, before = step.reference.transforms, step.assignments
     total = empty_accumulated(step, step.empty_sums())
     assigned = total.assigned
-    step.work.follow(step.rows)
+    step.work.expect_rows(step.rows)
     for where, images in image_blocks(step.work, step.rows, step.work.block or BLOCK):
         mine = step.rows[where]
         block = prepare_block(step, where, images)

@@ -12,6 +12,7 @@ import pandas as pd
 from cryosnake.atomic import write_text
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
+from cryosnake.jobs.options import InitialModelOptions
 from cryosnake.numerics.map_resample import resample_map
 from cryosnake.numerics.refine.grids.grids import sphere_grid
 from cryosnake.numerics.refine.sums.maximisation import last_shell_above
@@ -23,10 +24,11 @@ from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.recipe import Recipe
 from cryosnake.programs.refinement.state import Assignments
 
+_Recipe = Recipe[InitialModelOptions, Any, Any]
 _ORDER = 2  # HEALPix order that is written: that of the last search, before oversampling
 
 
-def write_maps(recipe: Recipe[Any, Any], model: InitialMaps, whole: ParticleSet) -> list[str]:
+def write_maps(recipe: _Recipe, model: InitialMaps, whole: ParticleSet) -> list[str]:
     """Write `<root>_itNNN_classKKK.mrc` with the whole images' box and pixel size; return their names."""
     names = [f"{recipe.root}_it{model.iteration:03d}_class{number:03d}.mrc" for number in range(
         1, len(model.volumes) + 1)]
@@ -40,7 +42,7 @@ def _at_full_size(volume: np.ndarray, whole: ParticleSet) -> np.ndarray:
     return resample_map(volume, whole.box) * np.float32(len(volume) / whole.box)
 
 
-def write_final(recipe: Recipe[Any, Any], model: InitialMaps, whole: ParticleSet, verdict: Verdict) -> None:
+def write_final(recipe: _Recipe, model: InitialMaps, whole: ParticleSet, verdict: Verdict) -> None:
     """Write the last `<root>_itNNN_…`, convergence.json and initial_model.mrc."""
     stem, options = f"{recipe.root}_it{model.iteration:03d}", recipe.options
     found = model.assignments
@@ -59,7 +61,7 @@ def write_final(recipe: Recipe[Any, Any], model: InitialMaps, whole: ParticleSet
     write_mrc(recipe.root.parent / "initial_model.mrc", _at_full_size(model.volumes[largest], whole), whole.pixel_size)
 
 
-def _model_tables(recipe: Recipe[Any, Any], model: InitialMaps, whole: ParticleSet, found: Assignments,
+def _model_tables(recipe: _Recipe, model: InitialMaps, whole: ParticleSet, found: Assignments,
                   maps: list[str]) -> dict[str, Any]:
     statistics, count = model.statistics, recipe.options.classes
     ssnr = np.zeros((count, whole.shells))

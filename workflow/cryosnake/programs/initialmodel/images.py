@@ -23,7 +23,7 @@ def with_small_images(work: Execution, resolution: float) -> Execution:
     small = replace(work, particles=replace(work.particles, box=box, pixel_size=length / box), cache={})
     if len(work.particles) * box**2 * 4 > min(_RESIDENT_BYTES, budget().total // 4):
         return replace(small, images=lambda rows: _cut(work, rows, box))
-    return replace(small, images=_kept_images(work, box), follow=lambda rows: None)  # nothing to read ahead
+    return replace(small, images=_kept_images(work, box), expect_rows=lambda rows: None)  # nothing to read ahead
 
 
 def _cut(work: Execution, rows: np.ndarray, box: int) -> np.ndarray:
@@ -38,7 +38,7 @@ def _kept_images(work: Execution, box: int) -> Images:
         if not kept:
             everyone = np.arange(len(work.particles))
             parts = [everyone[begin : begin + _AT_ONCE] for begin in range(0, len(everyone), _AT_ONCE)]
-            work.follow(everyone)
+            work.expect_rows(everyone)
             kept.append(np.concatenate([_cut(work, part, box) for part in parts]))
         return kept[0][rows]
 

@@ -49,10 +49,8 @@ _CONCENTRATED = 8.0  # effective number of orientations per symmetry mate, below
 _Sampling = tuple[Stage, SearchPlan, MapReference]
 
 
-class InitialModel(Recipe[InitialMaps, _Sampling]):
+class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
     """Maps from random orientations; an iteration is a mini-batch. The work is on images of fewer pixels."""
-
-    options: InitialModelOptions
 
     def set_up(self) -> None:
         """See `Recipe`."""

@@ -10,6 +10,7 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
+from cryosnake.jobs.options import Refine3DOptions
 from cryosnake.numerics.refine.search.schedule import Convergence, Sampling
 from cryosnake.programs.refine3d.model import Refinement, grid_of, next_size, resolution_shell
 from cryosnake.programs.refinement import tables
@@ -17,10 +18,11 @@ from cryosnake.programs.refinement.recipe import Recipe
 from cryosnake.programs.refinement.reference_maps import order_of
 from cryosnake.programs.refinement.state import Statistics
 
+_Recipe = Recipe[Refine3DOptions, Any, Any]
 _MODEL_DIRECTIONS = "model_pdf_orient_class_1"
 
 
-def write_iteration(recipe: Recipe[Any, Any], model: Refinement) -> None:
+def write_iteration(recipe: _Recipe, model: Refinement) -> None:
     """Write `<root>_itNNN_…`; the optimiser last, so that it never names a file that is not there."""
     stem, particles = f"{recipe.root}_it{model.iteration:03d}", recipe.particles
     write_star(f"{stem}_data.star", tables.data(particles, model.assignments, model.half))
@@ -33,7 +35,7 @@ def write_iteration(recipe: Recipe[Any, Any], model: Refinement) -> None:
     write_star(f"{stem}_optimiser.star", _optimiser(recipe, model, stem, models))
 
 
-def write_final(recipe: Recipe[Any, Any], model: Refinement) -> None:
+def write_final(recipe: _Recipe, model: Refinement) -> None:
     """Write `<root>_…` of the last iteration, in which both halves were joined."""
     assert model.joined is not None
     root, particles = str(recipe.root), recipe.particles
@@ -46,7 +48,7 @@ def write_final(recipe: Recipe[Any, Any], model: Refinement) -> None:
     write_star(f"{root}_optimiser.star", _optimiser(recipe, model, root, [f"{root}_model.star"]))
 
 
-def _model_tables(recipe: Recipe[Any, Any], model: Refinement, half: int, image: str) -> dict[str, Any]:
+def _model_tables(recipe: _Recipe, model: Refinement, half: int, image: str) -> dict[str, Any]:
     particles, statistics, rows = recipe.particles, model.statistics[half], model.half == half + 1
     resolution = particles.length / resolution_shell(model.ssnr)
     accuracy = np.array([model.accuracy]) * (1.0, particles.pixel_size)
@@ -59,26 +61,26 @@ def _model_tables(recipe: Recipe[Any, Any], model: Refinement, half: int, image:
         _MODEL_DIRECTIONS: pd.DataFrame({"rlnOrientationDistribution": _directions(recipe, model, half)})}
 
 
-def _directions(recipe: Recipe[Any, Any], model: Refinement, half: int) -> np.ndarray:
+def _directions(recipe: _Recipe, model: Refinement, half: int) -> np.ndarray:
     if model.sampling.sigma == 0:
         return model.statistics[half].direction
     count = len(_pixels(recipe, model))
     return np.full(count, 1.0 / count)
 
 
-def _pixels(recipe: Recipe[Any, Any], model: Refinement) -> np.ndarray:
+def _pixels(recipe: _Recipe, model: Refinement) -> np.ndarray:
     """Return the directions of an asymmetric unit."""
     return grid_of(recipe.options, Sampling(model.sampling.order, 0, 1)).pixels
 
 
-def _sampling_tables(recipe: Recipe[Any, Any], model: Refinement) -> dict[str, Any]:
+def _sampling_tables(recipe: _Recipe, model: Refinement) -> dict[str, Any]:
     sampling, pixel = model.sampling, recipe.particles.pixel_size
     return tables.sampling(recipe, sampling.order, _pixels(recipe, model),
                            (sampling.offset_range * pixel, sampling.offset_step * pixel),
                            {"rlnSamplingPerturbInstance": model.perturbation})
 
 
-def _optimiser(recipe: Recipe[Any, Any], model: Refinement, stem: str, models: list[str]) -> dict[str, Any]:
+def _optimiser(recipe: _Recipe, model: Refinement, stem: str, models: list[str]) -> dict[str, Any]:
     convergence, particles = model.convergence, recipe.particles
     return tables.optimiser(recipe, stem, models, model.iteration, {
         "rlnDoSplitRandomHalves": int(not model.last), "rlnJoinHalvesUntilThisResolution": 40.0, "rlnDoAutoRefine": 1,
@@ -97,7 +99,7 @@ def _optimiser(recipe: Recipe[Any, Any], model: Refinement, stem: str, models: l
         "rlnHasHighFscAtResolLimit": int(model.fsc[min(model.size // 2, len(model.fsc)) - 1] > 0.2)})
 
 
-def read_refinement(path: str, recipe: Recipe[Any, Any]) -> Refinement:
+def read_refinement(path: str, recipe: _Recipe) -> Refinement:
     """Read the state after the iteration that an optimiser file describes; the particles are those of the job.
 
     Raises
@@ -139,6 +141,6 @@ def _read_convergence(general: pd.Series, length: float) -> Convergence:
                        smallest_offset=float(general["rlnSmallestChangesOffsets"]))
 
 
-def _read_statistics(result: dict[str, pd.DataFrame], recipe: Recipe[Any, Any], sampling: Sampling) -> Statistics:
+def _read_statistics(result: dict[str, pd.DataFrame], recipe: _Recipe, sampling: Sampling) -> Statistics:
     direction = result[_MODEL_DIRECTIONS]["rlnOrientationDistribution"].to_numpy(float)
     return tables.read_statistics(result, recipe.particles, direction if sampling.sigma == 0 else np.ones(1))

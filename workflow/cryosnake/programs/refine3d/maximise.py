@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cryosnake.jobs.options import Refine3DOptions
 from cryosnake.numerics.refine.sums.least_squares import least_squares_map
 from cryosnake.numerics.refine.sums.maximisation import (
     gold_standard,
@@ -21,7 +22,7 @@ from cryosnake.programs.refinement.recipe import Recipe
 _JOIN_RESOLUTION = 40.0  # Å: the halves share what is coarser
 
 
-def maximised(recipe: Recipe[Refinement, Any], model: Refinement, sums: list[np.ndarray], solvent: np.ndarray,
+def maximised(recipe: Recipe[Refine3DOptions, Any, Any], model: Refinement, sums: list[np.ndarray], solvent: np.ndarray,
               ) -> Refinement:
     """Return the model with new half maps from their sums; with unfiltered ones and the joined map in the last one."""
     box, radius, options, last = recipe.particles.box, model.size // 2, recipe.options, model.last

@@ -47,10 +47,8 @@ _SCALE_PARTICLES = 500  # of each half, that put the reference on the particles'
 _Sampling = tuple[SearchPlan, SphereGrid]
 
 
-class Refine3D(Recipe[Refinement, _Sampling]):
+class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
     """Two half maps, refined until neither resolution nor assignments improve, then once more with all data."""
-
-    options: Refine3DOptions
 
     def set_up(self) -> None:
         """See `Recipe`."""

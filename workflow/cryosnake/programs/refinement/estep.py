@@ -48,7 +48,7 @@ def expect(step: ExpectationStep, sums: Array | None = None) -> Accumulated:
             _record(share, step, block, chosen, found)
             tell(len(found[0]))  # with many samples a block takes long, and an abort must not wait
 
-    step.work.follow(step.rows[order])
+    step.work.expect_rows(step.rows[order])
     size = _block_size(len(step.rows), step.work.block or BLOCK, workers)
     with use_budget(budget().divided(workers)):
         share_out(work, image_blocks(step.work, step.rows[order], size), workers, step.report)

@@ -37,7 +37,7 @@ class Execution:
         Where images come from: rows (n,) -> images (n, box, box) float32; see `parallel/images.py`. Raises
         CryosnakeError when a stack cannot be read, an image has another size than the optics table says, is blank or
         not finite.
-    follow : callable
+    expect_rows : callable
         Receives the rows that `images` will be called with next, in blocks.
     ranks : Ranks
         The processes that share the work.
@@ -53,7 +53,7 @@ class Execution:
 
     particles: ParticleSet
     images: Images = field(repr=False)
-    follow: Callable[[np.ndarray], None] = field(default=lambda rows: None, repr=False)
+    expect_rows: Callable[[np.ndarray], None] = field(default=lambda rows: None, repr=False)
     ranks: Ranks = field(default_factory=SingleRank, repr=False)
     block: int = 0
     combine_in: Path | None = None
@@ -86,8 +86,8 @@ def execution_of(path: str | os.PathLike[str], options: Any, out: str | os.PathL
                       keep_free=round(options.keep_free_scratch * 1e9), kept=budget.images)
     block = options.pooled or particles_of(budget.block, particles.box, _USUAL_BLOCK) % _USUAL_BLOCK
     with use_budget(budget), open_images(stack_images(particles), reading, ranks, os.fspath(out)) as source:
-        yield Execution(particles=particles, images=source.images, follow=source.follow, ranks=ranks, block=block,
-                        combine_in=Path(out) if options.combine_through_disc else None, device=device)
+        yield Execution(particles=particles, images=source.images, expect_rows=source.expect_rows, ranks=ranks,
+                        block=block, combine_in=Path(out) if options.combine_through_disc else None, device=device)
 
 
 def stack_images(particles: ParticleSet) -> StackImages:
@@ -98,4 +98,4 @@ def stack_images(particles: ParticleSet) -> StackImages:
 def _memory(options: Any, ranks: Ranks) -> int:
     """Return the bytes that this process may use: its part of the computer's memory that the job may."""
     wanted = options.memory * 1e9 if options.memory else _SHARE_OF_FREE * available_bytes()
-    return int(wanted) // ranks.node.size
+    return int(wanted) // ranks.computer.size

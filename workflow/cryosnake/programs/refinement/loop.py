@@ -19,7 +19,7 @@ M = TypeVar("M", bound=Model)
 S = TypeVar("S")
 
 
-def run_recipe(kind: Callable[..., Recipe[Any, Any]], options: Any, inputs: Mapping[str, Path], out: Path,
+def run_recipe(kind: Callable[..., Recipe[Any, Any, Any]], options: Any, inputs: Mapping[str, Path], out: Path,
                progress: IterationProgress) -> None:
     """Run a job of one kind of recipe on `inputs["particles"]`.
 
@@ -32,7 +32,7 @@ def run_recipe(kind: Callable[..., Recipe[Any, Any]], options: Any, inputs: Mapp
         run(kind(work, options, inputs, Path(out) / getattr(progress, "root_name", "run")), progress)
 
 
-def run(recipe: Recipe[M, S], progress: IterationProgress) -> M:
+def run(recipe: Recipe[Any, M, S], progress: IterationProgress) -> M:
     """Carry a recipe from its start, or the iteration after which it continues, to its end; return its last model."""
     model, pictures = _begin(recipe, progress), Pictures(recipe.options.pictures)
     while not recipe.finished(model):
@@ -47,7 +47,7 @@ def run(recipe: Recipe[M, S], progress: IterationProgress) -> M:
     return model
 
 
-def iterate(recipe: Recipe[M, S], model: M, report: Report = lambda done: None) -> M:
+def iterate(recipe: Recipe[Any, M, S], model: M, report: Report = lambda done: None) -> M:
     """Return the model after one more iteration; the given one is unchanged. All ranks call this together."""
     model = update(recipe, recipe.prepare(model), report)
     while not recipe.complete(model):
@@ -55,7 +55,7 @@ def iterate(recipe: Recipe[M, S], model: M, report: Report = lambda done: None) 
     return model
 
 
-def update(recipe: Recipe[M, S], model: M, report: Report) -> M:
+def update(recipe: Recipe[Any, M, S], model: M, report: Report) -> M:
     """Return the model after expectation steps over its sets of particles, and what is learnt from them."""
     sampling, sets = recipe.sampling(model), recipe.sets(model)
     found = expect_on_ranks(recipe.work, sets, partial(recipe.expect, model, sampling), report)
@@ -67,7 +67,7 @@ def update(recipe: Recipe[M, S], model: M, report: Report) -> M:
     return recipe.lead(learn)
 
 
-def _begin(recipe: Recipe[M, S], progress: Progress) -> M:
+def _begin(recipe: Recipe[Any, M, S], progress: Progress) -> M:
     path = getattr(recipe.options, "continue_from", None)
     if path:
         model = recipe.lead(lambda: recipe.read(path))
@@ -81,7 +81,7 @@ def _begin(recipe: Recipe[M, S], progress: Progress) -> M:
     return model
 
 
-def _write(recipe: Recipe[M, S], model: M, pictures: Pictures, progress: IterationProgress) -> None:
+def _write(recipe: Recipe[Any, M, S], model: M, pictures: Pictures, progress: IterationProgress) -> None:
     """Write the outputs of an iteration, on rank 0: its files, then its picture."""
     if recipe.work.ranks.rank != 0 or not recipe.write(model):
         return

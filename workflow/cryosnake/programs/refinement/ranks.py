@@ -42,7 +42,7 @@ def expect_on_ranks(work: Execution, sets: Sequence[np.ndarray], expect: Expect,
     for number, (rows, positions) in enumerate(zip(sets, mine, strict=True)):
 
         def tell(count: int, before: int = done) -> None:
-            ranks.look()
+            ranks.check_stop()
             report(round((before + count) / own * total))
 
         accumulated = None

@@ -39,23 +39,23 @@ def next_size(ssnr: np.ndarray, box: int) -> int:
     return min(2 * (int(class_shells(ssnr).max()) + _GROWTH), box)
 
 
+Options = TypeVar("Options", bound=Any)
 M = TypeVar("M", bound=Model)
 S = TypeVar("S")
 T = TypeVar("T")
 Kind = TypeVar("Kind", MapReference, ClassReferences)
 
 
-class Recipe(ABC, Generic[M, S]):
+class Recipe(ABC, Generic[Options, M, S]):
     """What a job type does in an iteration; M is its model, S what the steps of an update have in common.
 
     An iteration is one or several updates: `prepare`, `sampling`, `expect` over each of `sets`, `learn`. All ranks do
     everything together, but `start`, `read`, `learn`, `write` and `picture` are rank 0's alone; all get its model.
     """
 
-    options: Any
     start_has_files = False  # whether files are written before the first iteration
 
-    def __init__(self, work: Execution, options: Any, inputs: Mapping[str, Path], root: Path) -> None:
+    def __init__(self, work: Execution, options: Options, inputs: Mapping[str, Path], root: Path) -> None:
         require_diameter(work.particles, options.particle_diameter)
         self.work, self.options, self.inputs = work, options, inputs
         self.root = root  # the start of all file names

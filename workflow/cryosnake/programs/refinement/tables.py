@@ -155,7 +155,7 @@ def read_noise(tables: dict[str, pd.DataFrame], particles: ParticleSet) -> np.nd
     return np.stack(spectra)
 
 
-def optimiser(recipe: Recipe[Any, Any], stem: str, models: list[str], iteration: int, known: dict[str, Any],
+def optimiser(recipe: Recipe[Any, Any, Any], stem: str, models: list[str], iteration: int, known: dict[str, Any],
                      ) -> dict[str, dict[str, Any]]:
     """Return the optimiser file's table, with all that RELION 3.1 expects there; `known` replaces values."""
     options, files = recipe.options, {"rlnOutputRootName": str(recipe.root), "rlnModelStarFile": models[0]}
@@ -202,7 +202,7 @@ def _replaced(values: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     return values | known
 
 
-def sampling(recipe: Recipe[Any, Any], order: int, pixels: np.ndarray, shifts: tuple[float, float],
+def sampling(recipe: Recipe[Any, Any, Any], order: int, pixels: np.ndarray, shifts: tuple[float, float],
                     known: dict[str, Any]) -> dict[str, Any]:
     """Return the sampling file's tables in 3D.
 
@@ -253,7 +253,7 @@ def read_statistics(tables: dict[str, pd.DataFrame], particles: ParticleSet, dir
                       direction=direction / direction.sum())
 
 
-def require_classes(path: str, found: int, recipe: Recipe[Any, Any]) -> None:
+def require_classes(path: str, found: int, recipe: Recipe[Any, Any, Any]) -> None:
     """Raise CryosnakeError unless an optimiser file has as many classes as the job asks for."""
     if found != recipe.options.classes:
         raise CryosnakeError(f"{path} has {found} classes, the job asks for {recipe.options.classes}; set classes: "

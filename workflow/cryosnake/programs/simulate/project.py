@@ -35,7 +35,7 @@ from cryosnake.simulation.detector import Detector, random_detector, recorded_fr
 from cryosnake.simulation.ice import beam_profile, carbon_edge, contamination
 from cryosnake.simulation.micrograph import (
     Optics,
-    Particles,
+    PlacedParticles,
     particle_contrast,
     place_particles,
     random_poses,
@@ -126,13 +126,14 @@ def _random_defocus(rng: np.random.Generator, settings: ProjectSettings) -> Defo
     return Defocus(mean + half, mean - half, rng.uniform(0.0, 180.0), settings.phase_shift)
 
 
-def _random_particles(rng: np.random.Generator, atoms: Atoms, settings: ProjectSettings) -> Particles:
+def _random_particles(rng: np.random.Generator, atoms: Atoms, settings: ProjectSettings) -> PlacedParticles:
     across = diameter(atoms) / settings.pixel_size
     positions = place_particles(rng, settings.size, settings.particles_per_movie, 0.95 * across, 0.6 * across)
-    return Particles(positions, random_poses(rng, len(positions)), rng.normal(0.0, settings.ice_spread, len(positions)))
+    return PlacedParticles(positions, random_poses(rng, len(positions)),
+                           rng.normal(0.0, settings.ice_spread, len(positions)))
 
 
-def _specimen(rng: np.random.Generator, atoms: Atoms, particles: Particles, optics: Optics, defocus: Defocus,
+def _specimen(rng: np.random.Generator, atoms: Atoms, particles: PlacedParticles, optics: Optics, defocus: Defocus,
               settings: ProjectSettings) -> Specimen:
     shape = (settings.size[0] + 2 * MARGIN, settings.size[1] + 2 * MARGIN)
     moved = replace(particles, positions=particles.positions + MARGIN)

@@ -18,7 +18,7 @@ from cryosnake.programs.simulate.settings import ProjectSettings, optics_of
 from cryosnake.simulation.atoms import Atoms
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.detector import Detector
-from cryosnake.simulation.micrograph import Particles
+from cryosnake.simulation.micrograph import PlacedParticles
 from cryosnake.simulation.motion import TrueMotion, local_shift
 
 
@@ -69,7 +69,8 @@ def write_tables(folder: Path, settings: ProjectSettings, particles: pd.DataFram
         write_star(path, {"optics": optics_table(settings), name: table})
 
 
-def write_motion(path: Path, name: str, motion: TrueMotion, particles: Particles, settings: ProjectSettings) -> None:
+def write_motion(path: Path, name: str, motion: TrueMotion, particles: PlacedParticles,
+                 settings: ProjectSettings) -> None:
     """Write a movie's motion as RELION's motion correction does; the local shifts are those at the particles."""
     count = len(motion.global_shifts)
     frames = np.arange(count)
@@ -101,7 +102,7 @@ def defocus_columns(defocus: Defocus) -> dict[str, Any]:
             "rlnPhaseShift": defocus.phase_shift}
 
 
-def particle_rows(stem: str, particles: Particles, defocus: Defocus, settings: ProjectSettings) -> pd.DataFrame:
+def particle_rows(stem: str, particles: PlacedParticles, defocus: Defocus, settings: ProjectSettings) -> pd.DataFrame:
     """Return RELION's rows: whole-pixel coordinates (where extraction cuts), the remainder as origin in Å."""
     whole = np.rint(particles.positions)
     origin = (whole - particles.positions) * settings.pixel_size

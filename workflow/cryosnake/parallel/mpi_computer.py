@@ -14,8 +14,8 @@ from cryosnake.parallel import transfer
 _SHARED = "/dev/shm"  # where MPI libraries keep shared memory
 
 
-class MpiNode:
-    """See `ranks.Node`. Every method is called by all ranks of the job, not only by those of this node."""
+class MpiComputer:
+    """See `ranks.Computer`. Every method is called by all ranks of the job, not only by those of this computer."""
 
     def __init__(self, mpi: Any, comm: Any, meet: Callable[[], None]) -> None:
         self._mpi, self._meet = mpi, meet
@@ -23,17 +23,17 @@ class MpiNode:
         self.rank, self.size = self._comm.rank, self._comm.size
         self._windows: list[Any] = []
 
-    def share(self, value: Any) -> Any:
-        """See `ranks.Node`."""
+    def broadcast(self, value: Any) -> Any:
+        """See `ranks.Computer`."""
         self._meet()
-        return transfer.share(self._comm, value)
+        return transfer.broadcast(self._comm, value)
 
     def meet(self) -> None:
-        """See `ranks.Node`."""
+        """See `ranks.Computer`."""
         self._meet()
 
     def memory(self, shape: tuple[int, ...]) -> np.ndarray:
-        """See `ranks.Node`.
+        """See `ranks.Computer`.
 
         Raises
         ------
