@@ -48,5 +48,13 @@ rule all:
         rule_values.targets(plan),
 
 
-include: "rules/per_micrograph.smk"
-include: "rules/whole.smk"
+include: "rules/import.smk"
+include: "rules/micrographs.smk"
+include: "rules/picking.smk"
+include: "rules/selection.smk"
+include: "rules/classification.smk"
+include: "rules/refinement.smk"
+include: "rules/maps.smk"
+include: "rules/other.smk"
+include: "rules/join.smk"
+include: "rules/pictures.smk"

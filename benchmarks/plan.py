@@ -46,7 +46,10 @@ import sys
 out = sys.argv[sys.argv.index("--out") + 1]
 names = {"Import": ["movies.star"], "MotionCorr": ["corrected_micrographs.star"], "CtfFind": ["micrographs_ctf.star"],
          "AutoPick": ["autopick.star", "coords_suffix_autopick.star"], "Extract": ["particles.star"]}[out.split("/")[0]]
-if "--join" not in sys.argv:
+if "--draw" in sys.argv:
+    names = {"MotionCorr": ["accumulated_motion.png"], "CtfFind": ["ctf.png"], "AutoPick": ["picks.png"],
+             "Extract": ["particles.png"]}[out.split("/")[0]]
+elif "--join" not in sys.argv:
     names = ["batches/" + sys.argv[sys.argv.index("--batch") + 1] + ".star"]
 for name in names:
     open(out + "/" + name, "w").close()
@@ -93,7 +96,7 @@ def main() -> None:
 def measure_ours(folder: Path, count: int) -> dict[str, float]:
     """Return the CPU seconds of each case for a cryosnake project."""
     sources, project = folder / "sources", folder / "project"
-    for name in ("Snakefile", "rules", "workflow", "profiles", "envs"):
+    for name in ("Snakefile", "rules", "workflow", "profiles", "envs", "report"):
         source = ROOT / name
         sources.mkdir(exist_ok=True)
         shutil.copytree(source, sources / name) if source.is_dir() else shutil.copy(source, sources)

@@ -1,4 +1,4 @@
-"""Generate what derives from the job definitions: docs/jobs/*.md, docs/config.schema.json and jobs/options.pyi.
+"""Generate docs/jobs/*.md, docs/config.schema.json and jobs/options.pyi from the job definitions, envs/ from pyproject.
 
 `python docs/generate.py` writes the files, `--check` fails when one is out of date.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -17,6 +19,10 @@ from cryosnake.project.config.config import AT_LEAST, JOB_KEYS, MICROSCOPE_KEYS,
 
 DOCS = Path(__file__).resolve().parent
 STUBS = DOCS.parent / "workflow" / "cryosnake" / "jobs" / "options.pyi"
+CONDA_NAMES = {"matplotlib": "matplotlib-base", "cupy-cuda12x": "cupy"}  # on conda-forge, where they differ
+NO_PROGRAM_USES = {"snakemake"}  # it runs outside of its rules' environments
+# envs/<name>.yaml: the extras of pyproject.toml that it has, and what brings `mpirun`.
+ENVIRONMENTS = {"cpu": ([], []), "mpi": (["mpi"], ["openmpi"]), "gpu": (["cuda12", "mpi"], ["openmpi"])}
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -45,8 +51,22 @@ def generated() -> dict[Path, str]:
     files = {DOCS / "jobs" / f"{name}.md": job_page(job_type) for name, job_type in job_types().items()}
     files[DOCS / "jobs" / "README.md"] = index_page()
     files[STUBS] = stubs()
+    files |= {DOCS.parent / "envs" / f"{name}.yaml": environment(name) for name in ENVIRONMENTS}
     files[DOCS / "config.schema.json"] = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
     return files
+
+
+def environment(name: str) -> str:
+    """Return a conda environment for the programs of rules: what pyproject.toml asks for, by conda-forge's names."""
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras, packages = ENVIRONMENTS[name]
+    required = sum((project["optional-dependencies"][extra] for extra in extras), project["dependencies"])
+    lines = [*packages, f"python {project['requires-python']}"]
+    for distribution, version in re.findall(r"^([\w.-]+)(.*)$", "\n".join(required), re.MULTILINE):
+        if distribution not in NO_PROGRAM_USES:
+            lines.append(f"{CONDA_NAMES.get(distribution, distribution)} {version}".rstrip())
+    return "\n  - ".join([f"# Generated from pyproject.toml. Do not edit.\nname: cryosnake-{name}\n"
+                          "channels: [conda-forge, nodefaults]\ndependencies:", *sorted(lines)]) + "\n"
 
 
 def index_page() -> str:

@@ -1,14 +1,54 @@
-# Look-ups shared by the rules. Each returns what Snakemake needs for one job of the plan.
+# Look-ups shared by the rules. Each returns what Snakemake needs for one job of the plan: a file, a number, or a function
+# of the batch. What they are for a type of job is in its definition, workflow/cryosnake/jobs/.
 
 import os
 import re
 import shlex
+from functools import partial
 
 from cryosnake.installation import workflow_folder
 
 SCRIPTS = workflow_folder() / "scripts"
+WITHOUT_RULES = (Disposition.INPUTS_CLEARED, Disposition.OTHER_LANE)  # their files are taken as they are
+TYPES_WITH_RULES = set()
+
+
+wildcard_constraints:
+    batch=r"\d\d\d\d+(\.(r|again)\d+)?",
+
 
 shell.prefix(session.environment(workflow))
+
+batches = partial(rule_values.batch_stars, plan)
+gpus = partial(rule_values.gpus, plan)
+mpi_resources = partial(rule_values.mpi_resources, plan)
+pictures = partial(rule_values.pictures, plan)
+out = rule_values.out
+cores = rule_values.threads
+threads_of_rank = rule_values.threads_of_rank
+
+
+def jobs_of(*types):
+    """The project's jobs of these types."""
+    TYPES_WITH_RULES.update(types)
+    jobs = (job for job in plan.jobs.values() if job.config.type.name in types)
+    return [job for job in jobs if job.disposition not in WITHOUT_RULES]
+
+
+def other_jobs():
+    """Those of all types that no rule of their own is written for."""
+    return jobs_of(*{job.config.type.name for job in plan.jobs.values()} - TYPES_WITH_RULES)
+
+
+def joined_jobs():
+    """Those whose batches are joined in this run."""
+    batched = (job for job in jobs_of(*TYPES_WITH_RULES) if job.config.type.per_micrograph)
+    return [job for job in batched if job.disposition is not Disposition.BATCHES_ONLY]
+
+
+def drawn_jobs():
+    """Those of which pictures are drawn."""
+    return [job for job in plan.jobs.values() if pictures(job)]
 
 
 def rule_name(job, suffix=""):
@@ -17,25 +57,49 @@ def rule_name(job, suffix=""):
     return f"{name}_" if name == "all" or name[0].isdigit() else name
 
 
+def as_taken(job, files):
+    """Input files; those that have not grown enough to start the job again may be newer than its results."""
+    return ancient(files) if job.disposition is Disposition.BELOW_GROWTH else files
+
+
+def slot(job, name):
+    """What fills an input slot."""
+    return as_taken(job, rule_values.slot(plan, job, name))
+
+
+def optional(job, name):
+    """The same for a slot that may be left empty."""
+    return slot(job, name) if name in job.inputs else []
+
+
+def regenerated(job):
+    """What says that cleaned data which the job reads are there again."""
+    return as_taken(job, rule_values.regenerated(job))
+
+
+def outputs(job):
+    """All outputs of a job, by their names."""
+    return {output.name: job.file(output) for output in job.outputs()}
+
+
 def script(job):
     """The job type's program; types from other packages have no script in scripts/."""
     path = f"{SCRIPTS}/run_{job.config.type.name}.py"
-    program = shlex.quote(path) if os.path.exists(path) else f"-m cryosnake.running {job.config.type.name}"
-    return rule_values.launcher(job) + program
+    return shlex.quote(path) if os.path.exists(path) else f"-m cryosnake.running {job.config.type.name}"
 
 
-def batch_inputs(job):
-    return lambda wildcards: rule_values.batch_inputs(plan, job.path, wildcards.batch)
+def program(job):
+    """The same, started on the job's MPI ranks."""
+    return rule_values.launcher(job) + script(job)
+
+
+def arguments(job):
+    """The program's arguments: directory, inputs, and the parameters that the user stated."""
+    return rule_values.arguments(plan, job.path)
 
 
 def batch_arguments(job):
     return lambda wildcards: rule_values.arguments(plan, job.path, wildcards.batch)
-
-
-def whole_inputs(job):
-    """The inputs; those that have not grown enough to start the job again may be newer than its results."""
-    files = rule_values.job_inputs(plan, job.path)
-    return [ancient(file) for file in files] if job.disposition is Disposition.BELOW_GROWTH else files
 
 
 def memory(job):
@@ -46,6 +110,17 @@ def runtime(job):
     return lambda wildcards, attempt: job.config.type.resources.runtime * attempt
 
 
-def by_kind(per_micrograph):
-    jobs = [job for job in plan.jobs.values() if job.config.type.per_micrograph == per_micrograph]
-    return [job for job in jobs if job.disposition not in (Disposition.INPUTS_CLEARED, Disposition.OTHER_LANE)]
+def environment(job):
+    return f"../envs/{rule_values.environment(plan, job)}.yaml"
+
+
+def in_report(job, picture):
+    """A picture as `snakemake --report` shows it: by topic and job, with the caption of its name."""
+    name = os.path.basename(picture).removesuffix(".png")
+    return report(
+        picture,
+        caption=f"../report/{name}.rst",
+        category=job.config.type.topic.capitalize(),
+        subcategory=f"{job.name} ({job.path})",
+        labels={"job": job.name, "picture": name.replace("_", " ")},
+    )

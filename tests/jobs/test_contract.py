@@ -40,7 +40,7 @@ def test_relion_knows_it_under_the_same_number_folder_and_label(job_type: JobTyp
 def test_names_are_unique_and_no_reserved_words(job_type: JobType) -> None:
     names = [s.name for s in job_type.inputs] + [p.name for p in job_type.parameters]
     assert len(names) == len(set(names))
-    assert not set(names) & {*JOB_KEYS, "out", "threads", "batch", "join"}
+    assert not set(names) & {*JOB_KEYS, "out", "threads", "gpus", "batch", "join", "draw"}
     assert all(name.isidentifier() and name.islower() for name in names)
     outputs = [o.name for o in job_type.outputs]
     assert len(outputs) == len(set(outputs))

@@ -51,7 +51,6 @@ def program(tmp_path, monkeypatch) -> Program:
     monkeypatch.chdir(tmp_path)
     found = Program()
     monkeypatch.setattr("cryosnake.running.run.import_module", lambda _: found)
-    monkeypatch.setattr("cryosnake.running.run.draw", lambda *_: None)
     Path("map.mrc").write_text("map")
     return found
 

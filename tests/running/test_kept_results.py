@@ -27,7 +27,7 @@ JOB = JobType(name="fake", folder="Class3D", relion3=9, label="relion.class3d", 
 
 
 class Program(SimpleNamespace):
-    """Makes two iterations, and counts them; `dies` says where it is killed: after an iteration, or while drawing."""
+    """Makes two iterations, and counts them; `dies` says where it is killed: after an iteration, or its results."""
 
     def __init__(self) -> None:
         super().__init__(made=[], dies="")
@@ -42,8 +42,8 @@ class Program(SimpleNamespace):
             if self.dies == f"iteration {number}":
                 raise RuntimeError("killed")
 
-    def draw(self, *_: Any) -> None:
-        if self.dies == "drawing":
+    def record_counts(self, *_: Any) -> None:
+        if self.dies == "results":
             raise RuntimeError("killed")
 
 
@@ -52,7 +52,7 @@ def program(tmp_path, monkeypatch) -> Program:
     monkeypatch.chdir(tmp_path)
     found = Program()
     monkeypatch.setattr("cryosnake.running.run.import_module", lambda _: found)
-    monkeypatch.setattr("cryosnake.running.run.draw", found.draw)
+    monkeypatch.setattr("cryosnake.running.run.record_counts", found.record_counts)
     Path("map.mrc").write_text("map")
     return found
 
@@ -69,7 +69,7 @@ def remove_results() -> dict[str, tuple[int, int]]:
     return were
 
 
-@pytest.mark.parametrize("moment", ["iteration 2", "drawing"])
+@pytest.mark.parametrize("moment", ["iteration 2", "results"])
 def test_a_last_iteration_that_is_complete_is_not_computed_again(program, moment) -> None:
     program.dies = moment
     assert run() == 1
@@ -108,7 +108,7 @@ def test_an_iteration_that_is_no_result_is_not_kept(program) -> None:
 
 
 def test_with_other_options_it_is_computed(program) -> None:
-    program.dies = "drawing"
+    program.dies = "results"
     assert run() == 1
     remove_results()
     (OUT / "run_it001_optimiser.star").unlink()
@@ -119,7 +119,7 @@ def test_with_other_options_it_is_computed(program) -> None:
 
 
 def test_from_a_newer_input_it_is_computed(program) -> None:
-    program.dies = "drawing"
+    program.dies = "results"
     assert run() == 1
     remove_results()
     os.utime("map.mrc", (time.time() + 60,) * 2)
@@ -133,7 +133,7 @@ def test_where_there_are_no_hard_links_it_is_computed(program, monkeypatch) -> N
         raise OSError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
-    program.dies = "drawing"
+    program.dies = "results"
     assert run() == 1
     remove_results()
     program.dies = ""

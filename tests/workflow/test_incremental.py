@@ -141,13 +141,14 @@ def test_a_changed_parameter_runs_its_branch_under_new_numbers(project) -> None:
 def test_a_changed_script_runs_nothing(project, tmp_path) -> None:
     sources = tmp_path / "sources"
     sources.mkdir()
-    for name in ("Snakefile", "rules", "scripts", "workflow", "profiles", "envs"):
+    for name in ("Snakefile", "rules", "scripts", "workflow", "profiles", "envs", "report"):
         source = ROOT / name
         shutil.copytree(source, sources / name) if source.is_dir() else shutil.copy(source, sources)
     program = [part.replace(str(ROOT / "Snakefile"), str(sources / "Snakefile")) for part in command(project)]
     for script in (sources / "scripts").glob("*.py"):
         script.write_text(script.read_text() + "\n# a comment\n")
-    (sources / "rules/whole.smk").write_text((sources / "rules/whole.smk").read_text() + "\n# a comment\n")
+    for rules in (sources / "rules").glob("*.smk"):
+        rules.write_text(rules.read_text() + "\n# a comment\n")
     result = subprocess.run(program, capture_output=True, text=True)
     assert "Nothing to be done" in result.stdout + result.stderr
 

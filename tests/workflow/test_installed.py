@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-AT_THE_TOP = ("Snakefile", "config.yaml", "rules", "scripts", "profiles", "envs", "examples")
+AT_THE_TOP = ("Snakefile", "config.yaml", "rules", "scripts", "profiles", "envs", "report", "examples")
 
 
 @pytest.fixture(scope="module")

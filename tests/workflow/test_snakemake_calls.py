@@ -87,7 +87,7 @@ def test_lint_finds_nothing(project) -> None:
 
 def test_a_bare_call_in_the_sources_takes_the_default_profile(project, tmp_path_factory) -> None:
     sources = tmp_path_factory.mktemp("sources")
-    for name in ("Snakefile", "rules", "scripts", "workflow", "profiles", "envs"):
+    for name in ("Snakefile", "rules", "scripts", "workflow", "profiles", "envs", "report"):
         source = ROOT / name
         shutil.copytree(source, sources / name) if source.is_dir() else shutil.copy(source, sources)
     shutil.copytree(project, sources, dirs_exist_ok=True)

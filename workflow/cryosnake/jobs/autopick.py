@@ -23,6 +23,7 @@ JOB = JobType(
     relion3=4,
     label="relion.autopick",
     title="Particle picking",
+    topic="picking",
     description="Picks particles as blobs of a given size (Laplacian of Gaussian), or by correlation with projections "
     "of a map or class averages, multiplied by each micrograph's CTF. The threshold adapts to each micrograph: it lies "
     "where peaks become more frequent than noise explains. Regions denser than particles (crystals) are left out.",

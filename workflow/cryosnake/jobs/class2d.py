@@ -27,6 +27,7 @@ JOB = JobType(
     relion3=8,
     label="relion.class2d",
     title="2D classification",
+    topic="classification",
     description="Sorts particles into classes and averages each class, by regularised likelihood from random starts: "
     "shows the views that occur and the picks that are not particles.",
     inputs=(Slot("particles", (PARTICLES,), "Particles to classify.", relion="fn_img"),),

@@ -34,6 +34,7 @@ JOB = JobType(
     relion3=9,
     label="relion.class3d",
     title="3D classification",
+    topic="classification",
     description="Sorts particles into classes of different structure and makes a map of each class, by regularised "
     "likelihood: with alignment, with local searches, or at the poses that the particles already have.",
     inputs=(

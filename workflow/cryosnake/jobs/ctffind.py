@@ -18,6 +18,7 @@ JOB = JobType(
     relion3=2,
     label="relion.ctffind.ctffind4",
     title="CTF estimation",
+    topic="micrographs",
     description="Fits the contrast transfer function to the power spectrum of each micrograph: an exhaustive defocus "
     "search on the rotational average, then a fit of both defoci and their angle in two dimensions. Micrographs "
     "outside the limits of the quality gate are left out of micrographs_ctf.star and listed with the reason.",

@@ -20,6 +20,7 @@ JOB = JobType(
     relion3=5,
     label="relion.extract",
     title="Particle extraction",
+    topic="picking",
     description="Cuts boxes around the coordinates, rescales them by cropping their Fourier transforms, and normalises "
     "their background. With `particles` instead of `coordinates`, refined particles are extracted again, with another "
     "box or pixel size, from micrographs of another binning, or on their refined centres; their optics groups stay, "

@@ -8,6 +8,7 @@ JOB = JobType(
     relion3=0,
     label="relion.import.movies",
     title="Import",
+    topic="import",
     description="Lists the movies (or micrographs) of the project with their optics. A file is imported when it is "
     "complete: as large as its header says, and unchanged for the settling time.",
     inputs=(),

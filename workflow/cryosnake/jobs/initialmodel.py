@@ -26,6 +26,7 @@ JOB = JobType(
     relion3=18,
     label="relion.initialmodel",
     title="3D initial model",
+    topic="refinement",
     description="Makes one or several maps from particles alone: from random orientations, by mini-batches with "
     "annealed noise and growing resolution, from several starts, of which the most likely one is continued; finally it "
     "rotates the map onto its symmetry axes, and reports whether the starts, and the halves of the particles, agree.",

@@ -19,6 +19,7 @@ JOB = JobType(
     relion3=16,
     label="relion.localres.own",
     title="Local resolution",
+    topic="maps",
     description="Measures the resolution of two half maps at each voxel, by their FSC in a soft sphere around it, and "
     "filters their mean to it: FSC weighting, low-pass, MTF correction and sharpening by a B-factor.",
     inputs=(
@@ -56,6 +57,7 @@ JOB = JobType(
     program="cryosnake.programs.maps.localres",
     relion_options={"do_relion_locres": "Yes", "do_resmap_locres": "No"},
     resources=Resources(threads=2, mem_mb=8000, runtime=60, gpu=True),
+    panels=("local_resolution",),
     references=("Cardone, Heymann & Steven 2013, J. Struct. Biol. 184, 226-236",
                 "Kucukelbir, Sigworth & Tagare 2014, Nat. Methods 11, 63-65"),
 )

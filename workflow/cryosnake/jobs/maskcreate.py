@@ -19,6 +19,7 @@ JOB = JobType(
     relion3=12,
     label="relion.maskcreate",
     title="Mask creation",
+    topic="maps",
     description="Low-pass filters a map, takes the region above a threshold, leaves out small separate parts, extends "
     "the region and adds a soft edge. For a half map, the mean of both halves is used.",
     inputs=(Slot("map", (MAP, FINAL_MAP, HALF_MAP), "Map to make the mask from.", relion="fn_in"),),

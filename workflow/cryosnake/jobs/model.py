@@ -125,6 +125,10 @@ class Output:
         file = re.sub(r"\{number(:[^}]*)?\}", lambda found: found[0].format(number=number), self.file)
         return replace(self, name=self.name.format(number=number), file=file, each="")
 
+    def all_numbers(self, values: Mapping[str, Any]) -> list[Output]:
+        """Return the output once per number, for these parameter values; or once, if it has none."""
+        return [self.numbered(n + 1) for n in range(values[self.each])] if self.each else [self]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
@@ -168,8 +172,9 @@ class JobType:
     becomes `MotionCorr/job002/Movies/a`). A micrograph counts as finished when all of them exist and were made from
     the present input with these parameters. `table` is the block of its output STAR. `declared` names a parameter, a
     mapping, in which the config lists outputs of the job besides `outputs` (see `declared_outputs`). `relion_options`
-    are constant values of RELION's job.star (do_raw: Yes). `panels` are the pictures drawn when the job is complete,
-    by their names in `report/job_pictures.py`.
+    are constant values of RELION's job.star (do_raw: Yes). `panels` are the pictures drawn from the results, by
+    their names in `report/job_pictures.py`, if the parameter `panels_when` (where one is named) is set. `topic` is the
+    file in rules/ with the type's rule, and the category of its pictures in a report.
     """
 
     name: str
@@ -190,7 +195,9 @@ class JobType:
     resources: Resources = Resources()
     clean: CleanUp = CleanUp()
     deterministic: bool = True
+    topic: str = "other"
     panels: tuple[str, ...] = ()
+    panels_when: str = ""
     references: tuple[str, ...] = ()
 
     @cached_property
@@ -216,9 +223,7 @@ class JobType:
 
         ValueError when a declaration is wrong.
         """
-        found: list[Output] = []
-        for output in self.outputs:
-            found += [output.numbered(n + 1) for n in range(values[output.each])] if output.each else [output]
+        found = [each for output in self.outputs for each in output.all_numbers(values)]
         return found + (declared_outputs(values[self.declared] or {}) if self.declared else [])
 
 

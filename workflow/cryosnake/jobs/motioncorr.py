@@ -23,6 +23,7 @@ JOB = JobType(
     relion3=1,
     label="relion.motioncorr.own",
     title="Motion correction",
+    topic="micrographs",
     description="Aligns the frames of each movie, as a whole and by patches, and sums them with and without dose "
     "weighting.",
     inputs=(Slot("movies", (MOVIES,), "Movies to align.", relion="input_star_mics"),),

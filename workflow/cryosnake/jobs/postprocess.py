@@ -18,6 +18,7 @@ JOB = JobType(
     relion3=15,
     label="relion.postprocess",
     title="Post-processing",
+    topic="maps",
     description="Measures the resolution of two half maps inside a mask, corrected for the effect of the mask itself; "
     "then MTF correction, B-factor sharpening, FSC weighting and a low-pass filter at the resolution.",
     inputs=(
@@ -53,5 +54,6 @@ JOB = JobType(
     ),
     program="cryosnake.programs.maps.postprocess",
     resources=Resources(threads=2, mem_mb=8000, runtime=60),
+    panels=("postprocess_fsc", "postprocess_guinier", "postprocess_map"),
     references=("Chen et al. 2013, Ultramicroscopy 135", "Rosenthal & Henderson 2003, J. Mol. Biol. 333"),
 )

@@ -35,6 +35,7 @@ JOB = JobType(
     relion3=10,
     label="relion.refine3d",
     title="3D refinement",
+    topic="refinement",
     description="Refines orientations, shifts and map for two independent halves of the particles until neither the "
     "resolution nor the assignments improve, and joins the halves in a last iteration with all data.",
     inputs=(

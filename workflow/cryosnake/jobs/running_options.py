@@ -8,6 +8,11 @@ KEEP_ITERATIONS = Parameter(
     "stay. The key of the same name at the top of config.yaml sets it for all jobs.", choices=("all", "last"),
     identity=False, config_key="keep_iterations")
 
+PICTURES = Parameter(
+    "pictures", bool, True, "Draw the results, and iterations (run_itNNN.png) as long as that takes no more than 2 % "
+    "of the time. The key of the same name at the top of config.yaml sets it for all jobs.",
+    advanced=True, identity=False, config_key="pictures")
+
 RUNNING = (
     KEEP_ITERATIONS,
     Parameter("mpi_ranks", int, 1, "Processes (MPI ranks), each with the rule's threads; Refine3D takes an even "
@@ -19,8 +24,7 @@ RUNNING = (
     Parameter("memory", float, None, "Memory that the job may use on each computer. Not set: four fifths of what is "
               "free when it starts, within the limit of SLURM or a container.", unit="GB", minimum=0.1, maximum=100_000,
               advanced=True, identity=False),
-    Parameter("pictures", bool, True, "Draw iterations, run_itNNN.png, as long as that takes no more than 2 % of the "
-              "time, and the last one.", advanced=True, identity=False),
+    PICTURES,
     Parameter("parallel_io", bool, True, "Every rank reads its own images; otherwise rank 0 reads for all.",
               advanced=True, identity=False, relion="do_parallel_discio"),
     Parameter("preread", bool, False, "Read all images into memory first, once on each computer: particles × box² × "

@@ -18,6 +18,7 @@ JOB = JobType(
     relion3=7,
     label="relion.select",
     title="Selection",
+    topic="selection",
     description="Selects particles or micrographs by class, by the value of a column or by image statistics, removes "
     "duplicates, or splits them. The steps whose parameters are set are done, in this order.",
     inputs=(
@@ -68,4 +69,6 @@ JOB = JobType(
     ),
     program="cryosnake.programs.select.select",
     resources=Resources(threads=1, mem_mb=2000, runtime=30),
+    panels=("class_selection",),
+    panels_when="minimum_score",
 )

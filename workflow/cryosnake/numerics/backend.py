@@ -117,16 +117,20 @@ def choose_device(wish: str) -> str:
     CryosnakeError
         if "gpu" is requested and there is no CUDA device (or no CuPy)
     """
-    if wish == "cpu" or (wish == "auto" and "SLURM_JOB_ID" in os.environ and not os.environ.get(
-            "CUDA_VISIBLE_DEVICES")):
-        return "cpu"
+    problem = "" if wish == "cpu" else why_no_gpu(wish)
+    if wish == "gpu" and problem:
+        raise CryosnakeError(f"device: gpu was requested, but {problem}; install cryosnake[cuda12] or [cuda13] on a "
+                             "machine with a GPU, or set device: auto")
+    return "cpu" if wish == "cpu" or problem else "gpu"
+
+
+def why_no_gpu(wish: str) -> str:
+    """Return why no GPU can be used for the option auto or gpu, "" when one can."""
+    if wish == "auto" and "SLURM_JOB_ID" in os.environ and not os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return "SLURM has allocated none to this job"
     try:
         import cupy
 
-        found = cupy.cuda.runtime.getDeviceCount() > 0
-    except Exception:  # no CuPy, no driver, no device: each has its own exception type
-        found = False
-    if wish == "gpu" and not found:
-        raise CryosnakeError("device: gpu was requested, but CuPy finds no CUDA device; install "
-                             "cryosnake[cuda12] or [cuda13] on a machine with a GPU, or set device: auto")
-    return "gpu" if found else "cpu"
+        return "" if cupy.cuda.runtime.getDeviceCount() > 0 else "CuPy finds no CUDA device"
+    except Exception as error:  # no CuPy, no driver, no device: each has its own exception type
+        return f"CuPy finds no CUDA device ({error})"

@@ -9,6 +9,18 @@ from pathlib import Path
 from cryosnake.errors import CryosnakeError
 
 
+def idle_gpus(reserved: int, wish: str) -> str:
+    """Return what to say of GPUs that are reserved for a job and not used; `wish` is its option `device`."""
+    if not reserved or wish != "auto":
+        return ""
+    from cryosnake.numerics.backend import why_no_gpu
+
+    reason = why_no_gpu(wish)
+    return reason and (f"warning: {reserved} GPU{'s are' if reserved > 1 else ' is'} reserved for this job, which "
+                       f"computes on the CPU: {reason}. Install cryosnake[cuda12] or [cuda13] where it runs, or set "
+                       "device: cpu, which reserves none.")
+
+
 def parse_gpu_ids(text: str) -> list[list[int]]:
     """Return the GPUs of each rank: ranks are separated by colons, GPUs of one rank by commas.
 

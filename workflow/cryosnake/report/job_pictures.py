@@ -1,10 +1,13 @@
-"""Pictures in the directory of a finished job, `<panel>.png`, drawn from the job's own files.
+"""Pictures in the directory of a finished job, `<panel>.png`, drawn from its results by a rule of their own.
 
-A definition names its panels; here each is a function of the job's directory and parameters.
+A definition names its panels; here each is a function of the job's directory, and its parameters and inputs by name.
 """
 
 from __future__ import annotations
 
+import base64
+import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,21 +22,41 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any]) -> list[Path]:
-    """Draw the panels of a job and return the files written.
+_WHITE = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEANl9ngAAAAABJRU5ErkJggg==")  # a PNG
 
-    A picture that can't be drawn is reported, and never fails a job that has its results.
+
+def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any]) -> None:
+    """Draw the panels of a job.
+
+    A picture that cannot be drawn is reported, and stops nothing: one that says why takes its place.
     """
-    from cryosnake.report.panels.figures import save
-
-    drawn = []
     for panel in panels:
         try:
-            save(PANELS[panel](out, parameters), out / f"{panel}.png")
-            drawn.append(out / f"{panel}.png")
-        except Exception as error:  # a table may be odd in any way: the results are kept without the picture
-            print(f"no picture {panel}.png: {type(error).__name__}: {error}")
-    return drawn
+            _save(PANELS[panel](out, parameters), out / f"{panel}.png")
+        except Exception as error:  # a table may be odd in any way
+            reason = f"{type(error).__name__}: {error}"
+            print(f"{out}: the picture {panel}.png could not be drawn ({reason}); the results are not affected. To try "
+                  "again, delete it and run snakemake again.", file=sys.stderr)
+            _draw_reason(reason, out / f"{panel}.png")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    from cryosnake.report.panels.figures import save
+
+    save(figure, path)
+
+
+def _draw_reason(reason: str, path: Path) -> None:
+    """Write a picture that says why there is no other one; where nothing can be drawn at all, an empty one."""
+    try:
+        from cryosnake.report.panels.figures import new_figure
+
+        figure = new_figure(6.4, 3.2)
+        text = "\n".join(textwrap.wrap(f"This picture could not be drawn. {reason}", 80)[:12])
+        figure.text(0.03, 0.95, text, va="top", fontsize=9)
+        _save(figure, path)
+    except Exception:  # no Matplotlib that works
+        path.write_bytes(base64.b64decode(_WHITE))
 
 
 def _motion(out: Path, _: Mapping[str, Any]) -> Figure:
@@ -164,6 +187,51 @@ def _particles(out: Path, _: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def _postprocess_fsc(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.panels.fsc import fsc_curves
+
+    tables = read_star(out / "postprocess.star")
+    curve = "FourierShellCorrelation"
+    names = {"corrected": f"rln{curve}Corrected", "masked": f"rln{curve}MaskedMaps",
+             "unmasked": f"rln{curve}UnmaskedMaps", "phase-randomised": f"rlnCorrected{curve}PhaseRandomizedMaskedMaps"}
+    return fsc_curves({name: tables["fsc"][label].to_numpy(float) for name, label in names.items()},
+                      tables["fsc"]["rlnResolution"].to_numpy(float),
+                      resolution=float(tables["general"]["rlnFinalResolution"][0]))
+
+
+def _postprocess_guinier(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.panels.fsc import guinier_plot
+
+    tables = read_star(out / "postprocess.star")
+    general, table = tables["general"].iloc[0], tables["guinier"]
+    names = {"original": "Original", "FSC-weighted": "Weighted", "sharpened": "Sharpened"}
+    line = None
+    if "rlnFittedSlopeGuinierPlot" in general:
+        line = float(general["rlnFittedSlopeGuinierPlot"]), float(general["rlnFittedInterceptGuinierPlot"])
+    return guinier_plot(np.sqrt(table["rlnResolutionSquared"].to_numpy(float)),
+                        {name: table[f"rlnLogAmplitudes{label}"].to_numpy(float) for name, label in names.items()},
+                        line, float(general["rlnBfactorUsedForSharpening"]), float(general["rlnFinalResolution"]))
+
+
+def _postprocess_map(out: Path, _: Mapping[str, Any]) -> Figure:
+    from cryosnake.report.panels.map import map_views
+
+    return map_views(*read_mrc(out / "postprocess_masked.mrc"))
+
+
+def _local_resolution(out: Path, parameters: Mapping[str, Any]) -> Figure:
+    """Draw histogram and slices of the mask's inside; without one, of whatever is denser than solvent."""
+    from cryosnake.numerics.masking import automatic_threshold
+    from cryosnake.report.panels.local_resolution import local_resolution_views
+
+    density, pixel_size = read_mrc(out / "relion_locres_filtered.mrc")
+    if parameters.get("mask"):
+        particle = read_mrc(parameters["mask"])[0] > 0.5
+    else:
+        particle = density > automatic_threshold(density, pixel_size).value
+    return local_resolution_views(read_mrc(out / "relion_locres.mrc")[0], density, particle, pixel_size)
+
+
 PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "accumulated_motion": _motion,
     "ctf": _ctf,
@@ -178,4 +246,8 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "stages": _stages,
     "angular_distribution": _angular_distribution,
     "mask": _mask,
+    "postprocess_fsc": _postprocess_fsc,
+    "postprocess_guinier": _postprocess_guinier,
+    "postprocess_map": _postprocess_map,
+    "local_resolution": _local_resolution,
 }

@@ -20,7 +20,9 @@ class Arguments:
     out: str
     batch: str
     join: bool
+    draw: bool
     threads: int
+    gpus: int
     options: Any
     inputs: dict[str, Path]
     command: str
@@ -43,7 +45,8 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
     inputs = {slot.name: Path(parsed[slot.name]) for slot in job_type.inputs if parsed[slot.name]}
     command = " ".join([parser.prog, *words])
     return Arguments(out=parsed["out"].rstrip("/"), batch=parsed["batch"], join=parsed["join"],
-                     threads=parsed["threads"], options=job_type.options(**options), inputs=inputs, command=command)
+                     draw=parsed["draw"], threads=parsed["threads"], gpus=parsed["gpus"],
+                     options=job_type.options(**options), inputs=inputs, command=command)
 
 
 def make_parser(job_type: JobType) -> argparse.ArgumentParser:
@@ -52,6 +55,9 @@ def make_parser(job_type: JobType) -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, metavar="DIR", help=f"job directory, such as {job_type.folder}/job002")
     parser.add_argument("--threads", type=int, default=1, help="threads for BLAS, FFT and kernels (default 1)")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs that are reserved for the job; run.out says so when "
+                        "it does not use them (default 0)")
+    parser.add_argument("--draw", action="store_true", help="only draw the pictures of the finished job")
     hidden = None if job_type.per_micrograph else argparse.SUPPRESS
     parser.add_argument("--batch", default="0001" if job_type.per_micrograph else "", metavar="NNNN",
                         help=hidden or "batch to work on (default 0001)")

@@ -90,6 +90,9 @@ def finish(out: Path) -> None:
 
 
 def _start(out: Path, arguments: Arguments) -> None:
+    if not arguments.join:  # that of an earlier run is older than its input, and Snakemake would take results for old
+        benchmark = f"{BATCHES}/{arguments.batch}.benchmark.tsv" if arguments.batch else "benchmark.tsv"
+        (out / benchmark).unlink(missing_ok=True)
     clear_exit(out, *([ABORT_REQUEST] if abort_request.stays(out, arguments.batch) else []))
     if set_job_status(str(out), Status.RUNNING) or not (out / "note.txt").exists():
         append_note(out, arguments.command)

@@ -16,7 +16,7 @@ from cryosnake.project.records.batches import Finished, batch_key, batch_star, r
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.batch_tables import table_name
 from cryosnake.running.frame import finish
-from cryosnake.running.nodes import check_outputs, declare_outputs, draw, made_outputs
+from cryosnake.running.nodes import check_outputs, declare_outputs, made_outputs
 
 FAILED_STAR = "failed_micrographs.star"
 
@@ -51,7 +51,6 @@ def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments
         finalise(arguments.options, arguments.inputs, Path(out), main)
     check_outputs(job_type, arguments)
     declare_outputs(job_type, arguments)
-    draw(job_type, arguments)
     finish(Path(out))
     print(_summary(job_type, out, total, left_out))
 

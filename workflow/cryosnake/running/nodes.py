@@ -1,4 +1,4 @@
-"""What a finished job leaves besides its results: the nodes in RELION_OUTPUT_NODES.star, and pictures."""
+"""The outputs of a finished job: checked, and listed as nodes in RELION_OUTPUT_NODES.star."""
 
 from __future__ import annotations
 
@@ -61,11 +61,3 @@ def _add_to_project(out: str, nodes: list[Node]) -> None:
         return pipeline
 
     update_pipeline(Path(), add)
-
-
-def draw(job_type: JobType, arguments: Arguments) -> None:
-    """Draw the pictures that the definition names."""
-    if job_type.panels:
-        from cryosnake.report.job_pictures import draw_pictures
-
-        draw_pictures(job_type.panels, Path(arguments.out), vars(arguments.options))

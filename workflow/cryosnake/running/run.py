@@ -19,6 +19,7 @@ from cryosnake.jobs.forms import PerMicrograph, WholeJob
 from cryosnake.jobs.model import JobType
 from cryosnake.jobs.registry import job_types
 from cryosnake.parallel.disc_sums import remove_leftovers
+from cryosnake.parallel.gpus import idle_gpus
 from cryosnake.parallel.ranks import Ranks
 from cryosnake.parallel.threads import thread_limit
 from cryosnake.project.planning.growth import record_counts
@@ -28,7 +29,7 @@ from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
 from cryosnake.running.iterations import iteration_keeper, last_iteration_made
-from cryosnake.running.nodes import check_outputs, declare_outputs, draw, made_outputs
+from cryosnake.running.nodes import check_outputs, declare_outputs, made_outputs
 from cryosnake.running.progress import JobProgress
 from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_ranks, together, told_of_others
 from cryosnake.running.regenerated import AGAIN, end_again, end_whole
@@ -47,6 +48,11 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
     0 success, 1 failure (a message on stderr names file, job and remedy), 2 aborted on request.
     """
     arguments = parse_arguments(job_type, sys.argv[1:] if words is None else words)
+    if arguments.draw:
+        from cryosnake.report.job_pictures import draw_pictures
+
+        draw_pictures(job_type.panels, Path(arguments.out), {**vars(arguments.options), **arguments.inputs})
+        return 0
     try:
         ranks = these_ranks()
         if ranks.rank > 0:
@@ -88,9 +94,17 @@ def _work_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments,
         remove_temporaries(out)
         join_batches(job_type, program, arguments)
         return
+    _warn_of_idle_gpus(job_type, arguments)
     run_batch(job_type, program, arguments, progress)
     if AGAIN in arguments.batch:
         end_again(out)
+
+
+def _warn_of_idle_gpus(job_type: JobType, arguments: Arguments) -> None:
+    """Say where GPUs are reserved and not used; what an external program uses is not known."""
+    text = "" if job_type.declared else idle_gpus(arguments.gpus, getattr(arguments.options, "device", ""))
+    if text:
+        print(text)
 
 
 def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, progress: JobProgress,
@@ -107,6 +121,7 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
     if not done:
         progress.iteration_written = iteration_keeper(job_type, arguments, start, maker)
         choose_gpus(options, ranks)
+        _warn_of_idle_gpus(job_type, arguments)
         program.run(options, arguments.inputs, out, progress)
     ranks.meet()
     check_outputs(job_type, arguments)
@@ -114,7 +129,6 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
     keep_results(out, map(Path, results), maker, complete=True)
     declare_outputs(job_type, arguments)
     record_counts(str(out), map(str, inputs))
-    draw(job_type, arguments)
     end_whole(out)
     finish(out)
     last_iteration_made(arguments.out)

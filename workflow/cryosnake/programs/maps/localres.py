@@ -13,7 +13,6 @@ from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import LocalResOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
 from cryosnake.numerics.local_resolution import LocalResolution, ScanSettings, Window, local_resolution
-from cryosnake.numerics.masking import automatic_threshold
 from cryosnake.programs.maps.detector_mtf import detector_mtf
 from cryosnake.programs.maps.postprocess_inputs import Halves, read_halves, read_mask
 
@@ -34,7 +33,6 @@ def run(options: LocalResOptions, inputs: Mapping[str, str | Path], out: str | P
     _report(resolution if mask is None else resolution[mask > 0.5], halves, options)
     write_mrc(folder / "relion_locres.mrc", resolution, halves.pixel_size)
     write_mrc(folder / "relion_locres_filtered.mrc", density, halves.pixel_size)
-    _draw(folder, resolution, density, mask, halves.pixel_size)
 
 
 def estimate(halves: Halves, mask: np.ndarray | None, options: LocalResOptions, progress: Progress) -> LocalResolution:
@@ -92,13 +90,3 @@ def _report(inside: np.ndarray, halves: Halves, options: LocalResOptions) -> Non
               "would give; the half maps hardly agree, or the window is too small for this map")
     if tenth <= 2.02 * halves.pixel_size:
         print(f"parts reach the Nyquist frequency ({2 * halves.pixel_size:.2f} Å): the pixel size limits them")
-
-
-def _draw(folder: Path, resolution: np.ndarray, density: np.ndarray, mask: np.ndarray | None,
-          pixel_size: float) -> None:
-    """Draw histogram and slices of the mask's inside; without one, of whatever is denser than solvent."""
-    from cryosnake.report.panels.figures import save
-    from cryosnake.report.panels.local_resolution import local_resolution_views
-
-    particle = density > automatic_threshold(density, pixel_size).value if mask is None else mask > 0.5
-    save(local_resolution_views(resolution, density, particle, pixel_size), folder / "local_resolution.png")

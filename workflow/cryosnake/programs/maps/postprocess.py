@@ -30,7 +30,7 @@ MINUS_INFINITY = -99.0  # what RELION writes for the logarithm of 0
 
 
 def run(options: PostProcessOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
-    """Write postprocess.mrc, postprocess_masked.mrc, postprocess.star, postprocess_fsc.xml and pictures below `out`.
+    """Write postprocess.mrc, postprocess_masked.mrc, postprocess.star and postprocess_fsc.xml below `out`.
 
     Raises
     ------
@@ -40,19 +40,17 @@ def run(options: PostProcessOptions, inputs: Mapping[str, str | Path], out: str 
     if options.auto_b_factor and options.b_factor is not None:
         raise CryosnakeError(f"b_factor is {options.b_factor:g} and auto_b_factor is true; set auto_b_factor: false to "
                              "sharpen with your own B-factor, or leave b_factor out")
-    progress(0, 4, "reading the maps")
+    progress(0, 3, "reading the maps")
     maps = read_half_maps(str(inputs["half_maps"]), str(inputs["mask"]), options.pixel_size)
-    progress(1, 4, "FSC and sharpening")
+    progress(1, 3, "FSC and sharpening")
     result = post_process(maps, options)
-    progress(2, 4, "writing maps and tables")
+    progress(2, 3, "writing maps and tables")
     folder = Path(out)
     write_mrc(folder / "postprocess.mrc", result.map, maps.pixel_size)
     write_mrc(folder / "postprocess_masked.mrc", result.map * maps.mask, maps.pixel_size)
     write_tables(folder, maps, result)
-    progress(3, 4, "drawing")
-    _draw(folder, maps, result)
     print(f"final resolution: {result.resolution:.2f} Å (corrected FSC = {THRESHOLD})")
-    progress(4, 4, "done")
+    progress(3, 3, "done")
 
 
 def post_process(maps: HalfMaps, options: PostProcessOptions) -> PostProcessed:
@@ -118,19 +116,3 @@ def _b_factor(options: PostProcessOptions, frequency: np.ndarray, weighted: np.n
 
 def _log(values: np.ndarray) -> np.ndarray:
     return np.where(values > 0, np.log(np.maximum(values, 1e-300)), MINUS_INFINITY)
-
-
-def _draw(folder: Path, maps: HalfMaps, result: PostProcessed) -> None:
-    from cryosnake.report.panels import fsc as fsc_panel
-    from cryosnake.report.panels import map as map_panel
-    from cryosnake.report.panels.figures import save
-
-    guinier = result.guinier
-    save(fsc_panel.fsc_curves({"corrected": result.curves.corrected, "masked": result.curves.masked,
-                               "unmasked": result.curves.unmasked, "phase-randomised": result.curves.randomised},
-                              result.frequency, resolution=result.resolution), folder / "postprocess_fsc.png")
-    line = (guinier.fit.slope, guinier.fit.intercept) if guinier.fit else None
-    save(fsc_panel.guinier_plot(result.frequency, {"original": guinier.original, "FSC-weighted": guinier.weighted,
-                                                   "sharpened": guinier.sharpened}, line, result.b_factor,
-                                result.resolution), folder / "postprocess_guinier.png")
-    save(map_panel.map_views(result.map * maps.mask, maps.pixel_size), folder / "postprocess_map.png")

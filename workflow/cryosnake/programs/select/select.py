@@ -21,7 +21,6 @@ from cryosnake.programs.select.rows import (
     keep_without_duplicates,
     parts_of,
 )
-from cryosnake.report.job_pictures import draw_pictures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +53,6 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
         write_class_averages(model, classes, folder)
     if model is not None and options.minimum_score is not None:
         write_class_selection(model, rows, path, classes, folder)
-        draw_pictures(["class_selection"], folder, {})
     progress(1, 1, "done")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, Output, Parameter, Slot
 from cryosnake.jobs.registry import job_types
-from cryosnake.jobs.running_options import KEEP_ITERATIONS
+from cryosnake.jobs.running_options import KEEP_ITERATIONS, PICTURES
 from cryosnake.pipeline.edit import alias_problem
 from cryosnake.project.config.values import check_value, nearest
 from cryosnake.project.locks.claims import LANES
@@ -28,12 +28,14 @@ VALUES = (
     Parameter("full_batches", bool, False, "Begin no batch that is not full."),
     Parameter("grow", float, 1.0, "A job that takes particles begins again when they grew by this factor.", minimum=1),
     KEEP_ITERATIONS,
+    PICTURES,
 )
 _LANE = Parameter("lane", str, "", "The part of the work that one call of Snakemake does.", choices=("", *LANES))
 _MEMBERS = Parameter("workspaces", list[str], [], "Jobs of the config, or job directories.")
 AT_LEAST = Parameter("at_least", int, 0, "Particles for which the job waits.", minimum=0)
 TOP_KEYS = ("title", "microscope", *(p.name for p in VALUES), "workspaces", "jobs", "lane", "only", "hold")
 JOB_KEYS = ("type", AT_LEAST.name)
+OTHER_RULES = ("_join", "_pictures")  # after a job's name: its rules in rules/ besides that of its program
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Config:
     seal_after: float = 10.0
     full_batches: bool = False
     grow: float = 1.0
+    pictures: bool = True
     lane: str = ""
     only: tuple[str, ...] = ()
     hold: tuple[str, ...] = ()
@@ -234,9 +237,9 @@ def _check_aliases(jobs: Mapping[str, JobConfig]) -> None:
     for name in jobs:
         plain = re.sub(r"\W", "_", name)
         other = seen.setdefault(plain, name)
-        if other != name or (plain.endswith("_join") and plain.removesuffix("_join") in seen):
+        if other != name or (plain.rpartition("_")[0] in seen and plain.endswith(OTHER_RULES)):
             raise ConfigError(f"jobs.{name}", f"for Snakemake and RELION this name is that of {other!r} (or of another "
-                              "job's join) again; take another")
+                              "job's join or pictures) again; take another")
         problem = alias_problem(name, ())
         if problem:
             raise ConfigError(f"jobs.{name}", f"this name cannot be RELION's alias of the job: {problem}")

@@ -28,7 +28,8 @@ def freeze(plan: Plan) -> str:
     """Write the plan and return the file's path, relative to the project; equal plans share a file."""
     import hashlib  # imported here: only the call that plans needs it, not its jobs
 
-    text = json.dumps({"gpu": plan.gpu, "jobs": [_job_to_json(job) for job in plan.jobs.values()]}, ensure_ascii=False)
+    text = json.dumps({"gpu": plan.gpu, "pictures": plan.pictures,
+                       "jobs": [_job_to_json(job) for job in plan.jobs.values()]}, ensure_ascii=False)
     path = FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
@@ -50,7 +51,7 @@ def thaw(path: str) -> Plan:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         types = job_types()
         jobs = [_job_from_json(item, types) for item in content["jobs"]]
-        return Plan({job.name: job for job in jobs}, gpu=content["gpu"])
+        return Plan({job.name: job for job in jobs}, gpu=content["gpu"], pictures=content["pictures"])
     except OSError as error:
         raise CryosnakeError(f"{path}: this job's plan can't be read ({error.strerror}); the project's folder must be "
                              f"the same on {host_name()} as where snakemake runs") from error

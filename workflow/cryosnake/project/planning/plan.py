@@ -59,7 +59,7 @@ def make_plan(config: Config) -> Plan:
         job = _disposed(replace(job, stream=_stream(job, jobs)), jobs, config.grow)
         jobs[job.name], arrivals = _with_batches(job, jobs, config)
         waiting += arrivals.waiting
-    plan = Plan(_with_regeneration(jobs), tuple(waiting))
+    plan = Plan(_with_regeneration(jobs), tuple(waiting), pictures=config.pictures)
     if not config.only:
         return plan
     return part_of(plan, config.only, config.hold)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, auto
 
 from cryosnake.errors import CryosnakeError
@@ -82,13 +82,16 @@ class PlannedJob:
 class Plan:
     """The planned jobs by name, and files that are not yet complete (path, reason).
 
-    `gpu` says whether a job with `device: auto` asks for a GPU, `lane` which of the watcher's calls it is for.
+    `gpu` says whether a job with `device: auto` asks for a GPU, `lane` which of the watcher's calls it is for,
+    `pictures` whether results are drawn.
     """
 
     jobs: Mapping[str, PlannedJob]
     waiting: tuple[tuple[str, str], ...] = ()
+    _: KW_ONLY
     gpu: bool = False
     lane: str = ""
+    pictures: bool = True
 
     @property
     def own(self) -> list[PlannedJob]:

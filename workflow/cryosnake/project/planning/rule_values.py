@@ -7,14 +7,15 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+from cryosnake.project.config.config import is_made
 from cryosnake.project.planning.planned import PER_MICROGRAPH, Disposition, Plan, PlannedJob
 from cryosnake.project.records.batches import batch_number, batch_star
 from cryosnake.project.records.cleaned_files import is_wanted
 
 
 def targets(plan: Plan) -> list[str]:
-    """Return every file that the config asks for: the outputs of all jobs that do not wait for more data."""
-    return [file for job in plan.jobs.values() for file in asked(plan, job)]
+    """Return every file that the config asks for: results and pictures of all jobs that do not wait for more data."""
+    return [file for job in plan.jobs.values() for file in asked(plan, job) + pictures(plan, job)]
 
 
 def asked(plan: Plan, job: PlannedJob) -> list[str]:
@@ -31,6 +32,38 @@ def asked(plan: Plan, job: PlannedJob) -> list[str]:
     if all(map(os.path.exists, files)):  # Snakemake does not miss a batch that only a present file is made from
         files += [star for star in batch_stars(plan, job.path) if not os.path.exists(star)]
     return files + (data_again(job) if is_wanted(job.path) else [])
+
+
+def pictures(plan: Plan, job: PlannedJob) -> list[str]:
+    """Return the pictures that are drawn from a job's results, where these are all there or will be made."""
+    complete = (Disposition.ALL, Disposition.BELOW_GROWTH, Disposition.INPUTS_CLEARED)
+    job_type, values = job.config.type, job.config.parameters()
+    if not plan.pictures or job.disposition not in complete or values.get("pictures") is False:
+        return []
+    if job_type.panels_when and values[job_type.panels_when] is None:
+        return []
+    return [f"{job.path}/{panel}.png" for panel in job_type.panels]
+
+
+def slot(plan: Plan, job: PlannedJob, name: str) -> str | Callable[[Any], str]:
+    """Return the file that fills an input slot; of a batch, the function with which Snakemake finds it."""
+    if not job.config.type.per_micrograph:
+        return job.inputs[name].path
+    return lambda wildcards: batch_input(plan, job, name, wildcards.batch)
+
+
+def out(job: PlannedJob, name: str) -> list[str]:
+    """Return the files of an output: one, or as many as are numbered; none if a job like this does not make it."""
+    output = job.config.type.output(name)
+    files = [job.file(each) for each in output.all_numbers(job.config.parameters())]
+    return files if is_made(job.config, output) else []
+
+
+def regenerated(job: PlannedJob) -> list[str] | Callable[[Any], list[str]]:
+    """Return the files that say that cleaned data which the job (or one of its batches) reads were made again."""
+    if not job.config.type.per_micrograph:
+        return list(job.needs.get("", ()))
+    return (lambda wildcards: list(job.needs.get(wildcards.batch, ()))) if job.needs else []
 
 
 def batch_inputs(plan: Plan, path: str, key: str) -> list[str]:
@@ -80,6 +113,8 @@ def arguments(plan: Plan, path: str, key: str = "") -> str:
         words += [f"--{slot}", batch_input(plan, job, slot, key) if key else source.path]
     for name, value in job.config.stated.items():
         words += [f"--{name}", *words_of(value)]
+    if wants_gpu(plan, job):
+        words += ["--gpus", str(ranks(job))]
     return shlex.join(words)
 
 
@@ -106,6 +141,11 @@ def launcher(job: PlannedJob) -> str:
     return shlex.join(words) + " "
 
 
+def environment(plan: Plan, job: PlannedJob) -> str:
+    """Return the conda environment of a job's program: gpu (which has MPI, too), mpi for several ranks, or cpu."""
+    return "gpu" if wants_gpu(plan, job) else "mpi" if ranks(job) > 1 else "cpu"
+
+
 def threads(job: PlannedJob) -> int:
     """Return the cores that a job takes: the threads of all its ranks."""
     return job.config.type.resources.threads * ranks(job)
@@ -122,17 +162,17 @@ def mpi_resources(plan: Plan, job: PlannedJob) -> dict[str, Any]:
     if ranks(job) == 1:
         return {}
     found = {"mpi": "srun", "tasks": ranks(job), "cpus_per_task": threads_of_rank(job)}
-    if _wants_gpu(plan, job):  # `gpu` with `tasks` asks SLURM for tasks per GPU and tasks in all: it cannot grant both
+    if wants_gpu(plan, job):  # `gpu` with `tasks` asks SLURM for tasks per GPU and tasks in all: it cannot grant both
         found |= {"gres": f"gpu:{ranks(job)}", "tasks_per_gpu": 1}
     return found
 
 
 def gpus(plan: Plan, job: PlannedJob) -> int:
     """Return how many GPUs the rule of a single process asks for; `mpi_resources` has those of several."""
-    return int(_wants_gpu(plan, job) and ranks(job) == 1)
+    return int(wants_gpu(plan, job) and ranks(job) == 1)
 
 
-def _wants_gpu(plan: Plan, job: PlannedJob) -> bool:
+def wants_gpu(plan: Plan, job: PlannedJob) -> bool:
     """Whether a GPU is asked for: `device: gpu`, or `auto` where the plan says that there are some."""
     device = job.config.parameters().get("device", "cpu")
     return device == "gpu" or (device == "auto" and plan.gpu)
