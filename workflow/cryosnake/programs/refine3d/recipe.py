@@ -170,7 +170,7 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
               ) -> Refinement:
         """See `Recipe`."""
         group, statistics, norm = operators(self.options.symmetry), [], assignments.norm.copy()
-        sums = [finish_sums(half.sums[:, 0], group) for half in found]
+        sums = [finish_sums(half.take_sums()[:, 0], group) for half in found]
         for rows, half, old in zip(self.sets(model), found, model.statistics, strict=True):
             new, norm[rows] = new_statistics(self.particles, rows, half, old)
             statistics.append(new)

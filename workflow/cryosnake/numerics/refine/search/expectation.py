@@ -79,13 +79,17 @@ class CoarseSlices:
     band: Band
 
 
-def coarse_slices(reference: Reference, band: Band) -> CoarseSlices:
-    """Return the slices at all coarse orientations within a band."""
-    xp = namespace(reference.transforms)
-    real, imaginary = reference.coarse(xp.arange(reference.grid.size), band)
-    power = real**2 + imaginary**2
-    stacked = xp.ascontiguousarray(xp.concatenate([real, imaginary], 1).T)
-    return CoarseSlices(stacked, xp.ascontiguousarray(power.T), band)
+def coarse_slices(reference: Reference, band: Band, part: slice = slice(None)) -> CoarseSlices:
+    """Return the slices at all coarse orientations, or a part of them, within a band."""
+    xp, pixels = namespace(reference.transforms), band.kx.size
+    numbers = xp.arange(reference.grid.size)[part]
+    stacked = xp.empty((2 * pixels, len(numbers)), xp.float32)
+    power = xp.empty((pixels, len(numbers)), xp.float32)
+    for begin, end in chunks_of_orientations(len(numbers), 1, pixels, slice_bytes(stacked)):
+        real, imaginary = reference.coarse(numbers[begin:end], band)
+        stacked[:pixels, begin:end], stacked[pixels:, begin:end] = real.T, imaginary.T
+        power[:, begin:end] = (real**2 + imaginary**2).T
+    return CoarseSlices(stacked, power, band)
 
 
 def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: Array, *,

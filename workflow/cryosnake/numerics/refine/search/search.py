@@ -81,7 +81,10 @@ def search_levels(reference: MapReference, band_of: Callable[[float], Band], wei
     cuts: dict[int, Array] = {}
 
     def level(grid: SphereGrid, band: Band, finer: bool = True) -> Level:
-        reach = min(2 * int(np.ceil(band.shell[-1] + 0.5)) + 2, reference.transforms.shape[-1] - 1)
+        whole = reference.transforms.shape[-1] - 1
+        reach = min(2 * int(np.ceil(band.shell[-1] + 0.5)) + 2, whole)
+        if reach == whole:
+            return Level(MapReference(reference.transforms, grid), band, finer)
         if reach not in cuts:
             cuts[reach] = namespace(reference.transforms).stack([crop_centred(transform, reach)
                                                                  for transform in reference.transforms])
