@@ -153,7 +153,7 @@ def test_a_job_whose_directory_is_gone_can_be_deleted(project) -> None:
 
 def test_an_alias_of_two_jobs_is_not_guessed(project) -> None:
     update_pipeline(project, lambda pipeline: set_alias(pipeline, "Class3D/job005/", "classes"))
-    with pytest.raises(CryosnakeError, match=r"2 jobs of this project are called so: Class2D/job004 .* Class3D/job005"):
+    with pytest.raises(CryosnakeError, match=r"2 jobs of this project have this name: Class2D/job004 .*Class3D/job005"):
         delete("classes")
 
 

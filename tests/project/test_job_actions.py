@@ -25,7 +25,7 @@ from cryosnake.project.actions.notes import add_note, edit_note, read_note
 from cryosnake.project.locks.claims import claim_run
 from cryosnake.project.locks.job_status import left_running, set_job_status
 from cryosnake.project.records.final_marks import is_final
-from cryosnake.project.records.jobs import find_job
+from cryosnake.project.records.job_by_name import find_job
 from cryosnake.project.records.record import read_record
 from cryosnake.project.run.commit import commit
 from cryosnake.project.run.run_status import settle_left_running

@@ -85,7 +85,7 @@ def _state_and_start(pid: int) -> tuple[str, str]:
     return (fields[0], fields[19]) if len(fields) > 19 else ("", "")
 
 
-def text_of(path: str) -> str:
+def text_of(path: str | os.PathLike[str]) -> str:
     """Return the text of a file, without blanks at its ends; "" where it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:

@@ -13,6 +13,7 @@ import yaml
 
 from cryosnake.cli.commands import Arguments
 from cryosnake.errors import CryosnakeError
+from cryosnake.human import human_size
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.cleaning import clean, delete, trash, undelete
 from cryosnake.project.cleaning.bulk import project_sizes, run
@@ -26,8 +27,7 @@ from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.records import archive
 from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.file_sizes import folder_size
-from cryosnake.project.records.human import human_size
-from cryosnake.project.records.jobs import find_job
+from cryosnake.project.records.job_by_name import find_job
 from cryosnake.report.cleanup_page import cleanup_page
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
-from cryosnake.project.records.jobs import job_path_of
+from cryosnake.project.records.job_by_name import job_path_of
 from cryosnake.report.flowchart.project import draw_flowchart
 
 

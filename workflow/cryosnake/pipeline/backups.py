@@ -35,6 +35,17 @@ class Backup:
     gone: tuple[str, ...] = ()
     problem: str = ""  # why it can't be read
 
+    def __str__(self) -> str:
+        """Return a line that describes the copy to the user."""
+        if self.problem:
+            return f"{self.path}  can't be used: {self.problem}"
+        parts = [time.strftime("%Y-%m-%d %H:%M", time.localtime(self.changed)), f"{self.jobs} jobs"]
+        if self.unknown:
+            parts.append(f"does not list {_some(self.unknown)}")
+        if self.gone:
+            parts.append(f"lists {_some(self.gone)}, removed since")
+        return f"{self.path}  {', '.join(parts)}"
+
 
 def backups(project: str | os.PathLike[str]) -> list[Backup]:
     """Return the copies of a project's pipeline file: those that list most jobs first, then the newest."""
@@ -67,18 +78,6 @@ def restore(project: str | os.PathLike[str], path: str) -> tuple[Pipeline, list[
             os.replace(present, present.with_name(present.name + REPLACED))
         write_pipeline(present, pipeline)
     return pipeline, notes
-
-
-def told(backup: Backup) -> str:
-    """Return a line that describes a backup to the user."""
-    if backup.problem:
-        return f"{backup.path}  can't be used: {backup.problem}"
-    parts = [time.strftime("%Y-%m-%d %H:%M", time.localtime(backup.changed)), f"{backup.jobs} jobs"]
-    if backup.unknown:
-        parts.append(f"does not list {_some(backup.unknown)}")
-    if backup.gone:
-        parts.append(f"lists {_some(backup.gone)}, removed since")
-    return f"{backup.path}  {', '.join(parts)}"
 
 
 def _backup(project: str | os.PathLike[str], path: str, names: Iterable[str]) -> Backup:

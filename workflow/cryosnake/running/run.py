@@ -23,7 +23,7 @@ from cryosnake.parallel.ranks import Ranks
 from cryosnake.parallel.threads import thread_limit
 from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.records.freshness import is_stale
-from cryosnake.project.records.kept_results import bring_back, keep_results, made_by
+from cryosnake.project.records.kept_results import keep_results, made_by, restore_results
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
@@ -98,7 +98,7 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
     out, inputs = Path(arguments.out), arguments.inputs.values()
     maker = made_by(vars(arguments.options), arguments.inputs)
     start = getattr(arguments.options, "continue_from", None) or ""
-    complete = bring_back(out, maker, inputs) or progress.found_finished
+    complete = restore_results(out, maker, inputs) or progress.found_finished
     options = resume(arguments.options, arguments.inputs, out)
     remove_leftovers(out)
     remove_temporaries(out)

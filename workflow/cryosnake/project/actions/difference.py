@@ -46,7 +46,7 @@ def job_difference(pipeline: Pipeline, first: Process, second: Process) -> list[
         parameters = [{name: value for name, value in one.items() if name in both} for one in parameters]
     found += _differences("parameter", *parameters)
     found += _differences("input", *(_inputs(pipeline, process) for process in (first, second)))
-    results = [{result.name: result.told() for result in key_results(path)} for path in paths]
+    results = [{result.name: str(result) for result in key_results(path)} for path in paths]
     return found + _differences("result", *results)
 
 

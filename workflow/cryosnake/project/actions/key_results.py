@@ -20,7 +20,7 @@ class Result(NamedTuple):
     value: float
     unit: str
 
-    def told(self) -> str:
+    def __str__(self) -> str:
         """Return the value with its unit, as in "3.42 Å" or "1,408"."""
         number = f"{self.value:,.0f}" if float(self.value).is_integer() else f"{self.value:.4g}"
         return f"{number} {self.unit}".rstrip()

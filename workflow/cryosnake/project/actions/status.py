@@ -36,8 +36,9 @@ class JobStatus:
     dead: bool  # listed as running, though no program works in it: it was killed
     final: bool
 
-    def told(self) -> str:
-        """Return the state in words."""
+    @property
+    def full_state(self) -> str:
+        """The state, with a remark if the job was killed."""
         return "Running (killed)" if self.dead else self.state
 
 

@@ -23,7 +23,7 @@ from cryosnake.pipeline.rebuild import job_directories
 from cryosnake.pipeline.star_text import write_blocks
 from cryosnake.project.cleaning.guards import GENTLE, refusal
 from cryosnake.project.cleaning.trash import in_trash, move_tree, on_another_disk
-from cryosnake.project.records.jobs import find_job
+from cryosnake.project.records.job_by_name import find_job
 
 DELETED_FILE = "deleted_pipeline.star"
 MOVING = ".cryosnake_moving"  # in a directory of the Trash that is not complete yet

@@ -22,7 +22,7 @@ from cryosnake.pipeline.model import Edge, Pipeline
 from cryosnake.project.cleaning.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline
 from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree, on_another_disk
 from cryosnake.project.records.file_sizes import folder_size
-from cryosnake.project.records.jobs import find_job
+from cryosnake.project.records.job_by_name import find_job
 
 
 @dataclass(frozen=True)

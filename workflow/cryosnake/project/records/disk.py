@@ -1,4 +1,4 @@
-"""What stands on disk, read with as few system calls as possible: a plan is made for every `snakemake` call."""
+"""Job directories on disk, read with as few system calls as possible: every `snakemake` call makes a plan."""
 
 from __future__ import annotations
 
@@ -43,19 +43,10 @@ def job_path(folder: str, number: int) -> str:
 
 
 def files_below(job_dir: str) -> set[str]:
-    """Return all files below a job directory, the batch files apart, as paths that begin with the directory."""
+    """Return all files below a job directory except the batch files, as paths that begin with the directory."""
     found: set[str] = set()
-    waiting = [job_dir]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if not (folder == job_dir and entry.name == BATCHES):
-                            waiting.append(entry.path)
-                    else:
-                        found.add(entry.path)
-        except FileNotFoundError:
-            continue
+    for folder, folders, names in os.walk(job_dir):
+        if folder == job_dir and BATCHES in folders:
+            folders.remove(BATCHES)
+        found.update(f"{folder}/{name}" for name in names)
     return found

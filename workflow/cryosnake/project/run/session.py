@@ -167,11 +167,11 @@ def _settle_after_kills(plan: Plan) -> None:
     """Put right what killed programs left: halves of tables, second names, marks as Snakemake last knew its results."""
     from cryosnake.processes import this_process
     from cryosnake.project.locks.claims import running_claim
-    from cryosnake.project.records.cleaned_files import remove_halves
+    from cryosnake.project.records.cleaned_files import remove_incomplete_tables
     from cryosnake.project.run.settle_results import settle_results_of
     from cryosnake.project.run.snakemake_marks import clear_stale_marks, mark_unfinished
 
-    remove_halves(job.path for job in plan.own)
+    remove_incomplete_tables(job.path for job in plan.own)
     if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
         clear_stale_marks(plan)
         mark_unfinished(plan)

@@ -15,7 +15,7 @@ from cryosnake.project.cleaning.bulk.facts import KINDS, JobFacts
 from cryosnake.project.cleaning.clean import Action
 from cryosnake.project.cleaning.guards import CLEAR, DELETE, FINAL, INTERMEDIATE, NEITHER, refusal
 from cryosnake.project.config.values import nearest
-from cryosnake.project.records.jobs import find_job
+from cryosnake.project.records.job_by_name import find_job
 
 _WHY = {"non_final": "no final job comes from it", "failed": "it failed", "killed": "it was killed"}
 _RANK = {INTERMEDIATE: 1, CLEAR: 2, DELETE: 3}

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from cryosnake.human import human_size
 from cryosnake.project.cleaning.bulk.facts import KINDS, JobFacts
 from cryosnake.project.cleaning.bulk.plan import CleanupPlan
 from cryosnake.project.cleaning.bulk.project_sizes import ProjectSizes, staleness
 from cryosnake.project.cleaning.guards import ANCESTOR, CLEAR, DELETE, FINAL, INTERMEDIATE, NEITHER
-from cryosnake.project.records.human import human_size
 
 _BAR = 40  # characters
 
