@@ -13,8 +13,8 @@ from cryosnake.io.star import read_star
 from cryosnake.numerics.alignment import align_maps, model_map_fsc
 from cryosnake.numerics.fsc import resolution_at
 from cryosnake.report.flowchart.project import draw_flowchart
-from cryosnake.report.panels.figures import BLUE, new_figure, save, show_image, style
-from cryosnake.report.panels.map import crop_to_content
+from cryosnake.report.panels.figures import BLUE, new_figure, save, show_image
+from cryosnake.report.panels.map import content_window
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,9 +66,9 @@ def _picture(volume: np.ndarray, mask: np.ndarray, curve: np.ndarray, pixel_size
     """Return class averages, slices of the map and its FSC with the truth, side by side."""
     averages = _class_averages()
     box = volume.shape[0]
-    particle = crop_to_content(volume * mask)
-    with style():
-        figure = new_figure(11.0, 3.4)
+    particle = volume * mask
+    particle = particle[content_window(particle)]
+    with new_figure(11.0, 3.4) as figure:
         panels = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.3])
         show_image(panels[0], _mosaic(averages[:9]))
         panels[0].set_title("2D classes")
