@@ -26,12 +26,12 @@ def stamper(job_type: JobType, inputs: Mapping[str, Path]) -> Stamper:
     listed: list[dict[str, str]] = []
     whole: list[str] = []
     for slot, path in inputs.items():
-        products = _products_of(path)
-        if any(t in PER_MICROGRAPH for t in job_type.slot(slot).types) and products:
+        types, products = job_type.slot(slot).types, _products_of(path)
+        if products and PER_MICROGRAPH.intersection(types):
             upstream.append(products)
-        elif COORDINATES in job_type.slot(slot).types:
+        elif COORDINATES in types:
             listed.append(_coordinate_files(path))
-        elif not any(t in PER_MICROGRAPH for t in job_type.slot(slot).types):
+        elif not PER_MICROGRAPH.intersection(types):
             whole.append(stamp(str(path)))
 
     before = {file: text for job, _ in upstream for file, text in _cleaned_stamps(job)}

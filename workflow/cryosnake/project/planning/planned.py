@@ -10,7 +10,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_of
 from cryosnake.project.config.config import JobConfig, is_made
 
-PER_MICROGRAPH = (MOVIES, MICROGRAPHS, COORDINATES)
+PER_MICROGRAPH = frozenset((MOVIES, MICROGRAPHS, COORDINATES))
 
 
 @dataclass(frozen=True)
