@@ -6,10 +6,10 @@ import pytest
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.filters import apply_filter, cosine_edge
 from cryosnake.numerics.fsc import fsc
-from cryosnake.numerics.local_resolution import ScanSettings, Window, local_resolution
 from cryosnake.numerics.local_resolution.bands import plan_bands, sort_transforms
+from cryosnake.numerics.local_resolution.estimate import ScanSettings, local_resolution
 from cryosnake.numerics.local_resolution.expansion import expand
-from cryosnake.numerics.local_resolution.window import WindowSums
+from cryosnake.numerics.local_resolution.window import Window, WindowSums
 from cryosnake.simulation.half_maps import FlexibleHalves, flexible_halves
 
 BOX, PIXEL_SIZE = 48, 3.0

@@ -5,26 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryosnake.numerics.picking import (
-    NoiseLimits,
+from cryosnake.numerics.picking.background import clip_outliers, fourier_crop, local_normalise, trend, working_image
+from cryosnake.numerics.picking.blobs import blob_responses
+from cryosnake.numerics.picking.noise import NoiseLimits, contaminated, within_limits
+from cryosnake.numerics.picking.peaks import find_peaks
+from cryosnake.numerics.picking.pick import pick_particles
+from cryosnake.numerics.picking.templates import TemplateSettings, correlate, project_templates, rotate_templates
+from cryosnake.numerics.picking.threshold import (
     NoisePeaks,
     PickOptions,
     Responses,
-    TemplateSettings,
     adaptive_threshold,
-    blob_responses,
-    contaminated,
-    correlate,
     count_noise_peaks,
-    find_peaks,
-    local_normalise,
-    pick_particles,
-    project_templates,
-    rotate_templates,
-    working_image,
 )
-from cryosnake.numerics.picking.background import clip_outliers, fourier_crop, trend
-from cryosnake.numerics.picking.noise import within_limits
 
 OPTIONS = PickOptions(diameter=160.0, distance=110.0, border=0.0)
 PIXEL = 10.0

@@ -12,7 +12,8 @@ from cryosnake.io.mrc import write_mrc
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import LocalResOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
-from cryosnake.numerics.local_resolution import LocalResolution, ScanSettings, Window, local_resolution
+from cryosnake.numerics.local_resolution.estimate import LocalResolution, ScanSettings, local_resolution
+from cryosnake.numerics.local_resolution.window import Window
 from cryosnake.numerics.masking import automatic_threshold
 from cryosnake.programs.maps.detector_mtf import detector_mtf
 from cryosnake.programs.maps.postprocess_inputs import Halves, read_halves, read_mask

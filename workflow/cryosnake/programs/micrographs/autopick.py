@@ -17,20 +17,12 @@ from cryosnake.io.star import write_star
 from cryosnake.jobs.options import AutoPickOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
 from cryosnake.numerics.ctf import Defocus, Microscope, ctf
-from cryosnake.numerics.picking import (
-    NoiseLimits,
-    NoisePeaks,
-    PickOptions,
-    Picks,
-    Responses,
-    TemplateBank,
-    blob_responses,
-    correlate,
-    count_noise_peaks,
-    ctf_grid,
-    pick_particles,
-    working_image,
-)
+from cryosnake.numerics.picking.background import working_image
+from cryosnake.numerics.picking.blobs import blob_responses
+from cryosnake.numerics.picking.noise import NoiseLimits
+from cryosnake.numerics.picking.pick import Picks, pick_particles
+from cryosnake.numerics.picking.templates import TemplateBank, correlate, ctf_grid
+from cryosnake.numerics.picking.threshold import NoisePeaks, PickOptions, Responses, count_noise_peaks
 from cryosnake.programs.micrographs.autopick_templates import load_templates
 from cryosnake.programs.micrographs.extract_inputs import read_micrograph
 from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value

@@ -16,14 +16,10 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.jobs.options import CtfFindOptions
 from cryosnake.numerics.backend import choose_device, to_device
 from cryosnake.numerics.ctf import Microscope
-from cryosnake.numerics.ctf_fit import (
-    CtfFit,
-    FitOptions,
-    amplitude_spectrum,
-    diagnostic_image,
-    fit_ctf,
-    fitting_sampling,
-)
+from cryosnake.numerics.ctf_fit.fit import fit_ctf
+from cryosnake.numerics.ctf_fit.model import CtfFit, FitOptions
+from cryosnake.numerics.ctf_fit.picture import diagnostic_image
+from cryosnake.numerics.ctf_fit.spectrum import amplitude_spectrum, fitting_sampling
 from cryosnake.programs.micrographs.ctf_gate import GateLimits, gate
 from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value
 
