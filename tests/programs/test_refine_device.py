@@ -130,7 +130,7 @@ def test_a_batch_of_an_initial_model(in_folder, cupy, dense, monkeypatch):
         monkeypatch.setattr(recipe, "stage", lambda step, stage=stage: stage)
         model = replace(recipe.start(), concentrated=not dense)
         model = iterate(recipe, iterate(recipe, model))
-        models.append((model, recipe.likelihood(model, stage, np.arange(5), model.statistics.noise)))
+        models.append((model, recipe.likelihood(model, np.arange(5), model.statistics.noise)))
     (here, here_score), (there, there_score) = models
     assert np.corrcoef(here.volumes.ravel(), there.volumes.ravel())[0, 1] > 0.999
     np.testing.assert_allclose(here.statistics.noise, there.statistics.noise, rtol=0.01)

@@ -76,14 +76,12 @@ class Recipe(ABC, Generic[Options, M, S]):
     def headline(self) -> str:
         """Return one line about the particles and what is done with them."""
 
-    def begin(self, progress: Progress) -> M:
-        """Return the model with which the first iteration starts."""
-        model = self.lead(self.start)
-        self.say(self.headline())
-        return model
-
     def say_plan(self, model: M) -> None:
         """Print what the next iteration costs, where that is known."""
+
+    def begin(self, model: M, progress: Progress) -> M:
+        """Return the model with which the first iteration starts; it may be reached from the given one in steps."""
+        return model
 
     def finished(self, model: M) -> bool:
         """Return whether the job is finished."""
@@ -160,8 +158,12 @@ class Recipe(ABC, Generic[Options, M, S]):
     @cached_property
     def last_shell(self) -> int:
         """The last shell that the expectation step looks at (RELION: strict_highres_exp)."""
-        resolution = self.options.highres_limit or 0.0
+        resolution = getattr(self.options, "highres_limit", None) or 0.0
         return max(1, self.particles.shell_at(resolution)) if resolution > 0 else self.particles.box // 2
+
+    def rng(self, *purpose: int) -> np.random.Generator:
+        """Return random numbers for a purpose, given by numbers that no other one has."""
+        return np.random.default_rng([self.options.seed, *purpose])
 
     def seen(self, reference: Kind) -> Kind:
         """Return a reference for the expectation step: 0 beyond `last_shell`."""
