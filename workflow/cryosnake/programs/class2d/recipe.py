@@ -11,7 +11,7 @@ import numpy as np
 from cryosnake.jobs.forms import IterationProgress
 from cryosnake.jobs.options import Class2DOptions
 from cryosnake.numerics.backend import to_device
-from cryosnake.numerics.refine.classes.averages import class_shells, is_fine_enough, random_seeds
+from cryosnake.numerics.refine.classes.averages import class_shells, is_fine_enough
 from cryosnake.numerics.refine.classes.ranking import KEEP
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid
 from cryosnake.numerics.refine.grids.references import ClassReferences, class_references
@@ -23,7 +23,7 @@ from cryosnake.programs.class2d.batches import (
     step_size,
     updates_until,
 )
-from cryosnake.programs.class2d.files import read_classification, write_classes, write_unmasked
+from cryosnake.programs.class2d.files import read_classification, write_classes
 from cryosnake.programs.class2d.model import Classification, plane_grid
 from cryosnake.programs.class2d.start import random_averages
 from cryosnake.programs.class2d.update import accumulated_sums, after_batch, centred, maximised
@@ -73,9 +73,9 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
 
     def start(self) -> Classification:
         """Return averages of random particles."""
-        particles, classes, seed = self.particles, self.options.classes, self.options.seed
-        assignments = replace(first_assignments(particles), class_index=random_seeds(
-            len(particles), classes, np.random.default_rng([seed, 0])))
+        particles, classes = self.particles, self.options.classes
+        sampled = self.rng(0).permutation(len(particles)) % classes  # equally many in each class
+        assignments = replace(first_assignments(particles), class_index=sampled)
         rows, shell = self.rows(1), max(particles.shell_at(_FIRST_RESOLUTION), 2)
         averages = random_averages(self.work, rows, assignments, classes, shell) * self.mask
         ssnr = np.tile(np.where(np.arange(particles.shells) <= shell, 10.0, 0.0), (classes, 1))
@@ -117,7 +117,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
     def prepare(self, model: Classification) -> Classification:
         """See `Recipe`."""
         update = model.update + 1
-        perturbation = float(np.random.default_rng([self.options.seed, update]).uniform(-0.5, 0.5))
+        perturbation = float(self.rng(update).uniform(-0.5, 0.5))
         return replace(model, iteration=model.iteration + self.complete(model), update=update, rows=self.rows(update),
                        size=next_size(model.ssnr, self.particles.box), perturbation=perturbation)
 
@@ -212,11 +212,8 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
 
     def write(self, model: Classification) -> bool:
         """See `Recipe`; of the iterations over mini-batches only every fifth leaves files."""
-        last = self.finished(model)
-        if not last and len(model.rows) < len(self.particles) and model.iteration % _WRITE_EVERY:
+        if not self.finished(model) and len(model.rows) < len(self.particles) and model.iteration % _WRITE_EVERY:
             return False
-        if last:
-            write_unmasked(self, model)
         write_classes(self, model)
         return True
 

@@ -10,13 +10,13 @@ from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.refine.classes.averages import (
     centre_of_mass,
     class_averages,
-    class_ssnr,
     decayed_sums,
     finish_class_sums,
     moved_sums,
     revived,
     sums_of_averages,
 )
+from cryosnake.numerics.refine.classes.class_maps import class_ssnr
 from cryosnake.numerics.refine.grids.images import shift_images
 from cryosnake.numerics.refine.grids.references import ClassReferences
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
@@ -64,12 +64,12 @@ def accumulated_sums(model: Classification, batch: np.ndarray, references: Class
 def maximised(model: Classification, sums: np.ndarray, references: ClassReferences, box: int, tau2_fudge: float,
               ) -> Classification:
     """Return the model with new averages, which are not masked yet."""
-    radius = model.size // 2
-    ssnr = np.zeros((len(sums), box // 2 + 1))
-    ssnr[:, : radius + 1] = class_ssnr(sums, references.transforms, radius, tau2_fudge)
-    weight = np.zeros_like(ssnr)
-    weight[:, : radius + 1] = np.stack([mean_weight(plane, radius) for plane in sums])
-    return replace(model, unmasked=class_averages(sums, radius, box, ssnr[:, : radius + 1]), ssnr=ssnr, weight=weight)
+    radius, ssnr = model.size // 2, np.zeros((len(sums), box // 2 + 1))
+    weight, within = np.zeros_like(ssnr), slice(radius + 1)
+    for number, transform in enumerate(to_numpy(references.transforms)):
+        weight[number, within] = mean_weight(sums[number], radius)
+        ssnr[number, within] = class_ssnr(weight[number, within], transform, tau2_fudge)
+    return replace(model, unmasked=class_averages(sums, radius, box, ssnr[:, within]), ssnr=ssnr, weight=weight)
 
 
 def centred(model: Classification) -> Classification:

@@ -70,7 +70,7 @@ class _Halves:
 def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) -> Validation:
     """Judge every class by up to 200 of its members, and every member; see `classes/ranking`, `classes/membership`."""
     particles, options = recipe.particles, recipe.options
-    rng = np.random.default_rng([options.seed, 11])
+    rng = recipe.rng(11)
     grid = PlaneGrid(1, max(1, int(np.ceil(720.0 / (2.0 * options.psi_step)))), 0.0)
     search = _Search(recipe=recipe, model=model, band=full_band(particles.box).cut(model.size), grid=grid,
                      shifts=shift_grid(options.offset_range, 2.0 * options.offset_step))
@@ -106,18 +106,14 @@ def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) ->
 def _one_class(search: _Search, rows: np.ndarray, references: ClassReferences, rng: np.random.Generator,
                ) -> tuple[_Halves, _Halves, tuple[float, float]]:
     """Return halves of a class's members and of their twins with random phases, aligned; and accuracies."""
-    band = search.band
-    images, rest = _centred(search, rows)
-    weights, ctf2 = _weights(search, rows)
-    real = _aligned(search, images, weights, rest)
+    band, (members, images, weights) = search.band, _aligned(search, rows)
     noise = fourier_pixels(random_phases(images, rng) * search.recipe.mask, band) * weights
     slices = references.coarse(np.arange(search.grid.size), band)
-    angle, shift = best_in_plane(noise, ctf2, slices, band, search.shifts.coarse)
+    angle, shift = best_in_plane(noise, members.ctf2, slices, band, search.shifts.coarse)
     noise *= band.phases(search.shifts.coarse)[shift]
-    psi = _angles(search.model, rows)
-    few = slice(0, _FOR_ACCURACY)
-    return (_halves(_Images(real, ctf2, psi), band), _halves(_Images(noise, ctf2, angle * search.grid.step), band),
-            estimate_plane_accuracy(references, 0, psi[few], np.sqrt(ctf2[few]), band, rng))
+    twins, few = _Images(noise, members.ctf2, angle * search.grid.step), slice(0, _FOR_ACCURACY)
+    return (_halves(members, band), _halves(twins, band),
+            estimate_plane_accuracy(references, 0, members.psi[few], np.sqrt(members.ctf2[few]), band, rng))
 
 
 def _halves(images: _Images, band: Band) -> _Halves:
@@ -154,29 +150,23 @@ def _fit_others(search: _Search, rows: np.ndarray, averages: np.ndarray, evidenc
     """Fill in the evidence (2, particles) of members that are part of neither half."""
     for begin in range(0, len(rows), _BLOCK):
         mine = rows[begin : begin + _BLOCK]
-        images, rest = _centred(search, mine)
-        weights, ctf2 = _weights(search, mine)
-        data = _aligned(search, images, weights, rest)
-        evidence[:, mine] = _fits(_Images(data, ctf2, _angles(search.model, mine)), averages, search)
+        evidence[:, mine] = _fits(_aligned(search, mine)[0], averages, search)
 
 
-def _aligned(search: _Search, images: np.ndarray, weights: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Return masked images (n, pixels), weighted and moved by what is left of their offsets (n, 2)."""
-    return fourier_pixels(images * search.recipe.mask, search.band) * weights * search.band.phases_each(offsets)
+def _aligned(search: _Search, rows: np.ndarray) -> tuple[_Images, np.ndarray, np.ndarray]:
+    """Return members, masked and moved by their offsets, beside their images and weights.
 
-
-def _centred(search: _Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return images moved by whole pixels, at the usual intensity, and what is left of their offsets (n, 2)."""
+    The images (n, box, box) are not masked, moved by whole pixels, at the usual intensity; the weights (n, pixels) are
+    CTF over noise power.
+    """
     found, statistics = search.model.assignments, search.model.statistics
-    whole = np.rint(found.offset[rows])
+    offset, pose = found.offset[rows], found.pose[rows]
+    whole = np.rint(offset)
     images = shift_images(search.recipe.work.images(rows), whole)
     images *= (statistics.norm_average / found.norm[rows]).astype(np.float32)[:, None, None]
-    return images, found.offset[rows] - whole
-
-
-def _angles(model: Classification, rows: np.ndarray) -> np.ndarray:
-    pose = model.assignments.pose
-    return np.asarray(np.degrees(np.arctan2(pose[rows, 0, 1], pose[rows, 0, 0])))
+    weights, ctf2 = _weights(search, rows)
+    data = fourier_pixels(images * search.recipe.mask, search.band) * weights * search.band.phases_each(offset - whole)
+    return _Images(data, ctf2, np.degrees(np.arctan2(pose[:, 0, 1], pose[:, 0, 0]))), images, weights
 
 
 def _weights(search: _Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

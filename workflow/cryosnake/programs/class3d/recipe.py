@@ -12,7 +12,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.options import Class3DOptions
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.refine.classes.averages import class_shells
-from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, map_ssnr
+from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, class_ssnr
 from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid
 from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.search.accuracy import estimate_accuracy
@@ -172,10 +172,10 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         ssnr = np.zeros((self.options.classes, self.particles.shells))
         for number, transform in enumerate(transforms):
             total = finish_sums(sums[:, number], group)
-            curve = map_ssnr(total, transform, radius, self.options.tau2_fudge)
+            weights.append(mean_weight(total, radius))
+            curve = class_ssnr(weights[-1], transform, self.options.tau2_fudge)
             volumes[number] = regularised_map(total, radius, box, curve) * self.solvent
             ssnr[number, : radius + 1] = curve
-            weights.append(mean_weight(total, radius))
         return replace(model, volumes=volumes, ssnr=ssnr, weight=np.stack(weights))
 
     def _accuracy(self, model: Classification3D, plan: SearchPlan) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -212,8 +211,3 @@ def half_sets(particles: ParticleSet, rng: np.random.Generator) -> np.ndarray:
         raise CryosnakeError(f"{particles.path}: rlnRandomSubset must be 1 or 2 for every particle, and contain both. "
                              "Remove the column to have the halves drawn at random.")
     return given
-
-
-def with_columns(particles: ParticleSet, values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return the tables with columns replaced or added; all input columns are kept."""
-    return {"optics": particles.tables["optics"], "particles": particles.table.assign(**values)}

@@ -15,7 +15,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star, read_table
 from cryosnake.numerics import healpix
 from cryosnake.numerics.euler import euler_to_matrix, matrix_to_euler
-from cryosnake.programs.refinement.particles import ParticleSet, with_columns
+from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.recipe import Recipe
 from cryosnake.programs.refinement.state import Assignments, Statistics
 
@@ -34,7 +34,7 @@ def data(particles: ParticleSet, found: Assignments, half: np.ndarray | None = N
         values["rlnRandomSubset"] = half
     values |= {"rlnLogLikeliContribution": found.log_likelihood, "rlnMaxValueProbDistribution": found.top_weight,
                "rlnNrOfSignificantSamples": found.significant}
-    return with_columns(particles, values)
+    return {"optics": particles.tables["optics"], "particles": particles.table.assign(**values)}
 
 
 def read_assignments(path: str, particles: ParticleSet) -> tuple[Assignments, np.ndarray]:
