@@ -108,7 +108,7 @@ def test_deletions_one_by_one_come_back_in_any_order(project) -> None:
     for job in ("6", "5", "4"):
         delete(job)
     assert bring_back("6") == ["Refine3D/job006/: the job that made Class3D/job005/run_it025_data.star is not in the "
-                               "project; undelete it, too"]
+                               "project; undelete it too"]
     assert no_edge_dangles()
     bring_back("4")
     bring_back("5")
@@ -164,7 +164,7 @@ def test_undelete_onto_an_existing_job_is_refused(project) -> None:
     with pytest.raises(CryosnakeError, match=r"Refine3D/job006/ exists in the project"):
         bring_back("6")
     assert tree() == before
-    with pytest.raises(CryosnakeError, match=r"no deleted job '99'; it holds Refine3D/job006"):
+    with pytest.raises(CryosnakeError, match=r"no deleted job '99' in the Trash; it contains Refine3D/job006"):
         bring_back("99")
 
 

@@ -149,7 +149,7 @@ def test_diff_tells_parameters_inputs_and_results(project, capsys) -> None:
     assert ("input", "particles", "Class2D/job001:particles", "Class2D/job006:particles") in differences("2", "7")
     assert main(["diff", "1", "6"]) == 0
     assert "parameter  iterations" in capsys.readouterr().out
-    with pytest.raises(CryosnakeError, match="twice the same job"):
+    with pytest.raises(CryosnakeError, match="this is the same job twice"):
         differences("1", "Class2D/job001")
 
 

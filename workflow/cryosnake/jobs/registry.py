@@ -9,7 +9,7 @@ from importlib import import_module
 
 from cryosnake.jobs.model import JobType
 
-GROUP = "cryosnake.jobs"  # of the entry points
+GROUP = "cryosnake.jobs"  # of entry points
 BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "class2d", "select", "initialmodel",
             "class3d", "refine3d", "maskcreate", "postprocess", "localres", "external")
 

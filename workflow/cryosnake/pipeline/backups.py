@@ -25,7 +25,7 @@ REPLACED = ".replaced"  # default_pipeline.star.replaced: the file as it was bef
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """One copy. `unknown`: jobs on disk that it does not list; `gone`: jobs that it lists and that no longer exist."""
+    """One copy. `unknown`: jobs on disk that it does not list; `gone`: jobs that it lists but that no longer exist."""
 
     path: str
     changed: float  # seconds since the epoch, by the file system
@@ -48,7 +48,7 @@ class Backup:
 
 
 def backups(project: str | os.PathLike[str]) -> list[Backup]:
-    """Return the copies of a project's pipeline file: those that list most jobs first, then the newest."""
+    """Return the copies of a project's pipeline file: first those that list the most jobs, then the newest."""
     names = job_directories(project)
     found = [_backup(project, f"{name}{BACKUP_FILE}", names) for name in names
              if Path(project, name, BACKUP_FILE).exists()]
@@ -62,7 +62,7 @@ def restore(project: str | os.PathLike[str], path: str) -> tuple[Pipeline, list[
     """Restore a copy of the pipeline file; return the pipeline and what was adapted, one sentence each.
 
     Jobs whose directories no longer exist are left out, statuses follow the exit files, and the counter stays above
-    every number ever used. The file that was there before is kept as `default_pipeline.star.replaced`.
+    every number ever used. The replaced file is kept as `default_pipeline.star.replaced`.
 
     Raises
     ------

@@ -1,8 +1,9 @@
-"""What `cryosnake status` tells: each job with its state, progress per micrograph, time and size on disk."""
+"""Status of each job for `cryosnake status`: state, progress per micrograph, time and size on disk."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +52,7 @@ def project_status() -> list[JobStatus]:
 def job_status(process: Process) -> JobStatus:
     """Return the status of one job of the project in the working directory."""
     path = process.name.rstrip("/")
-    counts = {"ok": 0, "failed": 0, "rejected": 0}
-    for number in recorded_batches(path):
-        for item in read_done(path, number).values():
-            counts[item.state] = counts.get(item.state, 0) + 1
+    counts = Counter(item.state for number in recorded_batches(path) for item in read_done(path, number).values())
     size, changed = size_and_time(path)
     record = read_record(Path(path))
     dead = process.status == Status.RUNNING and not running_claim() and is_dead(path)
@@ -65,17 +63,17 @@ def job_status(process: Process) -> JobStatus:
 
 
 def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[JobStatus]:
-    """Return the jobs in a state (running, …, killed, final) and of a type's folder; "" takes all.
+    """Return the jobs in a state (running, …, killed, final) and of a type's folder; "" selects all.
 
     Raises
     ------
     CryosnakeError
-        for a word that is no state
+        for an unknown state
     """
     states = {*(status.label.lower() for status in Status), "killed", "final"}
     word = {"finished": "succeeded"}.get(state.lower(), state.lower())
     if word and word not in states:
-        raise CryosnakeError(f"{state!r} is no state of a job{nearest(word, states)}; there are "
+        raise CryosnakeError(f"{state!r} is not a state of a job{nearest(word, states)}; the states are "
                              f"{', '.join(sorted(states))}")
     return [job for job in jobs if folder.lower() in ("", job.path.partition("/")[0].lower())
             and (not word or word == job.state.lower() or (word == "killed" and job.dead)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from cryosnake.pipeline.model import job_name
 from cryosnake.project.records.record import JobRecord, read_record
 
 JOB_DIRECTORY = re.compile(r"job(\d{3,})$")
@@ -27,19 +26,6 @@ def job_directories(folders: Iterable[str]) -> dict[str, JobRecord | None]:
         for name in entries:
             found[f"{folder}/{name}"] = read_record(Path(folder, name))
     return found
-
-
-def job_number(path: str) -> int:
-    """Return 2 for "MotionCorr/job002"."""
-    match = JOB_DIRECTORY.search(path.rstrip("/"))
-    if match is None:
-        raise ValueError(f"{path!r} is not a job directory")
-    return int(match.group(1))
-
-
-def job_path(folder: str, number: int) -> str:
-    """Return "MotionCorr/job002": three digits, more when they are needed."""
-    return job_name(folder, number).rstrip("/")
 
 
 def files_below(job_dir: str) -> set[str]:
