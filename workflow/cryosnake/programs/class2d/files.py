@@ -24,7 +24,7 @@ def write_classes(recipe: _Recipe, model: Classification) -> None:
     stem, particles = f"{recipe.root}_it{model.iteration:03d}", recipe.particles
     write_mrc(f"{stem}_classes.mrcs", model.averages, particles.pixel_size, stack=True)
     data = tables.data(particles, model.assignments)
-    if model.validation is not None:  # in the last iteration: averages without a mask too, and how likely each is one
+    if model.validation is not None:  # in the last iteration: unmasked averages too, and particle scores
         data["particles"] = data["particles"].assign(cryosnakeParticleScore=model.validation.membership)
         write_mrc(f"{recipe.root}_unmasked_classes.mrcs", model.unmasked, particles.pixel_size, stack=True)
     write_star(f"{stem}_data.star", data)
@@ -57,7 +57,7 @@ def _model_tables(recipe: _Recipe, model: Classification, images: str) -> dict[s
 
 def _add_validation(result: dict[str, Any], particles: ParticleSet, model: Classification, validation: Validation,
                     ) -> None:
-    """Put score, accuracies and the resolution of the half averages into model_classes; why, into class_ranking."""
+    """Add score, accuracies and the resolution of half averages to model_classes, and the reasons as class_ranking."""
     ranking, classes = validation.ranking, result["model_classes"]
     count = len(classes)
     classes["rlnAccuracyRotations"] = validation.accuracy[:, 0]
@@ -87,7 +87,7 @@ def read_classification(path: str, recipe: _Recipe) -> Classification:
     Raises
     ------
     CryosnakeError
-        when the file is no optimiser of a 2D classification, or one of its files is missing or does not fit
+        when the file is not the optimiser of a 2D classification, or one of its files is missing or does not fit
     """
     general, particles = tables.read_optimiser(path), recipe.particles
     model = read_star(str(general["rlnModelStarFile"]))

@@ -60,7 +60,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """How many particles each update goes over, (updates,)."""
+        """Number of particles in each update, (updates,)."""
         return batch_sizes(len(self.particles), self.options.classes, self.options.iterations, self.gradient)
 
     def updates(self, iteration: int) -> int:
@@ -68,7 +68,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         return updates_until(iteration, self.options.iterations, self.gradient)
 
     def rows(self, update: int) -> np.ndarray:
-        """Return the particles that an update goes over."""
+        """Return the particles of an update."""
         return batch_rows(len(self.particles), self.sizes, update, self.options.seed)
 
     def start(self) -> Classification:
@@ -96,7 +96,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         batches = "all particles in every iteration"
         if self.gradient:
             batches = (f"mini-batches of {sizes.min()} particles and more, then all: "
-                       f"{sizes.sum() / len(self.particles):.1f} passes in place of {options.iterations}")
+                       f"{sizes.sum() / len(self.particles):.1f} passes instead of {options.iterations}")
         return (f"{self.particles.describe()}; {options.classes} classes, {grid.psi_count} angles of {grid.step:g}°, "
                 f"{len(shifts.coarse)} shifts; {batches}")
 
@@ -127,9 +127,9 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         return plan, class_references(to_device(model.averages, self.work.device), plan.size, grid)
 
     def _search(self, model: Classification) -> tuple[SearchPlan, PlaneGrid]:
-        """Return what the next update searches; steps that the averages' resolution needs no finer are not halved.
+        """Return the search of the next update; steps that are fine enough for the averages' resolution are not halved.
 
-        The last iterations halve them all the same: from these come the averages and alignments that are kept.
+        The last iterations always halve them, because their averages and alignments are kept.
         """
         options, particles, offset_step = self.options, self.particles, 2.0 * self.options.offset_step
         last = model.iteration > options.iterations - WHOLE_AT_END
@@ -150,8 +150,8 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
                ) -> Accumulated:
         """See `Recipe`.
 
-        In the first update every particle may only go to the class that was sampled for it, which makes the classes
-        different; from then on it goes where it fits.
+        In the first update each particle may only go to the class that was sampled for it, which makes the classes
+        different; later to any class.
         """
         plan, references = sampling[0], self.seen(sampling[1])
         step = ExpectationStep(work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics,
@@ -175,7 +175,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         return np.log(np.repeat(np.maximum(direction, floor), grid.psi_count)).astype(np.float32)
 
     def _weight(self, model: Classification) -> float:
-        """Return what the update counts against all before it."""
+        """Return the weight of the update relative to all before it."""
         return step_size(len(self.particles), self.sizes, model.update)
 
     def learn(self, model: Classification, sampling: _Sampling, found: list[Accumulated], assignments: Assignments,
@@ -211,7 +211,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         return self.lead(lambda: replace(model, validation=validate(self, model)))
 
     def write(self, model: Classification) -> bool:
-        """See `Recipe`; of the iterations over mini-batches only every fifth leaves files."""
+        """See `Recipe`; of the iterations over mini-batches only every fifth writes files."""
         if not self.finished(model) and len(model.rows) < len(self.particles) and model.iteration % _WRITE_EVERY:
             return False
         write_classes(self, model)
@@ -228,8 +228,8 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
             f"{(counts > 0).sum()} classes, best {resolutions.min():.1f} Å")
 
     def close(self, model: Classification, progress: IterationProgress) -> None:
-        """Say how good the classes are."""
-        if model.validation is None:  # nothing was left to be done
+        """Print the scores of the classes."""
+        if model.validation is None:  # all iterations had been done before
             return
         ranking, membership = model.validation.ranking, model.validation.membership
         counts = np.bincount(model.assignments.class_index, minlength=len(model.averages))
@@ -240,7 +240,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
                          f"{ranking.reason(int(k))}")
         good = ranking.score[model.assignments.class_index] >= KEEP
         self.say(f"{good.mean():.0%} of the particles are in classes that score {KEEP:g} or more, "
-                 f"{(good & (membership >= KEEP)).mean():.0%} score that themselves too; the radius is about "
+                 f"{(good & (membership >= KEEP)).mean():.0%} also reach that score themselves; the radius is about "
                  f"{model.validation.radius * self.particles.pixel_size:.0f} Å")
 
 

@@ -1,4 +1,4 @@
-"""What a batch of particles changes in a 2D classification: its statistics and its averages."""
+"""Update of a 2D classification by a batch of particles: its statistics and averages."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from cryosnake.programs.refinement.step import Accumulated
 
 def after_batch(particles: ParticleSet, model: Classification, accumulated: Accumulated, assignments: Assignments,
                 weight: float) -> Classification:
-    """Return the model with the statistics and assignments after a batch that counts by `weight` against all before."""
+    """Return the model with the statistics and assignments after a batch; `weight` is relative to all before."""
     old, rows = model.statistics, model.rows
     new, norms = new_statistics(particles, rows, accumulated, old)
-    if len(rows) < len(particles):  # a mini-batch holds too few particles of a micrograph
+    if len(rows) < len(particles):  # a mini-batch contains too few particles of a micrograph
         new = replace(new, scale=old.scale)
     new = replace(new, noise=(1.0 - weight) * old.noise + weight * new.noise)
     if weight < 1.0:
@@ -48,7 +48,7 @@ def accumulated_sums(model: Classification, batch: np.ndarray, references: Class
                      ) -> np.ndarray:
     """Return the sums of all batches so far, from those of the last one.
 
-    Where a run goes on and they were not kept, they are made from the averages.
+    A continued run, which has not kept them, computes them from the averages.
     """
     batch = finish_class_sums(batch)
     if weight == 1.0:
@@ -73,9 +73,9 @@ def maximised(model: Classification, sums: np.ndarray, references: ClassReferenc
 
 
 def centred(model: Classification) -> Classification:
-    """Return the model with the averages' centres of mass in the middle; particles and sums go with them.
+    """Return the model with the averages' centres of mass in the middle, moved by whole pixels.
 
-    They are moved by whole pixels.
+    Particles and sums are moved with them.
     """
     centre = np.rint(centre_of_mass(model.unmasked)).astype(np.int64)
     found = model.assignments

@@ -1,4 +1,4 @@
-"""What is found out at the end: half averages of each class beside aligned noise, accuracies, fits of its members."""
+"""Validation of the final classes: half averages compared with aligned noise, accuracies, fits of the members."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from cryosnake.numerics.refine.search.accuracy import estimate_plane_accuracy
 from cryosnake.programs.class2d.model import Classification, Validation
 from cryosnake.programs.refinement.recipe import Recipe
 
-_MOST = 200  # members of a class that halves are made of
-_BLOCK = 256  # of the others, at a time
+_MOST = 200  # members of a class in its halves
+_BLOCK = 256  # other members at a time
 _FOR_ACCURACY = 30
 _NO_ACCURACY = 999.0  # RELION's value for "not estimated"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """The model that is validated, and how its members' twins are aligned."""
+    """The model that is validated, and the search that aligns the twins of its members."""
 
     recipe: Recipe[Class2DOptions, Any, Any]
     model: Classification
@@ -77,12 +77,12 @@ def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) ->
     shells = model.size // 2 + 1
     spectra = {name: np.zeros((options.classes, shells))
                for name in ("cross", "norm", "null_cross", "null_norm", "ctf2")}
-    looked, accuracy = np.zeros(options.classes, np.int64), np.full((options.classes, 2), _NO_ACCURACY)
+    used, accuracy = np.zeros(options.classes, np.int64), np.full((options.classes, 2), _NO_ACCURACY)
     evidence, null = np.zeros((2, len(particles))), {}
     for k in range(options.classes):
         members = rng.permutation(np.flatnonzero(model.assignments.class_index == k))
         some, others = np.sort(members[:_MOST]), np.sort(members[_MOST:])
-        looked[k] = len(some)
+        used[k] = len(some)
         if len(some):
             references = class_references(model.averages[k : k + 1], model.size, grid)
             real, noise, accuracy[k] = _one_class(search, some, references, rng)
@@ -94,7 +94,7 @@ def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) ->
             _fit_others(search, others, averages, evidence)
     outline = max(1, round(particles.length / options.particle_diameter))
     counts = np.bincount(model.assignments.class_index, minlength=options.classes)
-    ranking = rank(spectra | {"members": looked}, counts, outline, class_shells(model.ssnr))
+    ranking = rank(spectra | {"members": used}, counts, outline, class_shells(model.ssnr))
     kept = ranking.score >= KEEP
     radius = particle_radius(model.averages, counts * kept)
     belongs = membership(evidence[0], evidence[1], np.concatenate([null[k] for k in null if kept[k]] or [np.zeros(0)]),
@@ -124,7 +124,7 @@ def _halves(images: _Images, band: Band) -> _Halves:
 
 
 def _curves(real: _Halves, noise: _Halves, band: Band) -> dict[str, np.ndarray]:
-    """Return a class's spectra, by name, as `rank` wants them."""
+    """Return a class's spectra, by name, as `rank` takes them."""
     shells, curves = int(band.shell[-1]) + 1, {}
     for name, halves in (("", real), ("null_", noise)):
         curves[f"{name}cross"], curves[f"{name}norm"] = cross_spectra(halves.averages[0], halves.averages[1], shells)

@@ -87,6 +87,6 @@ def _model_tables(recipe: _Recipe, model: InitialMaps, whole: ParticleSet, found
 
 
 def _full_noise(noise: np.ndarray, small: ParticleSet, whole: ParticleSet) -> np.ndarray:
-    """Return the noise spectra to the Nyquist frequency of the whole images: the last known power goes on."""
+    """Return the noise spectra to the Nyquist frequency of the whole images: the last known power is repeated."""
     known = noise[:, : small.box // 2]
     return np.pad(known, ((0, 0), (0, whole.shells - known.shape[1])), mode="edge")

@@ -1,4 +1,4 @@
-"""The state of an ab initio reconstruction: maps at random orientations first, then what mini-batches make of them."""
+"""The state of an ab initio reconstruction: maps from random orientations, improved by mini-batches."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from cryosnake.programs.refinement.state import Statistics, first_assignments, f
 from cryosnake.programs.refinement.step import Accumulated
 
 _FIRST_PARTICLES = 1000  # that make the random start
-_FIRST_MEMORY = 0.1  # what the random start counts beside the first batches
-_LEAST_SSNR = 0.05  # keeps what is not known yet in the map, faintly
+_FIRST_MEMORY = 0.1  # weight of the random start relative to the first batches
+_LEAST_SSNR = 0.05  # keeps what is not known yet faintly in the map
 _MEMORY = 0.9  # of noise and offset statistics
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitialMaps(Model):
-    """Maps, the decaying sums of two halves behind them, and what is known of the particles.
+    """Maps, the decaying sums of two halves behind them, and the state of the particles.
 
     `sums` are (2, classes, 2m + 1, 2m + 1, m + 1, 3), `volumes` (classes, box, box, box), `ssnr` (classes, shells).
     """
@@ -126,7 +126,7 @@ def on_axes(model: InitialMaps, symmetry: str, radius: int, solvent: np.ndarray)
 
 def moved_statistics(particles: ParticleSet, old: Statistics, rows: np.ndarray, halves: list[Accumulated],
                      ) -> Statistics:
-    """Move noise, width of the offsets and class weights towards what the batch `rows` says.
+    """Return the statistics with noise, offset width and class weights moved towards those of the batch `rows`.
 
     The noise of all optics groups changes in the same proportion: a batch has too few particles of each.
     """
@@ -138,6 +138,6 @@ def moved_statistics(particles: ParticleSet, old: Statistics, rows: np.ndarray, 
     noise = old.noise * (_MEMORY + (1.0 - _MEMORY) * ratio)
     sigma = max(float(np.sqrt(0.5 * offset_power / len(rows))), 0.3)
     direction = _MEMORY * old.direction + (1.0 - _MEMORY) * mass / mass.sum()
-    direction = np.maximum(direction, 0.1 / len(direction))  # a class with few particles can still win some back
+    direction = np.maximum(direction, 0.1 / len(direction))  # a class with few particles can still gain some
     return replace(old, noise=noise, offset_sigma=_MEMORY * old.offset_sigma + (1.0 - _MEMORY) * sigma,
                    direction=direction / direction.sum())

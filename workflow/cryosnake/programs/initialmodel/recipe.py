@@ -1,4 +1,4 @@
-"""InitialModel: maps from particles alone, from several random starts, and whether they can be believed."""
+"""InitialModel: maps from particles alone, from several random starts, and a verdict on them."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from cryosnake.programs.initialmodel.model import (
 from cryosnake.programs.initialmodel.search import expect_maps
 from cryosnake.programs.initialmodel.verdict import Verdict, judge, map_agreement
 from cryosnake.programs.refinement.iteration_pictures import views
-from cryosnake.programs.refinement.loop import iterate, reporter, run_recipe, tell_written, update
+from cryosnake.programs.refinement.loop import iterate, report_written, reporter, run_recipe, update
 from cryosnake.programs.refinement.particles import require_members
 from cryosnake.programs.refinement.plan import say_plan
 from cryosnake.programs.refinement.recipe import Recipe
 from cryosnake.programs.refinement.state import Assignments
 from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, Report, SearchPlan
 
-_CHOICE = (0.35, 0.6)  # parts of the way between which one start is chosen: when its poses become definite
-_AXES = 0.7  # part after which the axes are looked for
+_CHOICE = (0.35, 0.6)  # fractions of the iterations between which a start is chosen: when poses become definite
+_AXES = 0.7  # fraction after which the symmetry axes are searched
 _AXES_RESOLUTION = 20.0  # Å, that their search uses at most
 _COMPARED_PARTICLES = 200
 _WRITE_EVERY = 10
@@ -56,7 +56,7 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         work, options = self.work, self.options
         require_members(work.particles, options.classes)
         if len(work.particles) < _FEWEST:
-            raise CryosnakeError(f"{work.particles.path} has {len(work.particles)} particle(s); an initial model takes "
+            raise CryosnakeError(f"{work.particles.path} has {len(work.particles)} particle(s); an initial model needs "
                                  f"views from all sides, so at least {_FEWEST}, better some hundred. Pick more.")
         if options.final_resolution > options.initial_resolution:
             raise CryosnakeError(f"final_resolution is {options.final_resolution:g} Å, coarser than "
@@ -99,10 +99,10 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         return with_volumes(first_maps(self, self.stage(0), symmetry, self.rng(0, number)), self.solvent)
 
     def begin(self, model: InitialMaps, progress: Progress) -> InitialMaps:
-        """Return the start that explains some particles best, as far as it is needed to see that.
+        """Return the start that explains some particles best, after as many steps as that takes to see.
 
-        All starts go as far as the first one, which goes on until few orientations of each particle are probable:
-        before that all maps are blobs.
+        All starts take as many steps as the first one, which stops when few orientations of each particle are
+        probable: before that all maps are blobs.
         """
         earliest, latest = (round(part * self.options.iterations) for part in _CHOICE)
         models = [self._grown(model, 0, (earliest, latest), progress)]
@@ -113,7 +113,7 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         return models[0] if len(models) == 1 else self._best(models)
 
     def _grown(self, model: InitialMaps, number: int, steps: tuple[int, int], progress: Progress) -> InitialMaps:
-        """Take a start through the first number of steps, and on to the second while its poses are indefinite."""
+        """Run a start for the first number of steps, and up to the second while its poses are indefinite."""
         while model.iteration < steps[0] or (model.iteration < steps[1] and not model.concentrated):
             counts = self._progress(number, model.iteration)
             model = iterate(self, model, reporter(progress, *counts, f"start {number + 1}"))
@@ -128,8 +128,8 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         agreements = self.lead(lambda: [map_agreement(model.largest, chosen.largest, self.particles.length)
                                         for model in others])
         self.say(f"starts at {self.stage(chosen.iteration).resolution:.0f} Å: log likelihood per particle "
-                 f"{', '.join(f'{s:.1f}' for s in scores)}; start {best + 1} goes on; the others' maps correlate with "
-                 f"its map by {', '.join(f'{a:.2f}' for a in agreements)}")
+                 f"{', '.join(f'{s:.1f}' for s in scores)}; continuing with start {best + 1}; the others' maps "
+                 f"correlate with its map by {', '.join(f'{a:.2f}' for a in agreements)}")
         return replace(chosen, agreements=agreements)
 
     def progress(self, model: InitialMaps) -> tuple[int, int, str]:
@@ -139,9 +139,9 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         return *self._progress(self.options.starts - 1, step), message
 
     def _progress(self, start: int, step: int) -> tuple[int, int]:
-        """Return how many particles are done at a step of a start, both counted from 0, and how many there are in all.
+        """Return the number of particles done at a step of a start, both counted from 0, and the total.
 
-        Each start may take so many as the longest; most are done earlier.
+        Each start counts as the longest possible one; most stop earlier.
         """
         batches = [min(self.stage(step).batch, len(self.particles)) for step in range(self.options.iterations)]
         longest = sum(batches[: round(_CHOICE[1] * self.options.iterations)])
@@ -208,14 +208,14 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         return with_volumes(replace(model, assignments=assignments, statistics=statistics), self.solvent)
 
     def pose_search(self, model: InitialMaps, rows: np.ndarray) -> Assignments:
-        """Return the assignments of `rows` found anew, by this rank, in the model's maps."""
+        """Return the assignments of `rows` found again, by this rank, in the model's maps."""
         model = replace(model, perturbation=0.0)
         return self.expect(model, self.sampling(model), 0, rows, lambda done: None).assigned
 
     def likelihood(self, model: InitialMaps, rows: np.ndarray, noise: np.ndarray) -> float:
         """Return the mean log likelihood of `rows` under the model's maps and a noise spectrum that is common to all.
 
-        It is that of the maps over that of no map at all.
+        It is relative to that of no map.
         """
         stage = replace(self.stage(model.iteration), temperature=1.0, dense=True)
         rival = replace(model, stage=stage, statistics=replace(model.statistics, noise=noise))
@@ -231,7 +231,7 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
                 f"{statistics.offset_sigma * self.particles.pixel_size:.1f} Å")
 
     def write(self, model: InitialMaps) -> bool:
-        """See `Recipe`; every tenth mini-batch leaves its maps."""
+        """See `Recipe`; every tenth mini-batch writes its maps."""
         if model.iteration % _WRITE_EVERY:
             return False
         write_maps(self, model, self.whole)
@@ -257,7 +257,7 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         verdict = self.lead(lambda: self._judged(model))
         if self.work.ranks.rank == 0:
             write_final(self, model, self.whole, verdict)
-            tell_written(progress, model.iteration)
+            report_written(progress, model.iteration)
         self.say(verdict.describe())
 
     def _judged(self, model: InitialMaps) -> Verdict:

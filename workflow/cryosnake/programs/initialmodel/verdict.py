@@ -1,4 +1,4 @@
-"""Whether an initial model can be believed: other starts find the same map, both halves give the same poses."""
+"""Verdict on an initial model, by whether other starts find the same map and both halves the same poses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cryosnake.programs.initialmodel.model import InitialMaps
 from cryosnake.programs.refinement.state import Assignments
 
 _COMPARED = 30.0  # Å, at which the maps of the starts are compared
-_SAME_MAP = 0.5  # mean correlation of Fourier shells, all of the same weight, from which on two maps are the same
+_SAME_MAP = 0.5  # mean correlation of Fourier shells, all of the same weight, above which two maps are the same
 _SAME_POSE = 25.0  # degrees
 _REPRODUCED = 0.5  # part of the particles whose poses both halves must agree on
 _SYMMETRIC = 0.3  # measured: 0.2 for maps without the symmetry, 0.3 to 0.6 for noisy ones with it
@@ -29,7 +29,7 @@ class Verdict:
     Attributes
     ----------
     starts : list of float
-        Correlation of each other start's map with the chosen one, the better hand.
+        Correlation of each other start's map with the chosen one, in the better hand.
     reproduced : float
         Part of the particles whose poses agree within 25 degrees between the maps of two halves of the particles.
     by_chance : float
@@ -60,7 +60,7 @@ class Verdict:
             found.append(f"the maps of two halves of the particles agree on {self.reproduced:.0%} of the poses only "
                          f"({self.by_chance:.0%} by chance, expected at least {_REPRODUCED:.0%})")
         if self.symmetry < _SYMMETRIC:
-            found.append(f"the map found without symmetry hardly has the one asked for (correlation {self.symmetry:.2f}"
+            found.append(f"the map found without symmetry hardly has the requested one (correlation {self.symmetry:.2f}"
                          f" with its turned copies, expected at least {_SYMMETRIC:g})")
         return found
 
@@ -102,9 +102,9 @@ def _chance(symmetry: str) -> float:
 
 
 def map_agreement(moving: np.ndarray, fixed: np.ndarray, length: float) -> float:
-    """Return the correlation of two maps (box, box, box) of `length` Å after alignment, the better hand.
+    """Return the correlation of two maps (box, box, box) of `length` Å after alignment, in the better hand.
 
-    All shells to 30 Å count the same, so that being blobs of the same size is not enough.
+    All shells to 30 Å have the same weight, so that being blobs of the same size is not enough.
     """
     radius = max(int(length / _COMPARED), 4)
     box = min(2 * radius + 6, fixed.shape[0])

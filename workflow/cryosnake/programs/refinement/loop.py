@@ -33,7 +33,7 @@ def run_recipe(kind: Callable[..., Recipe[Any, Any, Any]], options: Any, inputs:
 
 
 def run(recipe: Recipe[Any, M, S], progress: IterationProgress) -> M:
-    """Carry a recipe from its start, or the iteration after which it continues, to its end; return its last model."""
+    """Run a recipe from its start, or the iteration that it continues from, to its end; return its last model."""
     model, pictures = _begin(recipe, progress), Pictures(recipe.options.pictures)
     while not recipe.finished(model):
         begin, report = time.monotonic(), reporter(progress, *recipe.progress(model))
@@ -88,12 +88,12 @@ def _write(recipe: Recipe[Any, M, S], model: M, pictures: Pictures, progress: It
     if recipe.work.ranks.rank != 0 or not recipe.write(model):
         return
     if recipe.is_numbered(model):
-        tell_written(progress, model.iteration)
+        report_written(progress, model.iteration)
     pictures.draw(f"{recipe.root}_it{model.iteration:03d}.png", partial(recipe.picture, model), recipe.finished(model))
 
 
-def tell_written(progress: IterationProgress, number: int) -> None:
-    """Report that all files of an iteration have been written, if anybody listens."""
+def report_written(progress: IterationProgress, number: int) -> None:
+    """Report that all files of an iteration have been written, where `progress` takes that."""
     if hasattr(progress, "iteration_written"):
         progress.iteration_written(number)
 

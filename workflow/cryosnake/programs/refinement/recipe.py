@@ -50,7 +50,8 @@ class Recipe(ABC, Generic[Options, M, S]):
     """What a job type does in an iteration; M is its model, S what the steps of an update have in common.
 
     An iteration is one or several updates: `prepare`, `sampling`, `expect` over each of `sets`, `learn`. All ranks do
-    everything together, but `start`, `read`, `learn`, `write` and `picture` are rank 0's alone; all get its model.
+    everything together, but `start`, `read`, `learn`, `write` and `picture` are called on rank 0 alone; all get its
+    model.
     """
 
     start_has_files = False  # whether files are written before the first iteration
@@ -62,7 +63,7 @@ class Recipe(ABC, Generic[Options, M, S]):
         self.set_up()
 
     def set_up(self) -> None:
-        """Refuse options that do not fit the particles, and keep what follows from them."""
+        """Refuse options that do not fit the particles, and derive from them what the iterations use."""
 
     @abstractmethod
     def start(self) -> M:
@@ -88,7 +89,7 @@ class Recipe(ABC, Generic[Options, M, S]):
         return bool(model.iteration >= self.options.iterations)
 
     def progress(self, model: M) -> tuple[int, int, str]:
-        """Return how many particles were done before the next iteration, of how many in all, and a message."""
+        """Return the number of particles done before the next iteration, the total, and a message."""
         count = len(self.particles)
         return count * model.iteration, count * self.options.iterations, f"iteration {model.iteration + 1}"
 
@@ -137,7 +138,7 @@ class Recipe(ABC, Generic[Options, M, S]):
         """Return the figure of an iteration."""
 
     def proceed(self, model: M) -> M:
-        """Return the model with what is decided about the next iteration, when the files are written."""
+        """Return the model with decisions about the next iteration, after the files have been written."""
         return model
 
     def close(self, model: M, progress: IterationProgress) -> None:
@@ -157,7 +158,7 @@ class Recipe(ABC, Generic[Options, M, S]):
 
     @cached_property
     def last_shell(self) -> int:
-        """The last shell that the expectation step looks at (RELION: strict_highres_exp)."""
+        """The last shell that the expectation step uses (RELION: strict_highres_exp)."""
         resolution = getattr(self.options, "highres_limit", None) or 0.0
         return max(1, self.particles.shell_at(resolution)) if resolution > 0 else self.particles.box // 2
 
@@ -172,7 +173,7 @@ class Recipe(ABC, Generic[Options, M, S]):
         return replace(reference, transforms=limited(reference.transforms, self.last_shell))
 
     def maps(self, volumes: np.ndarray, size: int, grid: SphereGrid) -> MapReference:
-        """Return maps (classes, box, box, box) as references, where the images are worked on."""
+        """Return maps (classes, box, box, box) as references, on the device of the images."""
         return map_reference(to_device(volumes, self.work.device), size, grid)
 
     def coarse_size(self, step: float, size: int, two_dimensional: bool = False) -> int:

@@ -117,7 +117,7 @@ class Accumulated:
     noise : (optics groups, shells) float64
         Summed residual power.
     counts : (optics groups,) int64
-        Particles behind it.
+        Their numbers of particles.
     offset_power : float
         Summed expectation of the squared whole shift, pixels².
     direction : (directions or classes,) float64
@@ -172,7 +172,7 @@ def empty_accumulated(step: ExpectationStep, sums: Array, assigned: Assignments 
 
 
 def thread_sums(shape: tuple[int, ...], like: Array) -> Array:
-    """Return one array of zeros per thread; where `like` is on a GPU one, with four numbers per voxel there."""
+    """Return an array of zeros per thread; for a GPU, if `like` is there, a single one with four numbers per voxel."""
     components = 4 if is_gpu(like) else 3
     return namespace(like).zeros((parts_of_sums(like), *shape[:-1], components), np.float32)
 
@@ -190,5 +190,5 @@ def map_sums(classes: int, radius: int, like: Array) -> Array:
 
 
 def own_volumes(size: int, threads: int) -> int:
-    """Return how many volumes of `size` bytes there are: one for each thread, or one that all share."""
+    """Return the number of volumes of `size` bytes: one for each thread, or one that all share."""
     return threads if size * threads <= budget().sums else 1

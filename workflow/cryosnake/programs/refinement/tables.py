@@ -235,11 +235,12 @@ def read_optimiser(path: str | os.PathLike[str]) -> pd.Series:
     Raises
     ------
     CryosnakeError
-        when the file is none
+        when it is not an optimiser file
     """
     tables = read_star(path)
     if "optimiser_general" not in tables:
-        raise CryosnakeError(f"{path} is no optimiser file. Continue from run_itNNN_optimiser.star of the same job.")
+        raise CryosnakeError(f"{path} is not an optimiser file. Continue from run_itNNN_optimiser.star of the same "
+                             "job.")
     return tables["optimiser_general"].iloc[0]
 
 
@@ -264,4 +265,4 @@ def require_box(path: str, box: int, particles: ParticleSet) -> None:
     """Raise CryosnakeError unless an optimiser file belongs to images of the particles' size."""
     if box != particles.box:
         raise CryosnakeError(f"{path} belongs to images of {box} pixels, the particles have {particles.box}. Continue "
-                             "with the particles that the job began with.")
+                             "with the particles that the job started with.")

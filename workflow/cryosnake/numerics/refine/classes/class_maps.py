@@ -7,7 +7,7 @@ import numpy as np
 from cryosnake.numerics.refine.sums.maximisation import reference_power
 
 _PADDING = 2.0  # padding² or padding³ cells of the padded grid share the data of one Fourier pixel or voxel
-_NEVER = -1e5  # log prior of a class that has died
+_NEVER = -1e5  # log prior of an empty class
 
 
 def class_ssnr(weight: np.ndarray, transform: np.ndarray, tau2_fudge: float) -> np.ndarray:
