@@ -18,7 +18,7 @@ from cryosnake.programs.class3d import recipe as class3d
 from cryosnake.programs.initialmodel import recipe as initialmodel
 from cryosnake.programs.refine3d import recipe as refine3d
 from cryosnake.programs.refinement.device_images import half_precision_is_safe, image_blocks
-from cryosnake.programs.refinement.execution import alone
+from cryosnake.programs.refinement.execution import Execution, stack_images
 from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
@@ -37,7 +37,8 @@ def _options(job, **changed):
 
 
 def _on_both(folder, cupy):
-    here = alone(read_particles(folder / "particles.star"))
+    particles = read_particles(folder / "particles.star")
+    here = Execution(particles=particles, images=stack_images(particles))
     return here, replace(here, device="gpu", cache={})
 
 

@@ -58,11 +58,10 @@ def _model_tables(recipe: _Recipe, model: Classification, images: str) -> dict[s
 def _add_validation(result: dict[str, Any], particles: ParticleSet, model: Classification, validation: Validation,
                     ) -> None:
     """Add score, accuracies and the resolution of half averages to model_classes, and the reasons as class_ranking."""
-    ranking, classes = validation.ranking, result["model_classes"]
+    ranking, classes, (rotation, shift) = validation.ranking, result["model_classes"], validation.accuracy.T
     count = len(classes)
-    classes["rlnAccuracyRotations"] = validation.accuracy[:, 0]
-    known = validation.accuracy[:, 1] < 999.0
-    classes["rlnAccuracyTranslationsAngst"] = np.where(known, validation.accuracy[:, 1] * particles.pixel_size, 999.0)
+    classes["rlnAccuracyRotations"] = rotation
+    classes["rlnAccuracyTranslationsAngst"] = np.where(shift < 999.0, shift * particles.pixel_size, 999.0)
     classes["rlnEstimatedResolution"] = particles.length / ranking.shells
     classes["rlnClassScore"] = ranking.score
     members = np.bincount(model.assignments.class_index, minlength=count)

@@ -49,8 +49,7 @@ class InitialMaps(Model):
     @property
     def largest(self) -> np.ndarray:
         """The map of most particles."""
-        largest: np.ndarray = self.volumes[int(np.argmax(self.statistics.direction))]
-        return largest
+        return self.volumes[int(np.argmax(self.statistics.direction))]
 
     @property
     def dense(self) -> bool:

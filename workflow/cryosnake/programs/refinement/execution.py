@@ -13,11 +13,10 @@ import numpy as np
 
 from cryosnake.numerics.backend import Array, use_device
 from cryosnake.numerics.refine.kernels.budget import budget_of, particles_of, use_budget
-from cryosnake.parallel.images import KEPT_BYTES, Reading, open_images
+from cryosnake.parallel.images import Reading, open_images
 from cryosnake.parallel.memory import available_bytes
-from cryosnake.parallel.preread import image_bytes
 from cryosnake.parallel.ranks import Ranks, SingleRank
-from cryosnake.parallel.stacks import Images, KeptImages, StackImages
+from cryosnake.parallel.stacks import Images, StackImages
 from cryosnake.parallel.world import world
 from cryosnake.programs.refinement.particle_checks import refuse_blank
 from cryosnake.programs.refinement.particles import ParticleSet, read_particles
@@ -59,13 +58,6 @@ class Execution:
     combine_in: Path | None = None
     device: str = "cpu"
     cache: dict[str, Array] = field(default_factory=dict, repr=False)
-
-
-def alone(particles: ParticleSet) -> Execution:
-    """Return the execution by one process on a CPU; images of small sets are read once and kept."""
-    stacks = stack_images(particles)
-    kept = image_bytes(stacks.shape) <= KEPT_BYTES
-    return Execution(particles=particles, images=KeptImages(stacks, stacks.shape) if kept else stacks)
 
 
 @contextmanager

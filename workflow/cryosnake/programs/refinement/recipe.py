@@ -193,8 +193,7 @@ class Recipe(ABC, Generic[Options, M, S]):
 
     def lead(self, work: Callable[[], T]) -> T:
         """Let rank 0 do something, and return the result on every rank."""
-        result: T = lead(self.work.ranks, work)
-        return result
+        return lead(self.work.ranks, work)
 
     def say(self, text: str) -> None:
         """Print on rank 0."""

@@ -67,8 +67,7 @@ def read_assignments(path: str, particles: ParticleSet) -> tuple[Assignments, np
 
 def spectral_columns(particles: ParticleSet) -> dict[str, np.ndarray]:
     """Return index, resolution in 1/Å and Å of the shells 0 … box / 2."""
-    shells = np.arange(particles.box // 2 + 1)
-    length = particles.box * particles.pixel_size
+    shells, length = np.arange(particles.shells), particles.length
     return {"rlnSpectralIndex": shells, "rlnResolution": shells / length,
             "rlnAngstromResolution": np.where(shells > 0, length / np.maximum(shells, 1), 999.0)}
 
@@ -103,7 +102,7 @@ def classes(images: list[str], share: np.ndarray, resolution: np.ndarray, accura
 def of_class(particles: ParticleSet, ssnr: np.ndarray, fsc: np.ndarray, weight: np.ndarray, dimensions: int = 3,
                 ) -> pd.DataFrame:
     """Return model_class_N of a reference whose mean Fourier weights (shells,) are those of a 2-fold padded grid."""
-    shells = particles.box // 2 + 1
+    shells = particles.shells
     full = np.zeros(shells)
     count = min(len(weight), shells)
     full[:count] = weight[:count] * 2**dimensions
