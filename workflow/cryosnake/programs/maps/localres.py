@@ -11,7 +11,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import LocalResOptions
-from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
+from cryosnake.numerics.backend import choose_device, to_device, to_numpy
 from cryosnake.numerics.local_resolution.estimate import LocalResolution, ScanSettings, local_resolution
 from cryosnake.numerics.local_resolution.window import Window
 from cryosnake.numerics.masking import automatic_threshold
@@ -45,16 +45,17 @@ def estimate(halves: Halves, mask: np.ndarray | None, options: LocalResOptions, 
         raise CryosnakeError(f"{halves.name1} has a box of {box} voxels; local resolution needs an even box: refine "
                              "with one, or pad both half maps and the mask by a voxel")
     window = _window(options)
-    _check_window(window.radius + window.edge, box * halves.pixel_size)
+    reach, box_size = window.radius + window.edge, box * halves.pixel_size
+    if 2.0 * reach > box_size:
+        raise CryosnakeError(f"the sphere of local FSCs is {2 * reach:.0f} Å wide with its edge, the box "
+                             f"{box_size:.0f} Å; set a smaller sampling (or window_radius and window_edge), or check "
+                             "the pixel size")
     device = choose_device(options.device)
-
-    def place(volume: np.ndarray) -> Array:
-        return to_device(volume, device)
-
     settings = ScanSettings(sampling=options.sampling, window=window, lowest=options.lowest_resolution,
                             threshold=options.threshold, transfer=_transfer(options, box, halves.pixel_size))
     return local_resolution(
-        place(halves.half1), place(halves.half2), halves.pixel_size, None if mask is None else place(mask), settings,
+        to_device(halves.half1, device), to_device(halves.half2, device), halves.pixel_size,
+        None if mask is None else to_device(mask, device), settings,
         progress=lambda done, total: progress(done, total, "bands of shells"))
 
 
@@ -62,13 +63,6 @@ def _window(options: LocalResOptions) -> Window:
     """Return the window, with RELION's defaults where the options do not set it."""
     return Window(0.5 * options.sampling if options.window_radius is None else options.window_radius,
                   options.sampling if options.window_edge is None else options.window_edge)
-
-
-def _check_window(reach: float, box_size: float) -> None:
-    if 2.0 * reach > box_size:
-        raise CryosnakeError(f"the sphere of local FSCs is {2 * reach:.0f} Å wide with its edge, the box "
-                             f"{box_size:.0f} Å; set a smaller sampling (or window_radius and window_edge), or check "
-                             "the pixel size")
 
 
 def _transfer(options: LocalResOptions, box: int, pixel_size: float) -> np.ndarray:
