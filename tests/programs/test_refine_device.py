@@ -115,7 +115,7 @@ def test_iterations_of_class3d(in_folder, cupy, how):
     here, there = models
     assert (here.assignments.class_index == there.assignments.class_index).mean() > 0.8
     _same_states(here.assignments, there.assignments, 1.0 if how == "known" else 0.8)
-    np.testing.assert_allclose(here.shares, there.shares, atol=0.05)
+    np.testing.assert_allclose(here.class_fractions, there.class_fractions, atol=0.05)
     for one, other in zip(here.volumes, there.volumes, strict=True):
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.99
     np.testing.assert_allclose(here.accuracy, there.accuracy, rtol=0.1)

@@ -55,7 +55,7 @@ def _model_tables(recipe: _Recipe, model: Classification3D, maps: list[str]) -> 
         "rlnNrClasses": options.classes, "rlnTau2FudgeFactor": options.tau2_fudge})
     accuracy = np.where(model.accuracy < 999.0, model.accuracy * (1.0, particles.pixel_size), 999.0)
     result: dict[str, Any] = {"model_general": general,
-                              "model_classes": tables.classes(maps, model.shares, resolution, accuracy)}
+                              "model_classes": tables.classes(maps, model.class_fractions, resolution, accuracy)}
     for k in range(options.classes):
         result[f"model_class_{k + 1}"] = tables.of_class(particles, model.ssnr[k], np.zeros(model.ssnr.shape[1]),
                                                      model.weight[k])
@@ -70,7 +70,7 @@ def _directions(model: Classification3D, options: Class3DOptions) -> np.ndarray:
     if has_directions(options):
         return model.statistics.direction.reshape(options.classes, -1)
     count = len(_listed_pixels(options))
-    return np.repeat(model.shares[:, None] / count, count, axis=1)
+    return np.repeat(model.class_fractions[:, None] / count, count, axis=1)
 
 
 def _listed_pixels(options: Class3DOptions) -> np.ndarray:

@@ -34,7 +34,7 @@ class Classification3D(Model):
     perturbation: float = 0.0
 
     @property
-    def shares(self) -> np.ndarray:
+    def class_fractions(self) -> np.ndarray:
         """Return the fraction (classes,) of the particles in each class."""
         return class_shares(self.statistics.direction.reshape(len(self.volumes), -1))
 

@@ -197,8 +197,8 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
     def line(self, model: Classification3D, seconds: float) -> str:
         """See `Recipe`."""
         particles, shells = self.particles, class_shells(model.ssnr)
-        classes = ", ".join(f"{share:.0%} {particles.length / shell:.1f} Å" if share > 0 else "empty"
-                            for share, shell in zip(model.shares, shells, strict=True))
+        classes = ", ".join(f"{fraction:.0%} {particles.length / shell:.1f} Å" if fraction > 0 else "empty"
+                            for fraction, shell in zip(model.class_fractions, shells, strict=True))
         return (f"iteration {model.iteration:3d}: {classes}; {model.size} px, Pmax "
                 f"{model.assignments.top_weight.mean():.3f}, changes {model.change[0]:.1f}° "
                 f"{model.change[1] * particles.pixel_size:.2f} Å {model.change[2]:.1%} of classes, {seconds:.1f} s")
@@ -213,8 +213,9 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         from cryosnake.report.panels.iteration import map_picture
 
         resolutions = self.particles.length / class_shells(model.ssnr)
-        captions = [f"{number}: {share:.0%} · {resolution:.1f} Å" if share > 0 else f"{number}: empty" for
-                    number, (share, resolution) in enumerate(zip(model.shares, resolutions, strict=True), 1)]
+        captions = [f"{number}: {fraction:.0%} · {resolution:.1f} Å" if fraction > 0 else f"{number}: empty"
+                    for number, (fraction, resolution) in enumerate(
+                        zip(model.class_fractions, resolutions, strict=True), 1)]
         return map_picture(list(model.volumes), captions, self.particles.pixel_size,
                            f"iteration {model.iteration}: {len(self.particles):,} particles",
                            directions=views(model.assignments.pose, self.options.symmetry))
