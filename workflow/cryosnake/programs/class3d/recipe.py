@@ -39,7 +39,7 @@ _Sampling = tuple[SearchPlan, MapReference]
 
 
 class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
-    """Maps of several classes."""
+    """Classification into maps."""
 
     start_has_files = True
 
@@ -49,8 +49,8 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         self.names, self.sigma = reference_names(inputs["reference"], options.classes), sigma_of(options)
         require_members(work.particles, options.classes)
         if options.local_range and not options.align:
-            raise CryosnakeError("local_range sets how far orientations are searched, and align: false searches none; "
-                                 "leave one of them out.")
+            raise CryosnakeError("local_range sets how far orientations are searched, but align: false does not search "
+                                 "them; leave one of the two out.")
         if (options.local_range or not options.align) and "rlnAngleRot" not in work.particles.table:
             option = "align: false" if not options.align else f"local_range: {options.local_range:g}"
             raise CryosnakeError(f"{work.particles.path} has no orientations (rlnAngleRot), which {option} starts "
@@ -63,7 +63,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
 
     @cached_property
     def sampled(self) -> np.ndarray:
-        """The class that each particle starts in when all start from one map: at random, equally many in each."""
+        """The class in which each particle starts when all start from one map: random, with equal numbers in each."""
         rng = np.random.default_rng([self.options.seed, 0])
         return rng.permutation(len(self.particles)) % self.options.classes
 
@@ -88,7 +88,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         return model
 
     def _on_grey_scale(self, model: Classification3D) -> np.ndarray:
-        """Return the maps on the particles' grey scale, by some particles drawn at random."""
+        """Return the maps on the particles' grey scale, which a random sample of them determines."""
         rows = np.random.default_rng([self.options.seed, 1]).permutation(len(self.particles))[:_SCALE_PARTICLES]
         plan, grid = self._plan(model), grid_of(self.options, 0.0, 1, False)
         measure = reference_scale if has_directions(self.options) else scale_at_poses
@@ -141,7 +141,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
 
     def expect(self, model: Classification3D, sampling: _Sampling, number: int, rows: np.ndarray, report: Report,
                ) -> Accumulated:
-        """See `Recipe`; in the first iteration of classes that start from one map each particle's class is sampled."""
+        """See `Recipe`; when all classes start from one map, the first iteration samples the class of each particle."""
         plan, reference = sampling[0], self.seen(sampling[1])
         step = ExpectationStep(work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics,
                                reference=reference, plan=plan, report=report)
@@ -179,7 +179,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         return replace(model, volumes=volumes, ssnr=ssnr, weight=np.stack(weights))
 
     def _accuracy(self, model: Classification3D, plan: SearchPlan) -> np.ndarray:
-        """Return the estimated accuracy (classes, 2) of angles, degrees, and shifts, pixels; 999 where it has none."""
+        """Return the estimated accuracy (classes, 2) of angles, degrees, and shifts, pixels; 999 if unknown."""
         found, assignments = np.full((self.options.classes, 2), 999.0), model.assignments
         rng = np.random.default_rng([self.options.seed, model.iteration, 7])
         for number, volume in enumerate(model.volumes):

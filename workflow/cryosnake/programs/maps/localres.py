@@ -83,7 +83,7 @@ def _report(inside: np.ndarray, halves: Halves, options: LocalResOptions) -> Non
     print(f"local resolution: median {median:.2f} Å; half of the voxels between {first:.2f} and {third:.2f} Å, eight "
           f"of ten between {tenth:.2f} and {last:.2f} Å")
     if median > 0.5 * window.diameter:
-        print(f"warning: that is no better than half the window ({window.diameter:.0f} Å wide), which noise alone "
+        print(f"warning: this is no better than half the window ({window.diameter:.0f} Å wide), which noise alone "
               "would give; the half maps hardly agree, or the window is too small for this map")
     if tenth <= 2.02 * halves.pixel_size:
         print(f"parts reach the Nyquist frequency ({2 * halves.pixel_size:.2f} Å): the pixel size limits them")
@@ -91,7 +91,7 @@ def _report(inside: np.ndarray, halves: Halves, options: LocalResOptions) -> Non
 
 def _draw(folder: Path, resolution: np.ndarray, density: np.ndarray, mask: np.ndarray | None,
           pixel_size: float) -> None:
-    """Draw histogram and slices of the mask's inside; without one, of whatever is denser than solvent."""
+    """Draw histogram and slices inside the mask or, without a mask, of everything denser than solvent."""
     from cryosnake.report.panels.figures import save
     from cryosnake.report.panels.local_resolution import local_resolution_views
 

@@ -57,7 +57,7 @@ def run(options: PostProcessOptions, inputs: Mapping[str, str | Path], out: str 
 
 
 def post_process(halves: Halves, mask: np.ndarray, options: PostProcessOptions) -> PostProcessed:
-    """Return FSC curves, resolution, B-factor and the sharpened map; prints what was chosen."""
+    """Return FSC curves, resolution, B-factor and the sharpened map; prints the choices made."""
     box_size = halves.half1.shape[0] * halves.pixel_size
     curves = fsc_curves(halves.half1, halves.half2, mask, options.random_seed)
     resolution = _resolution(curves, halves, box_size)

@@ -134,7 +134,7 @@ def _detect(image: Array, state: AutoPickState, transfer: Array | None) -> Respo
 
 
 def _noise(state: AutoPickState) -> NoisePeaks:
-    """Count what the detector finds in noise; templates have a CTF of 1.5 µm there, since any will do."""
+    """Count the peaks that the detector finds in noise; for templates at a defocus of 1.5 µm, since any will do."""
     transfer = None
     if state.bank is not None and state.microscope is not None:
         typical = {"rlnDefocusU": 15000.0, "rlnDefocusV": 15000.0, "rlnDefocusAngle": 0.0}

@@ -21,7 +21,7 @@ def load_templates(options: AutoPickOptions, inputs: Mapping[str, Path], pixel_s
     Raises
     ------
     CryosnakeError
-        if there is no reference or two, its pixel size is not known, it is not finite, blank or smaller than the
+        if there is not exactly one reference, its pixel size is not known, it is not finite, blank or smaller than the
         particle, or its pixels are too large for the low-pass filter
     """
     given = [slot for slot in ("reference", "references") if slot in inputs]

@@ -22,7 +22,7 @@ _SEED = 1  # of the draws that replace bad pixels: the same movie gives the same
 
 @dataclass
 class Calibration:
-    """Gain reference and defects, read once for each size of movie; `rotation` is that of the gain, quarter turns."""
+    """Gain reference and defects, read once for each size of movie; `rotation` of the gain in quarter turns."""
 
     options: MotionCorrOptions
     rotation: int

@@ -107,12 +107,12 @@ def read_refinement(path: str, recipe: _Recipe) -> Refinement:
     Raises
     ------
     CryosnakeError
-        when the file is no optimiser of a half-set refinement, or one of its files is missing or does not fit
+        when the file is not an optimiser of a half-set refinement, or one of its files is missing or does not fit
     """
     general, particles = tables.read_optimiser(path), recipe.particles
     if "rlnModelStarFile2" not in general:
-        raise CryosnakeError(f"{path} has no second half-set model: it is the end of a refinement or of another job "
-                             "type. Continue from run_itNNN_optimiser.star.")
+        raise CryosnakeError(f"{path} has no second half-set model: it is from the last iteration or another job type. "
+                             " Continue from run_itNNN_optimiser.star.")
     models = [read_star(general[label]) for label in ("rlnModelStarFile", "rlnModelStarFile2")]
     assignments, half = tables.read_assignments(str(general["rlnExperimentalDataStarFile"]), particles)
     pixel, box = particles.pixel_size, particles.box

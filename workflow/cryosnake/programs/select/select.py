@@ -32,7 +32,7 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
     Raises
     ------
     CryosnakeError
-        when the input lacks what a criterion needs, or no row is left
+        when the input lacks a column that a criterion needs, or no row is left
     """
     kind = _kind(inputs)
     path = str(inputs[kind])
