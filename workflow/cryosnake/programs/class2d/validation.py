@@ -69,20 +69,18 @@ class _Halves:
 
 def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) -> Validation:
     """Judge every class by up to 200 of its members, and every member; see `classes/ranking`, `classes/membership`."""
-    particles, options = recipe.particles, recipe.options
-    rng = recipe.rng(11)
+    particles, options, rng = recipe.particles, recipe.options, recipe.rng(11)
     grid = PlaneGrid(1, max(1, int(np.ceil(720.0 / (2.0 * options.psi_step)))), 0.0)
     search = _Search(recipe=recipe, model=model, band=full_band(particles.box).cut(model.size), grid=grid,
                      shifts=shift_grid(options.offset_range, 2.0 * options.offset_step))
     shells = model.size // 2 + 1
     spectra = {name: np.zeros((options.classes, shells))
                for name in ("cross", "norm", "null_cross", "null_norm", "ctf2")}
-    used, accuracy = np.zeros(options.classes, np.int64), np.full((options.classes, 2), _NO_ACCURACY)
+    accuracy = np.full((options.classes, 2), _NO_ACCURACY)
     evidence, null = np.zeros((2, len(particles))), {}
     for k in range(options.classes):
         members = rng.permutation(np.flatnonzero(model.assignments.class_index == k))
         some, others = np.sort(members[:_MOST]), np.sort(members[_MOST:])
-        used[k] = len(some)
         if len(some):
             references = class_references(model.averages[k : k + 1], model.size, grid)
             real, noise, accuracy[k] = _one_class(search, some, references, rng)
@@ -94,7 +92,7 @@ def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) ->
             _fit_others(search, others, averages, evidence)
     outline = max(1, round(particles.length / options.particle_diameter))
     counts = np.bincount(model.assignments.class_index, minlength=options.classes)
-    ranking = rank(spectra | {"members": used}, counts, outline, class_shells(model.ssnr))
+    ranking = rank(spectra | {"members": np.minimum(counts, _MOST)}, counts, outline, class_shells(model.ssnr))
     kept = ranking.score >= KEEP
     radius = particle_radius(model.averages, counts * kept)
     belongs = membership(evidence[0], evidence[1], np.concatenate([null[k] for k in null if kept[k]] or [np.zeros(0)]),
@@ -142,8 +140,8 @@ def _agreed(spectra: dict[str, np.ndarray], number: int) -> int:
 def _fits(images: _Images, averages: np.ndarray, search: _Search) -> np.ndarray:
     """Return fits and what is expected, (2, n), of images to the half average that they are not part of."""
     other = 1 - np.arange(len(images.psi)) % 2
-    return np.stack(fits(images.data, images.ctf2, ClassReferences(averages, search.grid).at(other, images.psi,
-                                                                                            search.band)))
+    slices = ClassReferences(averages, search.grid).at(other, images.psi, search.band)
+    return np.stack(fits(images.data, images.ctf2, slices))
 
 
 def _fit_others(search: _Search, rows: np.ndarray, averages: np.ndarray, evidence: np.ndarray) -> None:

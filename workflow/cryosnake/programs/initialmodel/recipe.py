@@ -67,7 +67,7 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         self.solvent = self.particles.disc(options.particle_diameter, 3)
 
     def stage(self, step: int) -> Stage:
-        """Return how a mini-batch is used, counted from 0."""
+        """Return the treatment of a mini-batch, counted from 0."""
         options = self.options
         return stage_at(step / (options.iterations - 1), (options.initial_resolution, options.final_resolution),
                         (options.initial_batch, options.final_batch), options.particle_diameter)
@@ -99,7 +99,7 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         return with_volumes(first_maps(self, self.stage(0), symmetry, self.rng(0, number)), self.solvent)
 
     def begin(self, model: InitialMaps, progress: Progress) -> InitialMaps:
-        """Return the start that explains some particles best, after as many steps as that takes to see.
+        """Return the start that explains some particles best, after enough steps to compare them.
 
         All starts take as many steps as the first one, which stops when few orientations of each particle are
         probable: before that all maps are blobs.
@@ -169,7 +169,7 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         return model
 
     def _search(self, model: InitialMaps) -> tuple[SearchPlan, SphereGrid]:
-        """Return what a mini-batch searches."""
+        """Return the search of a mini-batch."""
         options, particles, stage = self.options, self.particles, model.stage
         grid = sphere_grid(stage.order, model.symmetry, model.perturbation, classes=options.classes)
         step = max(_SHIFT_STEP * stage.resolution / particles.pixel_size, 1.0)
@@ -242,8 +242,7 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         from cryosnake.report.panels.iteration import map_picture
 
         captions = [f"{number}: {share:.0%}" for number, share in enumerate(model.statistics.direction, 1)]
-        title = (f"batch {model.iteration} of {self.options.iterations}: "
-                 f"{model.stage.resolution:.0f} Å")
+        title = f"batch {model.iteration} of {self.options.iterations}: {model.stage.resolution:.0f} Å"
         return map_picture(list(model.volumes), captions, self.particles.pixel_size, title,
                            directions=views(model.assignments.pose, model.symmetry))
 
