@@ -233,7 +233,6 @@ def other_disk(monkeypatch) -> None:
 
     monkeypatch.setattr(os, "rename", rename)
     monkeypatch.setattr("cryosnake.project.cleaning.delete.on_another_disk", lambda *paths: True)
-    monkeypatch.setattr("cryosnake.project.cleaning.undelete.on_another_disk", lambda *paths: True)
 
 
 def test_a_trash_on_another_disk(project, other_disk) -> None:

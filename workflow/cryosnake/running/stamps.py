@@ -61,10 +61,5 @@ def _coordinate_files(path: Path) -> dict[str, str]:
 def _products_of(path: Path) -> tuple[str, tuple[str, ...]] | None:
     """Return the job directory and product patterns behind "CtfFind/job003/batches/0001.star", None if unknown."""
     parts = path.parts
-    if len(parts) < 3:
-        return None
-    try:
-        job_type = by_folder(parts[0])
-    except KeyError:
-        return None
-    return ("/".join(parts[:2]), job_type.products) if job_type.products else None
+    job_type = by_folder(parts[0]) if len(parts) > 2 else None
+    return ("/".join(parts[:2]), job_type.products) if job_type and job_type.products else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +81,4 @@ def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[Job
 
 def recorded_batches(path: str) -> list[int]:
     """Return the numbers of the batches in which something was recorded."""
-    try:
-        names = os.listdir(f"{path}/{BATCHES}")
-    except FileNotFoundError:
-        return []
-    return sorted(batch_number(name) for name in names if name.endswith(".done"))
+    return sorted(batch_number(file.name) for file in Path(path, BATCHES).glob("*.done"))

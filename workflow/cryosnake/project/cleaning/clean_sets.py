@@ -79,10 +79,7 @@ def data_files(name: str, files: Iterable[str]) -> list[str]:
 
 def type_of(name: str) -> JobType | None:
     """Return the job type of a process name, None for one that only RELION knows."""
-    try:
-        return by_folder(name.partition("/")[0])
-    except KeyError:
-        return None
+    return by_folder(name.partition("/")[0])
 
 
 def _patterns(name: str, level: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from cryosnake.pipeline.model import Pipeline, job_number
 from cryosnake.pipeline.rebuild import job_directories
 from cryosnake.pipeline.star_text import write_blocks
 from cryosnake.project.cleaning.guards import GENTLE, refusal
-from cryosnake.project.cleaning.trash import in_trash, move_tree, on_another_disk
+from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree, on_another_disk
 from cryosnake.project.records.job_by_name import find_job
 
 DELETED_FILE = "deleted_pipeline.star"
@@ -135,11 +135,16 @@ def _move_to_trash(names: Iterable[str]) -> None:
             _make_room(job, target)
         if not os.path.isdir(job):
             continue
-        if on_another_disk(job):  # then a crash can leave an incomplete copy there
-            os.makedirs(target, exist_ok=True)
-            Path(target, MOVING).touch()
-        move_tree(job, target)
-        Path(target, MOVING).unlink(missing_ok=True)
+        move_job(job, target, TRASH)
+
+
+def move_job(source: str, target: str, disk: str) -> None:
+    """Move a job directory; if `target` is on another disk (that of `disk`), it is marked until it is complete."""
+    if on_another_disk(source, disk):  # then a crash can leave an incomplete copy there
+        os.makedirs(target, exist_ok=True)
+        Path(target, MOVING).touch()
+    move_tree(source, target)
+    Path(target, MOVING).unlink(missing_ok=True)
 
 
 def _make_room(job: str, target: str) -> None:

@@ -25,8 +25,8 @@ def in_trash(path: str) -> str:
     return f"{TRASH}/{path}"
 
 
-def on_another_disk(path: str, other: str = TRASH) -> bool:
-    """Return whether a file or directory is on another disk than the Trash (or than `other`)."""
+def on_another_disk(path: str, other: str) -> bool:
+    """Return whether a file or directory is on another disk than the folder `other`."""
     _make_folder(other)
     try:
         return os.stat(other).st_dev != os.lstat(path).st_dev

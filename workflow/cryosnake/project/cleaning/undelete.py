@@ -19,8 +19,8 @@ from cryosnake.pipeline.job_star import JOB_PIPELINE_FILE
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Edge, Pipeline
-from cryosnake.project.cleaning.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline
-from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree, on_another_disk
+from cryosnake.project.cleaning.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline, move_job
+from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree
 from cryosnake.project.records.file_sizes import folder_size
 from cryosnake.project.records.job_by_name import find_job
 
@@ -131,11 +131,7 @@ def _refuse_existing(deleted: Deleted) -> None:
 def _bring_back(name: str) -> None:
     job = name.rstrip("/")
     if not os.path.isdir(job) or os.path.exists(f"{job}/{MOVING}"):  # else only files cleaned from it are in the Trash
-        if on_another_disk(in_trash(job), "."):
-            os.makedirs(job, exist_ok=True)
-            Path(job, MOVING).touch()
-        move_tree(in_trash(job), job)
-        Path(job, MOVING).unlink(missing_ok=True)
+        move_job(in_trash(job), job, ".")
     move_tree(f"{job}/{CLEANED_FOLDER}", in_trash(job))
 
 

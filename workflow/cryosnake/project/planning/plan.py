@@ -90,10 +90,8 @@ def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
         return ""
     if not job_type.inputs:
         return job.name
-    streams = set()
-    for slot, source in job.inputs.items():
-        if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types):
-            streams.add(next((other.stream for other in jobs.values() if other.path == source.job), ""))
+    streams = {next((other.stream for other in jobs.values() if other.path == source.job), "")
+               for slot, source in job.inputs.items() if PER_MICROGRAPH.intersection(job_type.slot(slot).types)}
     return streams.pop() if len(streams) == 1 else ""
 
 

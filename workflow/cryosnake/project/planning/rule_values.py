@@ -45,7 +45,7 @@ def batch_input(plan: Plan, job: PlannedJob, slot: str, key: str) -> str:
     if not job.stream or not source.job:
         return source.path
     upstream = plan.at(source.job)
-    if upstream.stream != job.stream or not any(t in PER_MICROGRAPH for t in job.config.type.slot(slot).types):
+    if upstream.stream != job.stream or not PER_MICROGRAPH.intersection(job.config.type.slot(slot).types):
         return source.path
     return batch_star(upstream.path, upstream.batches[batch_number(key)])
 

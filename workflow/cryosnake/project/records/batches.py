@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cryosnake.atomic import write_text
 from cryosnake.io.paths import product_root
-from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.disk import BATCHES, table_lines
 
 MANIFEST = "manifest.tsv"
 DROPPED = "dropped"  # recorded for a micrograph that is no longer in the input
@@ -59,11 +59,7 @@ def batch_star(job: str, key: str) -> str:
 def read_manifest(job: str) -> dict[int, list[str]]:
     """Return the movies of each batch of an import job."""
     batches: dict[int, list[str]] = {}
-    try:
-        lines = Path(job, MANIFEST).read_text().splitlines()
-    except FileNotFoundError:
-        return batches
-    for line in lines:
+    for line in table_lines(f"{job}/{MANIFEST}"):
         number, _, name = line.partition("\t")
         batches.setdefault(int(number), []).append(name)
     return batches
@@ -97,12 +93,8 @@ def done_file(job: str, number: int) -> str:
 
 def read_done(job: str, number: int) -> dict[str, Finished]:
     """Return the outcome of each micrograph of a batch; its last line counts, an incomplete last line does not."""
-    try:
-        text = Path(done_file(job, number)).read_text()
-    except FileNotFoundError:
-        return {}
     finished = {}
-    for line in text.split("\n")[:-1]:  # a killed program can leave a last line without its end
+    for line in table_lines(done_file(job, number)):
         fields = line.split("\t")
         if len(fields) == 4:
             finished[fields[0]] = Finished(*fields)

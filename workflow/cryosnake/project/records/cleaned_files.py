@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cryosnake.atomic import write_text
 from cryosnake.pipeline.model import STATUS_OF_LABEL, Status
+from cryosnake.project.records.disk import table_lines
 
 RECORD = ".cryosnake_cleaned.tsv"
 _MADE_AGAIN = ".cryosnake_made_anew.tsv"  # the table of a cleared job after it has run, until Snakemake finishes
@@ -41,12 +42,8 @@ class Cleaned:
 
 def read_cleaned(job: str, table: str = RECORD) -> Cleaned:
     """Return what was cleaned from a job ("Extract/job005"); nothing without a table."""
-    try:
-        lines = Path(job, table).read_text().split("\n")[:-1]  # a killed program can leave a last line without its end
-    except FileNotFoundError:
-        return Cleaned({})
     files, status = {}, None
-    for line in lines:
+    for line in table_lines(f"{job}/{table}"):
         fields = line.split("\t")
         if fields[0] == _STATUS:
             status = STATUS_OF_LABEL.get(fields[1])

@@ -28,6 +28,14 @@ def job_directories(folders: Iterable[str]) -> dict[str, JobRecord | None]:
     return found
 
 
+def table_lines(path: str) -> list[str]:
+    """Return the lines of a table, [] without one; a killed program can leave an incomplete last line, which is cut."""
+    try:
+        return Path(path).read_text().split("\n")[:-1]
+    except FileNotFoundError:
+        return []
+
+
 def files_below(job_dir: str) -> set[str]:
     """Return all files below a job directory except the batch files, as paths that begin with the directory."""
     found: set[str] = set()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cryosnake.atomic import write_text
+from cryosnake.project.records.disk import table_lines
 
 NEEDED = ".cryosnake_needed.tsv"
 
@@ -16,11 +17,7 @@ NEEDED = ".cryosnake_needed.tsv"
 def read_needed(job: str) -> dict[str, tuple[str, ...]]:
     """Return the files by batch key ("" for a job that takes its input whole)."""
     found: dict[str, tuple[str, ...]] = {}
-    try:
-        lines = Path(job, NEEDED).read_text().splitlines()
-    except FileNotFoundError:
-        return found
-    for line in lines:
+    for line in table_lines(f"{job}/{NEEDED}"):
         key, _, path = line.partition("\t")
         found[key] = (*found.get(key, ()), path)
     return found
