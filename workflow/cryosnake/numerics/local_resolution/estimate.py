@@ -46,7 +46,7 @@ class LocalResolution:
 
 @dataclass(frozen=True, kw_only=True)
 class ScanSettings:
-    """How local resolution is estimated.
+    """Settings of the estimation.
 
     `sampling` (Å) is the distance of the estimates, `lowest` (Å) the lowest resolution that a voxel can get. `window`
     defaults to RELION's: radius ½ sampling, edge 1 sampling. The resolution is that of the last shell before the FSC

@@ -34,7 +34,7 @@ NOISE_WIDTH = {"log": 40, "template": 24}
 
 @dataclass(frozen=True, kw_only=True)
 class AutoPickState:
-    """What all micrographs of an optics group share; `bank` and `microscope` are for templates."""
+    """Settings shared by all micrographs of an optics group; `bank` and `microscope` are for templates."""
 
     pixel_size: float
     working_pixel_size: float

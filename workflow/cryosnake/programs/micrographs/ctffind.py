@@ -29,7 +29,7 @@ NYQUIST_MARGIN = 1.1
 
 @dataclass(frozen=True, kw_only=True)
 class CtfFindState:
-    """What all micrographs of an optics group share."""
+    """Settings shared by all micrographs of an optics group."""
 
     microscope: Microscope
     fit: FitOptions

@@ -30,7 +30,7 @@ AT_ONCE = 1 << 26  # pixels of boxes in memory at a time
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractState:
-    """What all micrographs of an optics group share; `pixels` is the background, None without normalisation."""
+    """Settings shared by all micrographs of an optics group; `pixels` is the background, None without normalisation."""
 
     pixel_size: float  # Å, of the micrograph
     box: int

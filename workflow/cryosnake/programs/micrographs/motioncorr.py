@@ -28,7 +28,7 @@ _EARLY = 4.0  # e/Å², RELION's limit between early and late motion
 
 @dataclass(frozen=True, kw_only=True)
 class MotionCorrState:
-    """What all movies of an optics group share; gain and defects are read when first needed."""
+    """Settings shared by all movies of an optics group; gain and defects are read when first needed."""
 
     options: MotionCorrOptions
     voltage: float

@@ -104,7 +104,7 @@ def _blob(rng: np.random.Generator, box: int, optics: Optics) -> np.ndarray:
 
 
 def _absorbed(lost: np.ndarray, optics: Optics, defocus: Defocus) -> np.ndarray:
-    """Return the image, the middle half (box, box) float32, of what removes electrons from the beam, (2 box, 2 box)."""
+    """Return the image, the middle half (box, box) float32, of a loss of electrons, (2 box, 2 box)."""
     # Loss of electrons is pure amplitude contrast: its CTF, over the value at zero frequency.
     pure = replace(optics, microscope=replace(optics.microscope, amplitude_contrast=0.999), b_factor=0.0)
     room = lost.shape[0]
