@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cryosnake.numerics.backend import Array, use_device
+from cryosnake.numerics.backend import Array, choose_device
 from cryosnake.numerics.refine.kernels.budget import budget_of, particles_of, use_budget
 from cryosnake.parallel.images import Reading, open_images
 from cryosnake.parallel.memory import available_bytes
@@ -71,7 +71,7 @@ def execution_of(path: str | os.PathLike[str], options: Any, out: str | os.PathL
     CryosnakeError
         as `read_particles`, and when memory or scratch directory cannot be used as requested
     """
-    device, ranks = use_device(options.device), world()
+    device, ranks = choose_device(options.device), world()
     particles = read_particles(path, options.ctf)
     budget = budget_of(_memory(options, ranks))
     reading = Reading(parallel_io=options.parallel_io, preread=options.preread, scratch_dir=options.scratch_dir or "",

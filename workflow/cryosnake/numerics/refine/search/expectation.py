@@ -21,7 +21,6 @@ from cryosnake.numerics.refine.kernels.dispatch import (
     kernels_of,
     particles_at_once,
     parts_of_sums,
-    selection_of,
     slice_bytes,
     twin_of,
 )
@@ -114,8 +113,7 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     found: list[tuple[Array, ...]] = []
     for begin in range(0, n, at_once):
         rows = slice(begin, min(begin + at_once, n))
-        moved = 2.0 * operands.masked[rows, None, :pixels] * phases
-        left = xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * pixels)
+        left = shifted(2.0 * operands.masked[rows, :pixels], phases)
         cross = product(left, slices.stacked, reduced).reshape(-1, count, slices.power.shape[1])
         norm = operands.ctf2[rows, :pixels] @ slices.power
         fraction, shift_prior = significant, prior[rows]
@@ -129,13 +127,19 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     return sorted_samples(orientation, particle, shift, log_prior[orientation])
 
 
+def shifted(images: Array, phases: Array) -> Array:
+    """Return images (n, pixels) at all shifts: (n · shifts, 2 pixels), real parts before imaginary parts."""
+    xp, moved = namespace(images), images[:, None] * phases
+    return xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * images.shape[1])
+
+
 def _image_norms(operands: Operands, rows: slice, pixels: int) -> Array:
     xp = namespace(operands.masked)
     return xp.sqrt((xp.abs(operands.masked[rows, :pixels]) ** 2).sum(1))[:, None, None] + np.float32(1e-20)
 
 
 def _select(cross: Array, norm: Array, prior: Array, fraction: float, begin: int) -> tuple[Array, Array, Array]:
-    xp, selection = namespace(cross), selection_of(cross)
+    xp, selection = namespace(cross), kernels_of(cross)
     cuts, counts = xp.empty(len(cross), xp.float32), xp.empty(len(cross), xp.int64)
     selection.find_cuts(cross, norm, prior, fraction, cuts, counts)
     many = xp.flatnonzero(counts > _MANY) if fraction > SIGNIFICANT else counts[:0]
@@ -183,8 +187,8 @@ def probabilities(values: Array, samples: Samples, particles: int, fraction: flo
     best, significant = xp.zeros(particles, xp.int64), xp.zeros(particles, xp.int64)
     top_weight, log_sum = xp.zeros(particles), xp.zeros(particles)
     numbers = np.arange(particles) if numbers is None else numbers
-    selection_of(values).normalise(values, order, starts, fraction, _DRAWS, numbers, sampled, best, top_weight,
-                                   significant, log_sum)
+    kernels_of(values).normalise(values, order, starts, fraction, _DRAWS, numbers, sampled, best, top_weight,
+                                 significant, log_sum)
     return _Probabilities(values=values, sampled=sampled, best=best, top_weight=top_weight, significant=significant,
                           log_sum=log_sum)
 
