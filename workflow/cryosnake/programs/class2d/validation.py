@@ -26,10 +26,10 @@ from cryosnake.numerics.refine.grids.images import fourier_pixels, shift_images
 from cryosnake.numerics.refine.grids.references import (
     ClassReferences,
     class_references,
-    empty_class_sums,
     insert_planes,
 )
 from cryosnake.numerics.refine.search.accuracy import estimate_plane_accuracy
+from cryosnake.numerics.refine.sums.insertion import empty_sums
 from cryosnake.programs.class2d.model import Classification, Validation
 from cryosnake.programs.refinement.recipe import Recipe
 
@@ -116,7 +116,7 @@ def _one_class(search: _Search, rows: np.ndarray, references: ClassReferences, r
 
 def _halves(images: _Images, band: Band) -> _Halves:
     radius = int(band.shell[-1])
-    sums = np.zeros((1, *empty_class_sums(2, radius).shape), np.float32)
+    sums = empty_sums(radius, (1, 2), dimensions=2)
     insert_planes(sums, np.arange(len(images.psi)) % 2, images.psi, band, images.data, images.ctf2)
     return _Halves(images, half_averages(sums[0], radius))
 
