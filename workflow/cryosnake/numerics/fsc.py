@@ -96,14 +96,18 @@ def fsc(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return fsc_of_transforms(one, other, shell_index(box, dimensions), box // 2 + 1, friedel_weight(box, dimensions))
 
 
+def last_shell_above(curve: np.ndarray, threshold: float) -> int:
+    """Return the last shell before a curve first falls below the threshold; shell 0 does not count."""
+    below = np.flatnonzero(curve[1:] < threshold)
+    return int(below[0]) if below.size else len(curve) - 1
+
+
 def resolution_at(curve: np.ndarray, box_size: float, threshold: float = 0.143) -> float:
     """Return the resolution in Å of the last shell before an FSC curve first falls below `threshold`.
 
     `box_size` is in Å (box · pixel size). Shell 0 does not count; a curve below it from the start gives `box_size`.
     """
-    below = np.flatnonzero(curve[1:] < threshold)
-    last = int(below[0]) if below.size else len(curve) - 1
-    return box_size / max(last, 1)
+    return box_size / max(last_shell_above(curve, threshold), 1)
 
 
 def fsc_weight(fsc: Array) -> Array:

@@ -46,11 +46,11 @@ def cleanup_page(preview: Mapping[str, Any]) -> str:
 def _bars(estimate: Mapping[str, Any], sizes: Mapping[str, Any]) -> str:
     """Return two bars, the project before and after, to the same scale."""
     whole = max(estimate["project_bytes"], 1)
-    gone = estimate["bytes_by_action"]
+    leaving = estimate["bytes_by_action"]
     stay = max(whole - sizes["other"] - sizes["trash"] - estimate["bytes"], 0)
     rest = [("keep", stay), ("other", sizes["other"] + sizes["trash"])]
     bars = []
-    for title, pieces in (("now", [*gone.items(), *rest]), ("after", rest)):
+    for title, pieces in (("now", [*leaving.items(), *rest]), ("after", rest)):
         spans = "".join(f'<span class="{name}" style="width:{100 * size / whole:.2f}%" '
                         f'title="{name} {human_size(size)}"></span>' for name, size in pieces if size)
         bars.append(f"<div>{title}</div><div class=bar>{spans}</div>")

@@ -11,7 +11,7 @@ import numpy as np
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.numerics.alignment import align_maps, model_map_fsc
-from cryosnake.numerics.fsc import resolution_at
+from cryosnake.numerics.fsc import last_shell_above, resolution_at
 from cryosnake.report.flowchart.project import draw_flowchart
 from cryosnake.report.panels.figures import BLUE, new_figure, save, show_image
 from cryosnake.report.panels.map import content_window
@@ -31,7 +31,7 @@ def summarise_demo(project: Path) -> list[str]:
     aligned, alignment = align_maps(sharpened, truth, mirror_test=True)
     comparison = model_map_fsc(aligned, truth, pixel_size, mask=_about(truth))
     box = truth.shape[0]
-    shell = _first_below(comparison.curve, 0.5)
+    shell = min(last_shell_above(comparison.curve, 0.5) + 1, box // 2)
     final = read_star("PostProcess/sharpened/postprocess.star")["general"]["rlnFinalResolution"][0]
     for name in ("flowchart.svg", "flowchart.png"):
         draw_flowchart(Path(name))
@@ -55,11 +55,6 @@ def _about(truth: np.ndarray) -> np.ndarray:
     inside = smooth > 0.1 * np.percentile(smooth, 99.8)
     distance = distance_transform_edt(~inside)
     return 0.5 + 0.5 * np.cos(np.pi * np.clip((distance - 2.0) / 4.0, 0.0, 1.0))
-
-
-def _first_below(curve: np.ndarray, threshold: float) -> int:
-    below = np.nonzero(curve[1:] < threshold)[0]
-    return int(below[0]) + 1 if below.size else len(curve) - 1
 
 
 def _picture(volume: np.ndarray, mask: np.ndarray, curve: np.ndarray, pixel_size: float) -> Figure:

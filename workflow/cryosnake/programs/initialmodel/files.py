@@ -13,9 +13,9 @@ from cryosnake.atomic import write_text
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
 from cryosnake.jobs.options import InitialModelOptions
+from cryosnake.numerics.fsc import last_shell_above
 from cryosnake.numerics.map_resample import resample_map
 from cryosnake.numerics.refine.grids.grids import sphere_grid
-from cryosnake.numerics.refine.sums.maximisation import last_shell_above
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
 from cryosnake.programs.initialmodel.model import InitialMaps
 from cryosnake.programs.initialmodel.verdict import Verdict

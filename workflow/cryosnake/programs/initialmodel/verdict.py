@@ -8,8 +8,9 @@ import numpy as np
 
 from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.euler import angular_distance
+from cryosnake.numerics.fsc import last_shell_above
 from cryosnake.numerics.map_resample import resample_map
-from cryosnake.numerics.refine.sums.maximisation import last_shell_above, low_pass
+from cryosnake.numerics.refine.sums.maximisation import low_pass
 from cryosnake.numerics.refine.sums.reconstruction import fsc_of_sums
 from cryosnake.numerics.symmetry import nearest_mate, operators
 from cryosnake.programs.initialmodel.model import InitialMaps

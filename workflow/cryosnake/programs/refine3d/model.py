@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cryosnake.jobs.options import Refine3DOptions
+from cryosnake.numerics.fsc import last_shell_above
 from cryosnake.numerics.refine.grids.grids import SphereGrid, sphere_grid
 from cryosnake.numerics.refine.search.schedule import Convergence, Sampling
-from cryosnake.numerics.refine.sums.maximisation import last_shell_above
 from cryosnake.programs.refinement.recipe import Model
 from cryosnake.programs.refinement.state import Statistics
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cryosnake.numerics.backend import Array, to_numpy
+from cryosnake.numerics.fsc import last_shell_above
 from cryosnake.numerics.refine.sums.insertion import complete_plane
-from cryosnake.numerics.refine.sums.maximisation import last_shell_above
 from cryosnake.numerics.refine.sums.reconstruction import divide, radii, to_real_space
 
 _PADDING = 2

@@ -80,7 +80,7 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     shifts : ShiftGrid
     log_prior : (orientations,) float32
     temperature : float
-        Divides the log likelihood: above 1 the noise counts as that much stronger, and the probabilities are flatter
+        Divides the log likelihood: above 1 the noise counts as stronger, and the probabilities are flatter
         (deterministic annealing; Rose 1998, Proc. IEEE 86, 2210).
     """
     band, n, count, orientations = slices.band, len(operands), len(shifts.coarse), slices.power.shape[1]

@@ -6,6 +6,7 @@ log p(image | orientation, shift) = 2 Re⟨S c y, P⟩ − ⟨c², |P|²⟩ + co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -210,22 +211,36 @@ def _scores(operands: Operands, samples: Samples, reference: Reference, band: Ba
 
     Oversampled orientations when `kept` is given; it gains the slices when they are few enough to be kept.
     """
-    xp, (numbers, starts) = namespace(operands.masked), samples.runs()
-    oversampled = kept is not None
-    children = reference.grid.children if oversampled else 1
+    xp, numbers = namespace(operands.masked), samples.runs()[0]
+
+    def slices_of(run: slice) -> tuple[Array, Array]:
+        slices = (reference.coarse if kept is None else reference.fine)(numbers[run], band)
+        if kept is not None and run == slice(0, len(numbers)):
+            kept[numbers.tobytes()] = slices
+        return slices
+
+    children = 1 if kept is None else reference.grid.children
+    values = likelihoods(operands, samples, children, band, shifts, slices_of)
+    prior = operands.shift_prior(shifts.fine)
+    values += prior[samples.particle[:, None], xp.asarray(shifts.sub)[samples.shift]][:, None, :]
+    values += samples.log_prior[:, None, None]
+    return values
+
+
+def likelihoods(operands: Operands, samples: Samples, children: int, band: Band, shifts: ShiftGrid,
+                slices_of: Callable[[slice], tuple[Array, Array]]) -> Array:
+    """Return the log likelihoods, up to a constant, of samples at the fine shifts: (samples, children, sub).
+
+    `slices_of` gives the slices of some of the samples' distinct orientations, `children` for each.
+    """
+    xp, starts = namespace(operands.masked), samples.runs()[1]
     values, sub = xp.empty((len(samples), children, shifts.sub.shape[1]), xp.float32), xp.asarray(shifts.sub)
     image, phase = split(operands.masked), split(band.phases(shifts.fine, operands.masked))
     ctf2 = xp.ascontiguousarray(operands.ctf2)
-    for begin, end in chunks_of_orientations(len(numbers), children, band.kx.size, slice_bytes(values)):
+    for begin, end in chunks_of_orientations(len(starts) - 1, children, band.kx.size, slice_bytes(values)):
         rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
-        slices = (reference.fine if oversampled else reference.coarse)(numbers[begin:end], band)
-        kernels_of(values).score(*slices, own, samples.particle[rows], samples.shift[rows], *image, ctf2, *phase, sub,
-                                 values[rows])
-        if kept is not None and end - begin == len(numbers):
-            kept[numbers.tobytes()] = slices
-    prior = operands.shift_prior(shifts.fine)
-    values += prior[samples.particle[:, None], sub[samples.shift]][:, None, :]
-    values += samples.log_prior[:, None, None]
+        kernels_of(values).score(*slices_of(slice(begin, end)), own, samples.particle[rows], samples.shift[rows],
+                                 *image, ctf2, *phase, sub, values[rows])
     return values
 
 

@@ -17,13 +17,13 @@ from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.grids import ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.grids.levels import children_of, parent_grid, search_grids
 from cryosnake.numerics.refine.grids.references import MapReference
-from cryosnake.numerics.refine.grids.samples import Operands, Samples, sorted_samples, split
-from cryosnake.numerics.refine.kernels.dispatch import coarsest_order, kernels_of, slice_bytes
+from cryosnake.numerics.refine.grids.samples import Operands, Samples, sorted_samples
+from cryosnake.numerics.refine.kernels.dispatch import coarsest_order
 from cryosnake.numerics.refine.search.expectation import (
     SIGNIFICANT,
     CoarseSlices,
-    chunks_of_orientations,
     coarse_slices,
+    likelihoods,
     probabilities,
     search_everywhere,
     search_nearby,
@@ -45,7 +45,7 @@ LevelPrior = Callable[[int, Array, Array], Array]  # the same of a level, by its
 class Level:
     """A grid of the search, the pixels that are compared on it, and the references cut to these.
 
-    `finer` says whether the grid is that of the children of the level above, or the same one again with more pixels.
+    `finer` says whether the grid has the children of the level above, or is the same one with more pixels.
     """
 
     reference: MapReference
@@ -119,16 +119,13 @@ def _tempered(operands: Operands, levels: list[Level], number: int) -> Operands:
     """
     if number + 1 == len(levels):
         return operands
-    level = levels[number]
-    pixels = level.band.kx.size
-    loss = operands.ctf2[:, :pixels] @ level.gap
-    scale = (_ENOUGH / (_ENOUGH + _LOSS * loss))[:, None]
-    return replace(operands, masked=operands.masked[:, :pixels] * scale, raw=operands.raw[:, :pixels],
-                   ctf2=operands.ctf2[:, :pixels] * scale)
+    seen = operands.cut(levels[number].band.kx.size)
+    scale = (_ENOUGH / (_ENOUGH + _LOSS * (seen.ctf2 @ levels[number].gap)))[:, None]
+    return replace(seen, masked=seen.masked * scale, ctf2=seen.ctf2 * scale)
 
 
 def parent_prior(grid: SphereGrid, log_prior: Array) -> Array:
-    """Return the log prior of the parent grid's orientations: the mean of that of their children."""
+    """Return the log prior of the parent grid's orientations: the mean of their children's."""
     xp = namespace(log_prior)
     children = children_of(grid, xp.arange(parent_grid(grid).size))
     weight = xp.where(children >= 0, xp.exp(log_prior)[children], 0.0)
@@ -209,20 +206,18 @@ def search_children(operands: Operands, samples: Samples, level: Level, shifts: 
                     significant: float) -> Samples:
     """Return the significant samples among those on `level` that come from the samples of the level above.
 
-    They are the children of these, or the same ones again where the level's grid is no finer; shifts are kept.
+    They are the children of these, or the same ones where the level's grid is no finer; shifts are kept.
     """
-    xp, band, reference = namespace(operands.masked), level.band, level.reference
-    numbers, starts = samples.runs()
-    children, cut = children_of(level.grid, numbers) if level.finer else numbers[:, None], operands.cut(band.kx.size)
+    xp, band = namespace(operands.masked), level.band
+    numbers = samples.runs()[0]
+    children = children_of(level.grid, numbers) if level.finer else numbers[:, None]
     each = children.shape[1]
-    values, alone = xp.empty((len(samples), each, 1), xp.float32), xp.arange(len(shifts.coarse))[:, None]
-    image, phase = split(cut.masked), split(band.phases(shifts.coarse, cut.masked))
-    ctf2 = xp.ascontiguousarray(cut.ctf2)
-    for begin, end in chunks_of_orientations(len(numbers), each, band.kx.size, slice_bytes(values)):
-        rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
-        slices = reference.coarse(xp.maximum(children[begin:end].ravel(), 0), band)
-        kernels_of(values).score(*slices, own, samples.particle[rows], samples.shift[rows], *image, ctf2, *phase, alone,
-                                 values[rows])
+
+    def slices_of(run: slice) -> tuple[Array, Array]:
+        return level.reference.coarse(xp.maximum(children[run].ravel(), 0), band)
+
+    alone = ShiftGrid(shifts.coarse, shifts.coarse, np.arange(len(shifts.coarse))[:, None])
+    values = likelihoods(operands.cut(band.kx.size), samples, each, band, alone, slices_of)
     mine = children[samples.run_of()]  # (samples, each)
     log_prior = prior(xp.repeat(samples.particle, each), xp.maximum(mine, 0).ravel()).reshape(mine.shape)
     log_prior = xp.where(mine >= 0, log_prior, np.float32(-1e30))

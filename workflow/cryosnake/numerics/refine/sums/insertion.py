@@ -78,7 +78,7 @@ def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, slices: tu
         return
     threads, side, _, half, _ = sums.shape
     flat = sums.reshape(threads, -1)
-    assert np.shares_memory(flat, sums)  # the sums of one class of many are no single block, but each thread's are
+    assert np.shares_memory(flat, sums)  # of several classes each thread's sums are contiguous, not the whole
     _insert(flat, np.int32(side), np.int32(half), matrices, kx, ky, np.float32(_PADDING), rows, real, imaginary, weight)
 
 

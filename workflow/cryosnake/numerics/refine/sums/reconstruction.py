@@ -16,7 +16,7 @@ def radii(shape: tuple[int, ...], padding: int = 2) -> np.ndarray:
 
 
 def _squares(shape: tuple[int, ...], padding: int) -> tuple[np.ndarray, ...]:
-    """Return the squared frequencies along each axis, in unpadded Fourier pixels, float32; the last begins at 0."""
+    """Return the squared frequencies along each axis, in unpadded Fourier pixels, float32; the last starts at 0."""
     centred = [np.arange(n) - n // 2 for n in shape[:-1]]
     return tuple((axis / padding).astype(np.float32) ** 2 for axis in (*centred, np.arange(shape[-1])))
 
