@@ -238,8 +238,8 @@ def _check_aliases(jobs: Mapping[str, JobConfig]) -> None:
         plain = re.sub(r"\W", "_", name)
         other = seen.setdefault(plain, name)
         if other != name or (plain.rpartition("_")[0] in seen and plain.endswith(OTHER_RULES)):
-            raise ConfigError(f"jobs.{name}", f"for Snakemake and RELION this name is that of {other!r} (or of another "
-                              "job's join or pictures) again; take another")
+            raise ConfigError(f"jobs.{name}", f"Snakemake and RELION cannot distinguish this name from {other!r} (or "
+                              "the join or pictures of another job); choose another")
         problem = alias_problem(name, ())
         if problem:
             raise ConfigError(f"jobs.{name}", f"RELION would not accept this name as the alias of the job: {problem}")
