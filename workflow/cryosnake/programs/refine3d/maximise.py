@@ -1,4 +1,4 @@
-"""The maximisation step of a gold-standard refinement: two half maps, their FSC, and at the end one map of all."""
+"""The maximisation step of a gold-standard refinement: two half maps, their FSC, and finally one map."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def maximised(recipe: Recipe[Refine3DOptions, Any, Any], model: Refinement, sums
 
 def _locally_regularised(sums: list[np.ndarray], radius: int, solvent: np.ndarray, pixel_size: float,
                          ) -> list[np.ndarray]:
-    """Return the halves filtered as finely as each predicts the other, place by place, in place of the one SSNR.
+    """Return the halves, each filtered locally as finely as it predicts the other, instead of by one SSNR.
 
-    The low band that the halves share passes through every filter of the choice, so that it decides nothing.
+    The low band that the halves share passes all the filters compared, so it has no influence on the choice.
     """
     from cryosnake.numerics.refine.sums.local_filter import cross_validated_filter
 

@@ -18,9 +18,15 @@ from cryosnake.numerics.refine.grids.images import shell_sums
 from cryosnake.numerics.refine.grids.references import Reference
 from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.kernels.budget import budget
-from cryosnake.numerics.refine.kernels.dispatch import particles_at_once, selection_of
+from cryosnake.numerics.refine.kernels.dispatch import kernels_of, particles_at_once
 from cryosnake.numerics.refine.search.dense import dense_probabilities
-from cryosnake.numerics.refine.search.expectation import SIGNIFICANT, BlockResult, CoarseSlices, coarse_slices
+from cryosnake.numerics.refine.search.expectation import (
+    SIGNIFICANT,
+    BlockResult,
+    CoarseSlices,
+    coarse_slices,
+    shifted,
+)
 
 _SCORES_AT_ONCE = 1 << 20  # 4 MB: they are read four times
 Insert = Callable[[slice, Array, Array], None]
@@ -83,14 +89,14 @@ def dense_block(operands: Operands, slices: SliceParts, shifts: ShiftGrid, log_p
     at_once = particles_at_once(phases, len(phases), orientations, on_cpu)
     for begin in range(0, len(operands), at_once):
         rows = slice(begin, min(begin + at_once, len(operands)))
-        left, ctf2 = _shifted(operands.masked[rows], phases), operands.ctf2[rows]
+        left, ctf2 = shifted(operands.masked[rows], phases), operands.ctf2[rows]
         scores, norm = _scores(left, ctf2, slices)
         norm -= log_prior
         cuts, significant = xp.empty(len(ctf2), xp.float32), xp.empty(len(ctf2), xp.int64)
-        selection_of(scores).find_cuts(scores, norm, shift_prior[rows], SIGNIFICANT, cuts, significant)
+        kernels_of(scores).find_cuts(scores, norm, shift_prior[rows], SIGNIFICANT, cuts, significant)
         by_orientation, by_shift, shift, orientation, _, log_sum = dense_probabilities(scores, norm, shift_prior[rows])
         flat = scores.reshape(-1, orientations)
-        expected, norms, raw = xp.zeros_like(left), xp.zeros_like(ctf2), _shifted(operands.raw[rows], phases)
+        expected, norms, raw = xp.zeros_like(left), xp.zeros_like(ctf2), shifted(operands.raw[rows], phases)
         for part, of_part in slices:
             expected += flat[:, part] @ of_part.stacked.T
             norms += by_orientation[:, part] @ of_part.power.T
@@ -128,9 +134,3 @@ def _scores(left: Array, ctf2: Array, slices: SliceParts) -> tuple[Array, Array]
         norm[:, part] = ctf2 @ of_part.power
     scores *= 2.0
     return scores, norm
-
-
-def _shifted(images: Array, phases: Array) -> Array:
-    """Return images (n, pixels) at all shifts: (n · shifts, 2 pixels), real parts before imaginary parts."""
-    xp, moved = namespace(images), images[:, None] * phases
-    return xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * images.shape[1])
