@@ -16,6 +16,7 @@ import numpy as np
 from cryosnake.numerics.backend import Array, fft_of, is_gpu, namespace
 
 _SLAB, _SLAB_ON_GPU = 1 << 25, 1 << 30  # bytes of a slab's transform
+SLABS = 4 * _SLAB  # with its copies
 
 
 def low_frequencies(volume: Array, size: int, reach: int, out: Array | None = None) -> Array:

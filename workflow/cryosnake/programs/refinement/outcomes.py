@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -91,14 +92,13 @@ def _searched_by_levels(step: ExpectationStep, reference: MapReference) -> Outco
 
         return nearby
     everywhere = global_search(levels, step.log_prior)
-    flat_step = _flat_step(step, reference) if _coarse_is_enough(levels, plan) else None
+    flat_step, most = None, math.inf
+    if _coarse_is_enough(levels, plan):
+        flat_step, most = _flat_step(step, reference), _FLAT * reference.grid.size * len(plan.shifts.coarse)
 
     def anywhere(block: Block, sums: Array, turn: Turn) -> Iterator[Found]:
-        samples, count = search_all(block.operands, everywhere, plan.shifts, plan.tf32), len(block.rows)
-        flat = np.zeros(count, bool)
-        if flat_step is not None:
-            most = _FLAT * reference.grid.size * len(plan.shifts.coarse)
-            flat = np.bincount(to_numpy(samples.particle), minlength=count) > most
+        samples = search_all(block.operands, everywhere, plan.shifts, plan.tf32, most)
+        flat = np.bincount(to_numpy(samples.particle), minlength=len(block.rows)) == 0
         if flat_step is not None and flat.any():
             yield flat_step(block.operands, np.flatnonzero(flat), sums, turn)
         if not flat.all():

@@ -6,7 +6,8 @@ log p(image | orientation, shift) = 2 Re⟨S c y, P⟩ − ⟨c², |P|²⟩ + co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,8 @@ def coarse_slices(reference: Reference, band: Band, part: slice = slice(None)) -
 
 
 def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: Array, *,
-                      correlation: bool = False, significant: float = SIGNIFICANT, reduced: bool = False) -> Samples:
+                      correlation: bool = False, significant: float = SIGNIFICANT, reduced: bool = False,
+                      most: float = math.inf) -> Samples:
     """Return the significant coarse samples over all orientations and shifts.
 
     Parameters
@@ -109,6 +111,20 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
         Fraction of the probability that is kept, where that takes few samples; at least SIGNIFICANT.
     reduced : bool
         Let a GPU round the operands of the matrix product to TF32.
+    most : float
+        Particles with more significant samples than this get none.
+    """
+    ((_, samples),) = search_in_parts(operands, slices, shifts, log_prior, correlation=correlation,
+                                      significant=significant, reduced=reduced, most=most)
+    return samples
+
+
+def search_in_parts(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: Array, *,
+                    correlation: bool = False, significant: float = SIGNIFICANT, reduced: bool = False,
+                    most: float = math.inf, together: float = math.inf) -> Iterator[tuple[slice, Samples]]:
+    """Yield the samples of `search_everywhere` for runs of particles, closed by more than `together` samples.
+
+    Each with the particles' rows; samples count the particles from the first of these.
     """
     band, n, pixels, count = slices.band, len(operands), slices.band.kx.size, len(shifts.coarse)
     xp = namespace(operands.masked)
@@ -116,6 +132,7 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     log_prior = xp.asarray(log_prior)
     at_once = particles_at_once(phases, count, slices.power.shape[1], _AT_ONCE)
     found: list[tuple[Array, ...]] = []
+    first = 0
     for begin in range(0, n, at_once):
         rows = slice(begin, min(begin + at_once, n))
         left = shifted(2.0 * operands.masked[rows, :pixels], phases)
@@ -127,9 +144,15 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
             norm, fraction, shift_prior = xp.zeros_like(norm), 1e-9, xp.zeros_like(shift_prior)
         else:
             norm -= log_prior
-        found.append(_select(cross, norm, shift_prior, fraction, begin))
-    orientation, shift, particle = (xp.concatenate(parts) for parts in zip(*found, strict=True))
-    return sorted_samples(orientation, particle, shift, log_prior[orientation])
+        part = _select(cross, norm, shift_prior, fraction, begin)
+        if most < math.inf:
+            few = (xp.bincount(part[2] - begin, minlength=1) <= most)[part[2] - begin]
+            part = part[0][few], part[1][few], part[2][few]
+        found.append(part)
+        if rows.stop == n or sum(len(part[0]) for part in found) > together:
+            orientation, shift, particle = (xp.concatenate(parts) for parts in zip(*found, strict=True))
+            yield slice(first, rows.stop), sorted_samples(orientation, particle - first, shift, log_prior[orientation])
+            found, first = [], rows.stop
 
 
 def shifted(images: Array, phases: Array) -> Array:

@@ -63,7 +63,9 @@ def regularised_map(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray | 
 
 def reference_power(transform: np.ndarray, count: int) -> np.ndarray:
     """Return the mean |F|² (count,) by shell of a centred, padded transform."""
-    power = np.stack([np.abs(plane.astype(np.complex128)) ** 2 for plane in transform])
+    power = np.empty(transform.shape)
+    for result, plane in zip(power, transform, strict=True):
+        result[:] = np.abs(plane.astype(np.complex128)) ** 2
     return shell_means_of(power, count)
 
 
