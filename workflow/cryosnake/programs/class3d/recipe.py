@@ -123,7 +123,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         if not options.align:
             load = replace(load, orientations=0)
         return Demand(when=f"an iteration at all frequencies of {size} pixels", load=load, maps=2 * classes + 5,
-                      keeps_references=True)
+                      keeps_references=True, symmetric=len(operators(options.symmetry)) > 1)
 
     def say_plan(self, model: Classification3D) -> None:
         """See `Recipe`."""

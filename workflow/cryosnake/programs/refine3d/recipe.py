@@ -112,6 +112,7 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
         grid, shifts = grid_of(self.options, sampling), shift_grid(sampling.offset_range, sampling.offset_step)
         plan = self.search_plan(size, size, shifts, np.zeros(0, bool), 0, diameter=self.options.particle_diameter)
         return Demand(when=f"the last iteration, at all frequencies of box {size}", sets=2, maps=_MAPS,
+                      symmetric=len(operators(self.options.symmetry)) > 1,
                       load=workload(self.work, plan, grid, len(self.particles)))
 
     def say_plan(self, model: Refinement) -> None:

@@ -21,7 +21,7 @@ from cryosnake.programs.refinement.estep import BLOCK
 from cryosnake.programs.refinement.execution import Execution, stack_images
 from cryosnake.programs.refinement.step import own_volumes
 
-_RUNTIME = 400 << 20  # Python, the libraries, the compiled kernels and their compiler
+_RUNTIME = 320 << 20  # Python, the libraries, the compiled kernels and their compiler
 _MARGIN = 1.05
 _LEAST_SIZE = 32  # Fourier pixels
 _LEAST = 1 << 26  # bytes that are shared out at least: less would take one particle at a time
@@ -42,6 +42,8 @@ class Demand:
         Maps (or class averages) beside the sums, with those that making them takes.
     keeps_references : bool
         Whether the references are still there when maps are made.
+    symmetric : bool
+        Whether the sums of a map are added up over a point group.
     more : int
         Bytes besides.
     """
@@ -51,6 +53,7 @@ class Demand:
     sets: int = 1
     maps: int
     keeps_references: bool = False
+    symmetric: bool = False
     more: int = 0
 
 
@@ -79,7 +82,7 @@ def memory_plan(work: Execution, demand: Demand, given: Budget, block: int, keep
     references, voxels = cost.reference_bytes(load), load.box**load.dimensions
     added = shared if own > shared else 0  # the volumes of the threads are added up in another one
     searched = references + own - shared + max(added, cost.search_bytes(load, block, workers_available(), given))
-    making = cost.maximisation_bytes(load) + (references if demand.keeps_references else 0)
+    making = cost.maximisation_bytes(load, demand.symmetric or added > 0) + (references if demand.keeps_references else 0)
     return MemoryPlan(given=given, block=block, images=images, parts={
         "images": images, "sums and maps": demand.sets * shared + 4 * demand.maps * voxels + demand.more,
         "references and search": searched, "making maps": making})

@@ -113,9 +113,11 @@ def search_bytes(load: Workload, block: int, workers: int, given: Budget) -> int
     return slices_bytes(load) + images + scores + searched + 3 * given.slices + dense
 
 
-def maximisation_bytes(load: Workload) -> int:
+def maximisation_bytes(load: Workload, copied: bool) -> int:
     """Return the bytes of making one map, or all class averages, from sums, besides these and the maps.
 
-    Coefficients and their transform along one axis, then along two: 15 bytes of a voxel; symmetrised sums 12.
+    Coefficients and their transform along one axis, then along two: 15 bytes of a voxel; 12 where the sums are copied.
     """
-    return 27 * cells(load) + SLABS if load.dimensions == 3 else 100 * load.classes * load.box**2
+    if load.dimensions < 3:
+        return 100 * load.classes * load.box**2
+    return (27 if copied else 15) * cells(load) + SLABS
