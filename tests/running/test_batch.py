@@ -174,7 +174,7 @@ def test_an_unexpected_error_of_one_micrograph_leaves_its_traceback(program) -> 
 def test_a_full_disk_stops_the_job_and_blames_no_micrograph(program, capsys) -> None:
     program.fate = {"m1": OSError(errno.ENOSPC, "No space left on device", "m1.txt")}
     assert run() == 1
-    assert "free space and run the same command" in capsys.readouterr().err
+    assert "free some space and run the same command" in capsys.readouterr().err
     assert list(read_done("CtfFind/job003", 1)) == NAMES[:1]
     assert exit_of("CtfFind/job003") == Status.FAILED
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cryosnake.cli.commands import Arguments
 from cryosnake.errors import CryosnakeError
+from cryosnake.human import human_size
 from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.project.actions.config_edit import read_config
 from cryosnake.project.cleaning import clean, delete, trash, undelete
 from cryosnake.project.cleaning.bulk import project_sizes, run
 from cryosnake.project.cleaning.bulk.advice import rank
@@ -26,8 +26,7 @@ from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.records import archive
 from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.file_sizes import folder_size
-from cryosnake.project.records.human import human_size
-from cryosnake.project.records.jobs import find_job
+from cryosnake.project.records.job_by_name import find_job
 from cryosnake.report.cleanup_page import cleanup_page
 
 
@@ -156,7 +155,7 @@ def run_cleanup(arguments: Arguments) -> int:
     if arguments.advice:
         _print_advice(pipeline, facts)
         return 0
-    config = _config()
+    config = read_config()
     workspace = arguments.workspace
     inside = members(pipeline, parse_workspaces(config.get("workspaces"), config.get("jobs") or {}),
                      workspace) if workspace else pipeline.processes.keys()
@@ -172,13 +171,6 @@ def _chosen(arguments: Arguments) -> set[str]:
     if kinds - KINDS.keys():
         raise CryosnakeError(f"--preprocessing takes {','.join(KINDS)}, not {','.join(sorted(kinds - KINDS.keys()))}")
     return kinds.union(arguments.chosen or ())
-
-
-def _config() -> dict[str, Any]:
-    try:
-        return yaml.safe_load(Path("config.yaml").read_text()) or {}
-    except FileNotFoundError:
-        return {}
 
 
 def _show(arguments: Arguments, config: dict[str, Any], facts: Sequence[JobFacts], plan: CleanupPlan) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.human import human_age, human_size, human_time
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions import notes
 from cryosnake.project.actions.history import ancestors, between, descendants, in_order
 from cryosnake.project.actions.job_details import FileOfJob, JobDetails, job_details, log_tail
-from cryosnake.project.records.human import human_age, human_size, human_time
-from cryosnake.project.records.jobs import find_job, job_path_of
+from cryosnake.project.records.job_by_name import find_job, job_path_of
 from cryosnake.project.records.run_times import total
 
 
@@ -58,7 +58,7 @@ def _show(arguments: Arguments) -> None:
     print(f"{status.path}  {status.alias}  {details.title}")
     for name, text in _facts(details):
         print(f"  {name:<11}{text}")
-    _section("results", [f"{result.name}: {result.told()}" for result in details.results])
+    _section("results", [f"{result.name}: {result}" for result in details.results])
     stated = {name: value for name, (value, stated) in details.parameters.items() if stated or arguments.all}
     _section("parameters" if arguments.all else "parameters that were stated (--all: the others, too)",
              [f"{name}: {value}" for name, value in stated.items()])
@@ -72,7 +72,7 @@ def _show(arguments: Arguments) -> None:
 
 def _facts(details: JobDetails) -> list[tuple[str, str]]:
     status = details.status
-    facts = [("state", status.told() + (", final" if details.final else ""))]
+    facts = [("state", status.full_state + (", final" if details.final else ""))]
     if status.done or status.failed or status.rejected:
         facts.append(("micrographs", f"{status.done} done, {status.failed} failed, {status.rejected} rejected, in "
                       f"{status.batches} batches"))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
-from cryosnake.pipeline.backups import backups, restore, told
+from cryosnake.pipeline.backups import backups, restore
 from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.lock import rebuild_pipeline
 from cryosnake.pipeline.markers import BACKUP_FILE, make_alias_link, write_node_markers
@@ -33,7 +33,7 @@ def _rebuild(_: Arguments) -> None:
 def _restore(arguments: Arguments) -> None:
     if not arguments.copy:
         found = backups(Path())
-        print("\n".join(told(backup) for backup in found) or "no job directory holds a copy of the pipeline file; "
+        print("\n".join(map(str, found)) or "no job directory holds a copy of the pipeline file; "
               "`cryosnake rebuild-pipeline` derives it from the job directories")
         return
     path = Path(arguments.copy)

@@ -23,5 +23,5 @@ def _import(arguments: Arguments) -> None:
         raise CryosnakeError(f"{arguments.out} exists; choose another file with --out, or move it away")
     imported = import_schemes(arguments.folders)
     arguments.out.write_text(config_text(imported))
-    print("\n".join(f"not taken over: {note}" for note in imported.notes), end="\n" if imported.notes else "")
+    print("\n".join(f"not imported: {note}" for note in imported.notes), end="\n" if imported.notes else "")
     print(f"{arguments.out}: {len(imported.config['jobs'])} jobs; look at it, then `{imported.watch}`")

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.human import human_age, human_size
 from cryosnake.project.actions.status import JobStatus, chosen, project_status
-from cryosnake.project.locks.claims import running_claim
-from cryosnake.project.records.human import human_age, human_size
+from cryosnake.project.locks.snakemake_lock import running_claim
 
 _COLOURS = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted": "red", "Scheduled": "dim"}
 
@@ -48,6 +48,6 @@ def _table(jobs: list[JobStatus]) -> None:
     for job in jobs:
         numbers = [str(getattr(job, name) or "") for name in counts]
         colour = "red" if job.dead else _COLOURS[job.state]
-        table.add_row(job.path, job.alias, f"[{colour}]{job.told()}[/]{' final' if job.final else ''}", *numbers,
+        table.add_row(job.path, job.alias, f"[{colour}]{job.full_state}[/]{' final' if job.final else ''}", *numbers,
                       human_age(job.changed), human_size(job.size))
     Console(highlight=False).print(table)

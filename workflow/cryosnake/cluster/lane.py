@@ -69,22 +69,21 @@ def scheduler_of(script: str) -> str:
     return ""
 
 
-def without_mpi_launcher(line: str, command: str) -> tuple[str, str]:
-    """Remove mpirun, mpiexec or srun in front of a template's command; return (line, launcher).
+def without_mpi_launcher(script: str, command: str) -> tuple[str, str]:
+    """Remove mpirun, mpiexec or srun in front of a template's command; return (script, launcher).
 
     A template starts the ranks itself. Here the command is a Snakemake job, which must run once and starts the ranks
     of its program. The number of ranks is removed from the launcher, because the program adds its own.
 
     Parameters
     ----------
-    line
-        A line of the template.
+    script
+        The template.
     command
         The placeholder of the command in it: `XXXcommandXXX` or a regular expression of `{{ run_cmd }}`.
     """
-    launchers = r"(?:\S*/)?(?:mpirun|mpiexec(?:\.\w+)?|srun|aprun|jsrun)\b[^;&|]*?"
-    match = re.search(rf"(?:^|(?<=[\s;&|]))(?P<launcher>{launchers})(?P<command>{command})", line)
-    if match is None:
-        return line, ""
-    launcher = re.sub(r"\s+(?:-n|-np|--ntasks|--n)(?:\s+|=)\S+", "", match["launcher"]).strip()
-    return line[:match.start("launcher")] + line[match.start("command"):], launcher
+    launchers = r"(?:\S*/)?(?:mpirun|mpiexec(?:\.\w+)?|srun|aprun|jsrun)\b[^;&|\n]*?"
+    pattern = re.compile(rf"(?:^|(?<=[\s;&|]))(?P<launcher>{launchers})(?P<command>{command})", re.MULTILINE)
+    match = pattern.search(script)
+    launcher = re.sub(r"\s+(?:-n|-np|--ntasks|--n)(?:\s+|=)\S+", "", match["launcher"]).strip() if match else ""
+    return pattern.sub(r"\g<command>", script), launcher

@@ -45,8 +45,7 @@ def read_relion_template(path: Path, variables: Mapping[str, str], commands: Map
         raise CryosnakeError(f"{path}: has no directives of a known scheduler ({', '.join(SCHEDULERS)}); name the "
                              "commands: --submit 'sbatch' --status 'squeue -h -j {id} -o %i' --cancel 'scancel {id}'")
     _, submit, status, cancel = SCHEDULERS.get(scheduler, ("", "", "", ""))
-    pairs = [without_mpi_launcher(line, COMMAND) for line in script.split("\n")]
-    template = "\n".join(line for line, _ in pairs)
+    template, launcher = without_mpi_launcher(script, COMMAND)
     own = {"dedicated": "1", **variables}
     missing = set(_VARIABLE.findall(template)) - {*KNOWN, *own}
     if missing:
@@ -54,7 +53,7 @@ def read_relion_template(path: Path, variables: Mapping[str, str], commands: Map
                              f"window asks for them: {' '.join(f'--set {name}=…' for name in sorted(missing))}")
     return Lane(kind="relion", name=path.stem, template="qsub.sh", submit=commands.get("submit", submit),
                 status=commands.get("status", status), cancel=commands.get("cancel", cancel), variables=own,
-                launcher=next((found for _, found in pairs if found), "")), template
+                launcher=launcher), template
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

@@ -38,20 +38,17 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
         names = read_manifest(arguments.out).get(batch_number(arguments.batch), [])
         source = cast(FileSource, program)
         return BatchInput(source.rows(arguments.options, names), source.optics(arguments.options))
-    tables = [read_star(path) for slot, path in arguments.inputs.items()
-              if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types)]
-    paths = [path for slot, path in arguments.inputs.items()
-             if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types)]
-    rows = _by_name(tables[0], paths[0])
-    for extra, path in zip(tables[1:], paths[1:], strict=True):
-        others = _by_name(extra, path)
-        rows = {name: {**row, **others[name]} for name, row in rows.items() if name in others}
-    optics = optics_of(tables[0])
-    _check_optics(rows, optics, paths[0])
+    first, *others = [(path, read_star(path)) for slot, path in arguments.inputs.items()
+                      if PER_MICROGRAPH.intersection(job_type.slot(slot).types)]
+    rows, optics = _by_name(*first), optics_of(first[1])
+    for other in others:
+        found = _by_name(*other)
+        rows = {name: {**row, **found[name]} for name, row in rows.items() if name in found}
+    _check_optics(rows, optics, first[0])
     return BatchInput(rows, optics)
 
 
-def _by_name(tables: Mapping[str, pd.DataFrame], path: Path) -> dict[str, Row]:
+def _by_name(path: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Row]:
     data = {block: table for block, table in tables.items() if block != "optics"}
     if not data:
         return {}  # RELION writes no empty tables: a batch of which nothing passed

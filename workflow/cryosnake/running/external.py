@@ -52,7 +52,8 @@ def run(options: ExternalOptions, inputs: Mapping[str, Path], out: Path, progres
     print(shlex.join(words))
     code, said = _supervised(words, threads, progress)
     _judge(words[0], code, said, out)
-    missing = [file for file in _files(options.outputs) if not (out / file).exists()]
+    files = [text.rpartition(":")[0] or text for text in options.outputs.values()]
+    missing = [file for file in files if not (out / file).exists()]
     if missing:
         raise CryosnakeError(f"{words[0]} ended well, but did not make {', '.join(missing)}; correct `outputs:` in "
                              "config.yaml, or the program's parameters")
@@ -77,10 +78,6 @@ def command(options: ExternalOptions, inputs: Mapping[str, Path], out: Path, thr
     for name, value in (options.parameters or {}).items():
         words += [f"--{name}", *([value] if value else [])]
     return [*words, "--j", str(threads)]
-
-
-def _files(outputs: Mapping[str, str]) -> list[str]:
-    return [text.rpartition(":")[0] or text for text in outputs.values()]
 
 
 def _supervised(words: list[str], threads: int, progress: Progress) -> tuple[int, str]:

@@ -37,7 +37,7 @@ def interruptible(out: Path, progress: JobProgress) -> Iterator[None]:
         yield
         return
     former = {number: signal.signal(number, handler) for number, handler in
-              ((signal.SIGUSR2, _abort), (signal.SIGTERM, _terminate))}
+              ((signal.SIGUSR2, signal.default_int_handler), (signal.SIGTERM, _terminate))}
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(out, progress, done, threading.get_ident()), daemon=True)
     watcher.start()
@@ -56,10 +56,6 @@ def _watch(out: Path, progress: JobProgress, done: threading.Event, program: int
         seen = seen + 1 if abort_requested(out) and exit_of(out) != Status.SUCCEEDED else 0
         if seen >= PATIENCE:  # again until it ends: an interrupt in a destructor or a callback is lost
             signal.pthread_kill(program, signal.SIGUSR2)
-
-
-def _abort(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 from cryosnake.errors import CryosnakeError
@@ -117,17 +116,12 @@ def choose_gpus(options: Any, ranks: Ranks) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
 
 
-def stop_when_terminated() -> None:
-    """Take SIGTERM, with which mpirun and SLURM end a job, as a request to abort: files are left in order."""
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-
-
 def these_ranks() -> Ranks:
-    """Return the ranks that this process belongs to."""
+    """Return the ranks that this process belongs to.
+
+    On several, SIGTERM, with which mpirun and SLURM stop a job, is a request to abort, which leaves files in order.
+    """
     ranks = world()
     if ranks.size > 1:
-        stop_when_terminated()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     return ranks

@@ -26,12 +26,12 @@ def stamper(job_type: JobType, inputs: Mapping[str, Path]) -> Stamper:
     listed: list[dict[str, str]] = []
     whole: list[str] = []
     for slot, path in inputs.items():
-        products = _products_of(path)
-        if any(t in PER_MICROGRAPH for t in job_type.slot(slot).types) and products:
+        types, products = job_type.slot(slot).types, _products_of(path)
+        if products and PER_MICROGRAPH.intersection(types):
             upstream.append(products)
-        elif COORDINATES in job_type.slot(slot).types:
+        elif COORDINATES in types:
             listed.append(_coordinate_files(path))
-        elif not any(t in PER_MICROGRAPH for t in job_type.slot(slot).types):
+        elif not PER_MICROGRAPH.intersection(types):
             whole.append(stamp(str(path)))
 
     before = {file: text for job, _ in upstream for file, text in _cleaned_stamps(job)}
@@ -61,10 +61,5 @@ def _coordinate_files(path: Path) -> dict[str, str]:
 def _products_of(path: Path) -> tuple[str, tuple[str, ...]] | None:
     """Return the job directory and product patterns behind "CtfFind/job003/batches/0001.star", None if unknown."""
     parts = path.parts
-    if len(parts) < 3:
-        return None
-    try:
-        job_type = by_folder(parts[0])
-    except KeyError:
-        return None
-    return ("/".join(parts[:2]), job_type.products) if job_type.products else None
+    job_type = by_folder(parts[0]) if len(parts) > 2 else None
+    return ("/".join(parts[:2]), job_type.products) if job_type and job_type.products else None
