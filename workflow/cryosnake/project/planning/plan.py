@@ -15,9 +15,17 @@ from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.model import job_name, job_number
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
-from cryosnake.project.planning.growth import has_grown, particle_count
+from cryosnake.project.planning.growth import growth_of, is_complete, particle_count
 from cryosnake.project.planning.parts import part_of
-from cryosnake.project.planning.planned import PER_MICROGRAPH, Disposition, NoMoviesYet, Plan, PlannedJob, Source
+from cryosnake.project.planning.planned import (
+    PER_MICROGRAPH,
+    WAITING,
+    Disposition,
+    NoMoviesYet,
+    Plan,
+    PlannedJob,
+    Source,
+)
 from cryosnake.project.planning.regenerate_plan import with_regeneration
 from cryosnake.project.planning.unfinished import batch_keys
 from cryosnake.project.records.batches import form_batches, read_manifest
@@ -44,18 +52,16 @@ def make_plan(config: Config) -> Plan:
     for job_config in config.jobs.values():
         inputs = {slot: _source(job_config, slot, connection, jobs)
                   for slot, connection in job_config.connections.items()}
-        job = PlannedJob(config=job_config, path="", inputs=inputs, new=True)
+        job = PlannedJob(config=job_config, path=WAITING + job_config.name, inputs=inputs, new=True)
         known = _known_directory(job, records)
         if known in taken:
             raise CryosnakeError(f"config.yaml: jobs {taken[known]!r} and {job.name!r} are the same job (type, "
                                  "parameters and inputs agree); delete one, or give one another parameter")
-        if known:
-            job = replace(job, path=known, new=False)
-        else:
+        job = _disposed(replace(job, stream=_stream(job, jobs)), known, records, jobs, config)
+        if job.new and _gets_number(job, jobs, config):
             job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
             counter += 1
-        taken[job.path] = job.name
-        job = _disposed(replace(job, stream=_stream(job, jobs)), jobs, config.grow)
+        taken[known or job.path] = job.name
         jobs[job.name], arrivals = _with_batches(job, jobs, config)
         waiting += arrivals.waiting
     plan = Plan(with_regeneration(jobs), tuple(waiting), pictures=config.pictures)
@@ -95,12 +101,29 @@ def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     return streams.pop() if len(streams) == 1 else ""
 
 
-def _disposed(job: PlannedJob, jobs: Mapping[str, PlannedJob], grow: float) -> PlannedJob:
-    """Return a job with its disposition, as far as its input decides it; `grow` is the config's factor."""
+def _disposed(job: PlannedJob, known: str, records: Mapping[str, JobRecord | None], jobs: Mapping[str, PlannedJob],
+              config: Config) -> PlannedJob:
+    """Return a job with its directory, if `known` stays it, and its disposition, as far as its input decides it."""
     why_held = _why_held(job, jobs)
+    if known:
+        job = replace(job, path=known, new=False)
     if why_held:
         return replace(job, disposition=Disposition.HELD, why_held=why_held)
-    return replace(job, disposition=Disposition.BELOW_GROWTH) if _below_growth(job, grow) else job
+    record = records.get(known)
+    if record is None or not is_complete(job):
+        return job
+    growth = growth_of(job, record, {other.path: other for other in jobs.values()}, factor=config.grow,
+                       as_joined=config.as_joined or bool(config.only))
+    if growth:
+        return replace(job, path=WAITING + job.name, new=True, supersedes=known, growth=growth)
+    return replace(job, disposition=Disposition.BELOW_GROWTH)
+
+
+def _gets_number(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config) -> bool:
+    """Whether a new job gets its number now: one that waits, or that another call makes, gets it later."""
+    taken = {source.job for source in job.inputs.values()}
+    return not (job.why_held or (config.only and job.name not in config.only)
+                or any(other.path in taken and not other.numbered for other in jobs.values()))
 
 
 def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
@@ -114,14 +137,6 @@ def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     counts = [particle_count(source.path) for source in job.inputs.values() if source.path.endswith(".star")]
     found = max(counts, default=0)
     return "" if found >= wanted else f"waits for {wanted:,} particles; {found:,} so far"
-
-
-def _below_growth(job: PlannedJob, grow: float) -> bool:
-    """Whether a finished job waits for more growth of its input: `grow` is above 1 and not reached yet."""
-    if grow <= 1 or job.new or job.config.type.per_micrograph:
-        return False
-    return (all(map(os.path.exists, job.files()))
-            and not has_grown(job.path, (source.path for source in job.inputs.values()), grow))
 
 
 def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config) -> tuple[PlannedJob, Arrivals]:

@@ -10,6 +10,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_of
 from cryosnake.project.config.config import JobConfig, is_made
 
+WAITING = ".cryosnake/waiting/"  # the directory of a job that has no number yet, which never exists
 PER_MICROGRAPH = frozenset((MOVIES, MICROGRAPHS, COORDINATES))
 
 
@@ -47,12 +48,19 @@ class PlannedJob:
     inputs: Mapping[str, Source]
     new: bool = False  # it gets its number, and its directory, with this plan
     disposition: Disposition = Disposition.ALL
+    supersedes: str = ""  # the finished job whose input has grown, where it is new for this
+    growth: str = ""  # how: "581 -> 881 particles"
     why_held: str = ""  # why it waits
     stream: str = ""  # name of the import job
     batches: Mapping[int, str] = field(default_factory=dict)
     movies: Mapping[int, list[str]] = field(default_factory=dict)  # import jobs only
     again: Mapping[int, str] = field(default_factory=dict)  # keys under which cleaned data would be regenerated
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # batch key, or "": data to be regenerated first
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it has a directory, or gets one with this plan; a job that waits gets its number later."""
+        return not self.path.startswith(WAITING)
 
     @property
     def name(self) -> str:

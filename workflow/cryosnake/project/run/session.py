@@ -53,6 +53,7 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
     if snakemake_internals.is_main(workflow):
         said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
         said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
+        said += [f"{job.name}: {job.supersedes} -> {job.path} ({job.growth})" for job in plan.own if job.growth]
         print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
     return plan
 
