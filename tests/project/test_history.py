@@ -106,7 +106,7 @@ def find_status(name: str) -> JobStatus:
 def test_show_says_what_is_missing(project, capsys) -> None:
     assert main(["show", "refine"]) == 0
     text = capsys.readouterr().out
-    assert "InitialModel/job003/initial_model.mrc  DensityMap  not there  from InitialModel/job003" in text
+    assert "InitialModel/job003/initial_model.mrc  DensityMap  missing  from InitialModel/job003" in text
     assert "Scheduled" in text
 
 

@@ -1,6 +1,6 @@
 """Run one job from its script.
 
-What happens around the program is the same for all types:
+The steps around the program are the same for all types:
 
     arguments -> directory and its lock -> note.txt, run.out, run.err -> running -> program -> exit file, status
 """
@@ -27,11 +27,11 @@ from cryosnake.project.records.kept_results import keep_results, made_by, restor
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
-from cryosnake.running.iterations import iteration_keeper, last_iteration_made
+from cryosnake.running.iterations import finish_without_snakemake, iteration_keeper
 from cryosnake.running.nodes import check_outputs, declare_outputs, draw, made_outputs
 from cryosnake.running.progress import JobProgress
-from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_ranks, together, told_of_others
-from cryosnake.running.regenerated import AGAIN, end_again, end_whole
+from cryosnake.running.ranks import check_ranks, choose_gpus, run_as_follower, sharing_errors, these_ranks, together
+from cryosnake.running.regenerated import AGAIN, finish_regenerated_batch, finish_regenerated_job
 from cryosnake.running.resume import resume
 from cryosnake.running.temporaries import remove_temporaries
 
@@ -50,12 +50,12 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
     try:
         ranks = these_ranks()
         if ranks.rank > 0:
-            return follow(job_type, arguments, ranks)
-        # several ranks hear of a request to abort in their own way (`Ranks.watch`)
+            return run_as_follower(job_type, arguments, ranks)
+        # several ranks notice a request to abort in their own way (`Ranks.watch`)
         with (together(ranks), job_frame(job_type, arguments) as progress,
               interruptible(Path(arguments.out), progress) if ranks.size == 1 else nullcontext(),
-              told_of_others(ranks)):
-            ranks.watch = progress.look
+              sharing_errors(ranks)):
+            ranks.watch = progress.check_abort
             check_ranks(job_type, arguments, ranks)
             _work(job_type, arguments, progress, ranks)
     except Aborted:
@@ -87,7 +87,7 @@ def _work_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments,
         return
     run_batch(job_type, program, arguments, progress)
     if AGAIN in arguments.batch:
-        end_again(out)
+        finish_regenerated_batch(out)
 
 
 def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, progress: JobProgress,
@@ -112,6 +112,6 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
     declare_outputs(job_type, arguments)
     record_counts(str(out), map(str, inputs))
     draw(job_type, arguments)
-    end_whole(out)
+    finish_regenerated_job(out)
     finish(out)
-    last_iteration_made(arguments.out)
+    finish_without_snakemake(arguments.out)
