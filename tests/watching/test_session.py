@@ -153,7 +153,7 @@ def test_a_full_disk_keeps_the_old_status_and_the_session_alive(project, monkeyp
 
     monkeypatch.setattr(Path, "write_text", full)
     monkeypatch.setattr("builtins.print", full)
-    announce.write(Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
+    announce.write_state(Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
     announce.print_line("a line")
     assert status_file.JSON.read_text() == "old"
     assert [path.name for path in Path().glob(".*.tmp")] == []

@@ -40,13 +40,9 @@ class MpiRanks:
 
     def check_stop(self) -> None:
         """See `Ranks`."""
-        if self._pending is not None:
-            raise StopHeard
-        message = self._control.improbe()  # matched: a thread that reads ahead may probe at the same time
-        if message is not None:
-            self._heard.add(message.recv())
-            raise StopHeard
-        if self._heard:
+        if self._pending is None and (message := self._control.improbe()) is not None:
+            self._heard.add(message.recv())  # a matched probe: a thread that reads ahead may probe at the same time
+        if self._pending is not None or self._heard:
             raise StopHeard
 
     def meet(self) -> None:
@@ -95,8 +91,8 @@ class MpiRanks:
         if worst[0] == 0:
             return
         problem = problem or self._pending  # one that came up while waiting
-        told = problem and replace(problem, trace=problem.trace[-4000:])
-        everybody = self._comm.allgather((told, bool(self._warnings)))
+        shortened = problem and replace(problem, trace=problem.trace[-4000:])
+        everybody = self._comm.allgather((shortened, bool(self._warnings)))
         for rank, (_, warned) in enumerate(everybody):
             if warned and rank not in self._heard | {self.rank}:
                 self._control.recv(source=rank)

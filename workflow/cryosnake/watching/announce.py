@@ -13,7 +13,7 @@ from cryosnake.watching.session_state import Session
 from cryosnake.watching.status_file import write_status
 
 
-def tell(session: Session, state: str, reason: str) -> None:
+def announce_state(session: Session, state: str, reason: str) -> None:
     """Write the status, and a line when it is another one than before; what runs is said, then a reason to pause."""
     if any(session.calls()):
         said = [lane.said for lane in session.lanes.values() if lane.call] + ([reason] if state == "paused" else [])
@@ -21,10 +21,10 @@ def tell(session: Session, state: str, reason: str) -> None:
     if f"{state}: {reason}" != session.said:
         session.said = f"{state}: {reason}"
         print_line(session.said.rstrip(": "))
-    write(session, state, reason)
+    write_state(session, state, reason)
 
 
-def write(session: Session, state: str, reason: str) -> None:
+def write_state(session: Session, state: str, reason: str) -> None:
     """Write the status files."""
     found, last = session.found, session.last
     jobs = list(found.plan.jobs.values()) if found.plan else []

@@ -8,11 +8,11 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
 from cryosnake.processes import ProcessId, process, read_process
-from cryosnake.project.locks.claims import lane_has_begun
+from cryosnake.project.locks.snakemake_lock import lane_has_begun
 from cryosnake.watching.lanes import ALL, PARTICLES, Task
 
 LOGS = {ALL: Path(".cryosnake", "watch.log"), PARTICLES: Path(".cryosnake", "watch_particles.log")}
@@ -24,14 +24,14 @@ _KEPT = ("lane", "jobs", "hold", "beside")  # of a task, for the next watcher
 class Call:
     """One Snakemake and its task; `process` is None for one that a killed watcher left behind.
 
-    `told` counts the signals that it was sent; `cut` says that the watcher itself asked it to end.
+    `signals` counts those that it was sent; `cut` says that the watcher itself asked it to end.
     """
 
     task: Task
     owner: ProcessId
     process: subprocess.Popen[bytes] | None = None
     _: KW_ONLY
-    told: int = field(default=0)
+    signals: int = 0
     cut: bool = False
 
 
@@ -85,23 +85,19 @@ def pass_on(call: Call, times: int) -> None:
 
     Once: finish what runs and begin nothing more (SIGTERM); twice: interrupt the jobs (SIGINT); three times: die.
     """
-    while call.process is not None and call.told < times and call.process.poll() is None:
-        call.told += 1
-        _tell(call.process, call.told)
+    while call.process is not None and call.signals < times and call.process.poll() is None:
+        call.signals += 1
+        with suppress(ProcessLookupError):
+            if call.signals == 1:
+                call.process.send_signal(signal.SIGTERM)
+            else:
+                os.killpg(call.process.pid, signal.SIGINT if call.signals == 2 else signal.SIGKILL)
 
 
 def cut_short(call: Call) -> None:
     """Let a call finish what it computes and begin nothing more: another, with other cores, takes up the rest."""
     call.cut = True
     pass_on(call, 1)
-
-
-def _tell(process: subprocess.Popen[bytes], times: int) -> None:
-    with suppress(ProcessLookupError):
-        if times == 1:
-            process.send_signal(signal.SIGTERM)
-        else:
-            os.killpg(process.pid, signal.SIGINT if times == 2 else signal.SIGKILL)
 
 
 def _round_file(lane: str) -> Path:

@@ -7,7 +7,6 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from cryosnake.watching.calls import Call, log_of
-from cryosnake.watching.lanes import Task
 
 SHORTEST_RETRY, LONGEST_RETRY = 60.0, 1800.0  # seconds until a round that failed is tried again with nothing new
 
@@ -63,8 +62,3 @@ def note_end(lane: Lane, code: int) -> None:
     else:
         lane.last_code = code
     lane.call = None
-
-
-def task_of(lane: Lane) -> Task | None:
-    """Return what is being done in the lane."""
-    return lane.call.task if lane.call else None

@@ -69,8 +69,8 @@ def flowing_jobs(plan: Plan, busy: Collection[str] = ()) -> list[str]:
     resting: set[str] = set()
     for name, job in plan.jobs.items():
         taken = {source.job for source in job.inputs.values()}
-        settled = all(up.name in flowing or up.name in resting for up in plan.jobs.values() if up.path in taken)
-        if name in busy or not settled:
+        placed = all(up.name in flowing or up.name in resting for up in plan.jobs.values() if up.path in taken)
+        if name in busy or not placed:
             continue
         if job.config.type.per_micrograph:
             flowing.append(name)

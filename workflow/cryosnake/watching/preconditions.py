@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -61,8 +60,3 @@ def _any_file(pattern: str) -> bool:
         return any(True for _ in matching_files(pattern))
     except (OSError, CryosnakeError):
         return False
-
-
-def first(reasons: Iterable[str]) -> str:
-    """Return the first reason that says something, or nothing."""
-    return next((reason for reason in reasons if reason), "")

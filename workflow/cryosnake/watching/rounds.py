@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from cryosnake.project.planning.planned import Plan
@@ -11,7 +10,7 @@ from cryosnake.project.records.disk import BATCHES
 from cryosnake.watching.announce import print_line
 from cryosnake.watching.calls import begin, cut_short, exit_code, has_begun, log_of
 from cryosnake.watching.cores import shared_cores
-from cryosnake.watching.lane_state import Lane, note_begin, note_end, task_of, why_not
+from cryosnake.watching.lane_state import Lane, note_begin, note_end, why_not
 from cryosnake.watching.lanes import (
     ALL,
     MICROGRAPHS,
@@ -37,8 +36,7 @@ def begin_rounds(session: Session, plan: Plan, *, final: str = "") -> str:
     `final` says why this is the last round, which works on everything.
     """
     if final or _wants_one_call(session, plan):
-        return _begin_one(session, session.lanes[ALL], whole_task(plan), final,
-                          lambda: _BUSY if any(session.calls()) else "")
+        return _begin_one(session, session.lanes[ALL], whole_task(plan), _BUSY if any(session.calls()) else "", final)
     reasons = [_begin_particles(session, plan), _begin_micrographs(session, plan)]
     return "" if "" in reasons else next((reason for reason in reasons if reason != NOTHING), NOTHING)
 
@@ -66,26 +64,23 @@ def _begin_particles(session: Session, plan: Plan) -> str:
     if lane.call:
         return NOTHING
     task = particles_task(plan)
-
-    def blocked() -> str:
-        return _BUSY if other and not (has_begun(other) and can_run_beside(task, other.task)) else ""
-
-    return _begin_one(session, lane, task, "", blocked)
+    blocked = other and not (has_begun(other) and can_run_beside(task, other.task))
+    return _begin_one(session, lane, task, _BUSY if blocked else "")
 
 
 def _begin_micrographs(session: Session, plan: Plan) -> str:
-    lane, other = session.lanes[MICROGRAPHS], session.lanes[PARTICLES]
+    lane, other = session.lanes[MICROGRAPHS], session.lanes[PARTICLES].call
     if lane.call:
         return NOTHING
-    return _begin_one(session, lane, micrographs_task(plan, task_of(other) or surviving_task(plan)), "",
-                      lambda: _BUSY if other.call and not has_begun(other.call) else "")
+    task = micrographs_task(plan, other.task if other else surviving_task(plan))
+    return _begin_one(session, lane, task, _BUSY if other and not has_begun(other) else "")
 
 
-def _begin_one(session: Session, lane: Lane, task: Task, final: str, blocked: Callable[[], str]) -> str:
+def _begin_one(session: Session, lane: Lane, task: Task, blocked: str, final: str = "") -> str:
     if not task.pending:
         lane.tried = ()
         return NOTHING
-    reason = blocked() or ("" if final else why_not(lane, _wanted(session, task), session.options.minutes))
+    reason = blocked or ("" if final else why_not(lane, _wanted(session, task), session.options.minutes))
     if not reason:
         _begin(session, lane, task, final)
     return reason

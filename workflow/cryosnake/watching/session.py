@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.locks.claims import running_claim
-from cryosnake.project.run.settle_results import settle_results_of
+from cryosnake.project.locks.snakemake_lock import running_claim
+from cryosnake.project.run.closing import tidy_results
 from cryosnake.project.run.snakemake_marks import clear_stale_marks
-from cryosnake.watching import owner
-from cryosnake.watching.announce import print_line, tell
+from cryosnake.watching.announce import announce_state, print_line
 from cryosnake.watching.calls import left_behind, pass_on
 from cryosnake.watching.cores import given_cores
 from cryosnake.watching.lanes import ALL, PARTICLES, reads_batches
+from cryosnake.watching.owner import describe_watcher, only_watcher
 from cryosnake.watching.requests import obey_requests
 from cryosnake.watching.rounds import NOTHING, begin_rounds, collect
 from cryosnake.watching.session_state import Session, StopRequest, WatchOptions
@@ -40,18 +40,18 @@ def run_session(options: WatchOptions) -> int:
     if options.stop_file.exists():
         raise CryosnakeError(f"{options.stop_file} is there, which ends a session; delete it to begin one")
     read_config(options.snakemake)
-    with owner.only_watcher() as claim, _stopping_on_signals() as stop:
-        session = Session(options, owner.told(claim), claim["since"], stop,
+    with only_watcher() as claim, _stopping_on_signals() as stop:
+        session = Session(options, describe_watcher(claim), claim["since"], stop,
                           cores=given_cores(options.snakemake.others))
         _find_left_behind(session)
-        tell(session, "waiting", f"begins in {options.wait:g} min" if options.wait else "")
+        announce_state(session, "waiting", f"begins in {options.wait:g} min" if options.wait else "")
         _rest(session, options.wait * 60)
-        end = _follow(session)
+        end = _run_rounds(session)
         _wait_for_calls(session)
         if not stop.times:
             _finish(session, end)
         options.stop_file.unlink(missing_ok=True)
-        tell(session, "stopped", "asked to stop" if stop.times else end)
+        announce_state(session, "stopped", "asked to stop" if stop.times else end)
     return int(session.failed and not stop.times)
 
 
@@ -64,7 +64,7 @@ def _find_left_behind(session: Session) -> None:
             lane.said = f"{lane.name or 'everything'}, of an earlier watcher ({lane.call.owner})"
 
 
-def _follow(session: Session) -> str:
+def _run_rounds(session: Session) -> str:
     """Go on until an end is reached; return which."""
     while True:
         started = time.monotonic()
@@ -72,17 +72,17 @@ def _follow(session: Session) -> str:
         end = _end(session)
         if end or session.stop.times:
             return end
-        waits = _one_look(session)
+        waits = _check_project(session)
         if any(session.calls()):
             session.active = time.monotonic()
         end = _idle_end(session) if waits else ""
         if end:
             return end
-        tell(session, "paused" if waits and waits == session.trouble else "waiting", waits)
+        announce_state(session, "paused" if waits and waits == session.trouble else "waiting", waits)
         _rest(session, max(session.options.every, SHARE * (time.monotonic() - started)))
 
 
-def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
+def _check_project(session: Session, *, final: str = "", begin: bool = True) -> str:
     """Look at the project and begin what can begin; return why nothing does, or nothing.
 
     `final` says why this is the last time; without `begin` it is for the status alone.
@@ -111,7 +111,7 @@ def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
             return found.trouble or NOTHING
         if not any(session.calls()):
             clear_stale_marks(found.plan)  # of programs that outlived their Snakemake: none may be called any more
-            settle_results_of(found.plan.own)
+            tidy_results(found.plan.own)
         reason = begin_rounds(session, found.plan, final=final) if begin else NOTHING
     except (CryosnakeError, OSError) as error:
         session.trouble = f"{error}; the session goes on when this is mended"
@@ -164,10 +164,10 @@ def _idle_end(session: Session) -> str:
 
 def _finish(session: Session, end: str) -> None:
     """Seal what waits, and let every job have all that there is."""
-    reason = _one_look(session, final=end)
+    reason = _check_project(session, final=end)
     if not reason:
         _wait_for_calls(session)
-        _one_look(session, final=end, begin=False)
+        _check_project(session, final=end, begin=False)
     elif reason != NOTHING:
         session.failed = True
         print_line(f"what is left can't be processed: {reason}")
@@ -176,13 +176,13 @@ def _finish(session: Session, end: str) -> None:
 def _wait_for_calls(session: Session) -> None:
     """Wait until the calls have ended; those of an earlier watcher not when this one is asked to stop."""
     while any(not session.stop.times or call.process for call in session.calls()):
-        tell(session, "", "")
+        announce_state(session, "", "")
         _rest(session, min(session.options.every, 10.0))
         collect(session)
 
 
 def _rest(session: Session, seconds: float) -> None:
-    """Wait, but not past the end of a call or a request to stop; calls at work are told of requests."""
+    """Wait, but not past the end of a call or a request to stop; requests to stop are passed on to calls."""
     until = time.monotonic() + seconds
     asked = session.stop.times
     written = time.monotonic()
@@ -191,7 +191,7 @@ def _rest(session: Session, seconds: float) -> None:
             return
         if any(session.calls()) and time.monotonic() - written >= min(session.options.every, 10.0):
             written = time.monotonic()
-            tell(session, "", "")
+            announce_state(session, "", "")
         time.sleep(min(0.2, max(0.0, until - time.monotonic())))
     for call in session.calls():
         pass_on(call, session.stop.times)

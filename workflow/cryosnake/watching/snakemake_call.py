@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.installation import snakemake_command
@@ -31,36 +34,21 @@ def read_arguments(words: Sequence[str]) -> SnakemakeArguments:
     CryosnakeError
         for an option that makes no sense in a session
     """
-    files: list[str] = []
-    pairs: dict[str, Any] = {}
-    others: list[str] = []
-    taking = ""
-    for word in words:
-        option, equals, value = word.partition("=")
+    for option in (word.partition("=")[0] for word in words):
         if option in _NOT_HERE:
             raise CryosnakeError(f"watch: {option} is no option for a session: {_NOT_HERE[option]}")
-        if word.startswith("-"):
-            taking = option if option in ("--configfile", "--configfiles", "--config", "-C") else ""
-            if not taking:
-                others.append(word)
-                continue
-            word = value if equals else ""
-        if not taking:
-            others.append(word)
-        elif word and taking.startswith("--configfile"):
-            files.append(word)
-        elif word:
-            pairs.update(_pair(word))
-    return SnakemakeArguments(tuple(files), pairs, tuple(others))
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="*", action="extend", default=[])
+    parser.add_argument("--config", "-C", nargs="*", action="extend", default=[])
+    found, others = parser.parse_known_args(words)
+    return SnakemakeArguments(tuple(found.configfile), dict(map(_pair, found.config)), tuple(others))
 
 
-def _pair(text: str) -> dict[str, Any]:
-    import yaml
-
+def _pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise CryosnakeError(f"watch: --config takes KEY=VALUE, not {text!r}")
-    return {name: yaml.safe_load(value)}
+    return name, yaml.safe_load(value)
 
 
 def command(arguments: SnakemakeArguments, config: Mapping[str, Any], *, cores: int | None = None,

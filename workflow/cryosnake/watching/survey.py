@@ -16,7 +16,7 @@ from cryosnake.project.config.config import Config, parse_config
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import NoMoviesYet, Plan, PlannedJob
 from cryosnake.project.records.batches import read_manifest
-from cryosnake.watching.preconditions import disk_trouble, first, movies_trouble
+from cryosnake.watching.preconditions import disk_trouble, movies_trouble
 from cryosnake.watching.snakemake_call import SnakemakeArguments
 
 
@@ -107,8 +107,8 @@ def survey(config: Config, seen: FirstSeen, *, seal_after: float, grow: float, k
     seen.update(ready)
     found = replace(found, plan=plan, ready=ready, incomplete=plan.waiting, oldest=seen.oldest(),
                     imported=sum(len(names) for known in listed.values() for names in known.values()),
-                    trouble=first((disk_trouble(keep_free), *(movies_trouble(_pattern(job), job.path)
-                                                              for job in imports))))
+                    trouble=next(filter(None, [disk_trouble(keep_free), *(movies_trouble(_pattern(job), job.path)
+                                                                          for job in imports)]), ""))
     full_only = not (seal or found.oldest >= seal_after)
     if full_only and ready:
         try:
