@@ -52,9 +52,9 @@ def drawn_jobs():
 
 
 def rule_name(job, suffix=""):
-    """The job's name in the config as an identifier, different from the rules of the Snakefile."""
+    """The job's name in the config as an identifier, different from the rules of the Snakefile and a project's own."""
     name = re.sub(r"\W", "_", job.name) + suffix
-    return f"{name}_" if name == "all" or name[0].isdigit() else name
+    return f"{name}_" if name in ("all", "default") or name[0].isdigit() else name
 
 
 def as_taken(job, files):
