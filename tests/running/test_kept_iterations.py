@@ -1,4 +1,4 @@
-"""`keep_iterations: last`: one iteration stays, none goes before the next is complete, and a killed job goes on."""
+"""`keep_iterations: last`: only the last stays, none is deleted before the next is complete, a killed job continues."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Any
 from cryosnake.cli.commands import Arguments
 from cryosnake.errors import CryosnakeError
 from cryosnake.human import human_size
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.actions.config_edit import read_config
 from cryosnake.project.cleaning import clean, delete, trash, undelete
@@ -26,7 +27,6 @@ from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.records import archive
 from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.file_sizes import folder_size
-from cryosnake.project.records.job_by_name import find_job
 from cryosnake.report.cleanup_page import cleanup_page
 
 

@@ -6,11 +6,11 @@ import time
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.human import human_age, human_size, human_time
+from cryosnake.pipeline.find_process import find_job, job_path_of
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions import notes
 from cryosnake.project.actions.history import ancestors, between, descendants, in_order
 from cryosnake.project.actions.job_details import FileOfJob, JobDetails, job_details, log_tail
-from cryosnake.project.records.job_by_name import find_job, job_path_of
 from cryosnake.project.records.run_times import total
 
 

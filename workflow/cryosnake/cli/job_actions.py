@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.pipeline.find_process import find_job, job_path_of
 from cryosnake.project.actions import job_actions
 from cryosnake.project.actions.continuing import continue_with_iterations, way_on
 from cryosnake.project.actions.notes import add_note, edit_note, read_note
-from cryosnake.project.records.job_by_name import find_job, job_path_of
 
 
 def register(commands: Commands) -> None:

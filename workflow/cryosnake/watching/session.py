@@ -1,6 +1,6 @@
-"""The session: look, call Snakemake when there is something to do, wait, until an end is reached.
+"""The session: survey the project, call Snakemake when there is something to do, wait; repeat until it is to stop.
 
-Nothing is remembered that a killed watcher would lose: what is done stands in the project, and the next one goes on.
+All state is in the project, so that after a kill the next watcher continues.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cryosnake.watching.rounds import NOTHING, begin_rounds, collect
 from cryosnake.watching.session_state import Session, StopRequest, WatchOptions
 from cryosnake.watching.survey import read_config, survey
 
-SHARE = 20  # a look takes at most one part in so many of the time
+SHARE = 20  # surveys take at most 1/SHARE of the time
 
 
 def run_session(options: WatchOptions) -> int:
@@ -35,16 +35,16 @@ def run_session(options: WatchOptions) -> int:
     Raises
     ------
     CryosnakeError
-        when the project is watched already, or its config holds a mistake at the start
+        when the project is watched already, or its config contains a mistake at the start
     """
     if options.stop_file.exists():
-        raise CryosnakeError(f"{options.stop_file} is there, which ends a session; delete it to begin one")
+        raise CryosnakeError(f"{options.stop_file} exists, which stops a session; delete it to start one")
     read_config(options.snakemake)
     with only_watcher() as claim, _stopping_on_signals() as stop:
         session = Session(options, describe_watcher(claim), claim["since"], stop,
                           cores=given_cores(options.snakemake.others))
         _find_left_behind(session)
-        announce_state(session, "waiting", f"begins in {options.wait:g} min" if options.wait else "")
+        announce_state(session, "waiting", f"starts in {options.wait:g} min" if options.wait else "")
         _rest(session, options.wait * 60)
         end = _run_rounds(session)
         _wait_for_calls(session)
@@ -56,7 +56,7 @@ def run_session(options: WatchOptions) -> int:
 
 
 def _find_left_behind(session: Session) -> None:
-    """Snakemakes that outlived a watcher are waited for, each in its lane."""
+    """Take over Snakemakes that outlived a watcher, each in its lane, to wait for them."""
     for lane in session.lanes.values():
         lane.call = left_behind(lane.name)
         if lane.call:
@@ -65,7 +65,7 @@ def _find_left_behind(session: Session) -> None:
 
 
 def _run_rounds(session: Session) -> str:
-    """Go on until an end is reached; return which."""
+    """Run rounds until the session is to stop; return why."""
     while True:
         started = time.monotonic()
         collect(session)
@@ -83,17 +83,17 @@ def _run_rounds(session: Session) -> str:
 
 
 def _check_project(session: Session, *, final: str = "", begin: bool = True) -> str:
-    """Look at the project and begin what can begin; return why nothing does, or nothing.
+    """Survey the project and start the calls that can start; return why none does, "" when one has.
 
-    `final` says why this is the last time; without `begin` it is for the status alone.
+    `final` says why this is the last survey; without `begin` it only updates the status.
     """
     options, whole = session.options, session.lanes[ALL].call
     other = running_claim(lanes=False)
     if other and not (whole and other.pid == whole.owner.pid):
-        session.active = time.monotonic()  # something is being done, if not by this watcher
-        return f"another run is going on in this project ({other})"
+        session.active = time.monotonic()  # there is activity, though not by this watcher
+        return f"another run is in progress in this project ({other})"
     if whole:
-        return "the present round works on everything"
+        return "the current round covers everything"
     _obey_requests(session)
     session.trouble = ""
     try:
@@ -110,19 +110,19 @@ def _check_project(session: Session, *, final: str = "", begin: bool = True) -> 
             session.trouble = found.trouble
             return found.trouble or NOTHING
         if not any(session.calls()):
-            clear_stale_marks(found.plan)  # of programs that outlived their Snakemake: none may be called any more
+            clear_stale_marks(found.plan)  # of programs that outlived their Snakemake: no call is running now
             tidy_results(found.plan.own)
         reason = begin_rounds(session, found.plan, final=final) if begin else NOTHING
     except (CryosnakeError, OSError) as error:
-        session.trouble = f"{error}; the session goes on when this is mended"
+        session.trouble = f"{error}; the session continues when this is fixed"
         return session.trouble
-    if reason.startswith("the next round begins"):
+    if reason.startswith("the next round starts"):
         session.active = time.monotonic()  # it waits, it is not idle
     return reason
 
 
 def _obey_requests(session: Session) -> None:
-    """Do what was asked for, unless a call works with the batches of micrographs."""
+    """Carry out requests to retry, unless a call works with the batches of micrographs."""
     plan, busy = session.found.plan, list(session.calls())
     if busy and (plan is None or any(reads_batches(plan, call.task.jobs) for call in busy)):
         return
@@ -131,7 +131,7 @@ def _obey_requests(session: Session) -> None:
 
 
 def _note_arrivals(session: Session) -> None:
-    """Files that came, grew or went are signs of life: the session is not idle."""
+    """Note files that arrived, grew or were deleted: the session is then not idle."""
     found = session.found
     now = (found.ready, found.imported, tuple((name, _size(name)) for name, _ in found.incomplete))
     if now != session.arrivals or found.trouble:
@@ -163,7 +163,7 @@ def _idle_end(session: Session) -> str:
 
 
 def _finish(session: Session, end: str) -> None:
-    """Seal what waits, and let every job have all that there is."""
+    """Seal waiting movies, and process everything in every job."""
     reason = _check_project(session, final=end)
     if not reason:
         _wait_for_calls(session)
@@ -174,7 +174,7 @@ def _finish(session: Session, end: str) -> None:
 
 
 def _wait_for_calls(session: Session) -> None:
-    """Wait until the calls have ended; those of an earlier watcher not when this one is asked to stop."""
+    """Wait until the calls have ended, but not for an earlier watcher's calls once this one is asked to stop."""
     while any(not session.stop.times or call.process for call in session.calls()):
         announce_state(session, "", "")
         _rest(session, min(session.options.every, 10.0))

@@ -16,6 +16,7 @@ from pathlib import Path
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import remove_nodes, remove_processes
 from cryosnake.pipeline.files import PIPELINE_FILE, pipeline_blocks, read_pipeline
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import remove_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, job_number
@@ -23,7 +24,6 @@ from cryosnake.pipeline.rebuild import job_directories
 from cryosnake.pipeline.star_text import write_blocks
 from cryosnake.project.cleaning.guards import GENTLE, refusal
 from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree, on_another_disk
-from cryosnake.project.records.job_by_name import find_job
 
 DELETED_FILE = "deleted_pipeline.star"
 MOVING = ".cryosnake_moving"  # in a directory of the Trash that is not complete yet

@@ -152,7 +152,7 @@ def _claim(lane: str = "") -> None:
     refuse_archived()
     owner = clean_up_owner()
     if owner:
-        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has ended")
+        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has finished")
     atexit.register(release_claim, lane)
     if lane:
         claim_lane(lane)
