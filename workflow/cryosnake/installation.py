@@ -48,7 +48,7 @@ def snakemake_command(words: Sequence[str], folder: Path = Path(), cores: int | 
     own = next((folder / name for name in SNAKEFILES if (folder / name).exists()), None)
     if not named & {"-s", "--snakefile"}:
         ours += ["--snakefile", str(own or snakefile())]
-    if "--workflow-profile" not in named and own and not (own.parent / PROFILE).exists():
+    if "--workflow-profile" not in named and own and not any((place / PROFILE).exists() for place in (Path(), own.parent)):
         ours += ["--workflow-profile", str(workflow_folder() / PROFILE)]
     if not named & _CORES and not any(word.startswith(("-c", "-j")) for word in words):
         ours += ["--cores", str(cores)]
