@@ -71,7 +71,7 @@ def listener(tmp_path, monkeypatch):
     Path("MotionCorr/job002/batches").mkdir(parents=True)
     rule = SimpleNamespace(restart_times=2)
     workflow = SimpleNamespace(get_rule=lambda name: rule, dag=SimpleNamespace(jobs=[]))
-    monkeypatch.setattr(cluster_failures, "_details", lambda number: f"TRES=mem=1G\nTimeLimit=1:00 {number}")
+    monkeypatch.setattr(cluster_failures, "output_of", lambda *words: f"TRES=mem=1G\nTimeLimit=1:00 {words[-1]}")
     cluster_failures._failed.clear()
     found = cluster_failures.listener(workflow, Plan({"motion": SimpleNamespace(path="MotionCorr/job002")}))
     found.rule = rule
@@ -89,7 +89,7 @@ def finished(listener) -> None:
     listener.emit(logging.makeLogRecord({"event": SimpleNamespace(value="job_finished"), "job_id": 5}))
 
 
-def test_a_killed_job_is_told_in_its_log_and_counts_as_failed_until_a_retry_succeeds(listener, capsys) -> None:
+def test_a_killed_job_is_reported_in_its_log_and_counts_as_failed_until_a_retry_succeeds(listener, capsys) -> None:
     error(listener, "OUT_OF_MEMORY")
     text = "MotionCorr/job002: cluster job 12 was ended: out of memory"
     assert text in capsys.readouterr().err and text in Path("MotionCorr/job002/run.err").read_text()
@@ -121,15 +121,15 @@ def test_a_job_of_this_computer_is_none_of_its_business(listener, capsys) -> Non
     assert capsys.readouterr().err == "" and not Path("MotionCorr/job002/run.err").exists()
 
 
-def test_a_job_that_can_not_start_is_told_and_one_that_waits_its_turn_is_not() -> None:
-    told = hopeless_jobs("31|PartitionConfig|rule_refine\n32|Resources|rule_motion_wildcards_0001\n"
-                         "33|Priority|rule_ctf\n34|BadConstraints|other\n"
-                         "35|ReqNodeNotAvail, UnavailableNodes:n1|rule_motion_wildcards_0002\n")
-    assert [line.partition(" waits")[0] for line in told] == ["refine: cluster job 31", "motion: cluster job 35"]
-    assert "no node that is large enough" in told[0]
+def test_a_job_that_can_not_start_is_reported_and_one_that_waits_its_turn_is_not() -> None:
+    found = hopeless_jobs("31|PartitionConfig|rule_refine\n32|Resources|rule_motion_wildcards_0001\n"
+                          "33|Priority|rule_ctf\n34|BadConstraints|other\n"
+                          "35|ReqNodeNotAvail, UnavailableNodes:n1|rule_motion_wildcards_0002\n")
+    assert [line.partition(" waits")[0] for line in found] == ["refine: cluster job 31", "motion: cluster job 35"]
+    assert "no node that is large enough" in found[0]
 
 
-def test_a_job_that_did_not_reach_its_program_is_told_from_its_log(listener, capsys) -> None:
+def test_a_job_that_did_not_reach_its_program_is_explained_from_its_log(listener, capsys) -> None:
     log = Path(".snakemake/slurm_logs/rule_motion/0001/12.log")
     log.parent.mkdir(parents=True)
     log.write_text("Building DAG\npython: command not found\n")

@@ -106,5 +106,5 @@ def test_the_next_snakemake_removes_half_a_table_of_cleaned_files(project) -> No
     half.write_text("half a table")
     table.write_text("run_it024_data.star\t10\t1\n")
     job_of_plan = cast(PlannedJob, SimpleNamespace(path=str(job), disposition=Disposition.CLEARED))
-    session._settle_after_kills(Plan({"classes": job_of_plan}))
+    session._repair_after_kills(Plan({"classes": job_of_plan}))
     assert not half.exists() and table.exists()

@@ -30,7 +30,7 @@ from cryosnake.project.cleaning.delete import (
     plan_deletion,
 )
 from cryosnake.project.cleaning.undelete import deletion_of, deletions, empty_trash, undelete
-from cryosnake.project.locks import claims
+from cryosnake.project.locks import snakemake_lock
 from cryosnake.project.locks.clean_up_lock import clean_up_owner, cleaning_up
 from cryosnake.project.records.final_marks import set_final
 from cryosnake.project.run import session
@@ -374,10 +374,10 @@ def test_an_archived_project_stays_as_it_is(project, capsys) -> None:
 def test_neither_snakemake_nor_a_clean_up_starts_while_the_other_works(project) -> None:
     parent = os.getppid()
     Path(".cryosnake").mkdir()
-    claims.CLAIM.write_text(json.dumps(asdict(process(parent))))
+    snakemake_lock.CLAIM.write_text(json.dumps(asdict(process(parent))))
     with pytest.raises(CryosnakeError, match=rf"Snakemake works in this project \(process {parent}"):
         delete("6")
-    claims.CLAIM.unlink()
+    snakemake_lock.CLAIM.unlink()
     with cleaning_up(), pytest.raises(CryosnakeError, match="somebody deletes or cleans in this project"):
         session._claim()
     session._claim()

@@ -22,13 +22,13 @@ from cryosnake.pipeline.model import Process, Status
 from cryosnake.project.actions.continuing import continue_with_iterations, way_on
 from cryosnake.project.actions.job_actions import give_alias, mark, request_abort
 from cryosnake.project.actions.notes import add_note, edit_note, read_note
-from cryosnake.project.locks.claims import claim_run
 from cryosnake.project.locks.job_status import left_running, set_job_status
+from cryosnake.project.locks.snakemake_lock import claim_run
 from cryosnake.project.records.final_marks import is_final
 from cryosnake.project.records.jobs import find_job
 from cryosnake.project.records.record import read_record
 from cryosnake.project.run.commit import commit
-from cryosnake.project.run.run_status import settle_left_running
+from cryosnake.project.run.run_status import fail_dead_jobs
 
 CLASSES, GOOD, START, REFINE, MASK = PATHS
 
@@ -252,7 +252,7 @@ def test_a_killed_job_does_not_run_for_ever(project, capsys) -> None:
     assert left_running() == [REFINE]
     assert main(["list", "--state", "killed", "--names"]) == 0
     assert capsys.readouterr().out.split() == [REFINE]
-    assert settle_left_running() == [REFINE]
+    assert fail_dead_jobs() == [REFINE]
     assert process(REFINE).status == exit_of(REFINE) == Status.FAILED
     assert "killed from outside" in Path(REFINE, "run.err").read_text()
     set_job_status(START, Status.RUNNING)

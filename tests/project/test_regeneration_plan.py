@@ -22,8 +22,8 @@ from cryosnake.project.planning.planned import Plan
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.cleaned_files import made_again, missing_files, read_cleaned, record_cleaned, set_wanted
 from cryosnake.project.records.regenerated_inputs import read_needed
+from cryosnake.project.run.closing import tidy_results
 from cryosnake.project.run.commit import commit
-from cryosnake.project.run.settle_results import settle_results_of
 from cryosnake.running.regenerated import end_whole
 
 MOTION, CTF = "MotionCorr/job002", "CtfFind/job003"
@@ -153,12 +153,12 @@ def test_a_cleared_job_that_is_run_again_is_what_it_was() -> None:
         end_whole(Path(job.path))
         assert not read_cleaned(job.path).files
         os.utime(output)  # as Snakemake does
-        settle_results_of([job])
+        tidy_results([job])
         assert os.stat(output).st_mtime_ns != 10**9  # nobody said yet that the job is finished
         set_exit(job.path, Status.SUCCEEDED)
-        settle_results_of([job])
+        tidy_results([job])
         assert all((os.stat(file).st_mtime_ns == 10**9) == kept for file in ("again.star", output))
         clear_exit(job.path)
         now = os.stat(output).st_mtime_ns
-        settle_results_of([job])
+        tidy_results([job])
         assert os.stat(output).st_mtime_ns == now

@@ -14,7 +14,7 @@ import pytest
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.processes import process
-from cryosnake.project.locks.claims import CLAIM, claim_lane, claim_run, release_claim, running_claim
+from cryosnake.project.locks.snakemake_lock import CLAIM, claim_lane, claim_run, release_claim, running_claim
 from cryosnake.project.snakemake_internals import LOCKS
 
 

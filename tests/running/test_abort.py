@@ -17,7 +17,7 @@ from cryosnake.pipeline.edit import add_process
 from cryosnake.pipeline.files import read_pipeline, write_pipeline
 from cryosnake.pipeline.markers import ABORT_REQUEST, exit_of
 from cryosnake.pipeline.model import Pipeline, Process, Status
-from cryosnake.project.locks.claims import CLAIM, claim_run
+from cryosnake.project.locks.snakemake_lock import CLAIM, claim_run
 from cryosnake.project.records.run_times import read_run_times
 
 OUT = "CtfFind/job003"

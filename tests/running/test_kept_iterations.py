@@ -19,8 +19,8 @@ from cryosnake.programs.class2d import files as class2d_files
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 from cryosnake.project.cleaning.clean_sets import clean_set
 from cryosnake.project.records.kept_results import drop_results
+from cryosnake.project.run.closing import tidy_results
 from cryosnake.project.run.kept_iterations import WAITING, drop_superseded, drop_waiting
-from cryosnake.project.run.settle_results import settle_results_of
 from cryosnake.running.run import run_job
 
 JOB = "Class2D/job001"
@@ -130,10 +130,10 @@ def test_results_that_snakemake_takes_back_after_a_kill_are_made_from_the_iterat
     assert "Continuing after iteration 2" in capsys.readouterr().out
     job = SimpleNamespace(path=JOB, files=lambda: [f"{JOB}/run_it003_model.star"])
     set_exit(JOB, Status.FAILED)
-    settle_results_of([job])
+    tidy_results([job])
     assert list(iterations()) == ["002", "003"]  # of a job that has to go on, nothing goes
     set_exit(JOB, Status.SUCCEEDED)
-    settle_results_of([job])
+    tidy_results([job])
     assert iterations() == LEFT["class2d"] and not Path(JOB, WAITING).exists()
 
 

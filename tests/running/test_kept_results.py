@@ -14,7 +14,7 @@ from cryosnake.jobs.model import MAP, JobType, Output, Parameter, Slot
 from cryosnake.project.planning.planned import PlannedJob
 from cryosnake.project.records.disk import KEPT_RESULTS
 from cryosnake.project.records.file_sizes import folder_size
-from cryosnake.project.run.settle_results import settle_results_of
+from cryosnake.project.run.closing import tidy_results
 from cryosnake.running.run import run_job
 
 OUT = Path("Class3D/job002")
@@ -85,13 +85,13 @@ def test_what_is_finished_is_not_computed_again_when_snakemake_did_not_see_the_e
     monkeypatch.setenv("CRYOSNAKE_WORKFLOW", "1")
     assert run() == 0
     were = remove_results()
-    settle_results_of([planned()])
+    tidy_results([planned()])
     assert run() == 0
     assert program.made == [1, 2]
     assert {name: (os.stat(OUT / name).st_ino, os.stat(OUT / name).st_mtime_ns) for name in RESULTS} == were
     assert folder_size(str(OUT / KEPT_RESULTS)) > 0
     size = folder_size(str(OUT))
-    settle_results_of([planned()])
+    tidy_results([planned()])
     assert not (OUT / KEPT_RESULTS).exists()
     assert folder_size(str(OUT)) == size
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from cryosnake.processes import this_process
-from cryosnake.project.locks.claims import claim_lane
+from cryosnake.project.locks.snakemake_lock import claim_lane
 from cryosnake.watching import calls
 from cryosnake.watching.calls import Call, begin, cut_short, exit_code, has_begun, left_behind, log_of, pass_on
 from cryosnake.watching.lanes import ALL, MICROGRAPHS, PARTICLES, Task

@@ -1,4 +1,4 @@
-"""Which process it is: its computer, its number and its start, because numbers are used again. For every layer."""
+"""Process identity: computer, number and start, because numbers are reused. For every layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ProcessId:
     """What distinguishes a process from all others, as files record it.
 
     `start` is in the kernel's ticks since boot. `machine`, `boot` and `namespace` (of process numbers) distinguish
-    computers of the same name, boots, and containers. "" could not be found out, None was not recorded.
+    computers of the same name, boots, and containers. "" means not known, None not recorded.
     """
 
     host: str
@@ -27,7 +27,7 @@ class ProcessId:
         return f"process {self.pid} on {self.host}"
 
     def lives(self) -> bool:
-        """Return False only if the process has certainly ended; nobody here can tell for another computer."""
+        """Return False only if the process has certainly ended; for another computer that is not known."""
         here = this_computer()
         if self.host != here["host"] or self.machine not in (None, here["machine"]):
             return True
@@ -56,17 +56,12 @@ def process(pid: int) -> ProcessId:
 
 
 def read_process(found: Any) -> ProcessId | None:
-    """Return the process that a mapping describes, among whatever else it holds; None if it describes none."""
+    """Return the process that a mapping describes among other things; None if it describes none."""
     try:
         others = {key: found.get(key) for key in ("machine", "boot", "namespace")}
         return ProcessId(host=found["host"], pid=int(found["pid"]), start=str(found["start"]), **others)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-
-
-def host_name() -> str:
-    """Return the name of this computer."""
-    return os.uname().nodename
 
 
 def this_computer() -> dict[str, str]:
@@ -75,18 +70,18 @@ def this_computer() -> dict[str, str]:
         namespace = str(os.stat("/proc/self/ns/pid").st_ino)
     except OSError:
         namespace = ""
-    return {"host": host_name(), "machine": text_of("/etc/machine-id")[:8],
+    return {"host": os.uname().nodename, "machine": text_of("/etc/machine-id")[:8],
             "boot": text_of("/proc/sys/kernel/random/boot_id")[:8], "namespace": namespace}
 
 
 def _state_and_start(pid: int) -> tuple[str, str]:
-    # The command name, in brackets, may contain blanks and brackets: count fields after the last bracket.
+    # The command name, in brackets, may contain spaces and brackets: count fields after the last bracket.
     fields = text_of(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return (fields[0], fields[19]) if len(fields) > 19 else ("", "")
 
 
-def text_of(path: str) -> str:
-    """Return the text of a file, without blanks at its ends; "" where it cannot be read."""
+def text_of(path: str | os.PathLike[str]) -> str:
+    """Return the text of a file, stripped of white space; "" where it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read().strip()

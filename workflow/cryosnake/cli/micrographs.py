@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.project.actions.retry import retry_failed
-from cryosnake.project.locks.claims import running_claim
+from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.watching.owner import told, watcher
 from cryosnake.watching.requests import ask_for_retry
 

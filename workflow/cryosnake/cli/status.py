@@ -7,7 +7,7 @@ from rich.table import Table
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.project.actions.status import JobStatus, chosen, project_status
-from cryosnake.project.locks.claims import running_claim
+from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.records.human import human_age, human_size
 
 _COLOURS = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted": "red", "Scheduled": "dim"}

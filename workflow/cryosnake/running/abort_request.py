@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from cryosnake.pipeline.markers import ABORT_REQUEST
-from cryosnake.project.locks.claims import run_began
+from cryosnake.project.locks.snakemake_lock import run_began
 from cryosnake.project.locks.work_locks import is_held, lock_file
 from cryosnake.project.records.disk import BATCHES
 

@@ -1,4 +1,4 @@
-"""What surrounds a program: the directory's lock, run.out and run.err, status and exit files."""
+"""The frame around a program: the directory's lock, run.out and run.err, status and exit files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cryosnake.running.logs import copied_to_logs
 from cryosnake.running.progress import JobProgress
 
 TERMINATED = ("ended by SIGTERM from outside: a scheduler's time or memory limit, scancel, or a kill; the same command "
-              "goes on where it stopped")
+              "continues where it stopped")
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def job_frame(job_type: JobType, arguments: Arguments) -> Iterator[JobProgress]:
                 raise _failed(out, arguments, _message(error)) from error
             except Exception as error:
                 traceback.print_exc()
-                raise _failed(out, arguments, f"unexpected {type(error).__name__}: {error}; this is a fault of "
+                raise _failed(out, arguments, f"unexpected {type(error).__name__}: {error}; this is a bug in "
                               f"cryosnake, please report it with {out}/run.err") from error
             finally:
                 progress.close()
@@ -107,18 +107,18 @@ def _make_directory(out: Path, job_type: JobType) -> None:
     try:
         (out / BATCHES if job_type.per_micrograph else out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CryosnakeError(f"{error.filename}: the job directory can't be made ({error.strerror}); mend the "
+        raise CryosnakeError(f"{error.filename}: the job directory can't be made ({error.strerror}); fix the "
                              "permissions or free space on the disk, and run again") from error
 
 
 @contextmanager
 def _directory_lock(out: Path, batch: str) -> Iterator[bool]:
-    """Wait for a program that still works here: a killed Snakemake leaves its programs running to their end.
+    """Wait for a program that still works here: a killed Snakemake leaves its programs running until they finish.
 
     Yields whether there was one.
     """
     path, waited = lock_file(out, batch), False
-    with open(path, "a") as file:  # what it says of its owner stays until it is ours
+    with open(path, "a") as file:  # its text names the former owner until it is ours
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -126,7 +126,7 @@ def _directory_lock(out: Path, batch: str) -> Iterator[bool]:
             fcntl.flock(file, fcntl.LOCK_EX)
             waited = True
         except OSError as error:
-            print(f"{path}: this file system has no locks ({error.strerror}); going on without", file=sys.stderr)
+            print(f"{path}: this file system has no locks ({error.strerror}); continuing without", file=sys.stderr)
         file.truncate(0)
         file.write(own_identity())
         file.flush()
@@ -137,5 +137,6 @@ def _message(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory ({error}); give the job more memory (resources: mem_mb) or use a smaller box"
     if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT
-        return f"{error.filename or 'the disk'}: {error.strerror}; free space and run the same command: nothing is lost"
+        return (f"{error.filename or 'the disk'}: {error.strerror}; free some space and run the same command: nothing "
+                "is lost")
     return str(error)

@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 
 from cryosnake.processes import ProcessId, process, read_process
-from cryosnake.project.locks.claims import lane_has_begun
+from cryosnake.project.locks.snakemake_lock import lane_has_begun
 from cryosnake.watching.lanes import ALL, PARTICLES, Task
 
 LOGS = {ALL: Path(".cryosnake", "watch.log"), PARTICLES: Path(".cryosnake", "watch_particles.log")}

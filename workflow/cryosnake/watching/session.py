@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.locks.claims import running_claim
-from cryosnake.project.run.settle_results import settle_results_of
+from cryosnake.project.locks.snakemake_lock import running_claim
+from cryosnake.project.run.closing import tidy_results
 from cryosnake.project.run.snakemake_marks import clear_stale_marks
 from cryosnake.watching import owner
 from cryosnake.watching.announce import print_line, tell
@@ -111,7 +111,7 @@ def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
             return found.trouble or NOTHING
         if not any(session.calls()):
             clear_stale_marks(found.plan)  # of programs that outlived their Snakemake: none may be called any more
-            settle_results_of(found.plan.own)
+            tidy_results(found.plan.own)
         reason = begin_rounds(session, found.plan, final=final) if begin else NOTHING
     except (CryosnakeError, OSError) as error:
         session.trouble = f"{error}; the session goes on when this is mended"

@@ -20,7 +20,7 @@ from cryosnake.project.actions.config_edit import FILE, job_of_config, read_conf
 from cryosnake.project.actions.key_results import last_iteration
 from cryosnake.project.actions.notes import source_path
 from cryosnake.project.config.config import JobConfig
-from cryosnake.project.locks.claims import running_claim
+from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.locks.work_locks import at_work
 from cryosnake.project.records.record import read_record
 

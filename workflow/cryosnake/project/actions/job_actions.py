@@ -20,8 +20,8 @@ from cryosnake.pipeline.markers import (
 from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions.config_edit import job_of_config, rename_job
-from cryosnake.project.locks.claims import running_claim
 from cryosnake.project.locks.job_status import is_dead, set_job_status, write_reason
+from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.locks.work_locks import at_work
 from cryosnake.project.records.final_marks import set_final
 from cryosnake.project.records.record import read_record, write_record

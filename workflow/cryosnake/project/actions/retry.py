@@ -8,7 +8,7 @@ from pathlib import Path
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.actions.status import recorded_batches
-from cryosnake.project.locks.claims import running_claim
+from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.records.batches import batch_key, batch_star, done_file, read_done, revisions
 
 

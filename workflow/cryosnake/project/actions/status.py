@@ -10,8 +10,8 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.model import Process, Status
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.config.values import nearest
-from cryosnake.project.locks.claims import running_claim
 from cryosnake.project.locks.job_status import is_dead
+from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.records.batches import batch_number, read_done, revisions
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.file_sizes import size_and_time

@@ -1,7 +1,7 @@
 """One clean-up at a time in a project, and none while Snakemake works in it.
 
 Deleting, cleaning and restoring hold an flock on `.cryosnake/clean_up.lock`, which the system frees when the process
-ends, however it ends. The file says who holds it.
+ends, even if it is killed. The file says who holds it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.lock import remove_stale_locks
-from cryosnake.processes import this_process
-from cryosnake.project.locks.claims import running_claim
+from cryosnake.processes import text_of, this_process
+from cryosnake.project.locks.snakemake_lock import running_claim
+from cryosnake.project.locks.work_locks import is_held
 from cryosnake.project.records.archive import refuse_archived
 
 LOCK = Path(".cryosnake", "clean_up.lock")
@@ -44,34 +44,25 @@ def cleaning_up() -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CryosnakeError(f"somebody else deletes or cleans in this project ({_read(file)}); wait for the end "
-                                 "of it") from None
+            raise CryosnakeError(f"somebody else deletes or cleans in this project ({_owner()}); wait until that has "
+                                 "ended") from None
         except OSError:
-            pass  # a file system without locks: go on as Snakemake's programs do
+            pass  # a file system without locks: continue as Snakemake's programs do
         file.truncate(0)
         file.write(f"{getpass.getuser()}, {this_process()}, since {time.ctime()}\n")
         file.flush()
         claim = running_claim()
         if claim and claim.pid != os.getpid():
-            raise CryosnakeError(f"Snakemake works in this project ({claim}), and "
-                                 "may need what would go; delete and clean when it has ended")
+            raise CryosnakeError(f"Snakemake works in this project ({claim}), and may need what would be removed; "
+                                 "delete and clean when it has ended")
         remove_stale_locks(Path())
         yield
 
 
 def clean_up_owner() -> str:
     """Return who deletes or cleans in this project right now; "" when nobody does."""
-    try:
-        with open(LOCK) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return _read(file)
-    except OSError:
-        pass
-    return ""
+    return _owner() if is_held(LOCK) else ""
 
 
-def _read(file: TextIO) -> str:
-    file.seek(0)
-    return file.read().strip() or "unknown"
+def _owner() -> str:
+    return text_of(LOCK) or "unknown"

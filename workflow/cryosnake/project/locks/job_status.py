@@ -14,8 +14,8 @@ from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.locks.work_locks import at_work
 from cryosnake.project.records.record import FILE as RECORD
 
-KILLED = ("the program ended without a word: killed from outside (out of memory, time limit, scancel, kill -9, power); "
-          "the same command goes on where it stopped")
+KILLED = ("the program ended without a message: killed from outside (out of memory, time limit, scancel, kill -9, "
+          "power); the same command continues where it stopped")
 
 
 def status_of(path: str) -> Status | None:
@@ -42,7 +42,7 @@ def left_running() -> list[str]:
 
 
 def is_dead(path: str) -> bool:
-    """Whether provably nobody works in a job that is listed as running; never so for jobs that RELION made."""
+    """Whether provably no program works in a job that is listed as running; always False for jobs that RELION made."""
     return Path(path, RECORD).exists() and not at_work(Path(path))
 
 

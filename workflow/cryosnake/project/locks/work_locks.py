@@ -1,7 +1,7 @@
 """Who works in a job directory: each program keeps a file locked in it, and says in the file who it is.
 
-The lock goes with its process, however that ends. On a file system without locks, and for a process of another
-computer that cannot be asked, nothing is claimed: then a job counts as being at work.
+The system frees the lock when its process ends, even if it is killed. Where that cannot be found out (a file system
+without locks, a process of another computer), the job counts as being at work.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def own_identity() -> str:
 
 
 def is_held(path: Path) -> bool | None:
-    """Say whether a program keeps a file locked; None where that can't be told (no locks, no right to look)."""
+    """Return whether a program keeps a file locked; None where that can't be found out (no locks, not readable)."""
     try:
         with open(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -44,7 +44,7 @@ def is_held(path: Path) -> bool | None:
 
 
 def at_work(out: Path) -> list[str]:
-    """Return who works, or for all that is known may work, in a job directory ("process 4711 on node3")."""
+    """Return who works, or may be working, in a job directory ("process 4711 on node3")."""
     return [who for path in lock_files(out) for who in [_worker(path)] if who]
 
 

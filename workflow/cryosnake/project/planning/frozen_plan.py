@@ -8,6 +8,7 @@ the plan from `.cryosnake/plans/`, and neither config.yaml nor the project.
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from typing import Any
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.registry import job_types
-from cryosnake.processes import host_name
 from cryosnake.project.config.config import Connection, JobConfig
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob, Source
 
@@ -54,9 +54,9 @@ def thaw(path: str) -> Plan:
         return Plan({job.name: job for job in jobs}, gpu=content["gpu"], pictures=content["pictures"])
     except OSError as error:
         raise CryosnakeError(f"{path}: this job's plan can't be read ({error.strerror}); the project's folder must be "
-                             f"the same on {host_name()} as where snakemake runs") from error
+                             f"the same on {os.uname().nodename} as where snakemake runs") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise CryosnakeError(f"{path}: this job's plan does not fit the cryosnake on {host_name()} "
+        raise CryosnakeError(f"{path}: this job's plan does not fit the cryosnake on {os.uname().nodename} "
                              f"({error!r}); install the same version, with the same job types, on all "
                              "computers") from error
 

@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from cryosnake.processes import host_name
-
 FILE = "run_times.tsv"
 
 
@@ -45,7 +43,7 @@ class Stopwatch:
         day = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(self._day))
         return RunTime(started=day, batch=self._batch, outcome=outcome, threads=self._threads,
                        seconds=round(time.monotonic() - self._start, 2), memory_mb=round(memory, 1),
-                       cpu_seconds=round(_cpu_seconds() - self._cpu, 2), host=host_name())
+                       cpu_seconds=round(_cpu_seconds() - self._cpu, 2), host=os.uname().nodename)
 
 
 def add_run_time(out: Path, run: RunTime) -> None:

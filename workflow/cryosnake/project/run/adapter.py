@@ -11,7 +11,7 @@ from cryosnake.project.planning.planned import Plan, PlannedJob, Source
 
 
 def with_job(pipeline: Pipeline, job: PlannedJob, status: Status) -> Pipeline:
-    """Return the pipeline with this job, its nodes and its edges; its alias is taken from whoever had it before."""
+    """Return the pipeline with this job, its nodes and its edges; another job with its alias loses it."""
     name, job_type = f"{job.path}/", job.config.type
     known = pipeline.processes.get(name)
     process = Process(name, known.alias if known else "", job_type.label, job_type.relion3, status=status)
@@ -66,7 +66,7 @@ def _relion_file(plan: Plan, source: Source, wanted: str) -> str:
 def _parameter_options(parameter: Parameter, value: Any, present: dict[str, str]) -> dict[str, str]:
     options: dict[str, str] = {}
     if value is None and parameter.kind is not str and not parameter.relion_switch:
-        return options  # RELION takes its own default; "" is no number to it
+        return options  # RELION takes its own default; "" is not a number to it
     names = [name.strip() for name in parameter.relion.split(",") if name.strip()]
     if isinstance(value, dict):
         return _mapping_options(names, value) if names else {}

@@ -1,12 +1,11 @@
-"""Jobs that a cluster's scheduler ended: said on the terminal, in the job's run.err, and to the end of the run.
+"""Jobs that a cluster's scheduler ended: reported on the terminal, in the job's run.err, and to the end of the run.
 
-A program that is killed leaves no word. Snakemake's executor learns from the scheduler that its job ended, and logs it:
-this process listens to that log.
+A program that is killed leaves no message. Snakemake's executor learns from the scheduler that its job ended, and logs
+it: this process listens to that log.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
 from cryosnake.project import snakemake_internals
 from cryosnake.project.planning.planned import Plan
-from cryosnake.project.run.scheduler_reasons import Reason, asked_for, reason_of
+from cryosnake.project.run.scheduler_reasons import Reason, asked_for, output_of, reason_of
 from cryosnake.project.snakemake_internals import FailedJob, cluster_log, forbid_retries, resources_of
 
 if TYPE_CHECKING:
@@ -25,24 +24,24 @@ if TYPE_CHECKING:
 LOG_TAIL = 4000  # bytes
 REASONS = Path(".cryosnake", "cluster")  # <job id>.reason: what a generic profile's status command found
 
-# Snakemake's number of a job that the scheduler ended -> job directory; a retry that succeeds takes it out
+# Snakemake's number of a job that the scheduler ended -> job directory; a retry that succeeds removes it
 _failed: dict[Any, str] = {}
 
 
 def listen(workflow: Any, plan: Plan) -> None:
-    """Begin to listen, in the process that submits the jobs."""
+    """Start to listen, in the process that submits the jobs."""
     _failed.clear()
     snakemake_internals.begin_listening(listener(workflow, plan))
 
 
 def listener(workflow: Any, plan: Plan) -> logging.Handler:
-    """Return what hears of jobs that finish or fail."""
+    """Return a handler that records jobs that finish or fail."""
     return snakemake_internals.listener(lambda number: _failed.pop(number, None),
                                         lambda job: _failure(workflow, plan, job))
 
 
 def failed_jobs() -> set[str]:
-    """Return the job directories of which the scheduler ended a job in this run, and no retry succeeded."""
+    """Return the job directories in which the scheduler ended a job of this run, and no retry succeeded."""
     return set(_failed.values())
 
 
@@ -51,8 +50,8 @@ def _failure(workflow: Any, plan: Plan, failed: FailedJob) -> None:
                  if any(name.startswith(f"{job.path}/") for name in failed.outputs)), "")
     number = failed.external
     if not path or not (number or "sbatch" in failed.said or "submission" in failed.said):
-        return  # a job of this computer: its program has said what is wrong
-    details = _details(number)
+        return  # a job of this computer: its program has printed what is wrong
+    details = output_of("scontrol", "show", "job", number) if number else ""  # SLURM knows a job for some minutes
     reason = _noted(number) or reason_of(failed.rule, failed.said + details, _log_tail(number),
                                          asked_for(details) or _asked(workflow, failed.number))
     if reason:
@@ -78,22 +77,12 @@ def _tell(path: str, number: str, reason: Reason | None, aborted: bool) -> None:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
 
-def _details(number: str) -> str:
-    """Return what SLURM still knows of a job, some minutes after its end; "" without SLURM."""
-    if not number:
-        return ""
-    try:
-        return subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, timeout=30).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
 def _noted(number: str) -> Reason | None:
     try:
         cause, _, remedy = (REASONS / f"{number}.reason").read_text(encoding="utf-8").partition("\n")
     except OSError:
         return None
-    return Reason(cause, remedy.strip() or "the same snakemake command goes on with it")
+    return Reason(cause, remedy.strip() or "the same snakemake command continues it")
 
 
 def _log_tail(number: str) -> str:
@@ -116,4 +105,4 @@ def _last_words(path: Path, number: str) -> str:
     """Return the last line of a job's run.err; where its program wrote none, that of the cluster job's own log."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     lines = [line.strip() for line in (text.strip() or _log_tail(number)).split("\n") if line.strip()]
-    return lines[-1] if lines else "it left no word; see the log that Snakemake names"
+    return lines[-1] if lines else "it left no message; see the log that Snakemake names"

@@ -1,4 +1,4 @@
-"""The plan made real, before the first job of a run starts: numbers, directories, job.star, nodes, edges, batches.
+"""Making the plan real, before the first job of a run starts: numbers, directories, job.star, nodes, edges, batches.
 
 Planning writes nothing; this does, once per real run (Snakemake's `onstart`), under RELION's lock.
 """
@@ -38,7 +38,7 @@ def commit(plan: Plan) -> None:
     try:
         pipeline = update_pipeline(PROJECT, _adder(plan))
     except PermissionError as error:
-        raise CryosnakeError(f"{error.filename or PROJECT}: the project can't be written ({error.strerror}); mend the "
+        raise CryosnakeError(f"{error.filename or PROJECT}: the project can't be written ({error.strerror}); fix the "
                              "permissions of the folder, or copy the project to one that is yours") from error
     for job in plan.jobs.values():
         _complete_directory(plan, job, pipeline)
@@ -48,7 +48,7 @@ def commit(plan: Plan) -> None:
 
 
 def ensure_pipeline() -> None:
-    """Make default_pipeline.star where there is none, from the job directories that there are."""
+    """Make default_pipeline.star from the job directories where it is missing."""
     if not Path(PIPELINE_FILE).exists():
         rebuild_pipeline(PROJECT)
 

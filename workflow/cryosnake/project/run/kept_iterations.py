@@ -1,8 +1,8 @@
-"""Jobs that keep their last iteration only (`keep_iterations: last`): which files go, and when.
+"""Jobs that keep their last iteration only (`keep_iterations: last`): which files are removed, and when.
 
-An iteration goes when the next one is complete and on the disk, never before. Where the last iteration is the job's
-result, the one before it stays until Snakemake has the result: after a kill Snakemake removes the results of what it
-began before it begins it again, and the job then has to have an iteration to go on from.
+An iteration is removed when the next one is complete and on the disk, never before. Where the last iteration is the
+job's result, the one before it stays until Snakemake has the result: after a kill Snakemake removes the results of a
+job that it had started before it starts it again, and the job then needs an iteration to continue from.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.cleaning.clean_sets import connected_iterations, iterations_of
 
-WAITING = ".cryosnake_superseded"  # lists the files that go when the run that made the job has ended
+WAITING = ".cryosnake_superseded"  # lists the files to remove when the run that made the job has ended
 
 
 def drop_superseded(job: str, root: str, number: int, result: bool = False, start: str = "") -> None:
@@ -36,8 +36,8 @@ def drop_superseded(job: str, root: str, number: int, result: bool = False, star
     result
         Whether its files are the results of the job.
     start
-        The optimiser file that the user lets the job go on from: its iteration stays, for the same command after a
-        kill begins there again.
+        The optimiser file that the user lets the job continue from: its iteration stays, because the same command
+        after a kill starts there again.
     """
     pipeline, name = (read_pipeline_unlocked() if Path(PIPELINE_FILE).exists() else Pipeline()), f"{job}/"
     kept = connected_iterations(pipeline, name) | {os.path.basename(start).removesuffix("_optimiser.star")}
@@ -54,7 +54,7 @@ def drop_superseded(job: str, root: str, number: int, result: bool = False, star
 
 
 def drop_waiting(job: str) -> None:
-    """Remove what `drop_superseded` noted down in a job directory; what can't be removed is said, and stays."""
+    """Remove what `drop_superseded` noted down in a job directory; report what can't be removed."""
     try:
         files = Path(job, WAITING).read_text().splitlines()
     except FileNotFoundError:
@@ -67,15 +67,15 @@ def drop_waiting(job: str) -> None:
 
 
 def forget_waiting(job: str) -> None:
-    """Let stay what an earlier run noted down: a job that begins anew makes other files of these names."""
+    """Keep what an earlier run noted down: a job that starts again makes other files of these names."""
     Path(job, WAITING).unlink(missing_ok=True)
 
 
 def _remove(job: str, files: Iterable[str]) -> None:
-    """Remove files of iterations, the optimisers first: an iteration without one is not complete to anybody."""
+    """Remove files of iterations, the optimisers first: an iteration without one counts as incomplete."""
     try:
         for file in sorted(files, key=lambda file: not file.endswith("_optimiser.star")):
             Path(job, file).unlink(missing_ok=True)
     except OSError as error:
-        raise CryosnakeError(f"{error.filename}: an iteration that was to go (keep_iterations: last) can't be removed "
-                             f"({error.strerror}); mend the permissions of {job}") from error
+        raise CryosnakeError(f"{error.filename}: a superseded iteration (keep_iterations: last) can't be removed "
+                             f"({error.strerror}); fix the permissions of {job}") from error

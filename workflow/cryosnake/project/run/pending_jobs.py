@@ -1,19 +1,21 @@
-"""Jobs in SLURM's queue that wait for something that will not come: told while the run goes on.
+"""Jobs in SLURM's queue that can never start: reported while the run continues.
 
-SLURM accepts a job that no partition can run and lets it wait for ever; Snakemake waits with it.
+SLURM accepts a job that no partition can run and lets it wait indefinitely; Snakemake waits with it.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import threading
+import time
 
+from cryosnake.project.run.scheduler_reasons import output_of
 from cryosnake.project.snakemake_internals import rule_of_comment
 
-PERIOD = 300.0  # seconds between looks
-# Reasons of squeue (%r) that only a change of the job or of the cluster ends; limits of users pass by themselves
+PERIOD = 300.0  # seconds between queries
+QUEUE = ("squeue", "--me", "-h", "-t", "PD", "-o", "%i|%r|%k")
+# Reasons of squeue (%r) that only a change of the job or of the cluster removes; limits of users pass by themselves
 HOPELESS = {
     "PartitionConfig": "its partition has no node that is large enough",
     "PartitionNodeLimit": "it asks for more nodes than its partition gives one job",
@@ -33,17 +35,17 @@ HOPELESS = {
 
 
 def watch() -> None:
-    """Look at the queue now and then, in a thread that ends with the process."""
-    def look_on() -> None:
-        told: set[str] = set()
-        while not stop.wait(PERIOD):
-            for line in hopeless_jobs(_queue()):
-                if line not in told:
-                    told.add(line)
+    """Query the queue from time to time, in a thread that ends with the process."""
+    def query() -> None:
+        said: set[str] = set()
+        while True:
+            time.sleep(PERIOD)
+            for line in hopeless_jobs(output_of(*QUEUE)):
+                if line not in said:
+                    said.add(line)
                     print(line, file=sys.stderr)
 
-    stop = threading.Event()
-    threading.Thread(target=look_on, name="queue", daemon=True).start()
+    threading.Thread(target=query, name="queue", daemon=True).start()
 
 
 def hopeless_jobs(queue: str) -> list[str]:
@@ -60,11 +62,3 @@ def hopeless_jobs(queue: str) -> list[str]:
             found.append(f"{rule}: cluster job {number} waits and can't start: {why} ({reason}). `scontrol show job "
                          f"{number}` says what it asks for; scancel {number} and ask for less (docs/cluster.md)")
     return found
-
-
-def _queue() -> str:
-    try:
-        return subprocess.run(["squeue", "--me", "-h", "-t", "PD", "-o", "%i|%r|%k"], capture_output=True, text=True,
-                              timeout=60).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""

@@ -1,4 +1,4 @@
-"""The status of jobs in default_pipeline.star through a run, written only when it changes."""
+"""The status of jobs in default_pipeline.star at the start and the end of a run, written only when it changes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from cryosnake.project.records.disk import BATCHES
 
 
 def close_run(jobs: Iterable[PlannedJob], failed: Collection[str] = ()) -> list[str]:
-    """Settle the jobs that a failed run left as running; return the paths of those that failed.
+    """Leave no job of a failed run as running; return the paths of those that failed.
 
-    A job whose program died without a word is marked as failed, with the reason in its run.err, and so is one of
-    `failed` (paths), which a cluster's scheduler ended or refused, and whose reason is known to whoever names it. One
-    that only had no turn any more goes back to scheduled: the same command goes on with it.
+    A job whose program was killed is marked as failed, with the reason in its run.err. So is a job of `failed` (paths),
+    which a cluster's scheduler ended or refused; the caller has written the reason. A job that was still waiting for
+    its turn goes back to scheduled: the same command continues it.
     """
     listed = read_pipeline_unlocked().processes
     states: dict[str, Status] = {}
@@ -31,23 +31,16 @@ def close_run(jobs: Iterable[PlannedJob], failed: Collection[str] = ()) -> list[
             states[job.path] = Status.FAILED
         elif status == Status.RUNNING:
             states[job.path] = Status.FAILED if _died(job) else Status.SCHEDULED
-    marked = _settle(listed, states)
-    for path in marked:
-        if path not in failed:
-            write_reason(Path(path), KILLED)
-    return marked
+    return _change(listed, states, explained=failed)
 
 
-def settle_left_running(besides: Collection[str] = ()) -> list[str]:
-    """Mark what an earlier run left as running, because it was killed as a whole, as failed; return the paths.
+def fail_dead_jobs(besides: Collection[str] = ()) -> list[str]:
+    """Mark jobs as failed that an earlier run left as running because it was killed as a whole; return the paths.
 
-    `besides` are jobs (paths) that another run may be at, between two of its programs.
+    `besides` are jobs (paths) that another run may be working on, between two of its programs.
     """
     dead = [path for path in left_running() if path not in besides]
-    marked = _settle(read_pipeline_unlocked().processes, dict.fromkeys(dead, Status.FAILED))
-    for path in marked:
-        write_reason(Path(path), KILLED)
-    return marked
+    return _change(read_pipeline_unlocked().processes, dict.fromkeys(dead, Status.FAILED))
 
 
 def forget_abort_requests(jobs: Iterable[PlannedJob]) -> None:
@@ -56,9 +49,12 @@ def forget_abort_requests(jobs: Iterable[PlannedJob]) -> None:
         Path(job.path, ABORT_REQUEST).unlink(missing_ok=True)
 
 
-def _settle(listed: Mapping[str, Process], states: Mapping[str, Status]) -> list[str]:
-    """Give jobs whose status is still the listed one another; return the paths of those that failed."""
-    def close(pipeline: Pipeline) -> Pipeline:
+def _change(listed: Mapping[str, Process], states: Mapping[str, Status], explained: Collection[str] = ()) -> list[str]:
+    """Change the status of jobs that still have the listed one; return the paths of those that failed.
+
+    Those that are not in `explained` (paths) were killed, and get that reason in their run.err.
+    """
+    def change(pipeline: Pipeline) -> Pipeline:
         for path, status in states.items():
             process = pipeline.processes.get(f"{path}/")
             if process is not None and process.status == listed[f"{path}/"].status:
@@ -66,10 +62,12 @@ def _settle(listed: Mapping[str, Process], states: Mapping[str, Status]) -> list
         return pipeline
 
     if states:
-        update_pipeline(Path(), close)
+        update_pipeline(Path(), change)
     marked = [path for path, status in states.items() if status == Status.FAILED]
     for path in marked:
         set_exit(path, Status.FAILED)
+        if path not in explained:
+            write_reason(Path(path), KILLED)
     return marked
 
 

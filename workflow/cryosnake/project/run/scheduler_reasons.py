@@ -1,4 +1,4 @@
-"""Why a cluster's scheduler ended a job, in words for whoever is called at night.
+"""Why a cluster's scheduler ended a job, with the remedy.
 
 From what the scheduler says: the state of the job, its log, `scontrol show job`, the answer of sbatch.
 """
@@ -6,6 +6,7 @@ From what the scheduler says: the state of the job, its log, `scontrol show job`
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import dataclass
 
 from cryosnake.project.snakemake_internals import REFUSED
@@ -15,7 +16,7 @@ TIME_LIMIT = re.compile(r"DUE TO TIME LIMIT|time limit (exceeded|reached)|TIMEOU
 NODE_FAILURE = re.compile(r"DUE TO NODE FAILURE|NODE_FAIL|BOOT_FAIL", re.IGNORECASE)
 PREEMPTED = re.compile(r"DUE TO PREEMPTION|PREEMPTED")
 CANCELLED = re.compile(r"CANCELLED")
-PASSING = re.compile(r"contact|timed? ?out|temporar|limit", re.IGNORECASE)  # refusals that time may cure
+PASSING = re.compile(r"contact|timed? ?out|temporar|limit", re.IGNORECASE)  # refusals that may not recur
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def reason_of(rule: str, said: str, log: str, asked: str) -> Reason | None:
     rule
         The job's rule, for the remedy.
     said
-        What Snakemake's executor reports: it holds the state (`SLURM status is: 'TIMEOUT'`) or sbatch's refusal.
+        What Snakemake's executor reports: it contains the state (`SLURM status is: 'TIMEOUT'`) or sbatch's refusal.
     log
         The end of the job's log file, "" where there is none.
     asked
@@ -52,15 +53,15 @@ def reason_of(rule: str, said: str, log: str, asked: str) -> Reason | None:
                       f"each retry asks for more; to start with more: --set-resources {rule}:mem_mb=…")
     if TIME_LIMIT.search(both):
         return Reason(f"over its time limit ({asked})",
-                      f"each retry asks for more time and goes on where this one stopped; to start with more: "
+                      f"each retry asks for more time and continues where this one stopped; to start with more: "
                       f"--set-resources {rule}:runtime=… (minutes)")
     if NODE_FAILURE.search(both):
-        return Reason("its node failed", "a retry runs elsewhere; if it comes again tell the cluster's administrators")
+        return Reason("its node failed", "a retry runs elsewhere; if it recurs tell the cluster's administrators")
     if PREEMPTED.search(both):
-        return Reason("preempted by a job of higher priority", "a retry goes on where this one stopped")
+        return Reason("preempted by a job of higher priority", "a retry continues where this one stopped")
     if CANCELLED.search(said):
         return Reason("cancelled (scancel), by a user or an administrator",
-                      "not tried again in this run; the same snakemake command goes on with it", retry=False)
+                      "not tried again in this run; the same snakemake command continues it", retry=False)
     return None
 
 
@@ -69,3 +70,11 @@ def asked_for(details: str) -> str:
     memory = re.search(r"\bmem=([\d.]+[KMGT]?)", details) or re.search(r"\bMinMemory(?:Node|CPU)=(\S+)", details)
     time = re.search(r"\bTimeLimit=(\S+)", details)
     return ", ".join([*([f"memory {memory[1]}"] if memory else []), *([f"time {time[1]}"] if time else [])])
+
+
+def output_of(*command: str) -> str:
+    """Return what a command of the scheduler prints; "" where there is none, or it does not answer."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

@@ -1,4 +1,4 @@
-"""One `snakemake` call: the plan at its start, and the project's files at start, success and failure."""
+"""One call of Snakemake: the plan at its start, and the project's files at start, success and failure."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from cryosnake.project.planning.planned import Plan
 
 
 def brings_jobs(config: Mapping[str, Any]) -> bool:
-    """Whether the command line brings the jobs already, so that config.yaml must not be read."""
+    """Whether the command line gives the jobs already, so that config.yaml must not be read."""
     return "jobs" in config or frozen_plan.KEY in config
 
 
 def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
     """Return the plan of the project in the working directory, checked.
 
-    A real run also claims the project, so that a lock that a killed run left behind can be told from one in use. A
-    job of a run on another computer gets the plan that the run began with.
+    A real run also claims the project, so that the lock of a killed run can be distinguished from one in use. A job on
+    another computer gets the plan with which its run started.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
         plan = replace(make_plan(parsed), gpu=_gpus_to_ask_for(workflow), lane=parsed.lane)
         if real:
             _claim(plan.lane)
-            _settle_after_kills(plan)
+            _repair_after_kills(plan)
     except CryosnakeError as error:
         raise snakemake_internals.refusal(_located(workflow, error)) from None
     if snakemake_internals.is_main(workflow):
@@ -59,9 +59,9 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
 
 def start(workflow: Any, plan: Plan) -> None:
     """Before the first job: numbers, directories, pipeline, batches. Snakemake holds its lock here."""
-    from cryosnake.project.locks.claims import claim_lane, claim_run, other_lane_works
+    from cryosnake.project.locks.snakemake_lock import claim_lane, claim_run, other_lane_works
     from cryosnake.project.run.commit import commit
-    from cryosnake.project.run.run_status import settle_left_running
+    from cryosnake.project.run.run_status import fail_dead_jobs
 
     try:
         if plan.lane:
@@ -74,7 +74,7 @@ def start(workflow: Any, plan: Plan) -> None:
     if plan.lane:
         claim_lane(plan.lane, begun=True)
     beside = {job.path for job in plan.jobs.values()} - {job.path for job in plan.own}
-    for path in settle_left_running(beside if other_lane_works(plan.lane) else ()):
+    for path in fail_dead_jobs(beside if other_lane_works(plan.lane) else ()):
         print(f"{path}: was left as running by a run that was killed; marked as failed", file=sys.stderr)
     if snakemake_internals.submits_jobs(workflow):
         _prepare_cluster_run(workflow, plan)
@@ -82,25 +82,24 @@ def start(workflow: Any, plan: Plan) -> None:
 
 def succeed(plan: Plan) -> None:
     """After a run in which every job succeeded: markers and backup copies are brought up to date."""
-    from cryosnake.project.run.closing import close_success
+    from cryosnake.project.run.closing import close_success, tidy_results
     from cryosnake.project.run.run_status import forget_abort_requests
-    from cryosnake.project.run.settle_results import settle_results_of
 
     close_success(plan)
-    settle_results_of(plan.own)
+    tidy_results(plan.own)
     forget_abort_requests(plan.own)
 
 
 def fail(plan: Plan) -> None:
     """After a run in which a job failed: nothing is left as running."""
+    from cryosnake.project.run.closing import tidy_results
     from cryosnake.project.run.cluster_failures import failed_jobs
     from cryosnake.project.run.run_status import close_run, forget_abort_requests
-    from cryosnake.project.run.settle_results import settle_results_of
 
     forget_abort_requests(plan.own)
     for path in close_run(plan.own, failed_jobs()):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
-    settle_results_of(plan.own)
+    tidy_results(plan.own)
 
 
 def environment(workflow: Any) -> str:
@@ -122,7 +121,7 @@ def _gpus_to_ask_for(workflow: Any) -> bool:
 
 
 def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
-    """Let the jobs find this plan, and this process hear of jobs that the scheduler ended."""
+    """Let the jobs find this plan, and report jobs that the scheduler ended or cannot start."""
     from cryosnake.project.run.cluster_failures import listen
     from cryosnake.project.run.pending_jobs import watch
 
@@ -132,7 +131,7 @@ def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
 
 
 def _finish_deletions() -> None:
-    """Move jobs whose deletion was cut short to the Trash, before they are taken for jobs of the project."""
+    """Move jobs whose deletion was interrupted to the Trash, before they are treated as jobs of the project."""
     folders = {kind.folder for kind in PROCESS_TYPES}
     if not any(next(Path(folder).glob("job*/deleted_pipeline.star"), None) for folder in folders):
         return
@@ -141,13 +140,13 @@ def _finish_deletions() -> None:
 
     with cleaning_up():
         for path in finish_deletions(current_pipeline()):
-            print(f"{path.rstrip('/')}: moved to the Trash; its deletion was cut short", file=sys.stderr)
+            print(f"{path.rstrip('/')}: moved to the Trash; its deletion had been interrupted", file=sys.stderr)
 
 
 def _claim(lane: str = "") -> None:
     from cryosnake.pipeline.lock import remove_stale_locks
-    from cryosnake.project.locks.claims import claim_lane, claim_run, release_claim
     from cryosnake.project.locks.clean_up_lock import clean_up_owner
+    from cryosnake.project.locks.snakemake_lock import claim_lane, claim_run, release_claim
     from cryosnake.project.records.archive import refuse_archived
 
     refuse_archived()
@@ -164,19 +163,19 @@ def _claim(lane: str = "") -> None:
     remove_stale_locks(Path())
 
 
-def _settle_after_kills(plan: Plan) -> None:
-    """Put right what killed programs left: halves of tables, second names, marks as Snakemake last knew its results."""
+def _repair_after_kills(plan: Plan) -> None:
+    """Repair what killed programs left: halves of tables, second names, Snakemake's marks."""
     from cryosnake.processes import this_process
-    from cryosnake.project.locks.claims import running_claim
+    from cryosnake.project.locks.snakemake_lock import running_claim
     from cryosnake.project.records.cleaned_files import remove_halves
-    from cryosnake.project.run.settle_results import settle_results_of
+    from cryosnake.project.run.closing import tidy_results
     from cryosnake.project.run.snakemake_marks import clear_stale_marks, mark_unfinished
 
     remove_halves(job.path for job in plan.own)
     if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
         clear_stale_marks(plan)
         mark_unfinished(plan)
-        settle_results_of(plan.own)
+        tidy_results(plan.own)
 
 
 def _located(workflow: Any, error: CryosnakeError) -> str:

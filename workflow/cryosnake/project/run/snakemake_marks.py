@@ -1,8 +1,8 @@
-"""Results of programs that outlived a killed Snakemake: complete, though Snakemake takes them for halves.
+"""Results of programs that outlived a killed Snakemake: complete, though Snakemake treats them as incomplete.
 
-Snakemake marks what a job will write when it starts it, and unmarks it when it sees the end. Killed in between, its
-program goes on to its end; the next run finds the mark, removes the results, and starts the job again. Here a file is
-complete or absent, so a mark is taken away where the job has said that it is finished.
+Snakemake marks the outputs of a job when it starts it, and removes the marks when it sees the end. If it is killed in
+between, its program continues to its end; the next run finds the mark, removes the results, and starts the job again.
+Here a file is complete or absent, so the mark is removed where the job's exit file says that it has finished.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from cryosnake.project.snakemake_internals import mark, marks
 
 
 def clear_stale_marks(plan: Plan) -> list[str]:
-    """Take away Snakemake's marks of results that are complete; return these results.
+    """Remove Snakemake's marks of results that are complete; return these results.
 
-    Only for who knows that no other Snakemake makes these jobs. A batch's STAR is complete when it exists; the
-    outputs of a job are when its program has left RELION_JOB_EXIT_SUCCESS, which each program removes when it begins.
+    Only while no other Snakemake makes these jobs. A batch's STAR is complete when it exists; the outputs of a job are
+    complete when its program has left RELION_JOB_EXIT_SUCCESS, which each program removes when it starts.
     """
     marked = marks()
     if not marked:
@@ -39,8 +39,8 @@ def clear_stale_marks(plan: Plan) -> list[str]:
 def mark_unfinished(plan: Plan) -> list[str]:
     """Mark the results of jobs whose program was killed between its last result and its end; return these results.
 
-    Snakemake takes such results for complete when it did not see the end either, and would leave the job as it is. A
-    job that somebody has marked as failed by hand is no such job: its program has noted its end in run_times.tsv.
+    Snakemake treats such results as complete when it did not see the end either, and would leave the job as it is. A
+    job that was marked as failed by hand is different: its program has noted its end in run_times.tsv.
     """
     return [path for job in plan.own if died_at_the_end(job) for path in job.files() if mark(path)]
 

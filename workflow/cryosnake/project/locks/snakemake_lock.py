@@ -1,10 +1,10 @@
-"""Snakemake's lock after a kill: removed only when the process that made it is provably gone.
+"""Snakemake's lock after a kill: removed only when the process that made it has provably ended.
 
 Every real run claims the project before Snakemake locks it. A later run that finds the claim of a process of this
-machine that no longer exists removes the lock files of `.snakemake/locks`; anything else is left to Snakemake.
+machine that has ended removes the lock files of `.snakemake/locks`; all other locks are left to Snakemake.
 
-The two calls of `cryosnake watch` that work side by side (lanes) run without Snakemake's lock, which knows only "all or
-nothing" and is removed by whoever ends first. Each has a claim of its own, and while one lives, no other run begins.
+The two calls of `cryosnake watch` that work side by side (lanes) run without Snakemake's lock, which covers the whole
+project and is removed by the first that ends. Each has a claim of its own, and while one lives, no other run starts.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ LANES = ("micrographs", "particles")
 
 
 def claim_run(*, insist: bool = False) -> str:
-    """Claim the project for this process; return a message when a dead run's lock was removed.
+    """Claim the project for this process; return a message when the lock of a killed run was removed.
 
-    A living claim of another process is left alone, unless `insist`: who holds Snakemake's lock already may.
+    The claim of another living process is left alone, unless `insist`: the holder of Snakemake's lock may replace it.
 
     Raises
     ------
@@ -38,7 +38,18 @@ def claim_run(*, insist: bool = False) -> str:
         with `insist`, while a lane of the watcher works in the project
     """
     with _one_at_a_time():
-        return _claim_all(insist)
+        owner = read_process(_read_claim(""))
+        lanes = {lane: other for lane in LANES if (other := _living(lane))}
+        if owner == this_process() or (not insist and (lanes or (owner and owner.lives()))):
+            return ""
+        if lanes:
+            who = " and ".join(f"on {lane} ({other})" for lane, other in lanes.items())
+            raise CryosnakeError(f"`cryosnake watch` works in this project, {who}: wait until it has ended, or end it. "
+                                 "If that computer no longer exists, delete "
+                                 f"{', '.join(str(_claim_file(lane)) for lane in lanes)}")
+        removed = owner is not None and not insist and remove_lock()
+        _write_claim("")
+        return f"removed the lock of an earlier run (process {owner.pid}) that was killed" if owner and removed else ""
 
 
 def claim_lane(lane: str, *, begun: bool = False) -> None:
@@ -53,11 +64,11 @@ def claim_lane(lane: str, *, begun: bool = False) -> None:
         for owner in filter(None, (_living(""), _living(lane))):
             if owner.pid != os.getpid():
                 raise CryosnakeError(f"another run works in this project ({owner})")
-        _write_claim(lane, asdict(this_process()) | {"begun": begun})
+        _write_claim(lane, begun=begun)
 
 
 def release_claim(lane: str) -> None:
-    """Take back this process's claim at its end: on another computer nobody could tell that it is gone."""
+    """Remove this process's claim when it ends: other computers cannot tell that it has ended."""
     if read_process(_read_claim(lane)) == this_process():
         with suppress(OSError):
             _claim_file(lane).unlink()
@@ -75,26 +86,8 @@ def other_lane_works(lane: str) -> bool:
     return any(_living(other) for other in LANES if other != lane)
 
 
-def _claim_all(insist: bool) -> str:
-    owner, mine = read_process(_read_claim()), this_process()
-    if owner == mine:
-        return ""
-    lanes = {lane: other for lane in LANES if (other := _living(lane))}
-    if lanes and not insist:
-        return ""
-    if lanes:
-        who = " and ".join(f"on {lane} ({other})" for lane, other in lanes.items())
-        raise CryosnakeError(f"`cryosnake watch` works in this project, {who}: wait for its end, or end it. If that "
-                             f"computer is gone for good, delete {', '.join(str(_claim_file(lane)) for lane in lanes)}")
-    if owner and owner.lives() and not insist:
-        return ""
-    removed = owner is not None and not insist and remove_lock()
-    _write_claim("", asdict(mine))
-    return f"removed the lock of an earlier run (process {owner.pid}) that was killed" if owner and removed else ""
-
-
 def running_claim(*, lanes: bool = True) -> ProcessId | None:
-    """Return the process of a run that is going on, None when there is none.
+    """Return the process of a run that is in progress, None when there is none.
 
     Without `lanes` those of the watcher's lanes do not count.
     """
@@ -102,21 +95,20 @@ def running_claim(*, lanes: bool = True) -> ProcessId | None:
 
 
 def run_began() -> int | None:
-    """Return when the run that is going on claimed the project (st_mtime_ns of the file system), None without one.
+    """Return when the run in progress claimed the project (st_mtime_ns of the file system), None without one.
 
     Of two lanes it is the time of the first.
     """
     times = []
-    for lane in ("", *LANES):
-        if _living(lane):
-            with suppress(FileNotFoundError):
-                times.append(_claim_file(lane).stat().st_mtime_ns)
+    for lane in filter(_living, ("", *LANES)):
+        with suppress(FileNotFoundError):
+            times.append(_claim_file(lane).stat().st_mtime_ns)
     return min(times, default=None)
 
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Let nobody else claim meanwhile; a file system without locks must do with less."""
+    """Let no other process claim meanwhile; on a file system without locks this cannot be ensured."""
     CLAIM.parent.mkdir(exist_ok=True)
     with open(CLAIM.with_suffix(".lock"), "a") as file:
         with suppress(OSError):
@@ -133,13 +125,12 @@ def _living(lane: str) -> ProcessId | None:
     return owner if owner and owner.lives() else None
 
 
-def _write_claim(lane: str, claim: dict[str, Any]) -> None:
-    write_text(_claim_file(lane), json.dumps(claim))
+def _write_claim(lane: str, **more: bool) -> None:
+    write_text(_claim_file(lane), json.dumps(asdict(this_process()) | more))
 
 
-def _read_claim(lane: str = "") -> Any:
+def _read_claim(lane: str) -> Any:
     try:
         return json.loads(_claim_file(lane).read_text())
     except (OSError, ValueError):
         return None
-
