@@ -2,7 +2,6 @@
 # of the batch. What they are for a type of job is in its definition, workflow/cryosnake/jobs/.
 
 import os
-import re
 import shlex
 from functools import partial
 
@@ -53,8 +52,7 @@ def drawn_jobs():
 
 def rule_name(job, suffix=""):
     """The job's name in the config as an identifier, different from the rules of the Snakefile."""
-    name = re.sub(r"\W", "_", job.name) + suffix
-    return f"{name}_" if name == "all" or name[0].isdigit() else name
+    return rule_values.rule_name(job.name, suffix)
 
 
 def as_taken(job, files):

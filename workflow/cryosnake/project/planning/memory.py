@@ -10,6 +10,7 @@ on the box. Half of all that is added.
 from __future__ import annotations
 
 import math
+import os
 
 from cryosnake.project.planning.planned import Plan, PlannedJob
 
@@ -46,7 +47,7 @@ def particle_box(plan: Plan, job: PlannedJob) -> int:
     source = job.inputs.get("particles")
     if source is None:
         return 0
-    found = _box_in_star(source.path)
+    found = _box_in_star(os.path.join(plan.folder, source.path))
     if found or not source.job:
         return found
     upstream = plan.at(source.job)
