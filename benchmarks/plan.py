@@ -24,6 +24,7 @@ import numpy as np
 from cryosnake.io.mrc import write_mrc
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.planning.rule_values import pictures
 from cryosnake.project.records.batches import batch_star, done_file, product_files
 from cryosnake.project.records.movies import stamp
 from cryosnake.project.run.commit import commit
@@ -62,7 +63,7 @@ BATCHES = [f"{i:04d}" for i in range(1, N + 1)]
 STEPS = ["Import", "MotionCorr", "CtfFind", "AutoPick", "Extract"]
 BEFORE = dict(zip(STEPS[1:], STEPS))
 rule all:
-    input: [f"{s}/job001/all.star" for s in STEPS]
+    input: [f"{s}/job001/all.star" for s in STEPS], [f"{s}/job001/all.png" for s in BEFORE]
 for step in STEPS:
     rule:
         name: step
@@ -73,6 +74,12 @@ for step in STEPS:
         name: step + "_join"
         input: [f"{step}/job001/batches/{b}.star" for b in BATCHES]
         output: f"{step}/job001/all.star"
+        localrule: True
+        shell: "touch {output}"
+    rule:
+        name: step + "_pictures"
+        input: f"{step}/job001/all.star"
+        output: f"{step}/job001/all.png"
         localrule: True
         shell: "touch {output}"
 '''
@@ -129,6 +136,7 @@ def measure_bare(folder: Path, batches: int) -> dict[str, float]:
         for number in range(1, batches + 1):
             Path(step, f"job001/batches/{number:04d}.star").touch()
         Path(step, "job001/all.star").touch()
+        Path(step, "job001/all.png").touch()
     one_more = [*call, "--config", f"batches={batches + 1}"]
     return costs | later_calls([*call, "--config", f"batches={batches}"], one_more, lambda: None)
 
@@ -167,8 +175,8 @@ def pretend_finished() -> None:
             Path(batch_star(job.path, key)).touch()
         time.sleep(0.01)
     for job in plan.jobs.values():
-        for output in job.outputs():
-            Path(job.file(output)).touch()
+        for file in job.files() + pictures(plan, job):
+            Path(file).touch()
 
 
 def cpu(arguments: list[str], made: bool | None = None) -> float:

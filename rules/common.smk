@@ -109,6 +109,7 @@ def runtime(job):
 
 
 def environment(job):
+    """The conda environment, for jobs that may use GPUs or several MPI ranks; others take that of the CPU."""
     return f"../envs/{rule_values.environment(plan, job)}.yaml"
 
 

@@ -13,7 +13,7 @@ for job in jobs_of("import"):
             f"{job.path}/batches/{{batch}}.benchmark.tsv"
         localrule: True
         conda:
-            environment(job)
+            "../envs/cpu.yaml"
         threads: cores(job)
         resources:
             mem_mb=memory(job),

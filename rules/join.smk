@@ -13,7 +13,7 @@ for job in joined_jobs():
             f"{job.path}/join.log",
         localrule: True
         conda:
-            environment(job)
+            "../envs/cpu.yaml"
         params:
             program=program(job),
             arguments=arguments(job),

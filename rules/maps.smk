@@ -48,7 +48,7 @@ for job in jobs_of("postprocess"):
         benchmark:
             f"{job.path}/benchmark.tsv"
         conda:
-            environment(job)
+            "../envs/cpu.yaml"
         threads: cores(job)
         resources:
             mem_mb=memory(job),

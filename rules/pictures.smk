@@ -15,7 +15,7 @@ for job in drawn_jobs():
         priority: -1
         localrule: True
         conda:
-            environment(job)
+            "../envs/cpu.yaml"
         params:
             script=script(job),
             arguments=arguments(job),

@@ -21,7 +21,7 @@ for job in jobs_of("select"):
         benchmark:
             f"{job.path}/benchmark.tsv"
         conda:
-            environment(job)
+            "../envs/cpu.yaml"
         threads: cores(job)
         resources:
             mem_mb=memory(job),

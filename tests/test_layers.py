@@ -26,7 +26,7 @@ ALLOWED = {
     "numerics": set(),
     "simulation": {"numerics"},
     "pipeline": {"jobs"},
-    "programs": {"jobs", "io", "numerics", "simulation", "parallel", "report"},  # their options; panels beside results
+    "programs": {"jobs", "io", "numerics", "simulation", "parallel", "report"},  # their options; pictures of iterations
     "report": {"io", "jobs", "pipeline", "numerics"},
     "project": {"pipeline", "jobs", "io"},
     "running": {"project", "pipeline", "jobs", "io", "programs", "report", "parallel"},

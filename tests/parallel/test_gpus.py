@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.parallel.gpus import gpus_of_rank, parse_gpu_ids, visible_gpus
+from cryosnake.numerics import backend
+from cryosnake.parallel.gpus import gpus_of_rank, idle_gpus, parse_gpu_ids, visible_gpus
 
 
 def test_relions_notation() -> None:
@@ -36,3 +39,24 @@ def test_gpus_that_are_there(tmp_path) -> None:
     assert visible_gpus({}, tmp_path) == ["0", "1"]
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "2,GPU-x"}, tmp_path) == ["2", "GPU-x"]
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == []
+
+
+def test_gpus_that_are_reserved_and_not_used_are_reported(monkeypatch) -> None:
+    monkeypatch.setattr(backend, "why_no_gpu", lambda wish: "CuPy finds no CUDA device (no driver)")
+    said = idle_gpus(2, "auto")
+    assert said.startswith("warning: 2 GPUs are reserved for this job, which computes on the CPU: CuPy finds no CUDA "
+                           "device (no driver). ") and "set device: cpu" in said
+    assert idle_gpus(0, "auto") == idle_gpus(1, "cpu") == idle_gpus(1, "gpu") == ""  # gpu: the program fails without
+    monkeypatch.setattr(backend, "why_no_gpu", lambda wish: "")
+    assert idle_gpus(1, "auto") == ""
+
+
+def test_why_there_is_no_gpu(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)  # as where it is not installed
+    assert backend.why_no_gpu("auto").startswith("CuPy finds no CUDA device (")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert backend.why_no_gpu("auto") == "SLURM has allocated none to this job"
+    assert backend.choose_device("auto") == backend.choose_device("cpu") == "cpu"
+    with pytest.raises(CryosnakeError, match=r"requested, but CuPy finds no CUDA device .*install cryosnake\[cuda12\]"):
+        backend.choose_device("gpu")

@@ -13,6 +13,7 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.select import JOB
 from cryosnake.programs.select import select
+from cryosnake.report.job_pictures import draw_pictures
 
 OPTICS = pd.DataFrame({
     "rlnOpticsGroupName": ["og1"], "rlnOpticsGroup": [1], "rlnMicrographOriginalPixelSize": [1.5],
@@ -115,7 +116,8 @@ def ranked(tmp_path: Path) -> Path:
     return tmp_path / "run_it025_model.star"
 
 
-def test_junk_classes_go_and_the_table_says_why(tmp_path: Path, source: Path, ranked: Path) -> None:
+def test_junk_classes_go_and_the_table_says_why(tmp_path: Path, source: Path, ranked: Path,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
     out = choose(tmp_path, {"particles": source, "model": ranked}, minimum_score=0.5)
     assert set(read_star(out / "particles.star")["particles"]["rlnClassNumber"]) == {1, 2, 7}
     table = read_star(out / "class_selection.star")["class_selection"]
@@ -123,6 +125,8 @@ def test_junk_classes_go_and_the_table_says_why(tmp_path: Path, source: Path, ra
     assert table["rlnSelected"].tolist() == [1, 1, 0, 0, 0, 0, 1]
     assert table["cryosnakeParticles"].tolist() == counts.tolist()
     assert table["cryosnakeReason"][2] == "blurred beside the others" and table["cryosnakeReason"][3] == "empty"
+    draw_pictures(JOB.panels, out, {})
+    assert "could not be drawn" not in capsys.readouterr().err
     assert (out / "class_selection.png").stat().st_size > 1000
     assert len(read_mrc(out / "class_averages.mrcs")[0]) == 3
 

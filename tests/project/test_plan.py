@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cryosnake.pipeline.files import read_pipeline
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning import rule_values as lookup
 from cryosnake.project.planning.plan import make_plan
-from cryosnake.project.planning.planned import Plan
+from cryosnake.project.planning.planned import Disposition, Plan
 from cryosnake.project.records.batches import batch_star, done_file
 from cryosnake.project.records.record import JobRecord, same_job
 from cryosnake.project.run.commit import commit
@@ -95,6 +96,40 @@ def test_batches_stream_from_step_to_step(project) -> None:
     assert lookup.batch_stars(plan, "MotionCorr/job002") == ["MotionCorr/job002/batches/0001.star",
                                                             "MotionCorr/job002/batches/0002.star"]
     assert "CtfFind/job003/micrographs_ctf.star" in lookup.targets(plan)
+
+
+def test_pictures_are_asked_for_but_not_where_the_config_says_so_or_results_may_be_missing(project) -> None:
+    motion, ctf = "MotionCorr/job002/accumulated_motion.png", "CtfFind/job003/ctf.png"
+    plan = plan_of()
+    assert [file for file in lookup.targets(plan) if file.endswith(".png")] == [motion, ctf]
+    assert not [file for job in plan.jobs.values() for file in lookup.asked(plan, job) if file.endswith(".png")]
+    assert not [file for file in lookup.targets(plan_of({**RAW, "pictures": False})) if file.endswith(".png")]
+    for disposition in Disposition:
+        drawn = lookup.pictures(plan, replace(plan.jobs["ctf"], disposition=disposition))
+        assert drawn == ([ctf] if disposition.name in ("ALL", "BELOW_GROWTH", "INPUTS_CLEARED") else [])
+
+
+def test_pictures_of_a_job_follow_its_parameters(project) -> None:
+    Path("particles.star").touch()
+    job = {"type": "class2d", "particles": "particles.star", "particle_diameter": 100}
+    select = {"type": "select", "particles": "classes", "model": "classes"}
+    raw = {"jobs": {"classes": job, "quiet": {**job, "classes": 3, "pictures": False},
+                    "by_number": {**select, "classes": [1]}, "by_score": {**select, "minimum_score": 0.5}}}
+    plan = plan_of(raw)
+    assert {name: lookup.pictures(plan, job) for name, job in plan.jobs.items()} == {
+        "classes": ["Class2D/job001/class_averages.png"], "quiet": [], "by_number": [],
+        "by_score": ["Select/job004/class_selection.png"]}
+
+
+def test_outputs_by_name(project) -> None:
+    Path("particles.star").touch()
+    Path("map.mrc").touch()
+    job = {"type": "class3d", "particles": "particles.star", "reference": "map.mrc", "particle_diameter": 100}
+    classes = plan_of({"jobs": {"classes": {**job, "classes": 2}}}).jobs["classes"]
+    assert lookup.out(classes, "class{number}") == [f"Class3D/job001/run_it025_class00{n}.mrc" for n in (1, 2)]
+    assert lookup.out(classes, "model") == ["Class3D/job001/run_it025_model.star"]
+    movies = plan_of().jobs["movies"]
+    assert lookup.out(movies, "movies") == ["Import/job001/movies.star"] and lookup.out(movies, "micrographs") == []
 
 
 def test_commit_registers_everything_once(project) -> None:

@@ -17,6 +17,7 @@ from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Disposition
+from cryosnake.project.planning.rule_values import pictures
 from cryosnake.project.records.batches import Finished, batch_star, done_file, read_manifest
 from cryosnake.project.records.movies import stamp
 from cryosnake.project.run.commit import commit
@@ -72,6 +73,8 @@ class Snakemake:
                     self._batch(job.path, number, key, read_manifest(MANIFEST)[number])
             for file in [] if job.disposition is Disposition.BATCHES_ONLY else job.files():
                 Path(file).write_text("data_particles\n" + "1\n" * len(list(Path("Movies").iterdir())))
+            for file in pictures(plan, job):
+                Path(file).touch()
             record_counts(job.path, (source.path for source in job.inputs.values()))
 
     def _batch(self, job: str, number: int, key: str, names: Sequence[str]) -> None:

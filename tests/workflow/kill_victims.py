@@ -21,11 +21,12 @@ class Running:
 
     @property
     def script(self) -> str:
-        """The program of a job ("motioncorr", "motioncorr join"), "" for anything else."""
+        """The program of a job ("motioncorr", "motioncorr join", "motioncorr draw"), "" for anything else."""
         names = [Path(word).stem for word in self.words if "/scripts/run_" in word and word.endswith(".py")]
         if not names or "-c" in self.words or Path(self.words[0]).name in ("mpirun", "prterun", "orterun"):
             return ""
-        return names[0].removeprefix("run_") + (" join" if "--join" in self.words else "")
+        what = [word for word in ("--join", "--draw") if word in self.words]
+        return " ".join([names[0].removeprefix("run_"), *what]).replace("--", "")
 
     @property
     def role(self) -> str:

@@ -70,6 +70,41 @@ def test_every_job_left_what_relion_expects(finished) -> None:
     assert "Nothing to be done" in snakemake(finished)
 
 
+PICTURES = {"Class2D/job001/class_averages", "Refine3D/job003/angular_distribution", "Refine3D/job003/fsc",
+            "Refine3D/job003/map", "MaskCreate/job004/mask", "PostProcess/job005/postprocess_fsc",
+            "PostProcess/job005/postprocess_guinier", "PostProcess/job005/postprocess_map"}
+
+
+def test_the_report_has_every_picture(finished, tmp_path) -> None:
+    snakemake(finished, "--report", str(tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text()
+    for picture in PICTURES:
+        assert (finished / f"{picture}.png").stat().st_size > 1000
+        assert f'"{picture}.png"' in page
+    for text in ("Classification", "Refinement", "Maps", "sharpened (PostProcess/job005)", "Fourier shell correlation"):
+        assert text in page
+
+
+def test_pictures_are_drawn_again_alone_and_one_that_cannot_be_stops_nothing(finished, tmp_path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(finished, project, symlinks=True)
+    table = project / "Class2D/job001/run_it004_model.star"
+    before = os.stat(table)
+    table.write_text("no table")
+    os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for name in ("Class2D/job001/class_averages.png", "MaskCreate/job004/mask.png"):
+        (project / name).unlink()
+    output = snakemake(project)
+    assert "Class2D/job001: the picture class_averages.png could not be drawn" in output
+    assert "classes (Class2D/job001), pictures" in output and "mask (MaskCreate/job004), pictures" in output
+    assert "classes (Class2D/job001)\n" not in output
+    assert (project / "Class2D/job001/class_averages.png").stat().st_size > 1000
+    assert "Nothing to be done" in snakemake(project)
+    (project / "MaskCreate/job004/mask.png").unlink()
+    (project / "config.yaml").write_text(f"pictures: false\n{CONFIG}")
+    assert "Nothing to be done" in snakemake(project)
+
+
 def test_a_killed_refinement_goes_on_from_its_last_iteration(simulated, tmp_path) -> None:
     """Also where no other iteration is kept."""
     project = tmp_path / "project"

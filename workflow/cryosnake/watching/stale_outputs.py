@@ -6,7 +6,7 @@ The watcher asks this every few seconds; Snakemake, which needs seconds to start
 from __future__ import annotations
 
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
-from cryosnake.project.planning.rule_values import asked, batch_inputs, batch_stars, job_inputs
+from cryosnake.project.planning.rule_values import asked, batch_inputs, batch_stars, job_inputs, pictures
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.cleaned_files import is_wanted
 from cryosnake.project.records.freshness import is_stale
@@ -14,11 +14,12 @@ from cryosnake.project.run.snakemake_marks import died_at_the_end
 
 
 def pending_files(plan: Plan) -> list[str]:
-    """Return the outputs, and STAR files of batches, that are still to be made, in the order of the jobs."""
+    """Return the outputs, STAR files of batches, and pictures that are still to be made, in the order of the jobs."""
     found: list[str] = []
     for job in plan.own:
         if job.disposition is not Disposition.HELD:
-            found += pending_of(plan, job)
+            results = pending_of(plan, job)  # a call that makes these also draws them
+            found += results or [path for path in pictures(plan, job) if is_stale(path, job.files())]
     return found
 
 

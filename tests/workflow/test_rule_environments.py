@@ -1,0 +1,57 @@
+"""The conda environment of each rule, asked of Snakemake; no conda is needed, and the environments are not made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+
+from small_project import ROOT
+
+pytestmark = pytest.mark.workflow
+
+ASK = """
+import json, sys
+from pathlib import Path
+from snakemake.api import OutputSettings, ResourceSettings, SnakemakeApi
+
+with SnakemakeApi(OutputSettings(dryrun=True)) as api:
+    resources = ResourceSettings(cores=8, resources={"gpu": int(sys.argv[2])})
+    workflow = api.workflow(resource_settings=resources, snakefile=Path(sys.argv[1]), workdir=Path.cwd())
+    dag = workflow.dag()
+    dag.execute_workflow(executor="dryrun")
+    jobs = [job for job in dag.workflow_api._workflow.dag.jobs if job.output]
+    print("FOUND", json.dumps({job.rule.name: str(job.conda_env_spec.file.path) for job in jobs}))
+"""
+
+
+def environments(project: Path, gpus: int) -> dict[str, str]:
+    """Return the name of each rule's environment on a computer with this many GPUs."""
+    asked = subprocess.run([sys.executable, "-c", ASK, ROOT / "Snakefile", str(gpus)], cwd=project,
+                           capture_output=True, text=True)
+    found = [line for line in asked.stdout.splitlines() if line.startswith("FOUND ")]
+    assert found, asked.stdout + asked.stderr
+    paths = {rule: Path(path) for rule, path in json.loads(found[0].removeprefix("FOUND ")).items()}
+    assert {path.resolve().parent for path in paths.values()} == {ROOT / "envs"}
+    return {rule: path.stem for rule, path in paths.items()}
+
+
+def test_device_and_ranks_choose_the_environment(tmp_path: Path) -> None:
+    for name in ("particles.star", "reference.mrc"):
+        (tmp_path / name).touch()
+    jobs = {}
+    for number, (device, ranks) in enumerate(product(("cpu", "gpu", "auto"), (1, 3))):
+        jobs[f"{device}_{ranks}"] = {"type": "refine3d", "particles": "particles.star", "reference": "reference.mrc",
+                                     "particle_diameter": 100 + number, "device": device, "mpi_ranks": ranks}
+    jobs |= {"mask": {"type": "maskcreate", "map": "cpu_1.map", "device": "gpu"},
+             "sharpened": {"type": "postprocess", "half_maps": "cpu_1.half_maps", "mask": "mask"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"jobs": jobs}, sort_keys=False))
+    always = {"cpu_1": "cpu", "cpu_3": "mpi", "gpu_1": "gpu", "gpu_3": "gpu", "mask": "gpu", "sharpened": "cpu"}
+    always |= {f"{name}_pictures": "cpu" for name in jobs}
+    assert environments(tmp_path, gpus=1) == always | {"auto_1": "gpu", "auto_3": "gpu"}
+    assert environments(tmp_path, gpus=0) == always | {"auto_1": "cpu", "auto_3": "mpi"}
