@@ -36,7 +36,8 @@ request = internals.request()
 note(main=internals.is_main(workflow), gpu=internals.limit_of(workflow, "gpu"), dag=request.builds_dag,
      asked=[sorted(request.again), request.everything, request.targets], module=internals.is_module(workflow),
      folder=internals.module_folder(workflow), rule=internals.name_of_rule(workflow, "short"),
-     given=dict(internals.command_line_config(workflow)), tape=internals.limit_of(workflow, "tape"), environments=internals.has_environments(workflow),
+     given=dict(internals.command_line_config(workflow)), tape=internals.limit_of(workflow, "tape"),
+     environments=internals.has_environments(workflow),
      files=internals.config_files(workflow), word=config.get("word"))
 if config.get("word") == "refuse":
     raise internals.refusal("this is refused")
@@ -117,8 +118,9 @@ def test_a_run_of_this_computer_its_marks_and_its_locks(monkeypatch) -> None:
         assert name in internals.marks()
 
 
-QUERIES = ("-n", "--touch", "--summary", "--detailed-summary", "--list-input-changes", "--list-params-changes", "--dag",
-           "--rulegraph", "--filegraph", "--report report.html", "--list-untracked", "--unlock", "--delete-all-output -n")
+QUERIES = ("-n", "--touch", "--summary", "--detailed-summary", "--list-input-changes", "--list-params-changes",
+           "--dag", "--rulegraph", "--filegraph", "--report report.html", "--list-untracked", "--unlock",
+           "--delete-all-output -n")
 CALLS = """
 import sys
 from snakemake.cli import main
@@ -211,7 +213,8 @@ def test_jobs_that_are_submitted() -> None:
               "--cluster-generic-status-cmd", f"{os.getcwd()}/status", "--configfile", "values.yaml",
               "--seconds-between-status-checks", "1", code=1)
     assert notes("submits")[0] is True
-    assert "handed on" in notes("word") and {"word": "handed on"} in notes("given") and False in notes("main")  # in the job, which parses the Snakefile again
+    assert "handed on" in notes("word") and {"word": "handed on"} in notes("given")
+    assert False in notes("main")  # in the job, which parses the Snakefile again
     assert notes("files")[0] and [] in notes("files")
     failed = notes("failed")
     assert [job["rule"] for job in failed].count("forbidden") == 1, "it was tried again"
