@@ -175,7 +175,7 @@ SECOND = ("0001.r2", "0002.r2")
 
 
 def test_jobs_that_are_asked_for_again_are_made_beside_the_finished_ones(user, monkeypatch) -> None:
-    """The table in docs/running.md."""
+    """The table in docs/jobs-and-history.md."""
     monkeypatch.chdir(user / "em")
     before, mark = tree(user / "em"), "MaskCreate/job004"
     everything, motion, mask, file = calls(user, "-n -F -- cs_all", "-n -R cs_motion -- cs_all", "-n -f cs_mask",
