@@ -51,7 +51,7 @@ def drawn_jobs():
 
 
 def rule_name(job, suffix=""):
-    """The job's name in the config as an identifier, different from the rules of the Snakefile."""
+    """The job's name in the config as an identifier, different from the rules of the Snakefile and a project's own."""
     return rule_values.rule_name(job.name, suffix)
 
 

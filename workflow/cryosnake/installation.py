@@ -16,6 +16,8 @@ PACKAGE = Path(__file__).resolve().parent
 SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")  # where Snakemake looks
 PROFILE = Path("profiles", "default")  # Snakemake takes it from the working directory, or from beside the Snakefile
 _CORES = {"-c", "--cores", "-j", "--jobs", "--profile", "--workflow-profile"}  # each says how many, or may do so
+NO_KERNEL_FOLDER = (f"compiled kernels can't be kept: neither {PACKAGE} nor ~/.cache/numba can be written to. Name a "
+                    "folder that can, for example: export NUMBA_CACHE_DIR=/scratch/$USER/numba")
 
 
 def workflow_folder() -> Path:
@@ -64,6 +66,4 @@ def kept_kernels() -> Iterator[None]:
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-        raise CryosnakeError(f"compiled kernels can't be kept: neither {PACKAGE} nor ~/.cache/numba can be written to."
-                             " Name a folder that can, for example: export NUMBA_CACHE_DIR=/scratch/$USER/numba"
-                             ) from None
+        raise CryosnakeError(NO_KERNEL_FOLDER) from None

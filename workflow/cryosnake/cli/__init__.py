@@ -15,6 +15,8 @@ from cryosnake.errors import CryosnakeError
 
 # modules of this package and their commands, in the order of the help; each has `register(commands)`, which adds them
 TOPICS = {
+    "init": ("init",),
+    "run": ("run",),
     "status": ("status", "list"),
     "history": ("show", "chain", "command"),
     "difference": ("diff",),
@@ -25,6 +27,7 @@ TOPICS = {
     "schedules": ("import-schedule",),
     "pipeline_file": ("rebuild-pipeline", "restore-pipeline"),
     "profile": ("profile",),
+    "doctor": ("doctor",),
     "cleaning": ("delete", "undelete", "empty-trash", "clean", "unclean", "cleanup", "archive", "unarchive"),
 }
 

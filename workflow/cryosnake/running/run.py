@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from cryosnake.errors import Aborted, CryosnakeError
+from cryosnake.installation import kept_kernels
 from cryosnake.jobs.forms import PerMicrograph, WholeJob
 from cryosnake.jobs.model import JobType
 from cryosnake.jobs.registry import job_types
@@ -79,12 +80,13 @@ def _interruptible(arguments: Arguments, progress: JobProgress, ranks: Ranks) ->
 
 
 def _work(job_type: JobType, arguments: Arguments, progress: JobProgress, ranks: Ranks) -> None:
-    program = import_module(job_type.program)
-    with thread_limit(arguments.threads):
-        if job_type.per_micrograph:
-            _work_batch(job_type, cast(PerMicrograph, program), arguments, progress)
-        else:
-            _work_whole(job_type, cast(WholeJob, program), arguments, progress, ranks)
+    with kept_kernels():
+        program = import_module(job_type.program)
+        with thread_limit(arguments.threads):
+            if job_type.per_micrograph:
+                _work_batch(job_type, cast(PerMicrograph, program), arguments, progress)
+            else:
+                _work_whole(job_type, cast(WholeJob, program), arguments, progress, ranks)
 
 
 def _work_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, progress: JobProgress) -> None:

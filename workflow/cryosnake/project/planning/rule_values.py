@@ -22,9 +22,9 @@ def targets(plan: Plan) -> list[str]:
 
 
 def rule_name(name: str, suffix: str = "") -> str:
-    """Return the name of a job of the config as an identifier, different from the rules of the Snakefile."""
+    """Return the name of a job as an identifier, different from the rules of the Snakefile and of a project's own."""
     name = re.sub(r"\W", "_", name) + suffix
-    return f"{name}_" if name == "all" or name[0].isdigit() else name
+    return f"{name}_" if name in ("all", "default") or name[0].isdigit() else name
 
 
 def asked(plan: Plan, job: PlannedJob) -> list[str]:
