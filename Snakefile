@@ -10,10 +10,14 @@ import sys
 
 sys.path.insert(0, f"{workflow.current_basedir}/workflow")
 
+from snakemake.utils import min_version
+
 from cryosnake.project.planning import rule_values
 from cryosnake.project.run import session
 from cryosnake.project.planning.memory import memory_mb
 from cryosnake.project.planning.planned import Disposition
+
+min_version("9.0")  # as in pyproject.toml
 
 if not session.brings_jobs(config):
 

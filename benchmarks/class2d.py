@@ -37,7 +37,8 @@ from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.classes.validation import correlation, cross_spectra, half_averages
 from cryosnake.numerics.refine.grids.bands import full_band
-from cryosnake.numerics.refine.grids.references import class_references, empty_class_sums, insert_planes, map_reference
+from cryosnake.numerics.refine.grids.references import class_references, insert_planes, map_reference
+from cryosnake.numerics.refine.sums.insertion import empty_sums
 from cryosnake.programs.class2d import recipe as class2d
 from cryosnake.programs.refinement.particles import ParticleSet, read_particles
 from cryosnake.programs.simulate.false_picks import BLOB, CONTAMINATION, EDGE, EMPTY, NEIGHBOUR, USUAL
@@ -144,7 +145,7 @@ def claimed_and_true(truth: ParticleSet, volume: np.ndarray, root: str) -> tuple
                                      band.ky)
     moved = (real + 1j * imaginary) * band.phases_each(found.offsets() - truth.offsets())
     pose = found.poses()
-    sums = np.zeros((1, *empty_class_sums(len(table), box // 2).shape), np.float32)
+    sums = empty_sums(box // 2, (1, len(table)), dimensions=2)
     insert_planes(sums, number, np.degrees(np.arctan2(pose[:, 0, 1], pose[:, 0, 0])), band, moved,
                   np.ones((len(found), band.kx.size), np.float32))
     ideal = half_averages(sums[0], box // 2)

@@ -15,7 +15,9 @@ import numpy as np
 import scipy.fft
 
 from cryosnake.numerics.ctf import Defocus, Microscope, ctf
-from cryosnake.numerics.ctf_fit import FitOptions, amplitude_spectrum, fit_ctf, fitting_sampling
+from cryosnake.numerics.ctf_fit.fit import fit_ctf
+from cryosnake.numerics.ctf_fit.model import FitOptions
+from cryosnake.numerics.ctf_fit.spectrum import amplitude_spectrum, fitting_sampling
 
 MICROSCOPE = Microscope(voltage=300.0, cs=2.7, amplitude_contrast=0.1)
 PIXEL_SIZE = 0.885  # Å

@@ -32,7 +32,7 @@ from cryosnake.numerics import healpix
 from cryosnake.numerics.backend import product, to_device
 from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix
-from cryosnake.numerics.fsc import fsc
+from cryosnake.numerics.fsc import fsc, last_shell_above
 from cryosnake.numerics.projection import band_limited_transform, central_slices
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
@@ -41,7 +41,7 @@ from cryosnake.numerics.refine.grids.references import map_reference
 from cryosnake.numerics.refine.kernels import dispatch
 from cryosnake.numerics.refine.search import expectation, search
 from cryosnake.numerics.refine.search.schedule import coarse_size
-from cryosnake.numerics.refine.sums.maximisation import finish_sums, last_shell_above
+from cryosnake.numerics.refine.sums.maximisation import finish_sums
 from cryosnake.numerics.symmetry import operators
 from cryosnake.programs.class2d import recipe as class2d
 from cryosnake.programs.refine3d import recipe as refine3d

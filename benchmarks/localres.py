@@ -31,7 +31,7 @@ import numpy as np
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.numerics.filters import apply_filter
 from cryosnake.numerics.fsc import fsc
-from cryosnake.numerics.local_resolution import ScanSettings, local_resolution
+from cryosnake.numerics.local_resolution.estimate import ScanSettings, local_resolution
 from cryosnake.numerics.refine.sums.local_filter import cross_validated_filter
 from cryosnake.simulation.half_maps import FlexibleHalves, flexible_halves
 

@@ -18,7 +18,8 @@ from cryosnake.numerics.refine.classes.validation import (
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid
 from cryosnake.numerics.refine.grids.images import fourier_pixels, soft_disc
-from cryosnake.numerics.refine.grids.references import class_references, empty_class_sums, insert_planes
+from cryosnake.numerics.refine.grids.references import class_references, insert_planes
+from cryosnake.numerics.refine.sums.insertion import empty_sums
 
 BOX = 32
 MOST = 99  # no limit from elsewhere
@@ -40,7 +41,7 @@ def aligned_halves(images, average, band, mask):
     data, flat = fourier_pixels(images * mask, band), np.full((len(images), band.kx.size), 400.0, np.float32)
     slices = class_references(average[None], BOX, grid).coarse(np.arange(grid.size), band)
     angle, shift = best_in_plane(data * 400.0, flat, slices, band, shifts)
-    sums = np.zeros((1, *empty_class_sums(2, BOX // 2).shape), np.float32)
+    sums = empty_sums(BOX // 2, (1, 2), dimensions=2)
     insert_planes(sums, np.arange(len(images)) % 2, angle * grid.step, band, data * band.phases(shifts)[shift], flat)
     first, second = half_averages(sums[0], BOX // 2)
     return correlation(*(curve[None] for curve in cross_spectra(first, second, BOX // 2)))

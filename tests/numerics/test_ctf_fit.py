@@ -6,16 +6,12 @@ import numpy as np
 import pytest
 
 from cryosnake.numerics.ctf import Defocus, Microscope, ctf
-from cryosnake.numerics.ctf_fit import (
-    CtfFit,
-    FitOptions,
-    amplitude_spectrum,
-    diagnostic_image,
-    fit_ctf,
-    fitting_sampling,
-)
+from cryosnake.numerics.ctf_fit.fit import fit_ctf
+from cryosnake.numerics.ctf_fit.model import CtfFit, FitOptions
+from cryosnake.numerics.ctf_fit.picture import diagnostic_image
 from cryosnake.numerics.ctf_fit.quality import ice_ring_density
 from cryosnake.numerics.ctf_fit.refine import ring_sums
+from cryosnake.numerics.ctf_fit.spectrum import amplitude_spectrum, fitting_sampling
 
 MICROSCOPE = Microscope(voltage=300.0, cs=2.7, amplitude_contrast=0.1)
 PIXEL_SIZE = 1.06

@@ -9,11 +9,11 @@ from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.projection import band_limited_transform
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
-from cryosnake.numerics.refine.grids.references import MapReference, empty_map_sums
+from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.search.dense import dense_expectation, insert_outcome
 from cryosnake.numerics.refine.search.expectation import coarse_slices
-from cryosnake.numerics.refine.sums.insertion import insert_slices
+from cryosnake.numerics.refine.sums.insertion import empty_sums, insert_slices
 
 BOX, RADIUS = 16, 4
 
@@ -77,11 +77,11 @@ def test_probabilities_and_sums_are_those_of_the_equation(problem, temperature):
 def test_the_sums_of_a_class_are_its_own_back_projections(problem):
     operands, reference, band, shifts, prior = problem
     outcome = dense_expectation(operands, coarse_slices(reference, band), shifts, prior)
-    sums = np.zeros((1, *empty_map_sums(2, RADIUS).shape), np.float32)
+    sums = np.zeros((1, *empty_sums(RADIUS, (2,)).shape), np.float32)
     insert_outcome(sums, outcome, reference.grid, band)
     half, pixels = reference.grid.size // 2, band.kx.size
     for number, mine in enumerate((np.arange(half), np.arange(half, 2 * half))):
-        alone = np.zeros((1, *empty_map_sums(1, RADIUS).shape[1:]), np.float32)
+        alone = np.zeros((1, *empty_sums(RADIUS, (1,)).shape[1:]), np.float32)
         insert_slices(alone, reference.grid.matrices(mine), band.kx, band.ky, (
             outcome.images[mine, :pixels], outcome.images[mine, pixels:]), outcome.weights[mine])
         np.testing.assert_allclose(sums[0, number], alone[0], atol=1e-4 * np.abs(alone).max())
@@ -96,7 +96,7 @@ def test_a_gpu_does_the_same(problem, cupy):
         own = MapReference(maps, reference.grid)
         slices = coarse_slices(own, band)
         outcome = dense_expectation(block, slices, shifts, prior, 2.0)
-        shape = (1, *empty_map_sums(2, RADIUS).shape[:-1], parts)
+        shape = (1, *empty_sums(RADIUS, (2,)).shape[:-1], parts)
         sums = np.zeros(shape, np.float32) if parts == 3 else cupy.zeros(shape, cupy.float32)
         insert_outcome(sums, outcome, reference.grid, band)
         results.append((outcome, to_numpy(sums)[..., :3], outcome.residual(slices)))

@@ -7,11 +7,12 @@ import pytest
 
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid
-from cryosnake.numerics.refine.grids.references import class_references, empty_class_sums
+from cryosnake.numerics.refine.grids.references import class_references
 from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.search import dense_block as module
 from cryosnake.numerics.refine.search.dense_block import dense_block
 from cryosnake.numerics.refine.search.expectation import coarse_slices, expectation, search_everywhere
+from cryosnake.numerics.refine.sums.insertion import empty_sums
 
 BOX, SIZE, COUNT = 24, 12, 7
 
@@ -77,7 +78,7 @@ def test_it_agrees_with_search_and_expectation(problem):
     operands, reference, band, shifts, prior = problem
     slices = coarse_slices(reference, band)
     outcome, images, weights = dense_block(operands, slices, shifts, prior, reference.grid)
-    sums = np.zeros((2, 1, *empty_class_sums(3, SIZE // 2).shape), np.float32)
+    sums = np.zeros((2, 1, *empty_sums(SIZE // 2, (3,), dimensions=2).shape), np.float32)
     numbers, pixels = np.arange(reference.grid.size), band.kx.size
     reference.insert(sums[0], numbers, numbers, (np.ascontiguousarray(images[:, :pixels]),
                                                  np.ascontiguousarray(images[:, pixels:])), weights, band)

@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 
 from cryosnake.numerics.euler import euler_to_matrix
-from cryosnake.numerics.extraction import (
-    DustLimits,
-    background,
-    cut_boxes,
-    default_background_radius,
-    normalise,
-    outside,
-    recentred,
-    rescale,
-)
+from cryosnake.numerics.extraction.boxes import cut_boxes, outside, rescale
+from cryosnake.numerics.extraction.normalise import DustLimits, background, default_background_radius, normalise
+from cryosnake.numerics.extraction.recentre import recentred
 
 
 def test_boxes_lie_on_the_truncated_coordinate_and_repeat_the_edge() -> None:

@@ -35,3 +35,10 @@ def test_binned_shape_is_even_and_rounded_down_as_relion_does() -> None:
         binned_shape((100, 100), 0.5)
     with pytest.raises(ValueError, match="nothing is left"):
         binned_shape((100, 100), 80)
+
+
+def test_cropped_image_keeps_grey_values_and_the_first_pixel() -> None:
+    y, x = np.mgrid[:60, :80]
+    wave = (3.0 + np.cos(2 * np.pi * (3 * x / 80 + 2 * y / 60))).astype(np.float32)
+    cropped = resample_image(wave, (30, 40))
+    np.testing.assert_allclose(cropped, wave[::2, ::2], atol=1e-5)

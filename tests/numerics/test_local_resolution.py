@@ -6,10 +6,10 @@ import pytest
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.filters import apply_filter, cosine_edge
 from cryosnake.numerics.fsc import fsc
-from cryosnake.numerics.local_resolution import ScanSettings, Window, local_resolution
-from cryosnake.numerics.local_resolution.bands import plan_bands, sort_transforms
+from cryosnake.numerics.local_resolution.bands import shell_bands, sort_transforms
+from cryosnake.numerics.local_resolution.estimate import ScanSettings, local_resolution
 from cryosnake.numerics.local_resolution.expansion import expand
-from cryosnake.numerics.local_resolution.window import WindowSums
+from cryosnake.numerics.local_resolution.window import Window, WindowSums
 from cryosnake.simulation.half_maps import FlexibleHalves, flexible_halves
 
 BOX, PIXEL_SIZE = 48, 3.0
@@ -39,19 +39,19 @@ def test_window_sums_are_those_of_the_sphere() -> None:
 
 def test_bands_add_up_to_the_map() -> None:
     volume = apply_filter(white(1), lambda k: k < BOX // 2 - 1)
-    plan = plan_bands(BOX, BOX * PIXEL_SIZE, WINDOW.diameter, 50.0)
+    bands = shell_bands(BOX, BOX * PIXEL_SIZE, WINDOW.diameter, 50.0)
     transforms = sort_transforms(volume)
-    total = np.fft.irfftn(transforms.below(plan, BOX), s=volume.shape, axes=(0, 1, 2)) * volume.size
-    for centre in plan.centres:
-        total = total + transforms.band(plan, float(centre), BOX)[0]
-    evened = apply_filter(total.astype(np.float32), lambda k: (k < BOX // 2) / plan.total(np.minimum(k, BOX // 2)))
+    total = np.fft.irfftn(transforms.below(bands, BOX), s=volume.shape, axes=(0, 1, 2)) * volume.size
+    for centre in bands.centres:
+        total = total + transforms.band(bands, float(centre), BOX)[0]
+    evened = apply_filter(total.astype(np.float32), lambda k: (k < BOX // 2) / bands.total(np.minimum(k, BOX // 2)))
     assert np.abs(evened - volume).max() < 1e-4 * np.abs(volume).max()
 
 
 def test_a_band_is_the_same_map_on_a_smaller_grid() -> None:
-    plan = plan_bands(BOX, BOX * PIXEL_SIZE, WINDOW.diameter, 50.0)
+    bands = shell_bands(BOX, BOX * PIXEL_SIZE, WINDOW.diameter, 50.0)
     transforms = sort_transforms(white(2))
-    whole, small = (transforms.band(plan, 6.0, size)[0] for size in (BOX, BOX // 2))
+    whole, small = (transforms.band(bands, 6.0, size)[0] for size in (BOX, BOX // 2))
     assert np.abs(whole[::2, ::2, ::2] - small).max() < 1e-5 * np.abs(whole).max()
 
 
@@ -86,12 +86,12 @@ def test_rigid_part_comes_out_finer_than_flexible_part(halves: FlexibleHalves) -
 def test_local_fsc_is_that_of_signal_and_noise(halves: FlexibleHalves) -> None:
     """FSC = S / (S + N): S from the noise-free map in the same window, N the same everywhere."""
     result = local_resolution(halves.half1, halves.half2, 2.4)
-    plan = plan_bands(64, 64 * 2.4, WINDOW.diameter, 50.0)
+    bands = shell_bands(64, 64 * 2.4, WINDOW.diameter, 50.0)
     sums = WindowSums.plan(WINDOW, 64 * 2.4, WINDOW.diameter / 4, halves.truth)
     transforms = sort_transforms(halves.truth, halves.half1 - halves.truth)
     inside = sums.of_product(halves.mask, halves.mask, sums.basis(64)) > 0.5
     for index, centre in enumerate(result.shells):
-        signal, noise = transforms.band(plan, float(centre), 64)
+        signal, noise = transforms.band(bands, float(centre), 64)
         power = sums.of_product(signal, signal, sums.basis(64))
         theory = (power / (power + float((noise**2).mean())))[inside]
         error = result.fsc[index][inside] - theory

@@ -8,7 +8,7 @@ import scipy.ndimage
 from cryosnake.numerics.motion.correlation import make_band, narrow
 from cryosnake.numerics.motion.local_model import local_shifts
 from cryosnake.numerics.motion.patches import frame_groups, patch_grid
-from cryosnake.numerics.motion.track import AlignmentSettings, Motion, track_motion
+from cryosnake.numerics.motion.track import AlignmentSettings, MovieMotion, track_motion
 from cryosnake.numerics.motion.whole_frame import align_frames
 
 
@@ -97,7 +97,7 @@ def local_movie(noise: float, seed: int, count: int = 12, size: int = 512) -> tu
     return frames + rng.normal(size=frames.shape).astype(np.float32) * noise, whole, coefficients
 
 
-def tracks(motion: Motion, places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def tracks(motion: MovieMotion, places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     whole = motion.shifts[:, None]
     if motion.coefficients is None:
         return np.repeat(whole, len(places), axis=1)

@@ -5,26 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryosnake.numerics.picking import (
-    NoiseLimits,
+from cryosnake.numerics.picking.background import clip_outliers, local_normalise, trend, working_image
+from cryosnake.numerics.picking.blobs import blob_responses
+from cryosnake.numerics.picking.noise import NoiseLimits, contaminated, within_limits
+from cryosnake.numerics.picking.peaks import find_peaks
+from cryosnake.numerics.picking.pick import pick_particles
+from cryosnake.numerics.picking.templates import TemplateSettings, correlate, project_templates, rotate_templates
+from cryosnake.numerics.picking.threshold import (
     NoisePeaks,
     PickOptions,
     Responses,
-    TemplateSettings,
     adaptive_threshold,
-    blob_responses,
-    contaminated,
-    correlate,
     count_noise_peaks,
-    find_peaks,
-    local_normalise,
-    pick_particles,
-    project_templates,
-    rotate_templates,
-    working_image,
 )
-from cryosnake.numerics.picking.background import clip_outliers, fourier_crop, trend
-from cryosnake.numerics.picking.noise import within_limits
 
 OPTIONS = PickOptions(diameter=160.0, distance=110.0, border=0.0)
 PIXEL = 10.0
@@ -60,13 +53,6 @@ def particles_in_noise(seed: int, count: int, contrast: float = 1.0, size: int =
 def recall_and_precision(truth: np.ndarray, picks: np.ndarray, tolerance: float) -> tuple[float, float]:
     distance = np.hypot(*(truth[:, None] - picks[None]).transpose(2, 0, 1))
     return float((distance.min(1) < tolerance).mean()), float((distance.min(0) < tolerance).mean())
-
-
-def test_fourier_crop_keeps_grey_values_and_the_first_pixel() -> None:
-    y, x = np.mgrid[:60, :80]
-    wave = (3.0 + np.cos(2 * np.pi * (3 * x / 80 + 2 * y / 60))).astype(np.float32)
-    cropped = fourier_crop(wave, (30, 40))
-    np.testing.assert_allclose(cropped, wave[::2, ::2], atol=1e-5)
 
 
 def test_working_image_takes_out_a_gradient_but_not_what_a_crystal_makes_of_it() -> None:

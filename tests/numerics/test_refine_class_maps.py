@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, log_shares, map_ssnr
+from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, class_ssnr, log_shares
 from cryosnake.numerics.refine.grids.grids import sphere_grid
-from cryosnake.numerics.refine.grids.references import empty_map_sums, map_reference
+from cryosnake.numerics.refine.grids.references import map_reference
+from cryosnake.numerics.refine.sums.insertion import empty_sums
+from cryosnake.numerics.refine.sums.reconstruction import mean_weight
 
 
 def test_a_class_without_particles_keeps_no_share() -> None:
@@ -26,11 +28,11 @@ def test_ssnr_is_signal_power_times_the_number_of_measurements() -> None:
     volume = np.zeros((1, 16, 16, 16), np.float32)
     volume[0, 8, 8, 8] = 3.0 * 16**2  # a point: the same power, 3², at all frequencies in the scale of slices
     transform = map_reference(volume, 12, sphere_grid(0, "C1")).transforms[0]
-    sums = empty_map_sums(1, 6)[0]
+    sums = empty_sums(6, (1,))[0]
     sums[..., 2] = 5.0 / 8.0  # padding³ cells share the weight of one Fourier voxel
-    ssnr = map_ssnr(sums, transform, 6, 4.0)
+    ssnr = class_ssnr(mean_weight(sums, 6), transform, 4.0)
     np.testing.assert_allclose(ssnr[1:], 4.0 * 9.0 * 5.0, rtol=0.02)
-    assert not map_ssnr(np.zeros_like(sums), transform, 6, 4.0).any()
+    assert not class_ssnr(np.zeros(7), transform, 4.0).any()
 
 
 def test_local_searches_know_the_classes_shares() -> None:

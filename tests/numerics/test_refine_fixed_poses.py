@@ -10,9 +10,10 @@ from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.projection import central_slices
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import sphere_grid
-from cryosnake.numerics.refine.grids.references import empty_map_sums, map_reference
+from cryosnake.numerics.refine.grids.references import map_reference
 from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.search.fixed_poses import classify_at_poses, scale_terms
+from cryosnake.numerics.refine.sums.insertion import empty_sums
 
 BOX, SIZE, CLASSES, COUNT = 16, 12, 3, 5
 
@@ -36,7 +37,7 @@ def case():
 
 def run(case, log_prior):
     operands, transforms, poses, remainder, band = case
-    sums = np.zeros((2, *empty_map_sums(CLASSES, SIZE // 2).shape), np.float32)
+    sums = np.zeros((2, *empty_sums(SIZE // 2, (CLASSES,)).shape), np.float32)
     found = classify_at_poses(operands, transforms, poses, remainder, band, log_prior, sums)
     return found, sums.sum(0)
 
@@ -89,7 +90,7 @@ def test_a_gpu_does_the_same(case, cupy):
     operands, transforms, poses, remainder, band = case
     there = Operands(*(cupy.asarray(values) for values in (operands.masked, operands.raw, operands.ctf2)),
                      operands.offsets, offset_sigma=operands.offset_sigma)
-    sums = cupy.zeros((1, *empty_map_sums(CLASSES, SIZE // 2).shape[:-1], 4), cupy.float32)
+    sums = cupy.zeros((1, *empty_sums(SIZE // 2, (CLASSES,)).shape[:-1], 4), cupy.float32)
     prior = np.log([0.5, 0.3, 0.2])
     device = classify_at_poses(there, cupy.asarray(transforms), poses, remainder, band, prior, sums)
     here, expected = run(case, prior)

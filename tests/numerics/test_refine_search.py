@@ -14,12 +14,13 @@ from cryosnake.numerics.projection import band_limited_transform
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
 from cryosnake.numerics.refine.grids.levels import children_of
-from cryosnake.numerics.refine.grids.references import MapReference, empty_map_sums
+from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.kernels.dispatch import parts_of_sums
 from cryosnake.numerics.refine.search.expectation import coarse_slices, expectation, search_everywhere
 from cryosnake.numerics.refine.search.schedule import coarse_size
 from cryosnake.numerics.refine.search.search import global_search, parent_prior, search_all, search_levels, search_local
+from cryosnake.numerics.refine.sums.insertion import empty_sums
 from cryosnake.numerics.symmetry import nearest_mate
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.protein import pseudo_protein
@@ -62,7 +63,7 @@ def _band_of(step: float):
 
 
 def _best(case: SimpleNamespace, samples) -> np.ndarray:
-    sums = np.zeros((parts_of_sums(case.operands.masked), *empty_map_sums(1, SIZE // 2).shape), np.float32)
+    sums = np.zeros((parts_of_sums(case.operands.masked), *empty_sums(SIZE // 2, (1,)).shape), np.float32)
     outcome = expectation(case.operands, samples, case.reference, BAND, case.shifts, sums)
     return case.reference.grid.child_matrices(outcome.orientation)[np.arange(len(outcome.child)), outcome.child]
 

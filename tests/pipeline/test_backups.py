@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.backups import backups, restore, told
+from cryosnake.pipeline.backups import backups, restore
 from cryosnake.pipeline.edit import add_node, add_process
 from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline, write_pipeline
 from cryosnake.pipeline.markers import back_up, set_exit
@@ -32,9 +32,9 @@ def test_the_copy_that_knows_most_jobs_stands_first(project: Path) -> None:
     found = backups(project)
     assert [item.path for item in found] == [f"{name}/{PIPELINE_FILE}" for name in
                                             ("CtfFind/job003", "MotionCorr/job002", "Import/job001")]
-    assert "3 jobs" in told(found[0])
-    assert "does not list CtfFind/job003" in told(found[1])
-    assert "can't be used" in told(found[2])
+    assert "3 jobs" in str(found[0])
+    assert "does not list CtfFind/job003" in str(found[1])
+    assert "can't be used" in str(found[2])
 
 
 def test_a_copy_is_put_back_and_can_be_taken_back(project: Path) -> None:

@@ -151,7 +151,7 @@ def test_alias_links(tmp_path: Path) -> None:
     remove_alias_link(tmp_path, "MotionCorr/motion/")
     assert sorted(path.name for path in (tmp_path / "MotionCorr").iterdir()) == ["job002", "job003"]
     link.mkdir()
-    with pytest.raises(CryosnakeError, match="is in the place of the alias link of MotionCorr/job002/"):
+    with pytest.raises(CryosnakeError, match="exists where the alias link of MotionCorr/job002/ belongs"):
         make_alias_link(tmp_path, MOTION)
     remove_alias_link(tmp_path, "MotionCorr/motion/")
     assert link.exists()  # only links are removed

@@ -158,7 +158,7 @@ def test_mini_batches_find_the_same_averages(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(simulate(tmp_path, 960))
     Path("out").mkdir()
     classify(ctf=False, method="gradient", iterations=12)
-    assert "mini-batches of 49 particles and more, then all: 5.8 passes in place of 12" in capsys.readouterr().out
+    assert "mini-batches of 49 particles and more, then all: 5.8 passes instead of 12" in capsys.readouterr().out
     averages, truth = read_mrc("out/run_it012_classes.mrcs")[0], np.load("truth.npz")
     number = read_star("out/run_it012_data.star")["particles"]["rlnClassNumber"].to_numpy()
     for view, template in enumerate(views()):

@@ -14,7 +14,8 @@ from cryosnake.numerics.refine.classes.averages import (
 )
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.images import fourier_pixels, shift_images
-from cryosnake.numerics.refine.grids.references import class_references, empty_class_sums, insert_planes
+from cryosnake.numerics.refine.grids.references import class_references, insert_planes
+from cryosnake.numerics.refine.sums.insertion import empty_sums
 from cryosnake.numerics.refine.sums.reconstruction import divide, mean_weight, to_real_space
 from cryosnake.programs.class2d.batches import batch_rows, batch_sizes, pays, step_size, updates_until
 
@@ -68,7 +69,7 @@ def sums():
     y, x = np.mgrid[:BOX, :BOX] - BOX // 2
     images = np.stack([np.exp(-((x - 2) ** 2 + y**2) / 8), np.exp(-(x**2 + (y + 3) ** 2) / 12)]).astype(np.float32)
     images = np.repeat(images, 4, 0) + 0.02 * rng.normal(size=(8, BOX, BOX)).astype(np.float32)
-    result = np.zeros((1, *empty_class_sums(2, BOX // 2).shape), np.float32)
+    result = empty_sums(BOX // 2, (1, 2), dimensions=2)
     insert_planes(result, np.repeat([0, 1], 4), np.zeros(8), band, fourier_pixels(images, band),
                   np.ones((8, band.kx.size), np.float32))
     return finish_class_sums(result), images.reshape(2, 4, BOX, BOX).mean(1)
@@ -89,7 +90,7 @@ def test_sums_move_with_their_averages(sums):
 
 def test_old_sums_fade_and_fit_another_size(sums):
     planes, _ = sums
-    smaller = np.ones((2, *empty_class_sums(1, 5).shape[1:]), np.float32)
+    smaller = np.ones((2, *empty_sums(5, (1,), dimensions=2).shape[1:]), np.float32)
     mixed = decayed_sums(planes, smaller, 0.25)
     centre, inner = planes.shape[1] // 2, smaller.shape[1] // 2
     assert mixed.shape == smaller.shape

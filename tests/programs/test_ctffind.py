@@ -2,7 +2,6 @@
 
 import math
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.options import CtfFindOptions
 from cryosnake.numerics.ctf import Defocus, Microscope, ctf
 from cryosnake.programs.micrographs import ctffind
-from cryosnake.programs.micrographs.ctf_gate import GateLimits, gate
+from cryosnake.programs.micrographs.ctf_gate import gate
 
 OPTICS = {"rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrographOriginalPixelSize": 1.0,
           "rlnVoltage": 300.0, "rlnSphericalAberration": 2.7, "rlnAmplitudeContrast": 0.1,
@@ -166,7 +165,7 @@ TABLE = pd.DataFrame({"rlnDefocusU": [12000.0, 30000.0, 9000.0], "rlnDefocusV": 
 
 
 def test_gate_gives_every_reason() -> None:
-    reasons = gate(TABLE, GateLimits(min_defocus=10000.0, max_defocus=20000.0, max_astigmatism=500.0))
+    reasons = gate(TABLE, options(min_defocus=10000.0, max_defocus=20000.0, max_astigmatism=500.0))
     assert reasons[0] == "astigmatism 1000 Å is above 500 Å"
     assert reasons[1] == ("fit resolution 9 Å is above 5 Å; figure of merit 0.01 is below 0.03; "
                           "mean defocus 2.995e+04 Å is above 20000 Å")
@@ -174,12 +173,12 @@ def test_gate_gives_every_reason() -> None:
 
 
 def test_gate_without_limits_passes_everything() -> None:
-    assert (gate(TABLE, GateLimits(max_resolution=None, min_figure_of_merit=None)) == "").all()
+    assert (gate(TABLE, options(max_resolution=None, min_figure_of_merit=None)) == "").all()
 
 
 def test_gate_names_a_missing_column() -> None:
     with pytest.raises(CryosnakeError, match=r"ice ring density.*rlnCtfIceRingDensity"):
-        gate(TABLE, GateLimits(max_ice_density=0.2))
+        gate(TABLE, options(max_ice_density=0.2))
 
 
 @pytest.mark.relion
@@ -230,9 +229,9 @@ def test_gate_refuses_the_wrong_values_of_another_run(real_data: Path) -> None:
     """The RELION 5 project's values (31,000 to 50,000 Å) are wrong; the published ones of the same movies pass."""
     wrong = read_star(real_data / "relion50_project_bgal/CtfFind/job005/micrographs_ctf.star")["micrographs"]
     assert len(wrong) == 24
-    assert (gate(wrong, GateLimits()) != "").all()
+    assert (gate(wrong, options()) != "").all()
     right = read_star(real_data / "bgal_k2_particles/known_ctf.star")["micrographs"]
-    assert (gate(right, GateLimits()) == "").all()
+    assert (gate(right, options()) == "").all()
 
 
 @pytest.mark.data
@@ -244,8 +243,3 @@ def test_micrographs_rebuilt_from_particles(real_data: Path, tmp_path: Path, mov
     state = ctffind.prepare(options(), optics, {})
     row = ctffind.process({"rlnMicrographName": str(name), "rlnOpticsGroup": 1}, optics, state, tmp_path / "m")
     assert abs(0.5 * (row["rlnDefocusU"] + row["rlnDefocusV"]) - defocus) < 150.0
-
-
-def test_state_holds_the_limits(project: Path) -> None:
-    state = ctffind.prepare(options(max_resolution=None), OPTICS, {})
-    assert state.limits == replace(GateLimits(), max_resolution=None)

@@ -20,7 +20,7 @@ from cryosnake.numerics.refine.sums.insertion import empty_sums, insert_slices
 from cryosnake.numerics.refine.sums.least_squares import least_squares_map
 from cryosnake.numerics.refine.sums.maximisation import finish_sums
 from cryosnake.numerics.symmetry import operators
-from cryosnake.programs.refinement.execution import alone
+from cryosnake.programs.refinement.execution import stack_images
 from cryosnake.programs.refinement.particles import ParticleSet, read_particles
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 
@@ -29,7 +29,7 @@ _BLOCK = 256
 
 def backproject(particles: ParticleSet, rows: np.ndarray) -> np.ndarray:
     """Return sums (threads, …) of the images of `rows` at the poses that the STAR file gives."""
-    band, images_of = full_band(particles.box), alone(particles).images
+    band, images_of = full_band(particles.box), stack_images(particles)
     sums = empty_sums(particles.box // 2)[None]
     poses, offsets = particles.poses(), particles.offsets()
     for begin in range(0, len(rows), _BLOCK):

@@ -192,7 +192,7 @@ def test_bad_references_masks_and_options_are_refused(project):
         refine(project, particle_diameter=300.0)
     with pytest.raises(CryosnakeError, match="Cn, Dn, T, O"):
         refine(project, symmetry="Q4")
-    with pytest.raises(CryosnakeError, match="no optimiser file"):
+    with pytest.raises(CryosnakeError, match="not an optimiser file"):
         refine(project, continue_from="particles.star")
 
 

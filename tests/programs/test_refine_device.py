@@ -18,7 +18,7 @@ from cryosnake.programs.class3d import recipe as class3d
 from cryosnake.programs.initialmodel import recipe as initialmodel
 from cryosnake.programs.refine3d import recipe as refine3d
 from cryosnake.programs.refinement.device_images import half_precision_is_safe, image_blocks
-from cryosnake.programs.refinement.execution import alone
+from cryosnake.programs.refinement.execution import Execution, stack_images
 from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
@@ -37,7 +37,8 @@ def _options(job, **changed):
 
 
 def _on_both(folder, cupy):
-    here = alone(read_particles(folder / "particles.star"))
+    particles = read_particles(folder / "particles.star")
+    here = Execution(particles=particles, images=stack_images(particles))
     return here, replace(here, device="gpu", cache={})
 
 
@@ -114,7 +115,7 @@ def test_iterations_of_class3d(in_folder, cupy, how):
     here, there = models
     assert (here.assignments.class_index == there.assignments.class_index).mean() > 0.8
     _same_states(here.assignments, there.assignments, 1.0 if how == "known" else 0.8)
-    np.testing.assert_allclose(here.shares, there.shares, atol=0.05)
+    np.testing.assert_allclose(here.class_fractions, there.class_fractions, atol=0.05)
     for one, other in zip(here.volumes, there.volumes, strict=True):
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.99
     np.testing.assert_allclose(here.accuracy, there.accuracy, rtol=0.1)
@@ -130,7 +131,7 @@ def test_a_batch_of_an_initial_model(in_folder, cupy, dense, monkeypatch):
         monkeypatch.setattr(recipe, "stage", lambda step, stage=stage: stage)
         model = replace(recipe.start(), concentrated=not dense)
         model = iterate(recipe, iterate(recipe, model))
-        models.append((model, recipe.likelihood(model, stage, np.arange(5), model.statistics.noise)))
+        models.append((model, recipe.likelihood(model, np.arange(5), model.statistics.noise)))
     (here, here_score), (there, there_score) = models
     assert np.corrcoef(here.volumes.ravel(), there.volumes.ravel())[0, 1] > 0.999
     np.testing.assert_allclose(here.statistics.noise, there.statistics.noise, rtol=0.01)

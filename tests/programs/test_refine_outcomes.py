@@ -15,7 +15,7 @@ from cryosnake.jobs.refine3d import JOB
 from cryosnake.numerics.fsc import fsc
 from cryosnake.programs.refine3d.recipe import Refine3D
 from cryosnake.programs.refinement import outcomes as refine_outcomes
-from cryosnake.programs.refinement.execution import alone
+from cryosnake.programs.refinement.execution import Execution, stack_images
 from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
@@ -32,7 +32,9 @@ def first(tmp_path_factory):
     options = JOB.options(particle_diameter=160.0, initial_lowpass=60.0, symmetry="D2",
                           reference_absolute_greyscale=True)
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-        recipe = Refine3D(alone(read_particles("particles.star")), options, {"reference": "truth/map.mrc"}, folder)
+        particles = read_particles("particles.star")
+        work = Execution(particles=particles, images=stack_images(particles))
+        recipe = Refine3D(work, options, {"reference": "truth/map.mrc"}, folder)
         yield recipe, recipe.start(), read_mrc("truth/map.mrc")[0]
 
 

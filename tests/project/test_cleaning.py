@@ -147,7 +147,7 @@ def test_what_a_scheduled_job_needs_stays_unless_forced(project) -> None:
     update_pipeline(project, lambda pipeline: set_status(pipeline, "Refine3D/job007/", Status.SCHEDULED))
     cleaning = plan_action(current_pipeline(), "Extract/job005/", "harsh")
     assert list(cleaning.files) == ["Movies/a_extract.star"]
-    assert "2 files stay, because Refine3D/job007/ is still to run" in cleaning.kept
+    assert "2 files stay, because Refine3D/job007/ has yet to run" in cleaning.kept
     assert cleaned("Extract", "harsh", force=True) == ["Movies/a.mrcs", "Movies/a_extract.star", "Movies/b.mrcs"]
 
 
@@ -160,13 +160,13 @@ def test_protected_jobs(project) -> None:
     set_final("Class2D/job006")
     with pytest.raises(CryosnakeError, match="Class2D/job006/: cleaning refused: it is marked as final"):
         cleaned("Class2D", "gentle")
-    with pytest.raises(CryosnakeError, match="what a person put in"):
+    with pytest.raises(CryosnakeError, match="user input"):
         cleaned("Import", "clear")
     update_pipeline(project, lambda pipeline: set_status(pipeline, "Refine3D/job007/", Status.RUNNING))
     with pytest.raises(CryosnakeError, match="Refine3D/job007/: cleaning refused: it is running"):
         cleaned("Refine3D", "gentle")
     update_pipeline(project, lambda pipeline: set_status(pipeline, "Refine3D/job007/", Status.FAILED))
-    with pytest.raises(CryosnakeError, match="RELION cleans jobs that succeeded only"):
+    with pytest.raises(CryosnakeError, match="RELION cleans only jobs that have succeeded"):
         cleaned("Refine3D", "gentle", relion=True)
 
 
@@ -232,7 +232,7 @@ def test_the_commands(project, capsys) -> None:
     assert "Extract/job005  3 files  403 B" in capsys.readouterr().out
     assert main(["clean", "5", "Class2D/job006", "--harsh"]) == 0
     assert main(["clean", "--harsh"]) == 1
-    assert "name jobs, or give --all" in capsys.readouterr().err
+    assert "name jobs, or use --all" in capsys.readouterr().err
     assert main(["unclean", "5", "6"]) == 0
     assert tree() == before
 

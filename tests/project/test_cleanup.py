@@ -114,7 +114,7 @@ def test_a4_clear_preprocessing() -> None:
     after = {number: tree(job(number)) for number in (4, 6, 7, 8, 9, 10, 16)}
     planned = plan("motion", "ctf", "extract")
     assert set(planned.names("clear")) == jobs(2, 3, 5)
-    assert (job(16), "it is marked as final; take the mark away first") in planned.skipped
+    assert (job(16), "it is marked as final; remove the mark first") in planned.skipped
     carry_out(planned)
     assert statuses(2, 3, 5) == {Status.SCHEDULED}
     assert {number: tree(job(number)) for number in after} == after
@@ -208,7 +208,7 @@ def test_a14_kill_9_in_the_middle(moves, capsys, tmp_path_factory) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert unfinished_manifest()
     assert main(["cleanup"]) == 0
-    assert "was cut short" in capsys.readouterr().out
+    assert "was interrupted" in capsys.readouterr().out
     assert main(["cleanup", "--apply"]) == 0
     assert unfinished_manifest() is None
     assert statuses(11, 12, 13, 14, 15) == {Status.SCHEDULED}
@@ -260,7 +260,7 @@ def test_no_harsh_clean_and_user_input_and_work_are_left_alone() -> None:
     reasons = dict(planned.skipped)
     assert reasons[job(2)] == "NO_HARSH_CLEAN protects it; remove that file first"
     assert "it is running" in reasons[job(13)]
-    assert "a person put in" in reasons["Select/job017/"]
+    assert "user input" in reasons["Select/job017/"]
     assert job(11) not in reasons  # protected as an ancestor is: not chosen at all
 
 
@@ -309,7 +309,7 @@ def test_can_i_get_it_back() -> None:
     Path(job(5), "cryosnake.json").write_text("{}")
     assert way_back(pipeline, job(5)) == "yes: computed again, equal up to rounding"
     Path(job(1), "manifest.tsv").write_text("1\tMovies/a.tiff\n1\tMovies/gone.tiff\n")
-    assert way_back(pipeline, job(5)) == "no: Movies/gone.tiff is not there any more"
+    assert way_back(pipeline, job(5)) == "no: Movies/gone.tiff no longer exists"
     carry_out(plan("extract"))
     assert way_back(current_pipeline(), job(5)) == "yes: they are in the Trash"
 

@@ -84,7 +84,7 @@ def test_a_file_can_fill_a_slot() -> None:
     ("jobs/x", {"type": "import", "movies": "a"}, ["jobs.x", "alias", "short"]),
     ("jobs/job1", {"type": "import", "movies": "a"}, ["jobs.job1", "alias"]),
     ("batch_size", 0, ["batch_size", "at least 1"]),
-    ("jobs/motion_join", {"type": "import", "movies": "a"}, ["jobs.motion_join", "take another"]),
+    ("jobs/motion_join", {"type": "import", "movies": "a"}, ["jobs.motion_join", "choose another"]),
     ("jobs/motion/type", ["motioncorr"], ["there is no job type"]),
 ])
 def test_mistakes_are_refused_with_a_remedy(path: str, value: Any, words: list[str]) -> None:

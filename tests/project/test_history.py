@@ -9,8 +9,10 @@ from small_history import PATHS, make_project, particles, plan
 
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
+from cryosnake.human import human_age
 from cryosnake.pipeline.edit import add_node, add_process, connect
 from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.job_star import write_job_star
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import append_note
@@ -23,8 +25,6 @@ from cryosnake.project.actions.notes import commands
 from cryosnake.project.actions.status import JobStatus, project_status
 from cryosnake.project.cleaning.bulk.facts import read_facts
 from cryosnake.project.records.file_sizes import folder_size
-from cryosnake.project.records.human import human_age
-from cryosnake.project.records.jobs import find_job
 from cryosnake.project.records.run_times import Stopwatch, add_run_time, read_run_times
 
 CLASSES, GOOD, START, REFINE, MASK = (f"{path}/" for path in PATHS)
@@ -106,7 +106,7 @@ def find_status(name: str) -> JobStatus:
 def test_show_says_what_is_missing(project, capsys) -> None:
     assert main(["show", "refine"]) == 0
     text = capsys.readouterr().out
-    assert "InitialModel/job003/initial_model.mrc  DensityMap  not there  from InitialModel/job003" in text
+    assert "InitialModel/job003/initial_model.mrc  DensityMap  missing  from InitialModel/job003" in text
     assert "Scheduled" in text
 
 
@@ -149,7 +149,7 @@ def test_diff_tells_parameters_inputs_and_results(project, capsys) -> None:
     assert ("input", "particles", "Class2D/job001:particles", "Class2D/job006:particles") in differences("2", "7")
     assert main(["diff", "1", "6"]) == 0
     assert "parameter  iterations" in capsys.readouterr().out
-    with pytest.raises(CryosnakeError, match="twice the same job"):
+    with pytest.raises(CryosnakeError, match="this is the same job twice"):
         differences("1", "Class2D/job001")
 
 
@@ -161,14 +161,14 @@ def test_diff_with_a_job_of_relion_compares_relions_options(project) -> None:
 
 
 def test_key_results_leave_out_what_is_damaged(project) -> None:
-    assert {result.name: result.told() for result in key_results(PATHS[0])} == {
+    assert {result.name: str(result) for result in key_results(PATHS[0])} == {
         "iterations": "4", "particles": "30", "resolution": "12.5 Å", "classes in use": "2", "largest class": "50 %"}
     Path("Class2D/job001/run_it004_model.star").write_text("data_model_general\n_rlnCurrentResolution none\n")
     assert {result.name for result in key_results(PATHS[0])} == {"iterations", "particles"}
     Path("PostProcess").mkdir()
     Path("PostProcess/postprocess.star").write_text(
         "data_general\n_rlnFinalResolution 3.42\n_rlnBfactorUsedForSharpening -80\n")
-    assert [result.told() for result in key_results("PostProcess")] == ["3.42 Å", "-80 Å²"]
+    assert [str(result) for result in key_results("PostProcess")] == ["3.42 Å", "-80 Å²"]
 
 
 def test_the_command_comes_from_the_note_or_the_record(project) -> None:
@@ -191,7 +191,7 @@ def test_run_times_survive_torn_lines(project) -> None:
 
 
 def test_a_clock_that_went_backwards_is_said(monkeypatch) -> None:
-    monkeypatch.setattr("cryosnake.project.records.human.time.time", lambda: 1_000_000.0)
+    monkeypatch.setattr("cryosnake.human.time.time", lambda: 1_000_000.0)
     assert human_age(1_000_000.0 - 5400) == "1.5 h ago"
     assert human_age(1_000_000.0 - 45) == "45 s ago"
     assert human_age(1_000_000.0 + 7200) == "in 2 h (clock?)"

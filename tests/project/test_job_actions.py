@@ -17,6 +17,7 @@ from small_history import PATHS, make_project, particles, plan
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Process, Status
 from cryosnake.project.actions.continuing import continue_with_iterations, way_on
@@ -25,7 +26,6 @@ from cryosnake.project.actions.notes import add_note, edit_note, read_note
 from cryosnake.project.locks.job_status import left_running, set_job_status
 from cryosnake.project.locks.snakemake_lock import claim_run
 from cryosnake.project.records.final_marks import is_final
-from cryosnake.project.records.jobs import find_job
 from cryosnake.project.records.record import read_record
 from cryosnake.project.run.commit import commit
 from cryosnake.project.run.run_status import fail_dead_jobs
@@ -107,7 +107,8 @@ def test_a_job_that_left_the_config_keeps_its_new_alias(project) -> None:
 
 @pytest.mark.parametrize(("alias", "said"), [
     ("x", "too short"), ("job7", "starts with `job`"), ("a/b", "contains '/'"), ("a*b", r"contains '\*'"),
-    ("", "always has its name"), ("mask", "there is a job called 'mask' already"), ("good_join", None), ("yes", None),
+    ("", "is always its name there"), ("mask", "there is already a job called 'mask'"), ("good_join", None),
+    ("yes", None),
 ])
 def test_aliases_that_are_refused_change_nothing(project, alias, said) -> None:
     before, text = facts(), Path("config.yaml").read_text()
@@ -140,7 +141,7 @@ def test_a_config_that_a_program_cannot_change_is_left_alone(project) -> None:
 
 def test_no_renaming_while_a_run_reads_the_config(project) -> None:
     claim_run()
-    with pytest.raises(CryosnakeError, match="a run is going on"):
+    with pytest.raises(CryosnakeError, match=r"a run that reads config\.yaml is in progress"):
         give_alias(process(GOOD), "best")
 
 
@@ -230,7 +231,7 @@ def worker(path: str) -> Iterator[None]:
 
 
 def test_abort_asks_who_works_and_refuses_otherwise(project) -> None:
-    with pytest.raises(CryosnakeError, match=r"does not run \(succeeded\)"):
+    with pytest.raises(CryosnakeError, match=r"is not running \(succeeded\)"):
         request_abort(process(GOOD))
     set_job_status(REFINE, Status.RUNNING)
     with worker(REFINE):
@@ -242,7 +243,7 @@ def test_a_scheduled_job_of_a_run_is_aborted_before_it_begins(project) -> None:
     with pytest.raises(CryosnakeError, match="nothing to abort"):
         request_abort(process(REFINE))
     claim_run()
-    assert "as soon as it begins" in request_abort(process(REFINE))[0]
+    assert "as soon as it starts" in request_abort(process(REFINE))[0]
 
 
 def test_a_killed_job_does_not_run_for_ever(project, capsys) -> None:
@@ -256,7 +257,7 @@ def test_a_killed_job_does_not_run_for_ever(project, capsys) -> None:
     assert process(REFINE).status == exit_of(REFINE) == Status.FAILED
     assert "killed from outside" in Path(REFINE, "run.err").read_text()
     set_job_status(START, Status.RUNNING)
-    assert "is marked as failed now" in request_abort(process(START))[0]
+    assert "is now marked as failed" in request_abort(process(START))[0]
     assert process(START).status == Status.FAILED
 
 
@@ -267,7 +268,7 @@ def test_what_to_run_depends_on_what_there_is(project) -> None:
     assert "more iterations" in way_on(process(CLASSES)).reason
     assert way_on(process(START)).command.startswith("snakemake --cores all InitialModel/job003/initial_model.mrc")
     Path(f"{REFINE}/run_it007_optimiser.star").touch()
-    assert way_on(process(REFINE)).reason == f"{REFINE} (refine) goes on after iteration 7"
+    assert way_on(process(REFINE)).reason == f"{REFINE} (refine) continues after iteration 7"
     Path("config.yaml").write_text(Path("config.yaml").read_text().replace("iterations: 4", "iterations: 6"))
     words = r"(?s)is not in config.yaml.*classes:.*type: class2d, particles: particles.star"
     with pytest.raises(CryosnakeError, match=words):
@@ -292,7 +293,7 @@ def test_more_iterations_make_a_job_that_begins_where_the_first_ended(project) -
 
 
 @pytest.mark.parametrize(("path", "iterations", "said"), [
-    (CLASSES, 4, "has done 4 iterations"), (GOOD, 5, "select does not go on"), (REFINE, 5, "no complete iteration")])
+    (CLASSES, 4, "has done 4 iterations"), (GOOD, 5, "select does not continue"), (REFINE, 5, "no complete iteration")])
 def test_iterations_that_make_no_sense_are_refused(project, path, iterations, said) -> None:
     text = Path("config.yaml").read_text()
     with pytest.raises(CryosnakeError, match=said):

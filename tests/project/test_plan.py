@@ -265,7 +265,7 @@ def test_a_pattern_that_matches_nothing_is_explained(project) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(project) -> None:
-    with pytest.raises(CryosnakeError, match=r"jobs\.ctf\.micrographs: the file old/micrographs\.star is not there"):
+    with pytest.raises(CryosnakeError, match=r"jobs\.ctf\.micrographs: the file old/micrographs\.star does not exist"):
         plan_of(with_job("ctf", micrographs="old/micrographs.star"))
 
 

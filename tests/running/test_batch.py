@@ -174,7 +174,7 @@ def test_an_unexpected_error_of_one_micrograph_leaves_its_traceback(program) -> 
 def test_a_full_disk_stops_the_job_and_blames_no_micrograph(program, capsys) -> None:
     program.fate = {"m1": OSError(errno.ENOSPC, "No space left on device", "m1.txt")}
     assert run() == 1
-    assert "free space and run the same command" in capsys.readouterr().err
+    assert "free some space and run the same command" in capsys.readouterr().err
     assert list(read_done("CtfFind/job003", 1)) == NAMES[:1]
     assert exit_of("CtfFind/job003") == Status.FAILED
 
@@ -192,7 +192,7 @@ def test_an_abort_request_is_obeyed(program, monkeypatch) -> None:
         Path("CtfFind/job003/RELION_JOB_ABORT_NOW").touch()
         return row
 
-    monkeypatch.setattr("cryosnake.running.progress.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("cryosnake.running.progress.CHECK_EVERY", 0.0)
     program.process = abort
     assert run() == 2
     assert program.calls == ["m0"]
@@ -207,7 +207,7 @@ def test_an_abort_request_stays_for_the_other_batches_that_are_at_work(program, 
         request.touch()
         return done(row, optics, state, root)
 
-    monkeypatch.setattr("cryosnake.running.progress.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("cryosnake.running.progress.CHECK_EVERY", 0.0)
     program.process = abort
     Path("CtfFind/job003/batches").mkdir(parents=True)
     with open("CtfFind/job003/batches/0002.lock", "w") as other:

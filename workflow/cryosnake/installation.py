@@ -46,9 +46,10 @@ def snakemake_command(words: Sequence[str], folder: Path = Path(), cores: int | 
     named = {word.partition("=")[0] for word in words}
     ours: list[str] = []
     own = next((folder / name for name in SNAKEFILES if (folder / name).exists()), None)
+    profiled = own is None or any((place / PROFILE).exists() for place in (Path(), own.parent))
     if not named & {"-s", "--snakefile"}:
         ours += ["--snakefile", str(own or snakefile())]
-    if "--workflow-profile" not in named and own and not (own.parent / PROFILE).exists():
+    if not profiled and "--workflow-profile" not in named:
         ours += ["--workflow-profile", str(workflow_folder() / PROFILE)]
     if not named & _CORES and not any(word.startswith(("-c", "-j")) for word in words):
         ours += ["--cores", str(cores)]

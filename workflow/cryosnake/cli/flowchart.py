@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
-from cryosnake.project.records.jobs import job_path_of
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.report.flowchart.project import draw_flowchart
 
 
@@ -22,5 +22,5 @@ def register(commands: Commands) -> None:
 
 def _flowchart(arguments: Arguments) -> None:
     job = arguments.which or arguments.job
-    draw_flowchart(arguments.out, job_path_of(job) if job else "")
+    draw_flowchart(arguments.out, find_job(job).name if job else "")
     print(arguments.out)

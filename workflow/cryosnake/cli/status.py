@@ -6,27 +6,27 @@ from rich.console import Console
 from rich.table import Table
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.human import human_age, human_size
 from cryosnake.project.actions.status import JobStatus, chosen, project_status
 from cryosnake.project.locks.snakemake_lock import running_claim
-from cryosnake.project.records.human import human_age, human_size
 
 _COLOURS = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted": "red", "Scheduled": "dim"}
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    add_command(commands, "status", _status, help="list the jobs, and whether a run is going on")
+    add_command(commands, "status", _status, help="list the jobs, and whether a run is in progress")
     listed = add_command(commands, "list", _list, help="list the jobs: state, micrographs, time, size")
     listed.add_argument("--state", default="", metavar="WORD",
-                        help="only those that are running, scheduled, succeeded, failed, aborted, killed or final")
-    listed.add_argument("--type", default="", metavar="FOLDER", help="only those of a type, such as Class2D")
-    listed.add_argument("--names", action="store_true", help="print one path per line, to pipe it")
+                        help="only jobs that are running, scheduled, succeeded, failed, aborted, killed or final")
+    listed.add_argument("--type", default="", metavar="FOLDER", help="only jobs of a type, such as Class2D")
+    listed.add_argument("--names", action="store_true", help="print one path per line, for pipes")
 
 
 def _status(_: Arguments) -> None:
     _table(project_status())
     claim = running_claim()
-    Console(highlight=False).print(f"running: {claim}" if claim else "no run is going on")
+    Console(highlight=False).print(f"running: {claim}" if claim else "no run is in progress")
 
 
 def _list(arguments: Arguments) -> None:
@@ -48,6 +48,6 @@ def _table(jobs: list[JobStatus]) -> None:
     for job in jobs:
         numbers = [str(getattr(job, name) or "") for name in counts]
         colour = "red" if job.dead else _COLOURS[job.state]
-        table.add_row(job.path, job.alias, f"[{colour}]{job.told()}[/]{' final' if job.final else ''}", *numbers,
+        table.add_row(job.path, job.alias, f"[{colour}]{job.full_state}[/]{' final' if job.final else ''}", *numbers,
                       human_age(job.changed), human_size(job.size))
     Console(highlight=False).print(table)

@@ -22,7 +22,7 @@ SCHEDULERS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lane:
+class ClusterLane:
     """How jobs are submitted to a cluster.
 
     `kind` is cryosparc (a Jinja template) or relion (XXXnameXXX); `template` is the script's file name. `submit`,
@@ -45,7 +45,7 @@ class Lane:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
-def read_lane(folder: Path) -> Lane:
+def read_lane(folder: Path) -> ClusterLane:
     """Return the lane of a profile's folder.
 
     Raises
@@ -55,7 +55,7 @@ def read_lane(folder: Path) -> Lane:
     """
     path = folder / FILE
     try:
-        return Lane(**json.loads(path.read_text(encoding="utf-8")))
+        return ClusterLane(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise CryosnakeError(f"{path}: can't be read ({error}); write the profile again with cryosnake profile "
                              "import") from error
@@ -69,22 +69,21 @@ def scheduler_of(script: str) -> str:
     return ""
 
 
-def without_mpi_launcher(line: str, command: str) -> tuple[str, str]:
-    """Remove mpirun, mpiexec or srun in front of a template's command; return (line, launcher).
+def without_mpi_launcher(script: str, command: str) -> tuple[str, str]:
+    """Remove mpirun, mpiexec or srun in front of a template's command; return (script, launcher).
 
     A template starts the ranks itself. Here the command is a Snakemake job, which must run once and starts the ranks
     of its program. The number of ranks is removed from the launcher, because the program adds its own.
 
     Parameters
     ----------
-    line
-        A line of the template.
+    script
+        The template.
     command
         The placeholder of the command in it: `XXXcommandXXX` or a regular expression of `{{ run_cmd }}`.
     """
-    launchers = r"(?:\S*/)?(?:mpirun|mpiexec(?:\.\w+)?|srun|aprun|jsrun)\b[^;&|]*?"
-    match = re.search(rf"(?:^|(?<=[\s;&|]))(?P<launcher>{launchers})(?P<command>{command})", line)
-    if match is None:
-        return line, ""
-    launcher = re.sub(r"\s+(?:-n|-np|--ntasks|--n)(?:\s+|=)\S+", "", match["launcher"]).strip()
-    return line[:match.start("launcher")] + line[match.start("command"):], launcher
+    launchers = r"(?:\S*/)?(?:mpirun|mpiexec(?:\.\w+)?|srun|aprun|jsrun)\b[^;&|\n]*?"
+    pattern = re.compile(rf"(?:^|(?<=[\s;&|]))(?P<launcher>{launchers})(?P<command>{command})", re.MULTILINE)
+    match = pattern.search(script)
+    launcher = re.sub(r"\s+(?:-n|-np|--ntasks|--n)(?:\s+|=)\S+", "", match["launcher"]).strip() if match else ""
+    return pattern.sub(r"\g<command>", script), launcher

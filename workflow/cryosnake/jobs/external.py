@@ -41,7 +41,7 @@ JOB = JobType(
         Parameter("executable", str, None, "The program, with options that come before all others: a path (relative "
                   "to the project), or a name on the PATH.", required=True, relion="fn_exe"),
         Parameter("parameters", dict[str, str], None, "Up to ten options for the program: `{threshold: 0.1}` becomes "
-                  "`--threshold 0.1`; an empty value gives an option without value.", length=10,
+                  "`--threshold 0.1`; an empty value gives an option without a value.", length=10,
                   relion="param{number}_label,param{number}_value"),
         Parameter("outputs", dict[str, str], None, "Files that it makes in its job directory, by node type: "
                   "`{particles: particles.star}`, or `{good: good.star:particles}`.", required=True, identity=False),

@@ -121,7 +121,7 @@ class Output:
     each: str = ""
 
     def numbered(self, number: int) -> Output:
-        """Return the output with this number, all other fields of its file name unchanged."""
+        """Return the output with this number, other fields of its file name unchanged."""
         file = re.sub(r"\{number(:[^}]*)?\}", lambda found: found[0].format(number=number), self.file)
         return replace(self, name=self.name.format(number=number), file=file, each="")
 
@@ -281,10 +281,7 @@ _Named = TypeVar("_Named", Parameter, Slot, Output)
 
 
 def _named(items: tuple[_Named, ...], name: str) -> _Named:
-    for item in items:
-        if item.name == name:
-            return item
-    raise KeyError(name)
+    return {item.name: item for item in items}[name]
 
 
 DEVICE = Parameter("device", str, "auto", "Where to compute; auto uses a GPU if there is one.",

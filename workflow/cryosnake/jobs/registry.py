@@ -9,7 +9,7 @@ from importlib import import_module
 
 from cryosnake.jobs.model import JobType
 
-GROUP = "cryosnake.jobs"  # of the entry points
+GROUP = "cryosnake.jobs"  # of entry points
 BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "class2d", "select", "initialmodel",
             "class3d", "refine3d", "maskcreate", "postprocess", "localres", "external")
 
@@ -52,9 +52,6 @@ def _names_the_group(folder: str) -> bool:
     return False
 
 
-def by_folder(folder: str) -> JobType:
-    """Return the job type whose jobs are in `folder` (Import, MotionCorr, …); KeyError if there is none."""
-    for job_type in job_types().values():
-        if job_type.folder == folder:
-            return job_type
-    raise KeyError(folder)
+def by_folder(folder: str) -> JobType | None:
+    """Return the job type whose jobs are in `folder` (Import, MotionCorr, …), None for one that only RELION knows."""
+    return next((job_type for job_type in job_types().values() if job_type.folder == folder), None)

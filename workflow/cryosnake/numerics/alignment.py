@@ -6,7 +6,9 @@ Matrices act on (x, y, z) about the map's origin, voxel box // 2; arrays have ax
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numba as nb
 import numpy as np
@@ -18,6 +20,7 @@ from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.filters import cosine_edge
 from cryosnake.numerics.fsc import fsc, resolution_at
 from cryosnake.numerics.projection import padded_transform
+from cryosnake.numerics.symmetry import rotation_about, rotation_by
 
 
 @dataclass(frozen=True)
@@ -179,19 +182,20 @@ def _search(transform: np.ndarray, bands: list[_Band], step: float, box: int) ->
     grid = rotation_grid(step)
     scores = np.array([_best_shift(transform, matrix, coarse, box)[0] for matrix in grid])
     candidates = [grid[i] for i in np.argsort(scores)[::-1][:12]]
+
+    def climb_all(band: _Band) -> list[tuple[float, np.ndarray]]:
+        return sorted((climb(lambda trial: _best_shift(transform, trial, band, box)[0], matrix, step)
+                       for matrix in candidates), key=itemgetter(0))
+
     for count in (4, 2):
         step /= 2.0
-        climbed = sorted((_climb(transform, matrix, coarse, step, box) for matrix in candidates), key=_score)
+        climbed = climb_all(coarse)
         candidates = [matrix for _, matrix in climbed[-count:]]
     while step > 0.5:
         step /= 2.0
-        climbed = sorted((_climb(transform, matrix, fine, step, box) for matrix in candidates), key=_score)
+        climbed = climb_all(fine)
         candidates = [climbed[-1][1]]
     return climbed[-1]
-
-
-def _score(entry: tuple[float, np.ndarray]) -> float:
-    return entry[0]
 
 
 def _best_shift(transform: np.ndarray, matrix: np.ndarray, band: _Band, box: int) -> tuple[float, np.ndarray]:
@@ -211,25 +215,15 @@ def _correlation(values: np.ndarray, band: _Band, shift: np.ndarray, box: int) -
     return float(np.vdot(band.fixed, values * ramp).real)
 
 
-def _small_rotation(vector: np.ndarray) -> np.ndarray:
-    """Return the rotation by |vector| degrees about it (Rodrigues' formula)."""
-    angle = math.radians(float(np.linalg.norm(vector)))
-    if angle == 0.0:
-        return np.eye(3)
-    x, y, z = vector / np.linalg.norm(vector)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * cross @ cross
-
-
-def _climb(transform: np.ndarray, matrix: np.ndarray, band: _Band, step: float, box: int) -> tuple[float, np.ndarray]:
-    best = _best_shift(transform, matrix, band, box)[0]
+def climb(score: Callable[[np.ndarray], float], matrix: np.ndarray, step: float) -> tuple[float, np.ndarray]:
+    """Return the largest score, and its rotation, reached from `matrix` by turns of `step` degrees about the axes."""
+    best = score(matrix)
     for _ in range(8):
-        trials = [matrix @ _small_rotation(sign * step * axis) for axis in np.eye(3) for sign in (-1.0, 1.0)]
-        scores = [_best_shift(transform, trial, band, box)[0] for trial in trials]
+        trials = [matrix @ rotation_about(axis, sign * step) for axis in np.eye(3) for sign in (-1.0, 1.0)]
+        scores = [score(trial) for trial in trials]
         if max(scores) <= best:
             break
-        best = max(scores)
-        matrix = trials[int(np.argmax(scores))]
+        best, matrix = max(scores), trials[int(np.argmax(scores))]
     return best, matrix
 
 
@@ -238,9 +232,9 @@ def _polish(transform: np.ndarray, matrix: np.ndarray, band: _Band, box: int, mi
     start = np.concatenate([np.zeros(3), _best_shift(transform, matrix, band, box)[1]])
 
     def cost(x: np.ndarray) -> float:
-        turned = (matrix @ _small_rotation(x[:3])).astype(np.float32)
+        turned = (matrix @ rotation_by(x[:3])).astype(np.float32)
         values = _whiten(sample_transform(transform, band.points, turned, 2), band.shell)
         return -_correlation(values, band, x[3:], box)
 
     found = scipy.optimize.minimize(cost, start, method="Powell", options={"xtol": 1e-3, "ftol": 1e-6, "maxiter": 12})
-    return Alignment(matrix @ _small_rotation(found.x[:3]), found.x[3:], mirrored, -float(found.fun))
+    return Alignment(matrix @ rotation_by(found.x[:3]), found.x[3:], mirrored, -float(found.fun))

@@ -76,37 +76,6 @@ def product(left: Array, right: Array, reduced: bool = False) -> Array:
         linear.set_compute_type(left.dtype, before)
 
 
-def use_device(wish: str, gpu_ids: str = "", rank: int = 0) -> str:
-    """Return the device for the option auto, cpu or gpu, and make this process's GPU the current one.
-
-    Parameters
-    ----------
-    wish : str
-        auto, cpu or gpu, see `choose_device`.
-    gpu_ids : str
-        Numbers of the GPUs to use, for example "0" or "0:1"; empty for all.
-    rank : int
-        Of the process, when several share the GPUs: the GPUs are assigned in turn.
-
-    Raises
-    ------
-    CryosnakeError
-        when a requested GPU does not exist
-    """
-    if choose_device(wish) == "cpu":
-        return "cpu"
-    import cupy
-
-    count = cupy.cuda.runtime.getDeviceCount()
-    words = [word for word in gpu_ids.replace(",", ":").split(":") if word.strip()]
-    if not all(word.strip().isdigit() and int(word) < count for word in words):
-        raise CryosnakeError(f"gpu_ids is {gpu_ids!r}; it must list numbers of GPUs from 0 to {count - 1}, for example "
-                             "\"0:1\". Leave it empty to use all.")
-    ids = [int(word) for word in words] or list(range(count))
-    cupy.cuda.Device(ids[rank % len(ids)]).use()
-    return "gpu"
-
-
 def choose_device(wish: str) -> str:
     """Turn the option auto, cpu or gpu into "cpu" or "gpu".
 

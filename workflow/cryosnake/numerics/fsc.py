@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 import numpy as np
 import scipy.fft
 
@@ -23,12 +26,17 @@ def shell_index(box: int, dimensions: int = 3) -> np.ndarray:
     (box, box, box // 2 + 1) or (box, box // 2 + 1) int64
         Corners run to round(√dimensions · box / 2), beyond the last complete shell box // 2.
     """
-    full = np.fft.fftfreq(box, 1.0 / box) ** 2
-    half = np.arange(box // 2 + 1, dtype=np.float64) ** 2
-    squared = half
-    for _ in range(dimensions - 1):
-        squared = full.reshape(-1, *(1,) * squared.ndim) + squared
-    return np.rint(np.sqrt(squared)).astype(np.int64)
+    full, half = np.fft.fftfreq(box, 1.0 / box) ** 2, np.arange(box // 2 + 1, dtype=np.float64) ** 2
+    return np.rint(np.sqrt(sum_over_axes([full] * (dimensions - 1) + [half]))).astype(np.int64)
+
+
+def sum_over_axes(terms: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the array whose value at (i, j, …) is the sum of each axis's term there, the last ones added first.
+
+    >>> sum_over_axes([np.array([0, 10]), np.array([1, 2, 3])]).tolist()
+    [[1, 2, 3], [11, 12, 13]]
+    """
+    return reduce(lambda inner, term: np.add.outer(term, inner), reversed(terms))
 
 
 def shell_sum(values: np.ndarray, shells: np.ndarray, count: int) -> np.ndarray:
@@ -88,14 +96,18 @@ def fsc(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return fsc_of_transforms(one, other, shell_index(box, dimensions), box // 2 + 1, friedel_weight(box, dimensions))
 
 
+def last_shell_above(curve: np.ndarray, threshold: float) -> int:
+    """Return the last shell before a curve first falls below the threshold; shell 0 does not count."""
+    below = np.flatnonzero(curve[1:] < threshold)
+    return int(below[0]) if below.size else len(curve) - 1
+
+
 def resolution_at(curve: np.ndarray, box_size: float, threshold: float = 0.143) -> float:
     """Return the resolution in Å of the last shell before an FSC curve first falls below `threshold`.
 
     `box_size` is in Å (box · pixel size). Shell 0 does not count; a curve below it from the start gives `box_size`.
     """
-    below = np.flatnonzero(curve[1:] < threshold)
-    last = int(below[0]) if below.size else len(curve) - 1
-    return box_size / max(last, 1)
+    return box_size / max(last_shell_above(curve, threshold), 1)
 
 
 def fsc_weight(fsc: Array) -> Array:

@@ -16,7 +16,7 @@ from cryosnake.numerics.filters import apply_filter, cosine_edge, frequency_radi
 from cryosnake.numerics.fsc import shell_index, shell_sum
 
 RANDOMISE_BELOW = 0.8  # phases are randomised from the first shell whose unmasked FSC is below this
-SHELLS_LEFT_OUT = 2  # shells after that one whose masked FSC is kept: the mask's transform blurs the boundary
+SHELLS_LEFT_OUT = 2  # shells after `randomise_from` whose masked FSC is kept: the mask's transform blurs the boundary
 SPHERE_FRACTION = 0.476  # fraction of the box that f of Sindelar & Grigorieff counts as particle and solvent
 
 

@@ -38,6 +38,12 @@ def rotation_about(axis: tuple[float, float, float] | np.ndarray, angle: float) 
     return np.eye(3) + math.sin(radians) * cross + (1.0 - math.cos(radians)) * (cross @ cross)
 
 
+def rotation_by(vector: np.ndarray) -> np.ndarray:
+    """Return the matrix (3, 3) that rotates vectors about `vector` by its length in degrees."""
+    angle = float(np.linalg.norm(vector))
+    return rotation_about(vector, angle) if angle > 0 else np.eye(3)
+
+
 def _generators(group: str) -> list[np.ndarray]:
     name = group.strip().upper()
     cyclic = re.fullmatch(r"([CD])(\d+)", name)

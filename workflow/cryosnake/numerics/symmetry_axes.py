@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import scipy.optimize
 
-from cryosnake.numerics.alignment import Alignment, rotation_grid, sample_transform, transform_map
+from cryosnake.numerics.alignment import Alignment, climb, rotation_grid, sample_transform, transform_map
 from cryosnake.numerics.projection import padded_transform
-from cryosnake.numerics.symmetry import operators, rotation_about
+from cryosnake.numerics.symmetry import operators, rotation_by
 
 _CANDIDATES = 12
 
@@ -53,17 +54,19 @@ def find_axes(volume: np.ndarray, group: str, radius: int) -> Axes:
     coarse, fine = _points(max(radius // 2, 3), volume.shape[0]), _points(radius, volume.shape[0])
     step = math.degrees(1.0 / max(radius // 2, 3))
     grid = rotation_grid(step)
-    scores = np.array([_agreement(transform, matrix, centre, group_operators, coarse) for matrix in grid])
+
+    def score(matrix: np.ndarray) -> float:
+        return _agreement(transform, matrix, centre, group_operators, coarse)
+
+    scores = np.array([score(matrix) for matrix in grid])
     found = [grid[i] for i in np.argsort(scores)[::-1][:_CANDIDATES]]
     while step > 2.0:
         step /= 2.0
-        climbed = sorted((_climb(transform, matrix, centre, group_operators, coarse, step) for matrix in found),
-                         key=lambda entry: entry[0])
+        climbed = sorted((climb(score, matrix, step) for matrix in found), key=itemgetter(0))
         found = [matrix for _, matrix in climbed[-max(len(found) // 2, 3) :]]
-    best = max((_polish(transform, matrix, centre, group_operators, fine) for matrix in found),
-               key=lambda entry: entry[0])
-    score, matrix, middle = best
-    return Axes(Alignment(matrix, -matrix.T @ middle, False, score), score)
+    polished = (_polish(transform, matrix, centre, group_operators, fine) for matrix in found)
+    agreement, matrix, middle = max(polished, key=itemgetter(0))
+    return Axes(Alignment(matrix, -matrix.T @ middle, False, agreement), agreement)
 
 
 def symmetrised(volume: np.ndarray, axes: Axes, group: str) -> np.ndarray:
@@ -107,27 +110,11 @@ def _agreement(transform: np.ndarray, matrix: np.ndarray, centre: np.ndarray, gr
     return (together - 1.0) / (len(group) - 1.0)
 
 
-def _climb(transform: np.ndarray, matrix: np.ndarray, centre: np.ndarray, group: np.ndarray, band: _Points,
-           step: float) -> tuple[float, np.ndarray]:
-    best = _agreement(transform, matrix, centre, group, band)
-    for _ in range(8):
-        trials = [matrix @ rotation_about(axis, sign * step) for axis in np.eye(3) for sign in (-1.0, 1.0)]
-        scores = [_agreement(transform, trial, centre, group, band) for trial in trials]
-        if max(scores) <= best:
-            break
-        best, matrix = max(scores), trials[int(np.argmax(scores))]
-    return best, matrix
-
-
 def _polish(transform: np.ndarray, matrix: np.ndarray, centre: np.ndarray, group: np.ndarray, band: _Points,
             ) -> tuple[float, np.ndarray, np.ndarray]:
-    def turned(angles: np.ndarray) -> np.ndarray:
-        size = float(np.linalg.norm(angles))
-        return matrix @ rotation_about(angles, size) if size > 0 else matrix
-
     def cost(x: np.ndarray) -> float:
-        return -_agreement(transform, turned(x[:3]), centre + x[3:], group, band)
+        return -_agreement(transform, matrix @ rotation_by(x[:3]), centre + x[3:], group, band)
 
     found = scipy.optimize.minimize(cost, np.zeros(6), method="Powell", options={"xtol": 1e-2, "ftol": 1e-5,
                                                                                 "maxiter": 8})
-    return -float(found.fun), turned(found.x[:3]), centre + found.x[3:]
+    return -float(found.fun), matrix @ rotation_by(found.x[:3]), centre + found.x[3:]

@@ -10,7 +10,7 @@ import numpy as np
 
 from cryosnake.errors import CryosnakeError
 
-_NAME = ".combine_rank{rank:04d}.npy"
+_NAME = ".combine_rank{}.npy"  # of a rank, four digits
 
 
 def add_up_through_disc(ranks: Any, array: np.ndarray | None, folder: Path) -> np.ndarray | None:
@@ -21,7 +21,7 @@ def add_up_through_disc(ranks: Any, array: np.ndarray | None, folder: Path) -> n
     CryosnakeError
         when a file cannot be written or read
     """
-    path = folder / _NAME.format(rank=ranks.rank)
+    path = folder / _NAME.format(f"{ranks.rank:04d}")
     try:
         if array is not None and ranks.rank > 0:
             _write(path, array)
@@ -35,7 +35,7 @@ def add_up_through_disc(ranks: Any, array: np.ndarray | None, folder: Path) -> n
 
 def remove_leftovers(folder: Path) -> None:
     """Remove files that a killed job left; called before any rank starts to work."""
-    for path in folder.glob(_NAME.format(rank=0).replace("0000", "*")):
+    for path in folder.glob(_NAME.format("*")):
         path.unlink(missing_ok=True)
 
 
@@ -53,6 +53,6 @@ def _write(path: Path, array: np.ndarray) -> None:
 def _read_all(written: np.ndarray, own: np.ndarray | None, folder: Path) -> np.ndarray | None:
     total = own
     for rank in written[written > 0]:
-        part = np.load(folder / _NAME.format(rank=rank), mmap_mode="r")
+        part = np.load(folder / _NAME.format(f"{rank:04d}"), mmap_mode="r")
         total = np.array(part) if total is None else np.add(total, part, out=total)
     return total

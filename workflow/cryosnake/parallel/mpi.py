@@ -1,8 +1,9 @@
 """MPI ranks that never leave each other waiting: a rank that fails informs the others.
 
 Before data are exchanged all ranks meet in a small reduction that also says whether one of them has a problem; a rank
-that fails takes part in one last such meeting. So that the others do not go on computing until then, it also sends
-each a short message, which they check for between blocks. Waiting ranks sleep: MPI's own waiting would occupy a core.
+that fails takes part in one last such meeting. So that the others do not continue computing until then, it also
+sends each a short message, which they check for between blocks. Waiting ranks sleep: MPI's own waiting would occupy
+a core.
 """
 
 from __future__ import annotations
@@ -40,13 +41,9 @@ class MpiRanks:
 
     def check_stop(self) -> None:
         """See `Ranks`."""
-        if self._pending is not None:
-            raise StopHeard
-        message = self._control.improbe()  # matched: a thread that reads ahead may probe at the same time
-        if message is not None:
-            self._heard.add(message.recv())
-            raise StopHeard
-        if self._heard:
+        if self._pending is None and (message := self._control.improbe()) is not None:
+            self._heard.add(message.recv())  # a matched probe: a thread that reads ahead may probe at the same time
+        if self._pending is not None or self._heard:
             raise StopHeard
 
     def meet(self) -> None:
@@ -95,8 +92,8 @@ class MpiRanks:
         if worst[0] == 0:
             return
         problem = problem or self._pending  # one that came up while waiting
-        told = problem and replace(problem, trace=problem.trace[-4000:])
-        everybody = self._comm.allgather((told, bool(self._warnings)))
+        shortened = problem and replace(problem, trace=problem.trace[-4000:])
+        everybody = self._comm.allgather((shortened, bool(self._warnings)))
         for rank, (_, warned) in enumerate(everybody):
             if warned and rank not in self._heard | {self.rank}:
                 self._control.recv(source=rank)

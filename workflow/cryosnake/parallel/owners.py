@@ -1,4 +1,4 @@
-"""Who made a folder, and whether that process is provably gone."""
+"""Owners of folders on a scratch disk: claims, and whether the owner provably no longer runs."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def is_abandoned(folder: Path) -> bool:
             owner = read_process(json.load(file))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (OSError, ValueError):
-        return False  # not ours, not yet written, or its lock is held
+        return False  # not ours, not yet written, or locked by its owner
     return owner is not None and not owner.lives()

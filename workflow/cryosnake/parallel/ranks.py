@@ -113,7 +113,7 @@ class SingleComputer:
 
 
 class SingleRank:
-    """A single process, which shares nothing and waits for nobody."""
+    """A single process, which never waits."""
 
     rank, size = 0, 1
 

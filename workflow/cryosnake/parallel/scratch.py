@@ -108,10 +108,10 @@ def scratch_copy(source: Images, shape: tuple[int, int, int], folder: Path, keep
 
 def remove_leftovers(folder: Path) -> list[Path]:
     """Remove, and return, what crashed jobs of this computer left in a scratch directory; running jobs keep theirs."""
-    gone = [path for path in folder.glob(f"{VOLATILE}/{_PREFIX}*") if is_abandoned(path)]
-    for path in gone:
+    abandoned = [path for path in folder.glob(f"{VOLATILE}/{_PREFIX}*") if is_abandoned(path)]
+    for path in abandoned:
         shutil.rmtree(path, ignore_errors=True)
-    return gone
+    return abandoned
 
 
 def _own_folder(folder: Path) -> Path:

@@ -47,8 +47,8 @@ def broadcast(comm: Any, value: Any) -> Any:
     """Return rank 0's value on all ranks."""
     if comm.size == 1:
         return value
-    head, buffers = _packed(value) if comm.rank == 0 else (b"", [])
-    head, sizes = comm.bcast((head, [buffer.nbytes for buffer in buffers]), root=0)
+    packed, buffers = _packed(value) if comm.rank == 0 else (None, [])
+    head, sizes = comm.bcast(packed, root=0)
     if comm.rank != 0:
         buffers = [np.empty(size, np.uint8) for size in sizes]
     for part in parts(*buffers):
@@ -59,8 +59,8 @@ def broadcast(comm: Any, value: Any) -> Any:
 def gather(comm: Any, value: Any) -> list[Any]:
     """Return all ranks' values on rank 0, in order; an empty list on the others."""
     if comm.rank != 0:
-        head, buffers = _packed(value)
-        comm.send((head, [buffer.nbytes for buffer in buffers]), dest=0, tag=_TAG)
+        packed, buffers = _packed(value)
+        comm.send(packed, dest=0, tag=_TAG)
         for part in parts(*buffers):
             comm.Send(part, dest=0, tag=_TAG)
         return []
@@ -75,8 +75,9 @@ def _received(comm: Any, source: int) -> Any:
     return pickle.loads(head, buffers=buffers)
 
 
-def _packed(value: Any) -> tuple[bytes, list[np.ndarray]]:
-    """Return a pickle and, separately, the memory of its arrays as bytes."""
+def _packed(value: Any) -> tuple[tuple[bytes, list[int]], list[np.ndarray]]:
+    """Return a pickle with the sizes of its arrays, and separately their memory as bytes."""
     pieces: list[pickle.PickleBuffer] = []
     head = pickle.dumps(value, protocol=5, buffer_callback=pieces.append)
-    return head, [np.frombuffer(piece.raw(), np.uint8) for piece in pieces]
+    buffers = [np.frombuffer(piece.raw(), np.uint8) for piece in pieces]
+    return (head, [buffer.nbytes for buffer in buffers]), buffers

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Tell = Callable[[int], None]  # called with the number of further particles done
+CountDone = Callable[[int], None]  # called with the number of further particles done
 _CHECK_EVERY = 0.25  # seconds between checks of the workers' progress, so that an abort takes effect soon
 
 
@@ -31,14 +31,15 @@ def workers_available() -> int:
     return int(numba.get_num_threads())
 
 
-def share_out(work: Callable[[int, Item, Tell], None], items: Iterable[Item], workers: int,
+def share_out(work: Callable[[int, Item, CountDone], None], items: Iterable[Item], workers: int,
               report: Callable[[int], None]) -> None:
     """Let worker i % workers do item i, so that sums are taken in the same order every time.
 
     Parameters
     ----------
     work : callable
-        work(worker, item, tell) does an item; it calls tell(n) when n more particles are done, which may raise to stop.
+        work(worker, item, count_done) does an item and calls count_done(n) after n more particles, which may raise to
+        stop it.
     items : iterable
         Read in this thread, a little ahead of the workers.
     workers : int
@@ -65,16 +66,16 @@ def share_out(work: Callable[[int, Item, Tell], None], items: Iterable[Item], wo
         team.dismiss()
 
 
-def _alone(work: Callable[[int, Item, Tell], None], items: Iterable[Item], report: Callable[[int], None]) -> None:
+def _alone(work: Callable[[int, Item, CountDone], None], items: Iterable[Item], report: Callable[[int], None]) -> None:
     done = 0
 
-    def tell(count: int) -> None:
+    def count_done(count: int) -> None:
         nonlocal done
         done += count
         report(done)
 
     for item in items:
-        work(0, item, tell)
+        work(0, item, count_done)
 
 
 class _Stopped(Exception):
@@ -89,18 +90,18 @@ class _Team:
         self._stop = threading.Event()
         self.done = [0] * workers  # each written by its worker alone
 
-    def start(self, work: Callable[[int, Item, Tell], None], worker: int, item: Item) -> Future[None]:
+    def start(self, work: Callable[[int, Item, CountDone], None], worker: int, item: Item) -> Future[None]:
         """Queue an item for a worker."""
 
-        def tell(count: int) -> None:
+        def count_done(count: int) -> None:
             self.done[worker] += count
             if self._stop.is_set():
                 raise _Stopped
 
-        return self._pools[worker].submit(work, worker, item, tell)
+        return self._pools[worker].submit(work, worker, item, count_done)
 
     def dismiss(self) -> None:
-        """Let running items reach their next `tell`, then stop the threads."""
+        """Let running items reach their next `count_done`, then stop the threads."""
         self._stop.set()
         for pool in self._pools:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -25,7 +25,7 @@ REPLACED = ".replaced"  # default_pipeline.star.replaced: the file as it was bef
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """One copy. `unknown`: jobs on disk that it does not list; `gone`: jobs that it lists and that no longer exist."""
+    """One copy. `unknown`: jobs on disk that it does not list; `gone`: jobs that it lists but that no longer exist."""
 
     path: str
     changed: float  # seconds since the epoch, by the file system
@@ -35,9 +35,20 @@ class Backup:
     gone: tuple[str, ...] = ()
     problem: str = ""  # why it can't be read
 
+    def __str__(self) -> str:
+        """Return a line that describes the copy to the user."""
+        if self.problem:
+            return f"{self.path}  can't be used: {self.problem}"
+        parts = [time.strftime("%Y-%m-%d %H:%M", time.localtime(self.changed)), f"{self.jobs} jobs"]
+        if self.unknown:
+            parts.append(f"does not list {_some(self.unknown)}")
+        if self.gone:
+            parts.append(f"lists {_some(self.gone)}, removed since")
+        return f"{self.path}  {', '.join(parts)}"
+
 
 def backups(project: str | os.PathLike[str]) -> list[Backup]:
-    """Return the copies of a project's pipeline file: those that list most jobs first, then the newest."""
+    """Return the copies of a project's pipeline file: first those that list the most jobs, then the newest."""
     names = job_directories(project)
     found = [_backup(project, f"{name}{BACKUP_FILE}", names) for name in names
              if Path(project, name, BACKUP_FILE).exists()]
@@ -51,7 +62,7 @@ def restore(project: str | os.PathLike[str], path: str) -> tuple[Pipeline, list[
     """Restore a copy of the pipeline file; return the pipeline and what was adapted, one sentence each.
 
     Jobs whose directories no longer exist are left out, statuses follow the exit files, and the counter stays above
-    every number ever used. The file that was there before is kept as `default_pipeline.star.replaced`.
+    every number ever used. The replaced file is kept as `default_pipeline.star.replaced`.
 
     Raises
     ------
@@ -67,18 +78,6 @@ def restore(project: str | os.PathLike[str], path: str) -> tuple[Pipeline, list[
             os.replace(present, present.with_name(present.name + REPLACED))
         write_pipeline(present, pipeline)
     return pipeline, notes
-
-
-def told(backup: Backup) -> str:
-    """Return a line that describes a backup to the user."""
-    if backup.problem:
-        return f"{backup.path}  can't be used: {backup.problem}"
-    parts = [time.strftime("%Y-%m-%d %H:%M", time.localtime(backup.changed)), f"{backup.jobs} jobs"]
-    if backup.unknown:
-        parts.append(f"does not list {_some(backup.unknown)}")
-    if backup.gone:
-        parts.append(f"lists {_some(backup.gone)}, removed since")
-    return f"{backup.path}  {', '.join(parts)}"
 
 
 def _backup(project: str | os.PathLike[str], path: str, names: Iterable[str]) -> Backup:

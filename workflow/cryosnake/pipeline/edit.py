@@ -97,7 +97,7 @@ def connect(pipeline: Pipeline, inputs: Iterable[Edge] = (), outputs: Iterable[E
     Raises
     ------
     CryosnakeError
-        If an end is unknown, or a node would get a second producer.
+        If a node or process is unknown, or a node would get a second producer.
     """
     new_inputs = tuple(dict.fromkeys((*pipeline.input_edges, *inputs)))
     new_outputs = tuple(dict.fromkeys((*pipeline.output_edges, *outputs)))
@@ -168,7 +168,7 @@ def alias_problem(alias: str, taken: Collection[str]) -> str | None:
     if bad:
         return f"the alias {alias!r} contains {' '.join(map(repr, bad))}, which RELION refuses"
     if stored.startswith(".") or "None" in stored:
-        return f"the alias {alias!r} would hide its link, or RELION would read it as no alias; choose another"
+        return f"the alias {alias!r} would hide its link, or RELION would take it for no alias; choose another"
     if stored in {clean_alias(other) for other in taken}:
         return f"the alias {alias!r} belongs to another job of the same type"
     return None

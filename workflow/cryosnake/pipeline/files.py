@@ -34,7 +34,7 @@ def read_pipeline(path: str | os.PathLike[str], warnings: list[str] | None = Non
     Raises
     ------
     CryosnakeError
-        If the file is missing, is not a pipeline, or has a status that no RELION writes.
+        If the file is missing, is not a pipeline, or has a status that no version of RELION writes.
     """
     if not os.path.exists(path):
         raise CryosnakeError(f"{path}: there is no such file; `cryosnake rebuild-pipeline` derives it from the job "
@@ -83,7 +83,7 @@ def labels_missing(blocks: dict[str, Block]) -> bool:
 def write_pipeline(path: str | os.PathLike[str], pipeline: Pipeline) -> None:
     """Write a pipeline file in both dialects at once, and touch `.pipeline_has_changed` for RELION's window.
 
-    Whole or not at all: temporary name, fsync, rename. The caller holds the lock (`lock.update_pipeline`).
+    Complete or not at all: temporary name, fsync, rename. The caller holds the lock (`lock.update_pipeline`).
     """
     write_blocks(path, pipeline_blocks(pipeline))
     (Path(path).parent / CHANGED_FILE).touch()

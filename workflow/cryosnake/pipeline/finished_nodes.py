@@ -1,4 +1,4 @@
-"""Outputs of a job that the user marks as finished although it did not finish by itself: what its directory holds.
+"""Outputs of a job that the user marks as finished although it did not finish: the files in its directory.
 
 As in RELION, the files of the last iteration and RELION_OUTPUT_NODES.star are added, outputs without a file removed.
 """
@@ -22,7 +22,7 @@ _OF_ITERATION: tuple[tuple[str, NodeType], ...] = (
 
 
 def with_files_found(project: str | os.PathLike[str], pipeline: Pipeline, name: str) -> Pipeline:
-    """Return the pipeline with the outputs that a job's directory holds, and without those that do not exist.
+    """Return the pipeline with the outputs found in a job's directory, and without those that do not exist.
 
     An output that another job uses always stays, so that no job loses its input.
     """

@@ -40,7 +40,7 @@ def write_job_star(path: str | os.PathLike[str], type_id: int, type_label: str, 
     type_id, type_label
         RELION 3.1's integer and the label of 4/5.
     is_continue
-        Whether the job continues from what it has.
+        Whether the job continues from its present files.
     options
         RELION's variable to its value as text (`Yes` and `No` for booleans).
     """

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.human import human_age
 from cryosnake.pipeline.files import PIPELINE_FILE, is_hybrid, labels_missing, parse_pipeline, write_pipeline
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.rebuild import job_directories, rebuild, restore_labels
@@ -144,7 +145,7 @@ def _release(lock: Path) -> None:
 
 
 def remove_stale_locks(project: str | os.PathLike[str]) -> None:
-    """Remove locks that killed programs of ours left: a whole one, which stops RELION, or a half freed one."""
+    """Remove locks that killed programs of ours left: a complete one, which stops RELION, or one being released."""
     _break_if_stale(Path(project, LOCK_DIRECTORY))
     for aside in Path(project).glob(f"{LOCK_DIRECTORY}.released.*"):
         _remove(aside)
@@ -203,18 +204,13 @@ def _explanation(lock: Path, timeout: float) -> str:
         who = (f"{_OWN} ({owner.get('command')}, process {owner.get('pid')} of {owner.get('user', 'somebody')} on "
                f"{owner.get('host')}, since {owner.get('time')})")
         return f"{waited}, by {who}. Wait for it; if that process no longer runs, remove the lock with `{remove}`"
-    try:
+    age = ""
+    with suppress(OSError):
         status = lock.stat()
-        age = f", made by {_user(status.st_uid)}, {_ago(time.time() - status.st_mtime)}"
-    except OSError:
-        age = ""
-    return (f"{waited}, by RELION or another program that leaves no name{age}. RELION needs it only for an instant, "
-            "so an old one was left by a crash: if no RELION program is running in this project, remove it with "
-            f"`{remove}`")
-
-
-def _ago(seconds: float) -> str:
-    return f"{seconds:.0f} s ago" if seconds >= 0 else "in the future, according to the clock"
+        age = f", made by {_user(status.st_uid)}, {human_age(status.st_mtime)}"
+    return (f"{waited}, by RELION or another program that does not write its name{age}. RELION needs it only for an "
+            "instant, so an old one was left by a crash: if no RELION program is running in this project, remove it "
+            f"with `{remove}`")
 
 
 def _user(number: int) -> str:

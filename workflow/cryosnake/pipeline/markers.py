@@ -33,7 +33,7 @@ def set_exit(job_dir: str | os.PathLike[str], kind: Status, keep_request: bool =
     kind
         SUCCEEDED, FAILED or ABORTED.
     keep_request
-        Leave an abort request that another program of the job has yet to see.
+        Leave an abort request that another program of the job has not seen yet.
     """
     Path(job_dir, EXIT_FILES[kind]).touch()
     clear_exit(job_dir, EXIT_FILES[kind], *([ABORT_REQUEST] if keep_request else []))
@@ -97,7 +97,7 @@ def marker_paths(node: Node, producer: Process | None) -> list[str]:
 
 
 def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
-    """Point `<type>/<alias>` to the job directory, as RELION does; a link that points elsewhere is changed.
+    """Make `<type>/<alias>` a link to the job directory, as RELION does; a link that points elsewhere is replaced.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
         if os.readlink(link) == target:
             return
     elif link.exists():
-        raise CryosnakeError(f"{link}: is in the place of the alias link of {process.name}; rename it, or choose "
+        raise CryosnakeError(f"{link} exists where the alias link of {process.name} belongs; rename it, or choose "
                              "another alias")
     link.parent.mkdir(parents=True, exist_ok=True)
     with replacing(link) as temporary:

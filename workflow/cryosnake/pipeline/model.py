@@ -126,13 +126,13 @@ class Pipeline:
         readers = (reader for node in self.outputs.get(name, ()) for reader in self.consumers.get(node, ()))
         return list(dict.fromkeys(reader for reader in readers if reader != name))
 
-    def ancestors(self, name: str) -> set[str]:
-        """Return all processes that this one depends on, itself not included."""
-        return _reached(name, self.parents)
+    def ancestors(self, name: str, depth: int | None = None) -> set[str]:
+        """Return the processes that this one depends on, at most `depth` steps away, without itself."""
+        return _reached(name, self.parents, depth)
 
-    def descendants(self, name: str) -> set[str]:
-        """Return all processes that depend on this one, itself not included."""
-        return _reached(name, self.children)
+    def descendants(self, name: str, depth: int | None = None) -> set[str]:
+        """Return the processes that depend on this one, at most `depth` steps away, without itself."""
+        return _reached(name, self.children, depth)
 
 
 def job_name(folder: str, number: int) -> str:
@@ -153,12 +153,10 @@ def _grouped(keys: Iterable[str], pairs: Iterable[Edge]) -> dict[str, tuple[str,
     return {key: tuple(values) for key, values in lists.items()}
 
 
-def _reached(start: str, neighbours: Callable[[str], list[str]]) -> set[str]:
-    seen: set[str] = set()
-    waiting = [start]
-    while waiting:
-        for name in neighbours(waiting.pop()):
-            if name not in seen and name != start:
-                seen.add(name)
-                waiting.append(name)
-    return seen
+def _reached(start: str, neighbours: Callable[[str], list[str]], depth: int | None) -> set[str]:
+    seen, edge, steps = {start}, {start}, 0
+    while edge and (depth is None or steps < depth):
+        edge = {name for job in edge for name in neighbours(job)} - seen
+        seen |= edge
+        steps += 1
+    return seen - {start}

@@ -58,7 +58,7 @@ def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) 
                                   status=exit_of(Path(project, name)) or process.status)
         made = {node for _, node in part.output_edges}
         for node in part.nodes.values():
-            if node.name in made or node.name not in nodes:  # the job that produces a node knows its type best
+            if node.name in made or node.name not in nodes:  # the job that produces a node has its exact type
                 nodes[node.name] = node
         inputs.extend(part.input_edges)
         outputs.extend(part.output_edges)
@@ -123,14 +123,14 @@ def _entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
 
 
 def _job_part(project: str | os.PathLike[str], name: str, notes: list[str]) -> Pipeline:
-    """Return what one job directory says: its process, nodes and edges."""
+    """Return the content of one job directory: its process, nodes and edges."""
     directory = Path(project, name)
     part = Pipeline(1, {name: _process_from_job_star(directory, name, notes)})
     try:
         own = read_pipeline(directory / JOB_PIPELINE_FILE)
         part = replace(own, processes={name: _better_label(own.processes[name], part.processes[name])})
     except (CryosnakeError, KeyError) as error:
-        notes.append(f"{name}: {JOB_PIPELINE_FILE} is missing or damaged ({error}); its connections are not known")
+        notes.append(f"{name}: {JOB_PIPELINE_FILE} is missing or damaged ({error}); its connections are unknown")
     if exit_of(directory) == Status.SUCCEEDED:
         extra = {node.name: node for node in read_output_nodes(directory / OUTPUT_NODES_FILE)}
         edges = dict.fromkeys((*part.output_edges, *((name, node) for node in extra)))

@@ -58,7 +58,7 @@ def read_blocks(path: str | os.PathLike[str], names: Collection[str] | None = No
         The file; its name also goes into error messages.
     names
         The blocks to read, without `data_`; all when None. RELION 3.1 writes a block into job.star that it cannot
-        read itself (a tab in a value), so that skipping is not only a matter of speed.
+        read itself (a tab in a value), so skipping blocks is not only faster.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def quote(value: str) -> str:
     Raises
     ------
     CryosnakeError
-        If no STAR file that RELION reads can hold it (line breaks; both kinds of quotes, each before a blank).
+        If no STAR file that RELION reads can contain it (line breaks; both kinds of quotes, each before a blank).
     """
     if not _NEEDS_QUOTES.search(value):
         return value

@@ -52,7 +52,7 @@ PROCESS_TYPES = (
     ProcessType(59, "Picks", "relion.picktomo"),
     ProcessType(99, "External", "relion.external"),
 )
-UNKNOWN_PROCESS = 99  # RELION 3.1 sees a job type that it does not know as an external program
+UNKNOWN_PROCESS = 99  # RELION 3.1 treats an unknown job type as an external program
 UNKNOWN_NODE = 99  # not a node type of any RELION; 3.1 lists such a node and offers it to no job
 
 _BY_ID = {kind.id: kind for kind in PROCESS_TYPES}

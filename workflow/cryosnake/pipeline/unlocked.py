@@ -1,4 +1,4 @@
-"""Reading default_pipeline.star without its lock: RELION writes the file in place, so a read may find half of it.
+"""Read default_pipeline.star without its lock: RELION writes the file in place, so a read may find half of it.
 
 Readers do not wait for a lock that RELION left behind in a crash; writers take the lock and read again.
 """
@@ -32,17 +32,17 @@ def read_pipeline_unlocked(project: str | os.PathLike[str] = "") -> Pipeline:
     deadline = time.monotonic() + PATIENCE
     while True:
         before = _stamp(path)
-        quiet = not foreign_lock(project)
-        problem: CryosnakeError | None = None
+        locked = foreign_lock(project)
+        found: Pipeline | CryosnakeError
         try:
-            pipeline = read_pipeline(path)
+            found = read_pipeline(path)
         except CryosnakeError as error:
-            problem = error
-        quiet = quiet and not foreign_lock(project) and _stamp(path) == before
-        if problem is None and (quiet or time.monotonic() > deadline):
-            return pipeline
-        if problem is not None and (quiet or time.monotonic() > deadline):
-            raise problem
+            found = error
+        quiet = not locked and not foreign_lock(project) and _stamp(path) == before
+        if quiet or time.monotonic() > deadline:
+            if isinstance(found, CryosnakeError):
+                raise found
+            return found
         time.sleep(_PAUSE)
 
 

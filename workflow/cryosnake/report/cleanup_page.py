@@ -6,6 +6,8 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
+from cryosnake.human import human_size
+
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;width:100%;margin:.5em 0 1.5em}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;
 text-align:left}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.bar{display:flex;height:26px;
@@ -22,21 +24,21 @@ def cleanup_page(preview: Mapping[str, Any]) -> str:
     name = html.escape(f"{header['name']} · {header['workspace']}" if header["workspace"] else header["name"])
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Clean-up of {name}</title>",
              f"<style>{_STYLE}</style><h1>Clean-up of {name}</h1>",
-             f"<p>{header['jobs']} jobs, {_size(header['bytes'])}; other files {_size(sizes['other'])}, Trash "
-             f"{_size(sizes['trash'])}.</p>"]
+             f"<p>{header['jobs']} jobs, {human_size(header['bytes'])}; other files {human_size(sizes['other'])}, "
+             f"Trash {human_size(sizes['trash'])}.</p>"]
     if sizes["stale"]:
         parts.append(f"<p class=warn>{html.escape(sizes['stale'])}: measure again with --refresh.</p>")
     parts += ["<h2>Estimate</h2>", _bars(estimate, sizes), _estimate(estimate)]
     tab = preview["preprocessing"]
     rows = {**{key: tab[key] for key in ("preprocessing", "other", "total")}, **tab["kinds"]}
     parts += ["<h2>Preprocessing</h2>", _shares(rows), "<h2>Intermediate results</h2>",
-              _table(("job", "files", "size"), [(item["job"].rstrip("/"), item["files"], _size(item["bytes"]))
+              _table(("job", "files", "size"), [(item["job"].rstrip("/"), item["files"], human_size(item["bytes"]))
                                                 for item in preview["intermediates"]])]
     parts += ["<h2>Non-final</h2>", _shares(preview["non_final"]), "<h2>Killed and failed</h2>",
               _shares(preview["killed_failed"]), "<h2>What happens to which job</h2>",
               _table(("job", "action", "size", "why"), [
-                  (item["job"].rstrip("/"), _WORDS[item["action"]], _size(item["bytes"]), "; ".join(item["reasons"]))
-                  for item in preview["actions"]] + [
+                  (item["job"].rstrip("/"), _WORDS[item["action"]], human_size(item["bytes"]),
+                   "; ".join(item["reasons"])) for item in preview["actions"]] + [
                   (item["job"].rstrip("/"), "stays", "", item["reason"]) for item in preview["skipped"]])]
     return "\n".join(parts) + "\n"
 
@@ -44,13 +46,13 @@ def cleanup_page(preview: Mapping[str, Any]) -> str:
 def _bars(estimate: Mapping[str, Any], sizes: Mapping[str, Any]) -> str:
     """Return two bars, the project before and after, to the same scale."""
     whole = max(estimate["project_bytes"], 1)
-    gone = estimate["bytes_by_action"]
+    leaving = estimate["bytes_by_action"]
     stay = max(whole - sizes["other"] - sizes["trash"] - estimate["bytes"], 0)
     rest = [("keep", stay), ("other", sizes["other"] + sizes["trash"])]
     bars = []
-    for title, pieces in (("now", [*gone.items(), *rest]), ("after", rest)):
-        spans = "".join(f'<span class="{name}" style="width:{100 * size / whole:.2f}%" title="{name} {_size(size)}">'
-                        "</span>" for name, size in pieces if size)
+    for title, pieces in (("now", [*leaving.items(), *rest]), ("after", rest)):
+        spans = "".join(f'<span class="{name}" style="width:{100 * size / whole:.2f}%" '
+                        f'title="{name} {human_size(size)}"></span>' for name, size in pieces if size)
         bars.append(f"<div>{title}</div><div class=bar>{spans}</div>")
     keys = "".join(f'<i class="{name}"></i>{word}' for name, word in
                    {**_WORDS, "keep": "jobs that stay", "other": "other files and Trash"}.items())
@@ -59,12 +61,12 @@ def _bars(estimate: Mapping[str, Any], sizes: Mapping[str, Any]) -> str:
 
 def _estimate(estimate: Mapping[str, Any]) -> str:
     return (f"<p>{estimate['cleared']} jobs cleared, {estimate['intermediate_only']} only their intermediate results, "
-            f"{estimate['deleted']} deleted; {estimate['modified']} in total. {_size(estimate['bytes'])} of "
-            f"{_size(estimate['project_bytes'])} go to the Trash ({estimate['percent']} %).</p>")
+            f"{estimate['deleted']} deleted; {estimate['modified']} in total. {human_size(estimate['bytes'])} of "
+            f"{human_size(estimate['project_bytes'])} go to the Trash ({estimate['percent']} %).</p>")
 
 
 def _shares(shares: Mapping[str, Mapping[str, Any]]) -> str:
-    return _table(("", "jobs", "size", "%"), [(name, share["jobs"], _size(share["bytes"]), share["percent"])
+    return _table(("", "jobs", "size", "%"), [(name, share["jobs"], human_size(share["bytes"]), share["percent"])
                                               for name, share in shares.items()])
 
 
@@ -76,11 +78,3 @@ def _table(titles: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
                                 for kind, value in zip(kinds, values, strict=True)) + "</tr>"
 
     return f"<table>{line('th', titles)}{''.join(line('td', row) for row in rows)}</table>"
-
-
-def _size(size: int) -> str:
-    value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"

@@ -11,10 +11,10 @@ import numpy as np
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.numerics.alignment import align_maps, model_map_fsc
-from cryosnake.numerics.fsc import resolution_at
+from cryosnake.numerics.fsc import last_shell_above, resolution_at
 from cryosnake.report.flowchart.project import draw_flowchart
-from cryosnake.report.panels.figures import BLUE, new_figure, save, show_image, style
-from cryosnake.report.panels.map import crop_to_content
+from cryosnake.report.panels.figures import BLUE, new_figure, save, show_image
+from cryosnake.report.panels.map import content_window
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def summarise_demo(project: Path) -> list[str]:
     aligned, alignment = align_maps(sharpened, truth, mirror_test=True)
     comparison = model_map_fsc(aligned, truth, pixel_size, mask=_about(truth))
     box = truth.shape[0]
-    shell = _first_below(comparison.curve, 0.5)
+    shell = min(last_shell_above(comparison.curve, 0.5) + 1, box // 2)
     final = read_star("PostProcess/sharpened/postprocess.star")["general"]["rlnFinalResolution"][0]
     for name in ("flowchart.svg", "flowchart.png"):
         draw_flowchart(Path(name))
@@ -57,18 +57,13 @@ def _about(truth: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * np.cos(np.pi * np.clip((distance - 2.0) / 4.0, 0.0, 1.0))
 
 
-def _first_below(curve: np.ndarray, threshold: float) -> int:
-    below = np.nonzero(curve[1:] < threshold)[0]
-    return int(below[0]) + 1 if below.size else len(curve) - 1
-
-
 def _picture(volume: np.ndarray, mask: np.ndarray, curve: np.ndarray, pixel_size: float) -> Figure:
     """Return class averages, slices of the map and its FSC with the truth, side by side."""
     averages = _class_averages()
     box = volume.shape[0]
-    particle = crop_to_content(volume * mask)
-    with style():
-        figure = new_figure(11.0, 3.4)
+    particle = volume * mask
+    particle = particle[content_window(particle)]
+    with new_figure(11.0, 3.4) as figure:
         panels = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.3])
         show_image(panels[0], _mosaic(averages[:9]))
         panels[0].set_title("2D classes")

@@ -6,6 +6,7 @@ A definition names its panels; here each is a function of the job's directory, a
 from __future__ import annotations
 
 import base64
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryosnake.io.mrc import read_mrc
+from cryosnake.io.mrc import read_images, read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.jobs.model import root_name
+from cryosnake.numerics.masking import automatic_threshold
+from cryosnake.numerics.symmetry import operators
+from cryosnake.report.panels.class_maps import class_slices
+from cryosnake.report.panels.classes import class_montage
+from cryosnake.report.panels.ctf import ctf_overview
+from cryosnake.report.panels.figures import new_figure, save, show_image
+from cryosnake.report.panels.fsc import fsc_curves, guinier_plot
+from cryosnake.report.panels.local_resolution import local_resolution_views
+from cryosnake.report.panels.map import map_views
+from cryosnake.report.panels.particles import angular_distribution, micrograph_picks, motion_statistics
+from cryosnake.report.panels.stages import map_stages
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
-
-_WHITE = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEANl9ngAAAAABJRU5ErkJggg==")  # a PNG
+_WHITE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEANl9ngAAAAABJRU5ErkJggg=="  # a PNG
 
 
 def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any]) -> None:
@@ -32,7 +44,7 @@ def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any
     """
     for panel in panels:
         try:
-            _save(PANELS[panel](out, parameters), out / f"{panel}.png")
+            save(PANELS[panel](out, parameters), out / f"{panel}.png")
         except Exception as error:  # a table may be odd in any way
             reason = f"{type(error).__name__}: {error}"
             print(f"{out}: the picture {panel}.png could not be drawn ({reason}); the results are not affected. To try "
@@ -40,28 +52,17 @@ def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any
             _draw_reason(reason, out / f"{panel}.png")
 
 
-def _save(figure: Figure, path: Path) -> None:
-    from cryosnake.report.panels.figures import save
-
-    save(figure, path)
-
-
 def _draw_reason(reason: str, path: Path) -> None:
     """Write a picture that says why there is no other one; where nothing can be drawn at all, an empty one."""
     try:
-        from cryosnake.report.panels.figures import new_figure
-
-        figure = new_figure(6.4, 3.2)
-        text = "\n".join(textwrap.wrap(f"This picture could not be drawn. {reason}", 80)[:12])
-        figure.text(0.03, 0.95, text, va="top", fontsize=9)
-        _save(figure, path)
+        with new_figure(6.4, 3.2, "This picture could not be drawn") as figure:
+            figure.text(0.03, 0.85, "\n".join(textwrap.wrap(reason, 80)[:12]), va="top")
+        save(figure, path)
     except Exception:  # no Matplotlib that works
         path.write_bytes(base64.b64decode(_WHITE))
 
 
 def _motion(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.particles import motion_statistics
-
     tables = read_star(out / "corrected_micrographs.star")
     pixel_size = float(tables["optics"]["rlnMicrographOriginalPixelSize"][0])
     table = tables["micrographs"]
@@ -70,15 +71,11 @@ def _motion(out: Path, _: Mapping[str, Any]) -> Figure:
 
 
 def _ctf(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.ctf import ctf_overview
-
     return ctf_overview(read_star(out / "micrographs_ctf.star")["micrographs"])
 
 
 def _picks(out: Path, parameters: Mapping[str, Any]) -> Figure:
     """Draw the micrograph with the median number of picks."""
-    from cryosnake.report.panels.particles import micrograph_picks
-
     table = read_star(out / "autopick.star")["coordinate_files"]
     picks = [read_star(path).get("") for path in table["rlnMicrographCoordinates"][:25]]
     counts = [0 if found is None else len(found) for found in picks]
@@ -90,33 +87,28 @@ def _picks(out: Path, parameters: Mapping[str, Any]) -> Figure:
 
 
 def _class_averages(out: Path, parameters: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.classes import class_montage
-
-    name = f"{root_name(parameters)}_it{parameters['iterations']:03d}"
-    averages, pixel_size = read_mrc(out / f"{name}_classes.mrcs")
-    classes = read_star(out / f"{name}_model.star")["model_classes"]
-    members = read_star(out / f"{name}_data.star")["particles"]["rlnClassNumber"].to_numpy()
-    counts = np.bincount(members, minlength=len(averages) + 1)[1:]
+    name, classes, counts = _last_iteration(out, parameters)
+    averages, pixel_size = read_mrc(f"{name}_classes.mrcs")
     return class_montage(averages, counts, classes["rlnEstimatedResolution"].to_numpy(float),
                          mask_diameter=parameters["particle_diameter"] / pixel_size)
 
 
 def _class_maps(out: Path, parameters: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.class_maps import class_slices
-
-    name = f"{root_name(parameters)}_it{parameters['iterations']:03d}"
-    classes = read_star(out / f"{name}_model.star")["model_classes"]
-    maps = [read_mrc(out / f"{name}_class{number:03d}.mrc") for number in range(1, len(classes) + 1)]
-    members = read_star(out / f"{name}_data.star")["particles"]["rlnClassNumber"].to_numpy()
-    return class_slices(np.stack([volume for volume, _ in maps]),
-                        np.bincount(members, minlength=len(maps) + 1)[1:],
+    name, classes, counts = _last_iteration(out, parameters)
+    maps = [read_mrc(f"{name}_class{number:03d}.mrc") for number in range(1, len(classes) + 1)]
+    return class_slices(np.stack([volume for volume, _ in maps]), counts,
                         classes["rlnEstimatedResolution"].to_numpy(float), maps[0][1])
 
 
-def _class_selection(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.io.mrc import read_images
-    from cryosnake.report.panels.classes import class_montage
+def _last_iteration(out: Path, parameters: Mapping[str, Any]) -> tuple[str, pd.DataFrame, np.ndarray]:
+    """Return the start of its files' names, its table of classes, and the particles of each class."""
+    name = f"{out}/{root_name(parameters)}_it{parameters['iterations']:03d}"
+    classes = read_star(f"{name}_model.star")["model_classes"]
+    members = read_star(f"{name}_data.star")["particles"]["rlnClassNumber"].to_numpy()
+    return name, classes, np.bincount(members, minlength=len(classes) + 1)[1:]
 
+
+def _class_selection(out: Path, _: Mapping[str, Any]) -> Figure:
     table = read_star(out / "class_selection.star")["class_selection"]
     return class_montage(read_images(table["rlnReferenceImage"].tolist()), table["cryosnakeParticles"].to_numpy(),
                          table["rlnEstimatedResolution"].to_numpy(float), kept=table["rlnSelected"].to_numpy(bool),
@@ -124,72 +116,38 @@ def _class_selection(out: Path, _: Mapping[str, Any]) -> Figure:
 
 
 def _refine_fsc(out: Path, parameters: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.fsc import fsc_curves
-
     tables = read_star(out / f"{root_name(parameters)}_model.star")
     table = tables["model_class_1"]
     return fsc_curves({"half maps, unmasked": table["rlnGoldStandardFsc"].to_numpy(float)},
                       table["rlnResolution"].to_numpy(float))
 
 
-def _refine_map(out: Path, parameters: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.map import map_views
-
-    return map_views(*read_mrc(out / f"{root_name(parameters)}_class001.mrc"))
-
-
-def _initial_map(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.map import map_views
-
-    return map_views(*read_mrc(out / "initial_model.mrc"))
-
-
 def _stages(out: Path, _: Mapping[str, Any]) -> Figure:
     """Draw the intermediate maps, the first class of each."""
-    import json
-
-    from cryosnake.report.panels.stages import map_stages
-
     verdict = json.loads((out / "convergence.json").read_text())
     maps = {f"batch {int(path.name[6:9])}": read_mrc(path)[0] for path in sorted(out.glob("run_it???_class001.mrc"))}
     return map_stages(maps, "Initial model: " + ("converged" if verdict["converged"] else "not converged"))
 
 
 def _angular_distribution(out: Path, parameters: Mapping[str, Any]) -> Figure:
-    from cryosnake.numerics.symmetry import operators
-    from cryosnake.report.panels.particles import angular_distribution
-
     table = read_star(out / f"{root_name(parameters)}_data.star")["particles"]
     return angular_distribution(table["rlnAngleRot"].to_numpy(float), table["rlnAngleTilt"].to_numpy(float),
                                 operators(parameters["symmetry"]))
 
 
-def _mask(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.map import map_views
-
-    return map_views(*read_mrc(out / "mask.mrc"), title="Mask")
-
-
 def _particles(out: Path, _: Mapping[str, Any]) -> Figure:
     """Draw some particles, taken at even intervals from the whole set."""
-    from cryosnake.io.mrc import read_images
-    from cryosnake.report.panels.figures import new_figure, show_image, style
-
     names = read_star(out / "particles.star")["particles"]["rlnImageName"].to_numpy()
     images = read_images(list(names[np.linspace(0, len(names) - 1, min(40, len(names))).astype(int)]))
-    with style():
-        figure = new_figure(9.0, 4.8)
+    with new_figure(9.0, 4.8, f"{len(images)} of {len(names):,} particles") as figure:
         for axes, image in zip(figure.subplots(5, 8).ravel(), images, strict=False):
             show_image(axes, image)
         for axes in figure.axes[len(images) :]:
             axes.set_axis_off()
-        figure.suptitle(f"{len(images)} of {len(names):,} particles", x=0.01, ha="left", fontsize=10, fontweight="bold")
     return figure
 
 
 def _postprocess_fsc(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.fsc import fsc_curves
-
     tables = read_star(out / "postprocess.star")
     curve = "FourierShellCorrelation"
     names = {"corrected": f"rln{curve}Corrected", "masked": f"rln{curve}MaskedMaps",
@@ -200,8 +158,6 @@ def _postprocess_fsc(out: Path, _: Mapping[str, Any]) -> Figure:
 
 
 def _postprocess_guinier(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.fsc import guinier_plot
-
     tables = read_star(out / "postprocess.star")
     general, table = tables["general"].iloc[0], tables["guinier"]
     names = {"original": "Original", "FSC-weighted": "Weighted", "sharpened": "Sharpened"}
@@ -213,17 +169,8 @@ def _postprocess_guinier(out: Path, _: Mapping[str, Any]) -> Figure:
                         line, float(general["rlnBfactorUsedForSharpening"]), float(general["rlnFinalResolution"]))
 
 
-def _postprocess_map(out: Path, _: Mapping[str, Any]) -> Figure:
-    from cryosnake.report.panels.map import map_views
-
-    return map_views(*read_mrc(out / "postprocess_masked.mrc"))
-
-
 def _local_resolution(out: Path, parameters: Mapping[str, Any]) -> Figure:
     """Draw histogram and slices of the mask's inside; without one, of whatever is denser than solvent."""
-    from cryosnake.numerics.masking import automatic_threshold
-    from cryosnake.report.panels.local_resolution import local_resolution_views
-
     density, pixel_size = read_mrc(out / "relion_locres_filtered.mrc")
     if parameters.get("mask"):
         particle = read_mrc(parameters["mask"])[0] > 0.5
@@ -241,13 +188,13 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "class_maps": _class_maps,
     "class_selection": _class_selection,
     "fsc": _refine_fsc,
-    "map": _refine_map,
-    "initial_map": _initial_map,
+    "map": lambda out, parameters: map_views(*read_mrc(out / f"{root_name(parameters)}_class001.mrc")),
+    "initial_map": lambda out, _: map_views(*read_mrc(out / "initial_model.mrc")),
     "stages": _stages,
     "angular_distribution": _angular_distribution,
-    "mask": _mask,
+    "mask": lambda out, _: map_views(*read_mrc(out / "mask.mrc"), title="Mask"),
     "postprocess_fsc": _postprocess_fsc,
     "postprocess_guinier": _postprocess_guinier,
-    "postprocess_map": _postprocess_map,
+    "postprocess_map": lambda out, _: map_views(*read_mrc(out / "postprocess_masked.mrc")),
     "local_resolution": _local_resolution,
 }

@@ -15,7 +15,7 @@ from cryosnake.project.config.values import check_value
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What a script was asked to do. `options` is of the job type's dataclass, see jobs/options.py."""
+    """A script's parsed arguments. `options` is an instance of the job type's dataclass, see jobs/options.py."""
 
     out: str
     batch: str
@@ -51,7 +51,7 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
 
 
 def make_parser(job_type: JobType) -> argparse.ArgumentParser:
-    """Return the argument parser of a job type; also the source of its docs page."""
+    """Return the argument parser of a job type, from which its docs page is also made."""
     parser = argparse.ArgumentParser(description=f"{job_type.title}. {job_type.description}",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, metavar="DIR", help=f"job directory, such as {job_type.folder}/job002")

@@ -1,7 +1,7 @@
-"""One batch of a per-micrograph job: only unfinished micrographs, failures recorded, the batch's STAR at the end.
+"""One batch of a per-micrograph job: process unfinished micrographs, record failures, write the batch's STAR.
 
-A micrograph is finished when its products exist and the stamp of what they were made from is the present one. Each
-is recorded as it is finished, so that a killed batch resumes where it was.
+A micrograph is finished when its products exist and the stamp of what they were made from is up to date. Each is
+recorded as soon as it is finished, so that a killed batch resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +27,11 @@ from cryosnake.project.records.batches import DROPPED, Finished, batch_number, d
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.freshness import is_done
 from cryosnake.running.arguments import Arguments
-from cryosnake.running.batch_tables import BatchInput, read_input, write_output
+from cryosnake.running.batch_tables import read_input, write_output
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
 from cryosnake.running.stamps import stamper
 
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-
-
-@dataclass
-class Tally:
-    """How the micrographs of a batch ended in this run."""
-
-    done: int = 0
-    kept: int = 0
-    failed: int = 0
-    rejected: int = 0
 
 
 def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, progress: Progress) -> None:
@@ -55,36 +48,44 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     stamp = stamper(job_type, arguments.inputs)
     earlier = read_done(str(out), number)
     rows = _read_rows(out, number)
-    states = _States(program, arguments.options, arguments.inputs)
-    tally = Tally()
-    with _Records(out, number) as records:
+    tally: Counter[str] = Counter()
+
+    @cache
+    def prepared(group: int) -> Any:
+        """Return what the program prepares for an optics group, only when one of its micrographs is processed."""
+        return program.prepare(arguments.options, batch.optics[group], arguments.inputs)
+
+    with closing(_Records(out, number)) as records:
         for name in earlier.keys() - batch.rows.keys():  # left out upstream since
             records.add(Finished(name, "", DROPPED, ""))
         for index, (name, row) in enumerate(batch.rows.items()):
             progress(index, len(batch.rows), name)
             made_from, before = stamp(name), earlier.get(name)
             if is_done(before, made_from, product_files(str(out), job_type.products, name), name in rows):
-                tally.kept += 1
+                tally["finished before"] += 1
                 continue
-            result = _one(program, row, batch.optics[row["rlnOpticsGroup"]], states, out, name)
-            _count(tally, result)
+            group = row["rlnOpticsGroup"]  # preparing may raise: a wrong gain is the job's fault, not the micrograph's
+            result = _process_one(program, row, batch.optics[group], prepared(group), micrograph_root(out, name))
+            tally[result.state] += 1
             if before is not None and before.stamp == made_from and AGAIN in arguments.batch:
                 refuse_loss(out, before, result.state, result.reason)
                 if name in rows:
-                    continue  # its record and its rows stand
+                    continue  # its record and its rows stay as they are
             if result.rows is not None:
                 rows[name] = result.rows
                 records.add_rows(name, result.rows)
             if result.state == "failed" and not all(stamp(name).split(" ")):
-                made_from = stamp(name)  # its input vanished under it: it is tried again when that is back
+                made_from = stamp(name)  # its input disappeared meanwhile: it is tried again when that exists again
             records.add(Finished(name, made_from, result.state, result.reason))
     progress(len(batch.rows), len(batch.rows), "")
     now = read_done(str(out), number)
     restore_times(job_type, out, [name for name, item in earlier.items() if now.get(name) == item])
-    _report(job_type, arguments, tally, time.monotonic() - start)
-    good = {name for name, item in read_done(str(out), number).items() if item.state == "ok"}
-    _refuse_total_failure(out, number, batch, good)
-    write_output(job_type, program, arguments, batch, {name: rows[name] for name in batch.rows if name in good})
+    parts = [f"{tally['ok']} done"] + [f"{tally[what]} {what}" for what in ("finished before", "failed", "rejected")
+                                       if tally[what]]
+    print(f"{job_type.title} {out} batch {arguments.batch}: {', '.join(parts)} ({time.monotonic() - start:.1f} s)")
+    _refuse_total_failure(out, number, len(batch.rows), now.values())
+    good = {name: rows[name] for name in batch.rows if name in now and now[name].state == "ok"}
+    write_output(job_type, program, arguments, batch, good)
 
 
 @dataclass(frozen=True)
@@ -94,24 +95,7 @@ class _Result:
     rows: list[Row] | None = None
 
 
-class _States:
-    """What `prepare` returns, once per optics group and only when a micrograph of it is to be done."""
-
-    def __init__(self, program: PerMicrograph, options: Any, inputs: Mapping[str, Path]) -> None:
-        self._program, self._options, self._inputs = program, options, inputs
-        self._states: dict[Any, Any] = {}
-
-    def of(self, optics: Row) -> Any:
-        group = optics["rlnOpticsGroup"]
-        if group not in self._states:
-            self._states[group] = self._program.prepare(self._options, optics, self._inputs)
-        return self._states[group]
-
-
-def _one(program: PerMicrograph, row: Row, optics: Row, states: _States, out: Path,
-         name: str) -> _Result:
-    state = states.of(optics)  # outside the try: a wrong gain or reference is the job's fault, not the micrograph's
-    root = micrograph_root(out, name)
+def _process_one(program: PerMicrograph, row: Row, optics: Row, state: Any, root: Path) -> _Result:
     root.parent.mkdir(parents=True, exist_ok=True)
     try:
         rows = program.process(row, optics, state, root)
@@ -136,7 +120,7 @@ def _one_line(error: BaseException) -> str:
 
 
 class _Records:
-    """Appends to `batches/NNNN.done` and `.rows`, each line on disk before the next micrograph begins."""
+    """Appends to `batches/NNNN.done` and `.rows`; each line is on disk before the next micrograph starts."""
 
     def __init__(self, out: Path, number: int) -> None:
         self._done, self._rows = open(done_file(str(out), number), "ab"), open(_rows_file(out, number), "ab")
@@ -144,10 +128,7 @@ class _Records:
             if file.tell() and not _ends_with_newline(file.name):
                 file.write(b"\n")  # the torn last line of a killed program
 
-    def __enter__(self) -> _Records:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._done.close()
         self._rows.close()
 
@@ -189,23 +170,9 @@ def _read_rows(out: Path, number: int) -> dict[str, list[Row]]:
     return rows
 
 
-def _count(tally: Tally, result: _Result) -> None:
-    tally.done += result.state == "ok"
-    tally.failed += result.state == "failed"
-    tally.rejected += result.state == "rejected"
-
-
-def _report(job_type: JobType, arguments: Arguments, tally: Tally, seconds: float) -> None:
-    parts = [f"{tally.done} done"] + [f"{count} {what}" for count, what in (
-        (tally.kept, "finished before"), (tally.failed, "failed"), (tally.rejected, "rejected")) if count]
-    print(f"{job_type.title} {arguments.out} batch {arguments.batch}: {', '.join(parts)} ({seconds:.1f} s)")
-
-
-def _refuse_total_failure(out: Path, number: int, batch: BatchInput, good: set[str]) -> None:
-    if good or len(batch.rows) < 3:
-        return
-    failed = [item for item in read_done(str(out), number).values() if item.state == "failed"]
-    if len(failed) == len(batch.rows):
+def _refuse_total_failure(out: Path, number: int, total: int, items: Collection[Finished]) -> None:
+    failed = [item for item in items if item.state == "failed"]
+    if total >= 3 and len(failed) == total and not any(item.state == "ok" for item in items):
         raise CryosnakeError(f"all {len(failed)} micrographs of batch {number:04d} failed; the first: "
-                             f"{failed[0]} Mend the cause; a changed parameter makes a new job, else "
-                             f"`cryosnake retry {out}` asks for them again")
+                             f"{failed[0]} Fix the cause; if no parameter changes (which would make a new job), "
+                             f"`cryosnake retry {out}` processes them again")

@@ -27,7 +27,7 @@ class BatchInput:
 
 
 def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) -> BatchInput:
-    """Return what a batch has to work on: its movies (import), or the joined rows of its input STAR files.
+    """Return the input of a batch: its movies (import), or the joined rows of its input STAR files.
 
     Raises
     ------
@@ -38,23 +38,20 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
         names = read_manifest(arguments.out).get(batch_number(arguments.batch), [])
         source = cast(FileSource, program)
         return BatchInput(source.rows(arguments.options, names), source.optics(arguments.options))
-    tables = [read_star(path) for slot, path in arguments.inputs.items()
-              if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types)]
-    paths = [path for slot, path in arguments.inputs.items()
-             if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types)]
-    rows = _by_name(tables[0], paths[0])
-    for extra, path in zip(tables[1:], paths[1:], strict=True):
-        others = _by_name(extra, path)
-        rows = {name: {**row, **others[name]} for name, row in rows.items() if name in others}
-    optics = optics_of(tables[0])
-    _check_optics(rows, optics, paths[0])
+    first, *others = [(path, read_star(path)) for slot, path in arguments.inputs.items()
+                      if PER_MICROGRAPH.intersection(job_type.slot(slot).types)]
+    rows, optics = _by_name(*first), optics_of(first[1])
+    for other in others:
+        found = _by_name(*other)
+        rows = {name: {**row, **found[name]} for name, row in rows.items() if name in found}
+    _check_optics(rows, optics, first[0])
     return BatchInput(rows, optics)
 
 
-def _by_name(tables: Mapping[str, pd.DataFrame], path: Path) -> dict[str, Row]:
+def _by_name(path: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Row]:
     data = {block: table for block, table in tables.items() if block != "optics"}
     if not data:
-        return {}  # RELION writes no empty tables: a batch of which nothing passed
+        return {}  # RELION writes no empty tables: nothing of the batch is left
     table = next(iter(data.values()))
     for label in ("rlnMicrographMovieName", "rlnMicrographName"):
         if label in table:
@@ -72,7 +69,7 @@ def _check_optics(rows: Mapping[str, Row], optics: Mapping[int, Row], path: Path
 
 def write_output(job_type: JobType, program: PerMicrograph, arguments: Arguments, batch: BatchInput,
                  rows: Mapping[str, list[Row]]) -> None:
-    """Write the STAR file of a batch; the optics table is what the program makes of it."""
+    """Write the STAR file of a batch, with the optics table as changed by the program."""
     optics = _optics_of_output(program, arguments, [dict(group) for group in batch.optics.values()])
     block = table_name(job_type, program, arguments)
     table = [row for found in rows.values() for row in found]
@@ -85,7 +82,7 @@ def write_output(job_type: JobType, program: PerMicrograph, arguments: Arguments
 
 
 def _optics_of_output(program: PerMicrograph, arguments: Arguments, groups: list[Row]) -> list[Row]:
-    """Return the optics table that the program makes of its input's; most leave it as it is, or add a column."""
+    """Return the output's optics table; most programs copy the input's, or add a column."""
     if hasattr(program, "optics_of_output"):
         return list(program.optics_of_output(groups, arguments.options, arguments.inputs))
     update = getattr(program, "update_optics", None)

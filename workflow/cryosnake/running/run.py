@@ -1,6 +1,6 @@
 """Run one job from its script.
 
-What happens around the program is the same for all types:
+The steps around the program are the same for all types:
 
     arguments -> directory and its lock -> note.txt, run.out, run.err -> running -> program -> exit file, status
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, cast
@@ -26,15 +26,15 @@ from cryosnake.parallel.ranks import Ranks
 from cryosnake.parallel.threads import thread_limit
 from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.records.freshness import is_stale
-from cryosnake.project.records.kept_results import bring_back, keep_results, made_by
+from cryosnake.project.records.kept_results import keep_results, made_by, restore_results
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
-from cryosnake.running.iterations import iteration_keeper, last_iteration_made
+from cryosnake.running.iterations import finish_without_snakemake, iteration_keeper
 from cryosnake.running.nodes import check_outputs, declare_outputs, made_outputs
 from cryosnake.running.progress import JobProgress
-from cryosnake.running.ranks import check_ranks, choose_gpus, follow, these_ranks, together, told_of_others
-from cryosnake.running.regenerated import AGAIN, end_again, end_whole
+from cryosnake.running.ranks import check_ranks, choose_gpus, run_as_follower, sharing_errors, these_ranks, together
+from cryosnake.running.regenerated import AGAIN, finish_regenerated_batch, finish_regenerated_job
 from cryosnake.running.resume import resume
 from cryosnake.running.temporaries import remove_temporaries
 
@@ -59,10 +59,12 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
     try:
         ranks = these_ranks()
         if ranks.rank > 0:
-            return follow(job_type, arguments, ranks)
+            return run_as_follower(job_type, arguments, ranks)
+        # several ranks notice a request to abort in their own way (`Ranks.watch`)
         with (together(ranks), job_frame(job_type, arguments) as progress,
-              _interruptible(arguments, progress, ranks), told_of_others(ranks)):
-            ranks.watch = progress.look
+              interruptible(Path(arguments.out), progress) if ranks.size == 1 else nullcontext(),
+              sharing_errors(ranks)):
+            ranks.watch = progress.check_abort
             check_ranks(job_type, arguments, ranks)
             _work(job_type, arguments, progress, ranks)
     except Aborted:
@@ -72,11 +74,6 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
         print(f"{job_type.title} {arguments.out}: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _interruptible(arguments: Arguments, progress: JobProgress, ranks: Ranks) -> AbstractContextManager[None]:
-    """Several ranks have their own way of hearing of a request."""
-    return interruptible(Path(arguments.out), progress) if ranks.size == 1 else nullcontext()
 
 
 def _work(job_type: JobType, arguments: Arguments, progress: JobProgress, ranks: Ranks) -> None:
@@ -101,7 +98,7 @@ def _work_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments,
     _warn_of_idle_gpus(job_type, arguments)
     run_batch(job_type, program, arguments, progress)
     if AGAIN in arguments.batch:
-        end_again(out)
+        finish_regenerated_batch(out)
 
 
 def _warn_of_idle_gpus(job_type: JobType, arguments: Arguments) -> None:
@@ -114,13 +111,14 @@ def _warn_of_idle_gpus(job_type: JobType, arguments: Arguments) -> None:
 def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, progress: JobProgress,
                 ranks: Ranks) -> None:
     out, inputs = Path(arguments.out), arguments.inputs.values()
+    outputs = [path for path, _ in made_outputs(job_type, arguments)]
     maker = made_by(vars(arguments.options), arguments.inputs)
     start = getattr(arguments.options, "continue_from", None) or ""
-    complete = bring_back(out, maker, inputs) or progress.found_finished
+    complete = restore_results(out, maker, inputs) or progress.found_finished
     options = resume(arguments.options, arguments.inputs, out)
     remove_leftovers(out)
     remove_temporaries(out)
-    done = complete and not any(is_stale(path, inputs) for path, _ in made_outputs(job_type, arguments))
+    done = complete and not any(is_stale(path, inputs) for path in outputs)
     ranks.broadcast(None if done else vars(options))
     if not done:
         progress.iteration_written = iteration_keeper(job_type, arguments, start, maker)
@@ -129,10 +127,9 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
         program.run(options, arguments.inputs, out, progress)
     ranks.meet()
     check_outputs(job_type, arguments)
-    results = [path for path, _ in made_outputs(job_type, arguments)]
-    keep_results(out, map(Path, results), maker, complete=True)
+    keep_results(out, map(Path, outputs), maker, complete=True)
     declare_outputs(job_type, arguments)
     record_counts(str(out), map(str, inputs))
-    end_whole(out)
+    finish_regenerated_job(out)
     finish(out)
-    last_iteration_made(arguments.out)
+    finish_without_snakemake(arguments.out)

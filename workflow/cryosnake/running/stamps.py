@@ -1,7 +1,7 @@
-"""From what a micrograph's products are made: sizes and times of the upstream products, as one line of text.
+"""Stamps of a micrograph's input: sizes and times of the upstream products, as one line of text.
 
-When a product upstream is made again, its stamp changes, and what was made from it is made again, it alone. A product
-that was cleaned counts with the stamp that it had.
+When a product upstream is made again, its stamp changes, and only what was made from it is made again. A cleaned
+product counts with the stamp that it had.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Stamper = Callable[[str], str]
 
 
 def stamper(job_type: JobType, inputs: Mapping[str, Path]) -> Stamper:
-    """Return a function from a micrograph's name in the input STAR to the stamp of everything it is made from."""
+    """Return a function from a micrograph's name in the input STAR to the stamp of all that its products depend on."""
     upstream: list[tuple[str, tuple[str, ...]]] = []
     listed: list[dict[str, str]] = []
     whole: list[str] = []
     for slot, path in inputs.items():
-        products = _products_of(path)
-        if any(t in PER_MICROGRAPH for t in job_type.slot(slot).types) and products:
+        types, products = job_type.slot(slot).types, _products_of(path)
+        if products and PER_MICROGRAPH.intersection(types):
             upstream.append(products)
-        elif COORDINATES in job_type.slot(slot).types:
+        elif COORDINATES in types:
             listed.append(_coordinate_files(path))
-        elif not any(t in PER_MICROGRAPH for t in job_type.slot(slot).types):
+        elif not PER_MICROGRAPH.intersection(types):
             whole.append(stamp(str(path)))
 
     before = {file: text for job, _ in upstream for file, text in _cleaned_stamps(job)}
@@ -51,7 +51,7 @@ def _cleaned_stamps(job: str) -> Iterator[tuple[str, str]]:
 
 
 def _coordinate_files(path: Path) -> dict[str, str]:
-    """Return the coordinate file of each micrograph in a table that some other program wrote."""
+    """Return the coordinate file of each micrograph in a table that another program wrote."""
     table = read_star(path).get("coordinate_files")
     if table is None or not {"rlnMicrographName", "rlnMicrographCoordinates"} <= set(table.columns):
         return {}
@@ -61,10 +61,5 @@ def _coordinate_files(path: Path) -> dict[str, str]:
 def _products_of(path: Path) -> tuple[str, tuple[str, ...]] | None:
     """Return the job directory and product patterns behind "CtfFind/job003/batches/0001.star", None if unknown."""
     parts = path.parts
-    if len(parts) < 3:
-        return None
-    try:
-        job_type = by_folder(parts[0])
-    except KeyError:
-        return None
-    return ("/".join(parts[:2]), job_type.products) if job_type.products else None
+    job_type = by_folder(parts[0]) if len(parts) > 2 else None
+    return ("/".join(parts[:2]), job_type.products) if job_type and job_type.products else None

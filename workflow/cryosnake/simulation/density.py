@@ -16,6 +16,7 @@ import numba as nb
 import numpy as np
 import scipy.fft
 
+from cryosnake.numerics.fsc import sum_over_axes
 from cryosnake.simulation.atoms import ICE_DENSITY, WATER_STRENGTH, WATER_VOLUME, Atoms
 
 _HALF_WIDTH = 5  # fine pixels by which the spreading stencil extends to each side
@@ -46,7 +47,7 @@ def density_from_atoms(atoms: Atoms, box: int, pixel_size: float, b_factor: floa
     for weights in (atoms.strengths, atoms.volumes):
         grid = np.zeros((fine, fine, fine), np.float32)
         _spread_3d(grid, np.ascontiguousarray(atoms.positions * scale), weights, width)
-        transforms.append(_cropped(scipy.fft.rfftn(grid, overwrite_x=True), box))
+        transforms.append(_cropped(scipy.fft.rfftn(grid, overwrite_x=True), box, 3))
     correction = _deconvolution(box, fine, width)
     kernel = correction[:, None, None] * correction[None, :, None] * correction[None, None, : box // 2 + 1]
     squared = _frequency_squared(box, pixel_size, 3)
@@ -84,9 +85,8 @@ def project_atoms(
         part = slice(start, start + chunk)
         grids = np.zeros((2, len(axes[part]), fine, fine), np.float32)
         _spread_2d(grids, atoms.positions, atoms.strengths, atoms.volumes, axes[part], offsets[part], width)
-        fine_transforms = scipy.fft.rfft2(grids, overwrite_x=True)
-        transforms[part] = (_cropped_2d(fine_transforms[0], box) * shapes[0]
-                            + _cropped_2d(fine_transforms[1], box) * shapes[1])
+        strengths, volumes = _cropped(scipy.fft.rfft2(grids, overwrite_x=True), box, 2)
+        transforms[part] = strengths * shapes[0] + volumes * shapes[1]
     return transforms
 
 
@@ -106,10 +106,8 @@ def _deconvolution(box: int, fine: int, width: float) -> np.ndarray:
 
 def _frequency_squared(box: int, pixel_size: float, dimensions: int) -> np.ndarray:
     """Return k² in Å⁻² of a half transform."""
-    full, squared = np.fft.fftfreq(box, pixel_size) ** 2, np.fft.rfftfreq(box, pixel_size) ** 2
-    for _ in range(dimensions - 1):
-        squared = full.reshape(-1, *(1,) * squared.ndim) + squared
-    return squared
+    return sum_over_axes([np.fft.fftfreq(box, pixel_size) ** 2] * (dimensions - 1)
+                         + [np.fft.rfftfreq(box, pixel_size) ** 2])
 
 
 def _shapes(squared: np.ndarray, atoms: Atoms, b_factor: float, solvent: float) -> tuple[np.ndarray, np.ndarray]:
@@ -122,15 +120,11 @@ def _shapes(squared: np.ndarray, atoms: Atoms, b_factor: float, solvent: float) 
     return disorder * np.exp(-0.25 * SHAPE_B_FACTOR * squared), -ice * displaced * disorder
 
 
-def _cropped(transform: np.ndarray, box: int) -> np.ndarray:
-    """Crop a half transform (fine, fine, …) to the frequencies of a box."""
-    index = np.fft.fftfreq(box, 1.0 / box).astype(int)
-    return transform[np.ix_(index, index, np.arange(box // 2 + 1))]
-
-
-def _cropped_2d(transforms: np.ndarray, box: int) -> np.ndarray:
-    index = np.fft.fftfreq(box, 1.0 / box).astype(int)
-    return transforms[:, index, : box // 2 + 1]
+def _cropped(transforms: np.ndarray, box: int, dimensions: int) -> np.ndarray:
+    """Crop half transforms (…, fine, fine // 2 + 1) to the frequencies of a box."""
+    for axis in range(-dimensions, -1):
+        transforms = transforms.take(np.fft.fftfreq(box, 1.0 / box).astype(int), axis)
+    return transforms[..., : box // 2 + 1]
 
 
 @nb.njit(inline="always")

@@ -1,22 +1,25 @@
-"""How many cores each of two calls of Snakemake gets, that together they take no more than the user gave one."""
+"""Cores for two calls of Snakemake side by side: together no more than the user gave one call."""
 
 from __future__ import annotations
 
+import argparse
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-_OPTIONS = {"-c": "cores", "--cores": "cores", "-j": "jobs", "--jobs": "jobs", "-e": "executor",
-            "--executor": "executor", "--profile": "profile", "--workflow-profile": "profile"}
+_OPTIONS = (("-c", "--cores"), ("-j", "--jobs"), ("-e", "--executor"), ("--profile", "--workflow-profile"))
 _PLACES = ("~/.config/snakemake", "/etc/xdg/snakemake")
 
 
 def given_cores(words: Sequence[str]) -> int | None:
     """Return the cores of this computer that Snakemake's arguments give its jobs, None when it submits them."""
-    stated = dict(_stated(words))
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for names in _OPTIONS:
+        parser.add_argument(*names, nargs="?", const="")
+    stated = vars(parser.parse_known_args(words)[0])
     profiles = [stated.get("profile") or os.environ.get("SNAKEMAKE_PROFILE", ""), "profiles/default"]
     for profile in filter(None, profiles):
         stated = {**_profile(profile), **stated}
@@ -27,26 +30,16 @@ def given_cores(words: Sequence[str]) -> int | None:
 
 
 def shared_cores(total: int, kept: int) -> tuple[int, int]:
-    """Return the cores of the micrographs and of the long jobs while both work.
+    """Return the cores for micrographs and for long jobs while both run.
 
-    `kept` are those for micrographs. Each gets one at least: on a single core they share it.
+    `kept` are the cores to keep for micrographs. Each gets at least one: a single core is shared.
     """
     micrographs = max(1, min(kept, total - 1))
     return micrographs, max(1, total - micrographs)
 
 
-def _stated(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for number, word in enumerate(words):
-        option, equals, value = word.partition("=")
-        if option[:2] in ("-c", "-j", "-e") and option[2:]:
-            option, equals, value = option[:2], "=", option[2:]
-        if option in _OPTIONS:
-            following = words[number + 1] if number + 1 < len(words) else "-"
-            yield _OPTIONS[option], value if equals else "" if following.startswith("-") else following
-
-
 def _profile(name: str) -> Mapping[str, Any]:
-    """Return what a profile says, an empty mapping when it can't be read: Snakemake then says why."""
+    """Return the settings of a profile, empty when it can't be read: Snakemake then says why."""
     for folder in (Path(name), *(Path(place, name).expanduser() for place in _PLACES)):
         for path in (*sorted(folder.glob("profile*.yaml")), *sorted(folder.glob("config*.yaml"))):
             try:

@@ -1,10 +1,13 @@
-"""The command line of one call of Snakemake by the watcher: the user's arguments, and what the watcher adds."""
+"""Command line of one call of Snakemake by the watcher: the user's arguments, and those the watcher adds."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.installation import snakemake_command
@@ -17,7 +20,7 @@ _NOT_HERE = {"-n": "it changes nothing", "--dry-run": "it changes nothing", "--d
 
 @dataclass(frozen=True)
 class SnakemakeArguments:
-    """What the user wants Snakemake to be called with, the config apart, which the watcher must know itself."""
+    """The user's arguments for Snakemake; the config is kept apart, because the watcher needs it too."""
 
     config_files: tuple[str, ...]
     config: Mapping[str, Any]
@@ -25,43 +28,28 @@ class SnakemakeArguments:
 
 
 def read_arguments(words: Sequence[str]) -> SnakemakeArguments:
-    """Return Snakemake's arguments, its config files and `--config` pairs taken out.
+    """Return Snakemake's arguments, with the config files and `--config` pairs separated.
 
     Raises
     ------
     CryosnakeError
         for an option that makes no sense in a session
     """
-    files: list[str] = []
-    pairs: dict[str, Any] = {}
-    others: list[str] = []
-    taking = ""
-    for word in words:
-        option, equals, value = word.partition("=")
+    for option in (word.partition("=")[0] for word in words):
         if option in _NOT_HERE:
-            raise CryosnakeError(f"watch: {option} is no option for a session: {_NOT_HERE[option]}")
-        if word.startswith("-"):
-            taking = option if option in ("--configfile", "--configfiles", "--config", "-C") else ""
-            if not taking:
-                others.append(word)
-                continue
-            word = value if equals else ""
-        if not taking:
-            others.append(word)
-        elif word and taking.startswith("--configfile"):
-            files.append(word)
-        elif word:
-            pairs.update(_pair(word))
-    return SnakemakeArguments(tuple(files), pairs, tuple(others))
+            raise CryosnakeError(f"watch: {option} is not an option for a session: {_NOT_HERE[option]}")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="*", action="extend", default=[])
+    parser.add_argument("--config", "-C", nargs="*", action="extend", default=[])
+    found, others = parser.parse_known_args(words)
+    return SnakemakeArguments(tuple(found.configfile), dict(map(_pair, found.config)), tuple(others))
 
 
-def _pair(text: str) -> dict[str, Any]:
-    import yaml
-
+def _pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise CryosnakeError(f"watch: --config takes KEY=VALUE, not {text!r}")
-    return {name: yaml.safe_load(value)}
+    return name, yaml.safe_load(value)
 
 
 def command(arguments: SnakemakeArguments, config: Mapping[str, Any], *, cores: int | None = None,
@@ -73,11 +61,11 @@ def command(arguments: SnakemakeArguments, config: Mapping[str, Any], *, cores: 
     arguments
         The user's.
     config
-        The watcher's own values of config.yaml, which win.
+        The watcher's own values of config.yaml, which override the user's.
     cores
-        Cores for this call alone; None leaves what the user said.
+        Cores for this call alone; None keeps the user's setting.
     in_lane
-        Whether another call may work beside it: then the project's claims take the place of Snakemake's lock.
+        Whether another call may run beside it: then the project's claims replace Snakemake's lock.
     """
     words = [*snakemake_command(arguments.others), "--keep-going", "--rerun-incomplete"]
     if cores is not None:  # the last one counts

@@ -13,7 +13,7 @@ from cryosnake.numerics.filters import frequency_radius
 
 
 @dataclass(frozen=True)
-class BandPlan:
+class ShellBands:
     """Bands p(|k| − s) at the shells s = `centres`, p(d) = cos(π d / 2 `half_width`) for |d| < half_width.
 
     Lengths are in Fourier pixels (shells). Sampled every `step`, the bands add up to the same sum at all |k|.
@@ -51,7 +51,7 @@ class BandPlan:
         return _even_fast(math.ceil(wanted / coarse) * coarse)
 
 
-def plan_bands(box: int, box_size: float, window_diameter: float, lowest: float) -> BandPlan:
+def shell_bands(box: int, box_size: float, window_diameter: float, lowest: float) -> ShellBands:
     """Return the bands for a window that is `window_diameter` Å wide in a box of `box_size` Å.
 
     A window blurs the transform by 1 / diameter; a shell seen through it is a band of that width (at half power).
@@ -64,7 +64,7 @@ def plan_bands(box: int, box_size: float, window_diameter: float, lowest: float)
     last = box // 2
     first = min(max(1, math.floor(box_size / lowest)), last - 1)
     count = min(math.ceil((last - first) / step), (last - 1) // step)
-    return BandPlan(last - step * np.arange(count, -1, -1), 1.2 * width, step, last)
+    return ShellBands(last - step * np.arange(count, -1, -1), 1.2 * width, step, last)
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,20 @@ class SortedTransform:
     index: Array
     values: tuple[Array, ...]
 
-    def band(self, plan: BandPlan, centre: float, size: int) -> list[Array]:
+    def band(self, bands: ShellBands, centre: float, size: int) -> list[Array]:
         """Return the real band-passed maps (size, size, size) float32, voxel 0 at the box's corner."""
         fft = fft_of(self.radius)
-        part = self._between(centre - plan.half_width, centre + plan.half_width)
-        factor = plan.profile(self.radius[part], centre) * float(size) ** 3
+        part = self._between(centre - bands.half_width, centre + bands.half_width)
+        factor = bands.profile(self.radius[part], centre) * float(size) ** 3
         place = self._place(part, size)
         return [fft.irfftn(_spectrum(values[part] * factor, place, size), s=(size,) * 3, overwrite_x=True)
                 for values in self.values]
 
-    def below(self, plan: BandPlan, size: int) -> Array:
+    def below(self, bands: ShellBands, size: int) -> Array:
         """Return the half transform of the maps' mean below the first band, (size, size, size // 2 + 1)."""
         xp = namespace(self.radius)
-        part = self._between(0.0, float(plan.centres[0]) + plan.half_width)
-        factor = xp.asarray(plan.below(to_numpy(self.radius[part])).astype(np.float32)) / len(self.values)
+        part = self._between(0.0, float(bands.centres[0]) + bands.half_width)
+        factor = xp.asarray(bands.below(to_numpy(self.radius[part])).astype(np.float32)) / len(self.values)
         mean = sum(values[part] for values in self.values) * factor
         return _spectrum(mean, self._place(part, size), size)
 

@@ -22,7 +22,7 @@ import numpy as np
 from cryosnake.numerics.backend import Array, fft_of, namespace, to_numpy
 from cryosnake.numerics.filters import frequency_radius, interpolate_shells
 from cryosnake.numerics.fsc import fsc_weight
-from cryosnake.numerics.local_resolution.bands import BandPlan, add_to_spectrum, plan_bands, sort_transforms
+from cryosnake.numerics.local_resolution.bands import ShellBands, add_to_spectrum, shell_bands, sort_transforms
 from cryosnake.numerics.local_resolution.expansion import add_weighted, expand
 from cryosnake.numerics.local_resolution.window import Window, WindowSums
 
@@ -46,7 +46,7 @@ class LocalResolution:
 
 @dataclass(frozen=True, kw_only=True)
 class ScanSettings:
-    """How local resolution is estimated.
+    """Settings of the estimation.
 
     `sampling` (Å) is the distance of the estimates, `lowest` (Å) the lowest resolution that a voxel can get. `window`
     defaults to RELION's: radius ½ sampling, edge 1 sampling. The resolution is that of the last shell before the FSC
@@ -84,19 +84,19 @@ def local_resolution(half1: Array, half2: Array, pixel_size: float, mask: Array 
     box, how = half1.shape[0], settings or ScanSettings()
     box_size = box * pixel_size
     window = how.window or Window(0.5 * how.sampling, how.sampling)
-    plan = plan_bands(box, box_size, window.diameter, how.lowest)
+    bands = shell_bands(box, box_size, window.diameter, how.lowest)
     sums = WindowSums.plan(window, box_size, max(how.sampling / FINER, window.diameter / FINEST), half1)
-    curves, reached, spectrum = _scan_bands(half1, half2, plan, sums, _wanted(mask, sums), how.threshold, progress)
+    curves, reached, spectrum = _scan_bands(half1, half2, bands, sums, _wanted(mask, sums), how.threshold, progress)
     factor = np.ones(box // 2 + 1) if how.transfer is None else how.transfer
-    filtered = _finish(spectrum, plan, factor)
+    filtered = _finish(spectrum, bands, factor)
     frequency = expand(reached / box_size, box)
     resolution = 1.0 / namespace(half1).maximum(frequency, 1.0 / how.lowest)
     if mask is not None:
         resolution, filtered = resolution * (mask > 0), filtered * mask
-    return LocalResolution(resolution, filtered, plan.centres[: len(curves)], np.stack(curves))
+    return LocalResolution(resolution, filtered, bands.centres[: len(curves)], np.stack(curves))
 
 
-def _scan_bands(half1: Array, half2: Array, plan: BandPlan, sums: WindowSums, wanted: Array, threshold: float,
+def _scan_bands(half1: Array, half2: Array, bands: ShellBands, sums: WindowSums, wanted: Array, threshold: float,
                 progress: Callable[[int, int], object]) -> tuple[list[np.ndarray], Array, Array]:
     """Return the FSC grid of each band, the shell reached at each grid point, and the filtered bands' transform.
 
@@ -106,30 +106,30 @@ def _scan_bands(half1: Array, half2: Array, plan: BandPlan, sums: WindowSums, wa
     """
     xp, box = namespace(half1), half1.shape[0]
     transforms = sort_transforms(half1, half2)
-    spectrum = transforms.below(plan, box)
+    spectrum = transforms.below(bands, box)
     tier = xp.zeros((1, 1, 1), dtype=xp.float32)  # the filtered bands on grids of one size
     before, is_open = xp.ones_like(wanted, dtype=xp.float64), wanted.astype(xp.float64)
-    reached = xp.full(wanted.shape, float(plan.centres[0]) - plan.step)
+    reached = xp.full(wanted.shape, float(bands.centres[0]) - bands.step)
     curves: list[np.ndarray] = []
-    for done, shell in enumerate(plan.centres):
-        size = plan.grid(float(shell), sums.order)
-        bands = transforms.band(plan, float(shell), size)
-        curve = _correlation(bands[0], bands[1], sums)
+    for done, shell in enumerate(bands.centres):
+        size = bands.grid(float(shell), sums.order)
+        maps = transforms.band(bands, float(shell), size)
+        curve = _correlation(maps[0], maps[1], sums)
         share = _share_above(before, curve, threshold) if done else 1.0
         is_open = xp.where(is_open >= 1.0, is_open * share, 0.0)
-        reached += plan.step * is_open
+        reached += bands.step * is_open
         weight = is_open * fsc_weight(xp.where(is_open < 1.0, threshold, curve))
         if tier.shape[0] != size:
             add_to_spectrum(spectrum, tier, box)
             tier = xp.zeros((size,) * 3, dtype=xp.float32)
-        add_weighted(tier, bands, sums.blend(weight))
+        add_weighted(tier, maps, sums.blend(weight))
         curves.append(to_numpy(curve))
         before = curve
-        progress(done + 1, len(plan.centres))
+        progress(done + 1, len(bands.centres))
         if not bool((is_open >= 1.0).any()):
             break
     add_to_spectrum(spectrum, tier, box)
-    whole = xp.floor(xp.maximum(reached, float(plan.centres[0])) + 1e-6)
+    whole = xp.floor(xp.maximum(reached, float(bands.centres[0])) + 1e-6)
     return curves, sums.blend(whole), spectrum
 
 
@@ -159,11 +159,11 @@ def _wanted(mask: Array | None, sums: WindowSums) -> Array:
     return sums.of_product(mask, mask, sums.basis(mask.shape[0])) > 1e-3
 
 
-def _finish(spectrum: Array, plan: BandPlan, factor: np.ndarray) -> Array:
+def _finish(spectrum: Array, bands: ShellBands, factor: np.ndarray) -> Array:
     """Return the map of the filtered bands, divided at each |k| by the sum of bands and multiplied by `factor`."""
     xp, fft, box = namespace(spectrum), fft_of(spectrum), spectrum.shape[0]
     fine = np.linspace(0.0, box // 2, 8 * (box // 2) + 1)
-    curve = np.interp(fine, np.arange(factor.size), factor) / plan.total(fine)
+    curve = np.interp(fine, np.arange(factor.size), factor) / bands.total(fine)
     curve[-1] = 0.0  # beyond the last complete shell
     radius = 8.0 * frequency_radius(box, spectrum.real)
     spectrum *= interpolate_shells(xp.asarray((curve * box**3).astype(np.float32)), radius)

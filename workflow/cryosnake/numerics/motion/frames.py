@@ -12,7 +12,7 @@ _SURELY_HIT = 25.0  # mean counts in the sum above which a pixel without counts 
 
 
 def bad_pixels(total: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-    """Find the pixels that do not count electrons.
+    """Find the pixels that do not count electrons correctly.
 
     Hot: more than six standard deviations above the mean of the sum, both without the hot pixels themselves (so that
     one very hot pixel hides no other). Dead: no counts where many electrons are expected. Not finite: always.

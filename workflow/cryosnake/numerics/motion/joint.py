@@ -41,7 +41,7 @@ class LocalMotion:
 
     `coefficients` (2, 18) as in `local_model`; `corrections` (g, 2) to the shift of each frame group; `measured`
     (g, p, 2) local shifts of single patches; `trust` (g, p) their weight in the fit, 1 for those that agree;
-    `variance` is that of the noise of one group's whole-frame shift, pixels² per axis.
+    `variance` of the noise of one group's whole-frame shift, pixels² per axis.
     """
 
     coefficients: np.ndarray

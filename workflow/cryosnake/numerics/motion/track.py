@@ -30,7 +30,7 @@ class AlignmentSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Motion:
+class MovieMotion:
     """Motion of a movie, as shifts to apply to the frames, x and y in pixels.
 
     `shifts` (f, 2) of the whole frames, the first 0; `coefficients` (2, 18) of the local model, None without one.
@@ -46,7 +46,8 @@ class Motion:
     trust: np.ndarray
 
 
-def track_motion(spectra: Array, band: WeightedBand, image: tuple[int, int], settings: AlignmentSettings) -> Motion:
+def track_motion(spectra: Array, band: WeightedBand, image: tuple[int, int], settings: AlignmentSettings,
+                 ) -> MovieMotion:
     """Find the motion of the frames.
 
     Parameters
@@ -64,13 +65,13 @@ def track_motion(spectra: Array, band: WeightedBand, image: tuple[int, int], set
     grid = patch_grid(image, settings.patches)
     groups = frame_groups(len(spectra), settings.group_frames)
     if grid == (1, 1) or len(groups) < 3:
-        return Motion(shifts=shifts, coefficients=None, times=np.zeros(0), centres=np.zeros((0, 2)),
-                      measured=np.zeros((0, 0, 2)), trust=np.zeros((0, 0)))
+        return MovieMotion(shifts=shifts, coefficients=None, times=np.zeros(0), centres=np.zeros((0, 2)),
+                           measured=np.zeros((0, 0, 2)), trust=np.zeros((0, 0)))
     times = np.array([np.mean(group) for group in groups])
     patches = cut_patches(spectra, band, image, shifts, grid, groups, settings.bfactor)
     local = fit_local_motion(patches, times, image, settings.expected_local)
     frames = np.arange(len(spectra))
     shifts = shifts + np.stack([np.interp(frames, times, local.corrections[:, axis]) for axis in (0, 1)], axis=1)
     shifts = smooth_shifts(shifts, local.variance * len(spectra) / len(groups))
-    return Motion(shifts=shifts - shifts[0], coefficients=local.coefficients, times=times, centres=patches.centres,
-                  measured=local.measured, trust=local.trust)
+    return MovieMotion(shifts=shifts - shifts[0], coefficients=local.coefficients, times=times, centres=patches.centres,
+                       measured=local.measured, trust=local.trust)

@@ -101,7 +101,7 @@ def align_by_steps(spectra: Array, band: WeightedBand, shifts: np.ndarray) -> np
 def newton_steps(found: np.ndarray, typical: np.ndarray) -> np.ndarray:
     """Return Newton steps (n, 2) towards higher correlation, none longer than 2 pixels.
 
-    Where the curvature of a noisy correlation is not that of a peak, the typical one is used.
+    Where a noisy correlation does not curve like a peak, the typical curvature is used.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.fft
 
 from cryosnake.numerics.backend import Array, fft_of, namespace
+from cryosnake.numerics.fourier_crop import resample_image
 
 CLIP = 4.0  # standard deviations; a single outlier must not become a blob
 
@@ -42,7 +43,7 @@ def working_image(
     shape = tuple(min(n, 2 * math.ceil(0.5 * n * pixel_size / max(working_pixel_size, pixel_size)))
                   for n in micrograph.shape)
     step = (micrograph.shape[0] / shape[0], micrograph.shape[1] / shape[1])
-    image = fourier_crop(clip_outliers(micrograph), (shape[0], shape[1]))
+    image = resample_image(clip_outliers(micrograph), (shape[0], shape[1]))
     return WorkingImage(image - trend(image), 0.5 * pixel_size * (step[0] + step[1]), step)
 
 
@@ -61,18 +62,6 @@ def clip_outliers(image: Array, limit: float = 8.0) -> Array:
         return image.astype(xp.float32)
     # Crystals must stay dark: the lower limit is far enough to leave them darker than any particle.
     return xp.clip(image, middle - 4.0 * limit * spread, middle + limit * spread).astype(xp.float32)
-
-
-def fourier_crop(image: Array, shape: tuple[int, int]) -> Array:
-    """Return the image (h, w) at a smaller even `shape`; contrast is kept, its origin stays on pixel 0."""
-    if tuple(image.shape) == shape:
-        return image
-    xp, fft = namespace(image), fft_of(image)
-    transform = fft.rfft2(image)
-    half = shape[0] // 2
-    rows = xp.concatenate([transform[:half], transform[image.shape[0] - (shape[0] - half) :]])
-    cropped = rows[:, : shape[1] // 2 + 1] * (shape[0] * shape[1] / (image.shape[0] * image.shape[1]))
-    return fft.irfft2(cropped, s=shape).astype(xp.float32)
 
 
 def trend(image: Array) -> Array:
@@ -97,16 +86,11 @@ def trend(image: Array) -> Array:
 
 def smooth(image: Array, sigma: float) -> Array:
     """Return the image (…, h, w) convolved with a Gaussian of `sigma` pixels; the edges are reflected."""
-    return filtered(image, sigma, lambda squared: -2.0 * (math.pi * sigma) ** 2 * squared)
-
-
-def filtered(image: Array, reach: float, exponent) -> Array:  # type: ignore[no-untyped-def]
-    """Multiply the transform by exp(`exponent`(k²)), k in cycles per pixel, with edges reflected over 3 `reach`."""
     xp, fft = namespace(image), fft_of(image)
-    margin = min(math.ceil(3.0 * reach), min(image.shape) - 1)
+    margin = min(math.ceil(3.0 * sigma), min(image.shape) - 1)
     padded, shape = reflect(image, margin)
     transform = fft.rfft2(padded)
-    transform *= xp.exp(exponent(frequency_squared(shape, image))).astype(xp.float32)
+    transform *= xp.exp(-2.0 * (math.pi * sigma) ** 2 * frequency_squared(shape, image)).astype(xp.float32)
     result = fft.irfft2(transform, s=shape)
     return result[margin : margin + image.shape[0], margin : margin + image.shape[1]]
 

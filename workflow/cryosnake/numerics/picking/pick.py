@@ -46,8 +46,7 @@ def pick_particles(working: WorkingImage, detect: Detector, noise: NoisePeaks, o
     if min(shape) < 2.0 * diameter:
         raise ValueError(f"the micrograph is {min(shape) * working.pixel_size:.0f} Å wide, less than two particles of "
                          f"{options.diameter:g} Å")
-    everything = np.ones(shape, np.bool_)
-    good = everything
+    good = np.ones(shape, np.bool_)
     found, responses = _score(working, detect, good, options)
     if options.avoid_contamination:
         start = adaptive_threshold(found.heights, found.free, _area(good, diameter), noise)
@@ -59,7 +58,8 @@ def pick_particles(working: WorkingImage, detect: Detector, noise: NoisePeaks, o
     keep = found.heights >= threshold
     if options.upper is not None:
         keep &= found.heights <= options.upper
-    keep &= _inside(found.pixels, shape, options.border / working.pixel_size)
+    border = options.border / working.pixel_size
+    keep &= ((found.pixels >= border) & (found.pixels <= np.array(shape) - 1 - border)).all(1)
     keep &= within_limits(working.image, found.pixels, diameter, options.limits)
     rows, columns = found.pixels[keep].T
     best = np.zeros(keep.sum(), np.int64) if responses.best is None else responses.best[rows, columns]
@@ -77,8 +77,3 @@ def _score(working: WorkingImage, detect: Detector, good: np.ndarray, options: P
 
 def _area(good: np.ndarray, diameter: float) -> float:
     return float(good.sum() / diameter**2)
-
-
-def _inside(pixels: np.ndarray, shape: tuple[int, ...], border: float) -> np.ndarray:
-    last = np.array(shape) - 1 - border
-    return np.asarray(((pixels >= border) & (pixels <= last)).all(1))

@@ -37,7 +37,7 @@ class TemplateBank:
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateSettings:
-    """What templates are made for: their pixel size, the particle's diameter, low-pass (Å), step of psi (degrees)."""
+    """Properties of the templates to make: pixel size, particle diameter, low-pass (all Å), step of psi (degrees)."""
 
     pixel_size: float
     diameter: float

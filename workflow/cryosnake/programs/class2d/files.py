@@ -23,7 +23,11 @@ def write_classes(recipe: _Recipe, model: Classification) -> None:
     """Write `<root>_itNNN_…`; the optimiser last, so that it never names a file that is not there."""
     stem, particles = f"{recipe.root}_it{model.iteration:03d}", recipe.particles
     write_mrc(f"{stem}_classes.mrcs", model.averages, particles.pixel_size, stack=True)
-    write_star(f"{stem}_data.star", _data_tables(particles, model))
+    data = tables.data(particles, model.assignments)
+    if model.validation is not None:  # in the last iteration: unmasked averages too, and particle scores
+        data["particles"] = data["particles"].assign(cryosnakeParticleScore=model.validation.membership)
+        write_mrc(f"{recipe.root}_unmasked_classes.mrcs", model.unmasked, particles.pixel_size, stack=True)
+    write_star(f"{stem}_data.star", data)
     write_star(f"{stem}_model.star", _model_tables(recipe, model, f"{stem}_classes.mrcs"))
     write_star(f"{stem}_sampling.star", {"sampling_general": _sampling(recipe, model)})
     write_star(f"{stem}_optimiser.star", tables.optimiser(recipe, stem, [f"{stem}_model.star"], model.iteration, {
@@ -31,19 +35,6 @@ def write_classes(recipe: _Recipe, model: Classification) -> None:
         "rlnChangesOptimalOffsets": model.change[1] * particles.pixel_size,
         "rlnChangesOptimalClasses": model.change[2],
         "rlnBestResolutionThusFar": class_shells(model.ssnr).max() / particles.length}))
-
-
-def _data_tables(particles: ParticleSet, model: Classification) -> dict[str, pd.DataFrame]:
-    """Return the particles with their assignments and, in the last iteration, how likely each is one."""
-    result = tables.data(particles, model.assignments)
-    if model.validation is not None:
-        result["particles"] = result["particles"].assign(cryosnakeParticleScore=model.validation.membership)
-    return result
-
-
-def write_unmasked(recipe: _Recipe, model: Classification) -> None:
-    """Write the class averages before the solvent was set to zero, as relion_refine does at the end."""
-    write_mrc(f"{recipe.root}_unmasked_classes.mrcs", model.unmasked, recipe.particles.pixel_size, stack=True)
 
 
 def _model_tables(recipe: _Recipe, model: Classification, images: str) -> dict[str, Any]:
@@ -66,12 +57,11 @@ def _model_tables(recipe: _Recipe, model: Classification, images: str) -> dict[s
 
 def _add_validation(result: dict[str, Any], particles: ParticleSet, model: Classification, validation: Validation,
                     ) -> None:
-    """Put score, accuracies and the resolution of the half averages into model_classes; why, into class_ranking."""
-    ranking, classes = validation.ranking, result["model_classes"]
+    """Add score, accuracies and the resolution of half averages to model_classes, and the reasons as class_ranking."""
+    ranking, classes, (rotation, shift) = validation.ranking, result["model_classes"], validation.accuracy.T
     count = len(classes)
-    classes["rlnAccuracyRotations"] = validation.accuracy[:, 0]
-    known = validation.accuracy[:, 1] < 999.0
-    classes["rlnAccuracyTranslationsAngst"] = np.where(known, validation.accuracy[:, 1] * particles.pixel_size, 999.0)
+    classes["rlnAccuracyRotations"] = rotation
+    classes["rlnAccuracyTranslationsAngst"] = np.where(shift < 999.0, shift * particles.pixel_size, 999.0)
     classes["rlnEstimatedResolution"] = particles.length / ranking.shells
     classes["rlnClassScore"] = ranking.score
     members = np.bincount(model.assignments.class_index, minlength=count)
@@ -96,7 +86,7 @@ def read_classification(path: str, recipe: _Recipe) -> Classification:
     Raises
     ------
     CryosnakeError
-        when the file is no optimiser of a 2D classification, or one of its files is missing or does not fit
+        when the file is not the optimiser of a 2D classification, or one of its files is missing or does not fit
     """
     general, particles = tables.read_optimiser(path), recipe.particles
     model = read_star(str(general["rlnModelStarFile"]))

@@ -15,7 +15,7 @@ from cryosnake.programs.refinement.state import Statistics
 
 @dataclass(frozen=True)
 class Validation:
-    """What `validate` found out.
+    """Results of `validate`.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Validation:
     membership : (n,) float64
         Probability that each picture is a particle, see `classes/membership`.
     radius : float
-        How far the particle reaches from its centre, pixels.
+        Extent of the particle from its centre, pixels.
     """
 
     ranking: Ranking
@@ -43,9 +43,9 @@ class Classification(Model):
     ssnr: np.ndarray  # (classes, shells)
     size: int
     weight: np.ndarray  # (classes, shells)
-    rows: np.ndarray  # particles that the iteration looked at
-    update: int = 0  # number of batches that were looked at
-    sums: np.ndarray | None = None  # of them all
+    rows: np.ndarray  # particles of the update
+    update: int = 0  # number of batches so far
+    sums: np.ndarray | None = None  # of all batches
     change: tuple[float, float, float] = (999.0, 999.0, 1.0)  # degrees, pixels, fraction of classes
     perturbation: float = 0.0
     unmasked: np.ndarray = field(default_factory=lambda: np.zeros(0))

@@ -11,7 +11,7 @@ import numpy as np
 from cryosnake.jobs.forms import IterationProgress
 from cryosnake.jobs.options import Class2DOptions
 from cryosnake.numerics.backend import to_device
-from cryosnake.numerics.refine.classes.averages import class_shells, is_fine_enough, random_seeds
+from cryosnake.numerics.refine.classes.averages import class_shells, is_fine_enough
 from cryosnake.numerics.refine.classes.ranking import KEEP
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid
 from cryosnake.numerics.refine.grids.references import ClassReferences, class_references
@@ -23,7 +23,7 @@ from cryosnake.programs.class2d.batches import (
     step_size,
     updates_until,
 )
-from cryosnake.programs.class2d.files import read_classification, write_classes, write_unmasked
+from cryosnake.programs.class2d.files import read_classification, write_classes
 from cryosnake.programs.class2d.model import Classification, plane_grid
 from cryosnake.programs.class2d.start import random_averages
 from cryosnake.programs.class2d.update import accumulated_sums, after_batch, centred, maximised
@@ -60,7 +60,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """How many particles each update goes over, (updates,)."""
+        """Number of particles in each update, (updates,)."""
         return batch_sizes(len(self.particles), self.options.classes, self.options.iterations, self.gradient)
 
     def updates(self, iteration: int) -> int:
@@ -68,14 +68,14 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         return updates_until(iteration, self.options.iterations, self.gradient)
 
     def rows(self, update: int) -> np.ndarray:
-        """Return the particles that an update goes over."""
+        """Return the particles of an update."""
         return batch_rows(len(self.particles), self.sizes, update, self.options.seed)
 
     def start(self) -> Classification:
         """Return averages of random particles."""
-        particles, classes, seed = self.particles, self.options.classes, self.options.seed
-        assignments = replace(first_assignments(particles), class_index=random_seeds(
-            len(particles), classes, np.random.default_rng([seed, 0])))
+        particles, classes = self.particles, self.options.classes
+        sampled = self.rng(0).permutation(len(particles)) % classes  # equally many in each class
+        assignments = replace(first_assignments(particles), class_index=sampled)
         rows, shell = self.rows(1), max(particles.shell_at(_FIRST_RESOLUTION), 2)
         averages = random_averages(self.work, rows, assignments, classes, shell) * self.mask
         ssnr = np.tile(np.where(np.arange(particles.shells) <= shell, 10.0, 0.0), (classes, 1))
@@ -96,7 +96,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         batches = "all particles in every iteration"
         if self.gradient:
             batches = (f"mini-batches of {sizes.min()} particles and more, then all: "
-                       f"{sizes.sum() / len(self.particles):.1f} passes in place of {options.iterations}")
+                       f"{sizes.sum() / len(self.particles):.1f} passes instead of {options.iterations}")
         return (f"{self.particles.describe()}; {options.classes} classes, {grid.psi_count} angles of {grid.step:g}°, "
                 f"{len(shifts.coarse)} shifts; {batches}")
 
@@ -117,7 +117,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
     def prepare(self, model: Classification) -> Classification:
         """See `Recipe`."""
         update = model.update + 1
-        perturbation = float(np.random.default_rng([self.options.seed, update]).uniform(-0.5, 0.5))
+        perturbation = float(self.rng(update).uniform(-0.5, 0.5))
         return replace(model, iteration=model.iteration + self.complete(model), update=update, rows=self.rows(update),
                        size=next_size(model.ssnr, self.particles.box), perturbation=perturbation)
 
@@ -127,9 +127,9 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         return plan, class_references(to_device(model.averages, self.work.device), plan.size, grid)
 
     def _search(self, model: Classification) -> tuple[SearchPlan, PlaneGrid]:
-        """Return what the next update searches; steps that the averages' resolution needs no finer are not halved.
+        """Return the search of the next update; steps that are fine enough for the averages' resolution are not halved.
 
-        The last iterations halve them all the same: from these come the averages and alignments that are kept.
+        The last iterations always halve them, because their averages and alignments are kept.
         """
         options, particles, offset_step = self.options, self.particles, 2.0 * self.options.offset_step
         last = model.iteration > options.iterations - WHOLE_AT_END
@@ -150,8 +150,8 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
                ) -> Accumulated:
         """See `Recipe`.
 
-        In the first update every particle may only go to the class that was sampled for it, which makes the classes
-        different; from then on it goes where it fits.
+        In the first update each particle may only go to the class that was sampled for it, which makes the classes
+        different; later to any class.
         """
         plan, references = sampling[0], self.seen(sampling[1])
         step = ExpectationStep(work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics,
@@ -175,7 +175,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         return np.log(np.repeat(np.maximum(direction, floor), grid.psi_count)).astype(np.float32)
 
     def _weight(self, model: Classification) -> float:
-        """Return what the update counts against all before it."""
+        """Return the weight of the update relative to all before it."""
         return step_size(len(self.particles), self.sizes, model.update)
 
     def learn(self, model: Classification, sampling: _Sampling, found: list[Accumulated], assignments: Assignments,
@@ -211,12 +211,9 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         return self.lead(lambda: replace(model, validation=validate(self, model)))
 
     def write(self, model: Classification) -> bool:
-        """See `Recipe`; of the iterations over mini-batches only every fifth leaves files."""
-        last = self.finished(model)
-        if not last and len(model.rows) < len(self.particles) and model.iteration % _WRITE_EVERY:
+        """See `Recipe`; of the iterations over mini-batches only every fifth writes files."""
+        if not self.finished(model) and len(model.rows) < len(self.particles) and model.iteration % _WRITE_EVERY:
             return False
-        if last:
-            write_unmasked(self, model)
         write_classes(self, model)
         return True
 
@@ -231,8 +228,8 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
             f"{(counts > 0).sum()} classes, best {resolutions.min():.1f} Å")
 
     def close(self, model: Classification, progress: IterationProgress) -> None:
-        """Say how good the classes are."""
-        if model.validation is None:  # nothing was left to be done
+        """Print the scores of the classes."""
+        if model.validation is None:  # all iterations had been done before
             return
         ranking, membership = model.validation.ranking, model.validation.membership
         counts = np.bincount(model.assignments.class_index, minlength=len(model.averages))
@@ -243,7 +240,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
                          f"{ranking.reason(int(k))}")
         good = ranking.score[model.assignments.class_index] >= KEEP
         self.say(f"{good.mean():.0%} of the particles are in classes that score {KEEP:g} or more, "
-                 f"{(good & (membership >= KEEP)).mean():.0%} score that themselves too; the radius is about "
+                 f"{(good & (membership >= KEEP)).mean():.0%} also reach that score themselves; the radius is about "
                  f"{model.validation.radius * self.particles.pixel_size:.0f} Å")
 
 

@@ -1,4 +1,4 @@
-"""What a 2D classification starts from: averages of random particles without their high resolution."""
+"""The start of a 2D classification: averages of random particles at low resolution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a batch of particles changes in a 2D classification: its statistics and its averages."""
+"""Update of a 2D classification by a batch of particles: its statistics and averages."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.refine.classes.averages import (
     centre_of_mass,
     class_averages,
-    class_ssnr,
     decayed_sums,
     finish_class_sums,
     moved_sums,
     revived,
     sums_of_averages,
 )
+from cryosnake.numerics.refine.classes.class_maps import class_ssnr
 from cryosnake.numerics.refine.grids.images import shift_images
 from cryosnake.numerics.refine.grids.references import ClassReferences
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
@@ -29,10 +29,10 @@ from cryosnake.programs.refinement.step import Accumulated
 
 def after_batch(particles: ParticleSet, model: Classification, accumulated: Accumulated, assignments: Assignments,
                 weight: float) -> Classification:
-    """Return the model with the statistics and assignments after a batch that counts by `weight` against all before."""
+    """Return the model with the statistics and assignments after a batch; `weight` is relative to all before."""
     old, rows = model.statistics, model.rows
     new, norms = new_statistics(particles, rows, accumulated, old)
-    if len(rows) < len(particles):  # a mini-batch holds too few particles of a micrograph
+    if len(rows) < len(particles):  # a mini-batch contains too few particles of a micrograph
         new = replace(new, scale=old.scale)
     new = replace(new, noise=(1.0 - weight) * old.noise + weight * new.noise)
     if weight < 1.0:
@@ -48,7 +48,7 @@ def accumulated_sums(model: Classification, batch: np.ndarray, references: Class
                      ) -> np.ndarray:
     """Return the sums of all batches so far, from those of the last one.
 
-    Where a run goes on and they were not kept, they are made from the averages.
+    A continued run, which has not kept them, computes them from the averages.
     """
     batch = finish_class_sums(batch)
     if weight == 1.0:
@@ -64,18 +64,18 @@ def accumulated_sums(model: Classification, batch: np.ndarray, references: Class
 def maximised(model: Classification, sums: np.ndarray, references: ClassReferences, box: int, tau2_fudge: float,
               ) -> Classification:
     """Return the model with new averages, which are not masked yet."""
-    radius = model.size // 2
-    ssnr = np.zeros((len(sums), box // 2 + 1))
-    ssnr[:, : radius + 1] = class_ssnr(sums, references.transforms, radius, tau2_fudge)
-    weight = np.zeros_like(ssnr)
-    weight[:, : radius + 1] = np.stack([mean_weight(plane, radius) for plane in sums])
-    return replace(model, unmasked=class_averages(sums, radius, box, ssnr[:, : radius + 1]), ssnr=ssnr, weight=weight)
+    radius, ssnr = model.size // 2, np.zeros((len(sums), box // 2 + 1))
+    weight, within = np.zeros_like(ssnr), slice(radius + 1)
+    for number, transform in enumerate(to_numpy(references.transforms)):
+        weight[number, within] = mean_weight(sums[number], radius)
+        ssnr[number, within] = class_ssnr(weight[number, within], transform, tau2_fudge)
+    return replace(model, unmasked=class_averages(sums, radius, box, ssnr[:, within]), ssnr=ssnr, weight=weight)
 
 
 def centred(model: Classification) -> Classification:
-    """Return the model with the averages' centres of mass in the middle; particles and sums go with them.
+    """Return the model with the averages' centres of mass in the middle, moved by whole pixels.
 
-    They are moved by whole pixels.
+    Particles and sums are moved with them.
     """
     centre = np.rint(centre_of_mass(model.unmasked)).astype(np.int64)
     found = model.assignments

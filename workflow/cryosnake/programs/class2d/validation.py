@@ -1,4 +1,4 @@
-"""What is found out at the end: half averages of each class beside aligned noise, accuracies, fits of its members."""
+"""Validation of the final classes: half averages compared with aligned noise, accuracies, fits of the members."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from cryosnake.numerics.refine.grids.images import fourier_pixels, shift_images
 from cryosnake.numerics.refine.grids.references import (
     ClassReferences,
     class_references,
-    empty_class_sums,
     insert_planes,
 )
 from cryosnake.numerics.refine.search.accuracy import estimate_plane_accuracy
+from cryosnake.numerics.refine.sums.insertion import empty_sums
 from cryosnake.programs.class2d.model import Classification, Validation
 from cryosnake.programs.refinement.recipe import Recipe
 
-_MOST = 200  # members of a class that halves are made of
-_BLOCK = 256  # of the others, at a time
+_MOST = 200  # members of a class in its halves
+_BLOCK = 256  # other members at a time
 _FOR_ACCURACY = 30
 _NO_ACCURACY = 999.0  # RELION's value for "not estimated"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """The model that is validated, and how its members' twins are aligned."""
+    """The model that is validated, and the search that aligns the twins of its members."""
 
     recipe: Recipe[Class2DOptions, Any, Any]
     model: Classification
@@ -69,20 +69,18 @@ class _Halves:
 
 def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) -> Validation:
     """Judge every class by up to 200 of its members, and every member; see `classes/ranking`, `classes/membership`."""
-    particles, options = recipe.particles, recipe.options
-    rng = np.random.default_rng([options.seed, 11])
+    particles, options, rng = recipe.particles, recipe.options, recipe.rng(11)
     grid = PlaneGrid(1, max(1, int(np.ceil(720.0 / (2.0 * options.psi_step)))), 0.0)
     search = _Search(recipe=recipe, model=model, band=full_band(particles.box).cut(model.size), grid=grid,
                      shifts=shift_grid(options.offset_range, 2.0 * options.offset_step))
     shells = model.size // 2 + 1
     spectra = {name: np.zeros((options.classes, shells))
                for name in ("cross", "norm", "null_cross", "null_norm", "ctf2")}
-    looked, accuracy = np.zeros(options.classes, np.int64), np.full((options.classes, 2), _NO_ACCURACY)
+    accuracy = np.full((options.classes, 2), _NO_ACCURACY)
     evidence, null = np.zeros((2, len(particles))), {}
     for k in range(options.classes):
         members = rng.permutation(np.flatnonzero(model.assignments.class_index == k))
         some, others = np.sort(members[:_MOST]), np.sort(members[_MOST:])
-        looked[k] = len(some)
         if len(some):
             references = class_references(model.averages[k : k + 1], model.size, grid)
             real, noise, accuracy[k] = _one_class(search, some, references, rng)
@@ -94,7 +92,7 @@ def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) ->
             _fit_others(search, others, averages, evidence)
     outline = max(1, round(particles.length / options.particle_diameter))
     counts = np.bincount(model.assignments.class_index, minlength=options.classes)
-    ranking = rank(spectra | {"members": looked}, counts, outline, class_shells(model.ssnr))
+    ranking = rank(spectra | {"members": np.minimum(counts, _MOST)}, counts, outline, class_shells(model.ssnr))
     kept = ranking.score >= KEEP
     radius = particle_radius(model.averages, counts * kept)
     belongs = membership(evidence[0], evidence[1], np.concatenate([null[k] for k in null if kept[k]] or [np.zeros(0)]),
@@ -106,29 +104,25 @@ def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) ->
 def _one_class(search: _Search, rows: np.ndarray, references: ClassReferences, rng: np.random.Generator,
                ) -> tuple[_Halves, _Halves, tuple[float, float]]:
     """Return halves of a class's members and of their twins with random phases, aligned; and accuracies."""
-    band = search.band
-    images, rest = _centred(search, rows)
-    weights, ctf2 = _weights(search, rows)
-    real = _aligned(search, images, weights, rest)
+    band, (members, images, weights) = search.band, _aligned(search, rows)
     noise = fourier_pixels(random_phases(images, rng) * search.recipe.mask, band) * weights
     slices = references.coarse(np.arange(search.grid.size), band)
-    angle, shift = best_in_plane(noise, ctf2, slices, band, search.shifts.coarse)
+    angle, shift = best_in_plane(noise, members.ctf2, slices, band, search.shifts.coarse)
     noise *= band.phases(search.shifts.coarse)[shift]
-    psi = _angles(search.model, rows)
-    few = slice(0, _FOR_ACCURACY)
-    return (_halves(_Images(real, ctf2, psi), band), _halves(_Images(noise, ctf2, angle * search.grid.step), band),
-            estimate_plane_accuracy(references, 0, psi[few], np.sqrt(ctf2[few]), band, rng))
+    twins, few = _Images(noise, members.ctf2, angle * search.grid.step), slice(0, _FOR_ACCURACY)
+    return (_halves(members, band), _halves(twins, band),
+            estimate_plane_accuracy(references, 0, members.psi[few], np.sqrt(members.ctf2[few]), band, rng))
 
 
 def _halves(images: _Images, band: Band) -> _Halves:
     radius = int(band.shell[-1])
-    sums = np.zeros((1, *empty_class_sums(2, radius).shape), np.float32)
+    sums = empty_sums(radius, (1, 2), dimensions=2)
     insert_planes(sums, np.arange(len(images.psi)) % 2, images.psi, band, images.data, images.ctf2)
     return _Halves(images, half_averages(sums[0], radius))
 
 
 def _curves(real: _Halves, noise: _Halves, band: Band) -> dict[str, np.ndarray]:
-    """Return a class's spectra, by name, as `rank` wants them."""
+    """Return a class's spectra, by name, as `rank` takes them."""
     shells, curves = int(band.shell[-1]) + 1, {}
     for name, halves in (("", real), ("null_", noise)):
         curves[f"{name}cross"], curves[f"{name}norm"] = cross_spectra(halves.averages[0], halves.averages[1], shells)
@@ -146,37 +140,31 @@ def _agreed(spectra: dict[str, np.ndarray], number: int) -> int:
 def _fits(images: _Images, averages: np.ndarray, search: _Search) -> np.ndarray:
     """Return fits and what is expected, (2, n), of images to the half average that they are not part of."""
     other = 1 - np.arange(len(images.psi)) % 2
-    return np.stack(fits(images.data, images.ctf2, ClassReferences(averages, search.grid).at(other, images.psi,
-                                                                                            search.band)))
+    slices = ClassReferences(averages, search.grid).at(other, images.psi, search.band)
+    return np.stack(fits(images.data, images.ctf2, slices))
 
 
 def _fit_others(search: _Search, rows: np.ndarray, averages: np.ndarray, evidence: np.ndarray) -> None:
     """Fill in the evidence (2, particles) of members that are part of neither half."""
     for begin in range(0, len(rows), _BLOCK):
         mine = rows[begin : begin + _BLOCK]
-        images, rest = _centred(search, mine)
-        weights, ctf2 = _weights(search, mine)
-        data = _aligned(search, images, weights, rest)
-        evidence[:, mine] = _fits(_Images(data, ctf2, _angles(search.model, mine)), averages, search)
+        evidence[:, mine] = _fits(_aligned(search, mine)[0], averages, search)
 
 
-def _aligned(search: _Search, images: np.ndarray, weights: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Return masked images (n, pixels), weighted and moved by what is left of their offsets (n, 2)."""
-    return fourier_pixels(images * search.recipe.mask, search.band) * weights * search.band.phases_each(offsets)
+def _aligned(search: _Search, rows: np.ndarray) -> tuple[_Images, np.ndarray, np.ndarray]:
+    """Return members, masked and moved by their offsets, beside their images and weights.
 
-
-def _centred(search: _Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return images moved by whole pixels, at the usual intensity, and what is left of their offsets (n, 2)."""
+    The images (n, box, box) are not masked, moved by whole pixels, at the usual intensity; the weights (n, pixels) are
+    CTF over noise power.
+    """
     found, statistics = search.model.assignments, search.model.statistics
-    whole = np.rint(found.offset[rows])
+    offset, pose = found.offset[rows], found.pose[rows]
+    whole = np.rint(offset)
     images = shift_images(search.recipe.work.images(rows), whole)
     images *= (statistics.norm_average / found.norm[rows]).astype(np.float32)[:, None, None]
-    return images, found.offset[rows] - whole
-
-
-def _angles(model: Classification, rows: np.ndarray) -> np.ndarray:
-    pose = model.assignments.pose
-    return np.asarray(np.degrees(np.arctan2(pose[rows, 0, 1], pose[rows, 0, 0])))
+    weights, ctf2 = _weights(search, rows)
+    data = fourier_pixels(images * search.recipe.mask, search.band) * weights * search.band.phases_each(offset - whole)
+    return _Images(data, ctf2, np.degrees(np.arctan2(pose[:, 0, 1], pose[:, 0, 0]))), images, weights
 
 
 def _weights(search: _Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

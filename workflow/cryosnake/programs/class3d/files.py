@@ -55,7 +55,7 @@ def _model_tables(recipe: _Recipe, model: Classification3D, maps: list[str]) -> 
         "rlnNrClasses": options.classes, "rlnTau2FudgeFactor": options.tau2_fudge})
     accuracy = np.where(model.accuracy < 999.0, model.accuracy * (1.0, particles.pixel_size), 999.0)
     result: dict[str, Any] = {"model_general": general,
-                              "model_classes": tables.classes(maps, model.shares, resolution, accuracy)}
+                              "model_classes": tables.classes(maps, model.class_fractions, resolution, accuracy)}
     for k in range(options.classes):
         result[f"model_class_{k + 1}"] = tables.of_class(particles, model.ssnr[k], np.zeros(model.ssnr.shape[1]),
                                                      model.weight[k])
@@ -66,17 +66,17 @@ def _model_tables(recipe: _Recipe, model: Classification3D, maps: list[str]) -> 
 
 
 def _directions(model: Classification3D, options: Class3DOptions) -> np.ndarray:
-    """Return the prior (classes, directions); the classes' shares spread evenly where directions have none."""
+    """Return the prior (classes, directions); class fractions are spread evenly over directions without a prior."""
     if has_directions(options):
         return model.statistics.direction.reshape(options.classes, -1)
     count = len(_listed_pixels(options))
-    return np.repeat(model.shares[:, None] / count, count, axis=1)
+    return np.repeat(model.class_fractions[:, None] / count, count, axis=1)
 
 
 def _listed_pixels(options: Class3DOptions) -> np.ndarray:
-    """Return the directions that the files list: one, as relion_refine --skip_align does, where none is searched.
+    """Return the directions that the files list: without alignment only one, as relion_refine --skip_align does.
 
-    RELION 3.1 cannot continue such a classification, its own neither; with a full list it would search orientations.
+    RELION 3.1 cannot continue such a classification, not even its own; with a full list it would search orientations.
     """
     pixels = grid_of(options, 0.0, 1, sigma_of(options) > 0).pixels
     return pixels if options.align else pixels[:1]
@@ -88,12 +88,12 @@ def read_classification(path: str, recipe: _Recipe) -> Classification3D:
     Raises
     ------
     CryosnakeError
-        when the file is no optimiser of such a classification, or one of its files is missing or does not fit
+        when the file is not an optimiser of such a classification, or one of its files is missing or does not fit
     """
     general, particles, count = tables.read_optimiser(path), recipe.particles, recipe.options.classes
     model = read_star(str(general["rlnModelStarFile"]))
     if int(model["model_general"].iloc[0]["rlnReferenceDimensionality"]) != 3:
-        raise CryosnakeError(f"{path} is that of a 2D classification. Continue from a 3D classification's.")
+        raise CryosnakeError(f"{path} belongs to a 2D classification. Continue from that of a 3D classification.")
     tables.require_classes(path, len(model["model_classes"]), recipe)
     assignments, _ = tables.read_assignments(str(general["rlnExperimentalDataStarFile"]), particles)
     volumes = np.stack([read_mrc(str(name))[0] for name in model["model_classes"]["rlnReferenceImage"]])
@@ -112,5 +112,5 @@ def _read_statistics(path: str, model: dict[str, pd.DataFrame], recipe: _Recipe)
             float) for k in range(options.classes)])
         if len(direction) != options.classes * len(grid_of(options, 0.0, 1, False).pixels):
             raise CryosnakeError(f"{path} was made with another angular sampling or symmetry than the job asks for; "
-                                 "continue with the options that the job began with, or start a new one.")
+                                 "continue with the options that the job started with, or start a new one.")
     return tables.read_statistics(model, recipe.particles, direction)

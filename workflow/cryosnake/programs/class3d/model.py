@@ -1,4 +1,4 @@
-"""The state of a 3D classification between iterations, and how its orientations are searched."""
+"""The state of a 3D classification between iterations, and its grid of orientations."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ RANGE = 3.0  # standard deviations of a local search (RELION: sigma_ang = range 
 class Classification3D(Model):
     """Maps, assignments and statistics after an iteration.
 
-    `statistics.direction` is the prior of class · directions + direction, or of the classes alone where directions
-    have none (`has_directions`).
+    `statistics.direction` is the prior at class · directions + direction, or that of the classes alone without a prior
+    of directions (`has_directions`).
     """
 
     statistics: Statistics
@@ -34,7 +34,7 @@ class Classification3D(Model):
     perturbation: float = 0.0
 
     @property
-    def shares(self) -> np.ndarray:
+    def class_fractions(self) -> np.ndarray:
         """Return the fraction (classes,) of the particles in each class."""
         return class_shares(self.statistics.direction.reshape(len(self.volumes), -1))
 
@@ -45,10 +45,10 @@ def sigma_of(options: Class3DOptions) -> float:
 
 
 def has_directions(options: Class3DOptions) -> bool:
-    """Return whether a prior of directions is kept, beside that of the classes."""
+    """Return whether directions have a prior, in addition to classes."""
     return options.align and not options.local_range
 
 
 def grid_of(options: Class3DOptions, perturbation: float, classes: int, whole: bool) -> SphereGrid:
-    """Return the orientations of `classes` maps: those of an asymmetric unit, or of the whole sphere."""
+    """Return the orientations of `classes` maps, over an asymmetric unit or the whole sphere."""
     return sphere_grid(order_of(options.sampling, "sampling"), options.symmetry, perturbation, whole, classes)

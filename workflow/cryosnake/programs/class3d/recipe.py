@@ -12,7 +12,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.options import Class3DOptions
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.refine.classes.averages import class_shells
-from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, map_ssnr
+from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, class_ssnr
 from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid
 from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.search.accuracy import estimate_accuracy
@@ -39,7 +39,7 @@ _Sampling = tuple[SearchPlan, MapReference]
 
 
 class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
-    """Maps of several classes."""
+    """Classification into maps."""
 
     start_has_files = True
 
@@ -49,8 +49,8 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         self.names, self.sigma = reference_names(inputs["reference"], options.classes), sigma_of(options)
         require_members(work.particles, options.classes)
         if options.local_range and not options.align:
-            raise CryosnakeError("local_range sets how far orientations are searched, and align: false searches none; "
-                                 "leave one of them out.")
+            raise CryosnakeError("local_range sets how far orientations are searched, but align: false does not search "
+                                 "them; leave one of the two out.")
         if (options.local_range or not options.align) and "rlnAngleRot" not in work.particles.table:
             option = "align: false" if not options.align else f"local_range: {options.local_range:g}"
             raise CryosnakeError(f"{work.particles.path} has no orientations (rlnAngleRot), which {option} starts "
@@ -63,7 +63,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
 
     @cached_property
     def sampled(self) -> np.ndarray:
-        """The class that each particle starts in when all start from one map: at random, equally many in each."""
+        """The class in which each particle starts when all start from one map: random, with equal numbers in each."""
         rng = np.random.default_rng([self.options.seed, 0])
         return rng.permutation(len(self.particles)) % self.options.classes
 
@@ -88,7 +88,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         return model
 
     def _on_grey_scale(self, model: Classification3D) -> np.ndarray:
-        """Return the maps on the particles' grey scale, by some particles drawn at random."""
+        """Return the maps on the particles' grey scale, which a random sample of them determines."""
         rows = np.random.default_rng([self.options.seed, 1]).permutation(len(self.particles))[:_SCALE_PARTICLES]
         plan, grid = self._plan(model), grid_of(self.options, 0.0, 1, False)
         measure = reference_scale if has_directions(self.options) else scale_at_poses
@@ -141,7 +141,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
 
     def expect(self, model: Classification3D, sampling: _Sampling, number: int, rows: np.ndarray, report: Report,
                ) -> Accumulated:
-        """See `Recipe`; in the first iteration of classes that start from one map each particle's class is sampled."""
+        """See `Recipe`; when all classes start from one map, the first iteration samples the class of each particle."""
         plan, reference = sampling[0], self.seen(sampling[1])
         step = ExpectationStep(work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics,
                                reference=reference, plan=plan, report=report)
@@ -172,14 +172,14 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         ssnr = np.zeros((self.options.classes, self.particles.shells))
         for number, transform in enumerate(transforms):
             total = finish_sums(sums[:, number], group)
-            curve = map_ssnr(total, transform, radius, self.options.tau2_fudge)
+            weights.append(mean_weight(total, radius))
+            curve = class_ssnr(weights[-1], transform, self.options.tau2_fudge)
             volumes[number] = regularised_map(total, radius, box, curve) * self.solvent
             ssnr[number, : radius + 1] = curve
-            weights.append(mean_weight(total, radius))
         return replace(model, volumes=volumes, ssnr=ssnr, weight=np.stack(weights))
 
     def _accuracy(self, model: Classification3D, plan: SearchPlan) -> np.ndarray:
-        """Return the estimated accuracy (classes, 2) of angles, degrees, and shifts, pixels; 999 where it has none."""
+        """Return the estimated accuracy (classes, 2) of angles, degrees, and shifts, pixels; 999 if unknown."""
         found, assignments = np.full((self.options.classes, 2), 999.0), model.assignments
         rng = np.random.default_rng([self.options.seed, model.iteration, 7])
         for number, volume in enumerate(model.volumes):
@@ -197,8 +197,8 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
     def line(self, model: Classification3D, seconds: float) -> str:
         """See `Recipe`."""
         particles, shells = self.particles, class_shells(model.ssnr)
-        classes = ", ".join(f"{share:.0%} {particles.length / shell:.1f} Å" if share > 0 else "empty"
-                            for share, shell in zip(model.shares, shells, strict=True))
+        classes = ", ".join(f"{fraction:.0%} {particles.length / shell:.1f} Å" if fraction > 0 else "empty"
+                            for fraction, shell in zip(model.class_fractions, shells, strict=True))
         return (f"iteration {model.iteration:3d}: {classes}; {model.size} px, Pmax "
                 f"{model.assignments.top_weight.mean():.3f}, changes {model.change[0]:.1f}° "
                 f"{model.change[1] * particles.pixel_size:.2f} Å {model.change[2]:.1%} of classes, {seconds:.1f} s")
@@ -213,8 +213,9 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         from cryosnake.report.panels.iteration import map_picture
 
         resolutions = self.particles.length / class_shells(model.ssnr)
-        captions = [f"{number}: {share:.0%} · {resolution:.1f} Å" if share > 0 else f"{number}: empty" for
-                    number, (share, resolution) in enumerate(zip(model.shares, resolutions, strict=True), 1)]
+        captions = [f"{number}: {fraction:.0%} · {resolution:.1f} Å" if fraction > 0 else f"{number}: empty"
+                    for number, (fraction, resolution) in enumerate(
+                        zip(model.class_fractions, resolutions, strict=True), 1)]
         return map_picture(list(model.volumes), captions, self.particles.pixel_size,
                            f"iteration {model.iteration}: {len(self.particles):,} particles",
                            directions=views(model.assignments.pose, self.options.symmetry))

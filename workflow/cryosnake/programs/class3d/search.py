@@ -1,4 +1,4 @@
-"""The expectation step of Class3D: all classes at all poses, at known poses, or each particle in a sampled class."""
+"""The expectation step of Class3D: all classes at all or at known poses, or each particle in a sampled class."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def expect_in_sampled(step: ExpectationStep, reference: MapReference, sampled: n
 
 
 def expect_at_poses(step: ExpectationStep, sampled: np.ndarray | None) -> Accumulated:
-    """Weigh the classes of every particle at its own pose and offset, which stay; `sampled` allows one class alone."""
+    """Weigh the classes of every particle at its own pose and offset, unchanged; `sampled` allows one class only."""
     transforms, before = step.reference.transforms, step.assignments
     total = empty_accumulated(step, step.empty_sums())
     assigned = total.assigned

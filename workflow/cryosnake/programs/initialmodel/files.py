@@ -13,9 +13,9 @@ from cryosnake.atomic import write_text
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
 from cryosnake.jobs.options import InitialModelOptions
+from cryosnake.numerics.fsc import last_shell_above
 from cryosnake.numerics.map_resample import resample_map
 from cryosnake.numerics.refine.grids.grids import sphere_grid
-from cryosnake.numerics.refine.sums.maximisation import last_shell_above
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
 from cryosnake.programs.initialmodel.model import InitialMaps
 from cryosnake.programs.initialmodel.verdict import Verdict
@@ -77,16 +77,11 @@ def _model_tables(recipe: _Recipe, model: InitialMaps, whole: ParticleSet, found
     for k in range(count):
         weight = mean_weight(model.sums[:, k].sum(0), model.radius)
         result[f"model_class_{k + 1}"] = tables.of_class(whole, ssnr[k], ssnr[k] / (ssnr[k] + 2.0), weight)
-    noise = _full_noise(statistics.noise, recipe.particles, whole)
+    noise = statistics.noise[:, : recipe.particles.box // 2]  # the last power is repeated to the Nyquist frequency
+    noise = np.pad(noise, ((0, 0), (0, whole.shells - noise.shape[1])), mode="edge")
     result |= tables.groups_and_noise(whole, replace(statistics, noise=noise), np.ones(len(whole), bool))
     directions = len(sphere_grid(_ORDER, recipe.options.symmetry).pixels)
     for k in range(count):
         result[f"model_pdf_orient_class_{k + 1}"] = pd.DataFrame({
             "rlnOrientationDistribution": np.full(directions, share[k] / directions)})
     return result
-
-
-def _full_noise(noise: np.ndarray, small: ParticleSet, whole: ParticleSet) -> np.ndarray:
-    """Return the noise spectra to the Nyquist frequency of the whole images: the last known power goes on."""
-    known = noise[:, : small.box // 2]
-    return np.pad(known, ((0, 0), (0, whole.shells - known.shape[1])), mode="edge")

@@ -1,4 +1,4 @@
-"""Particles with fewer pixels: what an initial model needs of them, small enough to stay in memory."""
+"""Particle images with fewer pixels: as many as an initial model needs, few enough to stay in memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cryosnake.programs.refinement.execution import Execution
 
 _MARGIN = 1.25  # Nyquist over the finest frequency in use
 _AT_ONCE = 1024
-_RESIDENT_BYTES = 4 << 30  # small images are kept in memory up to this, and read again beyond
+_RESIDENT_BYTES = 4 << 30  # of small images; more than this are read again every time
 
 
 def with_small_images(work: Execution, resolution: float) -> Execution:
-    """Return the work on particles with as many pixels as `resolution` (Å) needs, and no more than they have."""
+    """Return the execution on images with as many pixels as `resolution` (Å) needs, at most those they have."""
     length = work.particles.length
     box = min(2 * int(np.ceil(_MARGIN * length / resolution)), work.particles.box)
     small = replace(work, particles=replace(work.particles, box=box, pixel_size=length / box), cache={})
@@ -31,7 +31,7 @@ def _cut(work: Execution, rows: np.ndarray, box: int) -> np.ndarray:
 
 
 def _kept_images(work: Execution, box: int) -> Images:
-    """Return what gives images of `box` Fourier pixels and keeps all of them after the first call."""
+    """Return a source of images of `box` Fourier pixels that keeps all of them after the first call."""
     kept: list[np.ndarray] = []
 
     def images(rows: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ def _expect_dense(step: ExpectationStep, reference: MapReference, temperature: f
         assigned.significant[where] = np.rint(outcome.effective)
         assigned.top_weight[where], assigned.log_likelihood[where] = outcome.top_weight, outcome.log_likelihood
         change = outcome.residual(slices) * block.noise[:, : step.plan.size // 2 + 1].mean(0)
-        total.noise[0] += block.power.sum(0)  # not apart by optics group: see `moved_statistics`
+        total.noise[0] += block.power.sum(0)  # not by optics group: see `moved_statistics`
         total.noise[0, : len(change)] += change
         total.offset_power += outcome.offset_power
         total.direction += outcome.mass.reshape(grid.classes, -1).sum(1)

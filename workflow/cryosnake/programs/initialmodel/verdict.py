@@ -1,26 +1,24 @@
-"""Whether an initial model can be believed: other starts find the same map, both halves give the same poses."""
+"""Verdict on an initial model, by whether other starts find the same map and both halves the same poses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.euler import angular_distance
+from cryosnake.numerics.fsc import last_shell_above
 from cryosnake.numerics.map_resample import resample_map
-from cryosnake.numerics.refine.sums.maximisation import last_shell_above, low_pass, regularised_map
+from cryosnake.numerics.refine.sums.maximisation import low_pass
 from cryosnake.numerics.refine.sums.reconstruction import fsc_of_sums
 from cryosnake.numerics.symmetry import nearest_mate, operators
 from cryosnake.programs.initialmodel.model import InitialMaps
-from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.state import Assignments
 
 _COMPARED = 30.0  # Å, at which the maps of the starts are compared
-_SAME_MAP = 0.5  # mean correlation of Fourier shells, all of the same weight, from which on two maps are the same
+_SAME_MAP = 0.5  # mean correlation of Fourier shells, all of the same weight, above which two maps are the same
 _SAME_POSE = 25.0  # degrees
-_MOST = 200  # particles whose poses are looked at
 _REPRODUCED = 0.5  # part of the particles whose poses both halves must agree on
 _SYMMETRIC = 0.3  # measured: 0.2 for maps without the symmetry, 0.3 to 0.6 for noisy ones with it
 
@@ -32,7 +30,7 @@ class Verdict:
     Attributes
     ----------
     starts : list of float
-        Correlation of each other start's map with the chosen one, the better hand.
+        Correlation of each other start's map with the chosen one, in the better hand.
     reproduced : float
         Part of the particles whose poses agree within 25 degrees between the maps of two halves of the particles.
     by_chance : float
@@ -63,7 +61,7 @@ class Verdict:
             found.append(f"the maps of two halves of the particles agree on {self.reproduced:.0%} of the poses only "
                          f"({self.by_chance:.0%} by chance, expected at least {_REPRODUCED:.0%})")
         if self.symmetry < _SYMMETRIC:
-            found.append(f"the map found without symmetry hardly has the one asked for (correlation {self.symmetry:.2f}"
+            found.append(f"the map found without symmetry hardly has the requested one (correlation {self.symmetry:.2f}"
                          f" with its turned copies, expected at least {_SYMMETRIC:g})")
         return found
 
@@ -71,33 +69,30 @@ class Verdict:
         """Return all of it for a file."""
         return {"converged": not self.doubts, "doubts": self.doubts} | vars(self)
 
-
-def compared_particles(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the rows, of `count`, of particles whose poses are looked at."""
-    return np.sort(rng.choice(count, min(_MOST, count), replace=False))
-
-
-def half_maps(particles: ParticleSet, model: InitialMaps, half: int, diameter: float) -> np.ndarray:
-    """Return the maps (classes, box, box, box) of one half of the particles, within a ball of `diameter` Å."""
-    solvent = particles.disc(diameter, 3)
-    return np.stack([regularised_map(sums, model.radius, particles.box, 0.5 * curve) * solvent
-                     for sums, curve in zip(model.sums[half], model.ssnr, strict=True)])
+    def describe(self) -> str:
+        """Return the numbers, and whether the map can be believed, in two lines."""
+        numbers = (f"Pmax {self.top_weight:.3f}; FSC of the halves 0.5 at {self.resolution:.1f} Å; poses found with "
+                   f"either half's map agree for {self.reproduced:.0%} of the particles ({self.by_chance:.0%} by "
+                   "chance)\n")
+        if not self.doubts:
+            return numbers + "Converged. The hand is not known: it is right in one case of two."
+        return numbers + (f"NOT CONVERGED: {'; '.join(self.doubts)}. Do not refine from this map: try more starts, "
+                          "more iterations, cleaner particles, another particle_diameter or seed.")
 
 
-def judge(particles: ParticleSet, model: InitialMaps, found: Sequence[Assignments], others: Sequence[float]) -> Verdict:
-    """Return the verdict on a model whose sums are those of two halves of all particles.
+def judge(length: float, model: InitialMaps, first: Assignments, second: Assignments) -> Verdict:
+    """Return the verdict on a model of a box of `length` Å whose sums are those of two halves of all particles.
 
-    `found` are the same particles' assignments with the maps of either half, `others` how the other starts' maps agree.
+    `first` and `second` are the same particles' assignments with the maps of either half.
     """
-    first, second = found
     near = angular_distance(nearest_mate(first.pose, second.pose, model.symmetry), second.pose) < _SAME_POSE
     classes = len(model.volumes)
     largest = int(np.bincount(model.assignments.class_index, minlength=classes).argmax())
-    curve = fsc_of_sums(model.sums[0, largest], model.sums[1, largest], model.radius, particles.shells)
+    curve = fsc_of_sums(model.sums[0, largest], model.sums[1, largest], model.radius, model.ssnr.shape[1])
     shell = max(last_shell_above(curve[: model.radius + 1], 0.5), 1)
     return Verdict(
-        starts=list(others), reproduced=float((near & (first.class_index == second.class_index)).mean()),
-        by_chance=_chance(model.symmetry) / classes, symmetry=model.had_symmetry, resolution=particles.length / shell,
+        starts=list(model.agreements), reproduced=float((near & (first.class_index == second.class_index)).mean()),
+        by_chance=_chance(model.symmetry) / classes, symmetry=model.had_symmetry, resolution=length / shell,
         top_weight=float(model.assignments.top_weight.mean()))
 
 
@@ -108,9 +103,9 @@ def _chance(symmetry: str) -> float:
 
 
 def map_agreement(moving: np.ndarray, fixed: np.ndarray, length: float) -> float:
-    """Return the correlation of two maps (box, box, box) of `length` Å after alignment, the better hand.
+    """Return the correlation of two maps (box, box, box) of `length` Å after alignment, in the better hand.
 
-    All shells to 30 Å count the same, so that being blobs of the same size is not enough.
+    All shells to 30 Å have the same weight, so that being blobs of the same size is not enough.
     """
     radius = max(int(length / _COMPARED), 4)
     box = min(2 * radius + 6, fixed.shape[0])

@@ -1,4 +1,4 @@
-"""The detector's MTF from RELION's STAR file, by which PostProcess and LocalRes divide."""
+"""The detector's MTF from RELION's STAR file, for PostProcess and LocalRes, which divide by it."""
 
 from __future__ import annotations
 

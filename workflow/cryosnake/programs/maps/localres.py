@@ -11,8 +11,9 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import LocalResOptions
-from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
-from cryosnake.numerics.local_resolution import LocalResolution, ScanSettings, Window, local_resolution
+from cryosnake.numerics.backend import choose_device, to_device, to_numpy
+from cryosnake.numerics.local_resolution.estimate import LocalResolution, ScanSettings, local_resolution
+from cryosnake.numerics.local_resolution.window import Window
 from cryosnake.programs.maps.detector_mtf import detector_mtf
 from cryosnake.programs.maps.postprocess_inputs import Halves, read_halves, read_mask
 
@@ -42,16 +43,17 @@ def estimate(halves: Halves, mask: np.ndarray | None, options: LocalResOptions, 
         raise CryosnakeError(f"{halves.name1} has a box of {box} voxels; local resolution needs an even box: refine "
                              "with one, or pad both half maps and the mask by a voxel")
     window = _window(options)
-    _check_window(window.radius + window.edge, box * halves.pixel_size)
+    reach, box_size = window.radius + window.edge, box * halves.pixel_size
+    if 2.0 * reach > box_size:
+        raise CryosnakeError(f"the sphere of local FSCs is {2 * reach:.0f} Å wide with its edge, the box "
+                             f"{box_size:.0f} Å; set a smaller sampling (or window_radius and window_edge), or check "
+                             "the pixel size")
     device = choose_device(options.device)
-
-    def place(volume: np.ndarray) -> Array:
-        return to_device(volume, device)
-
     settings = ScanSettings(sampling=options.sampling, window=window, lowest=options.lowest_resolution,
                             threshold=options.threshold, transfer=_transfer(options, box, halves.pixel_size))
     return local_resolution(
-        place(halves.half1), place(halves.half2), halves.pixel_size, None if mask is None else place(mask), settings,
+        to_device(halves.half1, device), to_device(halves.half2, device), halves.pixel_size,
+        None if mask is None else to_device(mask, device), settings,
         progress=lambda done, total: progress(done, total, "bands of shells"))
 
 
@@ -59,13 +61,6 @@ def _window(options: LocalResOptions) -> Window:
     """Return the window, with RELION's defaults where the options do not set it."""
     return Window(0.5 * options.sampling if options.window_radius is None else options.window_radius,
                   options.sampling if options.window_edge is None else options.window_edge)
-
-
-def _check_window(reach: float, box_size: float) -> None:
-    if 2.0 * reach > box_size:
-        raise CryosnakeError(f"the sphere of local FSCs is {2 * reach:.0f} Å wide with its edge, the box "
-                             f"{box_size:.0f} Å; set a smaller sampling (or window_radius and window_edge), or check "
-                             "the pixel size")
 
 
 def _transfer(options: LocalResOptions, box: int, pixel_size: float) -> np.ndarray:
@@ -86,7 +81,7 @@ def _report(inside: np.ndarray, halves: Halves, options: LocalResOptions) -> Non
     print(f"local resolution: median {median:.2f} Å; half of the voxels between {first:.2f} and {third:.2f} Å, eight "
           f"of ten between {tenth:.2f} and {last:.2f} Å")
     if median > 0.5 * window.diameter:
-        print(f"warning: that is no better than half the window ({window.diameter:.0f} Å wide), which noise alone "
+        print(f"warning: this is no better than half the window ({window.diameter:.0f} Å wide), which noise alone "
               "would give; the half maps hardly agree, or the window is too small for this map")
     if tenth <= 2.02 * halves.pixel_size:
         print(f"parts reach the Nyquist frequency ({2 * halves.pixel_size:.2f} Å): the pixel size limits them")

@@ -42,7 +42,7 @@ def run(options: MaskCreateOptions, inputs: Mapping[str, str | Path], out: str |
 
 
 def make_mask(volume: Array, pixel_size: float, options: MaskCreateOptions, path: str) -> Array:
-    """Return the soft mask of a map; prints what was chosen."""
+    """Return the soft mask of a map; prints the choices made."""
     filtered = low_pass(volume, options.low_pass, pixel_size) if options.low_pass > 0 else volume
     threshold = _threshold(filtered, pixel_size, options, path)
     print(f"threshold {threshold.value:.6g} ({threshold.method}); encloses the volume of "

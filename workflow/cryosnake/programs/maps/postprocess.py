@@ -23,7 +23,7 @@ from cryosnake.numerics.postprocessing import (
 )
 from cryosnake.programs.maps.detector_mtf import detector_mtf
 from cryosnake.programs.maps.postprocess_files import Guinier, PostProcessed, write_tables
-from cryosnake.programs.maps.postprocess_inputs import HalfMaps, read_half_maps
+from cryosnake.programs.maps.postprocess_inputs import Halves, read_halves, read_mask
 
 THRESHOLD = 0.143  # Rosenthal & Henderson 2003: two half sets against the map of all
 MINUS_INFINITY = -99.0  # what RELION writes for the logarithm of 0
@@ -41,27 +41,28 @@ def run(options: PostProcessOptions, inputs: Mapping[str, str | Path], out: str 
         raise CryosnakeError(f"b_factor is {options.b_factor:g} and auto_b_factor is true; set auto_b_factor: false to "
                              "sharpen with your own B-factor, or leave b_factor out")
     progress(0, 3, "reading the maps")
-    maps = read_half_maps(str(inputs["half_maps"]), str(inputs["mask"]), options.pixel_size)
+    halves = read_halves(str(inputs["half_maps"]), options.pixel_size)
+    mask = read_mask(str(inputs["mask"]), halves, options.pixel_size)
     progress(1, 3, "FSC and sharpening")
-    result = post_process(maps, options)
+    result = post_process(halves, mask, options)
     progress(2, 3, "writing maps and tables")
     folder = Path(out)
-    write_mrc(folder / "postprocess.mrc", result.map, maps.pixel_size)
-    write_mrc(folder / "postprocess_masked.mrc", result.map * maps.mask, maps.pixel_size)
-    write_tables(folder, maps, result)
+    write_mrc(folder / "postprocess.mrc", result.map, halves.pixel_size)
+    write_mrc(folder / "postprocess_masked.mrc", result.map * mask, halves.pixel_size)
+    write_tables(folder, halves, str(inputs["mask"]), result)
     print(f"final resolution: {result.resolution:.2f} Å (corrected FSC = {THRESHOLD})")
     progress(3, 3, "done")
 
 
-def post_process(maps: HalfMaps, options: PostProcessOptions) -> PostProcessed:
-    """Return FSC curves, resolution, B-factor and the sharpened map; prints what was chosen."""
-    box_size = maps.half1.shape[0] * maps.pixel_size
-    curves = fsc_curves(maps.half1, maps.half2, maps.mask, options.random_seed)
-    resolution = _resolution(curves, maps, box_size)
+def post_process(halves: Halves, mask: np.ndarray, options: PostProcessOptions) -> PostProcessed:
+    """Return FSC curves, resolution, B-factor and the sharpened map; prints the choices made."""
+    box_size = halves.half1.shape[0] * halves.pixel_size
+    curves = fsc_curves(halves.half1, halves.half2, mask, options.random_seed)
+    resolution = _resolution(curves, halves, box_size)
     frequency = np.arange(curves.unmasked.size) / box_size
-    mean = 0.5 * (maps.half1 + maps.half2)
+    mean = 0.5 * (halves.half1 + halves.half2)
     weights = np.ones_like(frequency) if options.skip_fsc_weighting else fsc_weight(curves.corrected)
-    mtf = detector_mtf(options.mtf, frequency, maps.pixel_size, options.mtf_pixel_size)
+    mtf = detector_mtf(options.mtf, frequency, halves.pixel_size, options.mtf_pixel_size)
     original, corrected = _log(mean_amplitudes(mean)), None
     if mtf is not None:
         corrected = original - np.log(mtf)
@@ -69,16 +70,16 @@ def post_process(maps: HalfMaps, options: PostProcessOptions) -> PostProcessed:
     weighted = np.where(weights > 0, original + _log(weights), MINUS_INFINITY)
     b_factor, fit = _b_factor(options, frequency, weighted, resolution)
     cut = resolution if options.low_pass is None else options.low_pass
-    final = sharpen(mean, maps.pixel_size, weights, b_factor, shell_of(cut, box_size) if cut > 0 else None)
+    final = sharpen(mean, halves.pixel_size, weights, b_factor, shell_of(cut, box_size) if cut > 0 else None)
     after = np.where(weights > 0, weighted - 0.25 * b_factor * frequency**2, MINUS_INFINITY)
     guinier = Guinier(original=original, mtf_corrected=corrected, weighted=weighted, sharpened=after, fit=fit)
     return PostProcessed(frequency=frequency, curves=curves, resolution=resolution, b_factor=b_factor, guinier=guinier,
                          map=final)
 
 
-def _resolution(curves: FscCurves, maps: HalfMaps, box_size: float) -> float:
+def _resolution(curves: FscCurves, halves: Halves, box_size: float) -> float:
     if curves.corrected[1] < THRESHOLD:
-        raise CryosnakeError(f"{maps.name1} and {maps.name2} do not agree at any resolution (masked FSC "
+        raise CryosnakeError(f"{halves.name1} and {halves.name2} do not agree at any resolution (masked FSC "
                              f"{curves.corrected[1]:.3f} in the first shell); are they halves of one refinement?")
     if curves.randomise_from is None:
         print("the FSC without mask stays above 0.8 up to Nyquist: no phases can be randomised and the masked curve "

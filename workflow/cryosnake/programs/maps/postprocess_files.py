@@ -4,36 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cryosnake.atomic import write_text
 from cryosnake.io.star import write_star
 from cryosnake.numerics.postprocessing import FscCurves, GuinierFit
-from cryosnake.programs.maps.postprocess_inputs import HalfMaps
-
-if TYPE_CHECKING:
-    import pandas as pd
+from cryosnake.programs.maps.postprocess_inputs import Halves
 
 
-def write_tables(folder: Path, maps: HalfMaps, result: PostProcessed) -> None:
+def write_tables(folder: Path, halves: Halves, mask_name: str, result: PostProcessed) -> None:
     """Write postprocess.star and postprocess_fsc.xml."""
-    tables: dict[str, Any] = {"general": _general(maps, result), "fsc": _fsc(result), "guinier": _guinier(result)}
-    write_star(folder / "postprocess.star", tables)
+    write_star(folder / "postprocess.star", {"general": _general(halves, mask_name, result), "fsc": _fsc(result),
+                                             "guinier": _guinier(result)})
     _write_xml(folder / "postprocess_fsc.xml", _resolution_column(result), result.curves.corrected)
 
 
-def _general(maps: HalfMaps, result: PostProcessed) -> dict[str, Any]:
+def _general(halves: Halves, mask_name: str, result: PostProcessed) -> dict[str, Any]:
     curves, fit = result.curves, result.guinier.fit
     first = curves.randomise_from or curves.unmasked.size - 1
     general: dict[str, Any] = {
         "rlnFinalResolution": result.resolution,
         "rlnBfactorUsedForSharpening": result.b_factor,
-        "rlnUnfilteredMapHalf1": maps.name1,
-        "rlnUnfilteredMapHalf2": maps.name2,
+        "rlnUnfilteredMapHalf1": halves.name1,
+        "rlnUnfilteredMapHalf2": halves.name2,
         "rlnParticleBoxFractionSolventMask": curves.particle_fraction,
-        "rlnMaskName": maps.mask_name,
+        "rlnMaskName": mask_name,
         "rlnRandomiseFrom": 1.0 / float(result.frequency[first]),
     }
     if fit is not None:
@@ -48,8 +46,6 @@ def _resolution_column(result: PostProcessed) -> np.ndarray:
 
 
 def _fsc(result: PostProcessed) -> pd.DataFrame:
-    import pandas as pd
-
     curves, resolution = result.curves, _resolution_column(result)
     return pd.DataFrame({
         "rlnSpectralIndex": np.arange(resolution.size),
@@ -64,8 +60,6 @@ def _fsc(result: PostProcessed) -> pd.DataFrame:
 
 
 def _guinier(result: PostProcessed) -> pd.DataFrame:
-    import pandas as pd
-
     guinier = result.guinier
     columns = {"rlnResolutionSquared": result.frequency**2, "rlnLogAmplitudesOriginal": guinier.original}
     if guinier.mtf_corrected is not None:

@@ -22,29 +22,14 @@ class Halves:
     name2: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class HalfMaps(Halves):
-    """Two half maps with their mask (box, box, box) float32."""
-
-    mask: np.ndarray
-    mask_name: str
-
-
-def read_half_maps(path: str, mask_path: str, pixel_size: float | None) -> HalfMaps:
-    """Return the checked maps; `path` is one of the half maps, `pixel_size` (Å) overrides the headers.
+def read_halves(path: str, pixel_size: float | None) -> Halves:
+    """Return both half maps, one of which is `path`; `pixel_size` (Å) overrides the headers.
 
     Raises
     ------
     CryosnakeError
-        when a map is missing, broken, or does not fit the others
+        when a map is missing, broken, or does not fit the other
     """
-    halves = read_halves(path, pixel_size)
-    mask = read_mask(mask_path, halves, pixel_size)
-    return HalfMaps(**vars(halves), mask=mask, mask_name=mask_path)
-
-
-def read_halves(path: str, pixel_size: float | None) -> Halves:
-    """Return both half maps, one of which is `path`; errors as `read_half_maps`."""
     name1, name2 = _names(path)
     half1, size = read_map(name1, pixel_size)
     half2, size2 = read_map(name2, pixel_size)
@@ -57,7 +42,7 @@ def read_halves(path: str, pixel_size: float | None) -> Halves:
 
 
 def read_mask(path: str, halves: Halves, pixel_size: float | None) -> np.ndarray:
-    """Return the mask that belongs to the half maps, 0 to 1; errors as `read_half_maps`."""
+    """Return the mask (box, box, box) of the half maps, 0 to 1; errors as `read_halves`."""
     mask, size = read_map(path, pixel_size)
     _check_fit(path, mask, size, halves)
     _check_mask(mask, path)

@@ -17,20 +17,12 @@ from cryosnake.io.star import write_star
 from cryosnake.jobs.options import AutoPickOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
 from cryosnake.numerics.ctf import Defocus, Microscope, ctf
-from cryosnake.numerics.picking import (
-    NoiseLimits,
-    NoisePeaks,
-    PickOptions,
-    Picks,
-    Responses,
-    TemplateBank,
-    blob_responses,
-    correlate,
-    count_noise_peaks,
-    ctf_grid,
-    pick_particles,
-    working_image,
-)
+from cryosnake.numerics.picking.background import working_image
+from cryosnake.numerics.picking.blobs import blob_responses
+from cryosnake.numerics.picking.noise import NoiseLimits
+from cryosnake.numerics.picking.pick import Picks, pick_particles
+from cryosnake.numerics.picking.templates import TemplateBank, correlate, ctf_grid
+from cryosnake.numerics.picking.threshold import NoisePeaks, PickOptions, Responses, count_noise_peaks
 from cryosnake.programs.micrographs.autopick_templates import load_templates
 from cryosnake.programs.micrographs.extract_inputs import read_micrograph
 from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value
@@ -42,7 +34,7 @@ NOISE_WIDTH = {"log": 40, "template": 24}
 
 @dataclass(frozen=True, kw_only=True)
 class AutoPickState:
-    """What all micrographs of an optics group share; `bank` and `microscope` are for templates."""
+    """Settings shared by all micrographs of an optics group; `bank` and `microscope` are for templates."""
 
     pixel_size: float
     working_pixel_size: float
@@ -142,7 +134,7 @@ def _detect(image: Array, state: AutoPickState, transfer: Array | None) -> Respo
 
 
 def _noise(state: AutoPickState) -> NoisePeaks:
-    """Count what the detector finds in noise; templates have a CTF of 1.5 µm there, since any will do."""
+    """Count the peaks that the detector finds in noise; for templates at a defocus of 1.5 µm, since any will do."""
     transfer = None
     if state.bank is not None and state.microscope is not None:
         typical = {"rlnDefocusU": 15000.0, "rlnDefocusV": 15000.0, "rlnDefocusAngle": 0.0}

@@ -11,7 +11,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_header, read_images, read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.jobs.options import AutoPickOptions
-from cryosnake.numerics.picking import TemplateBank, TemplateSettings, project_templates, rotate_templates
+from cryosnake.numerics.picking.templates import TemplateBank, TemplateSettings, project_templates, rotate_templates
 
 
 def load_templates(options: AutoPickOptions, inputs: Mapping[str, Path], pixel_size: float, diameter: float,
@@ -21,7 +21,7 @@ def load_templates(options: AutoPickOptions, inputs: Mapping[str, Path], pixel_s
     Raises
     ------
     CryosnakeError
-        if there is no reference or two, its pixel size is not known, it is not finite, blank or smaller than the
+        if there is not exactly one reference, its pixel size is not known, it is not finite, blank or smaller than the
         particle, or its pixels are too large for the low-pass filter
     """
     given = [slot for slot in ("reference", "references") if slot in inputs]

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.options import CtfFindOptions
 
-
-@dataclass(frozen=True, kw_only=True)
-class GateLimits:
-    """Limits of a good fit; None switches a limit off.
-
-    The defaults are from the 24 K2 micrographs of EMPIAR-10204: right fits go to 4.8 Å or better, the 24 wrong
-    ones of another run claim 5.5 Å at best; right fits have a figure of merit above 0.08 (0.13 by CTFFIND4's own
-    definition), fits to noise below 0.025, also for small micrographs.
-    """
-
-    max_resolution: float | None = 5.0  # Å
-    min_figure_of_merit: float | None = 0.03
-    min_defocus: float | None = None  # Å, mean of U and V
-    max_defocus: float | None = None  # Å
-    max_astigmatism: float | None = None  # Å, U - V
-    max_ice_density: float | None = None
-
-
-# The quantity of each limit as named in the reason; its column and unit.
+# For each option that sets a limit: the quantity as named in the reason, its column and unit. The options' defaults are
+# from the 24 K2 micrographs of EMPIAR-10204: right fits go to 4.8 Å or better, the 24 wrong ones of another run claim
+# 5.5 Å at best; right fits have a figure of merit above 0.08 (0.13 by CTFFIND4's own definition), fits to noise below
+# 0.025, also for small micrographs.
 _QUANTITIES = {
     "max_resolution": ("fit resolution", "rlnCtfMaxResolution", " Å"),
     "min_figure_of_merit": ("figure of merit", "rlnCtfFigureOfMerit", ""),
@@ -38,15 +22,15 @@ _QUANTITIES = {
 }
 
 
-def gate(table: pd.DataFrame, limits: GateLimits) -> pd.Series:
+def gate(table: pd.DataFrame, options: CtfFindOptions) -> pd.Series:
     """Return the reason why each micrograph is rejected, "" where it passes.
 
     Parameters
     ----------
     table
         Rows of micrographs_ctf.star, cryosnake's or RELION's
-    limits
-        A value that is missing (NaN) does not pass its limit
+    options
+        Their limits, None for no limit; a value that is missing (NaN) does not pass its limit
 
     Raises
     ------
@@ -58,8 +42,8 @@ def gate(table: pd.DataFrame, limits: GateLimits) -> pd.Series:
         values["mean defocus"] = 0.5 * (values["rlnDefocusU"] + values["rlnDefocusV"])
         values["astigmatism"] = abs(values["rlnDefocusU"] - values["rlnDefocusV"])
     reasons = pd.Series([""] * len(table), index=table.index, dtype=object)
-    for limit, bound in vars(limits).items():
-        if bound is not None:
+    for limit in _QUANTITIES:
+        if (bound := getattr(options, limit)) is not None:
             reasons += _reasons(values, limit, bound)
     return reasons.str.removesuffix("; ")
 

@@ -16,15 +16,11 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.jobs.options import CtfFindOptions
 from cryosnake.numerics.backend import choose_device, to_device
 from cryosnake.numerics.ctf import Microscope
-from cryosnake.numerics.ctf_fit import (
-    CtfFit,
-    FitOptions,
-    amplitude_spectrum,
-    diagnostic_image,
-    fit_ctf,
-    fitting_sampling,
-)
-from cryosnake.programs.micrographs.ctf_gate import GateLimits, gate
+from cryosnake.numerics.ctf_fit.fit import fit_ctf
+from cryosnake.numerics.ctf_fit.model import CtfFit, FitOptions
+from cryosnake.numerics.ctf_fit.picture import diagnostic_image
+from cryosnake.numerics.ctf_fit.spectrum import amplitude_spectrum, fitting_sampling
+from cryosnake.programs.micrographs.ctf_gate import gate
 from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value
 
 # A fit that reaches the last ring cannot do better: the gate requires no more than this times Nyquist.
@@ -33,14 +29,11 @@ NYQUIST_MARGIN = 1.1
 
 @dataclass(frozen=True, kw_only=True)
 class CtfFindState:
-    """What all micrographs of an optics group share."""
+    """Settings shared by all micrographs of an optics group."""
 
     microscope: Microscope
     fit: FitOptions
-    limits: GateLimits
-    box: int
-    use_power_spectrum: bool
-    use_unweighted: bool
+    options: CtfFindOptions
     device: str
 
 
@@ -60,12 +53,7 @@ def prepare(options: CtfFindOptions, optics: Mapping[str, Any], inputs: Mapping[
             defocus_max=options.dfmax, defocus_step=options.dfstep, astigmatism_tolerance=options.dast,
             phase_shifts=_phase_shifts(options),
         ),
-        limits=GateLimits(max_resolution=options.max_resolution, min_figure_of_merit=options.min_figure_of_merit,
-                          min_defocus=options.min_defocus, max_defocus=options.max_defocus,
-                          max_astigmatism=options.max_astigmatism, max_ice_density=options.max_ice_density),
-        box=options.box,
-        use_power_spectrum=options.use_power_spectrum,
-        use_unweighted=options.use_unweighted,
+        options=options,
         device=choose_device(options.device),
     )
 
@@ -80,40 +68,33 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: CtfFindSta
     CryosnakeError
         if the image or power spectrum is missing, damaged, blank or too small
     """
-    source = _source(row, state)
-    spectrum, sampling = _spectrum(source, optics, state)
+    path, is_spectrum = _source(row, state.options)
+    spectrum, sampling = _spectrum(path, is_spectrum, optics, state)
     try:
         fit = fit_ctf(spectrum, sampling, state.microscope, state.fit)
     except ValueError as error:
-        raise CryosnakeError(f"{source.path}: {error}") from error
+        raise CryosnakeError(f"{path}: {error}") from error
     picture = root.with_name(root.name + ".ctf")
     write_mrc(picture, diagnostic_image(spectrum, sampling, fit, state.microscope, state.fit.resolution_low), sampling)
     result = _row(row, fit, picture, state.fit.fit_phase_shift)
-    limits = _within_nyquist(state.limits, sampling)
-    reason = gate(pd.DataFrame([result]), limits).iloc[0]
+    reason = gate(pd.DataFrame([result]), _within_nyquist(state.options, sampling)).iloc[0]
     if reason:
-        raise Rejected(f"CTF fit of {source.path}: {reason}")
+        raise Rejected(f"CTF fit of {path}: {reason}")
     return result
 
 
-@dataclass(frozen=True)
-class _Source:
-    path: Path
-    is_spectrum: bool
-
-
-def _source(row: Mapping[str, Any], state: CtfFindState) -> _Source:
-    """Return the file to fit: the given power spectrum, the unweighted or the dose-weighted micrograph."""
-    if state.use_power_spectrum and _has_name(row, "rlnCtfPowerSpectrum"):
+def _source(row: Mapping[str, Any], options: CtfFindOptions) -> tuple[Path, bool]:
+    """Return the file to fit, and whether it is a power spectrum rather than a micrograph."""
+    if options.use_power_spectrum and _has_name(row, "rlnCtfPowerSpectrum"):
         remedy = "set use_power_spectrum: false to fit the micrograph"
-        return _Source(_existing(row["rlnCtfPowerSpectrum"], remedy), True)
+        return _existing(row["rlnCtfPowerSpectrum"], remedy), True
     label = "rlnMicrographName"
-    if state.use_unweighted and _has_name(row, "rlnMicrographNameNoDW"):
+    if options.use_unweighted and _has_name(row, "rlnMicrographNameNoDW"):
         label = "rlnMicrographNameNoDW"
     if not _has_name(row, label):
         raise CryosnakeError("a row of the input STAR file has no rlnMicrographName; connect a job that lists "
                              "micrographs")
-    return _Source(_existing(row[label], "run the job that makes it again"), False)
+    return _existing(row[label], "run the job that makes it again"), False
 
 
 def _has_name(row: Mapping[str, Any], label: str) -> bool:
@@ -127,22 +108,23 @@ def _existing(name: str, remedy: str) -> Path:
     return path
 
 
-def _spectrum(source: _Source, optics: Mapping[str, Any], state: CtfFindState) -> tuple[np.ndarray, float]:
+def _spectrum(path: Path, is_spectrum: bool, optics: Mapping[str, Any], state: CtfFindState,
+              ) -> tuple[np.ndarray, float]:
     """Return the amplitude spectrum (n, n) and its sampling in Å."""
-    image, header_size = read_mrc(source.path)
+    image, header_size = read_mrc(path)
     if image.ndim != 2:
-        raise CryosnakeError(f"{source.path} is a stack of shape {image.shape}, not one image")
-    if source.is_spectrum:
+        raise CryosnakeError(f"{path} is a stack of shape {image.shape}, not one image")
+    if is_spectrum:
         if not header_size > 0.0:
-            raise CryosnakeError(f"{source.path}: the header of a power spectrum must give its sampling in Å, this "
+            raise CryosnakeError(f"{path}: the header of a power spectrum must give its sampling in Å, this "
                                  f"one gives {header_size:g}; set use_power_spectrum: false to fit the micrograph")
         return image, header_size
     pixel_size = optics_value(optics, "rlnMicrographPixelSize", "Å")
     sampling = fitting_sampling(pixel_size, state.fit.resolution_high)
     try:
-        return amplitude_spectrum(to_device(image, state.device), pixel_size, state.box, sampling)
+        return amplitude_spectrum(to_device(image, state.device), pixel_size, state.options.box, sampling)
     except ValueError as error:
-        raise CryosnakeError(f"{source.path}: {error}") from error
+        raise CryosnakeError(f"{path}: {error}") from error
 
 
 def _row(row: Mapping[str, Any], fit: CtfFit, picture: Path, phase_shift: bool) -> dict[str, Any]:
@@ -165,10 +147,9 @@ def _row(row: Mapping[str, Any], fit: CtfFit, picture: Path, phase_shift: bool) 
     return result | {label: value for label, value in row.items() if label not in result}
 
 
-def _within_nyquist(limits: GateLimits, sampling: float) -> GateLimits:
-    if limits.max_resolution is None:
-        return limits
-    return replace(limits, max_resolution=max(limits.max_resolution, NYQUIST_MARGIN * 2.0 * sampling))
+def _within_nyquist(options: CtfFindOptions, sampling: float) -> CtfFindOptions:
+    """Return the options with no stricter limit of resolution than the sampling (Å) allows."""
+    return replace(options, max_resolution=max(options.max_resolution, NYQUIST_MARGIN * 2.0 * sampling))
 
 
 def _phase_shifts(options: CtfFindOptions) -> tuple[float, ...]:

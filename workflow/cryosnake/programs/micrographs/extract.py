@@ -16,15 +16,8 @@ from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
 from cryosnake.jobs.options import ExtractOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
-from cryosnake.numerics.extraction import (
-    DustLimits,
-    background,
-    cut_boxes,
-    default_background_radius,
-    normalise,
-    outside,
-    rescale,
-)
+from cryosnake.numerics.extraction.boxes import cut_boxes, outside, rescale
+from cryosnake.numerics.extraction.normalise import DustLimits, background, default_background_radius, normalise
 from cryosnake.programs.micrographs.extract_again import Refined, again, image_optics, read_refined, refined_optics
 from cryosnake.programs.micrographs.extract_inputs import read_coordinates, read_micrograph
 from cryosnake.programs.micrographs.optics_values import optics_value
@@ -37,7 +30,7 @@ AT_ONCE = 1 << 26  # pixels of boxes in memory at a time
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractState:
-    """What all micrographs of an optics group share; `pixels` is the background, None without normalisation."""
+    """Settings shared by all micrographs of an optics group; `pixels` is the background, None without normalisation."""
 
     pixel_size: float  # Å, of the micrograph
     box: int

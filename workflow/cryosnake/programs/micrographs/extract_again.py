@@ -15,7 +15,7 @@ from cryosnake.io.mrc import read_header
 from cryosnake.io.paths import post_name
 from cryosnake.io.star import optics_of, read_star, read_table
 from cryosnake.jobs.options import ExtractOptions
-from cryosnake.numerics.extraction import at_pixel_size, recentred
+from cryosnake.numerics.extraction.recentre import at_pixel_size, recentred
 from cryosnake.programs.micrographs.optics_values import optics_value
 
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")

@@ -43,7 +43,7 @@ def read_coordinates(row: Mapping[str, Any]) -> pd.DataFrame:
     Raises
     ------
     CryosnakeError
-        if the row names none, or the file is missing, damaged or without coordinates
+        if the row does not name a file, or the file is missing, damaged or without coordinates
     """
     name = row.get("rlnMicrographCoordinates")
     if not isinstance(name, str) or not name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,26 @@ from cryosnake.io.movies import MovieInfo, movie_info, read_frames
 from cryosnake.io.mrc import write_mrc
 from cryosnake.jobs.options import MotionCorrOptions
 from cryosnake.numerics.backend import Array, choose_device, to_numpy
-from cryosnake.numerics.motion.dose import critical_exposure
+from cryosnake.numerics.motion.dose import accumulated_dose, critical_exposure
 from cryosnake.numerics.motion.power import power_spectrum
 from cryosnake.numerics.motion.summing import sum_frames
-from cryosnake.numerics.motion.track import AlignmentSettings, Motion, track_motion
+from cryosnake.numerics.motion.track import AlignmentSettings, MovieMotion, track_motion
 from cryosnake.programs.micrographs.motioncorr_files import MovieRecord, accumulated_motion, write_metadata
-from cryosnake.programs.micrographs.motioncorr_movie import Calibration, Spectra, WeightCache, transform_movie
+from cryosnake.programs.micrographs.motioncorr_movie import Calibration, Spectra, dose_weights, transform_movie
 from cryosnake.programs.micrographs.optics_values import optics_value
 
 _EARLY = 4.0  # e/Å², RELION's limit between early and late motion
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MotionCorrState:
-    """What all movies of an optics group share; gain, defects and weights are made when first needed."""
+    """Settings shared by all movies of an optics group; gain and defects are read when first needed."""
 
     options: MotionCorrOptions
     voltage: float
     pixel_size: float
     device: str
-    rotation: int
     calibration: Calibration
-    weights: WeightCache = field(default_factory=WeightCache)
 
 
 def prepare(options: MotionCorrOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> MotionCorrState:
@@ -57,8 +55,7 @@ def prepare(options: MotionCorrOptions, optics: Mapping[str, Any], inputs: Mappi
         voltage=voltage,
         pixel_size=optics_value(optics, "rlnMicrographOriginalPixelSize", "Å"),
         device=choose_device(options.device),
-        rotation=rotation,
-        calibration=Calibration(gain=options.gain, rotation=rotation, flip=options.gain_flip, defects=options.defects),
+        calibration=Calibration(options, rotation),
     )
 
 
@@ -80,7 +77,8 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorr
         del raw
         motion = track_motion(spectra.band_spectra, spectra.band, spectra.movie_shape, _settings(state))
         root.parent.mkdir(parents=True, exist_ok=True)
-        written = _write_images(spectra, motion, state, first, root)
+        doses = accumulated_dose(len(motion.shifts), options.dose_per_frame, options.pre_exposure, first - 1)
+        written = _write_images(spectra, motion, state, doses, root)
     except ValueError as error:
         raise CryosnakeError(f"{name}: {error}") from error
     count = _frame_count(info, options)
@@ -88,7 +86,6 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorr
                          pixel_size=state.pixel_size, voltage=state.voltage)
     metadata = root.with_name(root.name + ".star")
     write_metadata(metadata, record, motion, spectra.hot_pixels, options)
-    doses = options.pre_exposure + options.dose_per_frame * (first + np.arange(len(motion.shifts)))
     total, early, late = accumulated_motion(motion.shifts, doses, _EARLY)
     return {**written, "rlnMicrographMetadata": metadata.as_posix(), "rlnOpticsGroup": row.get("rlnOpticsGroup", 1),
             "rlnAccumMotionTotal": total, "rlnAccumMotionEarly": early, "rlnAccumMotionLate": late}
@@ -100,7 +97,8 @@ def update_optics(optics: Mapping[str, Any], options: MotionCorrOptions) -> dict
     return {**optics, "rlnMicrographPixelSize": pixel_size * options.bin_factor}
 
 
-def _write_images(spectra: Spectra, motion: Motion, state: MotionCorrState, first: int, root: Path) -> dict[str, str]:
+def _write_images(spectra: Spectra, motion: MovieMotion, state: MotionCorrState, doses: np.ndarray, root: Path,
+                  ) -> dict[str, str]:
     """Write the sums and the power spectrum, the sum that serves as the micrograph last; return the names."""
     options, pixel_size = state.options, state.pixel_size * state.options.bin_factor
     scale = np.array(spectra.scale)
@@ -122,7 +120,8 @@ def _write_images(spectra: Spectra, motion: Motion, state: MotionCorrState, firs
         save("rlnCtfPowerSpectrum", "_PS.mrc", image, pixel, False)
     weights = None
     if options.dose_weighting:
-        weights = state.weights.get(spectra.shape, len(shifts), pixel_size, state.voltage, options, first, state.device)
+        weights = dose_weights(spectra.shape, pixel_size, state.voltage, options.dose_per_frame, tuple(doses.tolist()),
+                               state.device)
     save("rlnMicrographName", ".mrc", sum_frames(spectra.sum_spectra, spectra.shape, shifts, local, weights),
          pixel_size, options.float16)
     return names

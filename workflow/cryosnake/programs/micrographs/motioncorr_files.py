@@ -11,7 +11,7 @@ import pandas as pd
 
 from cryosnake.io.star import write_star
 from cryosnake.jobs.options import MotionCorrOptions
-from cryosnake.numerics.motion.track import Motion
+from cryosnake.numerics.motion.track import MovieMotion
 
 _UNUSED = -9999.0  # RELION's shift of a frame that is not in the sum
 
@@ -29,7 +29,7 @@ class MovieRecord:
     voltage: float
 
 
-def write_metadata(path: Path, movie: MovieRecord, motion: Motion, hot_pixels: np.ndarray,
+def write_metadata(path: Path, movie: MovieRecord, motion: MovieMotion, hot_pixels: np.ndarray,
                    options: MotionCorrOptions) -> None:
     """Write X.star: data_general, data_global_shift and, where there are any, the local model and hot pixels."""
     tables: dict[str, Any] = {"general": _general(movie, motion, options), "global_shift": _global_shift(movie, motion)}
@@ -61,7 +61,7 @@ def accumulated_motion(shifts: np.ndarray, doses: np.ndarray, early: float) -> t
     return float(steps.sum()), first, float(steps.sum()) - first
 
 
-def _general(movie: MovieRecord, motion: Motion, options: MotionCorrOptions) -> dict[str, Any]:
+def _general(movie: MovieRecord, motion: MovieMotion, options: MotionCorrOptions) -> dict[str, Any]:
     general: dict[str, Any] = {
         "rlnImageSizeX": movie.shape[1], "rlnImageSizeY": movie.shape[0], "rlnImageSizeZ": movie.count,
         "rlnMicrographMovieName": movie.name}
@@ -78,14 +78,14 @@ def _general(movie: MovieRecord, motion: Motion, options: MotionCorrOptions) -> 
     return general | {"rlnMotionModelVersion": int(motion.coefficients is not None)}
 
 
-def _global_shift(movie: MovieRecord, motion: Motion) -> pd.DataFrame:
+def _global_shift(movie: MovieRecord, motion: MovieMotion) -> pd.DataFrame:
     shifts = np.full((movie.count, 2), _UNUSED)
     shifts[movie.first - 1 : movie.first - 1 + len(motion.shifts)] = motion.shifts
     return pd.DataFrame({"rlnMicrographFrameNumber": np.arange(1, movie.count + 1),
                          "rlnMicrographShiftX": shifts[:, 0], "rlnMicrographShiftY": shifts[:, 1]})
 
 
-def _local_shift(movie: MovieRecord, motion: Motion) -> pd.DataFrame:
+def _local_shift(movie: MovieRecord, motion: MovieMotion) -> pd.DataFrame:
     """Return the independent shifts of each patch."""
     groups, patches = motion.measured.shape[:2]
     frames = np.rint(motion.times).astype(int) + movie.first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,21 +14,18 @@ from cryosnake.jobs.options import MotionCorrOptions
 from cryosnake.numerics.backend import Array, fft_of, namespace, to_device
 from cryosnake.numerics.fourier_crop import binned_shape, resample_half_spectrum
 from cryosnake.numerics.motion.correlation import WeightedBand, make_band, narrow
-from cryosnake.numerics.motion.dose import accumulated_dose
 from cryosnake.numerics.motion.frames import bad_pixels, corrected_frame, replacement_sources
 from cryosnake.numerics.motion.summing import DoseWeights, make_dose_weights
 
 _SEED = 1  # of the draws that replace bad pixels: the same movie gives the same micrograph
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Calibration:
-    """Gain reference and defects, read once for each size of movie."""
+    """Gain reference and defects, read once for each size of movie; `rotation` of the gain in quarter turns."""
 
-    gain: str | None
+    options: MotionCorrOptions
     rotation: int
-    flip: int
-    defects: str | None
     _read: dict[tuple[tuple[int, int], bool], tuple[np.ndarray | None, np.ndarray, np.ndarray]] = field(
         default_factory=dict)
 
@@ -41,30 +39,21 @@ class Calibration:
         """
         key = (shape, movie.lower().endswith((".eer", ".ecc")))
         if key not in self._read:
-            gain = read_gain(self.gain, shape, self.rotation, self.flip, movie=movie) if self.gain else None
+            options, gain = self.options, None
+            if options.gain:
+                gain = read_gain(options.gain, shape, self.rotation, options.gain_flip, movie=movie)
             dead = np.zeros(shape, dtype=bool) if gain is None else gain <= 0
-            listed = read_defects(self.defects, shape) if self.defects else np.zeros(shape, dtype=bool)
+            listed = read_defects(options.defects, shape) if options.defects else np.zeros(shape, dtype=bool)
             self._read[key] = (gain, dead, listed)
         return self._read[key]
 
 
-@dataclass
-class WeightCache:
-    """The dose weights of the movies so far, for one size and number of frames: nearly always one in a data set."""
-
-    _key: tuple[object, ...] = ()
-    _weights: DoseWeights | None = None
-
-    def get(self, shape: tuple[int, int], count: int, pixel_size: float, voltage: float, options: MotionCorrOptions,
-            first: int, device: str) -> DoseWeights:
-        """Return the weights for `count` frames from frame `first` (counted from 1) summed to `shape`."""
-        key = (shape, count, first)
-        if self._weights is None or key != self._key:
-            doses = accumulated_dose(count, options.dose_per_frame, options.pre_exposure, first - 1)
-            made = make_dose_weights(shape, pixel_size, voltage, options.dose_per_frame, doses)
-            self._weights = DoseWeights(to_device(made.first, device), to_device(made.step, device))
-            self._key = key
-        return self._weights
+@lru_cache(maxsize=1)  # nearly all movies of a data set have the same size and number of frames
+def dose_weights(shape: tuple[int, int], pixel_size: float, voltage: float, dose_per_frame: float,
+                 doses: tuple[float, ...], device: str) -> DoseWeights:
+    """Return the weights of a movie's frames on `device`; arguments as of `make_dose_weights`."""
+    made = make_dose_weights(shape, pixel_size, voltage, dose_per_frame, np.array(doses))
+    return DoseWeights(to_device(made.first, device), to_device(made.step, device))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,28 +24,30 @@ _MODEL_DIRECTIONS = "model_pdf_orient_class_1"
 
 def write_iteration(recipe: _Recipe, model: Refinement) -> None:
     """Write `<root>_itNNN_…`; the optimiser last, so that it never names a file that is not there."""
-    stem, particles = f"{recipe.root}_it{model.iteration:03d}", recipe.particles
-    write_star(f"{stem}_data.star", tables.data(particles, model.assignments, model.half))
-    models = [f"{stem}_half{half}_model.star" for half in (1, 2)]
-    for half, name in enumerate(models):
-        image = f"{stem}_half{half + 1}_class001.mrc"
-        write_mrc(image, model.volumes[half], particles.pixel_size)
-        write_star(name, _model_tables(recipe, model, half, image))
-    write_star(f"{stem}_sampling.star", _sampling_tables(recipe, model))
-    write_star(f"{stem}_optimiser.star", _optimiser(recipe, model, stem, models))
+    stem = f"{recipe.root}_it{model.iteration:03d}"
+    halves = [f"{stem}_half{half}" for half in (1, 2)]
+    for name, volume in zip(halves, model.volumes, strict=True):
+        write_mrc(f"{name}_class001.mrc", volume, recipe.particles.pixel_size)
+    _write_tables(recipe, model, stem, halves)
 
 
 def write_final(recipe: _Recipe, model: Refinement) -> None:
     """Write `<root>_…` of the last iteration, in which both halves were joined."""
     assert model.joined is not None
-    root, particles = str(recipe.root), recipe.particles
-    for half in (0, 1):
-        write_mrc(f"{root}_half{half + 1}_class001_unfil.mrc", model.unfiltered[half], particles.pixel_size)
-    write_mrc(f"{root}_class001.mrc", model.joined, particles.pixel_size)
-    write_star(f"{root}_model.star", _model_tables(recipe, model, 0, f"{root}_class001.mrc"))
-    write_star(f"{root}_sampling.star", _sampling_tables(recipe, model))
-    write_star(f"{root}_data.star", tables.data(particles, model.assignments, model.half))
-    write_star(f"{root}_optimiser.star", _optimiser(recipe, model, root, [f"{root}_model.star"]))
+    root, pixel_size = str(recipe.root), recipe.particles.pixel_size
+    for half, volume in enumerate(model.unfiltered, 1):
+        write_mrc(f"{root}_half{half}_class001_unfil.mrc", volume, pixel_size)
+    write_mrc(f"{root}_class001.mrc", model.joined, pixel_size)
+    _write_tables(recipe, model, root, [root])
+
+
+def _write_tables(recipe: _Recipe, model: Refinement, stem: str, names: list[str]) -> None:
+    """Write `<stem>_….star` and, for each half or the joined map, `<name>_model.star`."""
+    for half, name in enumerate(names):
+        write_star(f"{name}_model.star", _model_tables(recipe, model, half, f"{name}_class001.mrc"))
+    write_star(f"{stem}_data.star", tables.data(recipe.particles, model.assignments, model.half))
+    write_star(f"{stem}_sampling.star", _sampling_tables(recipe, model))
+    write_star(f"{stem}_optimiser.star", _optimiser(recipe, model, stem, [f"{name}_model.star" for name in names]))
 
 
 def _model_tables(recipe: _Recipe, model: Refinement, half: int, image: str) -> dict[str, Any]:
@@ -105,12 +107,12 @@ def read_refinement(path: str, recipe: _Recipe) -> Refinement:
     Raises
     ------
     CryosnakeError
-        when the file is no optimiser of a half-set refinement, or one of its files is missing or does not fit
+        when the file is not an optimiser of a half-set refinement, or one of its files is missing or does not fit
     """
     general, particles = tables.read_optimiser(path), recipe.particles
     if "rlnModelStarFile2" not in general:
-        raise CryosnakeError(f"{path} has no second half-set model: it is the end of a refinement or of another job "
-                             "type. Continue from run_itNNN_optimiser.star.")
+        raise CryosnakeError(f"{path} has no second half-set model: it is from the last iteration or another job type. "
+                             " Continue from run_itNNN_optimiser.star.")
     models = [read_star(general[label]) for label in ("rlnModelStarFile", "rlnModelStarFile2")]
     assignments, half = tables.read_assignments(str(general["rlnExperimentalDataStarFile"]), particles)
     pixel, box = particles.pixel_size, particles.box

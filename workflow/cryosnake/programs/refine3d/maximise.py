@@ -1,4 +1,4 @@
-"""The maximisation step of a gold-standard refinement: two half maps, their FSC, and at the end one map of all."""
+"""The maximisation step of a gold-standard refinement: two half maps, their FSC, and finally one map."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _JOIN_RESOLUTION = 40.0  # Å: the halves share what is coarser
 
 def maximised(recipe: Recipe[Refine3DOptions, Any, Any], model: Refinement, sums: list[np.ndarray], solvent: np.ndarray,
               ) -> Refinement:
-    """Return the model with new half maps from their sums; with unfiltered ones and the joined map in the last one."""
+    """Return the model with new half maps from their sums; the last one also has unfiltered ones and the joined map."""
     box, radius, options, last = recipe.particles.box, model.size // 2, recipe.options, model.last
     shared = min(int(recipe.particles.length / _JOIN_RESOLUTION), radius)
     joined = 0 if last else shared
@@ -51,9 +51,9 @@ def maximised(recipe: Recipe[Refine3DOptions, Any, Any], model: Refinement, sums
 
 def _locally_regularised(sums: list[np.ndarray], radius: int, solvent: np.ndarray, pixel_size: float,
                          ) -> list[np.ndarray]:
-    """Return the halves filtered as finely as each predicts the other, place by place, in place of the one SSNR.
+    """Return the halves, each filtered locally as finely as it predicts the other, instead of by one SSNR.
 
-    The low band that the halves share passes through every filter of the choice, so that it decides nothing.
+    The low band that the halves share passes all the filters compared, so it has no influence on the choice.
     """
     from cryosnake.numerics.refine.sums.local_filter import cross_validated_filter
 

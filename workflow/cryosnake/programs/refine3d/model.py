@@ -1,4 +1,4 @@
-"""The state of a gold-standard refinement, and what its two half maps say."""
+"""The state of a gold-standard refinement, and the resolution of its two half maps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cryosnake.jobs.options import Refine3DOptions
+from cryosnake.numerics.fsc import last_shell_above
 from cryosnake.numerics.refine.grids.grids import SphereGrid, sphere_grid
 from cryosnake.numerics.refine.search.schedule import Convergence, Sampling
-from cryosnake.numerics.refine.sums.maximisation import last_shell_above
 from cryosnake.programs.refinement.recipe import Model
 from cryosnake.programs.refinement.state import Statistics
 
@@ -43,13 +43,13 @@ def grid_of(options: Refine3DOptions, sampling: Sampling, perturbation: float = 
 
 
 def flat_direction(options: Refine3DOptions, sampling: Sampling) -> np.ndarray:
-    """Return a prior that prefers no direction; local searches keep none."""
+    """Return a uniform prior of directions; local searches have none."""
     count = len(grid_of(options, sampling).pixels) if sampling.sigma == 0 else 1
     return np.full(count, 1.0 / count)
 
 
 def resolution_shell(ssnr: np.ndarray) -> int:
-    """Return the last shell in which the map holds more signal than noise (FSC above 0.5)."""
+    """Return the last shell in which the map has more signal than noise (FSC above 0.5)."""
     return max(last_shell_above(ssnr, 1.0), 1)
 
 

@@ -118,7 +118,7 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
         return model.convergence.converged or model.iteration >= self.options.max_iterations
 
     def progress(self, model: Refinement) -> tuple[int, int, str]:
-        """See `Recipe`; nobody knows how many iterations there will be."""
+        """See `Recipe`; the number of iterations is not known in advance."""
         return 0, len(self.particles), f"iteration {model.iteration + 1}" + (", last" if self._is_last(model) else "")
 
     def prepare(self, model: Refinement) -> Refinement:
@@ -161,7 +161,7 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
 
     def _step(self, model: Refinement, half: int, rows: np.ndarray, plan: SearchPlan, grid: SphereGrid,
               ) -> ExpectationStep:
-        """Return a step with a half map, to the resolution that it may use, as reference."""
+        """Return a step with a half map, limited in resolution, as reference."""
         return ExpectationStep(
             work=self.work, rows=rows, assignments=model.assignments, statistics=model.statistics[half], plan=plan,
             reference=self.seen(self.maps(model.volumes[half][None], plan.size, grid)))
@@ -241,7 +241,7 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
         return model
 
     def _scheduled(self, model: Refinement) -> Refinement:
-        """Decide on the sampling of the next iteration; a new grid forgets its prior."""
+        """Return the model with the sampling of the next iteration; a new grid starts without a prior."""
         invisible = invisible_step(self.resolution(model), self.options.particle_diameter)
         sampling, convergence = next_sampling(
             model.sampling, model.convergence, accuracy_rotation=model.accuracy[0], accuracy_offset=model.accuracy[1],
@@ -253,7 +253,7 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
         return replace(model, sampling=sampling, convergence=convergence, statistics=statistics)
 
     def close(self, model: Refinement, progress: IterationProgress) -> None:
-        """Say what resolution was reached."""
+        """Print the resolution reached."""
         self.say(f"Resolution of the unmasked half maps: {self.resolution(model):.2f} Å (FSC 0.143)")
 
 

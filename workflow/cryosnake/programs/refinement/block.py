@@ -18,7 +18,7 @@ from cryosnake.programs.refinement.step import ExpectationStep, SearchPlan
 class Block:
     """Particles that are computed together: their numbers, operands, and power by shell (n, shells).
 
-    `power` is that of the masked images, `noise` the noise's.
+    `power` is that of the masked images, `noise` that of the noise.
     """
 
     rows: np.ndarray

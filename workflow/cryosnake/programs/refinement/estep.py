@@ -40,13 +40,13 @@ def expect(step: ExpectationStep, sums: Array | None = None) -> Accumulated:
     if isinstance(step.reference.grid, SphereGrid):
         order = _by_orientation(step.assignments.pose[step.rows])
 
-    def work(worker: int, item: tuple[slice, Array], tell: Report) -> None:
+    def work(worker: int, item: tuple[slice, Array], report: Report) -> None:
         where, images = item
         chosen, share = order[where], shares[worker]
         block = prepare_block(step, chosen, images)
         for found in outcomes(block, share.sums, turns[worker % len(turns)]):
             _record(share, step, block, chosen, found)
-            tell(len(found[0]))  # with many samples a block takes long, and an abort must not wait
+            report(len(found[0]))  # with many samples a block takes long, and an abort must not wait
 
     step.work.expect_rows(step.rows[order])
     size = _block_size(len(step.rows), step.work.block or BLOCK, workers)

@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from cryosnake.numerics.backend import Array, use_device
+from cryosnake.numerics.backend import Array, choose_device
 from cryosnake.numerics.refine.kernels.budget import budget_of, particles_of, use_budget
-from cryosnake.parallel.images import KEPT_BYTES, Reading, open_images
+from cryosnake.parallel.images import Reading, open_images
 from cryosnake.parallel.memory import available_bytes
-from cryosnake.parallel.preread import image_bytes
 from cryosnake.parallel.ranks import Ranks, SingleRank
-from cryosnake.parallel.stacks import Images, KeptImages, StackImages
+from cryosnake.parallel.stacks import Images, StackImages
 from cryosnake.parallel.world import world
 from cryosnake.programs.refinement.particle_checks import refuse_blank
 from cryosnake.programs.refinement.particles import ParticleSet, read_particles
 
-_USUAL_BLOCK = 256  # particles; with space for this many the programs decide
+_USUAL_BLOCK = 256  # particles; with memory for this many the programs decide
 _SHARE_OF_FREE = 0.8  # of the memory that is free at the start
 
 
@@ -61,25 +60,18 @@ class Execution:
     cache: dict[str, Array] = field(default_factory=dict, repr=False)
 
 
-def alone(particles: ParticleSet) -> Execution:
-    """Return how one process works on particles, on a CPU: small sets are read once and kept."""
-    stacks = stack_images(particles)
-    kept = image_bytes(stacks.shape) <= KEPT_BYTES
-    return Execution(particles=particles, images=KeptImages(stacks, stacks.shape) if kept else stacks)
-
-
 @contextmanager
 def execution_of(path: str | os.PathLike[str], options: Any, out: str | os.PathLike[str]) -> Iterator[Execution]:
-    """Yield the checked particles of a STAR file, and how the running options want them to be worked on.
+    """Yield the execution that the running options ask for, on the checked particles of a STAR file.
 
-    With several ranks all of them call this together.
+    All ranks call this together.
 
     Raises
     ------
     CryosnakeError
-        as `read_particles`, and when memory or scratch directory cannot be used as asked for
+        as `read_particles`, and when memory or scratch directory cannot be used as requested
     """
-    device, ranks = use_device(options.device), world()
+    device, ranks = choose_device(options.device), world()
     particles = read_particles(path, options.ctf)
     budget = budget_of(_memory(options, ranks))
     reading = Reading(parallel_io=options.parallel_io, preread=options.preread, scratch_dir=options.scratch_dir or "",
@@ -96,6 +88,6 @@ def stack_images(particles: ParticleSet) -> StackImages:
 
 
 def _memory(options: Any, ranks: Ranks) -> int:
-    """Return the bytes that this process may use: its part of the computer's memory that the job may."""
+    """Return the bytes that this process may use: its share of the job's memory on this computer."""
     wanted = options.memory * 1e9 if options.memory else _SHARE_OF_FREE * available_bytes()
     return int(wanted) // ranks.computer.size

@@ -1,4 +1,4 @@
-"""The picture of an iteration, run_itNNN.png beside its files: drawn as long as that is cheap."""
+"""The picture of an iteration, run_itNNN.png beside its files: drawn while that is cheap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DPI = 100
 
 @dataclass
 class Pictures:
-    """What the pictures of a job cost so far; none are drawn where `wanted` is False.
+    """The time that the pictures of a job took so far; none are drawn where `wanted` is False.
 
     Attributes
     ----------
@@ -51,14 +51,14 @@ class Pictures:
             from cryosnake.report.panels.figures import save
 
             save(figure(), Path(path), dpi=_DPI)
-        except Exception as error:  # a map may be odd in any way
+        except Exception as error:  # a map may be unusual in any way
             print(f"no picture {path}: {type(error).__name__}: {error}")
         self.last = time.monotonic() - begin
         self.spent += self.last
 
 
 def views(poses: np.ndarray, symmetry: str) -> np.ndarray:
-    """Return the directions (n, 3) that particles at poses (n, 3, 3), and at all that are equivalent, are seen from."""
+    """Return the viewing directions (n, 3) of particles at poses (n, 3, 3) and at all equivalent poses."""
     group = operators(symmetry)
     most = max(_MOST_VIEWS // len(group), 1)
     some = poses[:: max(1, -(-len(poses) // most)), 2]

@@ -33,10 +33,10 @@ def run_recipe(kind: Callable[..., Recipe[Any, Any, Any]], options: Any, inputs:
 
 
 def run(recipe: Recipe[Any, M, S], progress: IterationProgress) -> M:
-    """Carry a recipe from its start, or the iteration after which it continues, to its end; return its last model."""
+    """Run a recipe from its start, or the iteration that it continues from, to its end; return its last model."""
     model, pictures = _begin(recipe, progress), Pictures(recipe.options.pictures)
     while not recipe.finished(model):
-        begin, report = time.monotonic(), partial(_report, progress, *recipe.progress(model))
+        begin, report = time.monotonic(), reporter(progress, *recipe.progress(model))
         report(0)
         model = iterate(recipe, model, report)
         recipe.say(recipe.line(model, time.monotonic() - begin))
@@ -68,17 +68,19 @@ def update(recipe: Recipe[Any, M, S], model: M, report: Report) -> M:
 
 
 def _begin(recipe: Recipe[Any, M, S], progress: Progress) -> M:
+    """Return the model with which the first iteration starts."""
     path = getattr(recipe.options, "continue_from", None)
     if path:
         model = recipe.lead(lambda: recipe.read(path))
         recipe.say(f"Continuing after iteration {model.iteration} of {path}")
     else:
-        model = recipe.begin(progress)
-        if recipe.start_has_files and recipe.work.ranks.rank == 0:
-            recipe.write(model)
+        model = recipe.lead(recipe.start)
+        recipe.say(recipe.headline())
     if recipe.work.ranks.rank == 0:
         recipe.say_plan(model)
-    return model
+        if recipe.start_has_files and not path:
+            recipe.write(model)
+    return model if path else recipe.begin(model, progress)
 
 
 def _write(recipe: Recipe[Any, M, S], model: M, pictures: Pictures, progress: IterationProgress) -> None:
@@ -86,15 +88,16 @@ def _write(recipe: Recipe[Any, M, S], model: M, pictures: Pictures, progress: It
     if recipe.work.ranks.rank != 0 or not recipe.write(model):
         return
     if recipe.is_numbered(model):
-        tell_written(progress, model.iteration)
+        report_written(progress, model.iteration)
     pictures.draw(f"{recipe.root}_it{model.iteration:03d}.png", partial(recipe.picture, model), recipe.finished(model))
 
 
-def tell_written(progress: IterationProgress, number: int) -> None:
-    """Report that all files of an iteration have been written, if anybody listens."""
+def report_written(progress: IterationProgress, number: int) -> None:
+    """Report that all files of an iteration have been written, where `progress` takes that."""
     if hasattr(progress, "iteration_written"):
         progress.iteration_written(number)
 
 
-def _report(progress: Progress, before: int, total: int, message: str, done: int) -> None:
-    progress(before + done, total, message)
+def reporter(progress: Progress, before: int, total: int, message: str) -> Report:
+    """Return a function that reports particles as done, in addition to those `before`, of `total`."""
+    return lambda done: progress(before + done, total, message)

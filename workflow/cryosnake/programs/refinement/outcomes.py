@@ -40,7 +40,7 @@ _FLAT = 0.02  # of all coarse samples: with more significant ones, finer samples
 
 
 def outcomes_of(step: ExpectationStep) -> Outcomes:
-    """Return what computes a block, adding its back-projections to sums, which it takes its turn for."""
+    """Return a function that computes a block and adds its back-projections to sums, in its turn."""
     reference, plan = step.reference, step.plan
     if _better_whole(step):
         slices = coarse_slices(reference, step.band)
@@ -61,9 +61,9 @@ def outcomes_of(step: ExpectationStep) -> Outcomes:
 
 
 def _better_whole(step: ExpectationStep) -> bool:
-    """Say whether a step without oversampling is better done as a whole.
+    """Return whether a step without oversampling is better computed over all samples than by a search.
 
-    That is while a particle has many significant samples, or none that are known. On a GPU the search is cheap enough.
+    It is while particles have many significant samples, or an unknown number. On a GPU the search is cheap enough.
     """
     reference, plan = step.reference, step.plan
     oversampled = reference.grid.children > 1 or plan.shifts.sub.shape[1] > 1
@@ -74,7 +74,7 @@ def _better_whole(step: ExpectationStep) -> bool:
 
 
 def _searched_by_levels(step: ExpectationStep, reference: MapReference) -> Outcomes:
-    """Return what computes a block by a search over levels of orientations."""
+    """Return a function that computes a block by a search over levels of orientations."""
     plan, particles = step.plan, step.particles
     whole = full_band(particles.box)
 
@@ -108,20 +108,20 @@ def _searched_by_levels(step: ExpectationStep, reference: MapReference) -> Outco
 
 
 def _usual_weight(step: ExpectationStep) -> Array:
-    """Return c² over the noise's power (pixels,), for a CTF that is everywhere what it is on average."""
+    """Return c² over the noise's power (pixels,), with the average power of a CTF everywhere."""
     by_shell = (0.5 if step.plan.use_ctf else 1.0) / step.statistics.noise.mean(0)
     return namespace(step.reference.transforms).asarray(by_shell[step.band.shell].astype(np.float32))
 
 
 def _coarse_is_enough(levels: list[Level], plan: SearchPlan) -> bool:
-    """Say whether coarse orientations show all the signal there is, so that flat probabilities need no finer ones."""
+    """Return whether coarse orientations show all the signal, so that flat probabilities need no finer ones."""
     signal = np.flatnonzero(plan.signal)
     return len(levels) == 1 and (not signal.size or int(signal[-1]) <= plan.coarse_size // 2)
 
 
 def _flat_step(step: ExpectationStep, reference: MapReference,
                ) -> Callable[[Operands, np.ndarray, Array, Turn], Found]:
-    """Return what computes particles of flat probabilities: coarse orientations and shifts alone, all of them.
+    """Return a function that computes particles with flat probabilities, over all coarse orientations and shifts alone.
 
     Where this many samples are probable, the probability varies little between a sample and its children: sums over
     the coarse ones are sums over all, at a thirtieth of the cost.
@@ -153,9 +153,9 @@ def _sparse(step: ExpectationStep, block: Block, places: np.ndarray, samples: Sa
 
 
 def _at_once(samples: Samples, reference: Reference, band: Band) -> int:
-    """Return how many samples are computed together: few where each has an orientation of its own.
+    """Return how many samples are computed together: few where each has its own orientation.
 
-    Then their slices fit into memory together, and those that were scored can be reused for the sums.
+    Their slices then fit into memory together, and those that were scored can be reused for the sums.
     """
     most, distinct = samples_at_once(reference.transforms), len(samples.runs()[0])
     fitting = orientations_at_once(reference.grid.children, band.kx.size, slice_bytes(reference.transforms))

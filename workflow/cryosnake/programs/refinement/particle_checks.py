@@ -39,7 +39,7 @@ def check_values(path: str, particles: pd.DataFrame, optics: pd.DataFrame, need_
 
 
 def refuse_blank(path: str, names: list[str], images: np.ndarray) -> None:
-    """Raise CryosnakeError for images (n, box, box) without NaN-free contrast: NaN, infinite, or one grey value."""
+    """Raise CryosnakeError for images (n, box, box) that have NaN or infinite pixels, or one grey value throughout."""
     flat = images.reshape(len(images), -1)
     bad = ~np.isfinite(flat).all(1)
     if bad.any():

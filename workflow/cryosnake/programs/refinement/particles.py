@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,7 +81,7 @@ class ParticleSet:
         return soft_disc(self.box, radius, MASK_EDGE, dimensions=dimensions)
 
     def describe(self) -> str:
-        """Return how many there are, and of what kind."""
+        """Return their number, box, pixel size, micrographs and optics groups as text."""
         return (f"{len(self)} particles, {self.box} px of {self.pixel_size:g} Å, {len(self.group_names)} micrographs, "
                 f"{len(self.tables['optics'])} optics group(s)")
 
@@ -93,7 +92,7 @@ class ParticleSet:
         return self.table[label].to_numpy(np.float64)
 
     def ctf(self, rows: np.ndarray, band: Band, intact_first_peak: bool = False, like: Array | None = None) -> Array:
-        """Return CTFs (len(rows), pixels) float32, each with its optics group's microscope; made where `like` is."""
+        """Return CTFs (len(rows), pixels) float32, each with its optics group's microscope; on the device of `like`."""
         xp = namespace(band.kx if like is None else like)
         result = xp.empty((len(rows), band.kx.size), xp.float32)
         columns = {"u": "rlnDefocusU", "v": "rlnDefocusV", "angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
@@ -210,10 +209,5 @@ def half_sets(particles: ParticleSet, rng: np.random.Generator) -> np.ndarray:
         return 1 + rng.permutation(len(particles)) % 2
     if not np.isin(given, (1, 2)).all() or len(np.unique(given)) < 2:
         raise CryosnakeError(f"{particles.path}: rlnRandomSubset must be 1 or 2 for every particle, and contain both. "
-                             "Remove the column to have the halves drawn at random.")
+                             "Remove the column to have the halves chosen at random.")
     return given
-
-
-def with_columns(particles: ParticleSet, values: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return the tables with columns replaced or added; all input columns are kept."""
-    return {"optics": particles.tables["optics"], "particles": particles.table.assign(**values)}

@@ -26,7 +26,7 @@ from cryosnake.programs.refinement.step import SearchPlan, own_volumes
 
 # Of the rate of a matrix product: measured for the kernels over samples, and for transforms and all around them.
 _SAMPLE_RATE, _PREPARATION_RATE = 0.25, 0.02
-_GPU_RATE = 5e12  # operations per second, at the least, of the cards that there are
+_GPU_RATE = 5e12  # operations per second: less than any of today's cards
 _RUNTIME = 250 << 20  # Python, the libraries and the compiled kernels
 
 
@@ -95,7 +95,7 @@ def say_plan_at_poses(work: Execution, plan: SearchPlan, classes: int) -> None:
 
 def say_plan(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, count: int,
              assignments: Assignments) -> None:
-    """Print what the next iteration does with `count` particles, how long it may take and what memory it needs."""
+    """Print the search of the next iteration over `count` particles, its expected time and its memory."""
     load = workload(work, plan, grid, count, assignments)
     operations = cost.search_operations(load) + cost.sample_operations(load)
     where = "GPU" if work.device == "gpu" else f"{nb.get_num_threads()} thread(s)"
@@ -116,8 +116,8 @@ def _say_memory(work: Execution, load: Workload) -> None:
     print(f"Memory: about {peak_of(parts) / 1e9:.1f} of {allowed / 1e9:.1f} GB ({listed}), blocks of "
           f"{work.block or BLOCK} particles" + (", all threads add to one volume" if shared else ""), flush=True)
     if peak_of(parts) > allowed:
-        print("That is more than the job may take (running option memory): it goes on with small blocks, and may run "
-              "out of memory. Fewer MPI ranks on a computer, fewer classes or a smaller box take less.", flush=True)
+        print("That is more than the job may use (running option memory): it continues with small blocks, and may run "
+              "out of memory. Fewer MPI ranks per computer, fewer classes or a smaller box need less.", flush=True)
 
 
 def _resolution(particles: ParticleSet, size: int) -> str:

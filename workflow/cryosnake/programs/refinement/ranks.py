@@ -1,4 +1,4 @@
-"""The expectation step of sets of particles, shared among the ranks; the results come together on rank 0."""
+"""The expectation step of sets of particles, shared among the ranks; the results are combined on rank 0."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def expect_on_ranks(work: Execution, sets: Sequence[np.ndarray], expect: Expect,
     expect : callable
         expect(number, rows, report) runs the expectation step over rows of set `number`.
     report : callable
-        Called with the number of particles done, of all ranks as far as this one can tell.
+        Called with the number of particles done by all ranks, as estimated from this one.
     """
     ranks = work.ranks
     mine = [share_of(ranks, number, len(sets), len(rows)) for number, rows in enumerate(sets)]
@@ -41,13 +41,13 @@ def expect_on_ranks(work: Execution, sets: Sequence[np.ndarray], expect: Expect,
     done, found = 0, []
     for number, (rows, positions) in enumerate(zip(sets, mine, strict=True)):
 
-        def tell(count: int, before: int = done) -> None:
+        def report_own(count: int, before: int = done) -> None:
             ranks.check_stop()
             report(round((before + count) / own * total))
 
         accumulated = None
         if len(positions):
-            accumulated = expect(number, rows[positions], tell)
+            accumulated = expect(number, rows[positions], report_own)
             if len(accumulated.sums) > 1:  # of all threads
                 accumulated.sums = accumulated.sums.sum(0, keepdims=True)
         found.append(accumulated)

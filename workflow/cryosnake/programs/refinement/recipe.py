@@ -50,7 +50,8 @@ class Recipe(ABC, Generic[Options, M, S]):
     """What a job type does in an iteration; M is its model, S what the steps of an update have in common.
 
     An iteration is one or several updates: `prepare`, `sampling`, `expect` over each of `sets`, `learn`. All ranks do
-    everything together, but `start`, `read`, `learn`, `write` and `picture` are rank 0's alone; all get its model.
+    everything together, but `start`, `read`, `learn`, `write` and `picture` are called on rank 0 alone; all get its
+    model.
     """
 
     start_has_files = False  # whether files are written before the first iteration
@@ -62,7 +63,7 @@ class Recipe(ABC, Generic[Options, M, S]):
         self.set_up()
 
     def set_up(self) -> None:
-        """Refuse options that do not fit the particles, and keep what follows from them."""
+        """Refuse options that do not fit the particles, and derive from them what the iterations use."""
 
     @abstractmethod
     def start(self) -> M:
@@ -76,21 +77,19 @@ class Recipe(ABC, Generic[Options, M, S]):
     def headline(self) -> str:
         """Return one line about the particles and what is done with them."""
 
-    def begin(self, progress: Progress) -> M:
-        """Return the model with which the first iteration starts."""
-        model = self.lead(self.start)
-        self.say(self.headline())
-        return model
-
     def say_plan(self, model: M) -> None:
         """Print what the next iteration costs, where that is known."""
+
+    def begin(self, model: M, progress: Progress) -> M:
+        """Return the model with which the first iteration starts; it may be reached from the given one in steps."""
+        return model
 
     def finished(self, model: M) -> bool:
         """Return whether the job is finished."""
         return bool(model.iteration >= self.options.iterations)
 
     def progress(self, model: M) -> tuple[int, int, str]:
-        """Return how many particles were done before the next iteration, of how many in all, and a message."""
+        """Return the number of particles done before the next iteration, the total, and a message."""
         count = len(self.particles)
         return count * model.iteration, count * self.options.iterations, f"iteration {model.iteration + 1}"
 
@@ -139,7 +138,7 @@ class Recipe(ABC, Generic[Options, M, S]):
         """Return the figure of an iteration."""
 
     def proceed(self, model: M) -> M:
-        """Return the model with what is decided about the next iteration, when the files are written."""
+        """Return the model with decisions about the next iteration, after the files have been written."""
         return model
 
     def close(self, model: M, progress: IterationProgress) -> None:
@@ -159,9 +158,13 @@ class Recipe(ABC, Generic[Options, M, S]):
 
     @cached_property
     def last_shell(self) -> int:
-        """The last shell that the expectation step looks at (RELION: strict_highres_exp)."""
-        resolution = self.options.highres_limit or 0.0
+        """The last shell that the expectation step uses (RELION: strict_highres_exp)."""
+        resolution = getattr(self.options, "highres_limit", None) or 0.0
         return max(1, self.particles.shell_at(resolution)) if resolution > 0 else self.particles.box // 2
+
+    def rng(self, *purpose: int) -> np.random.Generator:
+        """Return random numbers for a purpose, given by numbers that no other one has."""
+        return np.random.default_rng([self.options.seed, *purpose])
 
     def seen(self, reference: Kind) -> Kind:
         """Return a reference for the expectation step: 0 beyond `last_shell`."""
@@ -170,7 +173,7 @@ class Recipe(ABC, Generic[Options, M, S]):
         return replace(reference, transforms=limited(reference.transforms, self.last_shell))
 
     def maps(self, volumes: np.ndarray, size: int, grid: SphereGrid) -> MapReference:
-        """Return maps (classes, box, box, box) as references, where the images are worked on."""
+        """Return maps (classes, box, box, box) as references, on the device of the images."""
         return map_reference(to_device(volumes, self.work.device), size, grid)
 
     def coarse_size(self, step: float, size: int, two_dimensional: bool = False) -> int:
@@ -190,8 +193,7 @@ class Recipe(ABC, Generic[Options, M, S]):
 
     def lead(self, work: Callable[[], T]) -> T:
         """Let rank 0 do something, and return the result on every rank."""
-        result: T = lead(self.work.ranks, work)
-        return result
+        return lead(self.work.ranks, work)
 
     def say(self, text: str) -> None:
         """Print on rank 0."""

@@ -32,7 +32,7 @@ def read_map(path: str | Path, what: str, particles: ParticleSet) -> np.ndarray:
     Raises
     ------
     CryosnakeError
-        when it holds NaN, or has another box or pixel size than the particles
+        when it contains NaN, or has another box or pixel size than the particles
     """
     volume, pixel = read_mrc(path)
     if not np.isfinite(volume).all():
@@ -64,7 +64,7 @@ def read_reference(path: str | Path, particles: ParticleSet, resolution: float, 
 
 def on_grey_scale(volume: np.ndarray, step: ExpectationStep, name: str,
                   measure: Callable[[ExpectationStep], float] = reference_scale) -> np.ndarray:
-    """Return a map, the reference of the step, on the particles' grey scale; `name` begins the message.
+    """Return a map, the reference of the step, on the particles' grey scale; `name` is the subject of the message.
 
     Raises
     ------

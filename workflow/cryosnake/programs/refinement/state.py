@@ -56,14 +56,14 @@ class Assignments:
         return Assignments(**copies)
 
     def changes_to(self, after: Assignments, symmetry: str = "C1") -> tuple[float, float, float]:
-        """Return mean changes: orientation (degrees), shift (root mean square, pixels), part that changed class."""
+        """Return mean changes: orientation (degrees), shift (root mean square, pixels), fraction that changed class."""
         angle = angular_distance(nearest_mate(self.pose, after.pose, symmetry), after.pose).mean()
         shift = np.sqrt(0.5 * ((self.offset - after.offset) ** 2).sum(1).mean())
         return float(angle), float(shift), float((self.class_index != after.class_index).mean())
 
 
 def first_assignments(particles: ParticleSet) -> Assignments:
-    """Return the assignments that the STAR file brings; offsets of 0 and norms of 1 where it has none."""
+    """Return the assignments of the STAR file; offsets of 0 and norms of 1 where it has none."""
     n = len(particles)
     return Assignments(pose=particles.poses(), offset=particles.offsets(), class_index=np.zeros(n, np.int64),
                        norm=np.ones(n), top_weight=np.zeros(n), log_likelihood=np.zeros(n),

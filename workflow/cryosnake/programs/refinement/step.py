@@ -11,9 +11,10 @@ import numpy as np
 from cryosnake.numerics.backend import Array, is_gpu, namespace
 from cryosnake.numerics.refine.grids.bands import Band, full_band
 from cryosnake.numerics.refine.grids.grids import ShiftGrid
-from cryosnake.numerics.refine.grids.references import MapReference, Reference, empty_class_sums, empty_map_sums
+from cryosnake.numerics.refine.grids.references import MapReference, Reference
 from cryosnake.numerics.refine.kernels.budget import budget
 from cryosnake.numerics.refine.kernels.dispatch import parts_of_sums
+from cryosnake.numerics.refine.sums.insertion import empty_sums
 from cryosnake.programs.refinement.execution import Execution
 from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.state import Assignments, Statistics
@@ -103,7 +104,7 @@ class ExpectationStep:
         transforms, radius = self.reference.transforms, self.plan.size // 2
         if isinstance(self.reference, MapReference):
             return map_sums(len(transforms), radius, transforms)
-        return thread_sums(empty_class_sums(len(transforms), radius).shape, transforms)
+        return thread_sums(empty_sums(radius, (len(transforms),), dimensions=2).shape, transforms)
 
 
 @dataclass(kw_only=True)
@@ -117,7 +118,7 @@ class Accumulated:
     noise : (optics groups, shells) float64
         Summed residual power.
     counts : (optics groups,) int64
-        Particles behind it.
+        Their numbers of particles.
     offset_power : float
         Summed expectation of the squared whole shift, pixels².
     direction : (directions or classes,) float64
@@ -172,7 +173,7 @@ def empty_accumulated(step: ExpectationStep, sums: Array, assigned: Assignments 
 
 
 def thread_sums(shape: tuple[int, ...], like: Array) -> Array:
-    """Return one array of zeros per thread; where `like` is on a GPU one, with four numbers per voxel there."""
+    """Return an array of zeros per thread; for a GPU, if `like` is there, a single one with four numbers per voxel."""
     components = 4 if is_gpu(like) else 3
     return namespace(like).zeros((parts_of_sums(like), *shape[:-1], components), np.float32)
 
@@ -182,13 +183,13 @@ def map_sums(classes: int, radius: int, like: Array) -> Array:
 
     In memory the class comes first, so that the volumes of one class, which a kernel takes, are contiguous.
     """
-    one = empty_map_sums(1, radius)
+    one = empty_sums(radius)
     if is_gpu(like):
-        return thread_sums((classes, *one.shape[1:]), like)
+        return thread_sums((classes, *one.shape), like)
     threads = own_volumes(classes * one.nbytes, parts_of_sums(like))
-    return np.zeros((classes, threads, *one.shape[1:]), np.float32).swapaxes(0, 1)
+    return np.zeros((classes, threads, *one.shape), np.float32).swapaxes(0, 1)
 
 
 def own_volumes(size: int, threads: int) -> int:
-    """Return how many volumes of `size` bytes there are: one for each thread, or one that all share."""
+    """Return the number of volumes of `size` bytes: one for each thread, or one that all share."""
     return threads if size * threads <= budget().sums else 1

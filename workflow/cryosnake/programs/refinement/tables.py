@@ -15,7 +15,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star, read_table
 from cryosnake.numerics import healpix
 from cryosnake.numerics.euler import euler_to_matrix, matrix_to_euler
-from cryosnake.programs.refinement.particles import ParticleSet, with_columns
+from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.recipe import Recipe
 from cryosnake.programs.refinement.state import Assignments, Statistics
 
@@ -34,7 +34,7 @@ def data(particles: ParticleSet, found: Assignments, half: np.ndarray | None = N
         values["rlnRandomSubset"] = half
     values |= {"rlnLogLikeliContribution": found.log_likelihood, "rlnMaxValueProbDistribution": found.top_weight,
                "rlnNrOfSignificantSamples": found.significant}
-    return with_columns(particles, values)
+    return {"optics": particles.tables["optics"], "particles": particles.table.assign(**values)}
 
 
 def read_assignments(path: str, particles: ParticleSet) -> tuple[Assignments, np.ndarray]:
@@ -67,8 +67,7 @@ def read_assignments(path: str, particles: ParticleSet) -> tuple[Assignments, np
 
 def spectral_columns(particles: ParticleSet) -> dict[str, np.ndarray]:
     """Return index, resolution in 1/Å and Å of the shells 0 … box / 2."""
-    shells = np.arange(particles.box // 2 + 1)
-    length = particles.box * particles.pixel_size
+    shells, length = np.arange(particles.shells), particles.length
     return {"rlnSpectralIndex": shells, "rlnResolution": shells / length,
             "rlnAngstromResolution": np.where(shells > 0, length / np.maximum(shells, 1), 999.0)}
 
@@ -103,7 +102,7 @@ def classes(images: list[str], share: np.ndarray, resolution: np.ndarray, accura
 def of_class(particles: ParticleSet, ssnr: np.ndarray, fsc: np.ndarray, weight: np.ndarray, dimensions: int = 3,
                 ) -> pd.DataFrame:
     """Return model_class_N of a reference whose mean Fourier weights (shells,) are those of a 2-fold padded grid."""
-    shells = particles.box // 2 + 1
+    shells = particles.shells
     full = np.zeros(shells)
     count = min(len(weight), shells)
     full[:count] = weight[:count] * 2**dimensions
@@ -235,11 +234,12 @@ def read_optimiser(path: str | os.PathLike[str]) -> pd.Series:
     Raises
     ------
     CryosnakeError
-        when the file is none
+        when it is not an optimiser file
     """
     tables = read_star(path)
     if "optimiser_general" not in tables:
-        raise CryosnakeError(f"{path} is no optimiser file. Continue from run_itNNN_optimiser.star of the same job.")
+        raise CryosnakeError(f"{path} is not an optimiser file. Continue from run_itNNN_optimiser.star of the same "
+                             "job.")
     return tables["optimiser_general"].iloc[0]
 
 
@@ -264,4 +264,4 @@ def require_box(path: str, box: int, particles: ParticleSet) -> None:
     """Raise CryosnakeError unless an optimiser file belongs to images of the particles' size."""
     if box != particles.box:
         raise CryosnakeError(f"{path} belongs to images of {box} pixels, the particles have {particles.box}. Continue "
-                             "with the particles that the job began with.")
+                             "with the particles that the job started with.")

@@ -44,11 +44,6 @@ def keep_by_class(rows: pd.DataFrame, classes: list[int], path: str) -> np.ndarr
     return np.isin(column_of(rows, "rlnClassNumber", path), classes)
 
 
-def keep_by_score(rows: pd.DataFrame, minimum: float, path: str) -> np.ndarray:
-    """Return which particles have at least this score of their own from Class2D."""
-    return column_of(rows, "cryosnakeParticleScore", path) >= minimum
-
-
 def keep_by_shift(rows: pd.DataFrame, maximum: float, path: str) -> np.ndarray:
     """Return which particles were moved by at most `maximum` Å by alignment."""
     return np.hypot(column_of(rows, "rlnOriginXAngst", path), column_of(rows, "rlnOriginYAngst", path)) <= maximum

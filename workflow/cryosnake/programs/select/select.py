@@ -15,7 +15,6 @@ from cryosnake.programs.select.classes import chosen_classes, write_class_averag
 from cryosnake.programs.select.images import keep_by_statistics
 from cryosnake.programs.select.rows import (
     keep_by_class,
-    keep_by_score,
     keep_by_shift,
     keep_by_value,
     keep_without_duplicates,
@@ -32,7 +31,7 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
     Raises
     ------
     CryosnakeError
-        when the input lacks what a criterion needs, or no row is left
+        when the input lacks a column that a criterion needs, or no row is left
     """
     kind = _kind(inputs)
     path = str(inputs[kind])
@@ -70,7 +69,8 @@ def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptio
         steps.append(("class", partial(keep_by_class, classes=classes, path=path)))
     if kind == "particles" and options.minimum_score is not None and options.particle_scores:
         if "cryosnakeParticleScore" in rows.columns:
-            steps.append(("particle score", partial(keep_by_score, minimum=options.minimum_score, path=path)))
+            steps.append(("particle score", partial(keep_by_value, label="cryosnakeParticleScore",
+                                                    minimum=options.minimum_score, maximum=None, path=path)))
         else:
             print(f"{path} has no cryosnakeParticleScore (an earlier Class2D wrote it): by classes alone")
     if options.maximum_shift is not None:

@@ -44,9 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder, preset, model, quiet = (given.pop(name) for name in ("folder", "preset", "model", "quiet"))
     settings = PRESETS[preset] | {name: value for name, value in given.items() if value is not None}
     from cryosnake.programs.simulate.project import simulate_project  # NumPy and numba: not for --help
+    from cryosnake.programs.simulate.settings import silent
 
     try:
-        simulate_project(folder, atoms=_atoms(model), progress=_quiet if quiet else _report, **settings)
+        simulate_project(folder, atoms=_atoms(model), progress=silent if quiet else _report, **settings)
     except (CryosnakeError, OSError) as error:
         print(f"cryosnake simulate: {error}", file=sys.stderr)
         return 1
@@ -60,10 +61,6 @@ def _atoms(model: str | None) -> Any:
 
     with open(model, encoding="utf-8") as file:
         return atoms_from_pdb_text(file.read())
-
-
-def _quiet(done: int, total: int, message: str) -> None:
-    pass
 
 
 def _report(done: int, total: int, message: str) -> None:

@@ -38,7 +38,7 @@ def replace_false_picks(signal: np.ndarray, kinds: np.ndarray, rng: np.random.Ge
 
     Empty ones are 0. The box of a neighbour lies between one to three particles, 0.7 to 1.1 diameters away from each:
     particles of a crowded micrograph picked as one. Contamination is `ice.contamination` under the pick's own CTF: what
-    the lump removes from the beam. An edge is that of the supporting film, 1 to 4 times as contrasty as particles;
+    the lump removes from the beam. An edge is the edge of the supporting film, 1 to 4 times as contrasty as particles;
     a blob is a drop about the particle's size, where a particle would be, at 0.5 to 3 times its contrast.
     """
     spread = float(signal[kinds == 0].std())
@@ -104,7 +104,7 @@ def _blob(rng: np.random.Generator, box: int, optics: Optics) -> np.ndarray:
 
 
 def _absorbed(lost: np.ndarray, optics: Optics, defocus: Defocus) -> np.ndarray:
-    """Return the image, the middle half (box, box) float32, of what removes electrons from the beam, (2 box, 2 box)."""
+    """Return the image, the middle half (box, box) float32, of a loss of electrons, (2 box, 2 box)."""
     # Loss of electrons is pure amplitude contrast: its CTF, over the value at zero frequency.
     pure = replace(optics, microscope=replace(optics.microscope, amplitude_contrast=0.999), b_factor=0.0)
     room = lost.shape[0]

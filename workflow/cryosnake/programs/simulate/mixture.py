@@ -18,7 +18,7 @@ def simulate_mixture(folder: str | Path, conformations: Sequence[Atoms], counts:
                      settings: StackSettings) -> None:
     """Write particles of all conformations in random order: particles.star and truth/particles.star in `folder`.
 
-    The truth has the poses and the conformation, counted from 1, as rlnClassNumber. Folder `N/` holds the images of
+    The truth has the poses and the conformation, counted from 1, as rlnClassNumber. Folder `N/` has the images of
     conformation N and its true map, `N/truth/map.mrc`. All have the same optics; the image names start with `folder`
     as given.
 

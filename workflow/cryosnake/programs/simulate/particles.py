@@ -17,7 +17,7 @@ from cryosnake.numerics.ctf import Defocus
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.filters import low_pass
 from cryosnake.programs.simulate.false_picks import USUAL, false_kinds, replace_false_picks
-from cryosnake.programs.simulate.settings import silent
+from cryosnake.programs.simulate.settings import optics_row, silent
 from cryosnake.simulation.atoms import Atoms
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.micrograph import Optics, contrast_images, delocalised_box, random_poses
@@ -94,7 +94,8 @@ def simulate_particles(folder: str | Path, settings: StackSettings, *, atoms: At
     write_mrc(folder / "truth/map.mrc", density, pixel_size)
     write_mrc(folder / "reference.mrc", low_pass(density, 40.0, pixel_size), pixel_size)
     table.insert(0, "rlnImageName", [f"{number:06d}@{settings.prefix}particles.mrcs" for number in range(1, count + 1)])
-    groups = _optics_table(optics, box)
+    groups = pd.DataFrame([{**optics_row(pixel_size, optics.microscope), "rlnImagePixelSize": pixel_size,
+                            "rlnImageSize": box, "rlnImageDimensionality": 2}])
     write_star(folder / "truth/particles.star", {"optics": groups, "particles": table})
     poses = [label for label in table if str(label).startswith(("rlnAngle", "rlnOrigin", "rlnClass"))]
     write_star(folder / "particles.star", {"optics": groups, "particles": table.drop(columns=poses)})
@@ -144,12 +145,3 @@ def _normalised(images: np.ndarray) -> np.ndarray:
     background = images[:, outside]
     mean, spread = background.mean(1, keepdims=True), background.std(1, keepdims=True)
     return np.asarray((images - mean[..., None]) / spread[..., None], np.float32)
-
-
-def _optics_table(optics: Optics, box: int) -> pd.DataFrame:
-    microscope = optics.microscope
-    return pd.DataFrame([{
-        "rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrographOriginalPixelSize": optics.pixel_size,
-        "rlnVoltage": microscope.voltage, "rlnSphericalAberration": microscope.cs,
-        "rlnAmplitudeContrast": microscope.amplitude_contrast, "rlnImagePixelSize": optics.pixel_size,
-        "rlnImageSize": box, "rlnImageDimensionality": 2}])

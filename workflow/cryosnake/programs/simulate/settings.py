@@ -75,6 +75,13 @@ def checked_settings(given: dict[str, Any]) -> ProjectSettings:
     return chosen
 
 
+def optics_row(pixel_size: float, microscope: Microscope) -> dict[str, Any]:
+    """Return the columns that RELION's optics tables of movies and of particles share; the movies' pixel size in Å."""
+    return {"rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnMicrographOriginalPixelSize": pixel_size,
+            "rlnVoltage": microscope.voltage, "rlnSphericalAberration": microscope.cs,
+            "rlnAmplitudeContrast": microscope.amplitude_contrast}
+
+
 def optics_of(settings: ProjectSettings) -> Optics:
     """Return the microscope of these settings."""
     return Optics(settings.pixel_size, Microscope(settings.voltage, settings.cs, settings.amplitude_contrast))

@@ -14,21 +14,12 @@ from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import read_table, write_star
 from cryosnake.numerics.ctf import Defocus
 from cryosnake.numerics.filters import low_pass
-from cryosnake.programs.simulate.settings import ProjectSettings, optics_of
+from cryosnake.programs.simulate.settings import ProjectSettings, optics_of, optics_row
 from cryosnake.simulation.atoms import Atoms
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.detector import Detector
 from cryosnake.simulation.micrograph import PlacedParticles
 from cryosnake.simulation.motion import TrueMotion, local_shift
-
-
-def optics_table(settings: ProjectSettings) -> pd.DataFrame:
-    """Return RELION's data_optics of the movies."""
-    return pd.DataFrame([{
-        "rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1,
-        "rlnMicrographOriginalPixelSize": settings.pixel_size, "rlnVoltage": settings.voltage,
-        "rlnSphericalAberration": settings.cs,
-        "rlnAmplitudeContrast": settings.amplitude_contrast, "rlnMicrographPixelSize": settings.pixel_size}])
 
 
 def write_maps(folder: Path, atoms: Atoms, settings: ProjectSettings) -> None:
@@ -59,14 +50,15 @@ def write_mtf(path: Path, blur: float) -> None:
 
 def write_tables(folder: Path, settings: ProjectSettings, particles: pd.DataFrame, micrographs: pd.DataFrame) -> None:
     """Write truth/particles.star and micrographs.star; rows of earlier movies, before `settings.first`, stay."""
-    label = "rlnMicrographName"
+    label, optics = "rlnMicrographName", optics_row(settings.pixel_size, optics_of(settings).microscope)
+    optics["rlnMicrographPixelSize"] = settings.pixel_size
     for name, table in (("particles", particles), ("micrographs", micrographs)):
         path = folder / f"truth/{name}.star"
         if settings.first > 1 and path.exists():
             earlier = read_table(path, name)
             kept = earlier[~earlier[label].isin(micrographs[label])]
             table = pd.concat([kept, table], ignore_index=True)
-        write_star(path, {"optics": optics_table(settings), name: table})
+        write_star(path, {"optics": pd.DataFrame([optics]), name: table})
 
 
 def write_motion(path: Path, name: str, motion: TrueMotion, particles: PlacedParticles,

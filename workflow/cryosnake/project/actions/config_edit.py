@@ -1,7 +1,7 @@
 """Small changes to config.yaml as text: everything else, comments included, stays as the user wrote it.
 
 Each change is checked before it is written: the new text, parsed, must be the old data with that change and no other.
-As text, because ruamel.yaml, which keeps comments, sets mappings in braces anew: 9 of 25 lines of examples/demo.yaml.
+Why this is not done with ruamel.yaml: docs/architecture.md, "Looked at and left".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cryosnake.project.planning.plan import make_plan
 
 FILE = "config.yaml"
 
-Edit = tuple[int, int, str]  # start and end in the text, what stands there then
+Edit = tuple[int, int, str]  # start and end in the text, and the new text between them
 
 
 def read_config() -> dict[str, Any]:
@@ -31,7 +31,7 @@ def read_config() -> dict[str, Any]:
     Raises
     ------
     CryosnakeError
-        when it is no YAML
+        when it is not valid YAML
     """
     try:
         data = yaml.safe_load(Path(FILE).read_text(encoding="utf-8"))
@@ -48,12 +48,12 @@ def rename_job(old: str, new: str) -> list[int]:
     Raises
     ------
     CryosnakeError
-        when the new name is none for a job, is taken, or the file is written in a way that this can't change
+        when the new name is invalid or taken, or the file is written in a way that this can't change
     """
     raw = read_config()
     jobs = raw.get("jobs") or {}
     if new in jobs:
-        raise CryosnakeError(f"{FILE}: there is a job called {new!r} already; take another name")
+        raise CryosnakeError(f"{FILE}: there is already a job called {new!r}; choose another name")
     connected = {job.name: [slot for slot, source in job.connections.items() if source.job == old]
                  for job in parse_config(raw).jobs.values()}
     wanted = copy.deepcopy(raw)
@@ -62,10 +62,9 @@ def rename_job(old: str, new: str) -> list[int]:
         body = wanted["jobs"][new if name == old else name]
         for slot in slots:
             body[slot] = new + str(body[slot]).removeprefix(old)
-    groups = {name: [new if job == old else job for job in members]
-              for name, members in (raw.get("workspaces") or {}).items()}
-    if groups:
-        wanted["workspaces"] = groups
+    if raw.get("workspaces"):
+        wanted["workspaces"] = {name: [new if job == old else job for job in members]
+                                for name, members in raw["workspaces"].items()}
     text = Path(FILE).read_text(encoding="utf-8")
     edits = [_replaced(member, _dumped(new)) for _, members in _block(text, "workspaces")
              for member in members.value if member.value == old]
@@ -83,25 +82,23 @@ def set_values(job: str, values: dict[str, Any]) -> list[int]:
     Raises
     ------
     CryosnakeError
-        when the config does not take the values, or is written in a way that this can't change
+        when the config does not allow the values, or is written in a way that this can't change
     """
     raw = read_config()
     wanted = copy.deepcopy(raw)
     wanted["jobs"][job] |= values
     text = Path(FILE).read_text(encoding="utf-8")
     body = next((body for key, body in _block(text, "jobs") if key.value == job), None)
-    edits: list[Edit] = []
-    for name, value in values.items():
-        present = next((node for key, node in _items(body) if key.value == name), None)
-        edits.append(_replaced(present, _dumped(value)) if present
-                     else _inserted(text, body, f"{name}: {_dumped(value)}"))
+    present = {key.value: node for key, node in _items(body)}
+    edits = [_replaced(present[name], _dumped(value)) if name in present
+             else _inserted(text, body, f"{name}: {_dumped(value)}") for name, value in values.items()]
     return _write(text, edits, wanted)
 
 
 def job_of_config(process: Process) -> JobConfig | None:
-    """Return the job of config.yaml that stands in a job's directory, None when none does.
+    """Return the job of config.yaml to which a job directory belongs, None if there is none.
 
-    Where the plan can't be made (the movies are archived), it is the one whose name the job has as alias.
+    If no plan can be made (the movies are archived), it is the one whose name is the alias of the job.
 
     Raises
     ------
@@ -136,7 +133,7 @@ def _replaced(node: yaml.Node, text: str) -> Edit:
 
 
 def _inserted(text: str, body: yaml.Node | None, item: str) -> Edit:
-    """Return the edit that adds a key after the last one of a mapping, in the form in which it is written."""
+    """Return the edit that adds a key after the last one of a mapping, in the style in which it is written."""
     if not isinstance(body, yaml.MappingNode) or not body.value:
         raise CryosnakeError(f"{FILE}: the job is not written as a mapping; add `{item}` to it by hand")
     key, last = body.value[-1]

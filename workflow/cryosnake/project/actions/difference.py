@@ -1,4 +1,4 @@
-"""What differs between two jobs: parameters, inputs, key results."""
+"""Differences between two jobs: parameters, inputs, key results."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cryosnake.pipeline.job_star import JOB_FILE, read_job_star
 from cryosnake.pipeline.model import Pipeline, Process
 from cryosnake.project.actions.job_details import job_parameters
 from cryosnake.project.actions.key_results import key_results
-from cryosnake.project.records.record import JobRecord, read_record
+from cryosnake.project.records.record import read_record
 
 ABSENT = "-"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not the same in both jobs. `kind` is parameter, input or result."""
+    """One difference between two jobs. `kind` is parameter, input or result."""
 
     kind: str
     name: str
@@ -27,17 +27,17 @@ class Difference:
 
 
 def job_difference(pipeline: Pipeline, first: Process, second: Process) -> list[Difference]:
-    """Return what differs between two jobs of the project in the working directory; nothing when they agree.
+    """Return what differs between two jobs of the project in the working directory.
 
     Two jobs of ours are compared by our parameters, defaults included; if RELION made one of them, by its options.
 
     Raises
     ------
     CryosnakeError
-        when it is twice the same job
+        when both are the same job
     """
     if first.name == second.name:
-        raise CryosnakeError(f"{first.name.rstrip('/')}: twice the same job; name another to compare it with")
+        raise CryosnakeError(f"{first.name.rstrip('/')}: this is the same job twice; name another to compare it with")
     paths = [process.name.rstrip("/") for process in (first, second)]
     found = [Difference("type", "type", first.folder, second.folder)] if first.folder != second.folder else []
     parameters = _parameters(paths)
@@ -46,19 +46,16 @@ def job_difference(pipeline: Pipeline, first: Process, second: Process) -> list[
         parameters = [{name: value for name, value in one.items() if name in both} for one in parameters]
     found += _differences("parameter", *parameters)
     found += _differences("input", *(_inputs(pipeline, process) for process in (first, second)))
-    results = [{result.name: result.told() for result in key_results(path)} for path in paths]
+    results = [{result.name: str(result) for result in key_results(path)} for path in paths]
     return found + _differences("result", *results)
 
 
 def _parameters(paths: list[str]) -> list[dict[str, str]]:
     records = [read_record(Path(path)) for path in paths]
     if all(records):
-        return [_texts(path, record) for path, record in zip(paths, records, strict=True)]
+        return [{name: _text(value) for name, (value, _) in job_parameters(path, record).items()}
+                for path, record in zip(paths, records, strict=True)]
     return [read_job_star(Path(path, JOB_FILE)).options if Path(path, JOB_FILE).exists() else {} for path in paths]
-
-
-def _texts(path: str, record: JobRecord | None) -> dict[str, str]:
-    return {name: _text(value) for name, (value, _) in job_parameters(path, record).items()}
 
 
 def _text(value: Any) -> str:

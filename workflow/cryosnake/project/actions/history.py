@@ -1,28 +1,26 @@
-"""How jobs hang together: what a job was made from, what was made from it, and what lies between two."""
+"""How jobs are connected: what a job was made from, what was made from it, and the jobs between two."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.model import Pipeline
 
 
 def ancestors(pipeline: Pipeline, name: str, depth: int | None = None) -> list[str]:
-    """Return the jobs that a job depends on, up to so many steps away (None: all), each after those it depends on.
+    """Return the jobs that a job depends on, up to `depth` steps away (None: all), each after those it depends on.
 
     Job names are RELION's, with a slash at the end ("MotionCorr/job002/").
     """
-    return in_order(pipeline, _within(name, pipeline.parents, depth))
+    return in_order(pipeline, pipeline.ancestors(name, depth))
 
 
 def descendants(pipeline: Pipeline, name: str, depth: int | None = None) -> list[str]:
-    """Return the jobs that depend on a job, up to so many steps away (None: all), each after those it depends on."""
-    return in_order(pipeline, _within(name, pipeline.children, depth))
+    """Return the jobs that depend on a job, up to `depth` steps away (None: all), each after those it depends on."""
+    return in_order(pipeline, pipeline.descendants(name, depth))
 
 
 def between(pipeline: Pipeline, first: str, last: str) -> list[str]:
-    """Return the jobs on all ways from one job to another, both included; the direction does not matter.
+    """Return the jobs on all paths between two jobs, both included; their order does not matter.
 
     Raises
     ------
@@ -40,7 +38,7 @@ def between(pipeline: Pipeline, first: str, last: str) -> list[str]:
 
 
 def in_order(pipeline: Pipeline, names: set[str]) -> list[str]:
-    """Return jobs so that each stands after those of them that it depends on; else in the order of their numbers."""
+    """Return jobs in the order of their numbers, but each after those of them that it depends on."""
     left = sorted(names, key=lambda name: (pipeline.processes[name].number, name))
     ordered: list[str] = []
     while left:
@@ -48,13 +46,3 @@ def in_order(pipeline: Pipeline, names: set[str]) -> list[str]:
         ordered.append(ready)
         left.remove(ready)
     return ordered
-
-
-def _within(start: str, neighbours: Callable[[str], list[str]], depth: int | None) -> set[str]:
-    """Return what can be reached in at most `depth` steps, without the start."""
-    seen, edge, steps = {start}, {start}, 0
-    while edge and (depth is None or steps < depth):
-        edge = {name for job in edge for name in neighbours(job)} - seen
-        seen |= edge
-        steps += 1
-    return seen - {start}

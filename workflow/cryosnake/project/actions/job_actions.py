@@ -1,4 +1,4 @@
-"""What a user does to a job besides running it: another alias, marks, a request to stop."""
+"""User actions on a job besides running it: a new alias, marks, a request to stop."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ STATES = {"finished": Status.SUCCEEDED, "failed": Status.FAILED, "aborted": Stat
 
 
 def give_alias(process: Process, alias: str) -> list[str]:
-    """Give a job another alias (an empty one takes it away); return what was done, one sentence each.
+    """Give a job another alias (an empty one removes it); return what was done, one sentence each.
 
-    The alias of a job of config.yaml is its name there, and comes back with the next run. So the name in the config is
-    changed, too, with every connection to it: the job stays the same job, for a name is not part of what it is.
+    The alias of a job of config.yaml is its name there, which the next run would restore. So the name in the config is
+    changed too, with every connection to it. The job stays the same job: the name is not part of its identity.
 
     Raises
     ------
     CryosnakeError
-        when RELION would refuse the alias, another job of the type has it, a run is going on, or the config can't be
+        when RELION would refuse the alias, another job of the type has it, a run is in progress, or the config can't be
         changed
     """
     config = job_of_config(process)
@@ -47,10 +47,10 @@ def give_alias(process: Process, alias: str) -> list[str]:
     _check_alias(process, alias)
     if config is not None:
         if not stored:
-            raise CryosnakeError(f"{config.name}: a job of config.yaml always has its name there as alias; give it "
+            raise CryosnakeError(f"{config.name}: the alias of a job of config.yaml is always its name there; give it "
                                  "another")
         if running_claim() and stored != config.name:
-            raise CryosnakeError("a run is going on, which reads config.yaml; rename the job when it has ended")
+            raise CryosnakeError("a run that reads config.yaml is in progress; rename the job when it has finished")
     done = []
     if config is not None and config.name != stored:
         lines = rename_job(config.name, stored)
@@ -70,8 +70,8 @@ def give_alias(process: Process, alias: str) -> list[str]:
 def mark(process: Process, what: str) -> list[str]:
     """Mark a job as finished, failed, aborted, final or not-final; return what was done, one sentence each.
 
-    As finished: what the job left (the last iteration's files, RELION_OUTPUT_NODES.star) become its outputs, and
-    outputs that do not exist and that no other job uses are no more, as RELION does it.
+    As finished: the files that the job left (last iteration, RELION_OUTPUT_NODES.star) become its outputs, and
+    outputs that do not exist and that no other job uses are removed, as in RELION.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def mark(process: Process, what: str) -> list[str]:
     path = process.name.rstrip("/")
     if what in ("final", "not-final"):
         set_final(path, final=what == "final")
-        return [f"{path}: {'final: no clean-up takes it' if what == 'final' else 'no longer final'}"]
+        return [f"{path}: {'final: no clean-up removes it' if what == 'final' else 'no longer final'}"]
     if what not in STATES:
         raise CryosnakeError(f"{what}: a job is marked as {', '.join(STATES)}, final or not-final")
     workers = at_work(Path(path))
@@ -94,20 +94,20 @@ def mark(process: Process, what: str) -> list[str]:
     done = [f"{path}: marked as {what}"]
     missing = [node for node in pipeline.outputs[process.name] if not os.path.exists(node)]
     if status == Status.SUCCEEDED and missing and read_record(Path(path)) is not None:
-        done.append(f"not there: {', '.join(missing)}; Snakemake makes them when it is asked for the job")
+        done.append(f"missing: {', '.join(missing)}; Snakemake makes them when it is asked for the job")
     return done
 
 
 def request_abort(process: Process) -> list[str]:
     """Ask the programs of a job to stop (RELION_JOB_ABORT_NOW); return what was done, one sentence each.
 
-    All batches that work see it within seconds, and those that the same run has yet to begin do not begin. A job of
-    ours that is only listed as running is marked as failed, for there is nobody to ask.
+    All running batches see it within seconds, and those that the same run has yet to start do not start. A job of ours
+    that is only listed as running is marked as failed, because no program can be asked.
 
     Raises
     ------
     CryosnakeError
-        when the job does not run
+        when the job is not running
     """
     path = process.name.rstrip("/")
     claim = running_claim()
@@ -115,12 +115,12 @@ def request_abort(process: Process) -> list[str]:
         set_exit(path, Status.FAILED)
         set_job_status(path, Status.FAILED)
         write_reason(Path(path), "found without a program when it was to be aborted: it was killed earlier")
-        return [f"{path}: no program works here any more; it was killed, and is marked as failed now"]
+        return [f"{path}: no program works here any more; it was killed, and is now marked as failed"]
     workers = at_work(Path(path))
     if not workers and process.status != Status.RUNNING and not (claim and process.status == Status.SCHEDULED):
-        raise CryosnakeError(f"{path} does not run ({process.status.label.lower()}); there is nothing to abort")
+        raise CryosnakeError(f"{path} is not running ({process.status.label.lower()}); there is nothing to abort")
     Path(path, ABORT_REQUEST).touch()
-    return [f"{path}: asked to stop ({', '.join(workers) or 'as soon as it begins'})"]
+    return [f"{path}: asked to stop ({', '.join(workers) or 'as soon as it starts'})"]
 
 
 def _check_alias(process: Process, alias: str) -> None:
@@ -136,7 +136,7 @@ def _check_alias(process: Process, alias: str) -> None:
 def _with_alias(pipeline: Pipeline, name: str, alias: str) -> Pipeline:
     full = f"{process_of(pipeline, name).folder}/{alias}/"
     other = pipeline.by_alias.get(full) if alias else None
-    if other is not None and other.name != name:  # somebody took it since it was checked
+    if other is not None and other.name != name:  # taken since it was checked
         raise CryosnakeError(f"{name.rstrip('/')}: the alias {alias!r} belongs to {other.name.rstrip('/')}")
     return set_alias(pipeline, name, alias)
 

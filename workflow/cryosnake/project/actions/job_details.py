@@ -1,4 +1,4 @@
-"""Everything about one job that `cryosnake show` tells."""
+"""Details of one job for `cryosnake show`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cryosnake.project.records.run_times import RunTime, read_run_times
 
 @dataclass(frozen=True, kw_only=True)
 class FileOfJob:
-    """An input or output: its path, what it holds, the job at its other end, and whether it is there."""
+    """An input or output: its path, what it contains, the job at its other end, and whether it exists."""
 
     path: str
     kind: str
@@ -68,7 +68,7 @@ def job_details(pipeline: Pipeline, process: Process) -> JobDetails:
 def job_parameters(path: str, record: JobRecord | None) -> dict[str, tuple[Any, bool]]:
     """Return a job's parameters with their values and whether they were stated; RELION's options for RELION's jobs.
 
-    A parameter that a later version brought has that version's default, for it was not there when the job was made.
+    A parameter that a later version brought has that version's default, because it did not exist when the job was made.
     """
     if record is None:
         try:

@@ -1,4 +1,4 @@
-"""The numbers by which a finished job is judged and compared: resolution, counts, medians; read from its own files."""
+"""Key results, by which a finished job is judged and compared: resolution, counts, medians, read from its files."""
 
 from __future__ import annotations
 
@@ -20,22 +20,20 @@ class Result(NamedTuple):
     value: float
     unit: str
 
-    def told(self) -> str:
+    def __str__(self) -> str:
         """Return the value with its unit, as in "3.42 Å" or "1,408"."""
         number = f"{self.value:,.0f}" if float(self.value).is_integer() else f"{self.value:.4g}"
         return f"{number} {self.unit}".rstrip()
 
 
-_MEDIANS = (  # file, label, name, unit
-    ("corrected_micrographs.star", "rlnAccumMotionTotal", "median accumulated motion", "pixels"),
-    ("micrographs_ctf.star", "rlnCtfMaxResolution", "median CTF resolution", "Å"),
-    ("micrographs_ctf.star", "rlnDefocusU", "median defocus U", "Å"),
-    ("micrographs_ctf.star", "rlnCtfFigureOfMerit", "median figure of merit", ""),
-)
-_VALUES = (  # file, block, label, name, unit
+_VALUES = (  # file, block, label, name, unit; the median of a column of several rows
     ("run_model.star", "model_general", "rlnCurrentResolution", "resolution", "Å"),
     ("postprocess.star", "general", "rlnFinalResolution", "resolution", "Å"),
     ("postprocess.star", "general", "rlnBfactorUsedForSharpening", "B-factor", "Å²"),
+    ("corrected_micrographs.star", "micrographs", "rlnAccumMotionTotal", "median accumulated motion", "pixels"),
+    ("micrographs_ctf.star", "micrographs", "rlnCtfMaxResolution", "median CTF resolution", "Å"),
+    ("micrographs_ctf.star", "micrographs", "rlnDefocusU", "median defocus U", "Å"),
+    ("micrographs_ctf.star", "micrographs", "rlnCtfFigureOfMerit", "median figure of merit", ""),
 )
 _COUNTS = (("movies.star", "movies"), ("micrographs.star", "micrographs"),
            ("corrected_micrographs.star", "micrographs"), ("micrographs_ctf.star", "micrographs"),
@@ -43,12 +41,12 @@ _COUNTS = (("movies.star", "movies"), ("micrographs.star", "micrographs"),
 
 
 def key_results(job_dir: str) -> list[Result]:
-    """Return the key results of a job directory; a file that is missing or odd is left out.
+    """Return the key results of a job directory; a file that is missing or damaged is left out.
 
-    Units are those of the results; pixels are the detector's.
+    Pixels are the detector's.
     """
     found: dict[str, Result] = {}
-    for result in (*_counts(job_dir), *_picks(job_dir), *_iteration(job_dir), *_values(job_dir), *_medians(job_dir)):
+    for result in (*_counts(job_dir), *_picks(job_dir), *_iteration(job_dir), *_values(job_dir)):
         found.setdefault(result.name, result)
     return list(found.values())
 
@@ -97,15 +95,9 @@ def _values(job_dir: str) -> Iterable[Result]:
 
 
 def _value(path: str, block: str, label: str, name: str, unit: str) -> Iterable[Result]:
-    for number in _numbers(_block(path, block), label)[:1]:
-        yield Result(name, number, unit)
-
-
-def _medians(job_dir: str) -> Iterable[Result]:
-    for file, label, name, unit in _MEDIANS:
-        numbers = _numbers(_block(f"{job_dir}/{file}", "micrographs"), label)
-        if numbers:
-            yield Result(name, median(numbers), unit)
+    numbers = _numbers(_block(path, block), label)
+    if numbers:
+        yield Result(name, median(numbers), unit)
 
 
 def _numbers(block: Block | None, label: str) -> list[float]:

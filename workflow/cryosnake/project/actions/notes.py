@@ -1,4 +1,4 @@
-"""note.txt of a job: the commands that made it, in RELION's form, and what people wrote about it."""
+"""note.txt of a job: the commands that made it, in RELION's form, and its user's notes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_note(job_dir: str | os.PathLike[str]) -> str:
 
 
 def add_note(job_dir: str | os.PathLike[str], text: str) -> None:
-    """Append a text to note.txt, between a head with author and date and RELION's closing line.
+    """Append a text to note.txt, between a heading with author and date and RELION's closing line.
 
     Raises
     ------
@@ -47,11 +47,11 @@ def edit_note(job_dir: str | os.PathLike[str]) -> None:
     Raises
     ------
     CryosnakeError
-        when no editor is named, or it ends with an error
+        when no editor is set, or it exits with an error
     """
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
-        raise CryosnakeError("neither VISUAL nor EDITOR names an editor; set one (export EDITOR=nano), or write "
+        raise CryosnakeError("neither VISUAL nor EDITOR is set; set one (export EDITOR=nano), or write "
                              "`cryosnake note JOB TEXT`")
     try:
         code = subprocess.run([*shlex.split(editor), str(Path(job_dir, FILE))], check=False).returncode
@@ -59,11 +59,11 @@ def edit_note(job_dir: str | os.PathLike[str]) -> None:
         raise CryosnakeError(f"the editor {editor} can't be started ({error.strerror}); set EDITOR to "
                              "another") from None
     if code:
-        raise CryosnakeError(f"the editor {editor} ended with error {code}; {Path(job_dir, FILE)} is as it left it")
+        raise CryosnakeError(f"the editor {editor} exited with error {code}; {Path(job_dir, FILE)} is as it left it")
 
 
 def commands(job_dir: str) -> list[str]:
-    """Return the commands that ran in a job directory ("MotionCorr/job002"), the newest last, as note.txt has them.
+    """Return the commands that ran in a job directory ("MotionCorr/job002"), the newest last, as in note.txt.
 
     For a job of ours that has not run yet, the command that will run is derived from its record.
 
@@ -77,13 +77,13 @@ def commands(job_dir: str) -> list[str]:
     if not found and record is not None:
         found = [recorded_command(job_dir, record)]
     if not found:
-        raise CryosnakeError(f"{job_dir}: no command is known; note.txt names none, and the job is not one of "
-                             "cryosnake's")
+        raise CryosnakeError(f"{job_dir}: no command is known; note.txt contains none, and the job was not "
+                             "made by cryosnake")
     return found
 
 
 def recorded_command(job_dir: str, record: JobRecord) -> str:
-    """Return the command line that a job's record stands for."""
+    """Return the command line of a job's record."""
     words = [f"run_{record.type}.py", "--out", job_dir]
     for slot, source in record.inputs.items():
         words += [f"--{slot}", source_path(source)]
@@ -93,7 +93,7 @@ def recorded_command(job_dir: str, record: JobRecord) -> str:
 
 
 def source_path(source: str) -> str:
-    """Return the file that a recorded input ("MotionCorr/job002:micrographs", or a path) means."""
+    """Return the file of a recorded input ("MotionCorr/job002:micrographs", or a path)."""
     job, colon, output = source.rpartition(":")
     record = read_record(Path(job)) if colon and job else None
     job_type = job_types().get(record.type) if record else None
@@ -107,5 +107,5 @@ def source_path(source: str) -> str:
 def _author() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a user without name, in a container
+    except (KeyError, OSError):  # a user without a name, in a container
         return f"user {os.getuid()}"

@@ -1,4 +1,4 @@
-"""Ask again for micrographs that failed: they are not retried until somebody does."""
+"""Retry micrographs that failed: without such a request they are not processed again."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cryosnake.project.records.batches import batch_key, batch_star, done_file, 
 def retry_failed(path: str, *, rejected: bool = False, beside_long_jobs: bool = False) -> list[str]:
     """Forget the failures of a job ("MotionCorr/job002" or its alias) and return the micrographs concerned.
 
-    The next run of Snakemake processes them again. `rejected` forgets those that a quality gate turned down, too. With
-    `beside_long_jobs` the caller knows that the run that is going on leaves batches of micrographs alone.
+    The next run of Snakemake processes them again. `rejected` also forgets those that a quality gate rejected. With
+    `beside_long_jobs` the caller knows that the run in progress does not work on batches of micrographs.
     """
     job = os.path.normpath(path)
     if os.path.islink(job):
@@ -24,7 +24,7 @@ def retry_failed(path: str, *, rejected: bool = False, beside_long_jobs: bool = 
     if not Path(job, "batches").is_dir():
         raise CryosnakeError(f"{path} is not the directory of a per-micrograph job, such as MotionCorr/job002")
     if running_claim() and not beside_long_jobs:
-        raise CryosnakeError("a run is going on in this project and records its micrographs; retry when it has ended")
+        raise CryosnakeError("a run in this project is recording micrographs; retry when it has finished")
     states = ("failed", "rejected") if rejected else ("failed",)
     newest = revisions(job)
     names: list[str] = []

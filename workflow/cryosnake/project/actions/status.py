@@ -1,8 +1,8 @@
-"""What `cryosnake status` tells: each job with its state, progress per micrograph, time and size on disk."""
+"""Status of each job for `cryosnake status`: state, progress per micrograph, time and size on disk."""
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,9 @@ class JobStatus:
     dead: bool  # listed as running, though no program works in it: it was killed
     final: bool
 
-    def told(self) -> str:
-        """Return the state in words."""
+    @property
+    def full_state(self) -> str:
+        """The state, with a remark if the job was killed."""
         return "Running (killed)" if self.dead else self.state
 
 
@@ -50,10 +51,7 @@ def project_status() -> list[JobStatus]:
 def job_status(process: Process) -> JobStatus:
     """Return the status of one job of the project in the working directory."""
     path = process.name.rstrip("/")
-    counts = {"ok": 0, "failed": 0, "rejected": 0}
-    for number in recorded_batches(path):
-        for item in read_done(path, number).values():
-            counts[item.state] = counts.get(item.state, 0) + 1
+    counts = Counter(item.state for number in recorded_batches(path) for item in read_done(path, number).values())
     size, changed = size_and_time(path)
     record = read_record(Path(path))
     dead = process.status == Status.RUNNING and not running_claim() and is_dead(path)
@@ -64,17 +62,17 @@ def job_status(process: Process) -> JobStatus:
 
 
 def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[JobStatus]:
-    """Return the jobs in a state (running, …, killed, final) and of a type's folder; "" takes all.
+    """Return the jobs in a state (running, …, killed, final) and of a type's folder; "" selects all.
 
     Raises
     ------
     CryosnakeError
-        for a word that is no state
+        for an unknown state
     """
     states = {*(status.label.lower() for status in Status), "killed", "final"}
     word = {"finished": "succeeded"}.get(state.lower(), state.lower())
     if word and word not in states:
-        raise CryosnakeError(f"{state!r} is no state of a job{nearest(word, states)}; there are "
+        raise CryosnakeError(f"{state!r} is not a state of a job{nearest(word, states)}; the states are "
                              f"{', '.join(sorted(states))}")
     return [job for job in jobs if folder.lower() in ("", job.path.partition("/")[0].lower())
             and (not word or word == job.state.lower() or (word == "killed" and job.dead)
@@ -83,8 +81,4 @@ def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[Job
 
 def recorded_batches(path: str) -> list[int]:
     """Return the numbers of the batches in which something was recorded."""
-    try:
-        names = os.listdir(f"{path}/{BATCHES}")
-    except FileNotFoundError:
-        return []
-    return sorted(batch_number(name) for name in names if name.endswith(".done"))
+    return sorted(batch_number(file.name) for file in Path(path, BATCHES).glob("*.done"))

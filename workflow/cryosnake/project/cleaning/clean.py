@@ -1,7 +1,7 @@
-"""Cleaning one job: what goes to the Trash, and how it comes back.
+"""Clean one job: move files to the Trash, and restore them.
 
-A cleaned job stays finished: the files are recorded (`cleaned_files`), and are made again when, and only when, a job
-that is to run needs them (`regenerate_plan`).
+A cleaned job stays finished: the files are recorded (`cleaned_files`), and are regenerated if, and only if, a job that
+is to run needs them (`regenerate_plan`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cryosnake.project.records.kept_results import drop_results
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """What happens to one job: a level (intermediate to delete), the files that go, why, and what stays for whom."""
+    """An action on one job: its level (intermediate to delete), the files to move, the reasons, and what is kept."""
 
     name: str
     what: str
@@ -54,9 +54,9 @@ def plan_action(pipeline: Pipeline, name: str, what: str, *, relion: bool = Fals
     what
         intermediate, gentle, harsh or clear.
     relion
-        Take exactly the files that RELION takes, whatever needs them.
+        Take exactly the files that RELION takes, even if other jobs need them.
     force
-        Also take files that a job still needs that is scheduled or running.
+        Also take files that a scheduled or running job still needs.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def plan_action(pipeline: Pipeline, name: str, what: str, *, relion: bool = Fals
     files = (relion_clean_set if relion else clean_set)(pipeline, name, what, present)
     waiting = [] if relion or force else waiting_readers(pipeline, name)
     needed = set(files if what == CLEAR else data_files(name, files)) if waiting else set()
-    kept = f"{len(needed)} files stay, because {', '.join(waiting)} is still to run; --force takes them"
+    kept = f"{len(needed)} files stay, because {', '.join(waiting)} has yet to run; --force takes them"
     return Action(name=name, what=what, files=sizes_of(name, [file for file in files if file not in needed]),
                   kept=kept if needed else "")
 
@@ -80,16 +80,16 @@ def _refuse(pipeline: Pipeline, name: str, what: str) -> None:
 
 
 def waiting_readers(pipeline: Pipeline, name: str) -> list[str]:
-    """Return the jobs that depend on a job and are still to run; jobs that were cleared wait for nothing."""
+    """Return the jobs that depend on a job and have yet to run, without jobs that were cleared."""
     return [reader for reader in sorted(pipeline.descendants(name))
             if pipeline.processes[reader].status in (Status.SCHEDULED, Status.RUNNING)
             and read_cleaned(reader.rstrip("/")).status is None]
 
 
 def clean(action: Action) -> None:
-    """Do it, in the project in the working directory. The caller holds `clean_up_lock.cleaning_up`.
+    """Carry out an action in the project in the working directory. The caller holds `clean_up_lock.cleaning_up`.
 
-    The record is on disk before the first file moves; the same call goes on after a crash.
+    The record is on disk before the first file moves; after a crash the same call continues.
     """
     job, clear = action.name.rstrip("/"), action.what == CLEAR
     if not action.files:
@@ -112,10 +112,10 @@ def clean(action: Action) -> None:
 
 
 def unclean(name: str) -> list[str]:
-    """Bring the cleaned files of a job back from the Trash; return those that are gone for ever.
+    """Restore the cleaned files of a job from the Trash; return those that are permanently lost.
 
-    What is in place stays. A job that was cleared gets its status back when all its files are there. Also files that
-    RELION cleaned come back. The caller holds `clean_up_lock.cleaning_up`.
+    Existing files are kept. A cleared job gets its former status when all its files exist again. Files that RELION
+    cleaned are restored too. The caller holds `clean_up_lock.cleaning_up`.
     """
     job = name.rstrip("/")
     cleaned = read_cleaned(job)

@@ -1,9 +1,9 @@
-"""Which files of a job a clean-up takes: by the patterns of its definition, never what other jobs are connected to.
+"""Files of a job that a clean-up takes: by the patterns of its definition, never files to which jobs are connected.
 
 intermediate   iterations other than the last
-gentle         also other files that nothing needs any more, such as logs
-harsh          also what can only be had back by computing it again: micrographs, particle stacks
-clear          all results; what the job was, its tables per micrograph, its logs and its pictures stay
+gentle         also other files that are no longer needed, such as logs
+harsh          also files that can only be computed again: micrographs, particle stacks
+clear          all results; its parameters, its tables per micrograph, its logs and its pictures stay
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def clean_set(pipeline: Pipeline, name: str, level: str, files: Iterable[str]) -
 
 
 def _intermediate_files(pipeline: Pipeline, name: str, files: Iterable[str]) -> list[str]:
-    """Return the files of iterations other than the last, and than those that occur in any node of the pipeline."""
+    """Return the files of iterations, except of the last and of those with a node in the pipeline."""
     roots = iterations_of(name, files)
     last = max((number for _, number in roots.values()), default=0)
     connected = connected_iterations(pipeline, name)
@@ -48,7 +48,7 @@ def _intermediate_files(pipeline: Pipeline, name: str, files: Iterable[str]) -> 
 
 
 def iterations_of(name: str, files: Iterable[str]) -> dict[str, tuple[str, int]]:
-    """Return the files of a job that belong to an iteration, each with what its name begins with and the number.
+    """Return the files of a job that belong to an iteration, each with the prefix of its name and the number.
 
     `run_ct10_it012_data.star` belongs to ("run_ct10_it012", 12).
     """
@@ -65,7 +65,7 @@ def iterations_of(name: str, files: Iterable[str]) -> dict[str, tuple[str, int]]
 
 
 def connected_iterations(pipeline: Pipeline, name: str) -> set[str]:
-    """Return what the names of those iterations of a job begin with that occur in any node of the pipeline."""
+    """Return the name prefixes of those iterations of a job that have a node in the pipeline."""
     return {match[1] for node in pipeline.nodes if node.startswith(name)
             for match in [_ITERATION.match(node.removeprefix(name))] if match}
 
@@ -79,10 +79,7 @@ def data_files(name: str, files: Iterable[str]) -> list[str]:
 
 def type_of(name: str) -> JobType | None:
     """Return the job type of a process name, None for one that only RELION knows."""
-    try:
-        return by_folder(name.partition("/")[0])
-    except KeyError:
-        return None
+    return by_folder(name.partition("/")[0])
 
 
 def _patterns(name: str, level: str) -> tuple[str, ...]:
@@ -94,6 +91,6 @@ def _patterns(name: str, level: str) -> tuple[str, ...]:
 
 def _results(name: str, free: Iterable[str]) -> list[str]:
     job_type = type_of(name)
-    if job_type is not None and job_type.per_micrograph:  # later jobs have read its tables, which stay
+    if job_type is not None and job_type.per_micrograph:  # its tables stay, because later jobs have read them
         return [file for file in free if "/" in file or file.startswith("RELION_JOB_EXIT")]
     return list(free)

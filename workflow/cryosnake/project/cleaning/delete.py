@@ -1,4 +1,4 @@
-"""Deleting jobs as RELION does it: with all that depends on them, to `Trash/`, undone by `undelete`.
+"""Delete jobs as RELION does: with all that depends on them, to `Trash/`; `undelete` restores them.
 
 The part that leaves the pipeline is written to `deleted_pipeline.star` in the first deleted job, in RELION's form;
 it also lists the nodes of other jobs that the deleted jobs read, without which RELION 5 loses those edges on undelete.
@@ -16,41 +16,41 @@ from pathlib import Path
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import remove_nodes, remove_processes
 from cryosnake.pipeline.files import PIPELINE_FILE, pipeline_blocks, read_pipeline
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import remove_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, job_number
 from cryosnake.pipeline.rebuild import job_directories
 from cryosnake.pipeline.star_text import write_blocks
 from cryosnake.project.cleaning.guards import GENTLE, refusal
-from cryosnake.project.cleaning.trash import in_trash, move_tree, on_another_disk
-from cryosnake.project.records.jobs import find_job
+from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree, on_another_disk
 
 DELETED_FILE = "deleted_pipeline.star"
 MOVING = ".cryosnake_moving"  # in a directory of the Trash that is not complete yet
-CLEANED_FOLDER = ".cryosnake_cleaned"  # files cleaned from a job travel with it into the Trash and back
+CLEANED_FOLDER = ".cryosnake_cleaned"  # files cleaned from a job move with it to the Trash and back
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """What a deletion takes: the jobs that were named, and those that depend on them, in the order of their numbers."""
+    """The jobs of a deletion: those that were named, and all with those that depend on them, in order of number."""
 
     named: tuple[str, ...]
     all: tuple[str, ...]
 
 
 def plan_deletion(pipeline: Pipeline, jobs: Iterable[str]) -> Deletion:
-    """Return which jobs go when some are deleted. `jobs` are directories, numbers or aliases.
+    """Return which jobs are deleted together with some. `jobs` are directories, numbers or aliases.
 
     Raises
     ------
     CryosnakeError
-        If a job is unknown, is at work, or is final (then nothing that it comes from can go either).
+        If a job is unknown, is running, or is final (then its ancestors cannot be deleted either).
     """
     named = tuple(dict.fromkeys(find_job(job, pipeline).name for job in jobs))
     gone = set(named).union(*(pipeline.descendants(name) for name in named))
     deletion = Deletion(named, tuple(sorted(gone, key=lambda name: (job_number(name) or 0, name))))
     for name in deletion.all:
-        reason = refusal(pipeline.processes[name], GENTLE)  # by hand, also what a person put in may be deleted
+        reason = refusal(pipeline.processes[name], GENTLE)  # by hand, user input may be deleted too
         if reason:
             why = "" if name in named else f"; it depends on {', '.join(named)}"
             raise CryosnakeError(f"{name}: deletion refused: {reason}{why}")
@@ -66,15 +66,15 @@ def delete_jobs(deletion: Deletion) -> Pipeline:
     ------
     CryosnakeError
         If the pipeline has changed since the deletion was planned so that other jobs depend on these, or a file
-        cannot be moved; the next command then goes on with it.
+        cannot be moved; the next command then continues.
     """
 
     def remove(pipeline: Pipeline) -> Pipeline:
         now = plan_deletion(pipeline, deletion.named)
         if now.all != deletion.all:
             raise CryosnakeError("the project has changed meanwhile: the deletion would now take "
-                                 f"{', '.join(now.all)}; look at it again")
-        Path(now.all[0]).mkdir(parents=True, exist_ok=True)  # somebody may have removed it by hand
+                                 f"{', '.join(now.all)}; check it again")
+        Path(now.all[0]).mkdir(parents=True, exist_ok=True)  # it may have been removed by hand
         write_blocks(Path(now.all[0], DELETED_FILE), pipeline_blocks(deleted_part(pipeline, now.all)))
         aliases.extend(pipeline.processes[name].alias for name in now.all)
         return _without_orphans(remove_processes(pipeline, now.all), pipeline, now.all)
@@ -89,7 +89,7 @@ def delete_jobs(deletion: Deletion) -> Pipeline:
 
 
 def deleted_part(pipeline: Pipeline, names: Collection[str]) -> Pipeline:
-    """Return the part of a pipeline that goes with some jobs, and the kept nodes that they read."""
+    """Return the part of a pipeline that is removed with some jobs, and the kept nodes that they read."""
     gone = set(names)
     inputs = tuple(edge for edge in pipeline.input_edges if edge[1] in gone)
     outputs = tuple(edge for edge in pipeline.output_edges if edge[0] in gone)
@@ -116,13 +116,13 @@ def half_deleted(pipeline: Pipeline) -> dict[str, list[str]]:
 
 
 def cut_short(pipeline: Pipeline) -> list[str]:
-    """Return the jobs that hold the file of an interrupted deletion: neither in the pipeline nor in the Trash."""
-    return [name for name in job_directories(Path())  # one file of each is looked for
+    """Return the jobs with the file of an interrupted deletion: neither in the pipeline nor in the Trash."""
+    return [name for name in job_directories(Path())  # checks one file of each
             if name not in pipeline.processes and Path(name, DELETED_FILE).exists()]
 
 
 def finish_deletions(pipeline: Pipeline) -> list[str]:
-    """Finish interrupted deletions: move what they left to the Trash; return the jobs concerned."""
+    """Finish interrupted deletions: move the remaining directories to the Trash; return the jobs concerned."""
     finished: list[str] = []
     for name, left in half_deleted(pipeline).items():
         listed = read_pipeline(Path(name, DELETED_FILE)).processes
@@ -135,7 +135,7 @@ def finish_deletions(pipeline: Pipeline) -> list[str]:
 
 
 def _move_to_trash(names: Iterable[str]) -> None:
-    """Move job directories; the first one, which holds deleted_pipeline.star, last."""
+    """Move job directories; the first one, which contains deleted_pipeline.star, last."""
     for name in reversed(list(names)):
         job = name.rstrip("/")
         target = in_trash(job)
@@ -143,11 +143,16 @@ def _move_to_trash(names: Iterable[str]) -> None:
             _make_room(job, target)
         if not os.path.isdir(job):
             continue
-        if on_another_disk(job):  # then a crash can leave half of it there
-            os.makedirs(target, exist_ok=True)
-            Path(target, MOVING).touch()
-        move_tree(job, target)
-        Path(target, MOVING).unlink(missing_ok=True)
+        move_job(job, target, TRASH)
+
+
+def move_job(source: str, target: str, disk: str) -> None:
+    """Move a job directory; if `target` is on another disk (that of `disk`), it is marked until it is complete."""
+    if on_another_disk(source, disk):  # then a crash can leave an incomplete copy there
+        os.makedirs(target, exist_ok=True)
+        Path(target, MOVING).touch()
+    move_tree(source, target)
+    Path(target, MOVING).unlink(missing_ok=True)
 
 
 def _make_room(job: str, target: str) -> None:

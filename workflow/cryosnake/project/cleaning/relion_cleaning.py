@@ -1,7 +1,7 @@
-"""RELION's own sets of files for gentle and harsh cleaning, for those who want exactly these (`clean --relion`).
+"""RELION's own sets of files for gentle and harsh cleaning (`clean --relion`).
 
 As observed with `relion_pipeliner --gentle_clean N` and `--harsh_clean N` of RELION 3.1.3; our records in `batches/`
-stay. Unlike RELION, NO_HARSH_CLEAN in a job directory counts for single jobs, too.
+stay. Unlike in RELION, NO_HARSH_CLEAN in a job directory also protects it when a single job is cleaned.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def relion_clean_set(pipeline: Pipeline, name: str, level: str, files: Iterable[
     Raises
     ------
     CryosnakeError
-        If the job has not succeeded: RELION cleans no other.
+        If the job has not succeeded: RELION does not clean others.
     """
     process = pipeline.processes[name]
     if process.status != Status.SUCCEEDED:
-        raise CryosnakeError(f"{name} is {process.status.label}: RELION cleans jobs that succeeded only; leave out "
-                             "--relion")
+        raise CryosnakeError(f"{name} is {process.status.label}: RELION cleans only jobs that have succeeded; leave "
+                             "out --relion")
     ours = [file for file in files if not file.startswith(f"{BATCHES}/")]
     patterns = SETS.get(process.folder, ((), ()))[level == "harsh"]
     taken = {file for file in ours if any(matches(file, pattern) for pattern in patterns)}

@@ -1,8 +1,8 @@
-"""Moving files to `Trash/` and back. Nothing is removed here that is not complete at its new place.
+"""Move files to `Trash/` and back. Files are removed only when they are complete at their new place.
 
-`Trash` may be a link to, or the mount point of, another disk: what cannot be renamed is copied under a temporary
-name, flushed, renamed, and only then removed from where it was. Every move can be repeated after a crash: files that
-have moved already are skipped. Links are moved as links and never followed.
+`Trash` may be a link to, or the mount point of, another disk: files that cannot be renamed are copied under a temporary
+name, flushed, renamed, and only then removed from the old place. Every move can be repeated after a crash: files that
+have already moved are skipped. Links are moved as links and never followed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def in_trash(path: str) -> str:
     return f"{TRASH}/{path}"
 
 
-def on_another_disk(path: str, other: str = TRASH) -> bool:
-    """Return whether a file or directory is on another disk than the Trash (or than `other`)."""
+def on_another_disk(path: str, other: str) -> bool:
+    """Return whether a file or directory is on another disk than the folder `other`."""
     _make_folder(other)
     try:
         return os.stat(other).st_dev != os.lstat(path).st_dev
@@ -63,12 +63,12 @@ def move_files(files: Iterable[str], source: str, target: str) -> int:
 
 
 def move_tree(source: str, target: str) -> None:
-    """Move a directory, or what is left of it, to `target`; where that exists, its contents are added to it.
+    """Move a directory, or the rest of it, to `target`; if that exists, the contents are added to it.
 
     Raises
     ------
     CryosnakeError
-        When something cannot be moved; the same call goes on from there.
+        When something cannot be moved; the same call continues from there.
     """
     if not os.path.lexists(source):
         return
@@ -123,14 +123,14 @@ def _move_file(start: str, end: str) -> None:
 
 
 def _copy_then_remove(start: str, end: str) -> None:
-    """Move a file to another disk: complete and flushed there before it goes here; its times are kept."""
+    """Move a file to another disk: complete and flushed there before it is removed here; its times are kept."""
     temporary = f"{os.path.dirname(end)}/.{os.path.basename(end)}.{os.urandom(4).hex()}.tmp"
     try:
         shutil.copy2(start, temporary, follow_symlinks=False)
         if not os.path.islink(temporary):
             flush(temporary)
             if os.stat(temporary).st_size != os.stat(start).st_size:
-                raise OSError(errno.EIO, "the copy has another size", start)
+                raise OSError(errno.EIO, "the copy has a different size", start)
         os.replace(temporary, end)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -147,10 +147,10 @@ def _make_folder(folder: str) -> None:
 
 def _explained(error: OSError, path: str, target: str) -> CryosnakeError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        remedy = (f"the disk of {target.partition('/')[0]} is full ({error.strerror}): free space, `cryosnake "
-                  "empty-trash` if it is the Trash's, and run the same command; it goes on from here, nothing is lost")
+        remedy = (f"the disk of {target.partition('/')[0]} is full ({error.strerror}): free some space (`cryosnake "
+                  "empty-trash` if it is the Trash's) and run the same command; it then continues, nothing is lost")
     elif error.errno in (errno.EACCES, errno.EPERM):
         remedy = f"{error.strerror}: it belongs to another user, or its folder is not writable; ask its owner"
     else:
-        remedy = f"{error.strerror}; mend that and run the same command, which goes on from here"
+        remedy = f"{error.strerror}; fix this and run the same command, which then continues"
     return CryosnakeError(f"{path} could not be moved to {target}: {remedy}")

@@ -1,7 +1,7 @@
-"""Bringing deleted jobs back from the Trash: files, nodes, edges and aliases as they were.
+"""Restore deleted jobs from the Trash: files, nodes, edges and aliases as they were.
 
-The deletion that took a job is undone as a whole, as in RELION. Directories come back first, the one that holds
-`deleted_pipeline.star` last, so that the same command goes on after a crash.
+A deletion is undone as a whole, as in RELION. Directories are restored first, the one with `deleted_pipeline.star`
+last, so that the same command continues after a crash.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pathlib import Path
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import tidy
 from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.job_star import JOB_PIPELINE_FILE
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Edge, Pipeline
-from cryosnake.project.cleaning.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline
-from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree, on_another_disk
+from cryosnake.project.cleaning.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline, move_job
+from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree
 from cryosnake.project.records.file_sizes import folder_size
-from cryosnake.project.records.jobs import find_job
 
 
 @dataclass(frozen=True)
 class Deleted:
-    """One deletion in the Trash: the job that holds its file, and the part of the pipeline that it took."""
+    """One deletion in the Trash: the job with its file, and the part of the pipeline that it removed."""
 
     holder: str
     part: Pipeline
@@ -41,12 +41,12 @@ def deletions() -> list[Deleted]:
 
 
 def deletion_of(job: str) -> Deleted:
-    """Return the newest deletion that took a job, given by directory, number or alias.
+    """Return the newest deletion of a job, given by directory, number or alias.
 
     Raises
     ------
     CryosnakeError
-        If the Trash holds no such job.
+        If no such job is in the Trash.
     """
     for item in reversed(deletions()):
         try:
@@ -55,7 +55,8 @@ def deletion_of(job: str) -> Deleted:
             continue
         return item
     known = ", ".join(name.rstrip("/") for item in deletions() for name in item.part.processes)
-    raise CryosnakeError(f"the Trash holds no deleted job {job!r}; it {f'holds {known}' if known else 'is empty'}")
+    content = f"contains {known}" if known else "is empty"
+    raise CryosnakeError(f"there is no deleted job {job!r} in the Trash; it {content}")
 
 
 def undelete(deleted: Deleted) -> list[str]:
@@ -84,7 +85,7 @@ def undelete(deleted: Deleted) -> list[str]:
 
 
 def restored(pipeline: Pipeline, part: Pipeline, notes: list[str]) -> Pipeline:
-    """Return a pipeline with a deleted part of it put back; pure."""
+    """Return a pipeline with a deleted part restored; pure."""
     processes = dict(pipeline.processes)
     for name, process in part.processes.items():
         owner = pipeline.by_alias.get(process.alias)
@@ -99,12 +100,12 @@ def restored(pipeline: Pipeline, part: Pipeline, notes: list[str]) -> Pipeline:
         output_edges=_merged(pipeline.output_edges, part.output_edges)))
     for node, name in part.input_edges:
         if node not in pipeline.nodes and node not in {made for _, made in part.output_edges}:
-            notes.append(f"{name}: the job that made {node} is not in the project; undelete it, too")
+            notes.append(f"{name}: the job that made {node} is not in the project; undelete it too")
     return result
 
 
 def empty_trash() -> int:
-    """Remove the Trash for ever; return the bytes that it held. The caller holds `clean_up_lock.cleaning_up`."""
+    """Empty the Trash permanently; return the bytes that were in it. The caller holds `clean_up_lock.cleaning_up`."""
     size = folder_size(f"{TRASH}/")
     try:  # the folder itself stays: it may be a link to another disk
         for entry in os.scandir(TRASH) if os.path.isdir(TRASH) else ():
@@ -130,11 +131,7 @@ def _refuse_existing(deleted: Deleted) -> None:
 def _bring_back(name: str) -> None:
     job = name.rstrip("/")
     if not os.path.isdir(job) or os.path.exists(f"{job}/{MOVING}"):  # else only files cleaned from it are in the Trash
-        if on_another_disk(in_trash(job), "."):
-            os.makedirs(job, exist_ok=True)
-            Path(job, MOVING).touch()
-        move_tree(in_trash(job), job)
-        Path(job, MOVING).unlink(missing_ok=True)
+        move_job(in_trash(job), job, ".")
     move_tree(f"{job}/{CLEANED_FOLDER}", in_trash(job))
 
 

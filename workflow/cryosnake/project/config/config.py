@@ -1,7 +1,6 @@
-"""config.yaml as data: which jobs there are, with which parameters, connected to what.
+"""config.yaml as checked data: the jobs, their parameters and connections.
 
-Everything that can be wrong with a config is refused here, before anything runs, with the line, the nearest valid
-name and what to do.
+Every mistake in a config is refused here, before anything runs, with the line, the nearest valid name and the remedy.
 """
 
 from __future__ import annotations
@@ -24,14 +23,15 @@ MICROSCOPE_KEYS = ("voltage", "spherical_aberration", "amplitude_contrast", "pix
                    "pre_exposure", "gain", "gain_rotation", "gain_flip", "defects", "mtf")
 VALUES = (
     Parameter("batch_size", int, 50, "Movies in a batch, at most.", minimum=1),
-    Parameter("seal_after", float, 10.0, "How long `cryosnake watch` lets movies wait for a full batch.", unit="min",
+    Parameter("seal_after", float, 10.0, "How long movies wait for a full batch in `cryosnake watch`.", unit="min",
               minimum=0),
-    Parameter("full_batches", bool, False, "Begin no batch that is not full."),
-    Parameter("grow", float, 1.0, "A job that takes particles begins again when they grew by this factor.", minimum=1),
+    Parameter("full_batches", bool, False, "Start only full batches."),
+    Parameter("grow", float, 1.0, "A job that takes particles starts again when they have grown by this factor.",
+              minimum=1),
     KEEP_ITERATIONS,
     PICTURES,
 )
-_LANE = Parameter("lane", str, "", "The part of the work that one call of Snakemake does.", choices=("", *LANES))
+_LANE = Parameter("lane", str, "", "The part of the work for one call of Snakemake.", choices=("", *LANES))
 _MEMBERS = Parameter("workspaces", list[str], [], "Jobs of the config, or job directories.")
 AT_LEAST = Parameter("at_least", int, 0, "Particles for which the job waits.", minimum=0)
 TOP_KEYS = ("title", "version", "microscope", *(p.name for p in VALUES), "workspaces", "jobs", "lane", "only", "hold")
@@ -66,11 +66,11 @@ class JobConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole project, its jobs in an order in which each stands after what it takes.
+    """A whole project, with each job after those that it depends on.
 
-    `seal_after` (minutes) is how long `cryosnake watch` lets movies wait for a full batch; with `full_batches` no other
-    batches are begun; a job that takes particles starts again only when they grew by the factor `grow`. `lane`, `only`
-    and `hold` make one call of Snakemake a part of the work, see `project/planning/parts.py`.
+    `seal_after` (minutes) is how long movies wait for a full batch in `cryosnake watch`; with `full_batches` only full
+    batches are started; a job that takes particles starts again only when they have grown by the factor `grow`. `lane`,
+    `only` and `hold` restrict one call of Snakemake to a part of the work, see `project/planning/parts.py`.
     """
 
     title: str
@@ -100,7 +100,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     _known(raw.get("microscope") or {}, MICROSCOPE_KEYS, "microscope", "microscope")
     jobs_raw = raw.get("jobs") or {}
     if not isinstance(jobs_raw, Mapping) or not jobs_raw:
-        raise ConfigError("jobs", "there are no jobs; add a `jobs:` block (config.yaml of the sources is an example)")
+        raise ConfigError("jobs", "there are no jobs; add a `jobs:` block (the sources have an example, config.yaml)")
     values = {p.name: check_value(p.name, p, raw.get(p.name, p.default), ConfigError) for p in (*VALUES, _LANE)}
     del values[KEEP_ITERATIONS.name]  # of each job
     drafts = {str(name): _job(str(name), body, raw) for name, body in jobs_raw.items()}
@@ -125,7 +125,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _listed(text: Any) -> tuple[str, ...]:
-    """Return the words of "a,b," as it stands on a command line."""
+    """Return the words of a list such as "a,b," from a command line."""
     return tuple(word for word in str(text).split(",") if word)
 
 
@@ -148,7 +148,7 @@ def parse_workspaces(raw: Any, jobs: Collection[str]) -> dict[str, tuple[str, ..
 
 
 class ConfigError(CryosnakeError):
-    """A mistake in config.yaml; `key` is the dotted path to it, from which its line is found."""
+    """A mistake in config.yaml; `key` is its dotted path, from which its line is found."""
 
     def __init__(self, key: str, message: str) -> None:
         self.key = key
@@ -252,22 +252,22 @@ def _check_aliases(jobs: Mapping[str, JobConfig]) -> None:
         plain = re.sub(r"\W", "_", name)
         other = seen.setdefault(plain, name)
         if other != name or (plain.rpartition("_")[0] in seen and plain.endswith(OTHER_RULES)):
-            raise ConfigError(f"jobs.{name}", f"for Snakemake and RELION this name is that of {other!r} (or of another "
-                              "job's join or pictures) again; take another")
+            raise ConfigError(f"jobs.{name}", f"Snakemake and RELION cannot distinguish this name from {other!r} (or "
+                              "the join or the pictures of another job); choose another")
         problem = alias_problem(name, ())
         if problem:
-            raise ConfigError(f"jobs.{name}", f"this name cannot be RELION's alias of the job: {problem}")
+            raise ConfigError(f"jobs.{name}", f"RELION would not accept this name as the alias of the job: {problem}")
 
 
 def _order(jobs: Mapping[str, JobConfig]) -> list[str]:
-    """Return the names so that each job stands after those it takes from, else in the config's order."""
+    """Return the names in the config's order, but each job after those that it depends on."""
     done: list[str] = []
     waiting = list(jobs)
     while waiting:
         ready = [n for n in waiting if all(c.job in ("", *done) for c in jobs[n].connections.values())]
         if not ready:
-            raise ConfigError(f"jobs.{waiting[0]}", f"the jobs {', '.join(waiting)} wait for each other in a circle; "
-                              "take one connection out")
+            raise ConfigError(f"jobs.{waiting[0]}", f"the jobs {', '.join(waiting)} depend on each other in a circle; "
+                              "remove one connection")
         done.append(ready[0])
         waiting.remove(ready[0])
     return done

@@ -1,4 +1,4 @@
-"""The line of a key in a YAML file: only looked for when there is a mistake to report."""
+"""Line of a key in a YAML file, searched only when there is a mistake to report."""
 
 from __future__ import annotations
 

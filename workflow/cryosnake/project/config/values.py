@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, get_args, get_origin
 
@@ -13,7 +14,7 @@ NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return "; did you mean …?" for the nearest of the allowed names, or nothing."""
-    import difflib  # imported here: only a misspelt name needs it, every job imports this
+    import difflib  # imported here: needed only for a misspelt name, and every job imports this module
 
     close = difflib.get_close_matches(name, list(allowed), 1, 0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
@@ -25,7 +26,7 @@ def check_value(key: str, parameter: Parameter, value: Any, error: Callable[[str
     Raises
     ------
     Exception
-        what `error(key, message)` makes, when the value has another type or is out of range
+        returned by `error(key, message)`, when the value has the wrong type or is out of range
     """
     kind, minimum, maximum, choices = parameter.kind, parameter.minimum, parameter.maximum, parameter.choices
     if get_origin(kind) is dict:
@@ -36,13 +37,9 @@ def check_value(key: str, parameter: Parameter, value: Any, error: Callable[[str
             raise error(key, f"must be a list of {count}, as in [1, 2], not {value!r}")
         item = replace(parameter, kind=get_args(kind)[0])
         return [check_value(f"{key}[{i}]", item, one, error) for i, one in enumerate(value)]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if kind is float and isinstance(value, str):  # YAML reads 1e3 as a text
-        try:
+    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):  # YAML reads 1e3 as a text
+        with suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise error(key, f"must be {NAMES[kind]}, not {value!r}")
     if choices and value not in choices:
@@ -54,11 +51,11 @@ def check_value(key: str, parameter: Parameter, value: Any, error: Callable[[str
 
 
 def _check_mapping(key: str, value: Any, error: Callable[[str, str], Exception], length: int) -> dict[str, str]:
-    """Return a mapping with its values as texts: what YAML makes of them does not matter to a command line."""
+    """Return a mapping with its values as texts: for a command line their YAML types do not matter."""
     if not isinstance(value, Mapping):
         raise error(key, f"must be a mapping, as in {{name: value}}, not {value!r}")
     if length and len(value) > length:
-        raise error(key, f"can hold {length} entries, not {len(value)}")
+        raise error(key, f"can have {length} entries, not {len(value)}")
     for name, item in value.items():
         if not isinstance(item, (str, int, float, bool, type(None))):
             raise error(f"{key}.{name}", f"must be one value, not {item!r}")

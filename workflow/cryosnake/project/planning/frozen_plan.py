@@ -1,8 +1,8 @@
-"""The plan of a run on a cluster, frozen at its start.
+"""Plan of a run on a cluster, frozen at its start.
 
 A job on another computer parses the Snakefile again, minutes or days after it was submitted. It must find the plan
-with which it was submitted, whatever config.yaml, the movies and the job directories have become meanwhile: it reads
-the plan from `.cryosnake/plans/`, and neither config.yaml nor the project.
+with which it was submitted, however config.yaml, the movies and the job directories have changed since: it reads the
+plan from `.cryosnake/plans/`, and neither config.yaml nor the project.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEPT = 60 * 86400  # seconds: longer than a job waits in any queue
 
 def freeze(plan: Plan) -> str:
     """Write the plan and return the file's path, from Snakemake's working directory; equal plans share a file."""
-    import hashlib  # imported here: only the call that plans needs it, not its jobs
+    import hashlib  # imported here: needed only by the call that plans, not by its jobs
 
     text = json.dumps({"gpu": plan.gpu, "pictures": plan.pictures, "folder": plan.folder,
                        "jobs": [_job_to_json(job) for job in plan.jobs.values()]}, ensure_ascii=False)
@@ -46,7 +46,7 @@ def key_of(folder: str) -> str:
 
 
 def thaw(path: str) -> Plan:
-    """Return the plan of `freeze`; the movies of an import are left out, for only the start of a run needs them.
+    """Return the plan of `freeze`; the movies of an import are left out, because only the start of a run needs them.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def thaw(path: str) -> Plan:
         raise CryosnakeError(f"{path}: this job's plan can't be read ({error.strerror}); the project's folder must be "
                              f"the same on {os.uname().nodename} as where snakemake runs") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise CryosnakeError(f"{path}: this job's plan does not fit the cryosnake on {os.uname().nodename} "
+        raise CryosnakeError(f"{path}: this job's plan does not match the cryosnake on {os.uname().nodename} "
                              f"({error!r}); install the same version, with the same job types, on all "
                              "computers") from error
 

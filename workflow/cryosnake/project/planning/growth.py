@@ -1,4 +1,4 @@
-"""Thresholds: a job that waits until its input has grown, to a number of particles or by a factor."""
+"""Growth thresholds: a job waits until its input has grown to a number of particles, or by a factor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COUNTS = "input_counts.json"
 
 
 def particle_count(path: str) -> int:
-    """Return the number of rows of the particles table of a STAR file, 0 when the file is not there."""
+    """Return the number of rows of the particles table of a STAR file, 0 when the file does not exist."""
     try:
         status = os.stat(path)
         return _counted(path, status.st_size, status.st_mtime_ns)
@@ -25,21 +25,21 @@ def particle_count(path: str) -> int:
 
 @lru_cache(maxsize=64)
 def _counted(path: str, size: int, time: int) -> int:
-    """Count anew only what has changed: a watched project is planned every few seconds."""
+    """Count again only after a change: a watched project is planned every few seconds."""
     return count_rows(path, ("particles",))
 
 
 def record_counts(job: str, inputs: Iterable[str]) -> None:
-    """Note in a job directory on how many particles the job that ends there has worked."""
+    """Record in a job directory how many particles its finished job has processed."""
     counts = {path: count for path in inputs if path.endswith(".star") and (count := particle_count(path))}
     if counts:
         write_text(Path(job, COUNTS), json.dumps(counts))
 
 
 def has_grown(job: str, inputs: Iterable[str], factor: float) -> bool:
-    """Whether an input of a finished job holds at least `factor` times the particles that it worked on.
+    """Whether an input of a finished job has at least `factor` times the particles that it processed.
 
-    True also where nothing is known of them: then the times of the files decide, as everywhere.
+    Also true if no numbers are recorded: then the times of the files decide, as everywhere.
     """
     try:
         counts = json.loads(Path(job, COUNTS).read_text())

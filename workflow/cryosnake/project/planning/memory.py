@@ -1,10 +1,10 @@
-"""How much memory a job asks for, from what planning knows: ranks, maps, and the box of its particles.
+"""Memory that a job requests, estimated from its ranks, its maps and the box of its particles.
 
-A refinement holds for each map a reference and sums, half transforms padded to twice the box: 4 box³ voxels of 8 and
-12 bytes. Rank 0 makes the maps, with the sums of both half sets again, joined at low resolution, their total (36 bytes
-of a voxel) and 39 for the division and the transform (measured at box 96). Threads insert into volumes of
-their own, up to a bound. The rest (interpreter, kernels, images, of which a process keeps up to 1 GB) does not depend
-on the box. Half of all that is added.
+A refinement stores for each map a reference and sums, half transforms padded to twice the box: 4 box³ voxels of 8 and
+12 bytes. Rank 0 computes the maps, from the sums of both half sets again, joined at low resolution, their total (36
+bytes per voxel) and 39 for the division and the transform (measured at box 96). Threads insert into private volumes,
+up to a limit. The rest (interpreter, kernels, images, of which a process keeps up to 1 GB) does not depend on the box.
+Half of the total is added.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from __future__ import annotations
 import math
 import os
 
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.star_text import parse_blocks
 from cryosnake.project.planning.planned import Plan, PlannedJob
 
 FIXED = 1500  # MB of one process
 MARGIN = 1.5
-HEAD = 1 << 16  # bytes of a STAR file in which the optics table stands
+HEAD = 1 << 16  # bytes at the start of a STAR file that contain the optics table
 _PADDED = 4 / 1e6  # million voxels of a half transform, padded twice, for one voxel of the box
 _REFERENCE, _SUMS, _MAKING = 8, 12, 36 + 39  # bytes of a voxel
 
 
 def memory_mb(plan: Plan, job: PlannedJob, ranks: int, threads: int) -> int:
-    """Return the memory in MB that all ranks of a job ask for in the first attempt; `threads` are those of them all.
+    """Return the memory in MB that all ranks of a job request in the first attempt; `threads` is their total.
 
-    Where the box can't be known yet, or does not matter, it is the job type's, for each rank.
+    If the box is not known yet, or does not matter, it is the job type's, for each rank.
     """
     resources = job.config.type.resources
     box = particle_box(plan, job) if resources.maps else 0
@@ -40,7 +42,7 @@ def memory_mb(plan: Plan, job: PlannedJob, ranks: int, threads: int) -> int:
 
 
 def particle_box(plan: Plan, job: PlannedJob) -> int:
-    """Return the box in pixels of the particles that a job takes, 0 when it can't be known yet.
+    """Return the box in pixels of a job's particles, 0 when it is not known yet.
 
     From their STAR file, or from the job that will extract them.
     """
@@ -58,19 +60,11 @@ def particle_box(plan: Plan, job: PlannedJob) -> int:
 
 
 def _box_in_star(path: str) -> int:
-    """Return rlnImageSize of the first optics group, 0 where there is none."""
+    """Return rlnImageSize of the first optics group, 0 if there is none."""
     try:
         with open(path, "rb") as file:
-            lines = file.read(HEAD).decode(errors="replace").splitlines()
-    except OSError:
+            whole_lines = file.read(HEAD).decode(errors="replace").rpartition("\n")[0]
+        optics = parse_blocks(whole_lines, path, ("optics",))["optics"]
+        return int(float(optics.value("rlnImageSize") or 0))
+    except (OSError, CryosnakeError, KeyError, ValueError):
         return 0
-    column = 0
-    for line in lines:
-        words = line.split()
-        if words and words[0] == "_rlnImageSize":
-            column = int(words[1].lstrip("#")) if len(words) > 1 else 0
-        elif column and words and not words[0].startswith(("_", "#", "data_", "loop_")):
-            return int(float(words[column - 1])) if len(words) >= column else 0
-        elif column and words and words[0].startswith("data_"):
-            return 0
-    return 0

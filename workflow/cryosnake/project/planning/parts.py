@@ -1,9 +1,9 @@
-"""A part of a plan: what one call of Snakemake makes while another one makes the rest.
+"""Part of a plan: the jobs of one call of Snakemake, while another call makes the rest.
 
-`cryosnake watch` lets micrographs flow while long jobs run, with two calls at a time (`--config only=… hold=…`). `only`
-names the jobs of the call; the files of all others are taken as they are. `hold` lists tables that the other call
-reads: the batches behind them are made, and the tables joined only when it has ended. So a long job sees one state of
-its input from beginning to end, and the times of files say what Snakemake believes.
+`cryosnake watch` processes micrographs while long jobs run, with two calls at a time (`--config only=… hold=…`). `only`
+names the jobs of the call; the files of all others are used as they are. `hold` lists tables that the other call
+reads: their batches are made, but the tables are joined only when that call has finished. So the input of a long job
+does not change while it runs, and the times of files agree with what Snakemake concludes from them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from cryosnake.project.planning.rule_values import batch_input
 def part_of(plan: Plan, only: Collection[str], hold: Collection[str] = ()) -> Plan:
     """Return a plan in which only the jobs with these names are made, and the tables of `hold` are not joined.
 
-    A job of the part waits when another part has yet to make what it takes; so do single batches. New movies are
-    batches only for the part that holds their import.
+    A job of the part waits until other parts have made its inputs; so do single batches. New movies form batches only
+    in the part that contains their import.
     """
     jobs: dict[str, PlannedJob] = {}
     for name, job in plan.jobs.items():
@@ -55,15 +55,14 @@ def _brought(plan: Plan, job: PlannedJob, only: Collection[str], key: str) -> It
 
 
 def _waits_for(plan: Plan, job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
-    """Return what a job of the part has to wait for, "" when it has what it takes."""
+    """Return what a job of the part has to wait for, "" if all its inputs exist."""
     if job.config.type.per_micrograph and not job.batches:
         return "waits for its first batch"
     for slot, source in job.inputs.items():
         up = _maker(jobs, job, slot)
-        if up and up.disposition is Disposition.HELD:
-            return f"waits for {up.name}"
-        if (up and up.disposition is Disposition.OTHER_LANE and _takes_whole(plan, job, slot)
-                and not os.path.exists(source.path)):
+        if up and (up.disposition is Disposition.HELD or (
+                up.disposition is Disposition.OTHER_LANE and _takes_whole(plan, job, slot)
+                and not os.path.exists(source.path))):
             return f"waits for {up.name}"
     return ""
 

@@ -1,4 +1,4 @@
-"""The plan: which job of the config is which job directory, and which batches it has.
+"""The plan: which job of the config is which job directory, and its batches.
 
 Planning is pure: it reads the config, the pipeline file, the records and one directory scan per job, and writes
 nothing, so that `snakemake -n` tells the truth. All paths are relative to the project, which is the working directory.
@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.registry import job_types
+from cryosnake.pipeline.model import job_name, job_number
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
 from cryosnake.project.planning.growth import has_grown, particle_count
@@ -20,15 +21,13 @@ from cryosnake.project.planning.planned import PER_MICROGRAPH, Disposition, NoMo
 from cryosnake.project.planning.regenerate_plan import with_regeneration
 from cryosnake.project.planning.unfinished import batch_keys
 from cryosnake.project.records.batches import form_batches, read_manifest
-from cryosnake.project.records.cleaned_files import RECORD as CLEANED_RECORD
 from cryosnake.project.records.cleaned_files import read_cleaned
-from cryosnake.project.records.disk import job_directories, job_number, job_path
+from cryosnake.project.records.disk import job_directories
 from cryosnake.project.records.final_marks import is_final
 from cryosnake.project.records.freshness import is_finished
 from cryosnake.project.records.movies import Arrivals, new_arrivals
 from cryosnake.project.records.pipeline_counter import next_job_number
 from cryosnake.project.records.record import JobRecord, same_job
-from cryosnake.project.records.regenerated_inputs import NEEDED
 
 
 def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collection[str] = (),
@@ -74,22 +73,14 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
         if known:
             job = replace(job, path=known, new=False, forced=again)
         else:
-            job = replace(job, path=job_path(job_config.type.folder, counter))
+            job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
             counter += 1
         taken[job.path] = job.name
         job = _disposed(replace(job, stream=_stream(job, jobs)), jobs, config.grow)
         jobs[job.name], arrivals = _with_batches(job, jobs, config, without_data)
         waiting += arrivals.waiting
-    plan = Plan(_with_regeneration(jobs), tuple(waiting), pictures=config.pictures)
-    if not config.only:
-        return plan
-    return part_of(plan, config.only, config.hold)
-
-
-def _with_regeneration(jobs: dict[str, PlannedJob]) -> dict[str, PlannedJob]:
-    if not any(os.path.exists(f"{job.path}/{name}") for job in jobs.values() for name in (CLEANED_RECORD, NEEDED)):
-        return jobs
-    return with_regeneration(jobs)
+    plan = Plan(with_regeneration(jobs), tuple(waiting), pictures=config.pictures)
+    return part_of(plan, config.only, config.hold) if config.only else plan
 
 
 def _stays(job: PlannedJob, known: str) -> bool:
@@ -106,8 +97,8 @@ def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str
             without_data: bool) -> Source:
     if not connection.job:
         if not (without_data or os.path.exists(connection.path)):
-            raise ConfigError(f"jobs.{job.name}.{slot}", f"the file {connection.path} is not there; paths are relative "
-                              "to the project")
+            raise ConfigError(f"jobs.{job.name}.{slot}", f"the file {connection.path} does not exist; paths are "
+                              "relative to the project")
         return Source(connection.path)
     upstream = jobs[connection.job]
     output = fitting_output(upstream.config, job.type.slot(slot), connection.output)
@@ -116,30 +107,28 @@ def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str
 
 
 def _known_directory(job: PlannedJob, records: Mapping[str, JobRecord | None]) -> str:
-    """Return the directory of the recorded job that this one is; of several the newest; "" when there is none."""
+    """Return the directory of the recorded job that is the same job, the newest of several; "" if there is none."""
     job_type = job.config.type
     inputs = job.identity_inputs()
     matches = [path for path, record in records.items() if record and path.startswith(f"{job_type.folder}/")
                and same_job(record, job_type, job.config.stated, inputs)]
-    return max(matches, key=job_number, default="")
+    return max(matches, key=lambda path: job_number(path) or 0, default="")
 
 
 def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
-    """Return the import job whose batches this job follows, "" when its input is one whole file."""
+    """Return the import job whose batches this job follows, "" if its input is one whole file."""
     job_type = job.config.type
     if not job_type.per_micrograph:
         return ""
     if not job_type.inputs:
         return job.name
-    streams = set()
-    for slot, source in job.inputs.items():
-        if any(node in PER_MICROGRAPH for node in job_type.slot(slot).types):
-            streams.add(next((other.stream for other in jobs.values() if other.path == source.job), ""))
+    streams = {next((other.stream for other in jobs.values() if other.path == source.job), "")
+               for slot, source in job.inputs.items() if PER_MICROGRAPH.intersection(job_type.slot(slot).types)}
     return streams.pop() if len(streams) == 1 else ""
 
 
 def _disposed(job: PlannedJob, jobs: Mapping[str, PlannedJob], grow: float) -> PlannedJob:
-    """Return a job with what its input says about whether it may begin; `grow` is the config's factor."""
+    """Return a job with its disposition, as far as its input decides it; `grow` is the config's factor."""
     why_held = _why_held(job, jobs)
     if why_held:
         return replace(job, disposition=Disposition.HELD, why_held=why_held)
@@ -160,7 +149,7 @@ def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
 
 
 def _below_growth(job: PlannedJob, grow: float) -> bool:
-    """Whether a finished job lets its input grow on: `grow` above 1, and not reached yet."""
+    """Whether a finished job waits for more growth of its input: `grow` is above 1 and not reached yet."""
     if grow <= 1 or job.new or job.config.type.per_micrograph:
         return False
     return (all(map(os.path.exists, job.files()))

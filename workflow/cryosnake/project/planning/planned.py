@@ -1,4 +1,4 @@
-"""What a plan is: the jobs with their directories, inputs and batches."""
+"""Data of a plan: the jobs with their directories, inputs and batches."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_of
 from cryosnake.project.config.config import JobConfig, is_made
 
-PER_MICROGRAPH = (MOVIES, MICROGRAPHS, COORDINATES)
+PER_MICROGRAPH = frozenset((MOVIES, MICROGRAPHS, COORDINATES))
 
 
 @dataclass(frozen=True)
 class Source:
-    """What fills a slot: a file, and the planned job and output that make it (none for a file from outside)."""
+    """The file that fills a slot, and the planned job and output that make it (empty for a file from outside)."""
 
     path: str
     job: str = ""
@@ -23,14 +23,14 @@ class Source:
 
 
 class Disposition(Enum):
-    """What Snakemake is asked for of a job. Where several would hold, it is the first in this order."""
+    """What Snakemake is asked to make of a job: the first in this order that applies."""
 
-    OTHER_LANE = auto()  # nothing, and there is no rule: another call of Snakemake makes it
+    OTHER_LANE = auto()  # nothing, without a rule: another call of Snakemake makes it
     HELD = auto()  # nothing yet: it waits
-    INPUTS_CLEARED = auto()  # its files as they are, without a rule: it is complete, and its inputs were cleared
-    BATCHES_ONLY = auto()  # its batches: another call reads its table meanwhile
-    BELOW_GROWTH = auto()  # its outputs, which stand though its input has grown a little
-    CLEARED = auto()  # those of its outputs that are there: the others were cleared, and nothing needs them
+    INPUTS_CLEARED = auto()  # its files as they are, without a rule: it is complete, but its inputs were cleared
+    BATCHES_ONLY = auto()  # its batches: another call is reading its table
+    BELOW_GROWTH = auto()  # its outputs, which stay valid though its input has grown a little
+    CLEARED = auto()  # its existing outputs: the others were cleared, and nothing needs them
     ALL = auto()  # all its outputs
 
 
@@ -52,8 +52,8 @@ class PlannedJob:
     stream: str = ""  # name of the import job
     batches: Mapping[int, str] = field(default_factory=dict)
     movies: Mapping[int, list[str]] = field(default_factory=dict)  # import jobs only
-    again: Mapping[int, str] = field(default_factory=dict)  # keys under which cleaned data would be made again
-    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # batch key, or "": data to be made again first
+    again: Mapping[int, str] = field(default_factory=dict)  # keys under which cleaned data would be regenerated
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # batch key, or "": data to be regenerated first
 
     @property
     def name(self) -> str:
@@ -74,7 +74,7 @@ class PlannedJob:
                 if is_made(self.config, output)]
 
     def identity_inputs(self) -> dict[str, str]:
-        """Return the inputs as they stand in the job's record."""
+        """Return the inputs as the job's record lists them."""
         return {slot: f"{source.job}:{source.output}" if source.job else source.path
                 for slot, source in self.inputs.items()}
 
@@ -83,7 +83,7 @@ class PlannedJob:
 class Plan:
     """The planned jobs by name, and files that are not yet complete (path, reason).
 
-    `gpu` says whether a job with `device: auto` asks for a GPU, `lane` which of the watcher's calls it is for,
+    `gpu` says whether a job with `device: auto` requests a GPU, `lane` which of the watcher's calls the plan is for,
     `pictures` whether results are drawn. `folder` is the project's place in Snakemake's working directory, "" for the
     same; all paths of a plan are relative to the project.
     """
@@ -107,7 +107,7 @@ class Plan:
         Raises
         ------
         CryosnakeError
-            when the directory belongs to no job of the config
+            when no job of the config has this directory
         """
         for job in self.jobs.values():
             if job.path == path:

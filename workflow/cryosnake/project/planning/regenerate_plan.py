@@ -1,10 +1,10 @@
-"""Making cleaned data again: exactly what a job that will run needs, and nothing else.
+"""Regeneration of cleaned data: exactly what a job that will run needs, and nothing else.
 
-A cleaned job stays finished. When a job that is not finished opens images of a cleaned one (its own input, or further
-up: a refinement opens the stacks of the extraction), the batches concerned become its inputs under a key of their own
-(`batches/0007.again1.star`); their program makes what is missing, if necessary from data that are made again, too. The
+A cleaned job stays finished. When an unfinished job opens images of a cleaned one (its own input, or further up: a
+refinement opens the stacks of the extraction), the batches concerned become its inputs under separate keys
+(`batches/0007.again1.star`); their program makes what is missing, if necessary from data that are also regenerated. The
 inputs of finished jobs do not change. A cleared job of another type is a rule whose outputs are missing:
-Snakemake runs it when a job that is to run takes them. What was made from it before is INPUTS_CLEARED meanwhile.
+Snakemake runs it when a job that is to run needs them. Jobs that were made from it before are INPUTS_CLEARED meanwhile.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dataclasses import replace
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, PARTICLES
 from cryosnake.project.planning.planned import Disposition, PlannedJob
 from cryosnake.project.records.batches import batch_star, product_files, read_done
-from cryosnake.project.records.cleaned_files import is_wanted, missing_files, read_cleaned
+from cryosnake.project.records.cleaned_files import RECORD, is_wanted, missing_files, read_cleaned
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.records.patterns import matches
-from cryosnake.project.records.regenerated_inputs import read_needed
+from cryosnake.project.records.regenerated_inputs import NEEDED, read_needed
 
 _CARRY = (MICROGRAPHS, COORDINATES, PARTICLES)  # inputs whose rows name images of earlier jobs
 
@@ -29,7 +29,9 @@ Jobs = Mapping[str, PlannedJob]
 
 
 def with_regeneration(jobs: Jobs) -> dict[str, PlannedJob]:
-    """Return planned jobs with what has to be made again, and for whom; nothing is written."""
+    """Return planned jobs with what has to be regenerated, and for which jobs; nothing is written."""
+    if not any(os.path.exists(f"{job.path}/{name}") for job in jobs.values() for name in (RECORD, NEEDED)):
+        return dict(jobs)
     found = {name: replace(job, again=_again(job)) for name, job in jobs.items()}
     cleared = {name for name, job in found.items() if _is_cleared(job)}
     pending = _pending(found, cleared)
@@ -70,7 +72,7 @@ def _sources(jobs: Jobs, job: PlannedJob) -> Iterator[PlannedJob]:
 
 
 def _pending(jobs: Jobs, cleared: set[str]) -> dict[str, frozenset[int]]:
-    """Return what is to run of each job: numbers of batches, {0} for a job that takes its input whole."""
+    """Return the batches of each job that are to run, {0} for a job that takes its input whole."""
     pending: dict[str, frozenset[int]] = {}
     for name, job in jobs.items():
         if name in cleared:
@@ -80,7 +82,7 @@ def _pending(jobs: Jobs, cleared: set[str]) -> dict[str, frozenset[int]]:
         else:
             late = any(pending[up.name] for up in _sources(jobs, job) if up.name not in cleared)
             pending[name] = frozenset({0} if late or _is_outdated(job) else ())
-    for name, job in reversed(list(jobs.items())):  # cleared jobs that a pending one takes from
+    for name, job in reversed(list(jobs.items())):  # cleared jobs whose outputs a pending one needs
         if pending[name]:
             for up in _sources(jobs, job):
                 if up.name in cleared:
@@ -102,11 +104,11 @@ def _is_outdated(job: PlannedJob) -> bool:
 
 
 def _needs(jobs: Jobs, job: PlannedJob, pending: frozenset[int]) -> dict[str, tuple[str, ...]]:
-    """Return the data that must be made again first, by batch key; what was needed once stays listed."""
+    """Return the data that must be regenerated first, by batch key; what was needed once stays listed."""
     needs = dict(read_needed(job.path))
     providers = list(dict.fromkeys(up.name for up in _providers(jobs, job)))
     keys = [(number, job.batches.get(number, "")) for number in sorted(pending)]
-    for number, key in (*keys, *job.again.items()):  # what is made again may need the same
+    for number, key in (*keys, *job.again.items()):  # what is regenerated may need the same
         files = [file for name in providers for file in _files(jobs[name], job, number)]
         if files:
             needs[key] = tuple(dict.fromkeys((*needs.get(key, ()), *files)))
@@ -114,7 +116,7 @@ def _needs(jobs: Jobs, job: PlannedJob, pending: frozenset[int]) -> dict[str, tu
 
 
 def _files(provider: PlannedJob, job: PlannedJob, number: int) -> list[str]:
-    """Return the files of a provider for one batch of a job: of the same batch where both are streamed."""
+    """Return the files of a provider for one batch of a job: of the same batch if both are streamed."""
     streamed = job.stream and provider.stream == job.stream
     return [batch_star(provider.path, key) for n, key in provider.again.items() if not streamed or n == number]
 

@@ -1,4 +1,4 @@
-"""The look-ups that the Snakemake rules share: inputs, outputs, arguments and resources of a planned job."""
+"""Values that the Snakemake rules look up: inputs, outputs, arguments and resources of a planned job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cryosnake.project.records.cleaned_files import is_wanted
 
 
 def targets(plan: Plan) -> list[str]:
-    """Return every file that the config asks for: results and pictures of all jobs that do not wait for more data."""
+    """Return every file that the config requests: results and pictures of all jobs that do not wait for more data."""
     with chdir(plan.folder or "."):
         return [file for job in plan.jobs.values() for file in asked(plan, job) + pictures(plan, job)]
 
@@ -28,7 +28,7 @@ def rule_name(name: str, suffix: str = "") -> str:
 
 
 def asked(plan: Plan, job: PlannedJob) -> list[str]:
-    """Return what is asked for of a job."""
+    """Return the files that are requested from a job."""
     match job.disposition:
         case Disposition.OTHER_LANE | Disposition.HELD:
             return []
@@ -38,7 +38,7 @@ def asked(plan: Plan, job: PlannedJob) -> list[str]:
             files = list(filter(os.path.exists, job.files()))
         case Disposition.INPUTS_CLEARED | Disposition.BELOW_GROWTH | Disposition.ALL:
             files = job.files()
-    if all(map(os.path.exists, files)):  # Snakemake does not miss a batch that only a present file is made from
+    if all(map(os.path.exists, files)):  # Snakemake does not ask for a batch if everything made from it exists
         files += [star for star in batch_stars(plan, job.path) if not os.path.exists(star)]
     return files + (data_again(job) if is_wanted(job.path) else [])
 
@@ -82,12 +82,12 @@ def batch_inputs(plan: Plan, path: str, key: str) -> list[str]:
 
 
 def batch_input(plan: Plan, job: PlannedJob, slot: str, key: str) -> str:
-    """Return the file that fills one slot for one batch: the upstream batch's STAR where the job is streamed."""
+    """Return the file that fills one slot for one batch: the upstream batch's STAR if the job is streamed."""
     source = job.inputs[slot]
     if not job.stream or not source.job:
         return source.path
     upstream = plan.at(source.job)
-    if upstream.stream != job.stream or not any(t in PER_MICROGRAPH for t in job.config.type.slot(slot).types):
+    if upstream.stream != job.stream or not PER_MICROGRAPH.intersection(job.config.type.slot(slot).types):
         return source.path
     return batch_star(upstream.path, upstream.batches[batch_number(key)])
 
@@ -105,14 +105,14 @@ def job_inputs(plan: Plan, path: str) -> list[str]:
 
 
 def data_again(job: PlannedJob) -> list[str]:
-    """Return the files that say that data which were cleaned from a per-micrograph job are there again."""
+    """Return the files that mark cleaned data of a per-micrograph job as regenerated."""
     return [batch_star(job.path, key) for key in job.again.values()]
 
 
 def arguments(plan: Plan, path: str, key: str = "") -> str:
     """Return the command line of a job's program without program and threads: --out, inputs, parameters.
 
-    Only what the user stated is written, so that a command can be read; `--help` prints the defaults.
+    Only what the user stated is written, to keep commands readable; `--help` prints the defaults.
     """
     job = plan.at(path)
     words = [*(["--project", plan.folder] if plan.folder else []), "--out", path]
@@ -137,12 +137,12 @@ def words_of(value: Any) -> list[str]:
 
 
 def ranks(job: PlannedJob) -> int:
-    """Return the number of MPI ranks of a job; 1 for types that know none."""
+    """Return the number of MPI ranks of a job; 1 for types without MPI."""
     return int(job.config.parameters().get("mpi_ranks") or 1)
 
 
 def launcher(job: PlannedJob) -> str:
-    """Return what stands between `python` and the program of a job: nothing, or the start of its MPI ranks."""
+    """Return the words between `python` and the program of a job: none, or those that start its MPI ranks."""
     if ranks(job) == 1:
         return ""
     command = job.config.parameters().get("mpi_launcher")
@@ -156,32 +156,32 @@ def environment(plan: Plan, job: PlannedJob) -> str:
 
 
 def threads(job: PlannedJob) -> int:
-    """Return the cores that a job takes: the threads of all its ranks."""
+    """Return the cores that a job uses: the threads of all its ranks."""
     return job.config.type.resources.threads * ranks(job)
 
 
 def threads_of_rank(job: PlannedJob) -> Callable[[Any, int], int]:
-    """Return the function with which Snakemake finds the threads of one rank: its share of those that it gave."""
+    """Return the function by which Snakemake divides the threads that it granted among the ranks."""
     count = ranks(job)
     return lambda wildcards, threads: max(1, threads // count)
 
 
 def mpi_resources(plan: Plan, job: PlannedJob) -> dict[str, Any]:
-    """Return what the SLURM executor must know of a job with several ranks: `tasks` and what each takes."""
+    """Return the resources of a job with several ranks for the SLURM executor: `tasks`, and CPUs and GPUs of each."""
     if ranks(job) == 1:
         return {}
     found = {"mpi": "srun", "tasks": ranks(job), "cpus_per_task": threads_of_rank(job)}
-    if wants_gpu(plan, job):  # `gpu` with `tasks` asks SLURM for tasks per GPU and tasks in all: it cannot grant both
+    if wants_gpu(plan, job):  # with `gpu`, SLURM would get both a total of tasks and tasks per GPU
         found |= {"gres": f"gpu:{ranks(job)}", "tasks_per_gpu": 1}
     return found
 
 
 def gpus(plan: Plan, job: PlannedJob) -> int:
-    """Return how many GPUs the rule of a single process asks for; `mpi_resources` has those of several."""
+    """Return how many GPUs the rule of a single process requests; `mpi_resources` has those of several."""
     return int(wants_gpu(plan, job) and ranks(job) == 1)
 
 
 def wants_gpu(plan: Plan, job: PlannedJob) -> bool:
-    """Whether a GPU is asked for: `device: gpu`, or `auto` where the plan says that there are some."""
+    """Whether a GPU is requested: `device: gpu`, or `auto` if the plan says that there are GPUs."""
     device = job.config.parameters().get("device", "cpu")
     return device == "gpu" or (device == "auto" and plan.gpu)

@@ -1,4 +1,4 @@
-"""Which revision each batch of a job is at: the next one when a product of it is missing or a movie was replaced."""
+"""Revisions of the batches of a job: the next one if a product is missing or a movie was replaced."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cryosnake.project.records.freshness import is_stale, is_unfinished
 def batch_keys(job: PlannedJob, numbers: Iterable[int], *, as_imported: bool = False) -> dict[int, str]:
     """Return the key under which each batch of a job is planned.
 
-    With `as_imported` movies that were replaced wait, because somebody reads what was made from the old ones.
+    With `as_imported` replaced movies wait, because a running job reads what was made from the old ones.
     """
     path, job_type = job.path, job.config.type
     newest = {} if job.new else revisions(path)
     present = files_below(path) if newest and job_type.products else set()
     if present or newest:
-        present |= {f"{path}/{file}" for file in missing_files(path)}  # cleaned: not lost, and made again when needed
+        present |= {f"{path}/{file}" for file in missing_files(path)}  # cleaned, not lost: regenerated when needed
     keys = {}
     for number in numbers:
         revision = newest.get(number, 0)
@@ -28,6 +28,6 @@ def batch_keys(job: PlannedJob, numbers: Iterable[int], *, as_imported: bool = F
                          or is_stale(batch_star(path, batch_key(number, revision)), [done_file(path, number)])
                          or (not (as_imported and not job_type.inputs)
                              and is_unfinished(path, job_type, read_done(path, number), present))):
-            revision += 1  # or a later revision recorded micrographs and did not end: a batch's STAR is written last
+            revision += 1  # also when a later revision recorded micrographs but was killed: its STAR is written last
         keys[number] = batch_key(number, max(revision, 1))
     return keys

@@ -1,1 +1,1 @@
-"""The small files of a job directory, and what stands on disk."""
+"""The small files of a job directory, and what is on disk."""

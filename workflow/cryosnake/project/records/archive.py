@@ -1,6 +1,6 @@
-"""An archived project is read-only: Snakemake does not run in it, nothing is deleted or cleaned. It may be moved.
+"""Archived projects are read-only: Snakemake does not run in them, nothing is deleted or cleaned. They may be moved.
 
-Paths inside a project are relative, so unarchiving needs no new path; links to raw data outside are looked at.
+Paths inside a project are relative, so unarchiving needs no new path; links to raw data outside are checked.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def archive() -> None:
 
 
 def unarchive() -> list[str]:
-    """Open an archived project again; return links at its top that lead nowhere since it was moved.
+    """Open an archived project again; return links in its folder that are broken since it was moved.
 
     Raises
     ------

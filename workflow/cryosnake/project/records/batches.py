@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.io.paths import product_root
-from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.disk import BATCHES, table_lines
 
 MANIFEST = "manifest.tsv"
 DROPPED = "dropped"  # recorded for a micrograph that is no longer in the input
@@ -24,7 +24,7 @@ BATCH_STAR = re.compile(r"(\d{4,})(?:\.r(\d+))?\.star$")
 
 @dataclass(frozen=True)
 class Finished:
-    """One line of a batch's `.done` file: a micrograph, the stamp of its input, and how it ended."""
+    """One line of a batch's `.done` file: a micrograph, the stamp of its input, and its outcome."""
 
     name: str
     stamp: str
@@ -32,8 +32,8 @@ class Finished:
     reason: str
 
     @property
-    def input_was_gone(self) -> bool:
-        """Whether something that it is made from was not there, as when a disk is unmounted."""
+    def input_was_missing(self) -> bool:
+        """Whether something that it is made from did not exist, as when a disk is unmounted."""
         return "" in self.stamp.split(" ")
 
     def __str__(self) -> str:
@@ -59,11 +59,7 @@ def batch_star(job: str, key: str) -> str:
 def read_manifest(job: str) -> dict[int, list[str]]:
     """Return the movies of each batch of an import job."""
     batches: dict[int, list[str]] = {}
-    try:
-        lines = Path(job, MANIFEST).read_text().splitlines()
-    except FileNotFoundError:
-        return batches
-    for line in lines:
+    for line in table_lines(f"{job}/{MANIFEST}"):
         number, _, name = line.partition("\t")
         batches.setdefault(int(number), []).append(name)
     return batches
@@ -71,15 +67,15 @@ def read_manifest(job: str) -> dict[int, list[str]]:
 
 def write_manifest(job: str, batches: Mapping[int, Sequence[str]]) -> None:
     """Write the movies of each batch of an import job, complete or not at all."""
-    with replacing(Path(job, MANIFEST), durable=True) as temporary, open(temporary, "w") as file:
-        file.writelines(f"{number}\t{name}\n" for number in sorted(batches) for name in batches[number])
+    text = "".join(f"{number}\t{name}\n" for number in sorted(batches) for name in batches[number])
+    write_text(Path(job, MANIFEST), text, durable=True)
 
 
 def form_batches(existing: Mapping[int, Sequence[str]], arrived: Sequence[str], size: int, *,
                  full_only: bool = False) -> dict[int, list[str]]:
     """Return the existing batches, unchanged, and new ones of at most `size` for what has arrived.
 
-    With `full_only` the last, partial one is not formed yet: its movies wait for more.
+    With `full_only` the last one, if it is not full, is not formed yet: its movies wait for more.
     """
     batches = {number: list(names) for number, names in existing.items()}
     number = max(batches, default=0)
@@ -96,19 +92,13 @@ def done_file(job: str, number: int) -> str:
 
 
 def read_done(job: str, number: int) -> dict[str, Finished]:
-    """Return how each micrograph of a batch ended; the last line of a name counts, a torn last line does not."""
-    try:
-        text = Path(done_file(job, number)).read_text()
-    except FileNotFoundError:
-        return {}
+    """Return the outcome of each micrograph of a batch; its last line counts, an incomplete last line does not."""
     finished = {}
-    for line in text.split("\n")[:-1]:  # a killed program can leave a last line without its end
+    for line in table_lines(done_file(job, number)):
         fields = line.split("\t")
         if len(fields) == 4:
             finished[fields[0]] = Finished(*fields)
-            if fields[2] == DROPPED:
-                del finished[fields[0]]
-    return finished
+    return {name: item for name, item in finished.items() if item.state != DROPPED}
 
 
 def revisions(job: str) -> dict[int, int]:

@@ -1,8 +1,7 @@
-"""What was cleaned from a job: a table in its directory, written before the first file moves.
+"""Files that were cleaned from a job: a table in its directory, written before the first file moves.
 
-A file in the table that does not exist was cleaned, not lost: its batch counts as finished, and it can come back from
-the Trash. When a program has made it again, it gets its former time back, so that nothing that was made from it looks
-older.
+A file in the table that does not exist was cleaned, not lost: its batch counts as finished, and it can be restored from
+the Trash. When a program has made it again, it gets its former time back, so that nothing made from it looks outdated.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.pipeline.model import STATUS_OF_LABEL, Status
+from cryosnake.project.records.disk import table_lines
 
 RECORD = ".cryosnake_cleaned.tsv"
-_MADE_ANEW = ".cryosnake_made_anew.tsv"  # the table of a cleared job after it has run, until Snakemake has ended
+_MADE_AGAIN = ".cryosnake_made_anew.tsv"  # the table of a cleared job after it has run, until Snakemake finishes
 WANTED = ".cryosnake_wanted"
 _STATUS = "#status"
 
@@ -34,20 +34,16 @@ class CleanedFile:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was cleaned from a job; `status` is what it was before all its results were cleared, else None."""
+    """What was cleaned from a job; `status` is its status before all its results were cleared, else None."""
 
     files: dict[str, CleanedFile]
     status: Status | None = None
 
 
 def read_cleaned(job: str, table: str = RECORD) -> Cleaned:
-    """Return what was cleaned from a job ("Extract/job005"), nothing where there is no table."""
-    try:
-        lines = Path(job, table).read_text().split("\n")[:-1]  # a killed program can leave a last line without its end
-    except FileNotFoundError:
-        return Cleaned({})
+    """Return what was cleaned from a job ("Extract/job005"); nothing without a table."""
     files, status = {}, None
-    for line in lines:
+    for line in table_lines(f"{job}/{table}"):
         fields = line.split("\t")
         if fields[0] == _STATUS:
             status = STATUS_OF_LABEL.get(fields[1])
@@ -97,7 +93,7 @@ def made_again(job: str, files: Collection[str]) -> None:
 
 
 def forget_clearing(job: str) -> None:
-    """Note that the results of a job that was cleared are there again."""
+    """Note that the results of a cleared job exist again."""
     with _alone(job):
         known = read_cleaned(job)
         if known.status is not None:
@@ -110,46 +106,46 @@ def results_made(job: str) -> None:
         if read_cleaned(job).status is None:
             os.unlink(f"{job}/{RECORD}")
         else:
-            os.replace(f"{job}/{RECORD}", f"{job}/{_MADE_ANEW}")
+            os.replace(f"{job}/{RECORD}", f"{job}/{_MADE_AGAIN}")
 
 
 @contextmanager
 def former_times(job: str) -> Iterator[dict[str, int]]:
-    """Yield the times (ns), by path, that `results_made` has kept; they are forgotten when the block ends."""
-    yield {f"{job}/{file.path}": file.mtime_ns for file in read_cleaned(job, _MADE_ANEW).files.values()}
-    Path(job, _MADE_ANEW).unlink(missing_ok=True)
+    """Yield the times (ns), by path, that `results_made` has kept; they are removed at the end of the block."""
+    yield {f"{job}/{file.path}": file.mtime_ns for file in read_cleaned(job, _MADE_AGAIN).files.values()}
+    Path(job, _MADE_AGAIN).unlink(missing_ok=True)
 
 
 def is_wanted(job: str) -> bool:
-    """Return whether somebody asked for what was cleaned from a job to be made again."""
+    """Return whether the user asked for the cleaned files of a job to be made again."""
     return os.path.exists(f"{job}/{WANTED}")
 
 
 def set_wanted(job: str, wanted: bool) -> None:
-    """Ask that the next run of Snakemake makes again what was cleaned from a job, or take that back."""
+    """Ask that the next run of Snakemake regenerates the cleaned files of a job, or withdraw the request."""
     if wanted:
         Path(job, WANTED).touch()
     else:
         Path(job, WANTED).unlink(missing_ok=True)
 
 
-def remove_halves(jobs: Iterable[str]) -> None:
-    """Remove what programs that were killed while they wrote a job's table have left of it."""
+def remove_incomplete_tables(jobs: Iterable[str]) -> None:
+    """Remove incomplete tables that programs left when they were killed while writing."""
     for job in jobs:
-        if any(_halves(job)):
+        if any(_incomplete_tables(job)):
             with _alone(job):
                 pass
 
 
 @contextmanager
 def _alone(job: str) -> Iterator[None]:
-    """Let one process at a time change a job's table: its batches run in parallel. Halves of it are removed first."""
+    """Let one process at a time change a job's table: its batches run in parallel. Incomplete ones are removed."""
     directory = os.open(job, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(directory, fcntl.LOCK_EX)
-        for half in _halves(job):
-            half.unlink(missing_ok=True)
+        for table in _incomplete_tables(job):
+            table.unlink(missing_ok=True)
         yield
     finally:
         os.close(directory)
@@ -163,11 +159,10 @@ def _keep(job: str, known: Cleaned, paths: Collection[str]) -> None:
 
 
 def _write(job: str, cleaned: Cleaned) -> None:
-    with replacing(Path(job, RECORD), durable=True) as temporary, open(temporary, "w") as file:
-        if cleaned.status is not None:
-            file.write(f"{_STATUS}\t{cleaned.status.label}\n")
-        file.writelines(f"{item.path}\t{item.size}\t{item.mtime_ns}\n" for item in cleaned.files.values())
+    status = "" if cleaned.status is None else f"{_STATUS}\t{cleaned.status.label}\n"
+    lines = "".join(f"{item.path}\t{item.size}\t{item.mtime_ns}\n" for item in cleaned.files.values())
+    write_text(Path(job, RECORD), status + lines, durable=True)
 
 
-def _halves(job: str) -> Iterator[Path]:
+def _incomplete_tables(job: str) -> Iterator[Path]:
     return Path(job).glob(f".{RECORD}.*.tmp")

@@ -1,4 +1,4 @@
-"""What stands on disk, read with as few system calls as possible: a plan is made for every `snakemake` call."""
+"""Job directories on disk, read with as few system calls as possible: every `snakemake` call makes a plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from cryosnake.pipeline.model import job_name
 from cryosnake.project.records.record import JobRecord, read_record
 
 JOB_DIRECTORY = re.compile(r"job(\d{3,})$")
@@ -29,33 +28,19 @@ def job_directories(folders: Iterable[str]) -> dict[str, JobRecord | None]:
     return found
 
 
-def job_number(path: str) -> int:
-    """Return 2 for "MotionCorr/job002"."""
-    match = JOB_DIRECTORY.search(path.rstrip("/"))
-    if match is None:
-        raise ValueError(f"{path!r} is not a job directory")
-    return int(match.group(1))
-
-
-def job_path(folder: str, number: int) -> str:
-    """Return "MotionCorr/job002": three digits, more when they are needed."""
-    return job_name(folder, number).rstrip("/")
+def table_lines(path: str) -> list[str]:
+    """Return the lines of a table, [] without one; a killed program can leave an incomplete last line, which is cut."""
+    try:
+        return Path(path).read_text().split("\n")[:-1]
+    except FileNotFoundError:
+        return []
 
 
 def files_below(job_dir: str) -> set[str]:
-    """Return all files below a job directory, the batch files apart, as paths that begin with the directory."""
+    """Return all files below a job directory except the batch files, as paths that begin with the directory."""
     found: set[str] = set()
-    waiting = [job_dir]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if not (folder == job_dir and entry.name == BATCHES):
-                            waiting.append(entry.path)
-                    else:
-                        found.add(entry.path)
-        except FileNotFoundError:
-            continue
+    for folder, folders, names in os.walk(job_dir):
+        if folder == job_dir and BATCHES in folders:
+            folders.remove(BATCHES)
+        found.update(f"{folder}/{name}" for name in names)
     return found

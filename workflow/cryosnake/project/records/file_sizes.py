@@ -1,6 +1,6 @@
-"""Bytes of files and folders: what their removal frees. The one meaning of "size" in every command and preview.
+"""Bytes of files and folders that their removal would free: the meaning of "size" in every command and preview.
 
-A file counts with its length, a sparse one with what it occupies, a link with itself and not with what it leads to.
+A file counts with its length, a sparse one with the space that it occupies, a link with itself, not with its target.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from cryosnake.project.records.disk import KEPT_RESULTS
 
 
 def file_size(status: os.stat_result) -> int:
-    """Return the bytes that a file's removal frees: its length, or what it occupies where it is sparse."""
+    """Return the bytes that a file's removal frees: its length, or the space that it occupies if it is sparse."""
     return min(status.st_size, status.st_blocks * 512) if status.st_blocks else status.st_size
 
 
 def sizes_of(folder: str, files: Iterable[str]) -> dict[str, int]:
-    """Return the bytes of each of these files below a folder; those that are gone are left out."""
+    """Return the bytes of each of these files below a folder; those that no longer exist are left out."""
     found = {}
     for file in files:
         try:
@@ -28,8 +28,8 @@ def sizes_of(folder: str, files: Iterable[str]) -> dict[str, int]:
 
 
 def folder_size(folder: str) -> int:
-    """Return the bytes of all files below a folder; 0 when it is not there."""
-    return sum(file_size(status) for status in _files(folder))
+    """Return the bytes of all files below a folder; 0 when it does not exist."""
+    return size_and_time(folder)[0]
 
 
 def size_and_time(folder: str) -> tuple[int, float]:
@@ -43,7 +43,7 @@ def size_and_time(folder: str) -> tuple[int, float]:
 
 def _files(folder: str) -> Iterator[os.stat_result]:
     for where, folders, names in os.walk(folder):
-        if KEPT_RESULTS in folders:  # second names of files: their removal frees nothing
+        if KEPT_RESULTS in folders:  # hard links to results: their removal frees nothing
             folders.remove(KEPT_RESULTS)
         for name in names:
             try:

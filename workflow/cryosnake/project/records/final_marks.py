@@ -1,4 +1,4 @@
-"""Jobs marked as final: results that nothing here deletes or cleans, and whose ancestors are kept with them."""
+"""Jobs marked as final: results that cryosnake never deletes or cleans, and whose ancestors it keeps with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def is_final(job_dir: str | os.PathLike[str]) -> bool:
 
 
 def set_final(job_dir: str | os.PathLike[str], final: bool = True) -> None:
-    """Mark a job directory as final, or take the mark away."""
+    """Mark a job directory as final, or remove the mark."""
     if final:
         Path(job_dir, FINAL_FILE).touch()
     else:

@@ -1,10 +1,9 @@
-"""Is it up to date? One function for each question that is truly another one.
+"""Whether something is up to date: one function for each meaning of the question.
 
-By times, as Snakemake asks (`is_stale`); so does whoever has to know beforehand what it will do, or what a killed
-program left. By what its program said at its end (`is_finished`): files alone may be those of an earlier run. By what
-a micrograph was made from (`is_done`), as its program asks: a stamp is compared, for a file may be older than before.
-By the names in its folder (`is_unfinished`), as a plan asks of a batch: to look at each input of each micrograph would
-take minutes.
+`is_stale` compares times, as Snakemake does, to predict what Snakemake will do or to judge what a killed program left.
+`is_finished` reads the exit file that the program wrote: files alone may be those of an earlier run. `is_done` compares
+the stamp of what a micrograph was made from, because a new file may be older than the one before it. `is_unfinished`
+judges a batch by the names in the job's folder, for a plan: to check each input of each micrograph would take minutes.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from cryosnake.project.records.movies import stamp
 
 
 def is_stale(file: str | os.PathLike[str], sources: Iterable[str | os.PathLike[str]]) -> bool:
-    """Whether a file is missing, or older than one of those that it is made from and that are there.
+    """Whether a file is missing, or older than one of its existing sources.
 
-    Snakemake also compares the contents of small files: what it leaves as it is may be called stale here.
+    Snakemake also compares the contents of small files: what it leaves as it is may be stale here.
     """
     made = _time(file)
     return made is None or any((changed := _time(source)) is not None and changed > made for source in sources)
@@ -34,7 +33,7 @@ def newest(files: Iterable[str | os.PathLike[str]]) -> int:
 
 
 def is_finished(job: str, outputs: Iterable[str]) -> bool:
-    """Whether the program of a job came to its end, and all its outputs are there."""
+    """Whether the program of a job finished, and all its outputs exist."""
     return exit_of(job) == Status.SUCCEEDED and all(map(os.path.exists, outputs))
 
 
@@ -44,15 +43,15 @@ def is_done(item: Finished | None, made_from: str, files: Iterable[str], has_row
     Parameters
     ----------
     item
-        What is recorded of it.
+        Its record.
     made_from
-        Its stamp of today.
+        Its present stamp.
     files, has_rows
-        The products that its program leaves, and whether it has left rows for the STAR file.
+        The products that its program makes, and whether it has written rows for the STAR file.
     """
     if item is None:
         return False
-    archived = "" in made_from.split(" ") and item.state == "ok"  # the source is gone: its results stand
+    archived = "" in made_from.split(" ") and item.state == "ok"  # without its source its results remain valid
     if item.stamp != made_from and not archived:
         return False
     if item.state != "ok":
@@ -61,13 +60,13 @@ def is_done(item: Finished | None, made_from: str, files: Iterable[str], has_row
 
 
 def is_unfinished(job: str, job_type: JobType, done: Mapping[str, Finished], present: Collection[str]) -> bool:
-    """Whether a batch that was made has work again; `present` are the files of the job.
+    """Whether a finished batch has work to do again; `present` are the files of the job.
 
-    A product is gone, a movie was replaced, or the missing input of a micrograph that failed for it is back.
+    A product is missing, a movie was replaced, or the input that a failed micrograph lacked is available again.
     """
     if not job_type.inputs:
-        return any(now and now != item.stamp for item in done.values() for now in (stamp(item.name),))
-    if any(item.state == "failed" and item.input_was_gone and stamp(item.name) for item in done.values()):
+        return any(stamp(item.name) not in ("", item.stamp) for item in done.values())
+    if any(item.state == "failed" and item.input_was_missing and stamp(item.name) for item in done.values()):
         return True
     return any(product not in present for item in done.values() if item.state == "ok"
                for product in product_files(job, job_type.products, item.name))

@@ -1,7 +1,7 @@
-"""Second names for the results of a job until the run of Snakemake that makes it has ended.
+"""Hard links to the results of a job, kept until the run of Snakemake that makes it has finished.
 
-After a kill Snakemake removes the results of what it had begun, though the program may have made them all: a last
-iteration would be computed anew. Hard links below the job directory bring the files back as they were.
+After a kill Snakemake removes the results of the jobs that it had started, though the program may have made them all: a
+last iteration would be computed again. Hard links below the job directory restore the files as they were.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cryosnake.processes import text_of
 from cryosnake.project.records.disk import KEPT_RESULTS
 from cryosnake.project.records.freshness import newest
 
@@ -21,14 +22,14 @@ _MADE_BY, _COMPLETE = "made_by.json", "complete"
 
 
 def made_by(options: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:
-    """Return the options and inputs of a job as text: with others, its results are others."""
+    """Return the options and inputs of a job as text: different ones give different results."""
     return json.dumps([dict(options), {name: str(path) for name, path in inputs.items()}], sort_keys=True, default=str)
 
 
 def keep_results(out: Path, files: Iterable[Path], maker: str, complete: bool = False) -> None:
-    """Give files below a job directory a second name; with `complete`, they are all that the program makes.
+    """Make hard links to files below a job directory; with `complete`, they are all that the program makes.
 
-    On a file system without hard links nothing is kept: after a kill it is computed again.
+    On a file system without hard links nothing is kept: after a kill the results are computed again.
     """
     folder = out / KEPT_RESULTS
     with suppress(OSError):
@@ -43,15 +44,15 @@ def keep_results(out: Path, files: Iterable[Path], maker: str, complete: bool = 
             (folder / _COMPLETE).touch()
 
 
-def bring_back(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
-    """Put kept results that are gone back in their places; return whether they are all that the program makes.
+def restore_results(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
+    """Restore kept results that no longer exist; return whether they are all that the program makes.
 
-    Those of other options, or older than an input, are dropped.
+    Results of other options, or older than an input, are dropped.
     """
     folder = out / KEPT_RESULTS
     kept = [path for path in (folder / "files").rglob("*") if path.is_file()]
     made_after = newest(inputs)
-    if not kept or _text(folder / _MADE_BY) != maker or any(path.stat().st_mtime_ns < made_after for path in kept):
+    if not kept or text_of(folder / _MADE_BY) != maker or any(path.stat().st_mtime_ns < made_after for path in kept):
         drop_results(out)
         return False
     for path in sorted(kept, key=_optimiser_last):
@@ -62,17 +63,10 @@ def bring_back(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
 
 
 def drop_results(out: Path) -> None:
-    """Forget the second names of a job's results."""
+    """Remove the hard links to a job's results."""
     shutil.rmtree(out / KEPT_RESULTS, ignore_errors=True)
 
 
 def _optimiser_last(path: Path) -> bool:
-    """Put the file last whose existence says that its iteration is complete."""
+    """Sort key that puts the file last whose existence says that its iteration is complete."""
     return path.name.endswith("_optimiser.star")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

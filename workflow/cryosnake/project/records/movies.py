@@ -1,4 +1,4 @@
-"""Which files have arrived: those that match the pattern, are complete and have settled."""
+"""Movies that have arrived: files that match the pattern, are complete, and no longer change."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TEMPORARY_SUFFIXES = (".tmp", ".part", ".partial", ".filepart", ".crdownload", "
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Files that are ready, in the order of their names, and those that are not, with the reason."""
+    """Files that are ready, in the order of their names, and those that are not yet, with the reason."""
 
     ready: tuple[str, ...]
     waiting: tuple[tuple[str, str], ...]
 
 
 def stamp(path: str) -> str:
-    """Return "size:mtime_ns" of a file, or "" when it is not there."""
+    """Return "size:mtime_ns" of a file, or "" when it does not exist."""
     try:
         status = os.stat(path)
     except OSError:
@@ -32,7 +32,7 @@ def stamp(path: str) -> str:
 
 
 def _root(name: str) -> str:
-    """Return what two movies must not share: products are named without extension, and dots become underscores."""
+    """Return the name of a movie's products: without extension, and with underscores for dots. It must be unique."""
     return os.path.splitext(name)[0].replace(".", "_")
 
 
@@ -64,7 +64,7 @@ def new_arrivals(pattern: str, known: Collection[str], settling_time: float, now
         except OSError as error:
             waiting.append((name, str(error)))
             continue
-        # a clock that runs behind the file server's must not keep files waiting for ever
+        # a clock that runs behind the file server's must not keep files waiting permanently
         reason = f"changed {age:.0f} s ago" if 0 <= age < settling_time else check_movie_complete(name)
         twin = roots.setdefault(_root(name), name)
         if twin != name:

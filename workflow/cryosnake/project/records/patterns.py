@@ -1,4 +1,4 @@
-"""Whether a file of a job fits a pattern of its definition."""
+"""Match files of a job with the patterns of its definition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 def matches(file: str, pattern: str) -> bool:
     """Return whether a file below a job directory matches a pattern of a definition.
 
-    `*/` is every file in a subdirectory, `**/*.mrc` a name at any depth; else each part of the path is compared.
+    `*/` matches every file in a subdirectory, `**/*.mrc` a name at any depth; otherwise the path part by part.
     """
     if pattern.endswith("/"):
         return "/" in file

@@ -1,4 +1,4 @@
-"""The one job counter of a RELION project, read without reading the whole pipeline file."""
+"""Job counter of a RELION project, read without parsing the whole pipeline file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.records.disk import job_number
+from cryosnake.pipeline.model import job_number
 
 PIPELINE = "default_pipeline.star"
 
 
 def next_job_number(existing: Iterable[str]) -> int:
-    """Return the number of the next job: the pipeline's counter, and above every directory that exists."""
-    return max([_counter(), *(job_number(path) + 1 for path in existing)])
+    """Return the number of the next job: the pipeline's counter, or more, above every existing directory."""
+    return max([_counter(), *((job_number(path) or 0) + 1 for path in existing)])
 
 
 def _counter() -> int:

@@ -1,7 +1,7 @@
-"""What a job was when it got its number: its type, parameters and inputs, in `cryosnake.json` of its directory.
+"""Record of a job from when it got its number: type, parameters and inputs, in `cryosnake.json` of its directory.
 
-A job is its type, its parameters and its inputs: the record decides whether a job of the config is one that already
-has a number (then its results stand) or a new one.
+A job is its type, its parameters and its inputs: the record decides whether a job of the config already has a number
+(then its results remain valid) or is a new one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FILE = "cryosnake.json"
 
 @dataclass(frozen=True, kw_only=True)
 class JobRecord:
-    """One job as it was made. `inputs` maps slots to "MotionCorr/job002:micrographs" or to a file's path."""
+    """One job as it was made. `inputs` maps slots to "MotionCorr/job002:micrographs" or a file's path."""
 
     type: str
     name: str
@@ -43,7 +43,7 @@ def read_record(job_dir: Path) -> JobRecord | None:
         return JobRecord(**{key: raw[key] for key in JobRecord.__dataclass_fields__})
     except (ValueError, KeyError, TypeError) as error:
         raise CryosnakeError(f"{job_dir / FILE} is damaged ({error}); restore it from a backup, or move {job_dir} away "
-                             "and run again: the job is then made anew under the next number") from error
+                             "and run again: the job is then made again under the next number") from error
 
 
 def write_record(job_dir: Path, record: JobRecord) -> None:
@@ -55,19 +55,15 @@ def same_job(record: JobRecord, job_type: JobType, stated: Mapping[str, Any], in
     """Whether a job of the config is the recorded one.
 
     A parameter that neither the config nor the record states does not count, so that an upgrade of cryosnake with
-    another default makes no finished job stale; options that change speed only never count.
+    another default makes no finished job stale; options that change only the speed never count.
     """
     if record.type != job_type.name or dict(record.inputs) != dict(inputs):
         return False
     for parameter in job_type.parameters:
         if not parameter.identity:
             continue
-        now = parameter.name in stated
-        then = parameter.name in record.stated
-        if not now and not then:
-            continue
-        new = stated[parameter.name] if now else parameter.default
-        old = record.parameters.get(parameter.name, parameter.default)
-        if new != old:
+        name, default = parameter.name, parameter.default
+        either_stated = name in stated or name in record.stated
+        if either_stated and stated.get(name, default) != record.parameters.get(name, default):
             return False
     return True

@@ -1,6 +1,6 @@
-"""Which data were made again for a job, as a table in its directory.
+"""Data that were regenerated for a job, as a table in its directory.
 
-They stay among its inputs: Snakemake takes a job whose list of inputs has changed for outdated.
+They remain among its inputs: Snakemake considers a job outdated if its list of inputs has changed.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cryosnake.atomic import write_text
+from cryosnake.project.records.disk import table_lines
+
+NEEDED = ".cryosnake_needed.tsv"
 
 
 def read_needed(job: str) -> dict[str, tuple[str, ...]]:
     """Return the files by batch key ("" for a job that takes its input whole)."""
     found: dict[str, tuple[str, ...]] = {}
-    try:
-        lines = Path(job, NEEDED).read_text().splitlines()
-    except FileNotFoundError:
-        return found
-    for line in lines:
+    for line in table_lines(f"{job}/{NEEDED}"):
         key, _, path = line.partition("\t")
         found[key] = (*found.get(key, ()), path)
     return found
@@ -26,9 +25,6 @@ def read_needed(job: str) -> dict[str, tuple[str, ...]]:
 
 def write_needed(job: str, needed: Mapping[str, tuple[str, ...]]) -> None:
     """Write the table, complete or not at all."""
-    if needed == read_needed(job):
-        return
-    write_text(Path(job, NEEDED), "".join(f"{key}\t{path}\n" for key, paths in needed.items() for path in paths))
+    if needed != read_needed(job):
+        write_text(Path(job, NEEDED), "".join(f"{key}\t{path}\n" for key, paths in needed.items() for path in paths))
 
-
-NEEDED = ".cryosnake_needed.tsv"  # data that were made again for a job, which stay its inputs

@@ -1,4 +1,4 @@
-"""How long each run of a job took: one line per program run in `run_times.tsv` of the job's directory.
+"""Times of the runs of a job: one line per program run in `run_times.tsv` of the job's directory.
 
 Seconds come from a clock that never goes backwards; the time of day is only for people.
 """
@@ -31,7 +31,7 @@ class RunTime:
 
 
 class Stopwatch:
-    """Started when it is made; `stop` returns the line for the file."""
+    """Starts when it is created; `stop` returns the line for the file."""
 
     def __init__(self, batch: str, threads: int) -> None:
         self._batch, self._threads = batch, threads
@@ -47,7 +47,7 @@ class Stopwatch:
 
 
 def add_run_time(out: Path, run: RunTime) -> None:
-    """Append a line; several batches may do so at once. A full disk does not make a job fail for this."""
+    """Append a line; several batches may do so at once. If the disk is full the job does not fail for this."""
     path = out / FILE
     head = "" if path.exists() else "\t".join(field.name for field in fields(RunTime)) + "\n"
     with contextlib.suppress(OSError):
@@ -59,7 +59,7 @@ def add_run_time(out: Path, run: RunTime) -> None:
 
 
 def read_run_times(out: str | os.PathLike[str]) -> list[RunTime]:
-    """Return the runs of a job, in the order in which they ended; torn lines and headers are left out."""
+    """Return the runs of a job, in the order in which they finished; incomplete lines and headers are left out."""
     try:
         lines = Path(out, FILE).read_text().splitlines()
     except OSError:

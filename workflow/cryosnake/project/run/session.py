@@ -234,7 +234,7 @@ def _claim(lane: str = "") -> None:
     refuse_archived()
     owner = clean_up_owner()
     if owner:
-        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has ended")
+        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has finished")
     atexit.register(_release, release_claim, os.getcwd(), lane)
     if lane:
         claim_lane(lane)
@@ -254,11 +254,11 @@ def _repair_after_kills(plan: Plan) -> None:
     """Repair what killed programs left: halves of tables, second names, Snakemake's marks."""
     from cryosnake.processes import this_process
     from cryosnake.project.locks.snakemake_lock import running_claim
-    from cryosnake.project.records.cleaned_files import remove_halves
+    from cryosnake.project.records.cleaned_files import remove_incomplete_tables
     from cryosnake.project.run.closing import tidy_results
     from cryosnake.project.run.snakemake_marks import clear_stale_marks, mark_unfinished
 
-    remove_halves(job.path for job in plan.own)
+    remove_incomplete_tables(job.path for job in plan.own)
     if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
         clear_stale_marks(plan)
         mark_unfinished(plan)

@@ -1,4 +1,4 @@
-"""A schedule or scheme of RELION as a config.yaml that does the same: jobs, connections, thresholds, batch size."""
+"""Convert a schedule or scheme of RELION to a config.yaml: jobs, connections, thresholds, batch size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTING = ("float=count_images", "float=star_table_count")
 
 @dataclass
 class Imported:
-    """The config as data, how to watch the session, and what could not be taken over."""
+    """The config as data, the command that watches the session, and remarks on what could not be imported."""
 
     config: dict[str, Any] = field(default_factory=dict)
     watch: str = "cryosnake watch"
@@ -26,12 +26,12 @@ class Imported:
 
 
 def import_schemes(folders: Sequence[Path]) -> Imported:
-    """Return the config that does what the schedules or schemes in these folders do together.
+    """Return the config that is equivalent to the schedules or schemes in these folders together.
 
     Raises
     ------
     CryosnakeError
-        when a folder holds none, or no job could be taken over
+        when a folder contains none, or no job could be imported
     """
     schemes = [read_scheme(folder) for folder in folders]
     names = _names(schemes)
@@ -57,12 +57,12 @@ def import_schemes(folders: Sequence[Path]) -> Imported:
                 jobs[name]["at_least"] = thresholds[job]
     result.config = {"title": " + ".join(scheme.name for scheme in schemes), "microscope": microscope, "jobs": jobs}
     _timing(schemes, result)
-    _drop_what_does_not_fit(result)
+    _drop_invalid_jobs(result)
     return result
 
 
 def _names(schemes: Sequence[Scheme]) -> dict[tuple[str, str], str]:
-    """Return the name of each job in the config: its own, with the scheme's where two have the same."""
+    """Return the name of each job in the config: its own, with the scheme's before it if several have the same."""
     names: dict[tuple[str, str], str] = {}
     for scheme in schemes:
         for job in scheme.jobs:
@@ -79,7 +79,7 @@ def _inputs(kind: JobType, options: dict[str, str], names: dict[tuple[str, str],
         if path not in NOTHING and not switched_off:
             found[slot.name] = names.get(_source(path), path)
     if kind.name == "select" and "model" in found:
-        found.setdefault("particles", found["model"])  # RELION's takes them from the same job
+        found.setdefault("particles", found["model"])  # RELION takes them from the same job
     return found
 
 
@@ -94,14 +94,14 @@ def _remarks(options: dict[str, str]) -> list[str]:
     other = " ".join(word for word in options.get("other_args", "").split())
     if other and "--do_at_most" not in other:
         lines.append(f"additional arguments are left out: {other}")
-    lines += [f"{name} is Yes, and there is nothing like it here" for name in
+    lines += [f"{name} is Yes, but cryosnake has no such option" for name in
               ("do_extract_helix", "do_helix", "do_pick_helical_segments", "do_phaseshift", "do_topaz")
               if options.get(name) == "Yes"]
     return lines
 
 
 def _to_microscope(kind: JobType, body: dict[str, Any], microscope: dict[str, Any]) -> None:
-    """Move what describes the microscope to the block that all jobs share, unless another job says otherwise."""
+    """Move values of the microscope to the block that all jobs share, unless another job has a different value."""
     for parameter in kind.parameters:
         if parameter.microscope and parameter.name in body:
             value = body[parameter.name]
@@ -110,7 +110,7 @@ def _to_microscope(kind: JobType, body: dict[str, Any], microscope: dict[str, An
 
 
 def _thresholds(scheme: Scheme) -> dict[str, int]:
-    """Return the particles that jobs wait for: those behind a fork on "count of particles ≥ number"."""
+    """Return the particle numbers that jobs wait for: those after a fork on "count of particles ≥ number"."""
     counts = {operator.output for operator in scheme.operators if operator.type in COUNTING
               and scheme.variables.get(operator.input2, operator.input2) == "particles"}
     wanted = {operator.output: scheme.variables.get(operator.input2, operator.input2) for operator in scheme.operators
@@ -125,7 +125,7 @@ def _thresholds(scheme: Scheme) -> dict[str, int]:
 
 
 def _timing(schemes: Sequence[Scheme], result: Imported) -> None:
-    """Take over how often the loop runs, for how long, and how many movies each job does at a time."""
+    """Import the interval and duration of the loop, and the number of movies that each job processes at a time."""
     waits = [float(scheme.variables.get(o.input1, "0")) / 60 for scheme in schemes for o in scheme.operators
              if o.type == "wait"]
     ends = [float(scheme.variables.get(o.input1, "0")) for scheme in schemes for o in scheme.operators
@@ -139,8 +139,8 @@ def _timing(schemes: Sequence[Scheme], result: Imported) -> None:
         result.config["batch_size"] = sizes[0]
 
 
-def _drop_what_does_not_fit(result: Imported) -> None:
-    """Leave out, with a note, jobs that lack something, and those that depend on them, until the config is good."""
+def _drop_invalid_jobs(result: Imported) -> None:
+    """Leave out, with a remark, jobs that lack something and those that depend on them, until the config is valid."""
     jobs = result.config["jobs"]
     while True:
         try:
@@ -150,13 +150,13 @@ def _drop_what_does_not_fit(result: Imported) -> None:
         except ConfigError as error:
             name = error.key.split(".")[1] if error.key.startswith("jobs.") else ""
             if name not in jobs or len(jobs) == 1:
-                raise CryosnakeError(f"nothing of {result.config['title']} could be taken over: {error}") from None
+                raise CryosnakeError(f"nothing of {result.config['title']} could be imported: {error}") from None
             del jobs[name]
             result.notes.append(f"{name} is left out: {str(error).removeprefix(f'jobs.{name}').lstrip(':. ')}")
 
 
 def config_text(imported: Imported) -> str:
-    """Return config.yaml, with what could not be taken over as comments at its top."""
+    """Return the text of config.yaml, with comments at its top on what could not be imported."""
     import yaml
 
     def flow(value: Any) -> str:
@@ -165,7 +165,7 @@ def config_text(imported: Imported) -> str:
     config = imported.config
     lines = [f"# Imported from RELION: {config['title']}. Follow the session with", f"#     {imported.watch}"]
     if imported.notes:
-        lines += ["#", "# Not taken over:", *(f"# - {note}" for note in imported.notes)]
+        lines += ["#", "# Not imported:", *(f"# - {note}" for note in imported.notes)]
     lines += [f"title: {flow(config['title']).removesuffix('...').strip()}",
               f"microscope: {flow(config['microscope'])}"]
     if "batch_size" in config:

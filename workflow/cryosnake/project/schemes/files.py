@@ -1,4 +1,4 @@
-"""RELION's schedules (3.1) and schemes (4, 5) as data: variables, operators, jobs, and which follows which."""
+"""RELION's schedules (3.1) and schemes (4, 5) as data: variables, operators, jobs, and their order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Operator(NamedTuple):
 
 @dataclass(frozen=True)
 class Edge:
-    """From one node (job or operator) to the next; a fork goes to `if_true` when its boolean holds."""
+    """From one node (job or operator) to the next; a fork goes to `if_true` when its boolean is true."""
 
     start: str
     end: str
@@ -46,7 +46,7 @@ class Scheme:
     jobs: dict[str, JobOptions]
 
     def value(self, text: str) -> str:
-        """Return a job option with its `$$variables` replaced; one that operators set gets the last value they set."""
+        """Return a job option with its `$$variables` replaced; one set by operators gets the last such value."""
         if "$$" not in text:
             return text
         words = (self._variable(word[2:]) if word.startswith("$$") else word for word in text.split())
@@ -80,7 +80,7 @@ def read_scheme(folder: Path) -> Scheme:
     Raises
     ------
     CryosnakeError
-        when it holds none, or a job of it has no job.star
+        when it contains none, or one of its jobs has no job.star
     """
     path = next((folder / name for name in FILES if (folder / name).exists()), None)
     if path is None:
@@ -91,7 +91,7 @@ def read_scheme(folder: Path) -> Scheme:
     for (name,) in _rows(blocks.get("jobs"), "JobNameOriginal"):
         star = folder / name / "job.star"
         if not star.exists():
-            raise CryosnakeError(f"{star} is not there, but {path.name} lists the job {name}")
+            raise CryosnakeError(f"{star} does not exist, but {path.name} lists the job {name}")
         jobs[name] = read_job_star(star)
     if not jobs:
         raise CryosnakeError(f"{path}: no jobs (block data_{path.stem}_jobs)")

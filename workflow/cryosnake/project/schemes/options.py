@@ -1,4 +1,4 @@
-"""From RELION's job.star to a job of config.yaml: the job definitions, read backwards."""
+"""Convert RELION's job.star to a job of config.yaml, by the job definitions in reverse."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cryosnake.project.config.values import check_value
 UNSET = ("", "None", "undefined", "-1", "-1.0", "-1.000000", "999", "-999", "9999.", "-9999.", "9999", "-9999")
 SWITCHED = {"split_size": "do_split", "do_random": "do_split", "discard_label": "do_discard", "rescale": "do_rescale",
             "select_minval": "do_select_values", "select_maxval": "do_select_values",
-            "image_angpix": "do_remove_duplicates"}  # what counts only when a switch of RELION's is on
+            "image_angpix": "do_remove_duplicates"}  # options that apply only when a switch of RELION is on
 OLDER = {"nr_iter_em": "nr_iter", "nr_iter_grad": "nr_iter"}  # names of RELION 3.1
 
 
 def type_of(job: JobOptions) -> JobType | None:
-    """Return our job type for a job.star of any RELION, None when there is none."""
+    """Return our job type for a job.star of any RELION, None if there is none."""
     number = job.type_id
     if number == UNKNOWN_PROCESS and "external" not in job.type_label.lower():
         number = process_id_of("", job.type_label)  # early RELION 4 wrote the folder's name
@@ -30,12 +30,12 @@ def type_of(job: JobOptions) -> JobType | None:
 
 
 def parameters_of(kind: JobType, options: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the parameters whose values are not our defaults, and a line about each that can't be taken over."""
+    """Return the parameters whose values are not our defaults, and a line about each that can't be imported."""
     found: dict[str, Any] = {}
     lines: list[str] = []
     for parameter in kind.parameters:
         if not parameter.identity and parameter.name != kind.declared:
-            continue  # threads, GPUs, queues: RELION's belong to another machine
+            continue  # threads, GPUs and queues of RELION belong to another machine
         switch = parameter.relion_switch or SWITCHED.get(parameter.relion, "")
         if switch and not _is_yes(options.get(switch, "Yes")):
             continue

@@ -109,8 +109,8 @@ def _pattern_of(files: Collection[str]) -> str:
     """Return the shortest pattern that matches these files and no others."""
     folder = _folder_pattern({os.path.dirname(path) for path in files})
     names = [os.path.basename(path) for path in files]
-    prefix = os.path.commonprefix(names).rstrip("0123456789")  # noqa: RUF071 - of letters
-    suffix = os.path.commonprefix([name[::-1] for name in names])[::-1].lstrip("0123456789")  # noqa: RUF071
+    prefix = re.split(r"\d", _common_start(names))[0]  # numbers change with the movies to come
+    suffix = re.split(r"\d", _common_start([name[::-1] for name in names]))[0][::-1]
     extension = os.path.splitext(names[0])[1]
     for name in (f"*{extension}", f"*{glob.escape(suffix)}", f"{glob.escape(prefix)}*{glob.escape(suffix)}"):
         pattern = os.path.join(folder, name)
@@ -121,8 +121,13 @@ def _pattern_of(files: Collection[str]) -> str:
 
 
 def _folder_pattern(folders: Collection[str]) -> str:
-    """Return a pattern of these folders, with `*` for each part in which they differ."""
+    """Return a pattern of these folders, with `*` where they differ."""
     parts = [folder.split("/") for folder in folders]
     if len({len(one) for one in parts}) > 1:
         return os.path.join(glob.escape(os.path.commonpath(folders)), "**")
-    return "/".join(glob.escape(names[0]) if len(set(names)) == 1 else "*" for names in zip(*parts, strict=True))
+    return "/".join(glob.escape(names[0]) if len(set(names)) == 1 else f"{glob.escape(_common_start(names))}*"
+                    for names in zip(*parts, strict=True))
+
+
+def _common_start(names: Collection[str]) -> str:
+    return os.path.commonprefix(list(names))  # noqa: RUF071 - of letters, not of parts of paths

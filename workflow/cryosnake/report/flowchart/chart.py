@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import NODE_TYPES
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
 from cryosnake.report.flowchart.layout import Link, place, without_cycles
@@ -88,7 +87,7 @@ def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, around: 
     counts
         Node name to the number of items in it (1,408 particles), where known.
     around
-        Only this job (name or alias), its ancestors and its descendants.
+        Only the job of this process name (`MotionCorr/job002/`), its ancestors and its descendants.
 
     Returns
     -------
@@ -116,22 +115,8 @@ def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, around: 
     return Flowchart(tuple(boxes.values()), tuple(arrows), width + MARGIN, height + MARGIN)
 
 
-def restricted(pipeline: Pipeline, name: str) -> Pipeline:
-    """Return the part of a pipeline that one job depends on or feeds.
-
-    Parameters
-    ----------
-    pipeline
-        The whole pipeline.
-    name
-        `MotionCorr/job002` or `MotionCorr/motion`, with or without a trailing slash.
-
-    Raises
-    ------
-    CryosnakeError
-        If there is no such job.
-    """
-    job = named(pipeline, name)
+def restricted(pipeline: Pipeline, job: str) -> Pipeline:
+    """Return the part of a pipeline that one job, given by its process name, depends on or feeds."""
     kept = {job} | pipeline.ancestors(job) | pipeline.descendants(job)
     inputs = tuple(edge for edge in pipeline.input_edges if edge[1] in kept)
     outputs = tuple(edge for edge in pipeline.output_edges if edge[0] in kept)
@@ -140,21 +125,6 @@ def restricted(pipeline: Pipeline, name: str) -> Pipeline:
     return Pipeline(pipeline.counter, {n: p for n, p in pipeline.processes.items() if n in kept},
                     {n: node for n, node in pipeline.nodes.items() if n in nodes}, inputs,
                     output_edges=outputs)
-
-
-def named(pipeline: Pipeline, name: str) -> str:
-    """Return the process name of a job (`MotionCorr/job002` or `MotionCorr/motion`, with or without a trailing slash).
-
-    Raises
-    ------
-    CryosnakeError
-        If there is no such job.
-    """
-    full = name.rstrip("/") + "/"
-    job = pipeline.by_alias[full].name if full in pipeline.by_alias else full
-    if job not in pipeline.processes:
-        raise CryosnakeError(f"{name}: no such job in this project; `cryosnake list` lists them")
-    return job
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:

@@ -17,10 +17,12 @@ from cryosnake.report.flowchart.drawing import write_picture
 def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
     """Write the flowchart as FILE.svg, FILE.png, FILE.pdf, FILE.tex (LaTeX with PGF) or FILE.dot (Graphviz text).
 
+    `job` is the process name of the job whose history is drawn; without it all jobs are.
+
     Raises
     ------
     CryosnakeError
-        for another extension or an unknown job
+        for another extension
     """
     if out.suffix not in (".svg", ".png", ".dot", ".tex", ".pdf"):
         raise CryosnakeError(f"{out}: a flowchart is written as .svg, .png, .dot, .tex or .pdf")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryosnake.report.panels.figures import GREEN, GREY, RED, new_figure, show_image, style
+from cryosnake.report.panels.figures import GREEN, GREY, RED, new_figure, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,12 +37,14 @@ def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
         0 … 1, written below each average after its number and resolution; or None.
     """
     counts = np.asarray(counts)
-    order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i] > 0]
-    columns = max(1, min(_COLUMNS, len(order)))
-    rows = max(1, math.ceil(len(order) / columns))
+    order, rows, columns = class_sheet(counts)
     inside = _circle(averages.shape[-1], mask_diameter)
-    with style():
-        figure = new_figure(1.12 * columns + 0.1, 1.42 * rows + 0.35)
+    empty = len(counts) - len(order)
+    what = f"2D classes: {counts.sum():,} particles in {len(order)} classes" + (f", {empty} empty" if empty else "")
+    if kept is not None:
+        what = f"Selection: {counts[kept].sum():,} of {counts.sum():,} particles, {int(kept[order].sum())} of " \
+               f"{len(order)} classes kept"
+    with new_figure(1.12 * columns + 0.1, 1.42 * rows + 0.35, what) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in panels:
             axes.set_axis_off()
@@ -60,13 +62,14 @@ def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
             if kept is not None:
                 _mark(axes, bool(kept[index]))
             axes.text(0.5, -0.03, below, transform=axes.transAxes, ha="center", va="top", fontsize=7, color=GREY)
-        empty = len(counts) - len(order)
-        what = f"2D classes: {counts.sum():,} particles in {len(order)} classes" + (f", {empty} empty" if empty else "")
-        if kept is not None:
-            what = f"Selection: {counts[kept].sum():,} of {counts.sum():,} particles, {int(kept[order].sum())} of " \
-                   f"{len(order)} classes kept"
-        figure.suptitle(what, x=0.01, ha="left", fontsize=10, fontweight="bold")
     return figure
+
+
+def class_sheet(counts: np.ndarray) -> tuple[list[int], int, int]:
+    """Return the indices of the classes that have particles, largest first, and rows and columns for their averages."""
+    order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i] > 0]
+    columns = max(1, min(_COLUMNS, len(order)))
+    return order, max(1, math.ceil(len(order) / columns)), columns
 
 
 def _mark(axes: Axes, kept: bool) -> None:

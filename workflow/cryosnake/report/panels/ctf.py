@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryosnake.report.panels.figures import BLUE, GREEN, GREY, INK, ORANGE, new_figure, style
+from cryosnake.report.panels.figures import BLUE, GREEN, GREY, INK, ORANGE, new_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +23,7 @@ def ctf_overview(table: pd.DataFrame, title: str = "CTF estimation") -> Figure:
         Rows of micrographs_ctf.star
     """
     defocus = 0.5 * (table["rlnDefocusU"] + table["rlnDefocusV"])
-    with style():
-        figure = new_figure(9.6, 2.9)
-        figure.suptitle(f"{title}: {len(table)} micrographs", x=0.01, ha="left", fontsize=10, fontweight="bold")
+    with new_figure(9.6, 2.9, f"{title}: {len(table)} micrographs") as figure:
         axes = figure.subplots(1, 4)
         _histogram(axes[0], defocus / 1e4, "mean defocus (µm)", BLUE)
         _histogram(axes[1], table["rlnCtfMaxResolution"], "fit resolution (Å)", GREEN)

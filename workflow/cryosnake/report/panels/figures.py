@@ -53,17 +53,22 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float, arranged: bool = True) -> Figure:
-    """Return an empty figure of this size in inches. No window system and no global state are involved.
+@contextmanager
+def new_figure(width: float, height: float, title: str = "", arranged: bool = True) -> Iterator[Figure]:
+    """Yield an empty figure of this size in inches, to be filled in the panels' style inside a `with` block.
 
-    With `arranged=False` the caller leaves room for labels: finding it takes as long as drawing the figure.
+    No window system and no global state are involved. With `arranged=False` the caller leaves room for labels: finding
+    it takes as long as drawing the figure.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained" if arranged else None)
-    FigureCanvasAgg(figure)
-    return figure
+    with style():
+        figure = Figure(figsize=(width, height), layout="constrained" if arranged else None)
+        FigureCanvasAgg(figure)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        yield figure
 
 
 def save(figure: Figure, path: str | Path, dpi: int = 150) -> None:

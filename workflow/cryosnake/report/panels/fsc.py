@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryosnake.report.panels.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, new_figure, style
+from cryosnake.report.panels.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +27,7 @@ def fsc_curves(curves: Mapping[str, np.ndarray], frequency: np.ndarray, *, resol
     resolution : float
         Å, marked on the axis.
     """
-    with style():
-        figure = new_figure(6.4, 4.2)
+    with new_figure(6.4, 4.2) as figure:
         axes = figure.subplots()
         axes.axhline(0.0, color=INK, linewidth=0.8)
         axes.axhline(threshold, color=GREY, linewidth=1.0, linestyle=(0, (4, 3)))
@@ -55,8 +54,7 @@ def guinier_plot(frequency: np.ndarray, curves: Mapping[str, np.ndarray], line: 
 
     Shells without amplitude (RELION writes −99) are not drawn; those beyond the resolution are pale.
     """
-    with style():
-        figure = new_figure(6.4, 4.2)
+    with new_figure(6.4, 4.2) as figure:
         axes = figure.subplots()
         inside = frequency <= 1.0 / resolution * (1 + 1e-6)
         squared = frequency**2

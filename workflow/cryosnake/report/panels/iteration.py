@@ -6,29 +6,26 @@ layout engine takes ten times as long as everything else.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cryosnake.report.panels.classes import class_sheet
 from cryosnake.report.panels.figures import BLUE, GREY, scale_bar, style
-from cryosnake.report.panels.map import crop_to_content
+from cryosnake.report.panels.map import central_slices, content_window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLUMNS = 10
 _TILE, _HEAD = 1.05, 0.42  # inches
 _BINS = (36, 18)  # of directions, along and across
 
 
 def class_picture(averages: np.ndarray, counts: np.ndarray, resolutions: np.ndarray, title: str) -> Figure:
     """Return the averages (n, box, box) that have particles, largest first, with their numbers and resolutions in Å."""
-    order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i] > 0]
-    columns = max(1, min(_COLUMNS, len(order)))
-    rows = max(1, math.ceil(len(order) / columns))
+    order, rows, columns = class_sheet(counts)
     box = averages.shape[-1]
     sheet = np.ones((rows * box, columns * box), np.float32)
     for place, index in enumerate(order):
@@ -57,7 +54,8 @@ def map_picture(volumes: Sequence[np.ndarray], captions: Sequence[str], pixel_si
     directions : (n, 3)
         Unit vectors of the viewing directions of the particles, drawn to the right of that.
     """
-    columns = np.stack([_slices(volume) for volume in _cropped(volumes)], 1)
+    window = content_window(np.max([np.abs(volume) for volume in volumes], axis=0))
+    columns = np.stack([_slices(volume[window]) for volume in volumes], 1)
     sheet = columns.transpose(0, 2, 1, 3).reshape(3 * columns.shape[2], -1)
     height, width = 3 * 1.4 * _TILE, len(volumes) * 1.4 * _TILE
     with style():
@@ -77,17 +75,9 @@ def map_picture(volumes: Sequence[np.ndarray], captions: Sequence[str], pixel_si
     return figure
 
 
-def _cropped(volumes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    side = crop_to_content(np.max([np.abs(volume) for volume in volumes], axis=0)).shape[0]
-    start = (volumes[0].shape[0] - side) // 2
-    window = slice(start, start + side)
-    return [volume[window, window, window] for volume in volumes]
-
-
 def _slices(volume: np.ndarray) -> np.ndarray:
     """Return the central slices (3, side, side) in 0 … 1, all with the same contrast, the first row at the top."""
-    centre = volume.shape[0] // 2
-    return _grey(np.stack([volume[centre], volume[:, centre], volume[:, :, centre]]))[:, ::-1]
+    return _grey(np.stack(list(central_slices(volume).values())))[:, ::-1]
 
 
 def _grey(values: np.ndarray) -> np.ndarray:

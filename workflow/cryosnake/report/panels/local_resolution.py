@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryosnake.report.panels.figures import BLUE, INK, new_figure, scale_bar, show_image, style
-from cryosnake.report.panels.map import crop_to_content
+from cryosnake.report.panels.figures import BLUE, INK, new_figure, scale_bar, show_image
+from cryosnake.report.panels.map import central_slices, content_window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,23 +33,20 @@ def local_resolution_views(resolution: np.ndarray, density: np.ndarray, particle
     """
     inside = resolution[particle]
     limits = (float(np.percentile(inside, 2)), float(np.percentile(inside, 98)) + 1e-3)
-    window = _content(particle)
-    resolution, density, particle = (volume[window] for volume in (resolution, density, particle))
-    middle = resolution.shape[0] // 2
-    cuts = {"XY": np.s_[middle], "XZ": np.s_[:, middle], "YZ": np.s_[:, :, middle]}
-    with style():
-        figure = new_figure(7.2, 5.2, arranged=False)
+    window = content_window(particle)
+    densities, colours_of, shown = (central_slices(volume[window]) for volume in (density, resolution, particle))
+    with new_figure(7.2, 5.2, arranged=False) as figure:
         layout = figure.add_gridspec(2, 3, height_ratios=(1.0, 1.3), left=0.09, right=0.965, bottom=0.03, top=0.94,
                                      hspace=0.32, wspace=0.04)
         _histogram(figure.add_subplot(layout[0, :]), inside, limits)
         panels = [figure.add_subplot(layout[1, column]) for column in range(3)]
-        for axes, (name, cut) in zip(panels, cuts.items(), strict=True):
-            show_image(axes, density[cut])
-            colours = axes.imshow(np.ma.masked_where(~particle[cut], resolution[cut]), cmap=COLOURS, alpha=0.65,
+        for axes, (name, image) in zip(panels, densities.items(), strict=True):
+            show_image(axes, image)
+            colours = axes.imshow(np.ma.masked_where(~shown[name], colours_of[name]), cmap=COLOURS, alpha=0.65,
                                   vmin=limits[0], vmax=limits[1], origin="lower")
             axes.set(xticks=[], yticks=[])
             axes.set_title(f"slice {name}", fontsize=9, fontweight="normal")
-        scale_bar(panels[0], resolution.shape[0], pixel_size)
+        scale_bar(panels[0], len(densities["XY"]), pixel_size)
         figure.colorbar(colours, ax=panels, label="Å", shrink=0.8, pad=0.02, fraction=0.05)
     return figure
 
@@ -71,9 +68,3 @@ def _histogram(axes: Axes, inside: np.ndarray, limits: tuple[float, float]) -> N
                   textcoords="offset points", fontsize=9, fontweight="bold", color=BLUE)
     axes.set(xlabel="local resolution, Å", ylabel="voxels, %", xlim=(low, high),
              ylim=(0.0, 1.08 * float(heights.max())), title="Local resolution")
-
-
-def _content(particle: np.ndarray) -> tuple[slice, ...]:
-    half = crop_to_content(particle).shape[0] // 2
-    centre = particle.shape[0] // 2
-    return (slice(centre - half, centre + half),) * 3

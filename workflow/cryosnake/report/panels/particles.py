@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cryosnake.numerics.euler import euler_to_matrix
-from cryosnake.report.panels.figures import BLUE, INK, ORANGE, new_figure, scale_bar, show_image, style
+from cryosnake.report.panels.figures import BLUE, INK, ORANGE, new_figure, scale_bar, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +39,7 @@ def angular_distribution(rot: np.ndarray, tilt: np.ndarray, symmetry: np.ndarray
     along = np.arcsin(np.interp(np.arange(fine * bins + 1) / fine, np.arange(bins + 1), heights))
     along = np.unique(np.concatenate([along, np.linspace(-np.pi / 2, np.pi / 2, 181)]))
     band = np.clip(np.searchsorted(heights, np.sin(0.5 * (along[1:] + along[:-1]))) - 1, 0, bins - 1)
-    with style():
-        figure = new_figure(6.4, 3.5)
+    with new_figure(6.4, 3.5) as figure:
         axes = figure.add_subplot(projection="mollweide")
         axes.grid(False)
         mesh = axes.pcolormesh(across, along, (counts / counts.mean())[band], cmap="magma", vmin=0.0, rasterized=True)
@@ -70,9 +69,8 @@ def micrograph_picks(micrograph: np.ndarray, picks: np.ndarray, diameter: float,
     """
     from matplotlib.collections import EllipseCollection
 
-    with style():
-        height, width = micrograph.shape
-        figure = new_figure(6.6, 6.6 * height / width + 0.35)
+    height, width = micrograph.shape
+    with new_figure(6.6, 6.6 * height / width + 0.35) as figure:
         axes = figure.subplots()
         show_image(axes, smooth(micrograph, pixel_size))
         axes.add_collection(EllipseCollection(np.full(len(picks), diameter), np.full(len(picks), diameter),
@@ -93,8 +91,7 @@ def smooth(micrograph: np.ndarray, pixel_size: float, resolution: float = 20.0) 
 
 def motion_statistics(motion: Mapping[str, np.ndarray]) -> Figure:
     """Return histograms and course of accumulated motion; `motion` maps names (total, early, late) to (n,) in Å."""
-    with style():
-        figure = new_figure(2.9 * len(motion), 5.0)
+    with new_figure(2.9 * len(motion), 5.0) as figure:
         panels = figure.subplots(2, len(motion), squeeze=False)
         for column, (name, values) in enumerate(motion.items()):
             histogram(panels[0, column], values, f"{name} motion (Å)")

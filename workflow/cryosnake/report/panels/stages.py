@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryosnake.report.panels.figures import new_figure, show_image, style
-from cryosnake.report.panels.map import crop_to_content
+from cryosnake.report.panels.figures import new_figure
+from cryosnake.report.panels.map import central_slices, content_window, show_slices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,19 +16,11 @@ if TYPE_CHECKING:
 
 def map_stages(stages: Mapping[str, np.ndarray], title: str = "") -> Figure:
     """Return central slices XY, XZ and YZ (rows) of maps (box, box, box) by the names of their stages (columns)."""
-    with style():
-        figure = new_figure(1.25 * len(stages) + 0.3, 4.3)
+    with new_figure(1.25 * len(stages) + 0.3, 4.3, title) as figure:
         panels = figure.subplots(3, len(stages), squeeze=False)
         for column, (name, volume) in enumerate(stages.items()):
-            volume = crop_to_content(volume)
-            centre = volume.shape[0] // 2
-            contrast = (float(np.percentile(volume, 1.0)), float(np.percentile(volume, 99.9)))
-            slices = (volume[centre], volume[:, centre], volume[:, :, centre])
-            for row, image in enumerate(slices):
-                show_image(panels[row, column], image, contrast)
+            show_slices(panels[:, column], volume[content_window(volume)])
             panels[0, column].set_title(name, fontsize=8, fontweight="normal", loc="center")
-        for row, name in enumerate(("XY", "XZ", "YZ")):
-            panels[row, 0].set_ylabel(name)
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        for axes, name in zip(panels[:, 0], central_slices(volume), strict=True):
+            axes.set_ylabel(name)
     return figure

@@ -1,15 +1,14 @@
-"""The maximisation step of Class2D: class averages from sums, their priors, and their centring."""
+"""The maximisation step of Class2D: class averages from sums, their decay and their centring."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from cryosnake.numerics.backend import Array, to_numpy
+from cryosnake.numerics.fsc import last_shell_above
 from cryosnake.numerics.refine.sums.insertion import complete_plane
-from cryosnake.numerics.refine.sums.maximisation import last_shell_above, reference_power
-from cryosnake.numerics.refine.sums.reconstruction import divide, mean_weight, radii, to_real_space
+from cryosnake.numerics.refine.sums.reconstruction import divide, radii, to_real_space
 
-_CELLS = 4.0  # padding² cells of the padded grid share the data of one Fourier pixel
 _PADDING = 2
 
 
@@ -19,17 +18,6 @@ def finish_class_sums(sums: Array) -> np.ndarray:
     for plane in total:
         complete_plane(plane)
     return total
-
-
-def class_ssnr(sums: np.ndarray, transforms: Array, radius: int, tau2_fudge: float) -> np.ndarray:
-    """Return the expected signal-to-noise ratio (classes, radius + 1) of class averages.
-
-    τ² is the power of the present reference, σ² the inverse of the summed weights; without two halves there is no FSC
-    to measure it (Scheres 2012, J. Mol. Biol. 415, eqs. 8 and 10). `tau2_fudge` multiplies τ².
-    """
-    weight = np.stack([mean_weight(plane, radius) for plane in sums]) * _CELLS
-    power = np.stack([reference_power(transform, radius + 1) for transform in to_numpy(transforms)])
-    return tau2_fudge * power * weight
 
 
 def class_averages(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray) -> np.ndarray:
@@ -50,11 +38,6 @@ def centre_of_mass(averages: np.ndarray) -> np.ndarray:
     total = positive.sum((1, 2))
     safe = np.where(total > 0, total, 1.0)
     return np.stack([(positive.sum(1) @ axis) / safe, (positive.sum(2) @ axis) / safe], -1)
-
-
-def random_seeds(count: int, classes: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a random class for each of `count` particles, with equal numbers in each."""
-    return rng.permutation(count) % classes
 
 
 def is_fine_enough(step: float, resolution: float) -> bool:

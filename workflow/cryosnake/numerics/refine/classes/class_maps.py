@@ -1,29 +1,29 @@
-"""The maximisation step of Class3D: signal-to-noise ratios of class maps, and the prior of classes and directions."""
+"""The maximisation step of classes: signal-to-noise ratios of averages and maps, priors of classes and directions."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from cryosnake.numerics.refine.sums.maximisation import reference_power
-from cryosnake.numerics.refine.sums.reconstruction import mean_weight
 
-_CELLS = 8.0  # padding³ cells of the padded grid share the data of one Fourier voxel
-_NEVER = -1e5  # log prior of a class that has died
+_PADDING = 2.0  # padding² or padding³ cells of the padded grid share the data of one Fourier pixel or voxel
+_NEVER = -1e5  # log prior of an empty class
 
 
-def map_ssnr(sums: np.ndarray, transform: np.ndarray, radius: int, tau2_fudge: float) -> np.ndarray:
-    """Return the expected signal-to-noise ratio (radius + 1,) of a class's map; 0 for a class without particles.
+def class_ssnr(weight: np.ndarray, transform: np.ndarray, tau2_fudge: float) -> np.ndarray:
+    """Return the expected signal-to-noise ratio (shells,) of a class's average or map; 0 for one without particles.
 
     τ² is the power of the present reference, σ² the inverse of the summed weights; without two halves there is no FSC
     to measure it (Scheres 2012, J. Mol. Biol. 415, eqs. 8 and 10). `tau2_fudge` multiplies τ².
 
     Parameters
     ----------
-    sums : (2m + 1, 2m + 1, m + 1, 3) float32
-    transform : (2m + 1, 2m + 1, m + 1) complex64
-        The present reference, as in `MapReference`.
+    weight : (shells,)
+        Mean weight of the sums, see `reconstruction.mean_weight`.
+    transform : (2m + 1, m + 1) or (2m + 1, 2m + 1, m + 1) complex64
+        The present reference, as in `ClassReferences` or `MapReference`.
     """
-    return tau2_fudge * reference_power(transform, radius + 1) * mean_weight(sums, radius) * _CELLS
+    return tau2_fudge * reference_power(transform, len(weight)) * weight * _PADDING**transform.ndim
 
 
 def class_shares(mass: np.ndarray) -> np.ndarray:

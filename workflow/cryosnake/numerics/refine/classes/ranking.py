@@ -6,11 +6,11 @@ agreement   do the halves agree more than noise that was aligned to the same ave
 signal      does a particle of the class carry as much information beyond its outline as those of the other classes?
 contrast    is as much mass in the picture? A projection's lowest frequencies show the whole mass, whatever the view;
             empty ice has none, lumps of ice have many times as much (Kimanius et al. 2021, Biochem. J. 478, 4169, let a
-            trained network judge by like quantities)
+            trained network judge by similar quantities)
 resolution  would the average, of as many particles as the others, reach at least half their resolution?
 
-"The others" are the weighted median of all classes, weights being particles × agreement: some classes of particles
-must be there, but they need not be the majority of the classes.
+"The others" are the weighted median of all classes, weights being particles × agreement: some classes must be of
+particles, but these need not be the majority.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cryosnake.numerics.refine.classes.validation import correlation, resolved_s
 CRITERIA = ("agreement", "signal", "contrast", "resolution")
 _HALF = {"agreement": (0.3, 4), "signal": (0.25, 3), "contrast": (1.0 / 6.0, 3), "resolution": (0.5, 4)}
 _FEWEST = 3  # members from which halves can be made
-_ENOUGH = 30  # members for which halves are expected to agree; halves of fewer agree less, which is no defect
+_ENOUGH = 30  # members for which halves are expected to agree; halves of fewer agree less, which is not a defect
 KEEP = 0.5  # minimum score of a class worth keeping
 _REASONS = {"agreement": "its halves agree no more than aligned noise would", "signal": "little beyond an outline",
             "contrast": "far more or less mass than the other classes show", "resolution": "blurred beside the others"}
@@ -65,7 +65,7 @@ def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int, mo
     Parameters
     ----------
     spectra
-        (classes, shells) each: "cross" and "norm" of half averages (`class_validation.cross_spectra`), "null_cross" and
+        (classes, shells) each: "cross" and "norm" of half averages (`validation.cross_spectra`), "null_cross" and
         "null_norm" of aligned noise, "ctf2" the mean squared CTF over the noise power; and "members" (classes,), the
         number in both halves.
     counts : (classes,)
@@ -75,11 +75,11 @@ def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int, mo
     most : (classes,)
         Last shells in which the expectation step saw more signal than noise: no average counts as better.
     """
-    looked, filled = spectra["members"], spectra["members"] >= _FEWEST
+    members, filled = spectra["members"], spectra["members"] >= _FEWEST
     true = true_correlation(correlation(spectra["cross"], spectra["norm"]),
                             correlation(spectra["null_cross"], spectra["null_norm"]))
     true[~filled] = 0.0
-    shells = np.minimum(resolved_shells(_of_more_members(true, counts / np.maximum(looked, 1))), most)
+    shells = np.minimum(resolved_shells(_of_more_members(true, counts / np.maximum(members, 1))), most)
     weight = spectra["ctf2"] * np.arange(true.shape[1])
     power = weight * spectra["cross"]
     gain = np.maximum(power - weight * spectra["null_cross"], 0.0)
@@ -90,10 +90,10 @@ def rank(spectra: Mapping[str, np.ndarray], counts: np.ndarray, outline: int, mo
     signal = (gain * beyond).sum(1)
     known = (index >= 1) & (index <= max(_weighted_median(shells, counts * filled), 1))
     # Small classes are not penalised for what they lack because of few particles.
-    fair = _of_more_members(true, np.maximum(_ENOUGH / np.maximum(looked, 1), 1.0))
+    fair = _of_more_members(true, np.maximum(_ENOUGH / np.maximum(members, 1), 1.0))
     agreement = np.clip(fair[:, known].mean(1), 0.0, 1.0)
-    usual = max(_weighted_median(looked.astype(np.float64), counts * filled), _ENOUGH)
-    reach = resolved_shells(_of_more_members(true, np.maximum(usual / np.maximum(looked, 1), 1.0)))
+    usual = max(_weighted_median(members.astype(np.float64), counts * filled), _ENOUGH)
+    reach = resolved_shells(_of_more_members(true, np.maximum(usual / np.maximum(members, 1), 1.0)))
     reach = np.minimum(np.maximum(shells, reach), most)
     trust = counts * agreement * filled
     ratio = contrast / max(_weighted_median(contrast, trust), 1e-30)

@@ -8,16 +8,14 @@ import numpy as np
 
 from cryosnake.numerics.backend import Array, fft_of, is_gpu, namespace
 from cryosnake.numerics.ctf import Defocus, Microscope, ctf_phase
+from cryosnake.numerics.fsc import sum_over_axes
 from cryosnake.numerics.refine.grids.bands import Band
 
 
 def soft_disc(box: int, radius: float, edge: float, dimensions: int = 2) -> np.ndarray:
     """Return a disc (or ball) float32 about box // 2: 1 up to `radius`, a raised cosine to 0 at `radius + edge`, px."""
     axis = (np.arange(box) - box // 2).astype(np.float64) ** 2
-    squared = axis
-    for _ in range(dimensions - 1):
-        squared = axis.reshape(-1, *(1,) * squared.ndim) + squared
-    ramp = np.clip((np.sqrt(squared) - radius) / edge, 0.0, 1.0)
+    ramp = np.clip((np.sqrt(sum_over_axes([axis] * dimensions)) - radius) / edge, 0.0, 1.0)
     return (0.5 + 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
 
 

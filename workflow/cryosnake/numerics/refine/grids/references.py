@@ -101,12 +101,6 @@ def limited(transforms: Array, shell: int) -> Array:
     return transforms * namespace(transforms).asarray(inside.astype(np.float32))
 
 
-def empty_map_sums(classes: int, radius: int) -> np.ndarray:
-    """Return sums of zeros (classes, 2m + 1, 2m + 1, m + 1, 3) for images with |k| ≤ radius."""
-    reach = 2 * radius + 2
-    return np.zeros((classes, 2 * reach + 1, 2 * reach + 1, reach + 1, 3), np.float32)
-
-
 @dataclass(frozen=True)
 class ClassReferences:
     """Class averages: centred band-limited transforms (classes, 2m + 1, m + 1), see `class_references`."""
@@ -164,12 +158,6 @@ def class_references(averages: Array, size: int, grid: PlaneGrid) -> ClassRefere
     transforms = fft.rfft2(fft.ifftshift(padded, axes=(1, 2)))
     centred = fft.fftshift(transforms, axes=1).astype(xp.complex64)
     return ClassReferences(xp.stack([crop_centred(t, 2 * (size // 2) + 2) for t in centred]), grid)
-
-
-def empty_class_sums(classes: int, radius: int) -> np.ndarray:
-    """Return sums of zeros (classes, 2m + 1, m + 1, 3) for images with |k| ≤ radius."""
-    reach = 2 * radius + 2
-    return np.zeros((classes, 2 * reach + 1, reach + 1, 3), np.float32)
 
 
 @nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)

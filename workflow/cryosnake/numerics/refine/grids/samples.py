@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,8 +49,7 @@ class Operands:
 
     def cut(self, pixels: int) -> Operands:
         """Return only the lowest frequencies."""
-        return Operands(self.masked[:, :pixels], self.raw[:, :pixels], self.ctf2[:, :pixels], self.offsets,
-                        offset_sigma=self.offset_sigma, numbers=self.numbers)
+        return replace(self, masked=self.masked[:, :pixels], raw=self.raw[:, :pixels], ctf2=self.ctf2[:, :pixels])
 
     def shift_prior(self, shifts: np.ndarray) -> Array:
         """Return the log prior (n, s) float32 of shifts (s, 2) on top of the offsets."""
@@ -99,7 +98,7 @@ class Samples:
         number[chosen] = np.arange(len(chosen))
         particle = xp.asarray(number)[self.particle]
         taken = self.take(xp.flatnonzero(particle >= 0))
-        return Samples(taken.orientation, xp.asarray(number)[taken.particle], taken.shift, taken.log_prior)
+        return replace(taken, particle=xp.asarray(number)[taken.particle])
 
 
 def sorted_samples(orientation: Array, particle: Array, shift: Array, log_prior: Array) -> Samples:

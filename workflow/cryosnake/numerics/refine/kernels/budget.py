@@ -34,7 +34,7 @@ class Budget:
     block: int
 
     def divided(self, workers: int) -> Budget:
-        """Return the budget of each of N workers; that of the sums stays for all together."""
+        """Return the budget of each of N workers; all share the one of the sums."""
         return replace(self, slices=self.slices // workers, block=self.block // workers)
 
 
@@ -51,7 +51,7 @@ _current = budget_of(1 << 40)  # of all threads of this process
 
 
 def budget() -> Budget:
-    """Return the budget of this process; that of a computer with plenty of memory where none was set."""
+    """Return the budget of this process; without one, that of a computer with plenty of memory."""
     return _current
 
 

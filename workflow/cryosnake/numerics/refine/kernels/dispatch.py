@@ -8,6 +8,7 @@ import numba as nb
 import numpy as np
 
 from cryosnake.numerics.backend import Array, is_gpu
+from cryosnake.numerics.refine.kernels import host
 from cryosnake.numerics.refine.kernels.budget import budget
 
 _GPU_SLICE_BYTES = 1 << 31
@@ -21,23 +22,12 @@ _COARSEST_ON_CPU, _COARSEST_ON_GPU = 2, 3
 
 
 def kernels_of(array: Array) -> Any:
-    """Return the module of the scores' and sums' kernels (see `kernels.py`) for arrays like this one."""
+    """Return the module of the expectation step's kernels (see `scores.py`, `selection.py`) for arrays like this."""
     if is_gpu(array):
-        from cryosnake.numerics.refine.kernels.cuda import kernels as cuda_kernels
+        from cryosnake.numerics.refine.kernels.cuda import kernels
 
-        return cuda_kernels
-    from cryosnake.numerics.refine.kernels import scores as kernels
-
-    return kernels
-
-
-def selection_of(array: Array) -> Any:
-    """Return the module of the selection's kernels (see `selection.py`) for arrays like this one."""
-    if is_gpu(array):
-        return kernels_of(array)
-    from cryosnake.numerics.refine.kernels import selection
-
-    return selection
+        return kernels
+    return host
 
 
 def twin_of(values: Array) -> Array:

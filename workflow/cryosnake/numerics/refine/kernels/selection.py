@@ -78,8 +78,8 @@ def normalise(values, order, starts, fraction, draws, numbers, sampled, best, to
 
     `sampled` becomes a second set of weights that sum to 1, of at most `draws` samples per particle: all samples where
     there are no more, else as many drawn by systematic resampling, which leaves every expectation unbiased (Douc,
-    Cappé & Moulines 2005). What is noisy anyway (residual power) is taken over these. `order` lists the samples by
-    particle, `starts` (n + 1) says where each particle's begin. best (n,) is the flat index of the largest value,
+    Cappé & Moulines 2005). Residual power, which is noisy, is taken over these. `order` lists the samples by
+    particle, `starts` (n + 1) says where each particle's start. best (n,) is the flat index of the largest value,
     top_weight its probability, log_sum the log of the sum of the weights.
     """
     per_sample = values.shape[1] * values.shape[2]

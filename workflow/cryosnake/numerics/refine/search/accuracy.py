@@ -1,4 +1,4 @@
-"""Accuracy of orientations and shifts at the present resolution and noise."""
+"""Accuracy of orientations and shifts at the current resolution and noise."""
 
 from __future__ import annotations
 
@@ -82,9 +82,11 @@ def _distance(first: Array, second: Array, ctf: Array) -> np.ndarray:
 
 
 def _crossing(errors_at: Callable[[np.ndarray], np.ndarray], sizes: np.ndarray, count: int) -> float:
-    """Return the mean of where the errors of so many particles first pass the likelihood ratio; the ends where not.
+    """Return the mean size at which the errors of `count` particles first pass the likelihood ratio.
 
-    `errors_at` gives the errors (n,) of disturbances (n,), which rise: the place among the sizes is found by halving.
+    `errors_at` gives the errors (n,) of disturbances (n,), which increase with them: the size is found by halving.
+    Particles whose errors never pass the ratio count with the largest size, those whose errors always do with the
+    smallest.
     """
     low, high = np.zeros(count, np.int64), np.full(count, len(sizes))
     while (low < high).any():

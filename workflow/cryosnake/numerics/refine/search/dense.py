@@ -18,7 +18,7 @@ from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.grids import ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.kernels.dispatch import particles_at_once
-from cryosnake.numerics.refine.search.expectation import CoarseSlices
+from cryosnake.numerics.refine.search.expectation import CoarseSlices, shifted
 from cryosnake.numerics.refine.sums.insertion import insert_slices
 
 _SCORES_AT_ONCE = 1 << 22
@@ -80,7 +80,7 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     shifts : ShiftGrid
     log_prior : (orientations,) float32
     temperature : float
-        Divides the log likelihood: above 1 the noise counts as that much stronger, and the probabilities are flatter
+        Divides the log likelihood: above 1 the noise counts as stronger, and the probabilities are flatter
         (deterministic annealing; Rose 1998, Proc. IEEE 86, 2210).
     """
     band, n, count, orientations = slices.band, len(operands), len(shifts.coarse), slices.power.shape[1]
@@ -93,8 +93,7 @@ def dense_expectation(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     at_once = particles_at_once(phases, count, orientations, max(1, _SCORES_AT_ONCE // (count * orientations)))
     for begin in range(0, n, at_once):
         rows = slice(begin, min(begin + at_once, n))
-        moved = operands.masked[rows, None] * phases
-        left = xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * pixels)
+        left = shifted(operands.masked[rows], phases)
         scores = (left @ (slices.stacked * np.float32(2.0 / temperature))).reshape(-1, count, orientations)
         norm = (operands.ctf2[rows] @ slices.power) * np.float32(1.0 / temperature) - log_prior
         by_orientation, *others = dense_probabilities(scores, norm, prior[rows])

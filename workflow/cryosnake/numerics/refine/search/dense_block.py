@@ -12,9 +12,9 @@ from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.grids.images import shell_sums
 from cryosnake.numerics.refine.grids.samples import Operands
-from cryosnake.numerics.refine.kernels.dispatch import particles_at_once, selection_of
+from cryosnake.numerics.refine.kernels.dispatch import kernels_of, particles_at_once
 from cryosnake.numerics.refine.search.dense import dense_probabilities
-from cryosnake.numerics.refine.search.expectation import SIGNIFICANT, BlockResult, CoarseSlices
+from cryosnake.numerics.refine.search.expectation import SIGNIFICANT, BlockResult, CoarseSlices, shifted
 
 _SCORES_AT_ONCE = 1 << 20  # 4 MB: they are read four times
 
@@ -52,16 +52,16 @@ def dense_block(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log
     at_once = particles_at_once(phases, len(phases), orientations, on_cpu)
     for begin in range(0, len(operands), at_once):
         rows = slice(begin, min(begin + at_once, len(operands)))
-        left, ctf2 = _shifted(operands.masked[rows], phases), operands.ctf2[rows]
+        left, ctf2 = shifted(operands.masked[rows], phases), operands.ctf2[rows]
         scores = (left @ (2.0 * slices.stacked)).reshape(len(ctf2), -1, orientations)
         norm = ctf2 @ slices.power - log_prior
         cuts, significant = xp.empty(len(ctf2), xp.float32), xp.empty(len(ctf2), xp.int64)
-        selection_of(scores).find_cuts(scores, norm, shift_prior[rows], SIGNIFICANT, cuts, significant)
+        kernels_of(scores).find_cuts(scores, norm, shift_prior[rows], SIGNIFICANT, cuts, significant)
         by_orientation, by_shift, shift, orientation, _, log_sum = dense_probabilities(scores, norm, shift_prior[rows])
         flat = scores.reshape(-1, orientations)
         agreement = (left * (flat @ stacked)).reshape(len(ctf2), -1, 2, pixels).sum((1, 2))
         power = (by_orientation @ slices.power.T) * ctf2
-        images += flat.T @ _shifted(operands.raw[rows], phases)
+        images += flat.T @ shifted(operands.raw[rows], phases)
         weights += by_orientation.T @ ctf2
         mass += by_orientation.sum(0)
         top = scores[xp.arange(len(ctf2)), shift, orientation]
@@ -77,9 +77,3 @@ def dense_block(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log
         offset_power=(by_shift * whole).sum(1), cross=cross.astype(np.float64), power=power.astype(np.float64),
         direction_mass=directions)
     return outcome, images, weights
-
-
-def _shifted(images: Array, phases: Array) -> Array:
-    """Return images (n, pixels) at all shifts: (n · shifts, 2 pixels), real parts before imaginary parts."""
-    xp, moved = namespace(images), images[:, None] * phases
-    return xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * images.shape[1])

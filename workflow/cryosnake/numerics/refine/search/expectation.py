@@ -6,6 +6,7 @@ log p(image | orientation, shift) = 2 Re⟨S c y, P⟩ − ⟨c², |P|²⟩ + co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,6 @@ from cryosnake.numerics.refine.kernels.dispatch import (
     kernels_of,
     particles_at_once,
     parts_of_sums,
-    selection_of,
     slice_bytes,
     twin_of,
 )
@@ -114,8 +114,7 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     found: list[tuple[Array, ...]] = []
     for begin in range(0, n, at_once):
         rows = slice(begin, min(begin + at_once, n))
-        moved = 2.0 * operands.masked[rows, None, :pixels] * phases
-        left = xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * pixels)
+        left = shifted(2.0 * operands.masked[rows, :pixels], phases)
         cross = product(left, slices.stacked, reduced).reshape(-1, count, slices.power.shape[1])
         norm = operands.ctf2[rows, :pixels] @ slices.power
         fraction, shift_prior = significant, prior[rows]
@@ -129,13 +128,19 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     return sorted_samples(orientation, particle, shift, log_prior[orientation])
 
 
+def shifted(images: Array, phases: Array) -> Array:
+    """Return images (n, pixels) at all shifts: (n · shifts, 2 pixels), real parts before imaginary parts."""
+    xp, moved = namespace(images), images[:, None] * phases
+    return xp.concatenate([moved.real, moved.imag], -1).reshape(-1, 2 * images.shape[1])
+
+
 def _image_norms(operands: Operands, rows: slice, pixels: int) -> Array:
     xp = namespace(operands.masked)
     return xp.sqrt((xp.abs(operands.masked[rows, :pixels]) ** 2).sum(1))[:, None, None] + np.float32(1e-20)
 
 
 def _select(cross: Array, norm: Array, prior: Array, fraction: float, begin: int) -> tuple[Array, Array, Array]:
-    xp, selection = namespace(cross), selection_of(cross)
+    xp, selection = namespace(cross), kernels_of(cross)
     cuts, counts = xp.empty(len(cross), xp.float32), xp.empty(len(cross), xp.int64)
     selection.find_cuts(cross, norm, prior, fraction, cuts, counts)
     many = xp.flatnonzero(counts > _MANY) if fraction > SIGNIFICANT else counts[:0]
@@ -183,8 +188,8 @@ def probabilities(values: Array, samples: Samples, particles: int, fraction: flo
     best, significant = xp.zeros(particles, xp.int64), xp.zeros(particles, xp.int64)
     top_weight, log_sum = xp.zeros(particles), xp.zeros(particles)
     numbers = np.arange(particles) if numbers is None else numbers
-    selection_of(values).normalise(values, order, starts, fraction, _DRAWS, numbers, sampled, best, top_weight,
-                                   significant, log_sum)
+    kernels_of(values).normalise(values, order, starts, fraction, _DRAWS, numbers, sampled, best, top_weight,
+                                 significant, log_sum)
     return _Probabilities(values=values, sampled=sampled, best=best, top_weight=top_weight, significant=significant,
                           log_sum=log_sum)
 
@@ -206,22 +211,36 @@ def _scores(operands: Operands, samples: Samples, reference: Reference, band: Ba
 
     Oversampled orientations when `kept` is given; it gains the slices when they are few enough to be kept.
     """
-    xp, (numbers, starts) = namespace(operands.masked), samples.runs()
-    oversampled = kept is not None
-    children = reference.grid.children if oversampled else 1
+    xp, numbers = namespace(operands.masked), samples.runs()[0]
+
+    def slices_of(run: slice) -> tuple[Array, Array]:
+        slices = (reference.coarse if kept is None else reference.fine)(numbers[run], band)
+        if kept is not None and run == slice(0, len(numbers)):
+            kept[numbers.tobytes()] = slices
+        return slices
+
+    children = 1 if kept is None else reference.grid.children
+    values = likelihoods(operands, samples, children, band, shifts, slices_of)
+    prior = operands.shift_prior(shifts.fine)
+    values += prior[samples.particle[:, None], xp.asarray(shifts.sub)[samples.shift]][:, None, :]
+    values += samples.log_prior[:, None, None]
+    return values
+
+
+def likelihoods(operands: Operands, samples: Samples, children: int, band: Band, shifts: ShiftGrid,
+                slices_of: Callable[[slice], tuple[Array, Array]]) -> Array:
+    """Return the log likelihoods, up to a constant, of samples at the fine shifts: (samples, children, sub).
+
+    `slices_of` gives the slices of some of the samples' distinct orientations, `children` for each.
+    """
+    xp, starts = namespace(operands.masked), samples.runs()[1]
     values, sub = xp.empty((len(samples), children, shifts.sub.shape[1]), xp.float32), xp.asarray(shifts.sub)
     image, phase = split(operands.masked), split(band.phases(shifts.fine, operands.masked))
     ctf2 = xp.ascontiguousarray(operands.ctf2)
-    for begin, end in chunks_of_orientations(len(numbers), children, band.kx.size, slice_bytes(values)):
+    for begin, end in chunks_of_orientations(len(starts) - 1, children, band.kx.size, slice_bytes(values)):
         rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
-        slices = (reference.fine if oversampled else reference.coarse)(numbers[begin:end], band)
-        kernels_of(values).score(*slices, own, samples.particle[rows], samples.shift[rows], *image, ctf2, *phase, sub,
-                                 values[rows])
-        if kept is not None and end - begin == len(numbers):
-            kept[numbers.tobytes()] = slices
-    prior = operands.shift_prior(shifts.fine)
-    values += prior[samples.particle[:, None], sub[samples.shift]][:, None, :]
-    values += samples.log_prior[:, None, None]
+        kernels_of(values).score(*slices_of(slice(begin, end)), own, samples.particle[rows], samples.shift[rows],
+                                 *image, ctf2, *phase, sub, values[rows])
     return values
 
 

@@ -7,7 +7,7 @@ Our additions:
 - a step that rounds by too little to be seen is fine enough, however accurate the orientations are, until the last
   iteration; and changes below the accuracy do not count. At box 128 and SNR 0.1 this saves the costliest 7 of 24;
 - shifts are searched to at least five accuracies. A range from the last changes alone gets too tight: grids are rotated
-  at random, what lies beyond their edge is out of reach, and changes stay small for that reason.
+  at random, shifts beyond their edge are out of reach, and changes stay small for that reason.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def at_floor(sampling: Sampling, rotation: float, offset: float, accuracy: tuple
     """Return whether mean changes (degrees, pixels) are no more than the sampling causes, or than images can show.
 
     Two grids at random to each other differ by a step / √2 in orientation and by a step / √6 along each axis, root
-    mean square, where they stand for the same pose: changes of that size say nothing about the particles. Nor do those
+    mean square, where they describe the same pose: changes of that size say nothing about the particles. Nor do those
     below the estimated accuracy (degrees, pixels) in local searches, once a step is no more than twice that.
     """
     known = _OF_ACCURACY if sampling.fine_step <= 2.0 * accuracy[0] and sampling.sigma > 0 else 0.0
@@ -145,7 +145,7 @@ def last_sampling(sampling: Sampling, *, accuracy_rotation: float, accuracy_offs
 def coarse_size(step: float, diameter: float, pixel_size: float, box: int, size: int, two_dimensional: bool) -> int:
     """Return the number of Fourier pixels of the coarse pass that a search in steps of `step` degrees can use.
 
-    A turn by one step moves the particle's edge by π · diameter · step / 360; finer detail would not match anyway.
+    A turn by one step moves the particle's edge by π · diameter · step / 360; finer detail would not match.
     """
     moved = max(math.pi * diameter * step / 360.0, 1e-3)
     wanted = 2 * math.ceil(box * pixel_size / (moved / (1.5 if two_dimensional else 1.2)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -17,13 +17,13 @@ from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.grids import ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.grids.levels import children_of, parent_grid, search_grids
 from cryosnake.numerics.refine.grids.references import MapReference
-from cryosnake.numerics.refine.grids.samples import Operands, Samples, sorted_samples, split
-from cryosnake.numerics.refine.kernels.dispatch import coarsest_order, kernels_of, slice_bytes
+from cryosnake.numerics.refine.grids.samples import Operands, Samples, sorted_samples
+from cryosnake.numerics.refine.kernels.dispatch import coarsest_order
 from cryosnake.numerics.refine.search.expectation import (
     SIGNIFICANT,
     CoarseSlices,
-    chunks_of_orientations,
     coarse_slices,
+    likelihoods,
     probabilities,
     search_everywhere,
     search_nearby,
@@ -38,13 +38,14 @@ _LOSS = 2.0  # times the mean loss that may be forgiven; 4 leaves nothing out an
 _FEW = 0.5  # of all frequencies, a quarter of the pixels: they rule out most of what all pixels would
 _REACH = 0.6  # steps from a direction of a grid to the farthest of its children
 PairPrior = Callable[[Array, Array], Array]  # (particle, orientation) -> log prior (n,) float32
+LevelPrior = Callable[[int, Array, Array], Array]  # the same of a level, by its number
 
 
 @dataclass(frozen=True)
 class Level:
     """A grid of the search, the pixels that are compared on it, and the references cut to these.
 
-    `finer` says whether the grid is that of the children of the level above, or the same one again with more pixels.
+    `finer` says whether the grid has the children of the level above, or is the same one with more pixels.
     """
 
     reference: MapReference
@@ -109,22 +110,22 @@ def _gap(reference: MapReference, band: Band, most: int = 64) -> Array:
     return sum(((xp.repeat(a, children, axis=0) - b) ** 2).mean(0) for a, b in zip(here, there, strict=True))
 
 
-def _tempered(operands: Operands, level: Level) -> Operands:
+def _tempered(operands: Operands, levels: list[Level], number: int) -> Operands:
     """Return the operands with log-likelihoods scaled down by what the level's step costs a true pose.
 
     A pose between the orientations of a grid loses Σ c²|P − P'|² (Scheres 2012, J. Struct. Biol. 180, section 2.5):
     with much signal far more than lies between what is significant and what is not. Differences of that size must
-    not decide before the step is the wanted one.
+    not decide before the step is the wanted one; on the last level the operands stay as they are.
     """
-    pixels = level.band.kx.size
-    loss = operands.ctf2[:, :pixels] @ level.gap
-    scale = (_ENOUGH / (_ENOUGH + _LOSS * loss))[:, None]
-    return replace(operands, masked=operands.masked[:, :pixels] * scale, raw=operands.raw[:, :pixels],
-                   ctf2=operands.ctf2[:, :pixels] * scale)
+    if number + 1 == len(levels):
+        return operands
+    seen = operands.cut(levels[number].band.kx.size)
+    scale = (_ENOUGH / (_ENOUGH + _LOSS * (seen.ctf2 @ levels[number].gap)))[:, None]
+    return replace(seen, masked=seen.masked * scale, ctf2=seen.ctf2 * scale)
 
 
 def parent_prior(grid: SphereGrid, log_prior: Array) -> Array:
-    """Return the log prior of the parent grid's orientations: the mean of that of their children."""
+    """Return the log prior of the parent grid's orientations: the mean of their children's."""
     xp = namespace(log_prior)
     children = children_of(grid, xp.arange(parent_grid(grid).size))
     weight = xp.where(children >= 0, xp.exp(log_prior)[children], 0.0)
@@ -154,16 +155,21 @@ def search_all(operands: Operands, search: GlobalSearch, shifts: ShiftGrid, redu
 
     `reduced` lets a GPU round the operands of the first level's matrix product to TF32.
     """
-    first = operands if len(search.levels) == 1 else _tempered(operands, search.levels[0])
-    samples = search_everywhere(first, search.slices, shifts, search.priors[0], significant=_kept(search.levels, 0),
-                                reduced=reduced)
-    for number, level in enumerate(search.levels[1:], 1):
+    samples = search_everywhere(_tempered(operands, search.levels, 0), search.slices, shifts, search.priors[0],
+                                significant=_kept(search.levels, 0), reduced=reduced)
 
-        def prior(_particle: Array, orientation: Array, values: Array = search.priors[number]) -> Array:
-            return values[orientation]
+    def prior(number: int, _particle: Array, orientation: Array) -> Array:
+        return search.priors[number][orientation]
 
-        own = operands if level is search.levels[-1] else _tempered(operands, level)
-        samples = search_children(own, samples, level, shifts, prior, _kept(search.levels, number))
+    return _search_finer(operands, samples, search.levels, shifts, prior)
+
+
+def _search_finer(operands: Operands, samples: Samples, levels: list[Level], shifts: ShiftGrid, prior: LevelPrior,
+                  ) -> Samples:
+    """Return the significant samples on the last level's grid that come from those of the first level."""
+    for number, level in enumerate(levels[1:], 1):
+        samples = search_children(_tempered(operands, levels, number), samples, level, shifts, partial(prior, number),
+                                  _kept(levels, number))
     return samples
 
 
@@ -177,46 +183,41 @@ def search_local(operands: Operands, levels: list[Level], shifts: ShiftGrid, pos
 
     On the levels above, all orientations that may have a child within three sigma are equally probable.
     """
-    first, last = levels[0], levels[-1]
+    first = levels[0]
     width = 3.0 + (_REACH * first.grid.step / sigma if len(levels) > 1 else 0.0)
     particle, orientation, log_prior = first.grid.near(poses, sigma, width)
     if len(levels) > 1:
         log_prior = first.grid.class_prior(orientation)
-    tempered = operands if len(levels) == 1 else _tempered(operands, first)
     xp = namespace(operands.masked)
     pairs = sorted_samples(xp.asarray(orientation), xp.asarray(particle), xp.zeros(len(particle), xp.int64),
                            xp.asarray(log_prior))
-    samples = search_nearby(tempered, first.reference, first.band, shifts, pairs, _kept(levels, 0))
+    samples = search_nearby(_tempered(operands, levels, 0), first.reference, first.band, shifts, pairs,
+                            _kept(levels, 0))
     there = xp.asarray(poses)
-    for index, level in enumerate(levels[1:], 1):
-        flat = 0.0 if level is last else 3.0 * sigma + _REACH * level.grid.step
 
-        def prior(particle: Array, orientation: Array, grid: SphereGrid = level.grid, flat: float = flat) -> Array:
-            return grid.log_prior(there, particle, orientation, sigma, flat)
+    def prior(number: int, particle: Array, orientation: Array) -> Array:
+        grid, last = levels[number].grid, number + 1 == len(levels)
+        return grid.log_prior(there, particle, orientation, sigma, 0.0 if last else 3.0 * sigma + _REACH * grid.step)
 
-        own = operands if level is last else _tempered(operands, level)
-        samples = search_children(own, samples, level, shifts, prior, _kept(levels, index))
-    return samples
+    return _search_finer(operands, samples, levels, shifts, prior)
 
 
 def search_children(operands: Operands, samples: Samples, level: Level, shifts: ShiftGrid, prior: PairPrior,
                     significant: float) -> Samples:
     """Return the significant samples among those on `level` that come from the samples of the level above.
 
-    They are the children of these, or the same ones again where the level's grid is no finer; shifts are kept.
+    They are the children of these, or the same ones where the level's grid is no finer; shifts are kept.
     """
-    xp, band, reference = namespace(operands.masked), level.band, level.reference
-    numbers, starts = samples.runs()
-    children, cut = children_of(level.grid, numbers) if level.finer else numbers[:, None], operands.cut(band.kx.size)
+    xp, band = namespace(operands.masked), level.band
+    numbers = samples.runs()[0]
+    children = children_of(level.grid, numbers) if level.finer else numbers[:, None]
     each = children.shape[1]
-    values, alone = xp.empty((len(samples), each, 1), xp.float32), xp.arange(len(shifts.coarse))[:, None]
-    image, phase = split(cut.masked), split(band.phases(shifts.coarse, cut.masked))
-    ctf2 = xp.ascontiguousarray(cut.ctf2)
-    for begin, end in chunks_of_orientations(len(numbers), each, band.kx.size, slice_bytes(values)):
-        rows, own = slice(starts[begin], starts[end]), xp.asarray(starts[begin : end + 1] - starts[begin])
-        slices = reference.coarse(xp.maximum(children[begin:end].ravel(), 0), band)
-        kernels_of(values).score(*slices, own, samples.particle[rows], samples.shift[rows], *image, ctf2, *phase, alone,
-                                 values[rows])
+
+    def slices_of(run: slice) -> tuple[Array, Array]:
+        return level.reference.coarse(xp.maximum(children[run].ravel(), 0), band)
+
+    alone = ShiftGrid(shifts.coarse, shifts.coarse, np.arange(len(shifts.coarse))[:, None])
+    values = likelihoods(operands.cut(band.kx.size), samples, each, band, alone, slices_of)
     mine = children[samples.run_of()]  # (samples, each)
     log_prior = prior(xp.repeat(samples.particle, each), xp.maximum(mine, 0).ravel()).reshape(mine.shape)
     log_prior = xp.where(mine >= 0, log_prior, np.float32(-1e30))

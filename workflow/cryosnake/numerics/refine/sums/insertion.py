@@ -19,10 +19,13 @@ from cryosnake.numerics.simd import add_trilinear
 _PADDING = 2  # of the transforms that slices are taken from and added to
 
 
-def empty_sums(radius: int, padding: int = 2) -> np.ndarray:
-    """Return sums of zeros for slices with |k| ≤ radius."""
-    reach = padding * radius + 2
-    return np.zeros((2 * reach + 1, 2 * reach + 1, reach + 1, 3), np.float32)
+def empty_sums(radius: int, leading: tuple[int, ...] = (), dimensions: int = 3) -> np.ndarray:
+    """Return sums of zeros for slices with |k| ≤ radius: (…, 2m + 1, 2m + 1, m + 1, 3), or of class averages one less.
+
+    `leading` is the shape (threads, classes) of an array of such volumes.
+    """
+    reach = _PADDING * radius + 2
+    return np.zeros((*leading, *(2 * reach + 1,) * (dimensions - 1), reach + 1, 3), np.float32)
 
 
 @nb.njit(parallel=True, fastmath=True, nogil=True, cache=True)
@@ -75,7 +78,7 @@ def insert_slices(sums: Array, matrices: Array, kx: Array, ky: Array, slices: tu
         return
     threads, side, _, half, _ = sums.shape
     flat = sums.reshape(threads, -1)
-    assert np.shares_memory(flat, sums)  # the sums of one class of many are no single block, but each thread's are
+    assert np.shares_memory(flat, sums)  # of several classes each thread's sums are contiguous, not the whole
     _insert(flat, np.int32(side), np.int32(half), matrices, kx, ky, np.float32(_PADDING), rows, real, imaginary, weight)
 
 

@@ -54,12 +54,6 @@ def ssnr_from_fsc(fsc: np.ndarray, both_halves: bool = False) -> np.ndarray:
     return clipped / (1.0 - clipped) * (2.0 if both_halves else 1.0)
 
 
-def last_shell_above(curve: np.ndarray, threshold: float) -> int:
-    """Return the last shell before a curve first falls below the threshold; shell 0 does not count."""
-    below = np.flatnonzero(curve[1:] < threshold)
-    return int(below[0]) if below.size else len(curve) - 1
-
-
 def regularised_map(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray | None,
                     mean: np.ndarray | None = None) -> np.ndarray:
     """Return the map (box, box, box) float32 of a volume of sums; unregularised without `ssnr`.

@@ -6,20 +6,17 @@ import numba as nb
 import numpy as np
 
 from cryosnake.numerics.banded_fft import from_low_frequencies
-from cryosnake.numerics.fsc import fsc_of_transforms
+from cryosnake.numerics.fsc import fsc_of_transforms, sum_over_axes
 from cryosnake.numerics.projection import gridding_correction
 
 
 def radii(shape: tuple[int, ...], padding: int = 2) -> np.ndarray:
     """Return |k| in unpadded Fourier pixels, float32, of a volume or plane of sums (shape without its last axis)."""
-    *others, squared = _squares(shape, padding)
-    for axis in reversed(others):
-        squared = axis.reshape(-1, *(1,) * squared.ndim) + squared
-    return np.sqrt(squared)
+    return np.sqrt(sum_over_axes(_squares(shape, padding)))
 
 
 def _squares(shape: tuple[int, ...], padding: int) -> tuple[np.ndarray, ...]:
-    """Return the squared frequencies along each axis, in unpadded Fourier pixels, float32; the last begins at 0."""
+    """Return the squared frequencies along each axis, in unpadded Fourier pixels, float32; the last starts at 0."""
     centred = [np.arange(n) - n // 2 for n in shape[:-1]]
     return tuple((axis / padding).astype(np.float32) ** 2 for axis in (*centred, np.arange(shape[-1])))
 

@@ -1,4 +1,4 @@
-"""What to clean first: the bytes that it frees for each hour that it takes to make them again, and whether one can."""
+"""Advice on what to clean first: bytes freed for each hour of making them again, and whether that is possible."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cryosnake.project.records.record import FILE as RECORD
 
 @dataclass(frozen=True)
 class Advice:
-    """One job: the bytes of its results, hours to make them again (None: not known), and whether they can be."""
+    """One job: the bytes of its results, hours to make them again (None: unknown), and whether that is possible."""
 
     name: str
     bytes: int
@@ -28,7 +28,7 @@ class Advice:
 
     @property
     def bytes_per_hour(self) -> float:
-        """Bytes freed for each hour of computing; what takes under a second counts as one, the unknown as a day."""
+        """Bytes freed for each hour of computing; times under a second count as one, unknown ones as a day."""
         return self.bytes / max(24.0 if self.hours is None else self.hours, 1 / 3600)
 
 
@@ -41,26 +41,26 @@ def rank(pipeline: Pipeline, facts: Sequence[JobFacts]) -> list[Advice]:
 
 
 def hours_to_make_again(pipeline: Pipeline, name: str) -> float | None:
-    """Return the hours that a job took, with those of the jobs before it whose data are gone; None if not recorded."""
+    """Return the hours that a job took, with those of earlier jobs whose data were cleared; None if not recorded."""
     seconds = [seconds_taken(job.rstrip("/")) for job in [name, *missing_parents(pipeline, name)]]
     known = [second for second in seconds if second is not None]
     return sum(known) / 3600 if len(known) == len(seconds) else None
 
 
 def missing_parents(pipeline: Pipeline, name: str) -> list[str]:
-    """Return the jobs on whose data a job depends and whose results were cleared: it can't be run before they are."""
+    """Return the jobs on which a job depends and whose results were cleared: they must be run first."""
     return [job for job in sorted(pipeline.ancestors(name)) if read_cleaned(job.rstrip("/")).status is not None]
 
 
 def way_back(pipeline: Pipeline, name: str) -> str:
-    """Return whether and how the results of a job can be made or brought back; begins with yes or no."""
+    """Return whether and how the results of a job can be made again or restored; starts with yes or no."""
     job, job_type = name.rstrip("/"), type_of(name)
     missing = missing_files(job)
     if missing and all(os.path.lexists(f"{in_trash(job)}/{file}") for file in missing):
         return "yes: they are in the Trash"
     gone = _lost_inputs(pipeline, name)
     if gone:
-        return f"no: {gone} is not there any more"
+        return f"no: {gone} no longer exists"
     if job_type is None or not os.path.exists(f"{job}/{RECORD}"):
         return "yes, by RELION: run the job again there"
     if job_type.deterministic:
@@ -69,7 +69,7 @@ def way_back(pipeline: Pipeline, name: str) -> str:
 
 
 def _lost_inputs(pipeline: Pipeline, name: str) -> str:
-    """Return a file from outside the project's jobs, at any distance, that is needed and gone."""
+    """Return a file from outside the project's jobs, at any distance, that is needed and no longer exists."""
     for job in [name, *sorted(pipeline.ancestors(name))]:
         for node in pipeline.inputs.get(job, ()):
             if node not in pipeline.producers and not os.path.exists(node):

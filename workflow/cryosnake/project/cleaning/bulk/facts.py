@@ -1,4 +1,4 @@
-"""What a clean-up has to know of each job, read from disk once."""
+"""Facts of each job for a clean-up, read from disk once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class JobFacts:
     kind: str
     state: str
     cleared: bool
-    taken: Mapping[str, Mapping[str, int]]  # intermediate, clear, delete: the files that go, with their bytes
+    taken: Mapping[str, Mapping[str, int]]  # intermediate, clear, delete: the files that it takes, with their bytes
 
     @property
     def name(self) -> str:
@@ -36,7 +36,7 @@ class JobFacts:
         return self.process.name
 
     def bytes(self, what: str = DELETE) -> int:
-        """Return the bytes that go at a level; by default those of the whole job."""
+        """Return the bytes that a level takes; by default those of the whole job."""
         return sum(self.taken[what].values())
 
 

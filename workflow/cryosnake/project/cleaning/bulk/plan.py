@@ -1,7 +1,7 @@
-"""What a clean-up in bulk would do, and why, from the facts of the jobs and what the user chose.
+"""Plan of a bulk clean-up: its actions and their reasons, from the facts of the jobs and the user's choices.
 
-A job that several choices hit counts once: deletion before clearing before intermediate results alone. Final jobs are
-never touched, nor is a job at work or what a person put in by hand.
+A job matched by several choices counts once: deletion before clearing before only intermediate results. Final jobs are
+never changed, nor are running jobs and user input.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.project.cleaning.bulk.facts import KINDS, JobFacts
 from cryosnake.project.cleaning.clean import Action
 from cryosnake.project.cleaning.guards import CLEAR, DELETE, FINAL, INTERMEDIATE, NEITHER, refusal
 from cryosnake.project.config.values import nearest
-from cryosnake.project.records.jobs import find_job
 
-_WHY = {"non_final": "no final job comes from it", "failed": "it failed", "killed": "it was killed"}
+_WHY = {"non_final": "no final job depends on it", "failed": "it failed", "killed": "it was killed"}
 _RANK = {INTERMEDIATE: 1, CLEAR: 2, DELETE: 3}
 
 
@@ -25,13 +25,13 @@ _RANK = {INTERMEDIATE: 1, CLEAR: 2, DELETE: 3}
 class CleanupPlan:
     """All actions in the order in which they are done, and jobs that were chosen but stay, with the reason."""
 
-    chosen: frozenset[str]  # what `_offers` calls them
+    chosen: frozenset[str]  # as named by `_offers`
     workspace: str  # "": the whole project
     actions: tuple[Action, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
 
     def names(self, what: str) -> list[str]:
-        """Return the jobs to which this happens."""
+        """Return the jobs with this action."""
         return [action.name for action in self.actions if action.what == what]
 
     @property
@@ -47,7 +47,7 @@ def plan_cleanup(pipeline: Pipeline, facts: Iterable[JobFacts], chosen: Collecti
     Parameters
     ----------
     pipeline
-        For what depends on what.
+        The pipeline of the project, for the dependencies.
     facts
         Of every job of the project.
     chosen
@@ -70,13 +70,13 @@ def plan_cleanup(pipeline: Pipeline, facts: Iterable[JobFacts], chosen: Collecti
         elif job.taken[what]:
             actions[job.name] = _action(job, what, dict.fromkeys(why for _, why in wanted))
     skipped += _keep_parents_of_kept(pipeline, actions, known)
-    ordered = sorted(actions.values(), key=lambda action: (  # deleted children go before their parents
+    ordered = sorted(actions.values(), key=lambda action: (  # children are deleted before their parents
         _RANK[action.what], len(pipeline.descendants(action.name)) if action.what == DELETE else 0))
     return CleanupPlan(frozenset(chosen), workspace, tuple(ordered), tuple(skipped))
 
 
 def _offers(job: JobFacts) -> dict[str, tuple[str, str]]:
-    """Return for each choice that fits a job what it does with it, and why, before anything that protects the job."""
+    """Return for each choice that matches a job its action and reason, before guards are asked."""
     offers: dict[str, tuple[str, str]] = {}
     if job.standing == NEITHER:
         for which in filter(None, ("non_final", job.state)):
@@ -99,7 +99,7 @@ def _keep_parents_of_kept(pipeline: Pipeline, actions: dict[str, Action],
     for name in sorted(actions, key=lambda name: len(pipeline.descendants(name))):  # children before parents
         kept = [child for child in pipeline.children(name) if child not in actions or actions[child].what != DELETE]
         if actions[name].what == DELETE and kept:
-            reasons.append((name, f"is cleared and not deleted: {', '.join(kept)} depends on it and stays"))
+            reasons.append((name, f"is cleared, not deleted: {', '.join(kept)} depends on it and stays"))
             actions[name] = _action(known[name], CLEAR, actions[name].reasons)
     return reasons
 

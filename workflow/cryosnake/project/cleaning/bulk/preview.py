@@ -1,4 +1,4 @@
-"""The preview of a clean-up: as data, which the JSON and the page show, and as lines of text."""
+"""Preview of a clean-up: as data for the JSON and the page, and as lines of text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from cryosnake.human import human_size
 from cryosnake.project.cleaning.bulk.facts import KINDS, JobFacts
 from cryosnake.project.cleaning.bulk.plan import CleanupPlan
 from cryosnake.project.cleaning.bulk.project_sizes import ProjectSizes, staleness
 from cryosnake.project.cleaning.guards import ANCESTOR, CLEAR, DELETE, FINAL, INTERMEDIATE, NEITHER
-from cryosnake.project.records.human import human_size
 
 _BAR = 40  # characters
 
@@ -21,13 +21,13 @@ def preview(name: str, facts: Sequence[JobFacts], plan: CleanupPlan, sizes: Proj
     Parameters
     ----------
     name
-        Of the project.
+        The name of the project.
     facts
-        The jobs that are looked at.
+        The jobs considered.
     plan
         What would be done with them.
     sizes
-        The project as it was measured last.
+        The last measured sizes of the project.
     """
     jobs = _bytes(facts)
     whole = sizes.total if plan.workspace else sizes.total - sizes.jobs + jobs
@@ -58,7 +58,7 @@ def preview(name: str, facts: Sequence[JobFacts], plan: CleanupPlan, sizes: Proj
 
 def _shares(facts: Sequence[JobFacts], group: Callable[[JobFacts], str], groups: Iterable[str],
             whole: int) -> dict[str, dict[str, Any]]:
-    """Return for each group its jobs, their bytes, and what part of `whole` these are."""
+    """Return for each group its jobs, their bytes, and their percentage of `whole`."""
     members = {name: [job for job in facts if group(job) == name] for name in groups}
     return {name: {"jobs": len(jobs), "bytes": _bytes(jobs), "percent": _percent(_bytes(jobs), whole),
                    "names": [job.name for job in jobs]} for name, jobs in members.items()}
@@ -99,7 +99,7 @@ def _estimate(estimate: Mapping[str, Any]) -> list[str]:
     filled = round(_BAR * estimate["percent"] / 100)
     after = human_size(estimate["project_bytes"] - estimate["bytes"])
     return [f"  {estimate['cleared']} cleared, {estimate['intermediate_only']} only intermediate results, "
-            f"{estimate['deleted']} deleted; {estimate['modified']} jobs in all",
+            f"{estimate['deleted']} deleted; {estimate['modified']} jobs in total",
             f"  [{'#' * filled}{'.' * (_BAR - filled)}] {human_size(estimate['bytes'])} of "
             f"{human_size(estimate['project_bytes'])} ({estimate['percent']} %); {after} stay"]
 

@@ -1,6 +1,6 @@
-"""The size of the whole project, measured when asked for and remembered, with what tells that it is out of date.
+"""Size of the whole project, measured on request and stored, with a check whether it is out of date.
 
-Jobs are measured anew for every preview; the rest of the project (movies, references) only here, because walking it
+Jobs are measured again for every preview; the rest of the project (movies, references) only here, because walking it
 may take minutes.
 """
 
@@ -38,7 +38,7 @@ class ProjectSizes:
 
 
 def measure(jobs: Iterable[str]) -> ProjectSizes:
-    """Measure the project in the working directory, remember the result and return it.
+    """Measure the project in the working directory, store the result and return it.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def measure(jobs: Iterable[str]) -> ProjectSizes:
 
 
 def read_sizes() -> ProjectSizes | None:
-    """Return what was measured last, None when nothing was or the file is damaged."""
+    """Return the last measured sizes, None if there are none or the file is damaged."""
     try:
         return ProjectSizes(**json.loads(FILE.read_text()))
     except (OSError, ValueError, TypeError):
@@ -64,7 +64,7 @@ def read_sizes() -> ProjectSizes | None:
 
 
 def staleness(sizes: ProjectSizes) -> str:
-    """Say why remembered sizes may be wrong, "" when nothing speaks against them."""
+    """Return why stored sizes may be wrong, "" if there is no sign of it."""
     age = time.time() - sizes.measured
     if age > MAX_AGE or age < -60:
         return f"the project was measured {age / 3600:.0f} h ago"

@@ -1,7 +1,7 @@
-"""Carrying out a clean-up: the manifest first, then one job after the other; after a crash the same manifest goes on.
+"""Carry out a clean-up: first the manifest, then one job after the other. After a crash the same manifest continues.
 
-A manifest is `.cryosnake/cleanup/<time>.jsonl`: what was chosen, one line for each job, and then a line for each that
-is done. It stays as a record of what was taken away.
+A manifest is `.cryosnake/cleanup/<time>.jsonl`: the choices, one line for each job, and then a line for each finished
+one. It stays as a record of what was removed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryosnake import __version__
-from cryosnake.atomic import replacing
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.project.cleaning.bulk.plan import CleanupPlan
@@ -37,13 +37,12 @@ def write_manifest(plan: CleanupPlan) -> Path:
                                     "choices": choices}]
     lines += [{"job": action.name, "action": action.what, "files": len(action.files), "bytes": action.bytes,
                "reasons": action.reasons, "parameters": _parameters(action.name)} for action in plan.actions]
-    with replacing(path, durable=True) as temporary, open(temporary, "w") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines), durable=True)
     return path
 
 
 def unfinished_manifest() -> Path | None:
-    """Return the manifest of a clean-up that was cut short, None when there is none."""
+    """Return the manifest of an interrupted clean-up, None if there is none."""
     for path in sorted(FOLDER.glob("*.jsonl")):
         if not any("finished" in line for line in _read(path)):
             return path
@@ -51,14 +50,14 @@ def unfinished_manifest() -> Path | None:
 
 
 def run_manifest(path: Path, tell: Callable[[str], None] = lambda line: None) -> list[tuple[str, str]]:
-    """Do what a manifest says and is not yet done; return the jobs that had to be left alone, with the reason.
+    """Carry out the unfinished actions of a manifest; return the jobs that had to be left alone, with the reason.
 
     The caller holds `clean_up_lock.cleaning_up`.
 
     Raises
     ------
     CryosnakeError
-        When a disk is full or a file cannot be moved; the same manifest goes on from there.
+        When a disk is full or a file cannot be moved; the same manifest continues from there.
     """
     lines = _read(path)
     done = {line["done"] for line in lines if "done" in line}
@@ -94,13 +93,13 @@ def _act(name: str, what: str) -> str:
 def _deletion(pipeline: Pipeline, name: str) -> Deletion:
     deletion = plan_deletion(pipeline, [name])
     if deletion.all != (name,):
-        raise CryosnakeError(f"{', '.join(sorted(set(deletion.all) - {name}))} depends on it now")
+        raise CryosnakeError(f"{', '.join(sorted(set(deletion.all) - {name}))} now depends on it")
     return deletion
 
 
 def _parameters(name: str) -> str:
-    """Return a checksum of what the job was: another job may get its number later."""
-    import hashlib  # imported here: only a clean-up needs it
+    """Return a checksum of the job's record: another job may get its number later."""
+    import hashlib  # imported here: needed only by a clean-up
 
     found = [path for path in (Path(name, RECORD), Path(name, "job.star")) if path.exists()]
     return hashlib.sha256(found[0].read_bytes()).hexdigest() if found else ""

@@ -129,7 +129,7 @@ def accumulate(slice_re: Array, slice_im: Array, starts: Array, particle: Array,
                sampled: Array, image_re: Array, image_im: Array, raw_re: Array, raw_im: Array, ctf2: Array,
                phase_re: Array, phase_im: Array, sub: Array, shell_starts: Array, data_re: Array, data_im: Array,
                data_weight: Array, cross: Array, power: Array) -> None:
-    """See `refine.kernels.accumulate`; of cross and power (threads, n, shells) the first thread's part is used.
+    """See `scores.accumulate`; of cross and power (threads, n, shells) the first thread's part is used.
 
     All rows of data_… are overwritten, with zeros where nothing has weight.
     """

@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from cryosnake.numerics.backend import Array
+
 WARP = 32
+THREADS = 128  # of the blocks of `launch_per_pixel`
 OPTIONS = ("-std=c++17",)
 
 
@@ -23,6 +26,13 @@ def kernel(source: str, name: str, **constants: int) -> Any:
 def definitions(constants: dict[str, int]) -> list[str]:
     """Return the compiler's options for preprocessor constants."""
     return [f"-D{name}={value}" for name, value in constants.items()]
+
+
+def launch_per_pixel(source: str, name: str, slices: Array, *arguments: Any) -> None:
+    """Launch a kernel of one thread per pixel of slices (rows, pixels); there may be none."""
+    rows, pixels = slices.shape
+    if rows and pixels:
+        kernel(source, name)((rows, blocks(pixels, THREADS)), (THREADS,), arguments)
 
 
 def blocks(count: int, per_block: int) -> int:

@@ -7,9 +7,7 @@ voxel is one aligned vector; Hopper adds it in one operation.
 from __future__ import annotations
 
 from cryosnake.numerics.backend import Array
-from cryosnake.numerics.refine.kernels.cuda.compile import blocks, kernel
-
-_THREADS = 128
+from cryosnake.numerics.refine.kernels.cuda.compile import THREADS, blocks, kernel, launch_per_pixel
 
 _SOURCE = r"""
 __device__ void add(float4* cell, float g, float re, float im, float w) {
@@ -109,24 +107,19 @@ extern "C" __global__ void symmetrise(
 def insert(sums: Array, matrices: Array, kx: Array, ky: Array, padding: float, real: Array, imaginary: Array,
            weight: Array) -> None:
     """See `insertion._insert`; sums are (1, n, n, half, 4)."""
-    rows, pixels = real.shape
-    if rows and pixels:
-        kernel(_SOURCE, "insert")((rows, blocks(pixels, _THREADS)), (_THREADS,), (
-            sums, matrices, kx, ky, float(padding), real, imaginary, weight, pixels, sums.shape[1], sums.shape[3]))
+    launch_per_pixel(_SOURCE, "insert", real, sums, matrices, kx, ky, float(padding), real, imaginary, weight,
+                     real.shape[1], sums.shape[1], sums.shape[3])
 
 
 def insert_lines(sums: Array, classes: Array, psi: Array, kx: Array, ky: Array, padding: float, real: Array,
                  imaginary: Array, weight: Array) -> None:
     """See `references._insert_lines`; sums are (1, classes, n, half, 4)."""
-    rows, pixels = real.shape
-    if rows and pixels:
-        kernel(_SOURCE, "insert_lines")((rows, blocks(pixels, _THREADS)), (_THREADS,), (
-            sums, classes, psi, kx, ky, float(padding), real, imaginary, weight, pixels, sums.shape[2],
-            sums.shape[3]))
+    launch_per_pixel(_SOURCE, "insert_lines", real, sums, classes, psi, kx, ky, float(padding), real, imaginary, weight,
+                     real.shape[1], sums.shape[2], sums.shape[3])
 
 
 def symmetrise(sums: Array, operators: Array, limit: int, result: Array) -> None:
     """See `insertion._symmetrise`; sums and result are (n, n, half, 3)."""
     n, half = sums.shape[0], sums.shape[2]
-    kernel(_SOURCE, "symmetrise")((blocks(n * n * half, _THREADS),), (_THREADS,), (
+    kernel(_SOURCE, "symmetrise")((blocks(n * n * half, THREADS),), (THREADS,), (
         sums, operators, operators.shape[0], limit, result, n, half))

@@ -1,4 +1,4 @@
-"""The kernels of the expectation step on a CUDA device, named as in `refine/kernels.py` and `refine/selection.py`."""
+"""The kernels of the expectation step on a CUDA device, named as those in `../host.py`."""
 
 from cryosnake.numerics.refine.kernels.cuda.accumulate import accumulate
 from cryosnake.numerics.refine.kernels.cuda.normalise import normalise

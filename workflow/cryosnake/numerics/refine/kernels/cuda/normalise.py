@@ -63,9 +63,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) normalise(
 
 def normalise(values: Array, order: Array, starts: Array, fraction: float, draws: int, numbers: object, sampled: Array,
               best: Array, top_weight: Array, significant: Array, log_sum: Array) -> None:
-    """See `refine.selection.normalise`; but nothing is drawn: `sampled`, which may be `values`, gets all the weights.
+    """See `selection.normalise`; but nothing is drawn: `sampled`, which may be `values`, gets all the weights.
 
-    Residual power is then exact. It costs a GPU no more than what depends on all weights anyway.
+    Residual power is then exact. On a GPU it costs no more than the rest, which depends on all weights.
     """
     n = starts.size - 1
     if n:

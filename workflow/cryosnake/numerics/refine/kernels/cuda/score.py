@@ -81,7 +81,7 @@ extern "C" __global__ void __launch_bounds__(256) score(
 
 
 def run_of_samples(starts: Array, samples: int) -> Array:
-    """Return the number (samples,) int64 of the run that each sample belongs to; runs begin at `starts`."""
+    """Return the number (samples,) int64 of the run that each sample belongs to; runs start at `starts`."""
     import cupy
 
     return cupy.searchsorted(starts[1:], cupy.arange(samples), side="right").astype(cupy.int64)
@@ -89,7 +89,7 @@ def run_of_samples(starts: Array, samples: int) -> Array:
 
 def score(slice_re: Array, slice_im: Array, starts: Array, particle: Array, shift: Array, image_re: Array,
           image_im: Array, ctf2: Array, phase_re: Array, phase_im: Array, sub: Array, out: Array) -> None:
-    """See `refine.kernels.score`."""
+    """See `scores.score`."""
     samples, children, subs = out.shape
     if samples == 0:
         return

@@ -96,7 +96,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) gather_samples(
 
 
 def find_cuts(cross: Array, norm: Array, shift_prior: Array, fraction: float, cuts: Array, counts: Array) -> None:
-    """See `refine.selection.find_cuts`."""
+    """See `selection.find_cuts`."""
     import cupy
 
     n, shifts, orientations = cross.shape
@@ -108,7 +108,7 @@ def find_cuts(cross: Array, norm: Array, shift_prior: Array, fraction: float, cu
 
 def gather_samples(cross: Array, norm: Array, shift_prior: Array, cuts: Array, offsets: Array, orientation: Array,
                    shift: Array) -> None:
-    """See `refine.selection.gather_samples`; the samples of a particle come in any order."""
+    """See `selection.gather_samples`; the samples of a particle are in any order."""
     n, shifts, orientations = cross.shape
     if n:
         kernel(_SOURCE, "gather_samples")((n,), (significance.THREADS,), (

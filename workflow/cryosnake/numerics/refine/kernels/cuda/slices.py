@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from cryosnake.numerics.backend import Array
-from cryosnake.numerics.refine.kernels.cuda.compile import blocks, kernel
-
-_THREADS = 128
+from cryosnake.numerics.refine.kernels.cuda.compile import launch_per_pixel
 
 _SOURCE = r"""
 __device__ float2 between(float2 a, float2 b, float f) {
@@ -64,18 +62,12 @@ extern "C" __global__ void lines(
 def slices(transform: Array, matrices: Array, kx: Array, ky: Array, padding: float, real: Array, imaginary: Array,
            ) -> None:
     """See `projection._slices`."""
-    rows, pixels = real.shape
-    if rows and pixels:
-        kernel(_SOURCE, "slices")((rows, blocks(pixels, _THREADS)), (_THREADS,), (
-            transform, matrices, kx, ky, float(padding), real, imaginary, pixels, transform.shape[0],
-            transform.shape[2]))
+    launch_per_pixel(_SOURCE, "slices", real, transform, matrices, kx, ky, float(padding), real, imaginary,
+                     real.shape[1], transform.shape[0], transform.shape[2])
 
 
 def lines(transforms: Array, classes: Array, psi: Array, kx: Array, ky: Array, padding: float, real: Array,
           imaginary: Array) -> None:
     """See `references._lines`."""
-    rows, pixels = real.shape
-    if rows and pixels:
-        kernel(_SOURCE, "lines")((rows, blocks(pixels, _THREADS)), (_THREADS,), (
-            transforms, classes, psi, kx, ky, float(padding), real, imaginary, pixels, transforms.shape[1],
-            transforms.shape[2]))
+    launch_per_pixel(_SOURCE, "lines", real, transforms, classes, psi, kx, ky, float(padding), real, imaginary,
+                     real.shape[1], transforms.shape[1], transforms.shape[2])

@@ -8,8 +8,8 @@ import pytest
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import add_process, set_alias
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.model import Pipeline, Process
-from cryosnake.project.records.jobs import find_job
 
 JOBS = (("Import/job001/", "movies"), ("CtfFind/job002/", "first"), ("Class2D/job003/", "first"),
         ("Class2D/job1004/", ""), ("Select/job005/", "12"), ("Select/job012/", ""))
@@ -35,7 +35,7 @@ def test_a_job_has_many_names(pipeline, text, name) -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("first", r"2 jobs .*CtfFind/job002 \(CtfFind/first\), Class2D/job003 \(Class2D/first\); take one of the paths"),
+    ("first", r"2 jobs .*CtfFind/job002 \(CtfFind/first\), Class2D/job003 \(Class2D/first\); use one of the paths"),
     ("12", r"2 jobs .*Select/job012 \(no alias\), Select/job005 \(Select/12\)"),
     ("movie", r"no such job in this project; did you mean .*movies.*cryosnake list"), ("77", "no such job"),
     ("", "no such job"),

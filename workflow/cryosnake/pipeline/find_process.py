@@ -1,4 +1,4 @@
-"""A job of the project by what a user calls it: number, path, alias, or a file of it."""
+"""Find a job of the project by the name that a user gives: number, path, alias, or a file of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"(?:job)?(\d+)$")
 
 
 def find_job(text: str, pipeline: Pipeline | None = None) -> Process:
-    """Return the job of the project in the working directory that a text means.
+    """Return the job of the project in the working directory that a text names.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def find_job(text: str, pipeline: Pipeline | None = None) -> Process:
     Raises
     ------
     CryosnakeError
-        when no job is meant (with the nearest names), or more than one (with all of them)
+        when the text names no job (with the nearest names), or several (with all of them)
     """
     pipeline = read_pipeline_unlocked() if pipeline is None else pipeline
     wanted = _relative(text.strip())
@@ -37,11 +37,11 @@ def find_job(text: str, pipeline: Pipeline | None = None) -> Process:
         raise CryosnakeError(f"{text}: no such job in this project{_nearest(wanted, pipeline)}; `cryosnake list` lists "
                              "the jobs")
     names = ", ".join(f"{process.name.rstrip('/')} ({process.alias.rstrip('/') or 'no alias'})" for process in found)
-    raise CryosnakeError(f"{text}: {len(found)} jobs of this project are called so: {names}; take one of the paths")
+    raise CryosnakeError(f"{text}: {len(found)} jobs of this project have this name: {names}; use one of the paths")
 
 
 def job_path_of(text: str) -> str:
-    """Return the directory ("MotionCorr/job002") of the job that a text means; see `find_job`."""
+    """Return the directory ("MotionCorr/job002") of the job that a text names; see `find_job`."""
     return find_job(text).name.rstrip("/")
 
 

@@ -1,4 +1,4 @@
-"""Sizes, ages and durations as people read them."""
+"""Sizes, ages and durations as people read them, for every layer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def human_size(size: int) -> str:
 
 
 def human_age(changed: float) -> str:
-    """Return how long ago, in the largest fitting unit; a time that has yet to come is said so."""
+    """Return how long ago a time was, in the largest fitting unit; a time in the future is marked."""
     seconds = time.time() - changed
     if seconds < -CLOCK_SLACK:
         return f"in {human_time(-seconds)} (clock?)"
