@@ -17,7 +17,7 @@ from cryosnake.project.run import session
 from cryosnake.project.planning.memory import memory_mb
 from cryosnake.project.planning.planned import Disposition
 
-min_version("9.0")  # as in pyproject.toml
+min_version("9")  # as in pyproject.toml
 
 if not session.brings_jobs(config):
 

@@ -1,4 +1,4 @@
-"""The package as others install it: what the wheel holds, and a project made and run with nothing but the wheel."""
+"""As others get it: what the wheel holds, a project made and run with nothing but the wheel, and by snakedeploy."""
 
 from __future__ import annotations
 
@@ -117,3 +117,26 @@ def test_watch_and_other_commands_work(programs, project) -> None:
     assert "MotionCorr/job002" in called(programs, project, "cryosnake", "status")
     told = called(programs, project, "cryosnake", "doctor")
     assert str(programs.parent) in told and "kernels" in told
+
+
+def test_snakedeploy_makes_a_project_that_uses_the_workflow_as_a_module(project, tmp_path) -> None:
+    """Of a local clone, whose Snakefile snakedeploy names as if it were in the project; of a public one, by its URL."""
+    clone, deployed = tmp_path / "clone", tmp_path / "deployed"
+    for folder in (clone, deployed):
+        folder.mkdir()
+    for name in (*AT_THE_TOP, "config"):
+        source = ROOT / name
+        shutil.copytree(source, clone / name) if source.is_dir() else shutil.copy(source, clone / name)
+    subprocess.run([Path(sys.executable).with_name("snakedeploy"), "deploy-workflow", clone, deployed, "--branch",
+                    "main", "--name", "cryosnake"], check=True, capture_output=True)
+    assert (deployed / "config" / "config.yaml").read_text() == (ROOT / "config" / "config.yaml").read_text()
+    snakefile = deployed / "workflow" / "Snakefile"
+    assert "use rule * from cryosnake" in snakefile.read_text()
+    snakefile.write_text(snakefile.read_text().replace('"Snakefile"', repr(str(ROOT / "Snakefile"))))
+    (deployed / "Movies").symlink_to(project / "Movies")
+    shutil.copy(project / "gain.mrc", deployed)
+    config = deployed / "config" / "config.yaml"
+    config.write_text(config.read_text().replace("Movies/gain.mrc", "gain.mrc"))
+    result = subprocess.run([sys.executable, "-m", "snakemake", "-n"], cwd=deployed, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "profiles/default" in result.stderr and "Import/job001/movies.star" in result.stdout + result.stderr
