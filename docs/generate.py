@@ -158,6 +158,7 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "title": {"type": "string"},
+            "version": {"type": ["string", "number"], "description": "The oldest cryosnake that it is for."},
             "microscope": {"type": "object", "additionalProperties": False,
                            "properties": {key: {} for key in MICROSCOPE_KEYS}},
             "workspaces": {"type": "object", "description": "Named groups of jobs, for clean-up.",

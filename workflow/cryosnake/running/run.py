@@ -7,6 +7,7 @@ The steps around the program are the same for all types:
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -49,6 +50,7 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
     0 success, 1 failure (a message on stderr names file, job and remedy), 2 aborted on request.
     """
     arguments = parse_arguments(job_type, sys.argv[1:] if words is None else words)
+    os.chdir(arguments.project or ".")
     if arguments.draw:
         from cryosnake.report.job_pictures import draw_pictures
 

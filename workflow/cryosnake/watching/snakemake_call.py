@@ -14,7 +14,8 @@ from cryosnake.installation import snakemake_command
 
 _NOT_HERE = {"-n": "it changes nothing", "--dry-run": "it changes nothing", "--dryrun": "it changes nothing",
              "-d": "run `cryosnake watch` in the project's folder", "--unlock": "call snakemake itself",
-             "--directory": "run `cryosnake watch` in the project's folder", "--touch": "call snakemake itself"}
+             "--directory": "run `cryosnake watch` in the project's folder", "--touch": "call snakemake itself",
+             **dict.fromkeys(("-f", "--force", "-F", "--forceall", "-R", "--forcerun"), "call snakemake itself, once")}
 
 
 @dataclass(frozen=True)

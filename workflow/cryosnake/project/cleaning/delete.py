@@ -106,6 +106,15 @@ def _without_orphans(after: Pipeline, before: Pipeline, gone: Collection[str]) -
                                 and node not in after.producers and not after.consumers[node]})
 
 
+def half_deleted(pipeline: Pipeline) -> dict[str, list[str]]:
+    """Return what interrupted deletions left outside the Trash: the job with the file, and all jobs it lists."""
+    found = {}
+    for name in cut_short(pipeline):
+        listed = read_pipeline(Path(name, DELETED_FILE)).processes
+        found[name] = [job for job in listed if job not in pipeline.processes and os.path.isdir(job)]
+    return found
+
+
 def cut_short(pipeline: Pipeline) -> list[str]:
     """Return the jobs with the file of an interrupted deletion: neither in the pipeline nor in the Trash."""
     return [name for name in job_directories(Path())  # checks one file of each
@@ -115,9 +124,8 @@ def cut_short(pipeline: Pipeline) -> list[str]:
 def finish_deletions(pipeline: Pipeline) -> list[str]:
     """Finish interrupted deletions: move the remaining directories to the Trash; return the jobs concerned."""
     finished: list[str] = []
-    for name in cut_short(pipeline):
+    for name, left in half_deleted(pipeline).items():
         listed = read_pipeline(Path(name, DELETED_FILE)).processes
-        left = [job for job in listed if job not in pipeline.processes and os.path.isdir(job)]
         for job in listed:
             if job not in pipeline.processes and listed[job].alias:
                 _remove_dangling(listed[job].alias, job)
