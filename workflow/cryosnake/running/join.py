@@ -1,4 +1,4 @@
-"""All batches of a job joined into its output STAR; the job is complete then."""
+"""The join of a job's batches to its output STAR, which completes the job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments
     Raises
     ------
     CryosnakeError
-        when too many micrographs failed, or none is left
+        when too many micrographs failed, or none are left
     """
     out = arguments.out
     keys = [batch_key(number, revision) for number, revision in sorted(revisions(out).items())]
@@ -49,7 +49,7 @@ def _check_failures(arguments: Arguments, left_out: list[Finished], total: int) 
     limit = getattr(arguments.options, "max_failed", 1.0)
     if total and len(failed) > limit * total:
         raise CryosnakeError(f"{len(failed)} of {total} micrographs failed, more than max_failed = {limit:g} allows; "
-                             f"the first: {failed[0]} Mend the cause, then `cryosnake retry {arguments.out}`")
+                             f"the first: {failed[0]} Fix the cause, then `cryosnake retry {arguments.out}`")
 
 
 def _write_left_out(out: Path, left_out: list[Finished]) -> None:

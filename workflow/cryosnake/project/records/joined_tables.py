@@ -39,8 +39,8 @@ def write_joined(main: Path, table: str, paths: list[str]) -> None:
                              f"{main.parent / FAILED_STAR} names the reasons")
     wrong = next((path for path, part in found.items() if part.labels != parts[0].labels), None)
     if wrong:
-        raise CryosnakeError(f"{wrong}: other columns than {next(iter(found))}; one of them was written by another "
-                             "program: delete it, and it is made again")
+        raise CryosnakeError(f"{wrong}: its columns differ from those of {next(iter(found))}; one of them was written "
+                             "by another program: delete that one, and it is made again")
     with replacing(main, durable=True) as temporary, open(temporary, "w") as file:
         file.write(parts[0].head)
         file.writelines(part.rows for part in parts)
