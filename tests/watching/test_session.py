@@ -110,11 +110,13 @@ def test_classification_starts_at_its_threshold_and_again_when_particles_doubled
             "cut": {"type": "extract", "micrographs": "motion", "coordinates": "picks", "box_size": 8},
             "classes": {"type": "class2d", "particles": "cut", "particle_diameter": 9, "at_least": 4}}
     configure({**CONFIG, "jobs": jobs})
-    made: list[float] = []
+    made: list[str] = []
+    contents: dict[str, bytes] = {}
 
     def between(number: int) -> None:
-        data = sorted(Path("Class2D").glob("job*/run_it*_data.star"))
-        made.append(data[0].stat().st_mtime_ns if data else 0.0)
+        data = sorted(map(str, Path("Class2D").glob("job*/run_it*_data.star")))
+        made.append(data[-1] if data else "")
+        contents.update({path: Path(path).read_bytes() for path in data if path not in contents})
         if snakemake.calls[-1].get("lane") == "micrographs" and len(list(Path("Movies").iterdir())) < 15:
             arrive(*(f"{letter}{number}" for letter in "abc"))
 
@@ -122,8 +124,12 @@ def test_classification_starts_at_its_threshold_and_again_when_particles_doubled
     snakemake.between = between
     assert run_session(options()) == 0
     grown = [made[number] != made[number - 1] for number in range(1, len(made))]
-    # 3 particles: no class; 6: begins; 9: settled; 12: doubled, begins again; then settled, and at the end with all
-    assert made[0] == 0.0
+    # 3 particles: no class; 6: starts; 9: waits; 12: doubled, a new job; then waits, and at the end one with all
+    assert made[0] == ""
+    assert all(Path(path).read_bytes() == before for path, before in contents.items()), "an old result was replaced"
+    numbers = sorted({int(path[11:14]) for path in made if path})
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))  # none was taken while it waited
+    assert os.readlink("Class2D/classes") == f"../Class2D/job{numbers[-1]:03d}/"
     assert grown.count(True) >= 2
     assert not all(grown)
     assert snakemake.calls[-1]["grow"] == 1.0
@@ -153,7 +159,7 @@ def test_a_full_disk_keeps_the_old_status_and_the_session_alive(project, monkeyp
 
     monkeypatch.setattr(Path, "write_text", full)
     monkeypatch.setattr("builtins.print", full)
-    announce.write(Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
+    announce.write_state(Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
     announce.print_line("a line")
     assert status_file.JSON.read_text() == "old"
     assert [path.name for path in Path().glob(".*.tmp")] == []
@@ -222,7 +228,7 @@ def test_a_mistake_in_the_config_is_waited_for(project, snakemake, capsys, monke
 
     monkeypatch.setattr(announce, "write_status", mend)
     assert run_session(options()) == 0
-    assert any("goes on when this is mended" in reason for reason in states)
+    assert any("continues when this is fixed" in reason for reason in states)
 
 
 def test_bad_movies_are_listed_and_retried_on_request(project, snakemake) -> None:
@@ -253,7 +259,7 @@ def test_a_watcher_on_another_computer_counts(project, capsys) -> None:
 
 def test_a_stop_file_of_an_earlier_session_is_not_overlooked(project) -> None:
     Path("STOP_WATCH").touch()
-    with pytest.raises(CryosnakeError, match="STOP_WATCH is there"):
+    with pytest.raises(CryosnakeError, match="STOP_WATCH exists"):
         run_session(options())
 
 
@@ -269,5 +275,5 @@ def test_snakemakes_arguments(project) -> None:
     words = command(read_arguments([]), {"grow": 2})
     assert words[-2:] == ["--config", "grow=2"] and words[words.index("--cores") + 1] == "all"
     for word in ("-n", "--directory=x", "--unlock"):
-        with pytest.raises(CryosnakeError, match="no option for a session"):
+        with pytest.raises(CryosnakeError, match="not an option for a session"):
             read_arguments([word])

@@ -15,6 +15,7 @@ from pathlib import Path
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import tidy
 from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.job_star import JOB_PIPELINE_FILE
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import make_alias_link, write_node_markers
@@ -22,7 +23,6 @@ from cryosnake.pipeline.model import Edge, Pipeline
 from cryosnake.project.cleaning.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline, move_job
 from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree
 from cryosnake.project.records.file_sizes import folder_size
-from cryosnake.project.records.job_by_name import find_job
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, Output, Parameter, Slot
 from cryosnake.jobs.registry import job_types
@@ -25,15 +26,15 @@ VALUES = (
     Parameter("seal_after", float, 10.0, "How long movies wait for a full batch in `cryosnake watch`.", unit="min",
               minimum=0),
     Parameter("full_batches", bool, False, "Start only full batches."),
-    Parameter("grow", float, 1.0, "A job that takes particles starts again when they have grown by this factor.",
-              minimum=1),
+    Parameter("grow", float, 1.0, "A finished job that takes particles is made again, under a new number, when they "
+              "have grown by this factor.", minimum=1),
     KEEP_ITERATIONS,
     PICTURES,
 )
 _LANE = Parameter("lane", str, "", "The part of the work for one call of Snakemake.", choices=("", *LANES))
 _MEMBERS = Parameter("workspaces", list[str], [], "Jobs of the config, or job directories.")
 AT_LEAST = Parameter("at_least", int, 0, "Particles for which the job waits.", minimum=0)
-TOP_KEYS = ("title", "microscope", *(p.name for p in VALUES), "workspaces", "jobs", "lane", "only", "hold")
+TOP_KEYS = ("title", "version", "microscope", *(p.name for p in VALUES), "workspaces", "jobs", "lane", "only", "hold")
 JOB_KEYS = ("type", AT_LEAST.name)
 OTHER_RULES = ("_join", "_pictures")  # after a job's name: its rules in rules/ besides that of its program
 
@@ -68,8 +69,9 @@ class Config:
     """A whole project, with each job after those that it depends on.
 
     `seal_after` (minutes) is how long movies wait for a full batch in `cryosnake watch`; with `full_batches` only full
-    batches are started; a job that takes particles starts again only when they have grown by the factor `grow`. `lane`,
-    `only` and `hold` restrict one call of Snakemake to a part of the work, see `project/planning/parts.py`.
+    batches are started; a finished job that takes particles is made again, under a new number, only when they have
+    grown by the factor `grow`; with `as_joined`, batches that are still to be joined do not count. `lane`, `only` and
+    `hold` restrict one call of Snakemake to a part of the work, see `project/planning/parts.py`.
     """
 
     title: str
@@ -84,6 +86,7 @@ class Config:
     lane: str = ""
     only: tuple[str, ...] = ()
     hold: tuple[str, ...] = ()
+    as_joined: bool = False
 
 
 def parse_config(raw: Mapping[str, Any]) -> Config:
@@ -94,6 +97,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     CryosnakeError
         for unknown keys, wrong values, cycles and connections that do not fit; the message starts with the key
     """
+    _check_version(raw)
     _known(raw, TOP_KEYS, "config.yaml", "")
     _known(raw.get("microscope") or {}, MICROSCOPE_KEYS, "microscope", "microscope")
     jobs_raw = raw.get("jobs") or {}
@@ -108,6 +112,18 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     return Config(title=str(raw.get("title", "")), jobs={name: drafts[name] for name in _order(drafts)},
                   workspaces=parse_workspaces(raw.get("workspaces"), drafts),
                   only=_listed(raw.get("only", "")), hold=_listed(raw.get("hold", "")), **values)
+
+
+def _check_version(raw: Any) -> None:
+    """Refuse a config that says that it needs a newer cryosnake, before its keys look like mistakes."""
+    wanted = str(raw.get("version") or "0") if isinstance(raw, Mapping) else "0"
+    if _numbers(wanted) > _numbers(__version__):
+        raise ConfigError("version", f"this config is for cryosnake {wanted} or newer, and this is {__version__}: pip "
+                          "install --upgrade cryosnake")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def _listed(text: Any) -> tuple[str, ...]:
@@ -239,7 +255,7 @@ def _check_aliases(jobs: Mapping[str, JobConfig]) -> None:
         other = seen.setdefault(plain, name)
         if other != name or (plain.rpartition("_")[0] in seen and plain.endswith(OTHER_RULES)):
             raise ConfigError(f"jobs.{name}", f"Snakemake and RELION cannot distinguish this name from {other!r} (or "
-                              "the join or pictures of another job); choose another")
+                              "the join or the pictures of another job); choose another")
         problem = alias_problem(name, ())
         if problem:
             raise ConfigError(f"jobs.{name}", f"RELION would not accept this name as the alias of the job: {problem}")

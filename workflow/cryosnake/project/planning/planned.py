@@ -10,6 +10,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_of
 from cryosnake.project.config.config import JobConfig, is_made
 
+WAITING = ".cryosnake/waiting/"  # the directory of a job that has no number yet, which never exists
 PER_MICROGRAPH = frozenset((MOVIES, MICROGRAPHS, COORDINATES))
 
 
@@ -46,13 +47,21 @@ class PlannedJob:
     path: str
     inputs: Mapping[str, Source]
     new: bool = False  # it gets its number, and its directory, with this plan
+    forced: bool = False  # it was asked for again (`snakemake -F`), or is made from a job that was
     disposition: Disposition = Disposition.ALL
+    supersedes: str = ""  # the finished job whose input has grown, where it is new for this
+    growth: str = ""  # how: "581 -> 881 particles"
     why_held: str = ""  # why it waits
     stream: str = ""  # name of the import job
     batches: Mapping[int, str] = field(default_factory=dict)
     movies: Mapping[int, list[str]] = field(default_factory=dict)  # import jobs only
     again: Mapping[int, str] = field(default_factory=dict)  # keys under which cleaned data would be regenerated
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # batch key, or "": data to be regenerated first
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it has a directory, or gets one with this plan; a job that waits gets its number later."""
+        return not self.path.startswith(WAITING)
 
     @property
     def name(self) -> str:
@@ -82,8 +91,9 @@ class PlannedJob:
 class Plan:
     """The planned jobs by name, and files that are not yet complete (path, reason).
 
-    `gpu` says whether a job with `device: auto` requests a GPU, `lane` which of the watcher's calls it is for,
-    `pictures` whether results are drawn.
+    `gpu` says whether a job with `device: auto` requests a GPU, `lane` which of the watcher's calls the plan is for,
+    `pictures` whether results are drawn. `folder` is the project's place in Snakemake's working directory, "" for the
+    same; all paths of a plan are relative to the project.
     """
 
     jobs: Mapping[str, PlannedJob]
@@ -92,6 +102,7 @@ class Plan:
     gpu: bool = False
     lane: str = ""
     pictures: bool = True
+    folder: str = ""
 
     @property
     def own(self) -> list[PlannedJob]:

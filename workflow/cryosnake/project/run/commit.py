@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryosnake import __version__
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.job_star import write_job_pipeline, write_job_star
@@ -17,7 +18,7 @@ from cryosnake.pipeline.lock import rebuild_pipeline, update_pipeline
 from cryosnake.pipeline.markers import back_up, make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.planning.planned import Plan, PlannedJob
-from cryosnake.project.records.batches import read_manifest, write_manifest
+from cryosnake.project.records.batches import done_file, read_manifest, write_manifest
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.record import JobRecord, write_record
 from cryosnake.project.records.regenerated_inputs import write_needed
@@ -40,8 +41,10 @@ def commit(plan: Plan) -> None:
     except PermissionError as error:
         raise CryosnakeError(f"{error.filename or PROJECT}: the project can't be written ({error.strerror}); fix the "
                              "permissions of the folder, or copy the project to one that is yours") from error
-    for job in plan.jobs.values():
+    for job in _with_directory(plan):
         _complete_directory(plan, job, pipeline)
+        if job.forced:
+            _forget_finished(job)
         if job.needs:
             write_needed(job.path, job.needs)
     write_node_markers(PROJECT, pipeline)
@@ -53,10 +56,26 @@ def ensure_pipeline() -> None:
         rebuild_pipeline(PROJECT)
 
 
+def _with_directory(plan: Plan) -> list[PlannedJob]:
+    """Return the jobs that have their number, or get it with this run because it makes them."""
+    return [job for job in plan.jobs.values() if job.numbered and not (job.new and job.why_held)]
+
+
+def _forget_finished(job: PlannedJob) -> None:
+    """Let the programs of a forced job make each micrograph again.
+
+    An empty list, newer than the STAR of its batch, also says so to the next run, if this one is killed.
+    """
+    for number in job.batches:
+        path = Path(done_file(job.path, number))
+        if path.exists():
+            write_text(path, "")
+
+
 def _adder(plan: Plan) -> Callable[[Pipeline], Pipeline]:
     def add(before: Pipeline) -> Pipeline:
         pipeline = before
-        for job in plan.jobs.values():
+        for job in _with_directory(plan):
             process = pipeline.processes.get(f"{job.path}/")
             if job.new:
                 _claim_directory(job, pipeline)
