@@ -104,7 +104,7 @@ def test_it_agrees_with_search_and_expectation(problem):
 
 
 def test_a_small_budget_takes_the_orientations_in_parts(problem):
-    operands, reference, band, *rest = problem
+    _, reference, band, _, _ = problem
     whole = computed(*problem)
     with use_budget(replace(budget_of(1 << 30), dense=12 * band.kx.size * 3 * 8, block=1 << 14)):
         assert len(slice_parts(reference, band, 1).parts) == 4

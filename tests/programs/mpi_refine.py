@@ -23,7 +23,7 @@ CASES = {
     "plain": {}, **{name: {} for name in JOBS},
     "rank0_reads": {"parallel_io": False}, "preread": {"preread": True}, "disc": {"combine_through_disc": True},
     "scratch": {"scratch_dir": "scratch", "keep_free_scratch": 0.1}, "pooled": {"pooled": 16},
-    "little_memory": {"memory": 0.1},
+    "little_memory": {"memory": 1.0},
 }
 
 

@@ -33,7 +33,8 @@ def failed(job):
         internals.forbid_retries(workflow, job.rule)
 
 request = internals.request()
-note(main=internals.is_main(workflow), gpu=internals.limit_of(workflow, "gpu"), dag=request.builds_dag,
+note(main=internals.is_main(workflow), gpu=internals.limit_of(workflow, "gpu"),
+     cores=[internals.cores_given(workflow), internals.jobs_at_once(workflow)], dag=request.builds_dag,
      asked=[sorted(request.again), request.everything, request.targets], module=internals.is_module(workflow),
      folder=internals.module_folder(workflow), rule=internals.name_of_rule(workflow, "short"),
      given=dict(internals.command_line_config(workflow)), tape=internals.limit_of(workflow, "tape"),

@@ -82,7 +82,8 @@ def memory_plan(work: Execution, demand: Demand, given: Budget, block: int, keep
     references, voxels = cost.reference_bytes(load), load.box**load.dimensions
     added = shared if own > shared else 0  # the volumes of the threads are added up in another one
     searched = references + own - shared + max(added, cost.search_bytes(load, block, workers_available(), given))
-    making = cost.maximisation_bytes(load, demand.symmetric or added > 0) + (references if demand.keeps_references else 0)
+    making = cost.maximisation_bytes(load, demand.symmetric or added > 0)
+    making += references if demand.keeps_references else 0
     return MemoryPlan(given=given, block=block, images=images, parts={
         "images": images, "sums and maps": demand.sets * shared + 4 * demand.maps * voxels + demand.more,
         "references and search": searched, "making maps": making})
