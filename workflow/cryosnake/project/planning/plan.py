@@ -122,6 +122,15 @@ def _known_directory(job: PlannedJob, records: Mapping[str, JobRecord | None]) -
     return max(matches, key=lambda path: job_number(path) or 0, default="")
 
 
+def _former_directory(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Mapping[str, JobRecord | None]) -> str:
+    """Return the directory of the job that was made from what this one's inputs supersede; "" if there is none."""
+    former = {up.path: up.supersedes for up in jobs.values() if up.supersedes}
+    if former.keys().isdisjoint(job.takes()):
+        return ""
+    inputs = {slot: replace(source, job=former.get(source.job, source.job)) for slot, source in job.inputs.items()}
+    return _known_directory(replace(job, inputs=inputs), records)
+
+
 def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     """Return the import job whose batches this job follows, "" if its input is one whole file."""
     job_type = job.config.type
@@ -143,6 +152,9 @@ def _disposed(job: PlannedJob, known: str, records: Mapping[str, JobRecord | Non
     if why_held:
         return replace(job, disposition=Disposition.HELD, why_held=why_held)
     record = records.get(known)
+    if not known and (former := _former_directory(job, jobs, records)):
+        leader = next(up.name for up in jobs.values() if up.supersedes and up.path in job.takes())
+        return replace(job, supersedes=former, growth=f"follows {leader}")
     if record is None or not is_complete(job):
         return job
     growth = growth_of(job, record, {other.path: other for other in jobs.values()}, factor=config.grow,
@@ -154,9 +166,8 @@ def _disposed(job: PlannedJob, known: str, records: Mapping[str, JobRecord | Non
 
 def _gets_number(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config) -> bool:
     """Whether a new job gets its number now: one that waits, or that another call makes, gets it later."""
-    taken = {source.job for source in job.inputs.values()}
     return not (job.why_held or (config.only and job.name not in config.only)
-                or any(other.path in taken and not other.numbered for other in jobs.values()))
+                or any(other.path in job.takes() and not other.numbered for other in jobs.values()))
 
 
 def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:

@@ -76,7 +76,8 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     if snakemake_internals.is_main(workflow):
         said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
         said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
-        said += [f"{job.name}: {job.supersedes} -> {job.path} ({job.growth})" for job in plan.own if job.growth]
+        said += [f"{job.name}: {job.supersedes} -> {job.path.rpartition('/')[2]} ({job.growth})"
+                 for job in plan.own if job.growth]
         print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
     return plan
 
