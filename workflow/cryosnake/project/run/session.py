@@ -76,6 +76,9 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     if snakemake_internals.is_main(workflow):
         said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
         said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
+        said += [f"{job.name} is made again: as {job.path}, beside what is finished" if job.new else
+                 f"{job.name} is made again: the next revision of each batch" for job in plan.jobs.values()
+                 if job.forced]
         print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
     return plan
 
@@ -93,11 +96,9 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
 
 def _check_version() -> None:
     version = snakemake_internals.version()
-    major = int(version.partition(".")[0])
-    if not snakemake_internals.OLDEST <= major < snakemake_internals.BEYOND:
-        wanted = f"snakemake>={snakemake_internals.OLDEST},<{snakemake_internals.BEYOND}"
-        raise CryosnakeError(f"cryosnake {__version__} was not tested with Snakemake {version}: pip install '{wanted}'"
-                             ", or a newer cryosnake")
+    if int(version.partition(".")[0]) >= snakemake_internals.UNTESTED:
+        raise CryosnakeError(f"cryosnake {__version__} was not tested with Snakemake {version}: install a newer "
+                             f"cryosnake, or pip install 'snakemake<{snakemake_internals.UNTESTED}'")
 
 
 def _begin(workflow: Any, plan: Plan, as_module: bool) -> None:
@@ -271,6 +272,6 @@ def _located(workflow: Any, error: CryosnakeError) -> str:
         return str(error)
     from cryosnake.project.config.lines import line_of
 
-    files = snakemake_internals.config_files(workflow) or ["config.yaml"]
+    files = snakemake_internals.config_files(workflow)
     where = next((f"{file}, line {line}: " for file in files if (line := line_of(file, error.key))), "")
     return f"{where}{error}"
