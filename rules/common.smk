@@ -114,12 +114,11 @@ def environment(job):
 
 
 def in_report(job, picture):
-    """A picture as `snakemake --report` shows it: by topic and job, with the caption of its name."""
+    """A picture as `snakemake --report` shows it: by topic, with the caption of its name."""
     name = os.path.basename(picture).removesuffix(".png")
     return report(
         picture,
         caption=f"../report/{name}.rst",
         category=job.config.type.topic.capitalize(),
-        subcategory=f"{job.name} ({job.path})",
-        labels={"job": job.name, "picture": name.replace("_", " ")},
+        labels={"job": f"{job.name} ({job.path})", "picture": name.replace("_", " ")},
     )

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
-from cryosnake.installation import PACKAGE
+from cryosnake.installation import PACKAGE, workflow_folder
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project import snakemake_internals
 from cryosnake.project.config.config import ConfigError, parse_config
@@ -28,6 +28,8 @@ from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning.forced import forced_jobs
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
+
+LINKED = ".cryosnake/package"  # a folder with a link to this package alone
 
 
 def brings_jobs(config: Mapping[str, Any]) -> bool:
@@ -177,13 +179,19 @@ def fail(plan: Plan) -> None:
 def environment(workflow: Any) -> str:
     """Return the shell commands that every rule starts with: this package, and this Python.
 
-    With conda the environment brings its own Python.
+    With conda the environment brings its own Python, and all packages but this one. An installed package has others
+    beside it, which are not those of the environment: there the jobs see it by a link.
     """
-    packages = filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")])
+    commands, folder = "set -euo pipefail; ", str(PACKAGE.parent)
+    conda = snakemake_internals.has_environments(workflow)
+    if conda and workflow_folder().is_relative_to(PACKAGE):
+        commands += f"mkdir -p {LINKED}; ln -sfn {shlex.quote(str(PACKAGE))} {LINKED}/cryosnake; "
+        folder = os.path.abspath(LINKED)
+    packages = filter(None, [folder, os.environ.get("PYTHONPATH")])
     variables = [f"PYTHONPATH={shlex.quote(':'.join(packages))}", "CRYOSNAKE_WORKFLOW=1"]
-    if not snakemake_internals.has_environments(workflow):
+    if not conda:
         variables.append(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH")
-    return f"set -euo pipefail; export {' '.join(variables)}; "
+    return f"{commands}export {' '.join(variables)}; "
 
 
 def _gpus_to_ask_for(workflow: Any) -> bool:
