@@ -52,7 +52,7 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     leave_out
         Job directories that are being deleted.
     without_data
-        Whether movies and other files of the user may be missing, for who wants to see the rules only.
+        Whether movies and other files of the user may be missing, because only the rules are looked at.
 
     Raises
     ------
@@ -76,9 +76,8 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
                                  "parameters and inputs agree); delete one, or give one another parameter")
         sources = {source.job for source in inputs.values()}
         again = bool(known) and (job.name in forced or any(up.forced for up in jobs.values() if up.path in sources))
-        if again and not _stays(job, known):
-            known = ""
-        job = replace(job, stream=_stream(job, jobs), forced=again and bool(known))
+        known = "" if again and not _stays(job, known) else known
+        job = replace(job, stream=_stream(job, jobs), forced=again and (not known or job_config.type.per_micrograph))
         job = _disposed(job, known, records, jobs, config)
         if job.new and _gets_number(job, jobs, config):
             job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
@@ -91,11 +90,11 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
 
 
 def _stays(job: PlannedJob, known: str) -> bool:
-    """Whether a forced job stays in its directory: one with batches, which get revisions, or one that is unfinished."""
+    """Whether a job that is made again stays in its directory: with batches, which get revisions, or unfinished."""
     if is_final(known):
         raise CryosnakeError(f"{known} ({job.name}) is final, and would be made again, as -f, -F or -R ask, or because "
-                             f"what it is made from would be. Leave that out, or take the mark away with `cryosnake "
-                             f"mark {job.name} not-final`")
+                             f"what it is made from would be. Leave that out, or remove the mark with `cryosnake mark "
+                             f"{job.name} not-final`")
     finished = is_finished(known, replace(job, path=known).files()) or read_cleaned(known).status is not None
     return job.config.type.per_micrograph or not finished
 
