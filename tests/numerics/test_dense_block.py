@@ -14,7 +14,7 @@ from cryosnake.numerics.refine.grids.samples import Operands
 from cryosnake.numerics.refine.kernels.budget import budget_of, use_budget
 from cryosnake.numerics.refine.search import dense_block as module
 from cryosnake.numerics.refine.search.dense_block import dense_block, slice_parts
-from cryosnake.numerics.refine.search.expectation import coarse_slices, expectation, search_everywhere
+from cryosnake.numerics.refine.search.expectation import Kept, coarse_slices, expectation, search_everywhere
 from cryosnake.numerics.refine.sums.insertion import empty_sums
 
 BOX, SIZE, COUNT = 24, 12, 7
@@ -95,7 +95,7 @@ def test_it_agrees_with_search_and_expectation(problem):
     numbers, pixels = np.arange(reference.grid.size), band.kx.size
     reference.insert(sums[0], numbers, numbers, (np.ascontiguousarray(images[:, :pixels]),
                                                  np.ascontiguousarray(images[:, pixels:])), weights, band)
-    samples = search_everywhere(operands, coarse_slices(reference, band), shifts, prior, significant=0.9999999)
+    samples = search_everywhere(operands, coarse_slices(reference, band), shifts, prior, kept=Kept(0.9999999))
     searched = expectation(operands, samples, reference, band, shifts, sums[1])
     np.testing.assert_array_equal(outcome.orientation, searched.orientation)
     np.testing.assert_allclose(outcome.log_likelihood, searched.log_likelihood, rtol=1e-3, atol=0.02)

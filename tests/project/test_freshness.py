@@ -37,6 +37,7 @@ MOTION, CTF, CLASSES, GOOD = "MotionCorr/job002", "CtfFind/job003", "Class2D/job
 
 def config() -> dict[str, Any]:
     raw = copy.deepcopy(RAW)
+    raw["pictures"] = False
     raw["microscope"] |= {"amplitude_contrast": 0.1}
     raw["jobs"] |= {"classes": {"type": "class2d", "particles": "particles.star", "classes": 2, "iterations": 2,
                                 "particle_diameter": 100},
@@ -125,7 +126,7 @@ STATES: dict[str, tuple[Callable[[], Any], set[str]]] = {
     "all is there": (lambda: None, set()),
     "an output is missing": (gone(f"{GOOD}/particles.star"), {f"good ({GOOD})"}),
     "an input from outside has changed": (lambda: Path("particles.star").write_text(particles(31)),
-                                          {f"classes ({CLASSES})"}),
+                                          {"classes (Class2D/job006)", "good (Select/job007)"}),
     "a product is missing": (gone(f"{MOTION}/Movies/m03.mrc"), {f"motion ({MOTION}), batch 0002.r2"}),
     "a batch is missing": (gone(f"{CTF}/batches/0001.star"), {f"ctf ({CTF}), batch 0001"}),
     "a joined table is missing": (gone(f"{CTF}/micrographs_ctf.star"), {f"ctf ({CTF}), all batches"}),

@@ -52,7 +52,7 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     leave_out
         Job directories that are being deleted.
     without_data
-        Whether movies and other files of the user may be missing, for who wants to see the rules only.
+        Whether movies and other files of the user may be missing, because only the rules are looked at.
     at_once
         How many batches are computed at a time: new movies are divided among them.
 
@@ -78,9 +78,8 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
                                  "parameters and inputs agree); delete one, or give one another parameter")
         sources = {source.job for source in inputs.values()}
         again = bool(known) and (job.name in forced or any(up.forced for up in jobs.values() if up.path in sources))
-        if again and not _stays(job, known):
-            known = ""
-        job = replace(job, stream=_stream(job, jobs), forced=again and bool(known))
+        known = "" if again and not _stays(job, known) else known
+        job = replace(job, stream=_stream(job, jobs), forced=again and (not known or job_config.type.per_micrograph))
         job = _disposed(job, known, records, jobs, config)
         if job.new and _gets_number(job, jobs, config):
             job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
@@ -93,11 +92,11 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
 
 
 def _stays(job: PlannedJob, known: str) -> bool:
-    """Whether a forced job stays in its directory: one with batches, which get revisions, or one that is unfinished."""
+    """Whether a job that is made again stays in its directory: with batches, which get revisions, or unfinished."""
     if is_final(known):
         raise CryosnakeError(f"{known} ({job.name}) is final, and would be made again, as -f, -F or -R ask, or because "
-                             f"what it is made from would be. Leave that out, or take the mark away with `cryosnake "
-                             f"mark {job.name} not-final`")
+                             f"what it is made from would be. Leave that out, or remove the mark with `cryosnake mark "
+                             f"{job.name} not-final`")
     finished = is_finished(known, replace(job, path=known).files()) or read_cleaned(known).status is not None
     return job.config.type.per_micrograph or not finished
 
@@ -124,6 +123,15 @@ def _known_directory(job: PlannedJob, records: Mapping[str, JobRecord | None]) -
     return max(matches, key=lambda path: job_number(path) or 0, default="")
 
 
+def _former_directory(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Mapping[str, JobRecord | None]) -> str:
+    """Return the directory of the job that was made from what this one's inputs supersede; "" if there is none."""
+    former = {up.path: up.supersedes for up in jobs.values() if up.supersedes}
+    if former.keys().isdisjoint(job.takes()):
+        return ""
+    inputs = {slot: replace(source, job=former.get(source.job, source.job)) for slot, source in job.inputs.items()}
+    return _known_directory(replace(job, inputs=inputs), records)
+
+
 def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     """Return the import job whose batches this job follows, "" if its input is one whole file."""
     job_type = job.config.type
@@ -145,6 +153,9 @@ def _disposed(job: PlannedJob, known: str, records: Mapping[str, JobRecord | Non
     if why_held:
         return replace(job, disposition=Disposition.HELD, why_held=why_held)
     record = records.get(known)
+    if not known and (former := _former_directory(job, jobs, records)):
+        leader = next(up.name for up in jobs.values() if up.supersedes and up.path in job.takes())
+        return replace(job, supersedes=former, growth=f"follows {leader}")
     if record is None or not is_complete(job):
         return job
     growth = growth_of(job, record, {other.path: other for other in jobs.values()}, factor=config.grow,
@@ -156,9 +167,8 @@ def _disposed(job: PlannedJob, known: str, records: Mapping[str, JobRecord | Non
 
 def _gets_number(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config) -> bool:
     """Whether a new job gets its number now: one that waits, or that another call makes, gets it later."""
-    taken = {source.job for source in job.inputs.values()}
     return not (job.why_held or (config.only and job.name not in config.only)
-                or any(other.path in taken and not other.numbered for other in jobs.values()))
+                or any(other.path in job.takes() and not other.numbered for other in jobs.values()))
 
 
 def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:

@@ -81,6 +81,10 @@ class PlannedJob:
         return [output for output in self.config.type.all_outputs(self.config.parameters())
                 if is_made(self.config, output)]
 
+    def takes(self) -> set[str]:
+        """Return the directories of the jobs that it takes from."""
+        return {source.job for source in self.inputs.values()}
+
     def identity_inputs(self) -> dict[str, str]:
         """Return the inputs as the job's record lists them."""
         return {slot: f"{source.job}:{source.output}" if source.job else source.path

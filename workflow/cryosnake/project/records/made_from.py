@@ -7,15 +7,14 @@ rows even if the table has more by then, and a finished one is compared with the
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 WHOLE = 1 << 24  # bytes of a file up to which all of it is read for its digest
 _PART = 1 << 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class TakenFile:
+class TakenFile(NamedTuple):
     """A file as a job read it: size in bytes, time in ns, digest, and of a table its rows and the keys of its batches.
 
     `batches` is empty for a table that was not joined from batches, and where that is not known.

@@ -56,7 +56,8 @@ def read_record(job_dir: Path) -> JobRecord | None:
 
 def write_record(job_dir: Path, record: JobRecord) -> None:
     """Write the record of a job directory, complete or not at all."""
-    write_text(job_dir / FILE, json.dumps(asdict(record), indent=1) + "\n")
+    made_from = {slot: file._asdict() for slot, file in record.made_from.items()}
+    write_text(job_dir / FILE, json.dumps({**asdict(record), "made_from": made_from}, indent=1) + "\n")
 
 
 def record_made_from(job_dir: Path, made_from: Mapping[str, TakenFile]) -> None:

@@ -72,6 +72,25 @@ class BlockResult:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Which samples of a search over all orientations are kept.
+
+    Attributes
+    ----------
+    significant : float
+        Fraction of the probability, where that takes few samples; at least SIGNIFICANT.
+    most : float
+        Particles with more significant samples than this get none.
+    together : float
+        With more samples than this the particles so far are searched further before the others.
+    """
+
+    significant: float = SIGNIFICANT
+    most: float = math.inf
+    together: float = math.inf
+
+
+@dataclass(frozen=True)
 class CoarseSlices:
     """Slices of all coarse orientations as operands of a matrix product; made once per iteration."""
 
@@ -94,8 +113,7 @@ def coarse_slices(reference: Reference, band: Band, part: slice = slice(None)) -
 
 
 def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: Array, *,
-                      correlation: bool = False, significant: float = SIGNIFICANT, reduced: bool = False,
-                      most: float = math.inf) -> Samples:
+                      correlation: bool = False, reduced: bool = False, kept: Kept = Kept()) -> Samples:
     """Return the significant coarse samples over all orientations and shifts.
 
     Parameters
@@ -107,22 +125,19 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     log_prior : (orientations,) float32
     correlation : bool
         Score by correlation coefficient, which does not depend on the reference's scale, and keep only the best.
-    significant : float
-        Fraction of the probability that is kept, where that takes few samples; at least SIGNIFICANT.
     reduced : bool
         Let a GPU round the operands of the matrix product to TF32.
-    most : float
-        Particles with more significant samples than this get none.
+    kept : Kept
     """
-    ((_, samples),) = search_in_parts(operands, slices, shifts, log_prior, correlation=correlation,
-                                      significant=significant, reduced=reduced, most=most)
+    ((_, samples),) = search_in_parts(operands, slices, shifts, log_prior, correlation=correlation, reduced=reduced,
+                                      kept=kept)
     return samples
 
 
 def search_in_parts(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: Array, *,
-                    correlation: bool = False, significant: float = SIGNIFICANT, reduced: bool = False,
-                    most: float = math.inf, together: float = math.inf) -> Iterator[tuple[slice, Samples]]:
-    """Yield the samples of `search_everywhere` for runs of particles, closed by more than `together` samples.
+                    correlation: bool = False, reduced: bool = False, kept: Kept = Kept(),
+                    ) -> Iterator[tuple[slice, Samples]]:
+    """Yield the samples of `search_everywhere` for runs of particles, closed by more than `kept.together` samples.
 
     Each with the particles' rows; samples count the particles from the first of these.
     """
@@ -138,18 +153,18 @@ def search_in_parts(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid,
         left = shifted(2.0 * operands.masked[rows, :pixels], phases)
         cross = product(left, slices.stacked, reduced).reshape(-1, count, slices.power.shape[1])
         norm = operands.ctf2[rows, :pixels] @ slices.power
-        fraction, shift_prior = significant, prior[rows]
+        fraction, shift_prior = kept.significant, prior[rows]
         if correlation:
             cross *= (_CC_DEPTH / xp.sqrt(xp.maximum(norm, 1e-20)))[:, None, :] / _image_norms(operands, rows, pixels)
             norm, fraction, shift_prior = xp.zeros_like(norm), 1e-9, xp.zeros_like(shift_prior)
         else:
             norm -= log_prior
         part = _select(cross, norm, shift_prior, fraction, begin)
-        if most < math.inf:
-            few = (xp.bincount(part[2] - begin, minlength=1) <= most)[part[2] - begin]
+        if kept.most < math.inf:
+            few = (xp.bincount(part[2] - begin, minlength=1) <= kept.most)[part[2] - begin]
             part = part[0][few], part[1][few], part[2][few]
         found.append(part)
-        if rows.stop == n or sum(len(part[0]) for part in found) > together:
+        if rows.stop == n or sum(len(part[0]) for part in found) > kept.together:
             orientation, shift, particle = (xp.concatenate(parts) for parts in zip(*found, strict=True))
             yield slice(first, rows.stop), sorted_samples(orientation, particle - first, shift, log_prior[orientation])
             found, first = [], rows.stop

@@ -23,6 +23,7 @@ from cryosnake.numerics.refine.kernels.dispatch import coarsest_order, samples_i
 from cryosnake.numerics.refine.search.expectation import (
     SIGNIFICANT,
     CoarseSlices,
+    Kept,
     coarse_slices,
     likelihoods,
     probabilities,
@@ -166,8 +167,9 @@ def search_all(operands: Operands, search: GlobalSearch, shifts: ShiftGrid, redu
 
     xp, levels, found = namespace(operands.masked), search.levels, []
     together = samples_in_search(operands.masked) if len(levels) > 1 else math.inf
+    kept = Kept(_kept(levels, 0), most, together)
     for rows, coarse in search_in_parts(_tempered(operands, levels, 0), search.slices, shifts, search.priors[0],
-                                        significant=_kept(levels, 0), reduced=reduced, most=most, together=together):
+                                        reduced=reduced, kept=kept):
         counts = np.bincount(to_numpy(coarse.particle), minlength=rows.stop - rows.start)
         for part in blocks_of(counts, together):
             mine = np.arange(part.start, part.stop)

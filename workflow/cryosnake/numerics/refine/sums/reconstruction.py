@@ -34,7 +34,8 @@ def mean_weight(sums: np.ndarray, radius: int, padding: int = 2) -> np.ndarray:
 
 
 def shell_means_of(volume: np.ndarray, count: int, padding: int = 2) -> np.ndarray:
-    """Return the mean (count,) float64 of each shell of a centred half volume."""
+    """Return the mean (count,) float64 of each shell of a centred half volume or plane."""
+    volume = volume if volume.ndim == 3 else volume[None]
     return _shell_means(volume, *squares(volume.shape, padding), count)
 
 
