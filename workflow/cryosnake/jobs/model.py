@@ -130,7 +130,7 @@ class Output:
         return [self.numbered(n + 1) for n in range(values[self.each])] if self.each else [self]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # nothing compares them
 class Resources:
     """What one attempt requests from Snakemake; memory and time grow in proportion to the attempt.
 
@@ -165,7 +165,7 @@ class CleanUp:
     data: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # each is one object
 class JobType:
     """One job type. See docs/adding-a-job-type.md.
 
