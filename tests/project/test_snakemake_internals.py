@@ -111,6 +111,7 @@ def test_a_run_of_this_computer_its_marks_and_its_locks(monkeypatch) -> None:
     snakemake("--resources", "gpu=2", "--configfile", "values.yaml")
     assert notes("main") == notes("executes") == [True] and notes("submits") == notes("environments") == [False]
     assert notes("gpu") == [2] and notes("tape") == [None] and notes("word") == ["of the file"]
+    assert notes("cores") == [[1, 1]]
     assert [Path(file).name for file in notes("files")[0]] == ["values.yaml"]
     assert len(notes("finished")) == 3  # with that of `all`
     assert {Path(name).suffix for name in Path("locks.txt").read_text().split()} == {".lock"}
@@ -214,6 +215,7 @@ def test_jobs_that_are_submitted() -> None:
               "--cluster-generic-status-cmd", f"{os.getcwd()}/status", "--configfile", "values.yaml",
               "--seconds-between-status-checks", "1", code=1)
     assert notes("submits")[0] is True
+    assert notes("cores")[0] == [0, 1]
     assert "handed on" in notes("word") and {"word": "handed on"} in notes("given")
     assert False in notes("main")  # in the job, which parses the Snakefile again
     assert notes("files")[0] and [] in notes("files")

@@ -20,7 +20,7 @@ _BYTES_OF_SAMPLE, _SAMPLES_ON_CPU, _SAMPLES_ON_GPU = 256, 1 << 18, 1 << 22
 BYTES_OF_SCORE = 64  # with the sample that a score may be
 # Samples of a level and their eight children on the next take this many bytes for each sample. With few at once their
 # particles share fewer slices.
-BYTES_OF_SEARCHED, SEARCHED_AT_LEAST = 400, 1 << 18
+BYTES_OF_SEARCHED, SEARCHED_AT_LEAST = 400, 1 << 15
 # HEALPix order at which a search starts. Not below 2: with steps of 30 degrees too little resolution would be left. A
 # GPU takes order 3 whole: one matrix product, about 25 µs per particle in TF32 on an H200.
 _COARSEST_ON_CPU, _COARSEST_ON_GPU = 2, 3

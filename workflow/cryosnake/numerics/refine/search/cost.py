@@ -120,4 +120,4 @@ def maximisation_bytes(load: Workload, copied: bool) -> int:
     """
     if load.dimensions < 3:
         return 100 * load.classes * load.box**2
-    return (27 if copied else 15) * cells(load) + SLABS
+    return (27 if copied else 15) * cells(load) + min(SLABS, 16 * cells(load))
