@@ -28,6 +28,8 @@ VALUES = (
     Parameter("full_batches", bool, False, "Start only full batches."),
     Parameter("grow", float, 1.0, "A finished job that takes particles is made again, under a new number, when they "
               "have grown by this factor.", minimum=1),
+    Parameter("superseded", str, "clear", "What becomes of jobs whose place one with more data has taken: keep; clear, "
+              "iterations but the last go to the Trash; trash, all goes there.", choices=("keep", "clear", "trash")),
     KEEP_ITERATIONS,
     PICTURES,
 )
@@ -82,6 +84,7 @@ class Config:
     seal_after: float = 10.0
     full_batches: bool = False
     grow: float = 1.0
+    superseded: str = "clear"
     pictures: bool = True
     lane: str = ""
     only: tuple[str, ...] = ()
