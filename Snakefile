@@ -15,10 +15,7 @@ from cryosnake.project.run import session
 from cryosnake.project.planning.memory import memory_mb
 from cryosnake.project.planning.planned import Disposition
 
-if not session.brings_jobs(config):
-
-    configfile: "config.yaml"
-
+session.read_config(workflow, config)
 
 plan = session.open_project(workflow, config)
 

@@ -10,7 +10,7 @@ import binascii
 import os
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,21 @@ def limit_of(workflow: Any, resource: str) -> int | None:
 def config_files(workflow: Any) -> list[str]:
     """Return the files that `--configfile` names."""
     return [str(path) for path in workflow.config_settings.configfiles]
+
+
+def has_config_of_module(workflow: Any) -> bool:
+    """Whether another workflow uses this one as a module and gives it its config."""
+    return bool(workflow.modifier.skip_configfile)
+
+
+def put_below(config: dict[str, Any], data: Mapping[str, Any]) -> None:
+    """Add data to Snakemake's config where that says nothing itself, as `configfile:` does."""
+    from snakemake.utils import update_config
+
+    given = dict(config)
+    config.clear()
+    config.update(data)
+    update_config(config, given)
 
 
 def hand_on(workflow: Any, key: str, value: str) -> None:

@@ -6,8 +6,8 @@ import contextlib
 import time
 from pathlib import Path
 
+from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.edit import set_status
-from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.model import Status
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked

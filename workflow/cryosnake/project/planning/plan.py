@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.jobs.registry import job_types
+from cryosnake.names import foreign_place, why_not_ours
 from cryosnake.pipeline.model import job_name, job_number
-from cryosnake.pipeline.types import PROCESS_TYPES
+from cryosnake.pipeline.types import type_folders
 from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
 from cryosnake.project.planning.growth import has_grown, particle_count
 from cryosnake.project.planning.parts import part_of
@@ -35,8 +35,7 @@ def make_plan(config: Config) -> Plan:
     CryosnakeError
         for damaged records, two jobs that are the same, patterns that match nothing
     """
-    folders = {job_type.folder for job_type in job_types().values()} | {kind.folder for kind in PROCESS_TYPES}
-    records = job_directories(sorted(folders))
+    records = job_directories(sorted(type_folders()))
     counter = next_job_number(records)
     jobs: dict[str, PlannedJob] = {}
     taken: dict[str, str] = {}
@@ -47,12 +46,14 @@ def make_plan(config: Config) -> Plan:
         job = PlannedJob(config=job_config, path="", inputs=inputs, new=True)
         known = _known_directory(job, records)
         if known in taken:
-            raise CryosnakeError(f"config.yaml: jobs {taken[known]!r} and {job.name!r} are the same job (type, "
-                                 "parameters and inputs agree); delete one, or give one another parameter")
+            raise ConfigError(f"jobs.{job.name}", f"{taken[known]!r} and {job.name!r} are the same job (type, "
+                              "parameters and inputs agree); delete one, or give one another parameter")
         if known:
             job = replace(job, path=known, new=False)
         else:
+            _refuse_lost(job_config, records)
             job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
+            records[job.path] = job.record()  # another job of the config may be the same
             counter += 1
         taken[job.path] = job.name
         job = _disposed(replace(job, stream=_stream(job, jobs)), jobs, config.grow)
@@ -81,6 +82,23 @@ def _known_directory(job: PlannedJob, records: Mapping[str, JobRecord | None]) -
     matches = [path for path, record in records.items() if record and path.startswith(f"{job_type.folder}/")
                and same_job(record, job_type, job.config.stated, inputs)]
     return max(matches, key=lambda path: job_number(path) or 0, default="")
+
+
+def _refuse_lost(job: JobConfig, records: Mapping[str, JobRecord | None]) -> None:
+    """Refuse to give a job a number where it could not get its directory, or where it may have one that is not there.
+
+    Raises
+    ------
+    ConfigError
+        when the type folder is a link into another project, or a directory of this type is on a disk that is not there
+    """
+    foreign = foreign_place("", job.type.folder) if os.path.islink(job.type.folder) else ""
+    if foreign:
+        raise ConfigError(f"jobs.{job.name}", f"the folder {job.type.folder} is a link to {foreign}; remove the link")
+    for path in records:
+        if path.startswith(f"{job.type.folder}/") and os.path.islink(path) and not os.path.exists(path):
+            raise ConfigError(f"jobs.{job.name}", f"may be {path}, which can't be read: "
+                              f"{why_not_ours('', f'{path}/')}")
 
 
 def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:

@@ -15,15 +15,52 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.installation import PACKAGE
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project import snakemake_internals
-from cryosnake.project.config.config import ConfigError, parse_config
+from cryosnake.project.config.config import BY_WATCHER, INTERNAL_KEYS, ConfigError, parse_config
 from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
+
+CONFIG = "config.yaml"
 
 
 def brings_jobs(config: Mapping[str, Any]) -> bool:
     """Whether the command line gives the jobs already, so that config.yaml must not be read."""
     return "jobs" in config or frozen_plan.KEY in config
+
+
+def read_config(workflow: Any, config: dict[str, Any]) -> None:
+    """Put the data of config.yaml below what the command line gives, unless that has the jobs already.
+
+    Snakemake's `configfile:` would run code that is in the file. The files of `--configfile`, which Snakemake has read
+    already, are checked as config.yaml is.
+
+    Raises
+    ------
+    snakemake.exceptions.WorkflowError
+        for a file that can't be read, or is not plain data
+    """
+    from cryosnake.project.config.reading import read_config_file
+
+    if frozen_plan.KEY in config or snakemake_internals.has_config_of_module(workflow):
+        return
+    files = snakemake_internals.config_files(workflow)
+    try:
+        for file in files:
+            read_config_file(file)
+        _refuse_switches(config)
+        if not brings_jobs(config) and (os.path.exists(CONFIG) or not files):
+            snakemake_internals.put_below(config, read_config_file(CONFIG))
+    except FileNotFoundError:
+        raise snakemake_internals.refusal(f"{CONFIG}: there is no such file; a project needs one (`snakemake -d "
+                                          "FOLDER` runs the project of another folder)") from None
+    except CryosnakeError as error:
+        raise snakemake_internals.refusal(str(error)) from None
+
+
+def _refuse_switches(config: Mapping[str, Any]) -> None:
+    found = [] if os.environ.get(BY_WATCHER) else [key for key in INTERNAL_KEYS if key in config]
+    if found:
+        raise CryosnakeError(f"--config {found[0]}: is set by `cryosnake watch` for its own calls; leave it out")
 
 
 def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
@@ -184,6 +221,6 @@ def _located(workflow: Any, error: CryosnakeError) -> str:
         return str(error)
     from cryosnake.project.config.lines import line_of
 
-    files = snakemake_internals.config_files(workflow) or ["config.yaml"]
+    files = [*snakemake_internals.config_files(workflow), CONFIG]
     where = next((f"{file}, line {line}: " for file in files if (line := line_of(file, error.key))), "")
     return f"{where}{error}"
