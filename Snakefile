@@ -10,37 +10,26 @@ import sys
 
 sys.path.insert(0, f"{workflow.current_basedir}/workflow")
 
+from snakemake.utils import min_version
+
 from cryosnake.project.planning import rule_values
 from cryosnake.project.run import session
 from cryosnake.project.planning.memory import memory_mb
 from cryosnake.project.planning.planned import Disposition
 
+min_version("9")  # as in pyproject.toml
+
 session.read_config(workflow, config)
 
+# Writes nothing. What a run does at its start and its end is added here too (not by `onstart:`, which a module has not)
 plan = session.open_project(workflow, config)
-
-
-onstart:
-    session.start(workflow, plan)
-
-
-onsuccess:
-    session.succeed(plan)
-
-
-onerror:
-    session.fail(plan)
 
 
 include: "rules/common.smk"
 
 
-localrules:
-    all,
-
-
 rule all:
-    default_target: True
+    localrule: True
     input:
         rule_values.targets(plan),
 

@@ -23,6 +23,7 @@ CONDA_NAMES = {"matplotlib": "matplotlib-base", "cupy-cuda12x": "cupy"}  # on co
 NO_PROGRAM_USES = {"snakemake"}  # it runs outside of its rules' environments
 # envs/<name>.yaml: the extras of pyproject.toml that it has, and what brings `mpirun`.
 ENVIRONMENTS = {"cpu": ([], []), "mpi": (["mpi"], ["openmpi"]), "gpu": (["cuda12", "mpi"], ["openmpi"])}
+REPOSITORY = "https://github.com/cryosnake/cryosnake"
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -52,8 +53,34 @@ def generated() -> dict[Path, str]:
     files[DOCS / "jobs" / "README.md"] = index_page()
     files[STUBS] = stubs()
     files |= {DOCS.parent / "envs" / f"{name}.yaml": environment(name) for name in ENVIRONMENTS}
+    files[DOCS.parent / "config" / "config.yaml"] = deployed_config()
+    files[DOCS.parent / "config" / "README.md"] = config_page()
     files[DOCS / "config.schema.json"] = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
     return files
+
+
+def deployed_config() -> str:
+    """Return config/config.yaml, which `snakedeploy` copies: the config.yaml at the top, with other words before it."""
+    return ("# Generated from the config.yaml at the top of the repository. Change what differs; config/README.md says "
+            "more.\n\n" + (DOCS.parent / "config.yaml").read_text(encoding="utf-8").partition("\n\n")[2])
+
+
+def config_page() -> str:
+    """Return config/README.md, the workflow catalogue's page on how to configure it."""
+    lines = ["# Configuration", "", "Generated from `workflow/cryosnake/project/config/config.py`. Do not edit.", "",
+             "1. Install the package in the environment of Snakemake: the workflow's Snakefile imports it.",
+             f"2. `snakedeploy deploy-workflow {REPOSITORY} my_project --branch main`",
+             "3. In `my_project/config/config.yaml` change the microscope, the pattern of the movies (below "
+             "`my_project`: `ln -s /data/session Movies`), and diameter, box and symmetry of the particle.",
+             "4. In `my_project`: `snakemake -n`, then `snakemake --cores 8`.", "",
+             "| key | default | |", "|---|---|---|",
+             "| `title` | | Name of the project. |",
+             f"| `microscope` | | For all jobs that do not say otherwise: `{'`, `'.join(MICROSCOPE_KEYS)}`. |",
+             *(f"| `{p.name}` | `{p.default}` | {p.help}{f' [{p.unit}]' if p.unit else ''} |" for p in VALUES),
+             "| `workspaces` | | Named groups of jobs, for clean-up. |",
+             "| `jobs` | required | Jobs by name: type, inputs, parameters. |", "",
+             f"[The job types]({REPOSITORY}/tree/main/docs/jobs/README.md) with all parameters."]
+    return "\n".join(lines) + "\n"
 
 
 def environment(name: str) -> str:
@@ -131,6 +158,7 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "title": {"type": "string"},
+            "version": {"type": ["string", "number"], "description": "The oldest cryosnake that it is for."},
             "microscope": {"type": "object", "additionalProperties": False,
                            "properties": {key: {} for key in MICROSCOPE_KEYS}},
             "workspaces": {"type": "object", "description": "Named groups of jobs, for clean-up.",

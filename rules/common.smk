@@ -2,7 +2,6 @@
 # of the batch. What they are for a type of job is in its definition, workflow/cryosnake/jobs/.
 
 import os
-import re
 import shlex
 from functools import partial
 
@@ -52,9 +51,8 @@ def drawn_jobs():
 
 
 def rule_name(job, suffix=""):
-    """The job's name in the config as an identifier, different from the rules of the Snakefile."""
-    name = re.sub(r"\W", "_", job.name) + suffix
-    return f"{name}_" if name == "all" or name[0].isdigit() else name
+    """The job's name in the config as an identifier, different from the rules of the Snakefile and a project's own."""
+    return rule_values.rule_name(job.name, suffix)
 
 
 def as_taken(job, files):
@@ -116,12 +114,11 @@ def environment(job):
 
 
 def in_report(job, picture):
-    """A picture as `snakemake --report` shows it: by topic and job, with the caption of its name."""
+    """A picture as `snakemake --report` shows it: by topic, with the caption of its name."""
     name = os.path.basename(picture).removesuffix(".png")
     return report(
         picture,
         caption=f"../report/{name}.rst",
         category=job.config.type.topic.capitalize(),
-        subcategory=f"{job.name} ({job.path})",
-        labels={"job": job.name, "picture": name.replace("_", " ")},
+        labels={"job": f"{job.name} ({job.path})", "picture": name.replace("_", " ")},
     )

@@ -1,6 +1,10 @@
 # Pictures of results, for `snakemake --report`. Nothing waits for them, and one that cannot be drawn stops nothing: it is
 # then a picture that says why. `pictures: false` in config.yaml leaves them out.
 
+
+report: "../report/workflow.rst"
+
+
 for job in drawn_jobs():
 
     rule:

@@ -52,7 +52,7 @@ def test_status_lists_every_job(project, capsys) -> None:
     assert "Import/job001" in text
     motion = next(line for line in text.splitlines() if "MotionCorr/job002" in line)
     assert motion.split()[:5] == ["MotionCorr/job002", "motion", "Scheduled", "1", "1"]
-    assert "no run is going on" in text
+    assert "no run is in progress" in text
 
 
 def test_retry_forgets_failures(project, capsys) -> None:

@@ -86,3 +86,9 @@ def test_large_dataclasses_are_made_by_keywords() -> None:
 def test_no_file_above_400_lines() -> None:
     for path, _ in trees(PACKAGE, ROOT / "scripts", ROOT / "docs"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES, path
+
+
+def test_the_oldest_snakemake_is_the_same_in_snakefile_and_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = next(re.search(r">=([\d.]+)", name)[1] for name in project["dependencies"] if name.startswith("snakemake"))
+    assert f'min_version("{oldest}")' in (ROOT / "Snakefile").read_text(encoding="utf-8")

@@ -35,7 +35,7 @@ ALLOWED = {
     "parallel": {"io", "numerics"},
     "cluster": set(),
     "watching": {"project"},
-    "cli": {"project", "pipeline", "report", "programs", "running", "io", "cluster", "watching"},
+    "cli": {"project", "pipeline", "report", "programs", "running", "io", "cluster", "watching", "parallel"},
 }
 OF_JOBS = ("cryosnake.jobs.forms", "cryosnake.jobs.options")  # all that programs know of job types
 STANDARD_ONLY = ("jobs", "pipeline", "atomic", "human", "names", "processes", "star_tokens", "installation")
@@ -43,7 +43,7 @@ STANDARD_ONLY = ("jobs", "pipeline", "atomic", "human", "names", "processes", "s
 # The rooms (folders) inside a layer, floor by floor from the ground: a room may import only what stands below it.
 FLOORS = {
     "project": ((".",), ("records",), ("locks",), ("config",), ("planning", "schemes", "cleaning"), ("cleaning/bulk",),
-                ("run", "actions")),
+                ("run", "actions", "start")),
     "programs": (("refinement", "micrographs", "select", "simulate"),
                  ("class2d", "class3d", "initialmodel", "refine3d", "maps")),
     "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),

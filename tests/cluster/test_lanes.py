@@ -117,7 +117,7 @@ def test_a_bad_script_of_relion_is_refused(lab) -> None:
 def test_import_writes_a_whole_profile(lab, capsys) -> None:
     assert main(["profile", "import", "cluster_info.json", "cluster_script.sh", "--set", "partition=gpu", "--out",
                  "lane"]) == 0
-    assert "`srun` was taken from the script" in capsys.readouterr().out
+    assert "`srun` was removed from the script" in capsys.readouterr().out
     profile = yaml.safe_load((lab / "lane/profile.yaml").read_text())
     assert profile["executor"] == "cluster-generic"
     assert profile["cluster-generic-cancel-cmd"] == str(lab / "lane/cancel")

@@ -10,7 +10,7 @@ import pytest
 
 from cryosnake.cluster.files import write_files
 from cryosnake.cluster.generic_profile import PROGRAMS, profile_files
-from cryosnake.cluster.lane import Lane
+from cryosnake.cluster.lane import ClusterLane
 from cryosnake.cluster.submit import RECORDS, status, submit
 from cryosnake.errors import CryosnakeError
 
@@ -22,7 +22,7 @@ def profile(tmp_path, monkeypatch) -> Path:
     """A profile whose scheduler keeps its queue in a file and runs nothing by itself."""
     monkeypatch.chdir(tmp_path)
     queue = tmp_path / "queue"
-    lane = Lane(kind="relion", name="test", template="qsub.sh",
+    lane = ClusterLane(kind="relion", name="test", template="qsub.sh",
                 submit=f"sh -c 'echo 41 >> {queue}; echo Submitted batch job 41' sh",
                 status=f"grep {{id}} {queue} || true", cancel=f"sed -i /{{id}}/d {queue}")
     write_files(tmp_path / "profile", profile_files(lane, "#!/bin/bash\nXXXcommandXXX\n", tmp_path / "profile"),

@@ -232,7 +232,7 @@ def test_the_commands(project, capsys) -> None:
     assert "Extract/job005  3 files  403 B" in capsys.readouterr().out
     assert main(["clean", "5", "Class2D/job006", "--harsh"]) == 0
     assert main(["clean", "--harsh"]) == 1
-    assert "name jobs, or give --all" in capsys.readouterr().err
+    assert "name jobs, or use --all" in capsys.readouterr().err
     assert main(["unclean", "5", "6"]) == 0
     assert tree() == before
 

@@ -208,7 +208,7 @@ def test_a14_kill_9_in_the_middle(moves, capsys, tmp_path_factory) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert unfinished_manifest()
     assert main(["cleanup"]) == 0
-    assert "was cut short" in capsys.readouterr().out
+    assert "was interrupted" in capsys.readouterr().out
     assert main(["cleanup", "--apply"]) == 0
     assert unfinished_manifest() is None
     assert statuses(11, 12, 13, 14, 15) == {Status.SCHEDULED}

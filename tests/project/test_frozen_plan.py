@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.project import snakemake_internals
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning import rule_values as lookup
@@ -52,7 +53,7 @@ def test_every_field_of_a_job_comes_back(plan) -> None:
     motion = plan.jobs["motion"]
     filled = {"new": True, "batches": {1: "0001.r2"}, "disposition": Disposition.HELD, "why_held": "waits",
               "again": {1: "0001.again1"}, "needs": {"0001": ("a.mrc", "b.mrc"), "": ("c.star",)}}
-    known = {"config", "path", "inputs", "stream", "movies"}
+    known = {"config", "path", "inputs", "stream", "movies", "forced"}  # the last two are for the start of a run
     assert {field.name for field in fields(motion)} == known | filled.keys()  # a new field must be kept, too
     changed = replace(plan, jobs={**plan.jobs, "motion": replace(motion, **filled)})
     assert frozen_plan.thaw(frozen_plan.freeze(changed)).jobs["motion"] == replace(motion, **filled, movies={})
@@ -64,12 +65,14 @@ def test_equal_plans_share_a_file(plan) -> None:
     assert len(list(frozen_plan.FOLDER.iterdir())) == 2
 
 
-def test_a_job_reads_neither_config_nor_project(plan) -> None:
+def test_a_job_reads_neither_config_nor_project(plan, monkeypatch) -> None:
     path = frozen_plan.freeze(plan)
     Path("config.yaml").write_text("jobs: [")
     config = {frozen_plan.KEY: path}
     assert session.brings_jobs(config) and not session.brings_jobs({})
-    assert session.open_project(None, config).jobs.keys() == plan.jobs.keys()
+    monkeypatch.setattr(snakemake_internals, "module_folder", lambda workflow: "")
+    monkeypatch.setattr(snakemake_internals, "command_line_config", lambda workflow: config)
+    assert session.open_project(None, {}).jobs.keys() == plan.jobs.keys()
 
 
 def test_a_plan_that_is_not_there_is_explained(plan) -> None:

@@ -12,6 +12,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.human import human_age
 from cryosnake.pipeline.edit import add_node, add_process, connect
 from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.job_star import write_job_star
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import append_note
@@ -24,7 +25,6 @@ from cryosnake.project.actions.notes import commands
 from cryosnake.project.actions.status import JobStatus, project_status
 from cryosnake.project.cleaning.bulk.facts import read_facts
 from cryosnake.project.records.file_sizes import folder_size
-from cryosnake.project.records.job_by_name import find_job
 from cryosnake.project.records.run_times import Stopwatch, add_run_time, read_run_times
 
 CLASSES, GOOD, START, REFINE, MASK = (f"{path}/" for path in PATHS)
@@ -106,7 +106,7 @@ def find_status(name: str) -> JobStatus:
 def test_show_says_what_is_missing(project, capsys) -> None:
     assert main(["show", "refine"]) == 0
     text = capsys.readouterr().out
-    assert "InitialModel/job003/initial_model.mrc  DensityMap  not there  from InitialModel/job003" in text
+    assert "InitialModel/job003/initial_model.mrc  DensityMap  missing  from InitialModel/job003" in text
     assert "Scheduled" in text
 
 

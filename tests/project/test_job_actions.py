@@ -17,6 +17,7 @@ from small_history import PATHS, make_project, particles, plan
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Process, Status
 from cryosnake.project.actions.continuing import continue_with_iterations, way_on
@@ -25,7 +26,6 @@ from cryosnake.project.actions.notes import add_note, edit_note, read_note
 from cryosnake.project.locks.job_status import left_running, set_job_status
 from cryosnake.project.locks.snakemake_lock import claim_run
 from cryosnake.project.records.final_marks import is_final
-from cryosnake.project.records.job_by_name import find_job
 from cryosnake.project.records.record import read_record
 from cryosnake.project.run.commit import commit
 from cryosnake.project.run.run_status import fail_dead_jobs

@@ -24,7 +24,7 @@ from cryosnake.project.records.cleaned_files import made_again, missing_files, r
 from cryosnake.project.records.regenerated_inputs import read_needed
 from cryosnake.project.run.closing import tidy_results
 from cryosnake.project.run.commit import commit
-from cryosnake.running.regenerated import end_whole
+from cryosnake.running.regenerated import finish_regenerated_job
 
 MOTION, CTF = "MotionCorr/job002", "CtfFind/job003"
 BOTH = {1: "0001", 2: "0002"}
@@ -150,7 +150,7 @@ def test_a_cleared_job_that_is_run_again_is_what_it_was() -> None:
         os.utime(source.path, ns=(2 * 10**9 if newer else 1,) * 2)
         for file in ("again.star", output):
             Path(file).write_text("made again")
-        end_whole(Path(job.path))
+        finish_regenerated_job(Path(job.path))
         assert not read_cleaned(job.path).files
         os.utime(output)  # as Snakemake does
         tidy_results([job])

@@ -32,16 +32,23 @@ def failed(job):
     if job.rule == "forbidden":
         internals.forbid_retries(workflow, job.rule)
 
-note(main=internals.is_main(workflow), real=internals.is_real_run(workflow), gpu=internals.limit_of(workflow, "gpu"),
-     tape=internals.limit_of(workflow, "tape"), environments=internals.has_environments(workflow),
+request = internals.request()
+note(main=internals.is_main(workflow), gpu=internals.limit_of(workflow, "gpu"), dag=request.builds_dag,
+     asked=[sorted(request.again), request.everything, request.targets], module=internals.is_module(workflow),
+     folder=internals.module_folder(workflow), rule=internals.name_of_rule(workflow, "short"),
+     given=dict(internals.command_line_config(workflow)), tape=internals.limit_of(workflow, "tape"),
+     environments=internals.has_environments(workflow),
      files=internals.config_files(workflow), word=config.get("word"))
 if config.get("word") == "refuse":
     raise internals.refusal("this is refused")
+
+internals.before_dag(workflow, lambda: note(executes=internals.executes(workflow)))
 
 onstart:
     note(submits=internals.submits_jobs(workflow))
     if internals.submits_jobs(workflow):
         internals.hand_on(workflow, "word", "handed on")
+        internals.forget_config_files(workflow)
     internals.begin_listening(internals.listener(lambda number: note(finished=number), failed))
 
 rule all:
@@ -101,7 +108,7 @@ def notes(key: str) -> list[Any]:
 def test_a_run_of_this_computer_its_marks_and_its_locks(monkeypatch) -> None:
     Path("values.yaml").write_text("word: of the file\n")
     snakemake("--resources", "gpu=2", "--configfile", "values.yaml")
-    assert notes("main") == notes("real") == [True] and notes("submits") == notes("environments") == [False]
+    assert notes("main") == notes("executes") == [True] and notes("submits") == notes("environments") == [False]
     assert notes("gpu") == [2] and notes("tape") == [None] and notes("word") == ["of the file"]
     assert [Path(file).name for file in notes("files")[0]] == ["values.yaml"]
     assert len(notes("finished")) == 3  # with that of `all`
@@ -111,9 +118,65 @@ def test_a_run_of_this_computer_its_marks_and_its_locks(monkeypatch) -> None:
         assert name in internals.marks()
 
 
-def test_a_dry_run_is_no_real_one_and_a_refusal_has_no_traceback() -> None:
-    snakemake("-n")
-    assert notes("main") == [True] and notes("real") == [False]
+QUERIES = ("-n", "--touch", "--summary", "--detailed-summary", "--list-input-changes", "--list-params-changes",
+           "--dag", "--rulegraph", "--filegraph", "--report report.html", "--list-untracked", "--unlock",
+           "--delete-all-output -n")
+CALLS = """
+import sys
+from snakemake.cli import main
+for words in sys.argv[1:]:
+    try:
+        main([*words.split(), "--cores", "1"])
+    except SystemExit as end:
+        assert end.code == 0, words
+"""
+
+
+def in_one_process(*calls: str) -> None:
+    subprocess.run([sys.executable, "-c", CALLS, *calls], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_only_a_run_executes() -> None:
+    snakemake()
+    Path("notes.jsonl").unlink()
+    in_one_process(*QUERIES, "--list-rules", "--list-target-rules")
+    assert notes("executes") == [False] * len(QUERIES)
+    assert notes("dag") == [True] * len(QUERIES) + [False] * 2
+
+
+def test_what_is_asked_for_again_is_known_while_parsing() -> None:
+    Path("short.txt").touch()
+    Path(LONG).parent.mkdir(parents=True)
+    Path(LONG).touch()
+    in_one_process("-n", "-n -F", "-n -f short.txt", "-n -R long short.txt", "--touch -F")
+    assert notes("asked") == [[[], False, []], [[], True, []], [["short.txt"], False, ["short.txt"]],
+                              [["long", "short.txt"], False, []], [[], False, []]]
+
+
+def test_a_module_has_our_handlers_beside_those_of_its_user() -> None:
+    os.rename("Snakefile", "theirs")
+    Path("Snakefile").write_text("""
+from cryosnake.project import snakemake_internals as internals
+def begin():
+    if internals.executes(workflow):
+        internals.add_handlers(workflow, start=lambda: print("ours at start"), success=lambda: print("ours at end"))
+internals.before_dag(workflow, begin)
+module theirs:
+    snakefile: "theirs"
+    config: {"word": "of the module"}
+    prefix: "below"
+use rule * from theirs as their_*
+onstart: print("the user's at start")
+onsuccess: print("the user's at end")
+""")
+    said = [line for line in snakemake("below/good.txt").splitlines() if " at " in line]
+    assert said[:2] == ["ours at start", "the user's at start"] and said[-2:] == ["ours at end", "the user's at end"]
+    assert notes("module") == [True] and notes("folder") == ["below"] and notes("rule") == ["their_short"]
+    assert notes("word") == ["of the module"] and notes("executes") == [True] and notes("submits") == []
+    assert "leave the option out" in snakemake("below/short.txt", "--no-hooks", code=1)
+
+
+def test_a_refusal_has_no_traceback() -> None:
     said = snakemake("-n", "--config", "word=refuse", code=1)
     assert "this is refused" in said and "Traceback" not in said
 
@@ -150,7 +213,8 @@ def test_jobs_that_are_submitted() -> None:
               "--cluster-generic-status-cmd", f"{os.getcwd()}/status", "--configfile", "values.yaml",
               "--seconds-between-status-checks", "1", code=1)
     assert notes("submits")[0] is True
-    assert "handed on" in notes("word") and False in notes("main")  # in the job, which parses the Snakefile again
+    assert "handed on" in notes("word") and {"word": "handed on"} in notes("given")
+    assert False in notes("main")  # in the job, which parses the Snakefile again
     assert notes("files")[0] and [] in notes("files")
     failed = notes("failed")
     assert [job["rule"] for job in failed].count("forbidden") == 1, "it was tried again"

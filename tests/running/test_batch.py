@@ -192,7 +192,7 @@ def test_an_abort_request_is_obeyed(program, monkeypatch) -> None:
         Path("CtfFind/job003/RELION_JOB_ABORT_NOW").touch()
         return row
 
-    monkeypatch.setattr("cryosnake.running.progress.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("cryosnake.running.progress.CHECK_EVERY", 0.0)
     program.process = abort
     assert run() == 2
     assert program.calls == ["m0"]
@@ -207,7 +207,7 @@ def test_an_abort_request_stays_for_the_other_batches_that_are_at_work(program, 
         request.touch()
         return done(row, optics, state, root)
 
-    monkeypatch.setattr("cryosnake.running.progress.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("cryosnake.running.progress.CHECK_EVERY", 0.0)
     program.process = abort
     Path("CtfFind/job003/batches").mkdir(parents=True)
     with open("CtfFind/job003/batches/0002.lock", "w") as other:

@@ -63,11 +63,11 @@ def test_a_program_that_knows_nothing_of_relion_is_judged_by_its_exit_code_and_i
     assert run("echo no disk >&2; exit 3") == 1
     assert exit_of(OUT) == Status.FAILED
     errors = (OUT / "run.err").read_text()
-    assert "no disk" in errors and "ended with exit code 3 (no disk);" in errors  # the reason is the last line
+    assert "no disk" in errors and "exited with code 3 (no disk);" in errors  # the reason is the last line
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("exit 3", "ended with exit code 3"),
+    ("exit 3", "exited with code 3"),
     ('touch "$2RELION_JOB_EXIT_FAILURE"', "wrote RELION_JOB_EXIT_FAILURE"),
     ("true", "did not make good.star; correct `outputs:`"),
 ])
@@ -79,7 +79,7 @@ def test_failures_are_told(project, capsys, text, message) -> None:
 
 def test_a_program_that_is_not_there_is_refused(project, capsys) -> None:
     assert run_job(JOB, ["--out", str(OUT), "--executable", "no_such_picker", "--outputs", "particles=a.star"]) == 1
-    assert "'no_such_picker' is not there or can't be executed" in capsys.readouterr().err
+    assert "'no_such_picker' does not exist or can't be executed" in capsys.readouterr().err
 
 
 def request_abort(after: Path) -> threading.Thread:
@@ -148,7 +148,7 @@ def test_a_job_is_chained_to_outputs_that_are_only_declared(project) -> None:
     ({"outputs": {"particles": "../a.star"}}, "must be a file in the job's directory"),
     ({"outputs": ["a.star"]}, "must be a mapping"),
     ({"outputs": {"map": "a.mrc"}}, "theirs \\(external\\) offers theirs.map \\(map\\)"),
-    ({"outputs": {"particles": "a.star"}, "parameters": {f"p{n}": n for n in range(11)}}, "hold 10 entries, not 11"),
+    ({"outputs": {"particles": "a.star"}, "parameters": {f"p{n}": n for n in range(11)}}, "have 10 entries, not 11"),
 ])
 def test_wrong_declarations_are_refused(project, job, message) -> None:
     with pytest.raises(ConfigError, match=message):

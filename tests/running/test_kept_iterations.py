@@ -1,4 +1,4 @@
-"""`keep_iterations: last`: one iteration stays, none goes before the next is complete, and a killed job goes on."""
+"""`keep_iterations: last`: only the last stays, none is deleted before the next is complete, a killed job continues."""
 
 from __future__ import annotations
 
@@ -161,5 +161,5 @@ def test_what_cannot_be_removed_stops_nothing(project, capsys) -> None:
     Path(JOB, "run_it000_old_data.star").mkdir()
     assert run("class2d", "--keep_iterations", "last") == 0
     said = capsys.readouterr().err
-    assert "the files of earlier iterations stay" in said and "run_it000_old_data.star" in said
+    assert "the files of earlier iterations are kept" in said and "run_it000_old_data.star" in said
     assert "003" in iterations()

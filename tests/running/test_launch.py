@@ -45,7 +45,7 @@ def test_what_is_missing_is_named(monkeypatch) -> None:
 
 def test_ranks_that_were_not_started() -> None:
     arguments = SimpleNamespace(options=SimpleNamespace(mpi_ranks=2))
-    with pytest.raises(CryosnakeError, match=r"mpi_ranks is 2, but .* alone.*cryosnake\.running\.launch 2"):
+    with pytest.raises(CryosnakeError, match=r"mpi_ranks is 2, but only one process .*cryosnake\.running\.launch 2"):
         check_ranks(JOB, arguments, SingleRank())
     check_ranks(JOB, SimpleNamespace(options=SimpleNamespace(mpi_ranks=1)), SingleRank())
 

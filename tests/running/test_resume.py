@@ -1,4 +1,4 @@
-"""Which iteration a long job goes on from when the same command runs again."""
+"""Which iteration a long job continues from when the same command runs again."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_a_full_disk_keeps_the_old_status_and_the_session_alive(project, monkeyp
 
     monkeypatch.setattr(Path, "write_text", full)
     monkeypatch.setattr("builtins.print", full)
-    announce.write(Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
+    announce.write_state(Session(options(), "somebody", 0.0, StopRequest()), "waiting", "")
     announce.print_line("a line")
     assert status_file.JSON.read_text() == "old"
     assert [path.name for path in Path().glob(".*.tmp")] == []
@@ -222,7 +222,7 @@ def test_a_mistake_in_the_config_is_waited_for(project, snakemake, capsys, monke
 
     monkeypatch.setattr(announce, "write_status", mend)
     assert run_session(options()) == 0
-    assert any("goes on when this is mended" in reason for reason in states)
+    assert any("continues when this is fixed" in reason for reason in states)
 
 
 def test_bad_movies_are_listed_and_retried_on_request(project, snakemake) -> None:
@@ -253,7 +253,7 @@ def test_a_watcher_on_another_computer_counts(project, capsys) -> None:
 
 def test_a_stop_file_of_an_earlier_session_is_not_overlooked(project) -> None:
     Path("STOP_WATCH").touch()
-    with pytest.raises(CryosnakeError, match="STOP_WATCH is there"):
+    with pytest.raises(CryosnakeError, match="STOP_WATCH exists"):
         run_session(options())
 
 
@@ -269,5 +269,5 @@ def test_snakemakes_arguments(project) -> None:
     words = command(read_arguments([]), {"grow": 2})
     assert words[-2:] == ["--config", "grow=2"] and words[words.index("--cores") + 1] == "all"
     for word in ("-n", "--directory=x", "--unlock"):
-        with pytest.raises(CryosnakeError, match="no option for a session"):
+        with pytest.raises(CryosnakeError, match="not an option for a session"):
             read_arguments([word])

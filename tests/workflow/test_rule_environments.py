@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import product
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cryosnake.project.run import session
 from small_project import ROOT
 
 pytestmark = pytest.mark.workflow
@@ -55,3 +57,21 @@ def test_device_and_ranks_choose_the_environment(tmp_path: Path) -> None:
     always |= {f"{name}_pictures": "cpu" for name in jobs}
     assert environments(tmp_path, gpus=1) == always | {"auto_1": "gpu", "auto_3": "gpu"}
     assert environments(tmp_path, gpus=0) == always | {"auto_1": "cpu", "auto_3": "mpi"}
+
+
+def test_an_installed_package_shows_an_environment_itself_alone(tmp_path: Path, monkeypatch) -> None:
+    """What is installed beside it was built for another Python, and would be found before the environment's own."""
+    site = tmp_path / "site-packages"
+    shutil.copytree(ROOT / "workflow" / "cryosnake" / "project", site / "cryosnake" / "project")
+    (site / "cryosnake" / "workflow").mkdir()
+    (site / "numpy.py").touch()
+    monkeypatch.setattr(session, "PACKAGE", site / "cryosnake")
+    monkeypatch.setattr(session, "workflow_folder", lambda: site / "cryosnake" / "workflow")
+    monkeypatch.setattr(session.snakemake_internals, "has_environments", lambda workflow: True)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    program = f"{sys.executable} -S -c 'import cryosnake.project; print(cryosnake.project.__file__); import numpy'"
+    for _ in range(2):  # the link may be there
+        done = subprocess.run(["bash", "-c", session.environment(None) + program], capture_output=True, text=True)
+        assert done.stdout.startswith(str(tmp_path / session.LINKED / "cryosnake")), done.stderr
+        assert "No module named 'numpy'" in done.stderr

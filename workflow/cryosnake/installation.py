@@ -16,6 +16,8 @@ PACKAGE = Path(__file__).resolve().parent
 SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")  # where Snakemake looks
 PROFILE = Path("profiles", "default")  # Snakemake takes it from the working directory, or from beside the Snakefile
 _CORES = {"-c", "--cores", "-j", "--jobs", "--profile", "--workflow-profile"}  # each says how many, or may do so
+NO_KERNEL_FOLDER = (f"compiled kernels can't be kept: neither {PACKAGE} nor ~/.cache/numba can be written to. Name a "
+                    "folder that can, for example: export NUMBA_CACHE_DIR=/scratch/$USER/numba")
 
 
 def workflow_folder() -> Path:
@@ -44,9 +46,10 @@ def snakemake_command(words: Sequence[str], folder: Path = Path(), cores: int | 
     named = {word.partition("=")[0] for word in words}
     ours: list[str] = []
     own = next((folder / name for name in SNAKEFILES if (folder / name).exists()), None)
+    profiled = own is None or any((place / PROFILE).exists() for place in (Path(), own.parent))
     if not named & {"-s", "--snakefile"}:
         ours += ["--snakefile", str(own or snakefile())]
-    if "--workflow-profile" not in named and own and not (own.parent / PROFILE).exists():
+    if not profiled and "--workflow-profile" not in named:
         ours += ["--workflow-profile", str(workflow_folder() / PROFILE)]
     if not named & _CORES and not any(word.startswith(("-c", "-j")) for word in words):
         ours += ["--cores", str(cores)]
@@ -64,6 +67,4 @@ def kept_kernels() -> Iterator[None]:
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-        raise CryosnakeError(f"compiled kernels can't be kept: neither {PACKAGE} nor ~/.cache/numba can be written to."
-                             " Name a folder that can, for example: export NUMBA_CACHE_DIR=/scratch/$USER/numba"
-                             ) from None
+        raise CryosnakeError(NO_KERNEL_FOLDER) from None

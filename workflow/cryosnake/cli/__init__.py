@@ -1,4 +1,4 @@
-"""`cryosnake`: what one wants from a project and Snakemake is not made for. Run in the project's folder.
+"""`cryosnake`: commands for a project, given in its folder.
 
 `snakemake --cores N` runs the project.
 """
@@ -15,6 +15,8 @@ from cryosnake.errors import CryosnakeError
 
 # modules of this package and their commands, in the order of the help; each has `register(commands)`, which adds them
 TOPICS = {
+    "init": ("init",),
+    "run": ("run",),
     "status": ("status", "list"),
     "history": ("show", "chain", "command"),
     "difference": ("diff",),
@@ -25,12 +27,13 @@ TOPICS = {
     "schedules": ("import-schedule",),
     "pipeline_file": ("rebuild-pipeline", "restore-pipeline"),
     "profile": ("profile",),
+    "doctor": ("doctor",),
     "cleaning": ("delete", "undelete", "empty-trash", "clean", "unclean", "cleanup", "archive", "unarchive"),
 }
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code (1 with a message for a mistake of the user)."""
+    """Run one command; return the exit code (1 after a user error, with a message)."""
     words = list(sys.argv[1:] if words is None else words)
     if words[:1] == ["simulate"]:
         from cryosnake.programs.simulate.command import main as simulate
@@ -54,20 +57,20 @@ def _guarded(function: Callable[[], int | None]) -> int:
         sys.stderr.close()
         return 1
     except PermissionError as error:
-        print(f"cryosnake: {error.filename}: {error.strerror}; it belongs to another user. Work as that user, or let "
-              "the project's owner give your group the right to write (chgrp -R GROUP ., chmod -R g+w ., umask 002)",
+        print(f"cryosnake: {error.filename}: {error.strerror}; it belongs to another user. Work as that user, or ask "
+              "the project's owner for write permission for your group (chgrp -R GROUP ., chmod -R g+w ., umask 002)",
               file=sys.stderr)
         return 1
-    except OSError as error:  # a full disk, a vanished mount: files are whole or as they were
+    except OSError as error:  # a full disk, an unmounted one: files are complete or unchanged
         if error.filename is None and error.errno is None:
             raise
-        print(f"cryosnake: {error.filename or 'the disk'}: {error.strerror}; mend that and give the command again",
+        print(f"cryosnake: {error.filename or 'the disk'}: {error.strerror}; fix this and run the command again",
               file=sys.stderr)
         return 1
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    """Return the parser of one command, whose module alone is imported; of all of them when it is none of these."""
+    """Return the parser of a command, importing only its module; of all commands if there is no such command."""
     parser = argparse.ArgumentParser(prog="cryosnake", description=__doc__)
     parser.add_argument("--version", action="version", version=f"cryosnake {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""What the commands of `cli/cleaning.py` do: `run_<command>` of the arguments returns the exit code."""
+"""Functions of the commands in `cli/cleaning.py`: `run_<command>` takes the arguments and returns the exit code."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from cryosnake.cli.commands import Arguments
 from cryosnake.errors import CryosnakeError
 from cryosnake.human import human_size
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.actions.config_edit import read_config
 from cryosnake.project.cleaning import clean, delete, undelete
@@ -26,15 +27,14 @@ from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.records import archive, own_trash
 from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.file_sizes import folder_size
-from cryosnake.project.records.job_by_name import find_job
 from cryosnake.report.cleanup_page import cleanup_page
 
 
 def run_delete(arguments: Arguments) -> int:
-    """Move jobs, and all that depends on them, to the Trash."""
+    """Move jobs, and everything that depends on them, to the Trash."""
     if delete.cut_short(current_pipeline()) and not arguments.dry_run:
         with cleaning_up():
-            print("finished a deletion that was cut short:", *finish_deletions(current_pipeline()))
+            print("finished an interrupted deletion:", *finish_deletions(current_pipeline()))
     pipeline = current_pipeline()
     jobs = [job for job in arguments.jobs if _finds(find_job, job, pipeline) or not _finds(undelete.deletion_of, job)]
     for job in arguments.jobs:
@@ -51,17 +51,17 @@ def run_delete(arguments: Arguments) -> int:
         return 0
     more = len(deletion.all) - len(deletion.named)
     if more and not arguments.yes:
-        print(f"{more} more jobs would go with what you named; nothing was done. Add --yes to delete all of these")
+        print(f"{more} more jobs depend on those that you named; nothing was done. Add --yes to delete all of them")
         return 1
     with cleaning_up():
         delete.delete_jobs(deletion)
-    print(f"{len(deletion.all)} jobs are in the Trash; `cryosnake undelete {deletion.named[0].rstrip('/')}` brings "
-          "them back. A job that config.yaml still lists is made anew by the next `snakemake`")
+    print(f"{len(deletion.all)} jobs are in the Trash; `cryosnake undelete {deletion.named[0].rstrip('/')}` restores "
+          "them. A job that is still in config.yaml is made again by the next `snakemake`")
     return 0
 
 
 def _finds(look_up: Callable[..., object], *what: object) -> bool:
-    """Whether a look-up finds something."""
+    """Return whether a look-up finds something."""
     try:
         look_up(*what)
     except CryosnakeError:
@@ -70,7 +70,7 @@ def _finds(look_up: Callable[..., object], *what: object) -> bool:
 
 
 def run_undelete(arguments: Arguments) -> None:
-    """Bring deleted jobs back, or list them."""
+    """Restore deleted jobs, or list them."""
     if not arguments.jobs:
         for item in undelete.deletions():
             print(", ".join(name.rstrip("/") for name in item.part.processes))
@@ -85,24 +85,24 @@ def run_undelete(arguments: Arguments) -> None:
                 print(f"{job} is in the project")  # a repeated command
                 continue
             notes = undelete.undelete(deleted)
-        print("back:", ", ".join(name.rstrip("/") for name in deleted.part.processes), *notes, sep="\n")
+        print("restored:", ", ".join(name.rstrip("/") for name in deleted.part.processes), *notes, sep="\n")
 
 
 def run_empty_trash(arguments: Arguments) -> None:
-    """Remove what is in the Trash, for ever."""
+    """Permanently delete what is in the Trash."""
     if arguments.yes:
         with cleaning_up():
             print(f"{human_size(undelete.empty_trash())} freed")
         return
     jobs = [name.rstrip("/") for item in undelete.deletions() for name in item.part.processes]
-    print(f"the Trash holds {human_size(own_trash.trash_size())}; deleted jobs: {', '.join(jobs) or 'none'}. "
-          "--yes removes it for ever")
+    print(f"the Trash contains {human_size(own_trash.trash_size())}; deleted jobs: "
+          f"{', '.join(jobs) or 'none'}. --yes deletes it permanently")
 
 
 def run_clean(arguments: Arguments) -> int:
     """Move files that jobs no longer need to the Trash."""
     if arguments.all == bool(arguments.jobs) or (arguments.relion and arguments.level == "clear"):
-        raise CryosnakeError("name jobs, or give --all; --relion goes with --gentle and --harsh")
+        raise CryosnakeError("name jobs, or use --all; --relion works only with --gentle or --harsh")
     pipeline = current_pipeline()
     names = [name for name, process in pipeline.processes.items() if process.status == Status.SUCCEEDED]
     if not arguments.all:
@@ -122,13 +122,14 @@ def run_clean(arguments: Arguments) -> int:
         print(f"{name.rstrip('/')}  {len(action.files)} files  {human_size(action.bytes)}")
         if action.kept:
             print(f"  {action.kept}")
-    verb = "would go" if arguments.dry_run else "are now in the Trash; `cryosnake unclean JOB` brings them back"
+    verb = ("would be moved to the Trash" if arguments.dry_run else
+            "are now in the Trash; `cryosnake unclean JOB` restores them")
     print(f"{human_size(total)} {verb}")
     return int(bool(refused) and not arguments.all)
 
 
 def run_unclean(arguments: Arguments) -> int:
-    """Bring cleaned files back from the Trash."""
+    """Restore cleaned files from the Trash."""
     incomplete = False
     for job in arguments.jobs:
         name = find_job(job, current_pipeline()).name
@@ -136,12 +137,12 @@ def run_unclean(arguments: Arguments) -> int:
             gone = clean.unclean(name)
         if gone and arguments.recompute:
             set_wanted(name.rstrip("/"), True)
-            print(f"{name.rstrip('/')}: {len(gone)} files will be made again by the next `snakemake`")
+            print(f"{name.rstrip('/')}: {len(gone)} files will be computed again by the next `snakemake`")
             continue
         incomplete = incomplete or bool(gone)
         print(f"{name.rstrip('/')}: " + (
             f"{len(gone)} files are no longer in the Trash, such as {gone[0]}; --recompute lets the next `snakemake` "
-            "make them again, as it does when a job needs them" if gone else "all files are back"))
+            "compute them again, as it does when a job needs them" if gone else "all files are restored"))
     return int(incomplete)
 
 
@@ -162,7 +163,7 @@ def run_cleanup(arguments: Arguments) -> int:
     plan = plan_cleanup(pipeline, facts, _chosen(arguments), workspace, inside)
     _show(arguments, config, [job for job in facts if job.name in inside], plan)
     if cut_short:
-        print(f"a clean-up was cut short ({cut_short}); --apply goes on with that one first")
+        print(f"a clean-up was interrupted ({cut_short}); --apply finishes it first")
     return _carry_out(run.write_manifest(plan)) if arguments.apply and plan.actions else 0
 
 
@@ -175,7 +176,7 @@ def _chosen(arguments: Arguments) -> set[str]:
 
 def _show(arguments: Arguments, config: dict[str, Any], facts: Sequence[JobFacts], plan: CleanupPlan) -> None:
     sizes = None if arguments.refresh else project_sizes.read_sizes()
-    sizes = sizes or project_sizes.measure(current_pipeline().processes)  # none is cleaned up that was not measured
+    sizes = sizes or project_sizes.measure(current_pipeline().processes)  # before anything is cleaned up
     title = str(config.get("title") or os.path.basename(os.getcwd()))
     shown = preview(title, facts, plan, sizes)
     if arguments.html:
@@ -187,9 +188,9 @@ def _show(arguments: Arguments, config: dict[str, Any], facts: Sequence[JobFacts
     listed = [job.name for job in facts if job.name in plan.names("delete")
               and job.process.short_alias in (config.get("jobs") or {})]
     if listed:
-        print(f"\n! still in config.yaml, and made anew by the next `snakemake`: {', '.join(listed)}")
+        print(f"\n! still in config.yaml, and made again by the next `snakemake`: {', '.join(listed)}")
     if not arguments.apply:
-        print("\nnothing was done; " + ("--apply moves these to the Trash" if plan.actions else "nothing is ticked"))
+        print("\nnothing was done; " + ("--apply moves these to the Trash" if plan.actions else "nothing is selected"))
 
 
 def _print_advice(pipeline: Pipeline, facts: Sequence[JobFacts]) -> None:
@@ -203,7 +204,7 @@ def _carry_out(manifest: Path) -> int:
     with cleaning_up():
         finish_deletions(current_pipeline())
         left = run.run_manifest(manifest, print)
-    print(f"done; {manifest} lists what went to the Trash. `cryosnake unclean JOB` and `undelete JOB` bring it back, "
+    print(f"done; {manifest} lists what was moved to the Trash. `cryosnake unclean JOB` and `undelete JOB` restore it, "
           "`cryosnake empty-trash` frees the space")
     return int(bool(left))
 
@@ -212,11 +213,11 @@ def run_archive(_: Arguments) -> None:
     """Make the project read-only."""
     with cleaning_up():
         archive.archive()
-    print("archived: the folder may be moved; `cryosnake unarchive` in it opens it again")
+    print("archived: the folder may be moved; `cryosnake unarchive`, run in it, opens it again")
 
 
 def run_unarchive(_: Arguments) -> None:
     """Open an archived project again."""
     for link in archive.unarchive():
-        print(f"{link} is a link that leads nowhere any more; point it to where these data are now (ln -sfn)")
-    print("open again")
+        print(f"{link} is a broken link; point it to where the data are now (ln -sfn)")
+    print("the project is open again")

@@ -1,4 +1,4 @@
-"""What the modules of the command line share."""
+"""Shared parts of the command-line modules."""
 
 from __future__ import annotations
 

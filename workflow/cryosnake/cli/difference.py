@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions.difference import Difference, job_difference
-from cryosnake.project.records.job_by_name import find_job
 
 
 def register(commands: Commands) -> None:

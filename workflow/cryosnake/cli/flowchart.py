@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
-from cryosnake.project.records.job_by_name import find_job
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.report.flowchart.project import draw_flowchart
 
 

@@ -1,4 +1,4 @@
-"""`cryosnake show`, `chain`, `command`: one job, and how jobs hang together."""
+"""`cryosnake show`, `chain`, `command`: one job, and the jobs before and after it."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import time
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.human import human_age, human_size, human_time
+from cryosnake.pipeline.find_process import find_job, job_path_of
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions import notes
 from cryosnake.project.actions.history import ancestors, between, descendants, in_order
 from cryosnake.project.actions.job_details import FileOfJob, JobDetails, job_details, log_tail
-from cryosnake.project.records.job_by_name import find_job, job_path_of
 from cryosnake.project.records.run_times import total
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
     show = add_command(commands, "show", _show, job=True,
-                       help="all about a job: parameters, inputs, outputs, time, size, log")
-    show.add_argument("--all", action="store_true", help="also the parameters that have their default")
+                       help="describe a job: parameters, inputs, outputs, time, size, log")
+    show.add_argument("--all", action="store_true", help="also parameters with their default value")
     show.add_argument("--lines", type=int, default=10, help="lines of the log (default 10; 0: none)")
     chain = add_command(commands, "chain", _chain, job=True,
                         help="print the jobs before or after a job, or between two, a path per line")
     which = chain.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ancestors", action="store_true", help="what it was made from")
-    which.add_argument("--descendants", action="store_true", help="what was made from it")
-    which.add_argument("--to", default="", metavar="JOB2", help="what lies between, both included")
+    which.add_argument("--ancestors", action="store_true", help="jobs from which it was made")
+    which.add_argument("--descendants", action="store_true", help="jobs made from it")
+    which.add_argument("--to", default="", metavar="JOB2", help="jobs between the two, both included")
     chain.add_argument("--steps", type=int, default=None, metavar="N",
-                       help="only so many steps away (1: its neighbours)")
-    chain.add_argument("--self", action="store_true", dest="itself", help="the job itself, too")
+                       help="at most N steps away (1: its neighbours)")
+    chain.add_argument("--self", action="store_true", dest="itself", help="also the job itself")
     command = add_command(commands, "command", _command, job=True, help="print the command that made a job")
-    command.add_argument("--all", action="store_true", help="those of all its starts")
+    command.add_argument("--all", action="store_true", help="the commands of all its runs")
 
 
 def _chain(arguments: Arguments) -> None:
@@ -60,7 +60,7 @@ def _show(arguments: Arguments) -> None:
         print(f"  {name:<11}{text}")
     _section("results", [f"{result.name}: {result}" for result in details.results])
     stated = {name: value for name, (value, stated) in details.parameters.items() if stated or arguments.all}
-    _section("parameters" if arguments.all else "parameters that were stated (--all: the others, too)",
+    _section("parameters" if arguments.all else "parameters that were set (--all: also the others)",
              [f"{name}: {value}" for name, value in stated.items()])
     _section("inputs", [_file(item, "from") for item in details.inputs])
     _section("outputs", [_file(item, "used by") for item in details.outputs])
@@ -100,5 +100,5 @@ def _section(title: str, lines: list[str]) -> None:
 def _file(item: FileOfJob, words: str) -> str:
     parts = [item.path, f"{item.count:,} rows" if item.count else item.kind]
     if not item.exists:
-        parts.append("not there")
+        parts.append("missing")
     return "  ".join(parts) + (f"  {words} {', '.join(item.jobs)}" if item.jobs else "")

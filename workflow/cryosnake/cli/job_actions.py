@@ -1,19 +1,19 @@
-"""`cryosnake alias`, `note`, `mark`, `abort`, `continue`: what one does to a job."""
+"""`cryosnake alias`, `note`, `mark`, `abort`, `continue`: actions on a job."""
 
 from __future__ import annotations
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.pipeline.find_process import find_job, job_path_of
 from cryosnake.project.actions import job_actions
 from cryosnake.project.actions.continuing import continue_with_iterations, way_on
 from cryosnake.project.actions.notes import add_note, edit_note, read_note
-from cryosnake.project.records.job_by_name import find_job, job_path_of
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
     alias = add_command(commands, "alias", _alias, job=True,
                         help="give a job another name, in RELION and in config.yaml")
-    alias.add_argument("name", help='the new alias; "" takes it away')
+    alias.add_argument("name", help='the new alias; "" removes it')
     note = add_command(commands, "note", _note, job=True, help="print note.txt of a job, or add to it")
     note.add_argument("text", nargs="*", help="what to add")
     note.add_argument("--edit", action="store_true", help="open it in your editor (VISUAL, EDITOR)")
@@ -21,10 +21,10 @@ def register(commands: Commands) -> None:
                        help="mark a job as finished, failed, aborted, final or not-final")
     mark.add_argument("mark", choices=("finished", "failed", "aborted", "final", "not-final"))
     add_command(commands, "abort", _abort, job=True, help="ask a running job to stop")
-    go_on = add_command(commands, "continue", _continue, job=True,
-                        help="say how a job goes on, or let it go on with more iterations")
-    go_on.add_argument("--iterations", type=int, default=0, metavar="N",
-                       help="iterations in all, of a classification or refinement; changes config.yaml")
+    more = add_command(commands, "continue", _continue, job=True,
+                       help="say how to continue a job, or continue it with more iterations")
+    more.add_argument("--iterations", type=int, default=0, metavar="N",
+                      help="total number of iterations of a classification or refinement; changes config.yaml")
 
 
 def _alias(arguments: Arguments) -> None:

@@ -17,9 +17,9 @@ def register(commands: Commands) -> None:
     add_command(commands, "rebuild-pipeline", _rebuild,
                 help="write default_pipeline.star again from the job directories")
     parser = add_command(commands, "restore-pipeline", _restore,
-                         help="list the copies of default_pipeline.star, or put one back")
-    parser.add_argument("copy", nargs="?", default="", metavar="COPY", help="a file of the list, or the job directory "
-                        "that holds it; none: list them")
+                         help="list the copies of default_pipeline.star, or restore one")
+    parser.add_argument("copy", nargs="?", default="", metavar="COPY", help="a file from the list, or its job "
+                        "directory; none: list them")
 
 
 def _rebuild(_: Arguments) -> None:
@@ -33,8 +33,8 @@ def _rebuild(_: Arguments) -> None:
 def _restore(arguments: Arguments) -> None:
     if not arguments.copy:
         found = backups(Path())
-        print("\n".join(map(str, found)) or "no job directory holds a copy of the pipeline file; "
-              "`cryosnake rebuild-pipeline` derives it from the job directories")
+        print("\n".join(map(str, found)) or "no job directory contains a copy of the pipeline file; "
+              "`cryosnake rebuild-pipeline` makes it from the job directories")
         return
     path = Path(arguments.copy)
     pipeline, notes = restore(Path(), str(path / BACKUP_FILE if path.is_dir() else path))

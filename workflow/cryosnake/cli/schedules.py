@@ -14,7 +14,7 @@ def register(commands: Commands) -> None:
     schedule = add_command(commands, "import-schedule", _import,
                            help="write the config.yaml of a RELION schedule or scheme")
     schedule.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="such as Schemes/prep; several "
-                          "become one config")
+                          "are combined")
     schedule.add_argument("--out", type=Path, default=Path("config.yaml"), metavar="FILE", help="default config.yaml")
 
 
@@ -24,4 +24,4 @@ def _import(arguments: Arguments) -> None:
     imported = import_schemes(arguments.folders)
     arguments.out.write_text(config_text(imported))
     print("\n".join(f"not imported: {note}" for note in imported.notes), end="\n" if imported.notes else "")
-    print(f"{arguments.out}: {len(imported.config['jobs'])} jobs; look at it, then `{imported.watch}`")
+    print(f"{arguments.out}: {len(imported.config['jobs'])} jobs; check it, then run `{imported.watch}`")

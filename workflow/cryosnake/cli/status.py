@@ -15,18 +15,18 @@ _COLOURS = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    add_command(commands, "status", _status, help="list the jobs, and whether a run is going on")
+    add_command(commands, "status", _status, help="list the jobs, and whether a run is in progress")
     listed = add_command(commands, "list", _list, help="list the jobs: state, micrographs, time, size")
     listed.add_argument("--state", default="", metavar="WORD",
-                        help="only those that are running, scheduled, succeeded, failed, aborted, killed or final")
-    listed.add_argument("--type", default="", metavar="FOLDER", help="only those of a type, such as Class2D")
-    listed.add_argument("--names", action="store_true", help="print one path per line, to pipe it")
+                        help="only jobs that are running, scheduled, succeeded, failed, aborted, killed or final")
+    listed.add_argument("--type", default="", metavar="FOLDER", help="only jobs of a type, such as Class2D")
+    listed.add_argument("--names", action="store_true", help="print one path per line, for pipes")
 
 
 def _status(_: Arguments) -> None:
     _table(project_status())
     claim = running_claim()
-    Console(highlight=False).print(f"running: {claim}" if claim else "no run is going on")
+    Console(highlight=False).print(f"running: {claim}" if claim else "no run is in progress")
 
 
 def _list(arguments: Arguments) -> None:

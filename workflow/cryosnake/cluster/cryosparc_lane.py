@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cryosnake.cluster.lane import Lane, without_mpi_launcher
+from cryosnake.cluster.lane import ClusterLane, without_mpi_launcher
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import is_listed_name
 
@@ -17,7 +17,7 @@ KNOWN = ("run_cmd", "num_cpu", "num_gpu", "ram_gb", "job_dir_abs", "project_dir_
          "script_path_abs", "command", "cluster_job_id")
 
 
-def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[str, str]) -> tuple[Lane, str]:
+def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[str, str]) -> tuple[ClusterLane, str]:
     """Return the lane and the script template, as `cryosnake profile import` keeps them.
 
     Parameters
@@ -49,7 +49,7 @@ def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[s
     if "run_cmd" not in _names(template, script_file):
         raise CryosnakeError(f"{script_file}: has no {{{{ run_cmd }}}}, so it would run nothing")
     own = {"worker_bin_path": str(info.get("worker_bin_path", "")), **variables}
-    lane = Lane(kind="cryosparc", name=name, template="cluster_script.sh",
+    lane = ClusterLane(kind="cryosparc", name=name, template="cluster_script.sh",
                 submit=commands["qsub_cmd_tpl"], status=commands["qstat_cmd_tpl"], cancel=commands["qdel_cmd_tpl"],
                 send=info.get("send_cmd_tpl") or "", variables=own, launcher=launcher)
     texts = (template, *commands.values(), lane.send)

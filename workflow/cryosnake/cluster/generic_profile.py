@@ -6,12 +6,12 @@ import shlex
 import sys
 from pathlib import Path
 
-from cryosnake.cluster.lane import FILE, Lane
+from cryosnake.cluster.lane import FILE, ClusterLane
 
 PROGRAMS = ("submit", "status", "cancel")
 
 
-def profile_files(lane: Lane, template: str, folder: Path) -> dict[str, str]:
+def profile_files(lane: ClusterLane, template: str, folder: Path) -> dict[str, str]:
     """Return the profile's files: profile.yaml, the template, lane.json and three small programs."""
     return {"profile.yaml": _profile(lane, folder.absolute()), lane.template: template, FILE: lane.to_json(),
             **{name: _program(name, folder.absolute()) for name in PROGRAMS}}
@@ -24,7 +24,7 @@ def _program(action: str, folder: Path) -> str:
             f"{shlex.quote(str(folder))} \"$@\"\n")
 
 
-def _profile(lane: Lane, folder: Path) -> str:
+def _profile(lane: ClusterLane, folder: Path) -> str:
     return f"""\
 # The lane {lane.name} of {'cryoSPARC' if lane.kind == 'cryosparc' else 'RELION'}, as `cryosnake profile import` read \
 it. Use: snakemake --profile <this folder> -d my_project

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cryosnake.cluster.cryosparc_lane import read_cryosparc_lane
-from cryosnake.cluster.lane import Lane
+from cryosnake.cluster.lane import ClusterLane
 from cryosnake.cluster.relion_template import read_relion_template
 from cryosnake.errors import CryosnakeError
 
 
 def read_lane_files(files: Sequence[Path], variables: Mapping[str, str],
-                    commands: Mapping[str, str]) -> tuple[Lane, str]:
+                    commands: Mapping[str, str]) -> tuple[ClusterLane, str]:
     """Return the lane of a cluster_info.json (with cluster_script.sh beside it or named too) or of a RELION script.
 
     Raises

@@ -22,7 +22,7 @@ SCHEDULERS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lane:
+class ClusterLane:
     """How jobs are submitted to a cluster.
 
     `kind` is cryosparc (a Jinja template) or relion (XXXnameXXX); `template` is the script's file name. `submit`,
@@ -45,7 +45,7 @@ class Lane:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
-def read_lane(folder: Path) -> Lane:
+def read_lane(folder: Path) -> ClusterLane:
     """Return the lane of a profile's folder.
 
     Raises
@@ -55,7 +55,7 @@ def read_lane(folder: Path) -> Lane:
     """
     path = folder / FILE
     try:
-        return Lane(**json.loads(path.read_text(encoding="utf-8")))
+        return ClusterLane(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise CryosnakeError(f"{path}: can't be read ({error}); write the profile again with cryosnake profile "
                              "import") from error

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cryosnake.cluster.lane import SCHEDULERS, Lane, scheduler_of, without_mpi_launcher
+from cryosnake.cluster.lane import SCHEDULERS, ClusterLane, scheduler_of, without_mpi_launcher
 from cryosnake.errors import CryosnakeError
 
 COMMAND = "XXXcommandXXX"
@@ -16,7 +16,8 @@ KNOWN = ("command", "name", "errfile", "outfile", "mpinodes", "threads", "cores"
 _VARIABLE = re.compile(r"XXX(\w+?)XXX")
 
 
-def read_relion_template(path: Path, variables: Mapping[str, str], commands: Mapping[str, str]) -> tuple[Lane, str]:
+def read_relion_template(path: Path, variables: Mapping[str, str],
+                         commands: Mapping[str, str]) -> tuple[ClusterLane, str]:
     """Return the lane and the script template, as `cryosnake profile import` keeps them.
 
     Parameters
@@ -51,7 +52,7 @@ def read_relion_template(path: Path, variables: Mapping[str, str], commands: Map
     if missing:
         raise CryosnakeError(f"{path}: no value for {', '.join(f'XXX{name}XXX' for name in sorted(missing))}; RELION's "
                              f"window asks for them: {' '.join(f'--set {name}=…' for name in sorted(missing))}")
-    return Lane(kind="relion", name=path.stem, template="qsub.sh", submit=commands.get("submit", submit),
+    return ClusterLane(kind="relion", name=path.stem, template="qsub.sh", submit=commands.get("submit", submit),
                 status=commands.get("status", status), cancel=commands.get("cancel", cancel), variables=own,
                 launcher=launcher), template
 

@@ -24,7 +24,7 @@ class Partition:
     memory: int  # MB
     gpus: int
 
-    def told(self) -> str:
+    def __str__(self) -> str:
         """Return a line that describes it."""
         time = f"{self.minutes} minutes" if self.minutes else "no time limit"
         gpus = f", {self.gpus} GPUs" if self.gpus else ""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cryosnake.cluster import cryosparc_lane, relion_template
-from cryosnake.cluster.lane import Lane, read_lane
+from cryosnake.cluster.lane import ClusterLane, read_lane
 from cryosnake.errors import CryosnakeError
 
 RECORDS = Path(".cryosnake", "cluster")
@@ -88,7 +88,7 @@ def read_properties(jobscript: str) -> dict[str, Any]:
     return json.loads(match[1]) if match else {}
 
 
-def job_values(lane: Lane, properties: dict[str, Any], here: Path, name: str) -> dict[str, Any]:
+def job_values(lane: ClusterLane, properties: dict[str, Any], here: Path, name: str) -> dict[str, Any]:
     """Return the values of the template variables for one job, cryoSPARC's and RELION's."""
     resources = properties.get("resources", {})
     ranks = int(resources.get("tasks", 1))
@@ -111,12 +111,12 @@ def job_values(lane: Lane, properties: dict[str, Any], here: Path, name: str) ->
     }
 
 
-def fill(lane: Lane, text: str, values: dict[str, Any]) -> str:
+def fill(lane: ClusterLane, text: str, values: dict[str, Any]) -> str:
     """Return a template of the lane with its variables filled in."""
     return (cryosparc_lane if lane.kind == "cryosparc" else relion_template).render(text, values)
 
 
-def _run_script(here: Path, name: str, lane: Lane) -> str:
+def _run_script(here: Path, name: str, lane: ClusterLane) -> str:
     launcher = f"export CRYOSNAKE_MPI_LAUNCHER={shlex.quote(lane.launcher)}\n" if lane.launcher else ""
     base = shlex.quote(str(here / name))
     project = shlex.quote(os.getcwd())  # PBS and SGE start a job in the user's home directory
@@ -124,23 +124,23 @@ def _run_script(here: Path, name: str, lane: Lane) -> str:
             f"echo $code > {base}.exit.tmp && mv {base}.exit.tmp {base}.exit\nexit $code\n")
 
 
-def _with_script(lane: Lane, command: str, script: Path) -> str:
+def _with_script(lane: ClusterLane, command: str, script: Path) -> str:
     return command if lane.kind == "cryosparc" else f"{command} {shlex.quote(str(script))}"
 
 
-def _for_job(lane: Lane, command: str, number: str) -> str:
+def _for_job(lane: ClusterLane, command: str, number: str) -> str:
     if lane.kind == "cryosparc":
         return cryosparc_lane.render(command, {"cluster_job_id": number, **lane.variables})
     return command.replace("{id}", shlex.quote(number))
 
 
-def _shell(lane: Lane, command: str, values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+def _shell(lane: ClusterLane, command: str, values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     if lane.send:
         command = cryosparc_lane.render(lane.send, {**values, "command": command})
     return subprocess.run(command, shell=True, capture_output=True, text=True)
 
 
-def _in_queue(lane: Lane, number: str) -> bool:
+def _in_queue(lane: ClusterLane, number: str) -> bool:
     """Return whether the scheduler still has the job; if it does not answer, the job is assumed to be there."""
     answer = _shell(lane, _for_job(lane, lane.status, number), {"cluster_job_id": number})
     lines = _lines_of(number, answer.stdout)

@@ -43,7 +43,7 @@ def product_root(job_dir: str, name: str) -> str:
     """
     job = job_dir.rstrip("/")
     stem = os.path.splitext(_JOB_PREFIX.sub("", name))[0]
-    if os.path.basename(os.path.dirname(job)) == _NO_DOTS:
+    if "." in stem and os.path.basename(os.path.dirname(job)) == _NO_DOTS:
         stem = stem.replace(".", "_")
     return f"{job}/{stem}"
 

@@ -1,8 +1,9 @@
 """MPI ranks that never leave each other waiting: a rank that fails informs the others.
 
 Before data are exchanged all ranks meet in a small reduction that also says whether one of them has a problem; a rank
-that fails takes part in one last such meeting. So that the others do not go on computing until then, it also sends
-each a short message, which they check for between blocks. Waiting ranks sleep: MPI's own waiting would occupy a core.
+that fails takes part in one last such meeting. So that the others do not continue computing until then, it also
+sends each a short message, which they check for between blocks. Waiting ranks sleep: MPI's own waiting would occupy
+a core.
 """
 
 from __future__ import annotations

@@ -9,8 +9,10 @@ from __future__ import annotations
 import binascii
 import os
 import re
+import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +23,31 @@ if TYPE_CHECKING:
 LOCKS = Path(".snakemake", "locks")
 MARKS = Path(".snakemake", "incomplete")
 CLUSTER_LOGS = Path(".snakemake", "slurm_logs")
+OLDEST, BEYOND = 9, 10  # major versions: the first that will do, and the first that was not tested (pyproject.toml)
 LONGEST = 200  # characters of a mark's name: Snakemake splits longer ones
 REFUSED = re.compile(r"sbatch failed\. The error message was '(?:sbatch: )?(?:error: )?(.*?)'\.?\n", re.DOTALL)
+
+_up = Path()  # Snakemake's working directory, from the project
+_folder = ""  # the project, from there: with "/" at its end, "" where it is the same
+
+
+@contextmanager
+def in_project(folder: str) -> Iterator[None]:
+    """Work in a project in a folder of Snakemake's working directory (a module's prefix), "" for that itself."""
+    global _up, _folder
+    before = _up, _folder
+    with chdir(folder or "."):
+        if folder:
+            _up, _folder = Path(os.path.relpath(".", folder)), f"{folder}/"
+        try:
+            yield
+        finally:
+            _up, _folder = before
+
+
+def version() -> str:
+    """Return the version of the Snakemake that parses the Snakefile."""
+    return str(sys.modules["snakemake.common"].__version__)
 
 
 def is_main(workflow: Any) -> bool:
@@ -30,9 +55,103 @@ def is_main(workflow: Any) -> bool:
     return bool(workflow.is_main_process)
 
 
-def is_real_run(workflow: Any) -> bool:
-    """Whether this process may change the project."""
-    return is_main(workflow) and not workflow.output_settings.dryrun
+def executes(workflow: Any) -> bool:
+    """Whether this call makes files: no dry run, no --touch, no query. Known when `before_dag` acts, False earlier."""
+    return is_main(workflow) and workflow.executor_plugin is not None and not (workflow.dryrun or workflow.touch)
+
+
+def before_dag(workflow: Any, act: Callable[[], None]) -> None:
+    """Let Snakemake call something when all is parsed, before it reads marks and locks and builds a DAG.
+
+    Snakemake has no hook there, and calls `onstart` only later: it has then refused a lock or incomplete files.
+    """
+    prepare = workflow._prepare_dag
+
+    def act_first(*args: Any, **options: Any) -> None:
+        act()
+        prepare(*args, **options)
+
+    workflow._prepare_dag = act_first
+
+
+def add_handlers(workflow: Any, **handlers: Callable[[], None]) -> None:
+    """Call functions at `start`, `success` and `error` of a run, before those of the main Snakefile.
+
+    Snakemake ignores the `onstart:` of a module. And --no-hooks is refused: without them a run would be lost.
+    """
+    if workflow.execution_settings.no_hooks:
+        raise refusal("--no-hooks: cryosnake gives jobs their numbers and directories in a hook; leave the option out")
+    for event, handler in handlers.items():
+        setattr(workflow, f"_on{event}", _both(handler, getattr(workflow, f"_on{event}")))
+
+
+def _both(first: Callable[[], None], then: Callable[[Any], None]) -> Callable[[Any], None]:
+    def call(log: Any) -> None:
+        first()
+        then(log)
+
+    return call
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What Snakemake is asked to make: targets, and rules or files that are to be made again though they exist.
+
+    `builds_dag` is False for --lint and lists of rules, `everything` True for --forceall.
+    """
+
+    builds_dag: bool = False
+    targets: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+    everything: bool = False
+
+
+def request() -> Request:
+    """Return what this call was asked for: Snakemake hands it to the workflow only when that has been parsed.
+
+    With --touch nothing is made again, though it is often called with --forceall.
+    """
+    callers = list(_callers())
+    api = next((found["self"] for name, found in callers
+                if name == "__post_init__" and type(found["self"]).__name__ == "DAGApi"), None)
+    if api is None:
+        return Request()
+    targets = tuple(map(str, api.dag_settings.targets))
+    if any(name == "args_to_api" and found["args"].touch for name, found in callers):
+        return Request(builds_dag=True, targets=targets)
+    again = (*map(str, api.dag_settings.forcerun), *(targets if api.dag_settings.forcetargets else ()))
+    return Request(builds_dag=True, targets=targets, again=again, everything=api.dag_settings.forceall)
+
+
+def _callers() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and local variables of the functions that are being called, the innermost first."""
+    frame = sys._getframe().f_back
+    while frame is not None:
+        yield frame.f_code.co_name, frame.f_locals
+        frame = frame.f_back
+
+
+def module_folder(workflow: Any) -> str:
+    """Return the folder that the module which is being parsed has as its `prefix:`, "" for none and outside modules."""
+    if workflow.modifier.path_modifier.modifies_prefixes:
+        raise refusal("replace_prefix: does not work for cryosnake, whose programs look for files in the folders that "
+                      "RELION gives them; use `prefix:` with one folder for the whole project")
+    return os.path.dirname(str(workflow.modifier.modify_path("project")))
+
+
+def is_module(workflow: Any) -> bool:
+    """Whether the Snakefile is being parsed as a module of another one."""
+    return not workflow.modifier.is_main_snakefile()
+
+
+def name_of_rule(workflow: Any, name: str) -> str:
+    """Return the name that a rule of the Snakefile which is being parsed gets: `use rule … as` may change it."""
+    return str(workflow.modifier.modify_rulename(name))
+
+
+def command_line_config(workflow: Any) -> Any:
+    """Return the values of `--config` and `--configfile`; a module sees only what its user hands on."""
+    return workflow.config_settings.overwrite_config
 
 
 def submits_jobs(workflow: Any) -> bool:
@@ -72,10 +191,14 @@ def put_below(config: dict[str, Any], data: Mapping[str, Any]) -> None:
 
 
 def hand_on(workflow: Any, key: str, value: str) -> None:
-    """Let the jobs of this run get a value of the config, and no config files."""
+    """Let the jobs of this run get a value of the config."""
     settings = workflow.config_settings
     settings.config_args = [*(settings.config_args or []), f"{key}={value}"]
-    settings.configfiles = []
+
+
+def forget_config_files(workflow: Any) -> None:
+    """Let the jobs of this run get no config files."""
+    workflow.config_settings.configfiles = []
 
 
 def refusal(message: str) -> Exception:
@@ -88,21 +211,21 @@ def refusal(message: str) -> Exception:
 
 def remove_lock() -> bool:
     """Remove Snakemake's lock of the project; return whether there was one."""
-    stale = list(LOCKS.glob("*.lock"))
+    stale = list(Path(_up, LOCKS).glob("*.lock"))
     for lock in stale:
         lock.unlink(missing_ok=True)
     return bool(stale)
 
 
 def marks() -> dict[str, Path]:
-    """Return the files that Snakemake takes for incomplete, and what marks each."""
-    return dict(_marks())
+    """Return the files of the project that Snakemake treats as incomplete, and what marks each."""
+    return {name.removeprefix(_folder): path for name, path in _marks() if name.startswith(_folder)}
 
 
 def _marks() -> Iterator[tuple[str, Path]]:
     """Yield them: marks are named by base64, a long name in several folders, "@" each."""
-    for folder, _, names in os.walk(MARKS):
-        parts = [part.removeprefix("@") for part in Path(folder).relative_to(MARKS).parts]
+    for folder, _, names in os.walk(_up / MARKS):
+        parts = [part.removeprefix("@") for part in Path(folder).relative_to(_up / MARKS).parts]
         for name in names:
             try:
                 yield urlsafe_b64decode("".join([*parts, name])).decode(), Path(folder, name)
@@ -111,12 +234,12 @@ def _marks() -> Iterator[tuple[str, Path]]:
 
 
 def mark(path: str) -> bool:
-    """Let Snakemake take a file for incomplete; return False for a path that is too long."""
-    name = urlsafe_b64encode(path.encode()).decode()
+    """Let Snakemake treat a file as incomplete; return False for a path that is too long."""
+    name = urlsafe_b64encode(f"{_folder}{path}".encode()).decode()
     if len(name) > LONGEST:
         return False
-    MARKS.mkdir(parents=True, exist_ok=True)
-    Path(MARKS, name).write_text('{"external_jobid": null}')
+    Path(_up, MARKS).mkdir(parents=True, exist_ok=True)
+    Path(_up, MARKS, name).write_text('{"external_jobid": null}')
     return True
 
 

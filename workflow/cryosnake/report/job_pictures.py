@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-
-_WHITE = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEANl9ngAAAAABJRU5ErkJggg==")  # a PNG
+_WHITE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEANl9ngAAAAABJRU5ErkJggg=="  # a PNG
 
 
 def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any]) -> None:
@@ -56,9 +55,8 @@ def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any
 def _draw_reason(reason: str, path: Path) -> None:
     """Write a picture that says why there is no other one; where nothing can be drawn at all, an empty one."""
     try:
-        text = "\n".join(textwrap.wrap(f"This picture could not be drawn. {reason}", 80)[:12])
-        with new_figure(6.4, 3.2) as figure:
-            figure.text(0.03, 0.95, text, va="top", fontsize=9)
+        with new_figure(6.4, 3.2, "This picture could not be drawn") as figure:
+            figure.text(0.03, 0.85, "\n".join(textwrap.wrap(reason, 80)[:12]), va="top")
         save(figure, path)
     except Exception:  # no Matplotlib that works
         path.write_bytes(base64.b64decode(_WHITE))
@@ -171,10 +169,6 @@ def _postprocess_guinier(out: Path, _: Mapping[str, Any]) -> Figure:
                         line, float(general["rlnBfactorUsedForSharpening"]), float(general["rlnFinalResolution"]))
 
 
-def _postprocess_map(out: Path, _: Mapping[str, Any]) -> Figure:
-    return map_views(*read_mrc(out / "postprocess_masked.mrc"))
-
-
 def _local_resolution(out: Path, parameters: Mapping[str, Any]) -> Figure:
     """Draw histogram and slices of the mask's inside; without one, of whatever is denser than solvent."""
     density, pixel_size = read_mrc(out / "relion_locres_filtered.mrc")
@@ -201,6 +195,6 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "mask": lambda out, _: map_views(*read_mrc(out / "mask.mrc"), title="Mask"),
     "postprocess_fsc": _postprocess_fsc,
     "postprocess_guinier": _postprocess_guinier,
-    "postprocess_map": _postprocess_map,
+    "postprocess_map": lambda out, _: map_views(*read_mrc(out / "postprocess_masked.mrc")),
     "local_resolution": _local_resolution,
 }

@@ -1,4 +1,4 @@
-"""`python -m cryosnake.running TYPE …`: run a job of any registered type, also of those that other packages add."""
+"""`python -m cryosnake.running TYPE …`: run a job of any registered type, including those of other packages."""
 
 from __future__ import annotations
 

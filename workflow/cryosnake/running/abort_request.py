@@ -1,8 +1,8 @@
-"""RELION_JOB_ABORT_NOW of a job of which several batches are at work: it stays until the last of them has seen it.
+"""Requests to abort a job of several batches: RELION_JOB_ABORT_NOW stays until all of them have seen it.
 
-In a run of Snakemake a request concerns the whole job: the batches that work, and those that would begin later in the
-same run. The end of the run removes it (`project/run/run_status.py`). Without such a run, when programs are started by
-hand, the last program that worked when the request was made removes it.
+In a run of Snakemake a request concerns the whole job: its running batches, and those that would start later in the
+same run; it is removed when the run ends (`project/run/run_status.py`). When programs are started by hand, it is
+removed by the last program that was running when the request was made.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from cryosnake.project.records.disk import BATCHES
 
 
 def stays(out: Path, batch: str) -> bool:
-    """Whether an abort request concerns others: another batch that works, or what this run has yet to begin.
+    """Return whether an abort request concerns others: another running batch, or one that this run has yet to start.
 
-    A request that is older than the run and than all that works was left behind earlier, and is nobody's. Times are
-    those of the file system, so that the clocks of the computers do not matter.
+    A request older than the run and all running batches was left behind, and is ignored. Times are those of the file
+    system, so that differences between the computers' clocks do not matter.
     """
     try:
         made = os.stat(out / ABORT_REQUEST).st_mtime_ns

@@ -15,7 +15,7 @@ from cryosnake.project.config.values import check_value
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What a script was asked to do. `options` is of the job type's dataclass, see jobs/options.py."""
+    """A script's parsed arguments. `options` is an instance of the job type's dataclass, see jobs/options.py."""
 
     out: str
     batch: str
@@ -26,6 +26,7 @@ class Arguments:
     options: Any
     inputs: dict[str, Path]
     command: str
+    project: str = ""
 
 
 def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
@@ -46,14 +47,16 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
     command = " ".join([parser.prog, *words])
     return Arguments(out=parsed["out"].rstrip("/"), batch=parsed["batch"], join=parsed["join"],
                      draw=parsed["draw"], threads=parsed["threads"], gpus=parsed["gpus"],
-                     options=job_type.options(**options), inputs=inputs, command=command)
+                     options=job_type.options(**options), inputs=inputs, command=command, project=parsed["project"])
 
 
 def make_parser(job_type: JobType) -> argparse.ArgumentParser:
-    """Return the argument parser of a job type; also the source of its docs page."""
+    """Return the argument parser of a job type, from which its docs page is also made."""
     parser = argparse.ArgumentParser(description=f"{job_type.title}. {job_type.description}",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, metavar="DIR", help=f"job directory, such as {job_type.folder}/job002")
+    parser.add_argument("--project", default="", metavar="DIR", help="project that all other paths are relative to "
+                        "(default: the working directory)")
     parser.add_argument("--threads", type=int, default=1, help="threads for BLAS, FFT and kernels (default 1)")
     parser.add_argument("--gpus", type=int, default=0, help="GPUs that are reserved for the job; run.out says so when "
                         "it does not use them (default 0)")

@@ -1,7 +1,7 @@
-"""One batch of a per-micrograph job: only unfinished micrographs, failures recorded, the batch's STAR at the end.
+"""One batch of a per-micrograph job: process unfinished micrographs, record failures, write the batch's STAR.
 
-A micrograph is finished when its products exist and the stamp of what they were made from is the present one. Each
-is recorded as it is finished, so that a killed batch resumes where it was.
+A micrograph is finished when its products exist and the stamp of what they were made from is up to date. Each is
+recorded as soon as it is finished, so that a killed batch resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
 
     @cache
     def prepared(group: int) -> Any:
-        """Return what the program prepares for an optics group, only when a micrograph of it is to be done."""
+        """Return what the program prepares for an optics group, only when one of its micrographs is processed."""
         return program.prepare(arguments.options, batch.optics[group], arguments.inputs)
 
     with closing(_Records(out, number)) as records:
@@ -64,18 +64,18 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
             if is_done(before, made_from, product_files(str(out), job_type.products, name), name in rows):
                 tally["finished before"] += 1
                 continue
-            group = row["rlnOpticsGroup"]  # a wrong gain or reference is the job's fault, not the micrograph's
-            result = _one(program, row, batch.optics[group], prepared(group), micrograph_root(out, name))
+            group = row["rlnOpticsGroup"]  # preparing may raise: a wrong gain is the job's fault, not the micrograph's
+            result = _process_one(program, row, batch.optics[group], prepared(group), micrograph_root(out, name))
             tally[result.state] += 1
             if before is not None and before.stamp == made_from and AGAIN in arguments.batch:
                 refuse_loss(out, before, result.state, result.reason)
                 if name in rows:
-                    continue  # its record and its rows stand
+                    continue  # its record and its rows stay as they are
             if result.rows is not None:
                 rows[name] = result.rows
                 records.add_rows(name, result.rows)
             if result.state == "failed" and not all(stamp(name).split(" ")):
-                made_from = stamp(name)  # its input vanished under it: it is tried again when that is back
+                made_from = stamp(name)  # its input disappeared meanwhile: it is tried again when that exists again
             records.add(Finished(name, made_from, result.state, result.reason))
     progress(len(batch.rows), len(batch.rows), "")
     now = read_done(str(out), number)
@@ -95,7 +95,7 @@ class _Result:
     rows: list[Row] | None = None
 
 
-def _one(program: PerMicrograph, row: Row, optics: Row, state: Any, root: Path) -> _Result:
+def _process_one(program: PerMicrograph, row: Row, optics: Row, state: Any, root: Path) -> _Result:
     root.parent.mkdir(parents=True, exist_ok=True)
     try:
         rows = program.process(row, optics, state, root)
@@ -120,7 +120,7 @@ def _one_line(error: BaseException) -> str:
 
 
 class _Records:
-    """Appends to `batches/NNNN.done` and `.rows`, each line on disk before the next micrograph begins."""
+    """Appends to `batches/NNNN.done` and `.rows`; each line is on disk before the next micrograph starts."""
 
     def __init__(self, out: Path, number: int) -> None:
         self._done, self._rows = open(done_file(str(out), number), "ab"), open(_rows_file(out, number), "ab")
@@ -174,5 +174,5 @@ def _refuse_total_failure(out: Path, number: int, total: int, items: Collection[
     failed = [item for item in items if item.state == "failed"]
     if total >= 3 and len(failed) == total and not any(item.state == "ok" for item in items):
         raise CryosnakeError(f"all {len(failed)} micrographs of batch {number:04d} failed; the first: "
-                             f"{failed[0]} Mend the cause; a changed parameter makes a new job, else "
-                             f"`cryosnake retry {out}` asks for them again")
+                             f"{failed[0]} Fix the cause; if no parameter changes (which would make a new job), "
+                             f"`cryosnake retry {out}` processes them again")

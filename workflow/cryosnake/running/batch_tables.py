@@ -27,7 +27,7 @@ class BatchInput:
 
 
 def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) -> BatchInput:
-    """Return what a batch has to work on: its movies (import), or the joined rows of its input STAR files.
+    """Return the input of a batch: its movies (import), or the joined rows of its input STAR files.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
 def _by_name(path: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Row]:
     data = {block: table for block, table in tables.items() if block != "optics"}
     if not data:
-        return {}  # RELION writes no empty tables: a batch of which nothing passed
+        return {}  # RELION writes no empty tables: nothing of the batch is left
     table = next(iter(data.values()))
     for label in ("rlnMicrographMovieName", "rlnMicrographName"):
         if label in table:
@@ -69,7 +69,7 @@ def _check_optics(rows: Mapping[str, Row], optics: Mapping[int, Row], path: Path
 
 def write_output(job_type: JobType, program: PerMicrograph, arguments: Arguments, batch: BatchInput,
                  rows: Mapping[str, list[Row]]) -> None:
-    """Write the STAR file of a batch; the optics table is what the program makes of it."""
+    """Write the STAR file of a batch, with the optics table as changed by the program."""
     optics = _optics_of_output(program, arguments, [dict(group) for group in batch.optics.values()])
     block = table_name(job_type, program, arguments)
     table = [row for found in rows.values() for row in found]
@@ -82,7 +82,7 @@ def write_output(job_type: JobType, program: PerMicrograph, arguments: Arguments
 
 
 def _optics_of_output(program: PerMicrograph, arguments: Arguments, groups: list[Row]) -> list[Row]:
-    """Return the optics table that the program makes of its input's; most leave it as it is, or add a column."""
+    """Return the output's optics table; most programs copy the input's, or add a column."""
     if hasattr(program, "optics_of_output"):
         return list(program.optics_of_output(groups, arguments.options, arguments.inputs))
     update = getattr(program, "update_optics", None)

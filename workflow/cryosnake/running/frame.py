@@ -29,12 +29,12 @@ TERMINATED = ("ended by SIGTERM from outside: a scheduler's time or memory limit
 
 @contextmanager
 def job_frame(job_type: JobType, arguments: Arguments) -> Iterator[JobProgress]:
-    """Run the body as a job: marks it running, and failed or aborted when the body raises.
+    """Run the body as a job: mark it running, and failed or aborted when the body raises.
 
     Raises
     ------
     CryosnakeError
-        whatever went wrong, with the job's directory; unexpected errors leave their traceback in run.err
+        for any failure; the traceback of unexpected errors is in run.err
     Aborted
         when RELION_JOB_ABORT_NOW was found
     """
@@ -63,7 +63,7 @@ def job_frame(job_type: JobType, arguments: Arguments) -> Iterator[JobProgress]:
 
 
 def _failed(out: Path, arguments: Arguments, reason: str) -> CryosnakeError:
-    """Record that the job failed, with the reason in run.err, and return what is to be raised."""
+    """Record that the job failed, with the reason in run.err, and return the exception to raise."""
     _end(out, Status.FAILED, arguments.batch)
     write_reason(out, f"{arguments.batch}: {reason}" if arguments.batch else reason)
     return CryosnakeError(reason)
@@ -71,8 +71,8 @@ def _failed(out: Path, arguments: Arguments, reason: str) -> CryosnakeError:
 
 @contextmanager
 def _timed(out: Path, arguments: Arguments) -> Iterator[None]:
-    """Add a line to the job's run_times.tsv, however the body ends."""
-    watch = Stopwatch("join" if arguments.join else arguments.batch, arguments.threads)
+    """Add a line to the job's run_times.tsv, whether the body succeeds or fails."""
+    stopwatch = Stopwatch("join" if arguments.join else arguments.batch, arguments.threads)
     outcome = "failed"
     try:
         yield
@@ -81,7 +81,7 @@ def _timed(out: Path, arguments: Arguments) -> Iterator[None]:
         outcome = "aborted"
         raise
     finally:
-        add_run_time(out, watch.stop(outcome))
+        add_run_time(out, stopwatch.stop(outcome))
 
 
 def finish(out: Path) -> None:
@@ -122,7 +122,7 @@ def _directory_lock(out: Path, batch: str) -> Iterator[bool]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{out} {batch}: a program of an earlier run still works here; waiting for it", file=sys.stderr)
+            print(f"{out} {batch}: a program of an earlier run is still running here; waiting for it", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
             waited = True
         except OSError as error:

@@ -1,8 +1,8 @@
-"""A program is stopped within a second or two of an abort request, and says so when it is ended by SIGTERM.
+"""Interruption of programs: by an abort request within a second or two, and by SIGTERM, with a message.
 
-Programs look for a request between units of work; one unit can take minutes (the motion of a large movie). So a thread
-looks, too, and interrupts a program that has not heard of the request for two seconds, wherever it is. Compiled kernels
-are interrupted when they return to Python.
+Programs check for a request between units of work; one unit can take minutes (the motion of a large movie). So a thread
+checks, too, and after two seconds interrupts a program that has not noticed the request, wherever it is. Compiled
+kernels are interrupted when they return to Python.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from cryosnake.pipeline.markers import abort_requested, exit_of
 from cryosnake.pipeline.model import Status
 from cryosnake.running.progress import JobProgress
 
-LOOK_EVERY = 0.5  # seconds
-PATIENCE = 4  # looks that find the request before the program is interrupted: most hear it by themselves
+CHECK_EVERY = 0.5  # seconds
+CHECKS_BEFORE_INTERRUPT = 4  # that find the request: most programs stop by themselves
 
 
 class Terminated(BaseException):
-    """The process was told to end by SIGTERM. No Exception: the micrograph at work must not take it for its own."""
+    """The process received SIGTERM. Not an Exception, lest it be recorded as the failure of one micrograph."""
 
 
 @contextmanager
 def interruptible(out: Path, progress: JobProgress) -> Iterator[None]:
     """Raise KeyboardInterrupt in the body on an abort request of a job directory, Terminated on SIGTERM.
 
-    A program that has heard of the request by itself (`progress`) ends in its own way, undisturbed. Outside the main
-    thread nothing is done: Python gives signals to the main thread alone.
+    A program that has noticed the request by itself (`progress`) stops in its own way, undisturbed. Outside the main
+    thread nothing is done: Python delivers signals only to the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -39,7 +39,8 @@ def interruptible(out: Path, progress: JobProgress) -> Iterator[None]:
     former = {number: signal.signal(number, handler) for number, handler in
               ((signal.SIGUSR2, signal.default_int_handler), (signal.SIGTERM, _terminate))}
     done = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(out, progress, done, threading.get_ident()), daemon=True)
+    watcher = threading.Thread(target=_interrupt_on_request, args=(out, progress, done, threading.get_ident()),
+                               daemon=True)
     watcher.start()
     try:
         yield
@@ -50,11 +51,11 @@ def interruptible(out: Path, progress: JobProgress) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _watch(out: Path, progress: JobProgress, done: threading.Event, program: int) -> None:
+def _interrupt_on_request(out: Path, progress: JobProgress, done: threading.Event, program: int) -> None:
     seen = 0
-    while not (done.wait(LOOK_EVERY) or progress.heard):
+    while not (done.wait(CHECK_EVERY) or progress.heard):
         seen = seen + 1 if abort_requested(out) and exit_of(out) != Status.SUCCEEDED else 0
-        if seen >= PATIENCE:  # again until it ends: an interrupt in a destructor or a callback is lost
+        if seen >= CHECKS_BEFORE_INTERRUPT:  # again until it stops: an interrupt in a destructor or a callback is lost
             signal.pthread_kill(program, signal.SIGUSR2)
 
 

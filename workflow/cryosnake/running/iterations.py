@@ -1,4 +1,4 @@
-"""What happens when an iterative program has written all files of an iteration."""
+"""Files of iterations: what is kept and removed when an iterative program has written a complete iteration."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cryosnake.running.arguments import Arguments
 
 
 def iteration_keeper(job_type: JobType, arguments: Arguments, start: str, maker: str) -> Callable[[int], None]:
-    """Return what a program calls with the number of an iteration that is complete.
+    """Return the function that a program calls with the number of each complete iteration.
 
-    One whose files are the job's results is kept from Snakemake (`kept_results`, with `maker`). With `keep_iterations:
-    last` those before it go; `start` is the optimiser file that the user lets the job go on from, "" for none. What
-    can't be removed is said and stops no refinement.
+    An iteration whose files are the job's results is protected from Snakemake (`kept_results`, with `maker`). With
+    `keep_iterations: last` earlier ones are removed; `start` is the optimiser file from which the user continues the
+    job, "" for none. A file that can't be removed causes a message, and does not stop the refinement.
     """
     values = vars(arguments.options)
     forget_waiting(arguments.out)
@@ -36,13 +36,13 @@ def iteration_keeper(job_type: JobType, arguments: Arguments, start: str, maker:
         try:
             drop_superseded(arguments.out, root, number, result, start)
         except (CryosnakeError, OSError) as error:
-            print(f"the files of earlier iterations stay: {error}", file=sys.stderr)
+            print(f"the files of earlier iterations are kept: {error}", file=sys.stderr)
 
     return written
 
 
-def last_iteration_made(out: str) -> None:
-    """Remove what waits for the end of the run, where no Snakemake runs this job; else Snakemake's end does it."""
+def finish_without_snakemake(out: str) -> None:
+    """Remove what is to go when the run ends, if no Snakemake runs this job; otherwise its run does it at its end."""
     if "CRYOSNAKE_WORKFLOW" not in os.environ:
         drop_waiting(out)
         drop_results(Path(out))

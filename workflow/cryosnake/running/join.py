@@ -1,4 +1,4 @@
-"""All batches of a job joined into its output STAR; the job is complete then."""
+"""The join of a job's batches to its output STAR, which completes the job."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments
     Raises
     ------
     CryosnakeError
-        when too many micrographs failed, or none is left
+        when too many micrographs failed, or none are left
     """
     out = arguments.out
     keys = [batch_key(number, revision) for number, revision in sorted(revisions(out).items())]
@@ -60,11 +60,11 @@ def _check_failures(arguments: Arguments, left_out: list[Finished], total: int) 
     limit = getattr(arguments.options, "max_failed", 1.0)
     if total and len(failed) > limit * total:
         raise CryosnakeError(f"{len(failed)} of {total} micrographs failed, more than max_failed = {limit:g} allows; "
-                             f"the first: {failed[0]} Mend the cause, then `cryosnake retry {arguments.out}`")
+                             f"the first: {failed[0]} Fix the cause, then `cryosnake retry {arguments.out}`")
 
 
 def _write_joined(main: Path, table: str, paths: list[str]) -> None:
-    """Join by text: parsing a million rows to write them again as they were would take minutes."""
+    """Join as text: parsing a million rows to write them unchanged would take minutes."""
     found = {path: part for path in paths if (part := _split(path, table)) is not None}
     parts = list(found.values())
     if not parts:
@@ -72,8 +72,8 @@ def _write_joined(main: Path, table: str, paths: list[str]) -> None:
                              f"{main.parent / FAILED_STAR} names the reasons")
     wrong = next((path for path, part in found.items() if part.labels != parts[0].labels), None)
     if wrong:
-        raise CryosnakeError(f"{wrong}: other columns than {next(iter(found))}; one of them was written by another "
-                             "program: delete it, and it is made again")
+        raise CryosnakeError(f"{wrong}: its columns differ from those of {next(iter(found))}; one of them was written "
+                             "by another program: delete that one, and it is made again")
     with replacing(main, durable=True) as temporary, open(temporary, "w") as file:
         file.write(parts[0].head)
         file.writelines(part.rows for part in parts)

@@ -1,7 +1,7 @@
 """`python -m cryosnake.running.launch N [--launcher COMMAND] PROGRAM …`: run a job's program on N MPI ranks.
 
-The launcher is `srun` inside a SLURM job and `mpirun` elsewhere, unless CRYOSNAKE_MPI_LAUNCHER names another one. The
-ranks are not bound to cores, for each has threads of its own, and Snakemake has counted the cores already.
+The launcher is `srun` inside a SLURM job and `mpirun` elsewhere, unless CRYOSNAKE_MPI_LAUNCHER names another one. Ranks
+are not bound to cores, because each has threads of its own, and Snakemake has already counted the cores.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from importlib.util import find_spec
 
 from cryosnake.errors import CryosnakeError
 
-# Open MPI 4 and 5 (PRRTE), and srun for them; other libraries' mpirun binds nothing by default, and ignores these.
+# For Open MPI 4 and 5 (PRRTE), and their srun; mpirun of other libraries binds nothing by default, and ignores these.
 UNBOUND = {
     "OMPI_MCA_hwloc_base_binding_policy": "none",
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
-    "OMPI_MCA_odls_base_sigkill_timeout": "10",  # seconds in which a terminated job puts its files in order
+    "OMPI_MCA_odls_base_sigkill_timeout": "10",  # seconds that a terminated job has to put its files in order
     "OMPI_MCA_orte_execute_quiet": "1",  # rank 0 says what went wrong
     "PRTE_MCA_hwloc_default_binding_policy": "none",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
@@ -28,7 +28,7 @@ UNBOUND = {
 
 
 def command(ranks: int, launcher: str, program: list[str], environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return the command line that starts a Python program on so many ranks.
+    """Return the command line that starts a Python program on this many ranks.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def command(ranks: int, launcher: str, program: list[str], environment: Mapping[
                              "(Debian: openmpi-bin; clusters: module load openmpi), name another program "
                              "(mpi_launcher), or set mpi_ranks: 1 and more threads.")
     cores = []
-    if words[0] == "srun" and "--threads" in program:  # srun gives a task one core where it is not told
+    if words[0] == "srun" and "--threads" in program:  # srun's default is one core for each task
         cores = ["-c", program[program.index("--threads") + 1]]
     return [*words, "-n", str(ranks), *cores, sys.executable, *program]
 

@@ -1,4 +1,4 @@
-"""run.out and run.err: everything that a job prints, appended, while it still reaches the terminal."""
+"""run.out and run.err: everything that a job prints is appended to them, as well as printed on the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TextIO
 
 
 class _Tee(io.TextIOBase):
-    """A text stream that writes to two, whole lines at a time: many programs of a workflow share one terminal."""
+    """A text stream that writes to two others, in whole lines: many programs of a workflow share one terminal."""
 
     def __init__(self, terminal: TextIO, log: TextIO) -> None:
         self._terminal, self._log, self._line = terminal, log, ""
@@ -27,7 +27,7 @@ class _Tee(io.TextIOBase):
         self._terminal.flush()
 
     def finish(self) -> None:
-        """Write what has no line end yet."""
+        """Write the last line, if it has no line end yet."""
         self._put(self._line)
         self._line = ""
 

@@ -22,18 +22,18 @@ def made_outputs(job_type: JobType, arguments: Arguments) -> list[tuple[str, Out
 
 
 def check_outputs(job_type: JobType, arguments: Arguments) -> None:
-    """Raise CryosnakeError when the program left out a file that its definition promises."""
+    """Raise CryosnakeError when the program did not write a file that its definition promises."""
     missing = [path for path, _ in made_outputs(job_type, arguments) if not Path(path).exists()]
     if missing:
-        raise CryosnakeError(f"the program ended without {', '.join(missing)}, which its definition "
+        raise CryosnakeError(f"the program did not write {', '.join(missing)}, which its definition "
                              f"(jobs/{job_type.name}) promises; this is a fault of the program")
 
 
 def declare_outputs(job_type: JobType, arguments: Arguments) -> None:
     """Write RELION_OUTPUT_NODES.star.
 
-    What an external program declared there besides becomes nodes of the project; a job that went on under another name
-    keeps its nodes from before.
+    Other files that an external program declared there become nodes of the project; a job that was continued under
+    another name keeps its earlier nodes.
     """
     nodes = []
     for path, output in made_outputs(job_type, arguments):
@@ -50,7 +50,7 @@ def declare_outputs(job_type: JobType, arguments: Arguments) -> None:
 
 
 def _add_to_project(out: str, nodes: list[Node]) -> None:
-    """Connect nodes with the job that made them, where it is listed."""
+    """Connect nodes with the job that made them, if the project lists it."""
     name = f"{out}/"
     if not nodes or status_of(out) is None:
         return

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar for a person at a terminal, nothing otherwise; and the place where a job is aborted."""
+"""Progress of a job: a bar on a terminal, nothing elsewhere; each report also checks for an abort request."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from cryosnake.pipeline.markers import abort_requested
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-LOOK_EVERY = 0.5  # seconds between looks for an abort request
+CHECK_EVERY = 0.5  # seconds between checks for an abort request
 
 
 class JobProgress:
-    """What rank 0 gives to its program (`jobs.forms`); raises Aborted within a second of the request."""
+    """The progress function of rank 0 (`jobs.forms`); raises Aborted within a second of a request."""
 
     def __init__(self, out: Path, title: str, root_name: str = "run") -> None:
         self._out, self._title, self.root_name = out, title, root_name
         self.iteration_written: Callable[[int], None] = lambda number: None
-        self._last_look = 0.0
-        self.heard = False  # of an abort request
-        self.found_finished = False  # the job, by a program of an earlier run that was waited for
+        self._last_check = 0.0
+        self.heard = False  # an abort request was noticed
+        self.found_finished = False  # a program of an earlier run, which was waited for, has finished the job
         self._bar = _bar()
         self._task = None if self._bar is None else self._bar.add_task(title, total=None)
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
-        """Show how far the work is; raise Aborted when somebody asked for it."""
-        self.look()
+        """Show the progress; raise Aborted when the user asked for it."""
+        self.check_abort()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total, description=f"{self._title} {message}".strip())
 
-    def look(self) -> None:
-        """Raise Aborted when somebody asked for it."""
+    def check_abort(self) -> None:
+        """Raise Aborted when the user asked for it."""
         now = time.monotonic()
-        if now - self._last_look >= LOOK_EVERY:
-            self._last_look = now
+        if now - self._last_check >= CHECK_EVERY:
+            self._last_check = now
             if abort_requested(self._out):
                 self.heard = True
                 raise Aborted
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if self._bar is not None:
             self._bar.stop()
 
 
 def _bar() -> Progress | None:
-    """Return a started progress bar, or None: not a terminal, or one of many jobs of a workflow."""
+    """Return a started progress bar; None without a terminal, and for a job of a workflow."""
     if not sys.stderr.isatty() or os.environ.get("CRYOSNAKE_WORKFLOW"):
         return None
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""A job on several MPI ranks: rank 0 runs it as a job, the others follow in silence; all stop when one does."""
+"""A job on several MPI ranks: rank 0 runs it as a job, the others compute silently; all stop when one does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cryosnake.running.arguments import Arguments
 
 
 def check_ranks(job_type: JobType, arguments: Arguments, ranks: Ranks) -> None:
-    """Refuse ranks that the job type has no use for, and a number that was asked for but not started.
+    """Refuse ranks for a job type that does not use MPI, and fewer ranks than the options ask for.
 
     Raises
     ------
@@ -34,14 +34,14 @@ def check_ranks(job_type: JobType, arguments: Arguments, ranks: Ranks) -> None:
     if wanted is None and ranks.size > 1:
         raise CryosnakeError(f"{job_type.name} does not use MPI; start it without mpirun.")
     if wanted is not None and wanted > 1 and ranks.size == 1:
-        raise CryosnakeError(f"mpi_ranks is {wanted}, but this process was started alone. Start it with python -m "
+        raise CryosnakeError(f"mpi_ranks is {wanted}, but only one process was started. Start it with python -m "
                              f"cryosnake.running.launch {wanted} PROGRAM …, or with mpirun -n {wanted} python PROGRAM "
                              "…; `snakemake` does so by itself.")
 
 
 @contextlib.contextmanager
 def together(ranks: Ranks) -> Iterator[None]:
-    """Stop the other ranks when the body fails; at its end wait for them."""
+    """Stop the other ranks when the body fails; otherwise wait for them after it."""
     try:
         yield
     except BaseException as error:
@@ -51,13 +51,13 @@ def together(ranks: Ranks) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told_of_others(ranks: Ranks) -> Iterator[None]:
+def sharing_errors(ranks: Ranks) -> Iterator[None]:
     """Stop the other ranks when the body fails, and raise here what failed on another.
 
     Raises
     ------
     CryosnakeError, Aborted
-        what happened on another rank; what happened on this one is passed on as it is
+        what another rank raised; what this one raised is passed on unchanged
     """
     try:
         yield
@@ -70,25 +70,25 @@ def told_of_others(ranks: Ranks) -> Iterator[None]:
         raise problem.exception() from None
 
 
-def follow(job_type: JobType, arguments: Arguments, ranks: Ranks) -> int:
-    """Run a job's program on a rank other than 0: no lock, no files, no words. Rank 0's exit code is that of all."""
+def run_as_follower(job_type: JobType, arguments: Arguments, ranks: Ranks) -> int:
+    """Run a job's program on a rank other than 0: no lock, no files, no output. Only rank 0's exit code counts."""
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
         with contextlib.suppress(BaseException), together(ranks):
             program = cast(WholeJob, import_module(job_type.program))
             with thread_limit(arguments.threads):
                 values = ranks.broadcast(None)
-                if values is not None:  # else there is nothing to do
+                if values is not None:  # None: there is nothing to do
                     options = job_type.options(**values)
                     choose_gpus(options, ranks)
                     progress = _Silent(ranks, root_name(vars(arguments.options)))
                     program.run(options, arguments.inputs, Path(arguments.out), progress)
                 ranks.meet()
-    return 0  # rank 0 says what happened
+    return 0  # rank 0 reports what happened
 
 
 @dataclass(frozen=True)
 class _Silent:
-    """What a rank other than 0 gives to its program."""
+    """The progress function of a rank other than 0."""
 
     ranks: Ranks
     root_name: str
@@ -97,16 +97,16 @@ class _Silent:
         self.ranks.check_stop()
 
     def iteration_written(self, number: int) -> None:
-        """Rank 0 says so."""
+        """Do nothing: rank 0 reports it."""
 
 
 def choose_gpus(options: Any, ranks: Ranks) -> None:
-    """Let this process see the GPUs that are its own, under the numbers 0, 1, …: before CUDA is first used.
+    """Let this process see only its own GPUs, numbered 0, 1, …; to be called before CUDA is first used.
 
     Raises
     ------
     CryosnakeError
-        when `gpu_ids` names one that is not there
+        when `gpu_ids` names a GPU that does not exist
     """
     text = getattr(options, "gpu_ids", None)
     if getattr(options, "device", "cpu") == "cpu" or (not text and ranks.size == 1):
@@ -119,7 +119,8 @@ def choose_gpus(options: Any, ranks: Ranks) -> None:
 def these_ranks() -> Ranks:
     """Return the ranks that this process belongs to.
 
-    On several, SIGTERM, with which mpirun and SLURM stop a job, is a request to abort, which leaves files in order.
+    With several, SIGTERM (with which mpirun and SLURM stop a job) is treated as a request to abort: files are left in
+    order.
     """
     ranks = world()
     if ranks.size > 1:

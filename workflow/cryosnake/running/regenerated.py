@@ -1,4 +1,4 @@
-"""After data that were cleaned have been made again: their former times, the table of what is missing, the status."""
+"""Records of regenerated data: their former times, the table of missing files, the job's status."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from cryosnake.project.records.cleaned_files import (
 )
 from cryosnake.running.frame import finish
 
-AGAIN = ".again"  # in the key of a batch that makes cleaned data again
+AGAIN = ".again"  # in the key of a batch that regenerates cleaned data
 
 
 def refuse_loss(out: Path, earlier: Finished, state: str, reason: str) -> None:
-    """Raise CryosnakeError when a micrograph that was finished can't be made again."""
+    """Raise CryosnakeError when the products of a finished micrograph can't be regenerated."""
     if earlier.state == "ok" and state != "ok":
         raise CryosnakeError(f"{earlier.name} was finished, its results were cleaned, and they can't be made again: "
-                             f"{reason} `cryosnake unclean {out}` brings them back if they are still in the Trash")
+                             f"{reason} `cryosnake unclean {out}` restores them if they are still in the Trash")
 
 
 def restore_times(job_type: JobType, out: Path, same: Iterable[str]) -> None:
-    """Give products that were made again from the same input their former times; `same` are names of micrographs."""
+    """Give products regenerated from the same input their former times; `same` are names of micrographs."""
     files = [file.removeprefix(f"{out}/") for name in same for file in product_files(str(out), job_type.products, name)]
     made_again(str(out), frozenset(files))
 
 
-def end_again(out: Path) -> None:
-    """Set the job's status after a batch of it was made again: as before, or finished if its data are complete now."""
+def finish_regenerated_batch(out: Path) -> None:
+    """Set the job's status after one of its batches was regenerated: finished if its data are now complete."""
     job = str(out)
     complete = not data_files(f"{job}/", missing_files(job))
     if complete:
@@ -53,7 +53,7 @@ def end_again(out: Path) -> None:
         forget_present(job)
 
 
-def end_whole(out: Path) -> None:
+def finish_regenerated_job(out: Path) -> None:
     """Update the records of cleaned files after a whole job has run."""
     set_wanted(str(out), False)
     results_made(str(out))

@@ -1,4 +1,4 @@
-"""A long job that was killed goes on from its last complete iteration when the same command runs again."""
+"""Resuming a long job: after a kill, the same command continues from the last complete iteration."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def resume(options: Any, inputs: Mapping[str, Path], out: Path) -> Any:
     """Return the options with `continue_from` the last iteration of an interrupted run of this job, if there is one.
 
     The optimiser file of an iteration is written last, so one that exists is complete. Iterations older than an
-    input do not count: the input grew, and the job starts from scratch, as in RELION. A job that the user lets go on
-    from another job's iteration, or under a name run_ctNN of its own (`root_name`), has its own later iterations
-    to go on from; what is to go on from its own iteration under the plain name goes on from that one.
+    input do not count: the input grew, and the job starts from scratch, as in RELION. A job that the user continues
+    from another job's iteration, or under a name run_ctNN of its own (`root_name`), resumes from its own later
+    iterations; one that the user continues from its own iteration under the plain name resumes from that iteration.
     """
     if not hasattr(options, "continue_from"):
         return options

@@ -1,7 +1,7 @@
-"""From what a micrograph's products are made: sizes and times of the upstream products, as one line of text.
+"""Stamps of a micrograph's input: sizes and times of the upstream products, as one line of text.
 
-When a product upstream is made again, its stamp changes, and what was made from it is made again, it alone. A product
-that was cleaned counts with the stamp that it had.
+When a product upstream is made again, its stamp changes, and only what was made from it is made again. A cleaned
+product counts with the stamp that it had.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Stamper = Callable[[str], str]
 
 
 def stamper(job_type: JobType, inputs: Mapping[str, Path]) -> Stamper:
-    """Return a function from a micrograph's name in the input STAR to the stamp of everything it is made from."""
+    """Return a function from a micrograph's name in the input STAR to the stamp of all that its products depend on."""
     upstream: list[tuple[str, tuple[str, ...]]] = []
     listed: list[dict[str, str]] = []
     whole: list[str] = []
@@ -51,7 +51,7 @@ def _cleaned_stamps(job: str) -> Iterator[tuple[str, str]]:
 
 
 def _coordinate_files(path: Path) -> dict[str, str]:
-    """Return the coordinate file of each micrograph in a table that some other program wrote."""
+    """Return the coordinate file of each micrograph in a table that another program wrote."""
     table = read_star(path).get("coordinate_files")
     if table is None or not {"rlnMicrographName", "rlnMicrographCoordinates"} <= set(table.columns):
         return {}

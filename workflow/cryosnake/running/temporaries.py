@@ -1,4 +1,4 @@
-"""Temporary files that killed programs left in a job directory."""
+"""Removal of temporary files that killed programs left in a job directory."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from cryosnake.project.locks.work_locks import is_held, lock_files
 
 
 def remove_temporaries(out: Path) -> None:
-    """Remove the temporary files below a job directory that no living program can have made.
+    """Remove the temporary files below a job directory that no running program can have made.
 
-    Programs that are at work (other batches of the job, this one too) keep their lock files locked, and wrote them
-    when they began: a temporary file that is older than all of these is nobody's any more.
+    Running programs (other batches of the job, and this one) keep their lock files locked, and wrote them when they
+    started: no program uses a temporary file that is older than all of these.
     """
-    began = min((path.stat().st_mtime_ns for path in lock_files(out) if is_held(path) is not False), default=0)
+    started = min((path.stat().st_mtime_ns for path in lock_files(out) if is_held(path) is not False), default=0)
     for path in _temporaries(out):
         try:
-            if os.lstat(path).st_mtime_ns < began:
+            if os.lstat(path).st_mtime_ns < started:
                 os.unlink(path)
         except FileNotFoundError:
             continue

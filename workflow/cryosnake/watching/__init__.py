@@ -1,1 +1,1 @@
-"""`cryosnake watch`: a project followed while its movies arrive."""
+"""`cryosnake watch`: follow a project while its movies arrive."""

@@ -1,4 +1,4 @@
-"""What a session says: a line for each change, and the status files."""
+"""Announcements of a session: a printed line for each change, and the status files."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from cryosnake.watching.session_state import Session
 from cryosnake.watching.status_file import write_status
 
 
-def tell(session: Session, state: str, reason: str) -> None:
-    """Write the status, and a line when it is another one than before; what runs is said, then a reason to pause."""
+def announce_state(session: Session, state: str, reason: str) -> None:
+    """Write the status, and print a line when it has changed: the running rounds, then a reason to pause."""
     if any(session.calls()):
         said = [lane.said for lane in session.lanes.values() if lane.call] + ([reason] if state == "paused" else [])
         state, reason = "stopping" if session.stop.times else "running", "; ".join(said)
     if f"{state}: {reason}" != session.said:
         session.said = f"{state}: {reason}"
         print_line(session.said.rstrip(": "))
-    write(session, state, reason)
+    write_state(session, state, reason)
 
 
-def write(session: Session, state: str, reason: str) -> None:
+def write_state(session: Session, state: str, reason: str) -> None:
     """Write the status files."""
     found, last = session.found, session.last
     jobs = list(found.plan.jobs.values()) if found.plan else []
@@ -39,7 +39,7 @@ def write(session: Session, state: str, reason: str) -> None:
 
 
 def print_line(line: str) -> None:
-    """Print a line with the time of day; a log on a full disk does not end the session."""
+    """Print a line with the time of day; a log on a full disk does not stop the session."""
     with suppress(OSError):
         print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 

@@ -1,4 +1,4 @@
-"""A call of Snakemake at work: its log, how it is told to stop, and how the next watcher finds it after a kill."""
+"""A running call of Snakemake: its log, how to stop it, and how the next watcher finds it after a kill."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from cryosnake.project.locks.snakemake_lock import lane_has_begun
 from cryosnake.watching.lanes import ALL, PARTICLES, Task
 
 LOGS = {ALL: Path(".cryosnake", "watch.log"), PARTICLES: Path(".cryosnake", "watch_particles.log")}
-LOG_BYTES = 50_000_000  # a longer one is put aside, and the one put aside before it goes
-_KEPT = ("lane", "jobs", "hold", "beside")  # of a task, for the next watcher
+LOG_BYTES = 50_000_000  # a longer one is renamed and replaces the one renamed before
+_KEPT = ("lane", "jobs", "hold", "beside")  # fields of a task that the next watcher needs
 
 
 @dataclass
 class Call:
     """One Snakemake and its task; `process` is None for one that a killed watcher left behind.
 
-    `signals` counts those that it was sent; `cut` says that the watcher itself asked it to end.
+    `signals` counts the signals sent to it; `cut` says that the watcher itself asked it to stop.
     """
 
     task: Task
@@ -37,12 +37,12 @@ class Call:
 
 
 def log_of(lane: str) -> Path:
-    """Return the file with Snakemake's own words."""
+    """Return the file with Snakemake's own output."""
     return LOGS.get(lane, LOGS[ALL])
 
 
 def begin(words: Sequence[str], task: Task) -> Call:
-    """Start Snakemake in a session of its own: Ctrl-C reaches the watcher alone, which passes on what it means."""
+    """Start Snakemake in its own process session: Ctrl-C reaches only the watcher, which passes it on as needed."""
     log_file = log_of(task.lane)
     log_file.parent.mkdir(exist_ok=True)
     if log_file.exists() and log_file.stat().st_size > LOG_BYTES:
@@ -70,21 +70,21 @@ def left_behind(lane: str) -> Call | None:
 
 
 def exit_code(call: Call) -> int | None:
-    """Return how a call ended, None while it works; that of another watcher's call, which nobody knows, is 0."""
+    """Return the exit code of a call, None while it runs; 0 for another watcher's call, whose code is unknown."""
     if call.process is not None:
         return call.process.poll()
     return None if call.owner.lives() else 0
 
 
 def has_begun(call: Call) -> bool:
-    """Whether a call has made its plan real: job numbers and batches."""
+    """Whether a call has written its plan to disk: job numbers and batches."""
     return lane_has_begun(call.task.lane, call.owner.pid)
 
 
 def pass_on(call: Call, times: int) -> None:
-    """Tell a call what the watcher was told so many times.
+    """Pass on to a call the watcher's `times` requests to stop.
 
-    Once: finish what runs and begin nothing more (SIGTERM); twice: interrupt the jobs (SIGINT); three times: die.
+    Once: finish what runs and start nothing more (SIGTERM); twice: interrupt the jobs (SIGINT); three times: SIGKILL.
     """
     while call.process is not None and call.signals < times and call.process.poll() is None:
         call.signals += 1
@@ -96,7 +96,7 @@ def pass_on(call: Call, times: int) -> None:
 
 
 def cut_short(call: Call) -> None:
-    """Let a call finish what it computes and begin nothing more: another, with other cores, takes up the rest."""
+    """Let a call finish what it computes and start nothing more; another, with other cores, does the rest."""
     call.cut = True
     pass_on(call, 1)
 

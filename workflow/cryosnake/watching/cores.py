@@ -1,4 +1,4 @@
-"""How many cores each of two calls of Snakemake gets, that together they take no more than the user gave one."""
+"""Cores for two calls of Snakemake side by side: together no more than the user gave one call."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def given_cores(words: Sequence[str]) -> int | None:
 
 
 def shared_cores(total: int, kept: int) -> tuple[int, int]:
-    """Return the cores of the micrographs and of the long jobs while both work.
+    """Return the cores for micrographs and for long jobs while both run.
 
-    `kept` are those for micrographs. Each gets one at least: on a single core they share it.
+    `kept` are the cores to keep for micrographs. Each gets at least one: a single core is shared.
     """
     micrographs = max(1, min(kept, total - 1))
     return micrographs, max(1, total - micrographs)
 
 
 def _profile(name: str) -> Mapping[str, Any]:
-    """Return what a profile says, an empty mapping when it can't be read: Snakemake then says why."""
+    """Return the settings of a profile, empty when it can't be read: Snakemake then says why."""
     for folder in (Path(name), *(Path(place, name).expanduser() for place in _PLACES)):
         for path in (*sorted(folder.glob("profile*.yaml")), *sorted(folder.glob("config*.yaml"))):
             try:

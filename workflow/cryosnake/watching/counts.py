@@ -1,4 +1,4 @@
-"""How far each job is, micrograph by micrograph: read while it works, and only what changed is read again."""
+"""Progress of each job by micrograph, read while it runs; only files that changed are read again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAD_SHOWN = 200
 
 
 def job_counts(jobs: Iterable[PlannedJob]) -> list[dict[str, Any]]:
-    """Return path, name and counts (done, failed, rejected) of each job that works per micrograph."""
+    """Return path and name of each job, with counts (done, failed, rejected) if it works per micrograph."""
     rows = []
     for job in jobs:
         if job.config.type.per_micrograph:
@@ -48,6 +48,6 @@ def _items(path: str) -> list[tuple[str, str, str]]:
 
 @lru_cache(maxsize=20_000)
 def _batch(path: str, number: int, size: int, time: int) -> tuple[tuple[str, str, str], ...]:
-    """Return state, name and reason of each micrograph of a batch; size and time make a changed file another one."""
+    """Return state, name and reason of each micrograph of a batch; `size` and `time` (ns) keep the cache up to date."""
     return tuple((item.state, item.name if item.state != "ok" else "", item.reason)
                  for item in read_done(path, number).values())

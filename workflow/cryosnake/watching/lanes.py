@@ -1,8 +1,8 @@
-"""Which jobs flow with the micrographs, and which take all particles at once: the two calls that work side by side.
+"""The two lanes: jobs that flow with the micrographs, and jobs that take all particles at once, side by side.
 
-The lane of micrographs holds every job that works per micrograph and takes nothing but what flows, or results that
-rest. The lane of particles holds all others. While it works, the tables that it reads are held: the batches of
-micrographs are made, and joined when it has ended (`project/planning/parts.py`).
+The lane of micrographs has every job that works per micrograph and takes only what flows or results that no longer
+change. The lane of particles has all others. While it runs, the tables that it reads are held: batches of micrographs
+are made, but joined only when it has finished (`project/planning/parts.py`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ ALL, MICROGRAPHS, PARTICLES = "", "micrographs", "particles"
 
 @dataclass(frozen=True)
 class Task:
-    """What one call of Snakemake is to do.
+    """The task of one call of Snakemake.
 
     `jobs` are the names of its jobs (none: all of the project), `hold` the tables that it must not write (micrographs)
-    or that it reads (particles), `pending` the files to make. `beside` says that the other lane works meanwhile.
+    or that it reads (particles), `pending` the files to make. `beside` says that the other lane runs meanwhile.
     """
 
     lane: str
@@ -43,34 +43,34 @@ def whole_task(plan: Plan) -> Task:
 
 
 def particles_task(plan: Plan) -> Task:
-    """Return the task of the long jobs; its `jobs` are none when the project has none."""
+    """Return the task of the long jobs; its `jobs` are empty when the project has none."""
     flowing = flowing_jobs(plan)
     jobs = tuple(name for name in plan.jobs if name not in flowing)
     return Task(PARTICLES, jobs, tables_taken(plan, jobs), tuple(pending_files(part_of(plan, jobs))) if jobs else ())
 
 
 def surviving_task(plan: Plan) -> Task | None:
-    """Return the task of long jobs whose programs outlived their Snakemake, None when nobody works in one."""
+    """Return the task of long jobs whose programs outlived their Snakemake, None when no program runs."""
     task = particles_task(plan)
     jobs = [plan.jobs[name] for name in task.jobs if not plan.jobs[name].config.type.per_micrograph]
     return task if any(at_work(Path(job.path)) for job in jobs if not job.new) else None
 
 
 def micrographs_task(plan: Plan, other: Task | None) -> Task:
-    """Return the task of what flows, while `other` of the lane of particles is at work, or nothing is."""
+    """Return the task of what flows, while the particles' task `other` runs, or none does (None)."""
     busy, hold = (other.jobs, other.hold) if other else ((), ())
     jobs = tuple(flowing_jobs(plan, busy))
     return Task(MICROGRAPHS, jobs, hold, tuple(pending_files(part_of(plan, jobs, hold))), beside=other is not None)
 
 
 def flowing_jobs(plan: Plan, busy: Collection[str] = ()) -> list[str]:
-    """Return the names of the jobs of the lane of micrographs; `busy` are those that the other lane works on."""
+    """Return the names of the jobs of the lane of micrographs; `busy` are those in the other lane."""
     flowing: list[str] = []
     resting: set[str] = set()
     for name, job in plan.jobs.items():
         taken = {source.job for source in job.inputs.values()}
-        settled = all(up.name in flowing or up.name in resting for up in plan.jobs.values() if up.path in taken)
-        if name in busy or not settled:
+        placed = all(up.name in flowing or up.name in resting for up in plan.jobs.values() if up.path in taken)
+        if name in busy or not placed:
             continue
         if job.config.type.per_micrograph:
             flowing.append(name)
@@ -80,13 +80,13 @@ def flowing_jobs(plan: Plan, busy: Collection[str] = ()) -> list[str]:
 
 
 def can_run_beside(task: Task, micrographs: Task) -> bool:
-    """Whether the long jobs may begin while a call for micrographs is at work: it was begun to leave them alone."""
+    """Whether the long jobs may start while a call for micrographs runs: it must have been started to spare them."""
     return (micrographs.beside and set(task.hold) <= set(micrographs.hold)
             and set(task.jobs).isdisjoint(micrographs.jobs))
 
 
 def needs_one_call(plan: Plan) -> bool:
-    """Whether lanes would not do: data that were cleaned are made again, across both."""
+    """Whether one call must do everything: cleaned data are made again, in jobs of both lanes."""
     missing = (path for job in plan.jobs.values() for files in job.needs.values() for path in files
                if not os.path.exists(path))
     cleared = (Disposition.CLEARED, Disposition.INPUTS_CLEARED)

@@ -1,4 +1,4 @@
-"""One watcher for each project: who it is stands in `.cryosnake/watch.json`, locked for as long as it lives."""
+"""One watcher for each project: `.cryosnake/watch.json` says which process it is, and is locked while it lives."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def watcher() -> dict[str, Any] | None:
 
 @contextmanager
 def only_watcher() -> Iterator[dict[str, Any]]:
-    """Be the project's watcher inside the `with` block.
+    """Make this process the project's watcher inside the `with` block.
 
     Raises
     ------
     CryosnakeError
-        when the project has one; the message names it
+        when the project already has one, which the message names
     """
     with _claim_file() as file:
         try:
@@ -41,7 +41,7 @@ def only_watcher() -> Iterator[dict[str, Any]]:
         except BlockingIOError:
             raise _refusal(_read() or {}) from None
         except OSError:
-            pass  # a file system without locks: the claim alone must do
+            pass  # a file system without locks: the claim alone has to do
         other = watcher()
         if other and other["pid"] != os.getpid():
             raise _refusal(other)
@@ -56,7 +56,7 @@ def only_watcher() -> Iterator[dict[str, Any]]:
 
 
 def _claim_file() -> TextIO:
-    """Open the claim, which may be another user's.
+    """Open the claim, which may belong to another user.
 
     Raises
     ------
@@ -69,18 +69,18 @@ def _claim_file() -> TextIO:
     except OSError as error:
         other = watcher()
         raise _refusal(other) if other else CryosnakeError(
-            f"{CLAIM} can't be written ({error.strerror}): the project must be writable for who watches it") from None
+            f"{CLAIM} can't be written ({error.strerror}): watching needs write permission") from None
 
 
-def told(owner: dict[str, Any]) -> str:
+def describe_watcher(owner: dict[str, Any]) -> str:
     """Return "process 4711 of anna on scope1"."""
     return f"process {owner.get('pid', '?')} of {owner.get('user', '?')} on {owner.get('host', '?')}"
 
 
 def _refusal(owner: dict[str, Any]) -> CryosnakeError:
-    return CryosnakeError(f"this project is watched already: {told(owner)}. watch_status.txt says what it does. To "
-                          f"end it, make its stop file, or `kill {owner.get('pid', 'PID')}` there; if that computer is "
-                          f"gone for good, delete {CLAIM}")
+    return CryosnakeError(f"this project is already watched, by {describe_watcher(owner)}. watch_status.txt says what "
+                          f"it is doing. To stop it, make its stop file, or `kill {owner.get('pid', 'PID')}` there; if "
+                          f"that computer no longer exists, delete {CLAIM}")
 
 
 def _read() -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Failed micrographs that somebody asks for again while a run is going on: the watcher does it after the round."""
+"""Requests to retry failed micrographs while a run is in progress: the watcher carries them out after the round."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def ask_for_retry(job: str, *, rejected: bool) -> None:
 
 
 def obey_requests(*, beside_long_jobs: bool = False) -> list[str]:
-    """Retry what was asked for; return a line about each request.
+    """Carry out the requests to retry; return a line about each.
 
-    `beside_long_jobs` says that what works in the project leaves the batches of micrographs alone.
+    `beside_long_jobs` says that the running jobs do not use the batches of micrographs.
     """
     lines = []
     for path in sorted(REQUESTS.glob("*.json")):
@@ -33,7 +33,7 @@ def obey_requests(*, beside_long_jobs: bool = False) -> list[str]:
         except CryosnakeError as error:
             lines.append(f"request to retry: {error}")
         except OSError as error:
-            lines.append(f"request to retry: {error}; tried again later")
+            lines.append(f"request to retry: {error}; will be tried again")
             continue
         except (ValueError, KeyError) as error:
             lines.append(f"{path}: not a request ({error})")

@@ -1,4 +1,4 @@
-"""Which calls of Snakemake may begin now, and what is noted when one ends."""
+"""Rounds: start the calls of Snakemake that may start, and note how they ended."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from cryosnake.watching.session_state import Session
 from cryosnake.watching.snakemake_call import command
 
 NOTHING = "nothing to do"
-_BUSY = "waits for the end of the present round"
+_BUSY = "waits for the current round to finish"
 
 
 def begin_rounds(session: Session, plan: Plan, *, final: str = "") -> str:
-    """Begin each call that may begin; return why none does, "" when one has.
+    """Start each call that may start; return why none does, "" when one has.
 
-    `final` says why this is the last round, which works on everything.
+    `final` says why this is the last round, which covers everything.
     """
     if final or _wants_one_call(session, plan):
         return _begin_one(session, session.lanes[ALL], whole_task(plan), _BUSY if any(session.calls()) else "", final)
@@ -53,7 +53,7 @@ def collect(session: Session) -> bool:
 
 
 def _wants_one_call(session: Session, plan: Plan) -> bool:
-    """Whether lanes are not wanted, or would not do."""
+    """Whether one call must do everything: lanes are switched off, or not possible."""
     if session.options.micrograph_cores == 0 or needs_one_call(plan):
         return True
     return not session.lanes[PARTICLES].call and not particles_task(plan).jobs
@@ -102,26 +102,26 @@ def _begin(session: Session, lane: Lane, task: Task, final: str) -> None:
     print_line(lane.said)
     try:
         note_begin(lane, begin(words, task), _wanted(session, task))
-    except OSError as error:  # a full disk may leave no room for a log
+    except OSError as error:  # a full disk may have no space for a log
         lane.last_code, lane.tried, lane.last_start = 1, _wanted(session, task), time.monotonic()
         session.last, session.failed = lane, True
         print_line(f"{name}: {error}")
 
 
 def _wanted(session: Session, task: Task) -> tuple[Any, ...]:
-    """Return what a round that failed is not to be repeated for at once: long jobs not for each new batch."""
+    """Return the files for which a failed round is not repeated at once: long jobs, not for each new batch."""
     if task.lane == PARTICLES:
         return (tuple(path for path in task.pending if f"/{BATCHES}/" not in path),)
     return (task.pending, session.found.full_only)
 
 
 def _listed(words: tuple[str, ...]) -> str:
-    """Return words as Snakemake takes them from a command line: a comma at the end keeps a number a text."""
+    """Return a list for Snakemake's command line; the comma at the end keeps a number a string."""
     return "".join(f"{word}," for word in words)
 
 
 def _cores(session: Session, task: Task) -> int | None:
-    """Return the cores for a call, None for all that the user gave."""
+    """Return the cores for a call, None for all cores that the user gave."""
     if session.cores is None or not (task.beside or task.lane == PARTICLES):
         return None
     kept = session.options.micrograph_cores
@@ -142,4 +142,4 @@ def _note_end(session: Session, lane: Lane, code: int) -> None:
     print_line(lane.said)
     flowing = session.lanes[MICROGRAPHS].call
     if lane.name == PARTICLES and flowing and flowing.task.beside:
-        cut_short(flowing)  # the next one has all cores, and joins the tables that were held
+        cut_short(flowing)  # the next one gets all cores, and joins the held tables

@@ -1,6 +1,6 @@
-"""The session: look, call Snakemake when there is something to do, wait, until an end is reached.
+"""The session: survey the project, call Snakemake when there is something to do, wait; repeat until it is to stop.
 
-Nothing is remembered that a killed watcher would lose: what is done stands in the project, and the next one goes on.
+All state is in the project, so that after a kill the next watcher continues.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.run.closing import tidy_results
 from cryosnake.project.run.snakemake_marks import clear_stale_marks
-from cryosnake.watching import owner
-from cryosnake.watching.announce import print_line, tell
+from cryosnake.watching.announce import announce_state, print_line
 from cryosnake.watching.calls import left_behind, pass_on
 from cryosnake.watching.cores import given_cores
 from cryosnake.watching.lanes import ALL, PARTICLES, reads_batches
+from cryosnake.watching.owner import describe_watcher, only_watcher
 from cryosnake.watching.requests import obey_requests
 from cryosnake.watching.rounds import NOTHING, begin_rounds, collect
 from cryosnake.watching.session_state import Session, StopRequest, WatchOptions
 from cryosnake.watching.survey import read_config, survey
 
-SHARE = 20  # a look takes at most one part in so many of the time
+SHARE = 20  # surveys take at most 1/SHARE of the time
 
 
 def run_session(options: WatchOptions) -> int:
@@ -35,28 +35,28 @@ def run_session(options: WatchOptions) -> int:
     Raises
     ------
     CryosnakeError
-        when the project is watched already, or its config holds a mistake at the start
+        when the project is watched already, or its config contains a mistake at the start
     """
     if options.stop_file.exists():
-        raise CryosnakeError(f"{options.stop_file} is there, which ends a session; delete it to begin one")
+        raise CryosnakeError(f"{options.stop_file} exists, which stops a session; delete it to start one")
     read_config(options.snakemake)
-    with owner.only_watcher() as claim, _stopping_on_signals() as stop:
-        session = Session(options, owner.told(claim), claim["since"], stop,
+    with only_watcher() as claim, _stopping_on_signals() as stop:
+        session = Session(options, describe_watcher(claim), claim["since"], stop,
                           cores=given_cores(options.snakemake.others))
         _find_left_behind(session)
-        tell(session, "waiting", f"begins in {options.wait:g} min" if options.wait else "")
+        announce_state(session, "waiting", f"starts in {options.wait:g} min" if options.wait else "")
         _rest(session, options.wait * 60)
-        end = _follow(session)
+        end = _run_rounds(session)
         _wait_for_calls(session)
         if not stop.times:
             _finish(session, end)
         options.stop_file.unlink(missing_ok=True)
-        tell(session, "stopped", "asked to stop" if stop.times else end)
+        announce_state(session, "stopped", "asked to stop" if stop.times else end)
     return int(session.failed and not stop.times)
 
 
 def _find_left_behind(session: Session) -> None:
-    """Snakemakes that outlived a watcher are waited for, each in its lane."""
+    """Take over Snakemakes that outlived a watcher, each in its lane, to wait for them."""
     for lane in session.lanes.values():
         lane.call = left_behind(lane.name)
         if lane.call:
@@ -64,36 +64,36 @@ def _find_left_behind(session: Session) -> None:
             lane.said = f"{lane.name or 'everything'}, of an earlier watcher ({lane.call.owner})"
 
 
-def _follow(session: Session) -> str:
-    """Go on until an end is reached; return which."""
+def _run_rounds(session: Session) -> str:
+    """Run rounds until the session is to stop; return why."""
     while True:
         started = time.monotonic()
         collect(session)
         end = _end(session)
         if end or session.stop.times:
             return end
-        waits = _one_look(session)
+        waits = _check_project(session)
         if any(session.calls()):
             session.active = time.monotonic()
         end = _idle_end(session) if waits else ""
         if end:
             return end
-        tell(session, "paused" if waits and waits == session.trouble else "waiting", waits)
+        announce_state(session, "paused" if waits and waits == session.trouble else "waiting", waits)
         _rest(session, max(session.options.every, SHARE * (time.monotonic() - started)))
 
 
-def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
-    """Look at the project and begin what can begin; return why nothing does, or nothing.
+def _check_project(session: Session, *, final: str = "", begin: bool = True) -> str:
+    """Survey the project and start the calls that can start; return why none does, "" when one has.
 
-    `final` says why this is the last time; without `begin` it is for the status alone.
+    `final` says why this is the last survey; without `begin` it only updates the status.
     """
     options, whole = session.options, session.lanes[ALL].call
     other = running_claim(lanes=False)
     if other and not (whole and other.pid == whole.owner.pid):
-        session.active = time.monotonic()  # something is being done, if not by this watcher
-        return f"another run is going on in this project ({other})"
+        session.active = time.monotonic()  # there is activity, though not by this watcher
+        return f"another run is in progress in this project ({other})"
     if whole:
-        return "the present round works on everything"
+        return "the current round covers everything"
     _obey_requests(session)
     session.trouble = ""
     try:
@@ -110,19 +110,19 @@ def _one_look(session: Session, *, final: str = "", begin: bool = True) -> str:
             session.trouble = found.trouble
             return found.trouble or NOTHING
         if not any(session.calls()):
-            clear_stale_marks(found.plan)  # of programs that outlived their Snakemake: none may be called any more
+            clear_stale_marks(found.plan)  # of programs that outlived their Snakemake: no call is running now
             tidy_results(found.plan.own)
         reason = begin_rounds(session, found.plan, final=final) if begin else NOTHING
     except (CryosnakeError, OSError) as error:
-        session.trouble = f"{error}; the session goes on when this is mended"
+        session.trouble = f"{error}; the session continues when this is fixed"
         return session.trouble
-    if reason.startswith("the next round begins"):
+    if reason.startswith("the next round starts"):
         session.active = time.monotonic()  # it waits, it is not idle
     return reason
 
 
 def _obey_requests(session: Session) -> None:
-    """Do what was asked for, unless a call works with the batches of micrographs."""
+    """Carry out requests to retry, unless a call works with the batches of micrographs."""
     plan, busy = session.found.plan, list(session.calls())
     if busy and (plan is None or any(reads_batches(plan, call.task.jobs) for call in busy)):
         return
@@ -131,7 +131,7 @@ def _obey_requests(session: Session) -> None:
 
 
 def _note_arrivals(session: Session) -> None:
-    """Files that came, grew or went are signs of life: the session is not idle."""
+    """Note files that arrived, grew or were deleted: the session is then not idle."""
     found = session.found
     now = (found.ready, found.imported, tuple((name, _size(name)) for name, _ in found.incomplete))
     if now != session.arrivals or found.trouble:
@@ -163,26 +163,26 @@ def _idle_end(session: Session) -> str:
 
 
 def _finish(session: Session, end: str) -> None:
-    """Seal what waits, and let every job have all that there is."""
-    reason = _one_look(session, final=end)
+    """Seal waiting movies, and process everything in every job."""
+    reason = _check_project(session, final=end)
     if not reason:
         _wait_for_calls(session)
-        _one_look(session, final=end, begin=False)
+        _check_project(session, final=end, begin=False)
     elif reason != NOTHING:
         session.failed = True
         print_line(f"what is left can't be processed: {reason}")
 
 
 def _wait_for_calls(session: Session) -> None:
-    """Wait until the calls have ended; those of an earlier watcher not when this one is asked to stop."""
+    """Wait until the calls have ended, but not for an earlier watcher's calls once this one is asked to stop."""
     while any(not session.stop.times or call.process for call in session.calls()):
-        tell(session, "", "")
+        announce_state(session, "", "")
         _rest(session, min(session.options.every, 10.0))
         collect(session)
 
 
 def _rest(session: Session, seconds: float) -> None:
-    """Wait, but not past the end of a call or a request to stop; calls at work are told of requests."""
+    """Wait, but not past the end of a call or a request to stop; requests to stop are passed on to calls."""
     until = time.monotonic() + seconds
     asked = session.stop.times
     written = time.monotonic()
@@ -191,7 +191,7 @@ def _rest(session: Session, seconds: float) -> None:
             return
         if any(session.calls()) and time.monotonic() - written >= min(session.options.every, 10.0):
             written = time.monotonic()
-            tell(session, "", "")
+            announce_state(session, "", "")
         time.sleep(min(0.2, max(0.0, until - time.monotonic())))
     for call in session.calls():
         pass_on(call, session.stop.times)

@@ -1,4 +1,4 @@
-"""What a session was asked for, and what it remembers: nothing that a killed watcher would miss."""
+"""Options and state of a session; the state may be lost with a killed watcher."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from cryosnake.watching.survey import FirstSeen, Survey
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """How a session goes; times in minutes but `every` (seconds), 0 for "never" or "no limit", `keep_free` in GB.
+    """Options of a session: times in minutes, but `every` in seconds; 0 for "never" or "no limit"; `keep_free` in GB.
 
     `seal_after` overrides the config's; `grow` is the factor by which particles must have grown before a job that
-    takes them begins again; `micrograph_cores` are those kept for micrographs while long jobs run (None: a quarter, 0:
-    micrographs wait for long jobs).
+    takes them starts again; `micrograph_cores` are the cores kept for micrographs while long jobs run (None: a
+    quarter, 0: micrographs wait for long jobs).
     """
 
     snakemake: SnakemakeArguments
@@ -47,7 +47,7 @@ class StopRequest:
 
 @dataclass
 class Session:
-    """A session as it goes; `cores` are those of this computer for all jobs, None where a cluster computes."""
+    """State of a session; `cores` are this computer's cores for all jobs, None where a cluster computes."""
 
     options: WatchOptions
     watcher: str
@@ -59,13 +59,13 @@ class Session:
     found: Survey = field(default_factory=Survey)
     lanes: dict[str, Lane] = field(default_factory=lambda: {name: Lane(name) for name in (ALL, MICROGRAPHS, PARTICLES)})
     rounds: int = 0
-    last: Lane | None = None  # whose call ended last
+    last: Lane | None = None  # the lane whose call ended last
     arrivals: tuple[Any, ...] = ()
-    active: float = field(default_factory=time.monotonic)  # when something last arrived or was done
+    active: float = field(default_factory=time.monotonic)  # time of the last arrival or activity
     said: str = ""
     trouble: str = ""  # why it pauses
-    failed: bool = False  # the last call, or what is left at the end can't be processed
+    failed: bool = False  # the last call failed, or what is left at the end can't be processed
 
     def calls(self) -> Iterator[Call]:
-        """Yield the calls that are at work."""
+        """Yield the running calls."""
         return (lane.call for lane in self.lanes.values() if lane.call)

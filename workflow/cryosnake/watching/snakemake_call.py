@@ -1,4 +1,4 @@
-"""The command line of one call of Snakemake by the watcher: the user's arguments, and what the watcher adds."""
+"""Command line of one call of Snakemake by the watcher: the user's arguments, and those the watcher adds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from cryosnake.installation import snakemake_command
 
 _NOT_HERE = {"-n": "it changes nothing", "--dry-run": "it changes nothing", "--dryrun": "it changes nothing",
              "-d": "run `cryosnake watch` in the project's folder", "--unlock": "call snakemake itself",
-             "--directory": "run `cryosnake watch` in the project's folder", "--touch": "call snakemake itself"}
+             "--directory": "run `cryosnake watch` in the project's folder", "--touch": "call snakemake itself",
+             **dict.fromkeys(("-f", "--force", "-F", "--forceall", "-R", "--forcerun"), "call snakemake itself, once")}
 
 
 @dataclass(frozen=True)
 class SnakemakeArguments:
-    """What the user wants Snakemake to be called with, the config apart, which the watcher must know itself."""
+    """The user's arguments for Snakemake; the config is kept apart, because the watcher needs it too."""
 
     config_files: tuple[str, ...]
     config: Mapping[str, Any]
@@ -27,7 +28,7 @@ class SnakemakeArguments:
 
 
 def read_arguments(words: Sequence[str]) -> SnakemakeArguments:
-    """Return Snakemake's arguments, its config files and `--config` pairs taken out.
+    """Return Snakemake's arguments, with the config files and `--config` pairs separated.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def read_arguments(words: Sequence[str]) -> SnakemakeArguments:
     """
     for option in (word.partition("=")[0] for word in words):
         if option in _NOT_HERE:
-            raise CryosnakeError(f"watch: {option} is no option for a session: {_NOT_HERE[option]}")
+            raise CryosnakeError(f"watch: {option} is not an option for a session: {_NOT_HERE[option]}")
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--configfile", "--configfiles", nargs="*", action="extend", default=[])
     parser.add_argument("--config", "-C", nargs="*", action="extend", default=[])
@@ -60,11 +61,11 @@ def command(arguments: SnakemakeArguments, config: Mapping[str, Any], *, cores: 
     arguments
         The user's.
     config
-        The watcher's own values of config.yaml, which win.
+        The watcher's own values of config.yaml, which override the user's.
     cores
-        Cores for this call alone; None leaves what the user said.
+        Cores for this call alone; None keeps the user's setting.
     in_lane
-        Whether another call may work beside it: then the project's claims take the place of Snakemake's lock.
+        Whether another call may run beside it: then the project's claims replace Snakemake's lock.
     """
     words = [*snakemake_command(arguments.others), "--keep-going", "--rerun-incomplete"]
     if cores is not None:  # the last one counts

@@ -1,6 +1,6 @@
-"""What a call of Snakemake would have to make: files of the plan that are missing, or older than what they are from.
+"""Stale outputs, which Snakemake would make: files of the plan that are missing, or older than their inputs.
 
-The watcher asks this every few seconds; Snakemake, which needs seconds to start, is called only when something is.
+The watcher checks this every few seconds; Snakemake, which needs seconds to start, is called only if there are some.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def pending_files(plan: Plan) -> list[str]:
 
 
 def pending_of(plan: Plan, job: PlannedJob) -> list[str]:
-    """Return the files of one job that are still to be made, or made by a program that did not come to its end."""
+    """Return the files of one job that are still to be made, or made by a program killed after its last result."""
     if died_at_the_end(job):
         return job.files()
     return _of_batches(plan, job) if job.config.type.per_micrograph else _of_whole(plan, job)

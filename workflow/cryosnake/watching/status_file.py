@@ -1,4 +1,4 @@
-"""watch_status.json and watch_status.txt: what the watcher does, for everybody who may read the project."""
+"""watch_status.json and watch_status.txt: the watcher's status, for everybody who may read the project."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SHOWN = 20
 
 
 def write_status(status: Mapping[str, Any]) -> None:
-    """Replace both files; a disk that is full keeps the old ones, and the watcher goes on."""
+    """Replace both files; on a full disk the old ones stay, and the watcher continues."""
     for path, text in ((JSON, json.dumps(status, indent=1) + "\n"), (TEXT, as_text(status))):
         with suppress(OSError, CryosnakeError), replacing(path) as temporary:
             temporary.write_text(text)
 
 
 def as_text(status: Mapping[str, Any]) -> str:
-    """Return the status for people."""
+    """Return the status as text for people."""
     movies = status["movies"]
     reason = f", {status['reason']}" if status["reason"] else ""
     lines = [f"{status['title'] or 'project'}: {status['state']}{reason}",
-             f"written {_clock(status['time'])} by {status['watcher']}, which began {_clock(status['since'])}", "",
+             f"written {_clock(status['time'])} by {status['watcher']}, started {_clock(status['since'])}", "",
              f"movies: {movies['imported']} in batches, {movies['ready']} complete and waiting for a full batch, "
              f"{len(movies['incomplete'])} not complete yet"]
     if movies["ready"]:
@@ -43,7 +43,7 @@ def as_text(status: Mapping[str, Any]) -> str:
     lines += [_job_line(job) for job in status["jobs"]]
     bad = status["bad"]
     if bad:
-        lines += ["", f"{len(bad)} failed; `cryosnake retry JOB` asks for them again:"]
+        lines += ["", f"{len(bad)} failed; to try them again, `cryosnake retry JOB`:"]
         lines += [f"  {item['job']}  {item['micrograph']}: {item['reason']}" for item in bad[:SHOWN]]
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""One look at a project: what has arrived, what waits, and what a call of Snakemake would have to make."""
+"""Survey of a project: movies that have arrived, movies that wait, and the plan of what is to be made."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from cryosnake.watching.snakemake_call import SnakemakeArguments
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What a look found.
+    """Result of a survey.
 
-    `ready` are movies that are complete and in no batch yet, `incomplete` those that are not (name, reason), `oldest`
+    `ready` are movies that are complete and in no batch yet, `incomplete` those not complete (name, reason), `oldest`
     the minutes that the first of the ready ones has waited. `full_only` says that the partial batch still waits.
     """
 
@@ -44,18 +44,18 @@ class FirstSeen:
     times: dict[str, float] = field(default_factory=dict)
 
     def update(self, names: Sequence[str]) -> None:
-        """Keep the waiting movies alone, new ones with the present time."""
+        """Keep only the waiting movies; new ones get the current time."""
         now = time.monotonic()
         self.times = {name: self.times.get(name, now) for name in names}
 
     def oldest(self) -> float:
-        """Return the minutes since the first of them was complete, as far as clocks tell: 0 when there is none."""
+        """Return the minutes since the first of them was complete, by the larger of two estimates; 0 if none."""
         now, clock = time.monotonic(), time.time()
         return max((max(now - seen, _since_change(name, clock)) for name, seen in self.times.items()), default=0.0) / 60
 
 
 def _since_change(name: str, clock: float) -> float:
-    """Return the seconds since a file came here: unlike its modification time, no copying program sets this one."""
+    """Return the seconds since a file arrived, by its ctime: copying programs can set only its modification time."""
     try:
         return clock - os.stat(name).st_ctime
     except OSError:
@@ -68,7 +68,7 @@ def read_config(arguments: SnakemakeArguments) -> Config:
     Raises
     ------
     CryosnakeError
-        when it can't be read or holds a mistake
+        when it can't be read or contains a mistake
     """
     raw: dict[str, Any] = {}
     for path in arguments.config_files or ("config.yaml",):
@@ -81,7 +81,7 @@ def read_config(arguments: SnakemakeArguments) -> Config:
 
 def survey(config: Config, seen: FirstSeen, *, seal_after: float, grow: float, keep_free: float,
          seal: bool = False, hold: Collection[str] = ()) -> Survey:
-    """Return what there is to do; with `seal`, partial batches are formed whatever their age.
+    """Return the survey; with `seal`, partial batches are formed whatever their age.
 
     While a long job reads the tables of `hold`, movies that were replaced wait.
 

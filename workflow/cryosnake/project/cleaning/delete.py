@@ -17,6 +17,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE, TRASH, job_of_link, why_not_ours
 from cryosnake.pipeline.edit import remove_nodes, remove_processes
 from cryosnake.pipeline.files import pipeline_blocks, read_pipeline
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import remove_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, Process, job_number
@@ -24,7 +25,6 @@ from cryosnake.pipeline.rebuild import job_directories
 from cryosnake.pipeline.star_text import write_blocks
 from cryosnake.project.cleaning.guards import GENTLE, refusal
 from cryosnake.project.cleaning.trash import in_trash, move_link, move_tree, on_another_disk
-from cryosnake.project.records.job_by_name import find_job
 
 DELETED_FILE = "deleted_pipeline.star"
 MOVING = ".cryosnake_moving"  # in a directory of the Trash that is not complete yet
@@ -107,6 +107,15 @@ def _without_orphans(after: Pipeline, before: Pipeline, gone: Collection[str]) -
                                 and node not in after.producers and not after.consumers[node]})
 
 
+def half_deleted(pipeline: Pipeline) -> dict[str, list[str]]:
+    """Return what interrupted deletions left outside the Trash: the job with the file, and all jobs it lists."""
+    found = {}
+    for name in cut_short(pipeline):
+        found[name] = [job for job in _interrupted(name) if job not in pipeline.processes and os.path.isdir(job)
+                       and not why_not_ours("", job)]
+    return found
+
+
 def cut_short(pipeline: Pipeline) -> list[str]:
     """Return the jobs with the file of an interrupted deletion: neither in the pipeline nor in the Trash."""
     return [name for name in job_directories(Path())  # checks one file of each
@@ -116,10 +125,8 @@ def cut_short(pipeline: Pipeline) -> list[str]:
 def finish_deletions(pipeline: Pipeline) -> list[str]:
     """Finish interrupted deletions: move the remaining directories to the Trash; return the jobs concerned."""
     finished: list[str] = []
-    for name in cut_short(pipeline):
+    for name, left in half_deleted(pipeline).items():
         listed = _interrupted(name)
-        left = [job for job in listed if job not in pipeline.processes and os.path.isdir(job)
-                and not why_not_ours("", job)]
         for job in listed:
             if job not in pipeline.processes and listed[job].alias:
                 _remove_dangling(listed[job].alias, job)

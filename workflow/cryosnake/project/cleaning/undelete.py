@@ -17,13 +17,13 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.names import JOB_STARS, TRASH
 from cryosnake.pipeline.edit import tidy
 from cryosnake.pipeline.files import read_pipeline
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.job_star import JOB_PIPELINE_FILE
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import alias_obstacle, make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Edge, Pipeline
 from cryosnake.project.cleaning.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline, move_job
 from cryosnake.project.cleaning.trash import contents, in_trash, move_tree, remove_empty_folders
-from cryosnake.project.records.job_by_name import find_job
 from cryosnake.project.records.own_trash import free_trash, is_own, trash_size, trashed
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, Output, Parameter, Slot
 from cryosnake.jobs.registry import job_types
@@ -36,7 +37,7 @@ BY_WATCHER = "CRYOSNAKE_WATCH"  # the environment variable by which such a call 
 INTERNAL_KEYS = (_LANE.name, "only", "hold", _FULL_BATCHES.name)
 _MEMBERS = Parameter("workspaces", list[str], [], "Jobs of the config, or job directories.")
 AT_LEAST = Parameter("at_least", int, 0, "Particles for which the job waits.", minimum=0)
-TOP_KEYS = ("title", "microscope", *(p.name for p in VALUES), "workspaces", "jobs")
+TOP_KEYS = ("title", "version", "microscope", *(p.name for p in VALUES), "workspaces", "jobs")
 JOB_KEYS = ("type", AT_LEAST.name)
 OTHER_RULES = ("_join", "_pictures")  # after a job's name: its rules in rules/ besides that of its program
 
@@ -97,7 +98,9 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     CryosnakeError
         for unknown keys, wrong values, cycles and connections that do not fit; the message starts with the key
     """
-    _known({key: value for key, value in raw.items() if key not in INTERNAL_KEYS}, TOP_KEYS, "config.yaml", "")
+    _check_version(raw)
+    stated = {key: value for key, value in raw.items() if key not in INTERNAL_KEYS} if isinstance(raw, Mapping) else raw
+    _known(stated, TOP_KEYS, "config.yaml", "")
     _known(raw.get("microscope") or {}, MICROSCOPE_KEYS, "microscope", "microscope")
     jobs_raw = raw.get("jobs") or {}
     if not isinstance(jobs_raw, Mapping) or not jobs_raw:
@@ -112,6 +115,18 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     return Config(title=str(raw.get("title", "")), jobs={name: drafts[name] for name in _order(drafts)},
                   workspaces=parse_workspaces(raw.get("workspaces"), drafts),
                   only=_listed(raw.get("only", "")), hold=_listed(raw.get("hold", "")), **values)
+
+
+def _check_version(raw: Any) -> None:
+    """Refuse a config that says that it needs a newer cryosnake, before its keys look like mistakes."""
+    wanted = str(raw.get("version") or "0") if isinstance(raw, Mapping) else "0"
+    if _numbers(wanted) > _numbers(__version__):
+        raise ConfigError("version", f"this config is for cryosnake {wanted} or newer, and this is {__version__}: pip "
+                          "install --upgrade cryosnake")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def _listed(text: Any) -> tuple[str, ...]:
@@ -245,7 +260,7 @@ def _check_aliases(jobs: Mapping[str, JobConfig]) -> None:
         other = seen.setdefault(plain, name)
         if other != name or (plain.rpartition("_")[0] in seen and plain.endswith(OTHER_RULES)):
             raise ConfigError(f"jobs.{name}", f"Snakemake and RELION cannot distinguish this name from {other!r} (or "
-                              "the join or pictures of another job); choose another")
+                              "the join or the pictures of another job); choose another")
         problem = alias_problem(name, ())
         if problem:
             raise ConfigError(f"jobs.{name}", f"RELION would not accept this name as the alias of the job: {problem}")

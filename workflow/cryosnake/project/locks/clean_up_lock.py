@@ -46,7 +46,7 @@ def cleaning_up() -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CryosnakeError(f"somebody else deletes or cleans in this project ({_owner()}); wait until that has "
-                                 "ended") from None
+                                 "finished") from None
         except OSError:
             pass  # a file system without locks: continue as Snakemake's programs do
         file.truncate(0)
@@ -55,7 +55,7 @@ def cleaning_up() -> Iterator[None]:
         claim = running_claim()
         if claim and claim.pid != os.getpid():
             raise CryosnakeError(f"Snakemake works in this project ({claim}), and may need what would be removed; "
-                                 "delete and clean when it has ended")
+                                 "delete and clean when it has finished")
         remove_stale_locks(Path())
         claim_trash()
         yield

@@ -44,7 +44,7 @@ def claim_run(*, insist: bool = False) -> str:
             return ""
         if lanes:
             who = " and ".join(f"on {lane} ({other})" for lane, other in lanes.items())
-            raise CryosnakeError(f"`cryosnake watch` works in this project, {who}: wait until it has ended, or end it. "
+            raise CryosnakeError(f"`cryosnake watch` works in this project, {who}: wait until it stops, or stop it. "
                                  "If that computer no longer exists, delete "
                                  f"{', '.join(str(_claim_file(lane)) for lane in lanes)}")
         removed = owner is not None and not insist and remove_lock()
@@ -53,7 +53,7 @@ def claim_run(*, insist: bool = False) -> str:
 
 
 def claim_lane(lane: str, *, begun: bool = False) -> None:
-    """Claim a lane for this process; `begun` says that it has made its plan real.
+    """Claim a lane for this process; `begun` says that it has written its plan to disk.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,15 @@ from cryosnake.project.config.config import Connection, JobConfig
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob, Source
 
 FOLDER = Path(".cryosnake", "plans")
-KEY = "frozen_plan"  # the config key that carries the file's name to the jobs
+KEY = "frozen_plan"  # what the config key that carries the file's name to the jobs begins with
 KEPT = 60 * 86400  # seconds: longer than a job waits in any queue
 
 
 def freeze(plan: Plan) -> str:
-    """Write the plan and return the file's path, relative to the project; equal plans share a file."""
+    """Write the plan and return the file's path, from Snakemake's working directory; equal plans share a file."""
     import hashlib  # imported here: needed only by the call that plans, not by its jobs
 
-    text = json.dumps({"gpu": plan.gpu, "pictures": plan.pictures,
+    text = json.dumps({"gpu": plan.gpu, "pictures": plan.pictures, "folder": plan.folder,
                        "jobs": [_job_to_json(job) for job in plan.jobs.values()]}, ensure_ascii=False)
     path = FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -36,7 +37,12 @@ def freeze(plan: Plan) -> str:
     for old in FOLDER.glob("*.json"):
         if time.time() - old.stat().st_mtime > KEPT:
             old.unlink(missing_ok=True)
-    return str(path)
+    return str(Path(plan.folder, path))
+
+
+def key_of(folder: str) -> str:
+    """Return the config key for the plan of the project in a folder: modules of one workflow have a key each."""
+    return re.sub(r"\W", "_", f"{KEY}_{folder}") if folder else KEY
 
 
 def thaw(path: str) -> Plan:
@@ -51,7 +57,8 @@ def thaw(path: str) -> Plan:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         types = job_types()
         jobs = [_job_from_json(item, types) for item in content["jobs"]]
-        return Plan({job.name: job for job in jobs}, gpu=content["gpu"], pictures=content["pictures"])
+        return Plan({job.name: job for job in jobs}, gpu=content["gpu"], pictures=content["pictures"],
+                    folder=content["folder"])
     except OSError as error:
         raise CryosnakeError(f"{path}: this job's plan can't be read ({error.strerror}); the project's folder must be "
                              f"the same on {os.uname().nodename} as where snakemake runs") from error

@@ -10,6 +10,7 @@ Half of the total is added.
 from __future__ import annotations
 
 import math
+import os
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.star_text import parse_blocks
@@ -48,7 +49,7 @@ def particle_box(plan: Plan, job: PlannedJob) -> int:
     source = job.inputs.get("particles")
     if source is None:
         return 0
-    found = _box_in_star(source.path)
+    found = _box_in_star(os.path.join(plan.folder, source.path))
     if found or not source.job:
         return found
     upstream = plan.at(source.job)

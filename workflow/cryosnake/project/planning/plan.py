@@ -7,7 +7,7 @@ nothing, so that `snakemake -n` tells the truth. All paths are relative to the p
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from cryosnake.errors import CryosnakeError
@@ -21,35 +21,56 @@ from cryosnake.project.planning.planned import PER_MICROGRAPH, Disposition, NoMo
 from cryosnake.project.planning.regenerate_plan import with_regeneration
 from cryosnake.project.planning.unfinished import batch_keys
 from cryosnake.project.records.batches import form_batches, read_manifest
+from cryosnake.project.records.cleaned_files import read_cleaned
 from cryosnake.project.records.disk import job_directories
+from cryosnake.project.records.final_marks import is_final
+from cryosnake.project.records.freshness import is_finished
 from cryosnake.project.records.movies import Arrivals, new_arrivals
 from cryosnake.project.records.pipeline_counter import next_job_number
 from cryosnake.project.records.record import JobRecord, same_job
 
 
-def make_plan(config: Config) -> Plan:
+def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collection[str] = (),
+              without_data: bool = False) -> Plan:
     """Return the plan for the project in the working directory.
+
+    Parameters
+    ----------
+    config
+        The checked config.
+    forced
+        Names of jobs that are made again though they are finished, and with them what is made from them: per
+        micrograph as the next revision of each batch, others under a new number.
+    leave_out
+        Job directories that are being deleted.
+    without_data
+        Whether movies and other files of the user may be missing, for who wants to see the rules only.
 
     Raises
     ------
     CryosnakeError
-        for damaged records, two jobs that are the same, patterns that match nothing
+        for damaged records, two jobs that are the same, patterns that match nothing, a final job that is forced
     """
     records = job_directories(sorted(type_folders()))
     counter = next_job_number(records)
+    records = {path: record for path, record in records.items() if path not in leave_out}
     jobs: dict[str, PlannedJob] = {}
     taken: dict[str, str] = {}
     waiting: list[tuple[str, str]] = []
     for job_config in config.jobs.values():
-        inputs = {slot: _source(job_config, slot, connection, jobs)
+        inputs = {slot: _source(job_config, slot, connection, jobs, without_data)
                   for slot, connection in job_config.connections.items()}
         job = PlannedJob(config=job_config, path="", inputs=inputs, new=True)
         known = _known_directory(job, records)
         if known in taken:
             raise ConfigError(f"jobs.{job.name}", f"{taken[known]!r} and {job.name!r} are the same job (type, "
                               "parameters and inputs agree); delete one, or give one another parameter")
+        sources = {source.job for source in inputs.values()}
+        again = bool(known) and (job.name in forced or any(up.forced for up in jobs.values() if up.path in sources))
+        if again and not _stays(job, known):
+            known = ""
         if known:
-            job = replace(job, path=known, new=False)
+            job = replace(job, path=known, new=False, forced=again)
         else:
             _refuse_lost(job_config, records)
             job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
@@ -57,15 +78,26 @@ def make_plan(config: Config) -> Plan:
             counter += 1
         taken[job.path] = job.name
         job = _disposed(replace(job, stream=_stream(job, jobs)), jobs, config.grow)
-        jobs[job.name], arrivals = _with_batches(job, jobs, config)
+        jobs[job.name], arrivals = _with_batches(job, jobs, config, without_data)
         waiting += arrivals.waiting
     plan = Plan(with_regeneration(jobs), tuple(waiting), pictures=config.pictures)
     return part_of(plan, config.only, config.hold) if config.only else plan
 
 
-def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str, PlannedJob]) -> Source:
+def _stays(job: PlannedJob, known: str) -> bool:
+    """Whether a forced job stays in its directory: one with batches, which get revisions, or one that is unfinished."""
+    if is_final(known):
+        raise CryosnakeError(f"{known} ({job.name}) is final, and would be made again, as -f, -F or -R ask, or because "
+                             f"what it is made from would be. Leave that out, or take the mark away with `cryosnake "
+                             f"mark {job.name} not-final`")
+    finished = is_finished(known, replace(job, path=known).files()) or read_cleaned(known).status is not None
+    return job.config.type.per_micrograph or not finished
+
+
+def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str, PlannedJob],
+            without_data: bool) -> Source:
     if not connection.job:
-        if not os.path.exists(connection.path):
+        if not (without_data or os.path.exists(connection.path)):
             raise ConfigError(f"jobs.{job.name}.{slot}", f"the file {connection.path} does not exist; paths are "
                               "relative to the project")
         return Source(connection.path)
@@ -142,13 +174,14 @@ def _below_growth(job: PlannedJob, grow: float) -> bool:
             and not has_grown(job.path, (source.path for source in job.inputs.values()), grow))
 
 
-def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config) -> tuple[PlannedJob, Arrivals]:
+def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config,
+                  without_data: bool) -> tuple[PlannedJob, Arrivals]:
     job_type = job.config.type
     if not job_type.per_micrograph:
         return job, Arrivals((), ())
     if job.stream != job.name:
         numbers = jobs[job.stream].batches if job.stream else {1: ""}
-        return replace(job, batches=batch_keys(job.path, job_type, numbers, fresh=job.new)), Arrivals((), ())
+        return replace(job, batches=batch_keys(job, numbers)), Arrivals((), ())
     parameters = job.config.parameters()
     pattern = parameters.get("movies") or parameters.get("micrographs")
     if not pattern:
@@ -158,10 +191,10 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
     known = {name for names in existing.values() for name in names}
     arrivals = new_arrivals(pattern, known, parameters["settling_time"])
     movies = form_batches(existing, arrivals.ready, config.batch_size, full_only=config.full_batches)
-    if not movies:
+    if not movies and not without_data:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in arrivals.waiting[:10])
         raise NoMoviesYet(f"config.yaml: job {job.name}: no complete file matches {pattern!r} in this project (or not "
                           f"a full batch); check the pattern, or wait for the files to arrive{reasons}",
                           arrivals.waiting)
-    keys = batch_keys(job.path, job_type, movies, fresh=job.new, as_imported=bool(config.hold))
+    keys = batch_keys(job, movies, as_imported=bool(config.hold))
     return replace(job, batches=keys, movies=movies), arrivals

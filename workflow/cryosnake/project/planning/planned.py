@@ -49,6 +49,7 @@ class PlannedJob:
     path: str
     inputs: Mapping[str, Source]
     new: bool = False  # it gets its number, and its directory, with this plan
+    forced: bool = False  # it was asked for again (`snakemake -F`), or is made from a job that was
     disposition: Disposition = Disposition.ALL
     why_held: str = ""  # why it waits
     stream: str = ""  # name of the import job
@@ -92,8 +93,9 @@ class PlannedJob:
 class Plan:
     """The planned jobs by name, and files that are not yet complete (path, reason).
 
-    `gpu` says whether a job with `device: auto` requests a GPU, `lane` which of the watcher's calls it is for,
-    `pictures` whether results are drawn.
+    `gpu` says whether a job with `device: auto` requests a GPU, `lane` which of the watcher's calls the plan is for,
+    `pictures` whether results are drawn. `folder` is the project's place in Snakemake's working directory, "" for the
+    same; all paths of a plan are relative to the project.
     """
 
     jobs: Mapping[str, PlannedJob]
@@ -102,6 +104,7 @@ class Plan:
     gpu: bool = False
     lane: str = ""
     pictures: bool = True
+    folder: str = ""
 
     @property
     def own(self) -> list[PlannedJob]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable
+from contextlib import chdir
 from typing import Any
 
 from cryosnake.project.config.config import is_made
@@ -14,8 +16,15 @@ from cryosnake.project.records.cleaned_files import is_wanted
 
 
 def targets(plan: Plan) -> list[str]:
-    """Return every file that the config asks for: results and pictures of all jobs that do not wait for more data."""
-    return [file for job in plan.jobs.values() for file in asked(plan, job) + pictures(plan, job)]
+    """Return every file that the config requests: results and pictures of all jobs that do not wait for more data."""
+    with chdir(plan.folder or "."):
+        return [file for job in plan.jobs.values() for file in asked(plan, job) + pictures(plan, job)]
+
+
+def rule_name(name: str, suffix: str = "") -> str:
+    """Return the name of a job as an identifier, different from the rules of the Snakefile and of a project's own."""
+    name = re.sub(r"\W", "_", name) + suffix
+    return f"{name}_" if name in ("all", "default") or name[0].isdigit() else name
 
 
 def asked(plan: Plan, job: PlannedJob) -> list[str]:
@@ -106,7 +115,7 @@ def arguments(plan: Plan, path: str, key: str = "") -> str:
     Only what the user stated is written, to keep commands readable; `--help` prints the defaults.
     """
     job = plan.at(path)
-    words = ["--out", path]
+    words = [*(["--project", plan.folder] if plan.folder else []), "--out", path]
     if key:
         words += ["--batch", key]
     for slot, source in job.inputs.items():
@@ -168,11 +177,11 @@ def mpi_resources(plan: Plan, job: PlannedJob) -> dict[str, Any]:
 
 
 def gpus(plan: Plan, job: PlannedJob) -> int:
-    """Return how many GPUs the rule of a single process asks for; `mpi_resources` has those of several."""
+    """Return how many GPUs the rule of a single process requests; `mpi_resources` has those of several."""
     return int(wants_gpu(plan, job) and ranks(job) == 1)
 
 
 def wants_gpu(plan: Plan, job: PlannedJob) -> bool:
-    """Whether a GPU is asked for: `device: gpu`, or `auto` where the plan says that there are some."""
+    """Whether a GPU is requested: `device: gpu`, or `auto` if the plan says that there are GPUs."""
     device = job.config.parameters().get("device", "cpu")
     return device == "gpu" or (device == "auto" and plan.gpu)

@@ -6,6 +6,7 @@ it: this process listens to that log.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -46,8 +47,9 @@ def failed_jobs() -> set[str]:
 
 
 def _failure(workflow: Any, plan: Plan, failed: FailedJob) -> None:
+    outputs = [os.path.relpath(name, plan.folder or ".") for name in failed.outputs]
     path = next((job.path for job in plan.jobs.values()
-                 if any(name.startswith(f"{job.path}/") for name in failed.outputs)), "")
+                 if any(name.startswith(f"{job.path}/") for name in outputs)), "")
     number = failed.external
     if not path or not (number or "sbatch" in failed.said or "submission" in failed.said):
         return  # a job of this computer: its program has printed what is wrong
@@ -58,6 +60,7 @@ def _failure(workflow: Any, plan: Plan, failed: FailedJob) -> None:
         _failed[failed.number] = path
     else:
         _failed.pop(failed.number, None)
+    path = os.path.join(plan.folder, path)
     aborted = reason is None and exit_of(path) == Status.ABORTED
     if aborted or (reason and not reason.retry):
         forbid_retries(workflow, failed.rule)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.job_star import write_job_pipeline, write_job_star
@@ -15,7 +16,7 @@ from cryosnake.pipeline.lock import rebuild_pipeline, update_pipeline
 from cryosnake.pipeline.markers import alias_obstacle, back_up, make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.planning.planned import Plan, PlannedJob
-from cryosnake.project.records.batches import read_manifest, write_manifest
+from cryosnake.project.records.batches import done_file, read_manifest, write_manifest
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.record import write_record
 from cryosnake.project.records.regenerated_inputs import write_needed
@@ -45,6 +46,8 @@ def commit(plan: Plan) -> None:
                              "permissions of the folder, or copy the project to one that is yours") from error
     for job in plan.jobs.values():
         _complete_directory(plan, job, pipeline)
+        if job.forced:
+            _forget_finished(job)
         if job.needs:
             write_needed(job.path, job.needs)
     write_node_markers(PROJECT, pipeline)
@@ -54,6 +57,17 @@ def ensure_pipeline() -> None:
     """Make default_pipeline.star from the job directories where it is missing."""
     if not Path(PIPELINE_FILE).exists():
         rebuild_pipeline(PROJECT)
+
+
+def _forget_finished(job: PlannedJob) -> None:
+    """Let the programs of a forced job make each micrograph again.
+
+    An empty list, newer than the STAR of its batch, also says so to the next run, if this one is killed.
+    """
+    for number in job.batches:
+        path = Path(done_file(job.path, number))
+        if path.exists():
+            write_text(path, "")
 
 
 def _adder(plan: Plan) -> Callable[[Pipeline], Pipeline]:

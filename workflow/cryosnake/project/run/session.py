@@ -1,4 +1,9 @@
-"""One call of Snakemake: the plan at its start, and the project's files at start, success and failure."""
+"""One call of Snakemake: the plan while it parses, and the project's files at start, success and failure.
+
+Parsing writes nothing, for Snakemake also parses for a dry run, a graph, a report or a list of rules. Only before it
+builds the DAG it says whether it will make files: then the project is claimed and repaired (`_begin`), and once
+Snakemake holds its lock the plan is made real (`start`).
+"""
 
 from __future__ import annotations
 
@@ -6,21 +11,26 @@ import atexit
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import chdir
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
-from cryosnake.installation import PACKAGE
+from cryosnake.installation import PACKAGE, workflow_folder
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project import snakemake_internals
 from cryosnake.project.config.config import BY_WATCHER, INTERNAL_KEYS, ConfigError, parse_config
 from cryosnake.project.planning import frozen_plan
+from cryosnake.project.planning.forced import forced_jobs
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
 
 CONFIG = "config.yaml"
+LINKED = ".cryosnake/package"  # a folder with a link to this package alone
 
 
 def brings_jobs(config: Mapping[str, Any]) -> bool:
@@ -64,10 +74,11 @@ def _refuse_switches(config: Mapping[str, Any]) -> None:
 
 
 def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
-    """Return the plan of the project in the working directory, checked.
+    """Return the plan of a project, checked; nothing is written.
 
-    A real run also claims the project, so that the lock of a killed run can be distinguished from one in use. A job on
-    another computer gets the plan with which its run started.
+    The project is in the working directory, or in the folder that a module has as its prefix. If this call of Snakemake
+    turns out to make files, it then claims the project, and makes the plan real before its first job. A job on another
+    computer gets the plan with which its run started.
 
     Raises
     ------
@@ -75,18 +86,31 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
         for every mistake of the user, with the line of the config where there is one
     """
     try:
-        if frozen_plan.KEY in config:
-            return frozen_plan.thaw(config[frozen_plan.KEY])
-        parsed = parse_config(config)
-        real = snakemake_internals.is_real_run(workflow)
-        if real and not parsed.lane:
-            _finish_deletions()
-        plan = replace(make_plan(parsed), gpu=_gpus_to_ask_for(workflow), lane=parsed.lane)
-        if real:
-            _claim(plan.lane)
-            _repair_after_kills(plan)
+        folder = snakemake_internals.module_folder(workflow)
+        handed_on = snakemake_internals.command_line_config(workflow).get(frozen_plan.key_of(folder))
+        if handed_on:
+            return frozen_plan.thaw(handed_on)
+        return _opened(workflow, config, folder)
     except CryosnakeError as error:
         raise snakemake_internals.refusal(_located(workflow, error)) from None
+
+
+def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
+    """Return the plan of a project, once for all `use rule` statements that take rules from the same module."""
+    projects = vars(workflow).setdefault("projects_of_cryosnake", {})
+    if folder in projects:
+        known, known_plan = projects[folder]
+        if known != config:
+            raise CryosnakeError(f"two modules with different configs share the folder {folder or os.getcwd()}, and "
+                                 "would take each other's job numbers: give each a folder, as in `prefix: \"second\"`")
+        return cast(Plan, known_plan)
+    _check_version()
+    if snakemake_internals.is_module(workflow) and not config:
+        raise CryosnakeError("the module has no config: write `configfile: \"config.yaml\"` above it, in it `config: "
+                             "config`, or `config: config[\"cryosnake\"]` for a part of yours")
+    plan: Plan = _plan(workflow, config, folder)
+    projects[folder] = dict(config), plan
+    snakemake_internals.before_dag(workflow, partial(_begin, workflow, plan, snakemake_internals.is_module(workflow)))
     if snakemake_internals.is_main(workflow):
         said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
         said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
@@ -94,7 +118,55 @@ def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def start(workflow: Any, plan: Plan) -> None:
+def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
+    parsed, request = parse_config(config), snakemake_internals.request()
+    forced = forced_jobs(parsed.jobs, request, folder, partial(snakemake_internals.name_of_rule, workflow))
+    if folder and not os.path.isdir(folder):
+        raise CryosnakeError(f"{folder}: there is no such folder; it is the module's prefix, where cryosnake looks for "
+                             "the movies of the config and makes its jobs")
+    with snakemake_internals.in_project(folder):
+        plan = make_plan(parsed, forced=forced, leave_out=_half_deleted(), without_data=not request.builds_dag)
+    return replace(plan, gpu=_gpus_to_ask_for(workflow), lane=parsed.lane, folder=folder)
+
+
+def _check_version() -> None:
+    version = snakemake_internals.version()
+    major = int(version.partition(".")[0])
+    if not snakemake_internals.OLDEST <= major < snakemake_internals.BEYOND:
+        wanted = f"snakemake>={snakemake_internals.OLDEST},<{snakemake_internals.BEYOND}"
+        raise CryosnakeError(f"cryosnake {__version__} was not tested with Snakemake {version}: pip install '{wanted}'"
+                             ", or a newer cryosnake")
+
+
+def _begin(workflow: Any, plan: Plan, as_module: bool) -> None:
+    """Before the DAG: if files will be made, claim the project, and repair what killed runs left in it.
+
+    Snakemake then finds no lock and no marks of a run that was killed.
+    """
+    if not snakemake_internals.executes(workflow):
+        return
+    try:
+        with snakemake_internals.in_project(plan.folder):
+            _claim(plan.lane)
+            if not plan.lane:
+                _finish_deletions()
+            _repair_after_kills(plan)
+    except CryosnakeError as error:
+        raise snakemake_internals.refusal(str(error)) from None
+    handlers = {"start": partial(start, workflow, plan, as_module), "success": partial(succeed, plan),
+                "error": partial(fail, plan)}
+    snakemake_internals.add_handlers(workflow, **{event: _in_project(plan, act) for event, act in handlers.items()})
+
+
+def _in_project(plan: Plan, act: Callable[[], None]) -> Callable[[], None]:
+    def handle() -> None:
+        with snakemake_internals.in_project(plan.folder):
+            act()
+
+    return handle
+
+
+def start(workflow: Any, plan: Plan, as_module: bool = False) -> None:
     """Before the first job: numbers, directories, pipeline, batches. Snakemake holds its lock here."""
     from cryosnake.project.locks.snakemake_lock import claim_lane, claim_run, other_lane_works
     from cryosnake.project.run.commit import commit
@@ -114,7 +186,7 @@ def start(workflow: Any, plan: Plan) -> None:
     for path in fail_dead_jobs(beside if other_lane_works(plan.lane) else ()):
         print(f"{path}: was left as running by a run that was killed; marked as failed", file=sys.stderr)
     if snakemake_internals.submits_jobs(workflow):
-        _prepare_cluster_run(workflow, plan)
+        _prepare_cluster_run(workflow, plan, as_module)
 
 
 def succeed(plan: Plan) -> None:
@@ -142,13 +214,19 @@ def fail(plan: Plan) -> None:
 def environment(workflow: Any) -> str:
     """Return the shell commands that every rule starts with: this package, and this Python.
 
-    With conda the environment brings its own Python.
+    With conda the environment brings its own Python, and all packages but this one. An installed package has others
+    beside it, which are not those of the environment: there the jobs see it by a link.
     """
-    packages = filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")])
+    commands, folder = "set -euo pipefail; ", str(PACKAGE.parent)
+    conda = snakemake_internals.has_environments(workflow)
+    if conda and workflow_folder().is_relative_to(PACKAGE):
+        commands += f"mkdir -p {LINKED}; ln -sfn {shlex.quote(str(PACKAGE))} {LINKED}/cryosnake; "
+        folder = os.path.abspath(LINKED)
+    packages = filter(None, [folder, os.environ.get("PYTHONPATH")])
     variables = [f"PYTHONPATH={shlex.quote(':'.join(packages))}", "CRYOSNAKE_WORKFLOW=1"]
-    if not snakemake_internals.has_environments(workflow):
+    if not conda:
         variables.append(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH")
-    return f"set -euo pipefail; export {' '.join(variables)}; "
+    return f"{commands}export {' '.join(variables)}; "
 
 
 def _gpus_to_ask_for(workflow: Any) -> bool:
@@ -157,20 +235,31 @@ def _gpus_to_ask_for(workflow: Any) -> bool:
     return os.path.exists("/dev/nvidia0") if limit is None else limit > 0
 
 
-def _prepare_cluster_run(workflow: Any, plan: Plan) -> None:
+def _prepare_cluster_run(workflow: Any, plan: Plan, as_module: bool) -> None:
     """Let the jobs find this plan, and report jobs that the scheduler ended or cannot start."""
     from cryosnake.project.run.cluster_failures import listen
     from cryosnake.project.run.pending_jobs import watch
 
-    snakemake_internals.hand_on(workflow, frozen_plan.KEY, frozen_plan.freeze(plan))  # in place of config files
+    snakemake_internals.hand_on(workflow, frozen_plan.key_of(plan.folder), frozen_plan.freeze(plan))
+    if not as_module:  # the plan takes the place of config files
+        snakemake_internals.forget_config_files(workflow)
     listen(workflow, plan)
     watch()
 
 
-def _finish_deletions() -> None:
-    """Move jobs whose deletion was interrupted to the Trash, before they are treated as jobs of the project."""
+def _half_deleted() -> set[str]:
+    """Return the jobs ("Class2D/job003") that an interrupted deletion left outside the Trash; usually at no cost."""
     folders = {kind.folder for kind in PROCESS_TYPES}
     if not any(next(Path(folder).glob("job*/deleted_pipeline.star"), None) for folder in folders):
+        return set()
+    from cryosnake.project.cleaning.delete import current_pipeline, half_deleted
+
+    return {path.rstrip("/") for paths in half_deleted(current_pipeline()).values() for path in paths}
+
+
+def _finish_deletions() -> None:
+    """Move jobs whose deletion was interrupted to the Trash."""
+    if not _half_deleted():
         return
     from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
     from cryosnake.project.locks.clean_up_lock import cleaning_up
@@ -189,8 +278,8 @@ def _claim(lane: str = "") -> None:
     refuse_archived()
     owner = clean_up_owner()
     if owner:
-        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has ended")
-    atexit.register(release_claim, lane)
+        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has finished")
+    atexit.register(_release, release_claim, os.getcwd(), lane)
     if lane:
         claim_lane(lane)
     else:
@@ -198,6 +287,11 @@ def _claim(lane: str = "") -> None:
         if message:
             print(message, file=sys.stderr)
     remove_stale_locks(Path())
+
+
+def _release(release_claim: Callable[[str], None], project: str, lane: str) -> None:
+    with chdir(project):  # Snakemake has gone back to where it was called
+        release_claim(lane)
 
 
 def _repair_after_kills(plan: Plan) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.project.cleaning.bulk.facts import KINDS, JobFacts
 from cryosnake.project.cleaning.clean import Action
 from cryosnake.project.cleaning.guards import CLEAR, DELETE, FINAL, INTERMEDIATE, NEITHER, refusal
 from cryosnake.project.config.values import nearest
-from cryosnake.project.records.job_by_name import find_job
 
 _WHY = {"non_final": "no final job depends on it", "failed": "it failed", "killed": "it was killed"}
 _RANK = {INTERMEDIATE: 1, CLEAR: 2, DELETE: 3}

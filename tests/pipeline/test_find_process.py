@@ -8,8 +8,8 @@ import pytest
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import add_process, set_alias
+from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.model import Pipeline, Process
-from cryosnake.project.records.job_by_name import find_job
 
 JOBS = (("Import/job001/", "movies"), ("CtfFind/job002/", "first"), ("Class2D/job003/", "first"),
         ("Class2D/job1004/", ""), ("Select/job005/", "12"), ("Select/job012/", ""))

@@ -1,0 +1,1 @@
+"""A new project: what its movies say, and its first files."""
