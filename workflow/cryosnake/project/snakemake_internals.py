@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOCKS = Path(".snakemake", "locks")
 MARKS = Path(".snakemake", "incomplete")
 CLUSTER_LOGS = Path(".snakemake", "slurm_logs")
-OLDEST, BEYOND = 9, 10  # major versions: the first that will do, and the first that was not tested (pyproject.toml)
+UNTESTED = 10  # the first major version that this was not tested with
 LONGEST = 200  # characters of a mark's name: Snakemake splits longer ones
 REFUSED = re.compile(r"sbatch failed\. The error message was '(?:sbatch: )?(?:error: )?(.*?)'\.?\n", re.DOTALL)
 
@@ -171,8 +171,8 @@ def limit_of(workflow: Any, resource: str) -> int | None:
 
 
 def config_files(workflow: Any) -> list[str]:
-    """Return the files that `--configfile` names."""
-    return [str(path) for path in workflow.config_settings.configfiles]
+    """Return the files that the config comes from: those that `--configfile` names, or else the Snakefile."""
+    return [str(path) for path in workflow.config_settings.configfiles or workflow.configfiles]
 
 
 def has_config_of_module(workflow: Any) -> bool:
@@ -180,14 +180,20 @@ def has_config_of_module(workflow: Any) -> bool:
     return bool(workflow.modifier.skip_configfile)
 
 
-def put_below(config: dict[str, Any], data: Mapping[str, Any]) -> None:
-    """Add data to Snakemake's config where that says nothing itself, as `configfile:` does."""
+def put_below(workflow: Any, config: dict[str, Any], data: Mapping[str, Any], path: str) -> None:
+    """Add the data of a file to Snakemake's config where that says nothing itself, as `configfile:` does."""
     from snakemake.utils import update_config
 
+    workflow.configfiles.append(path)
     given = dict(config)
     config.clear()
     config.update(data)
     update_config(config, given)
+
+
+def named_config_files(workflow: Any) -> list[str]:
+    """Return the files that `--configfile` names."""
+    return [str(path) for path in workflow.config_settings.configfiles]
 
 
 def hand_on(workflow: Any, key: str, value: str) -> None:

@@ -53,13 +53,13 @@ def read_config(workflow: Any, config: dict[str, Any]) -> None:
 
     if frozen_plan.KEY in config or snakemake_internals.has_config_of_module(workflow):
         return
-    files = snakemake_internals.config_files(workflow)
+    files = snakemake_internals.named_config_files(workflow)
     try:
         for file in files:
             read_config_file(file)
         _refuse_switches(config)
         if not brings_jobs(config) and (os.path.exists(CONFIG) or not files):
-            snakemake_internals.put_below(config, read_config_file(CONFIG))
+            snakemake_internals.put_below(workflow, config, read_config_file(CONFIG), CONFIG)
     except FileNotFoundError:
         raise snakemake_internals.refusal(f"{CONFIG}: there is no such file; a project needs one (`snakemake -d "
                                           "FOLDER` runs the project of another folder)") from None
@@ -112,9 +112,7 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     projects[folder] = dict(config), plan
     snakemake_internals.before_dag(workflow, partial(_begin, workflow, plan, snakemake_internals.is_module(workflow)))
     if snakemake_internals.is_main(workflow):
-        said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
-        said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
-        print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
+        _announce(plan)
     return plan
 
 
@@ -129,13 +127,19 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     return replace(plan, gpu=_gpus_to_ask_for(workflow), lane=parsed.lane, folder=folder)
 
 
+def _announce(plan: Plan) -> None:
+    said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
+    said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
+    said += [f"{job.name} is made again: as {job.path}, beside what is finished" if job.new else
+             f"{job.name} is made again: the next revision of each batch" for job in plan.jobs.values() if job.forced]
+    print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
+
+
 def _check_version() -> None:
     version = snakemake_internals.version()
-    major = int(version.partition(".")[0])
-    if not snakemake_internals.OLDEST <= major < snakemake_internals.BEYOND:
-        wanted = f"snakemake>={snakemake_internals.OLDEST},<{snakemake_internals.BEYOND}"
-        raise CryosnakeError(f"cryosnake {__version__} was not tested with Snakemake {version}: pip install '{wanted}'"
-                             ", or a newer cryosnake")
+    if int(version.partition(".")[0]) >= snakemake_internals.UNTESTED:
+        raise CryosnakeError(f"cryosnake {__version__} was not tested with Snakemake {version}: install a newer "
+                             f"cryosnake, or pip install 'snakemake<{snakemake_internals.UNTESTED}'")
 
 
 def _begin(workflow: Any, plan: Plan, as_module: bool) -> None:
@@ -206,7 +210,7 @@ def fail(plan: Plan) -> None:
     from cryosnake.project.run.run_status import close_run, forget_abort_requests
 
     forget_abort_requests(plan.own)
-    for path in close_run(plan.own, failed_jobs()):
+    for path in close_run(plan.own, failed_jobs(plan.folder)):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
     tidy_results(plan.own)
 

@@ -1,19 +1,23 @@
-"""The conda environment of each rule, asked of Snakemake; no conda is needed, and the environments are not made."""
+"""Rules as Snakemake has them: their conda environments, which are not made, and those of types from other packages."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from cryosnake.io.mrc import write_mrc
 from cryosnake.project.run import session
-from small_project import ROOT
+from small_project import ROOT, command
 
 pytestmark = pytest.mark.workflow
 
@@ -75,3 +79,41 @@ def test_an_installed_package_shows_an_environment_itself_alone(tmp_path: Path, 
         done = subprocess.run(["bash", "-c", session.environment(None) + program], capture_output=True, text=True)
         assert done.stdout.startswith(str(tmp_path / session.LINKED / "cryosnake")), done.stderr
         assert "No module named 'numpy'" in done.stderr
+
+
+PLUG_IN = """
+from dataclasses import replace
+from cryosnake.jobs import autopick, maskcreate
+
+PICKER = replace(autopick.JOB, name="mypicker", topic="other")
+MASK = replace(maskcreate.JOB, name="mymask", topic="other", panels=())
+"""
+
+
+def test_types_of_other_packages_have_rules_without_a_script(tmp_path: Path) -> None:
+    package, project = tmp_path / "package", tmp_path / "project"
+    (package / "mypackage-1.dist-info").mkdir(parents=True)
+    (package / "mypackage.py").write_text(PLUG_IN)
+    (package / "mypackage-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: mypackage\nVersion: 1\n")
+    (package / "mypackage-1.dist-info/entry_points.txt").write_text(
+        "[cryosnake.jobs]\nmypicker = mypackage:PICKER\nmymask = mypackage:MASK\n")
+    (project / "Movies").mkdir(parents=True)
+    write_mrc(project / "Movies/a.mrc", np.zeros((8, 8), np.float32), 1.0)
+    os.utime(project / "Movies/a.mrc", (time.time() - 60,) * 2)
+    (project / "map.mrc").touch()
+    (project / "config.yaml").write_text(yaml.safe_dump({
+        "microscope": {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0},
+        "jobs": {"mics": {"type": "import", "micrographs": "Movies/*.mrc"},
+                 "picks": {"type": "mypicker", "micrographs": "mics", "diameter": [90, 100]},
+                 "mask": {"type": "mymask", "map": "map.mrc"}}}, sort_keys=False))
+    paths = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(command(project, "--dry-run", "--printshellcmds"), capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": paths})
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    for job, words in (("picks (AutoPick/job002), batch 0001", "mypicker --out AutoPick/job002 --batch 0001"),
+                       ("picks (AutoPick/job002), all batches", "mypicker --join --out AutoPick/job002"),
+                       ("picks (AutoPick/job002), pictures", "mypicker --draw --out AutoPick/job002"),
+                       ("mask (MaskCreate/job003)", "mymask --out MaskCreate/job003 --map map.mrc")):
+        assert job in said and f"python -m cryosnake.running {words}" in said, said
+    assert "mask (MaskCreate/job003), pictures" not in said
