@@ -24,11 +24,11 @@ from cryosnake.project.cleaning.clean import clean, plan_action
 from cryosnake.project.cleaning.delete import current_pipeline
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.locks.job_status import set_job_status
-from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.planning.planned import Disposition, Plan
 from cryosnake.project.records.batches import batch_star, done_file
 from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.freshness import is_finished, is_stale, newest
+from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.commit import commit
 from cryosnake.watching.stale_outputs import pending_files
 
@@ -37,6 +37,7 @@ MOTION, CTF, CLASSES, GOOD = "MotionCorr/job002", "CtfFind/job003", "Class2D/job
 
 def config() -> dict[str, Any]:
     raw = copy.deepcopy(RAW)
+    raw["pictures"] = False
     raw["microscope"] |= {"amplitude_contrast": 0.1}
     raw["jobs"] |= {"classes": {"type": "class2d", "particles": "particles.star", "classes": 2, "iterations": 2,
                                 "particle_diameter": 100},
@@ -58,7 +59,8 @@ def finished(tmp_path_factory) -> Iterator[Path]:
             finish(plan, name)
         for file in job.files():
             Path(file).write_text(particles(20))
-        record_counts(job.path, (source.path for source in job.inputs.values()))
+        if not job.config.type.per_micrograph:
+            taken_inputs(Path(job.path), {slot: Path(source.path) for slot, source in job.inputs.items()})
         set_exit(job.path, Status.SUCCEEDED)
         set_job_status(job.path, Status.SUCCEEDED)
     done = Path(done_file(CTF, 1))
@@ -124,7 +126,7 @@ STATES: dict[str, tuple[Callable[[], Any], set[str]]] = {
     "all is there": (lambda: None, set()),
     "an output is missing": (gone(f"{GOOD}/particles.star"), {f"good ({GOOD})"}),
     "an input from outside has changed": (lambda: Path("particles.star").write_text(particles(31)),
-                                          {f"classes ({CLASSES})"}),
+                                          {"classes (Class2D/job006)", "good (Select/job007)"}),
     "a product is missing": (gone(f"{MOTION}/Movies/m03.mrc"), {f"motion ({MOTION}), batch 0002.r2"}),
     "a batch is missing": (gone(f"{CTF}/batches/0001.star"), {f"ctf ({CTF}), batch 0001"}),
     "a joined table is missing": (gone(f"{CTF}/micrographs_ctf.star"), {f"ctf ({CTF}), all batches"}),

@@ -52,6 +52,7 @@ def test_it_comes_back_as_it_was_but_for_the_movies(plan) -> None:
 def test_every_field_of_a_job_comes_back(plan) -> None:
     motion = plan.jobs["motion"]
     filled = {"new": True, "batches": {1: "0001.r2"}, "disposition": Disposition.HELD, "why_held": "waits",
+              "supersedes": "MotionCorr/job001", "growth": "1 -> 2 rows",
               "again": {1: "0001.again1"}, "needs": {"0001": ("a.mrc", "b.mrc"), "": ("c.star",)}}
     known = {"config", "path", "inputs", "stream", "movies", "forced"}  # the last two are for the start of a run
     assert {field.name for field in fields(motion)} == known | filled.keys()  # a new field must be kept, too

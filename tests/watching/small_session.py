@@ -14,12 +14,12 @@ import yaml
 from cryosnake.io.mrc import write_mrc
 from cryosnake.processes import process
 from cryosnake.project.config.config import parse_config
-from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Disposition
 from cryosnake.project.planning.rule_values import pictures
 from cryosnake.project.records.batches import Finished, batch_star, done_file, read_manifest
 from cryosnake.project.records.movies import stamp
+from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.commit import commit
 from cryosnake.watching.calls import Call
 from cryosnake.watching.lanes import Task
@@ -75,7 +75,8 @@ class Snakemake:
                 Path(file).write_text("data_particles\n" + "1\n" * len(list(Path("Movies").iterdir())))
             for file in pictures(plan, job):
                 Path(file).touch()
-            record_counts(job.path, (source.path for source in job.inputs.values()))
+            if not job.config.type.per_micrograph:
+                taken_inputs(Path(job.path), {slot: Path(source.path) for slot, source in job.inputs.items()})
 
     def _batch(self, job: str, number: int, key: str, names: Sequence[str]) -> None:
         lines = [Finished(name, stamp(name), "failed" if "bad" in name else "ok", "is corrupt") for name in names]

@@ -110,11 +110,13 @@ def test_classification_starts_at_its_threshold_and_again_when_particles_doubled
             "cut": {"type": "extract", "micrographs": "motion", "coordinates": "picks", "box_size": 8},
             "classes": {"type": "class2d", "particles": "cut", "particle_diameter": 9, "at_least": 4}}
     configure({**CONFIG, "jobs": jobs})
-    made: list[float] = []
+    made: list[str] = []
+    contents: dict[str, bytes] = {}
 
     def between(number: int) -> None:
-        data = sorted(Path("Class2D").glob("job*/run_it*_data.star"))
-        made.append(data[0].stat().st_mtime_ns if data else 0.0)
+        data = sorted(map(str, Path("Class2D").glob("job*/run_it*_data.star")))
+        made.append(data[-1] if data else "")
+        contents.update({path: Path(path).read_bytes() for path in data if path not in contents})
         if snakemake.calls[-1].get("lane") == "micrographs" and len(list(Path("Movies").iterdir())) < 15:
             arrive(*(f"{letter}{number}" for letter in "abc"))
 
@@ -122,8 +124,12 @@ def test_classification_starts_at_its_threshold_and_again_when_particles_doubled
     snakemake.between = between
     assert run_session(options()) == 0
     grown = [made[number] != made[number - 1] for number in range(1, len(made))]
-    # 3 particles: no class; 6: begins; 9: settled; 12: doubled, begins again; then settled, and at the end with all
-    assert made[0] == 0.0
+    # 3 particles: no class; 6: starts; 9: waits; 12: doubled, a new job; then waits, and at the end one with all
+    assert made[0] == ""
+    assert all(Path(path).read_bytes() == before for path, before in contents.items()), "an old result was replaced"
+    numbers = sorted({int(path[11:14]) for path in made if path})
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))  # none was taken while it waited
+    assert os.readlink("Class2D/classes") == f"../Class2D/job{numbers[-1]:03d}/"
     assert grown.count(True) >= 2
     assert not all(grown)
     assert snakemake.calls[-1]["grow"] == 1.0

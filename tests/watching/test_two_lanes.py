@@ -48,16 +48,18 @@ def plan_of(raw: dict[str, Any], **more: Any) -> Plan:
     return make_plan(parse_config({**raw, **more}))
 
 
-def later(path: str) -> None:
-    """Let a file be made after all others."""
+def grow_table() -> None:
+    """Add a row to the table, after all files that were made from it."""
+    with open(TABLE, "a") as table:
+        table.write("1\n")
     time = max(os.stat(file).st_mtime_ns for file in Path().glob("*/*/*")) + 1_000_000_000
-    os.utime(path, ns=(time, time))
+    os.utime(TABLE, ns=(time, time))
 
 
 def test_what_is_picked_with_class_averages_flows_once_these_rest(made, snakemake) -> None:
     assert flowing_jobs(plan_of(made)) == [*FLOWING, "again", "finer"]
     assert particles_task(plan_of(made)).pending == ()
-    later(TABLE)
+    grow_table()
     assert flowing_jobs(plan_of(made)) == FLOWING
     assert flowing_jobs(plan_of(made, grow=2)) == [*FLOWING, "again", "finer"]  # the classes rest until they have grown
 
@@ -98,7 +100,7 @@ def test_tables_in_use_are_not_joined_while_their_batches_are_made(project, snak
 
 def test_tables_are_held_for_a_program_that_outlived_its_snakemake(made) -> None:
     assert surviving_task(plan_of(made)) is None
-    later(TABLE)
+    grow_table()
     with open("Class2D/job005/.cryosnake.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         task = surviving_task(plan_of(made))
@@ -188,7 +190,8 @@ def test_micrographs_flow_while_a_long_job_runs(project, monkeypatch) -> None:
     assert set(holds[2:6]) == {f"{TABLE},"}
     assert seen[0]["state"] == "running"
     assert "particles, round 1" in seen[0]["reason"]
-    assert Path(TABLE).stat().st_mtime_ns < Path("Class2D/job005/run_it025_data.star").stat().st_mtime_ns
+    first, last = Path("Class2D/job005/run_it025_data.star"), Path("Class2D/job006/run_it025_data.star")
+    assert first.stat().st_mtime_ns < Path(TABLE).stat().st_mtime_ns < last.stat().st_mtime_ns
     assert len(Path(TABLE).read_text().splitlines()) == 1 + len(list(Path("Movies").iterdir()))
 
 

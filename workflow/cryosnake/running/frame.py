@@ -13,7 +13,7 @@ from cryosnake.errors import Aborted, CryosnakeError
 from cryosnake.jobs.model import JobType, root_name
 from cryosnake.pipeline.markers import ABORT_REQUEST, append_note, clear_exit, exit_of, set_exit
 from cryosnake.pipeline.model import Status
-from cryosnake.project.locks.job_status import set_job_status, write_reason
+from cryosnake.project.locks.job_status import set_job_status, set_succeeded, write_reason
 from cryosnake.project.locks.work_locks import lock_file, own_identity
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.run_times import Stopwatch, add_run_time
@@ -86,7 +86,8 @@ def _timed(out: Path, arguments: Arguments) -> Iterator[None]:
 
 def finish(out: Path) -> None:
     """Record that a job is complete."""
-    _end(out, Status.SUCCEEDED)
+    set_exit(out, Status.SUCCEEDED, keep_request=abort_request.stays(out, ""))
+    set_succeeded(str(out))
 
 
 def _start(out: Path, arguments: Arguments) -> None:

@@ -76,12 +76,13 @@ def run_as_follower(job_type: JobType, arguments: Arguments, ranks: Ranks) -> in
         with contextlib.suppress(BaseException), together(ranks):
             program = cast(WholeJob, import_module(job_type.program))
             with thread_limit(arguments.threads):
-                values = ranks.broadcast(None)
-                if values is not None:  # None: there is nothing to do
+                found = ranks.broadcast(None)
+                if found is not None:  # else there is nothing to do
+                    values, inputs = found
                     options = job_type.options(**values)
                     choose_gpus(options, ranks)
                     progress = _Silent(ranks, root_name(vars(arguments.options)))
-                    program.run(options, arguments.inputs, Path(arguments.out), progress)
+                    program.run(options, inputs, Path(arguments.out), progress)
                 ranks.meet()
     return 0  # rank 0 reports what happened
 

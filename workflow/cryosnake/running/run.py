@@ -24,9 +24,9 @@ from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.gpus import idle_gpus
 from cryosnake.parallel.ranks import Ranks
 from cryosnake.parallel.threads import thread_limit
-from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.records.kept_results import keep_results, made_by, restore_results
+from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.running.arguments import Arguments, parse_arguments
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
@@ -110,26 +110,27 @@ def _warn_of_idle_gpus(job_type: JobType, arguments: Arguments) -> None:
 
 def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, progress: JobProgress,
                 ranks: Ranks) -> None:
-    out, inputs = Path(arguments.out), arguments.inputs.values()
+    out = Path(arguments.out)
+    taken = taken_inputs(out, arguments.inputs)
+    inputs = taken.values()
     outputs = [path for path, _ in made_outputs(job_type, arguments)]
     maker = made_by(vars(arguments.options), arguments.inputs)
     start = getattr(arguments.options, "continue_from", None) or ""
     complete = restore_results(out, maker, inputs) or progress.found_finished
-    options = resume(arguments.options, arguments.inputs, out)
+    options = resume(arguments.options, taken, out)
     remove_leftovers(out)
     remove_temporaries(out)
     done = complete and not any(is_stale(path, inputs) for path in outputs)
-    ranks.broadcast(None if done else vars(options))
+    ranks.broadcast(None if done else (vars(options), taken))
     if not done:
         progress.iteration_written = iteration_keeper(job_type, arguments, start, maker)
         choose_gpus(options, ranks)
         _warn_of_idle_gpus(job_type, arguments)
-        program.run(options, arguments.inputs, out, progress)
+        program.run(options, taken, out, progress)
     ranks.meet()
     check_outputs(job_type, arguments)
     keep_results(out, map(Path, outputs), maker, complete=True)
     declare_outputs(job_type, arguments)
-    record_counts(str(out), map(str, inputs))
     finish_regenerated_job(out)
     finish(out)
     finish_without_snakemake(arguments.out)

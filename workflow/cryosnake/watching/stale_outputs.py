@@ -5,12 +5,12 @@ The watcher checks this every few seconds; Snakemake, which needs seconds to sta
 
 from __future__ import annotations
 
+from cryosnake.project.planning.completeness import died_at_the_end
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
 from cryosnake.project.planning.rule_values import asked, batch_inputs, batch_stars, job_inputs, pictures
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.cleaned_files import is_wanted
 from cryosnake.project.records.freshness import is_stale
-from cryosnake.project.run.snakemake_marks import died_at_the_end
 
 
 def pending_files(plan: Plan) -> list[str]:

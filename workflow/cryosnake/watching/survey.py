@@ -92,7 +92,7 @@ def survey(config: Config, seen: FirstSeen, *, seal_after: float, grow: float, k
     """
     found = Survey(title=config.title, seal_after=seal_after)
     try:
-        config = replace(config, grow=grow, hold=tuple(hold))
+        config = replace(config, grow=grow, hold=tuple(hold), as_joined=not seal)
         plan = make_plan(replace(config, full_batches=False))
     except NoMoviesYet as error:
         return replace(found, incomplete=error.waiting, trouble=disk_trouble(keep_free))

@@ -25,8 +25,8 @@ VALUES = (
     Parameter("batch_size", int, 50, "Movies in a batch, at most.", minimum=1),
     Parameter("seal_after", float, 10.0, "How long movies wait for a full batch in `cryosnake watch`.", unit="min",
               minimum=0),
-    Parameter("grow", float, 1.0, "A job that takes particles starts again when they have grown by this factor.",
-              minimum=1),
+    Parameter("grow", float, 1.0, "A finished job that takes particles is made again, under a new number, when they "
+              "have grown by this factor.", minimum=1),
     KEEP_ITERATIONS,
     PICTURES,
 )
@@ -72,8 +72,9 @@ class Config:
     """A whole project, with each job after those that it depends on.
 
     `seal_after` (minutes) is how long movies wait for a full batch in `cryosnake watch`; with `full_batches` only full
-    batches are started; a job that takes particles starts again only when they have grown by the factor `grow`. `lane`,
-    `only` and `hold` restrict one call of Snakemake to a part of the work, see `project/planning/parts.py`.
+    batches are started; a finished job that takes particles is made again, under a new number, only when they have
+    grown by the factor `grow`; with `as_joined`, batches that are still to be joined do not count. `lane`, `only` and
+    `hold` restrict one call of Snakemake to a part of the work, see `project/planning/parts.py`.
     """
 
     title: str
@@ -88,6 +89,7 @@ class Config:
     lane: str = ""
     only: tuple[str, ...] = ()
     hold: tuple[str, ...] = ()
+    as_joined: bool = False
 
 
 def parse_config(raw: Mapping[str, Any]) -> Config:

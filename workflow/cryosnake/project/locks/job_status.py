@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from pathlib import Path
 
+from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE
-from cryosnake.pipeline.edit import set_status
+from cryosnake.pipeline.edit import set_alias, set_status
 from cryosnake.pipeline.lock import update_pipeline
-from cryosnake.pipeline.model import Status
+from cryosnake.pipeline.markers import make_alias_link
+from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.locks.work_locks import at_work
 from cryosnake.project.records.record import FILE as RECORD
+from cryosnake.project.records.record import read_record
 
 KILLED = ("the program ended without a message: killed from outside (out of memory, time limit, scancel, kill -9, "
           "power); the same command continues where it stopped")
@@ -33,6 +37,27 @@ def set_job_status(path: str, status: Status) -> bool:
         return False
     update_pipeline(Path(), lambda pipeline: set_status(pipeline, f"{path}/", status))
     return True
+
+
+def set_succeeded(path: str) -> None:
+    """Set the status of a job that has come to its end; one without an alias takes its name in the config as such.
+
+    Until then the job that had made these results before keeps the alias.
+    """
+    record = read_record(Path(path))
+    if status_of(path) is None:
+        return
+
+    def settle(pipeline: Pipeline) -> Pipeline:
+        pipeline = set_status(pipeline, f"{path}/", Status.SUCCEEDED)
+        named = pipeline.processes[f"{path}/"].alias
+        return pipeline if named or record is None else set_alias(pipeline, f"{path}/", record.name)
+
+    pipeline = update_pipeline(Path(), settle)
+    try:
+        make_alias_link(Path(), pipeline.processes[f"{path}/"])
+    except CryosnakeError as error:  # the results are there all the same
+        print(error, file=sys.stderr)
 
 
 def left_running() -> list[str]:

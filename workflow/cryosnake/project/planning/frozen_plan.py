@@ -75,7 +75,8 @@ def _job_to_json(job: PlannedJob) -> dict[str, Any]:
                    "connections": {slot: [c.job, c.output, c.path] for slot, c in config.connections.items()},
                    "at_least": config.at_least},
         "path": job.path, "new": job.new, "stream": job.stream,
-        "disposition": job.disposition.name, "why_held": job.why_held,
+        "disposition": job.disposition.name, "why_held": job.why_held, "supersedes": job.supersedes,
+        "growth": job.growth,
         "inputs": {slot: [source.path, source.job, source.output] for slot, source in job.inputs.items()},
         "batches": list(job.batches.items()), "again": list(job.again.items()), "needs": dict(job.needs),
     }
@@ -90,4 +91,5 @@ def _job_from_json(item: dict[str, Any], types: dict[str, Any]) -> PlannedJob:
     needs = {key: tuple(files) for key, files in item["needs"].items()}
     return PlannedJob(config=config, path=item["path"], new=item["new"], inputs=inputs, stream=item["stream"],
                       batches=dict(item["batches"]), again=dict(item["again"]), needs=needs,
-                      disposition=Disposition[item["disposition"]], why_held=item["why_held"])
+                      disposition=Disposition[item["disposition"]], why_held=item["why_held"],
+                      supersedes=item["supersedes"], growth=item["growth"])

@@ -1,49 +1,119 @@
-"""Growth thresholds: a job waits until its input has grown to a number of particles, or by a factor."""
+"""Growth: jobs that wait until their input has enough particles, and finished ones whose input is larger by now.
+
+A finished job stays as it is. When its input has grown enough, the config's job gets a new number.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from cryosnake.atomic import write_text
 from cryosnake.io.star_rows import count_rows
+from cryosnake.pipeline.markers import exit_of
+from cryosnake.pipeline.model import Status
+from cryosnake.project.planning.planned import PlannedJob, Source
+from cryosnake.project.records.batches import batch_number, batch_star
+from cryosnake.project.records.freshness import is_stale
+from cryosnake.project.records.made_from import TakenFile
+from cryosnake.project.records.record import JobRecord
 
-COUNTS = "input_counts.json"
+COUNTS = "input_counts.json"  # rows by path, from versions that recorded no more
 
 
 def particle_count(path: str) -> int:
-    """Return the number of rows of the particles table of a STAR file, 0 when the file does not exist."""
+    """Return the number of rows of the particles table of a STAR file, 0 if the file does not exist."""
+    return _counted(path, ("particles",))
+
+
+def row_count(path: str) -> int:
+    """Return the number of rows of the main table of a STAR file, 0 if the file does not exist."""
+    return _counted(path, ())
+
+
+def is_complete(job: PlannedJob) -> bool:
+    """Whether a job that takes its input whole has come to its end, and all its results are there."""
+    if job.config.type.per_micrograph or not all(map(os.path.exists, job.files())):
+        return False
+    if exit_of(job.path) == Status.SUCCEEDED:
+        return True
+    from cryosnake.project.locks.work_locks import at_work
+    from cryosnake.project.planning.completeness import died_at_the_end  # here: a plan seldom needs it
+
+    return not (died_at_the_end(job) or at_work(Path(job.path)))
+
+
+def growth_of(job: PlannedJob, record: JobRecord, upstream: Mapping[str, PlannedJob], *, factor: float,
+              as_joined: bool) -> str:
+    """Return how the input of a finished job has grown ("581 -> 881 particles"), "" if not enough or not at all.
+
+    Parameters
+    ----------
+    job, record
+        The job, and its record.
+    upstream
+        The planned jobs by their directories.
+    factor
+        Growth counts when the rows are this many times those of the record; with 1, every change counts.
+    as_joined
+        Whether tables count as they are on disk now; else also batches that are still to be joined, if `factor` is 1.
+    """
+    for slot, source in job.inputs.items():
+        known, maker = record.made_from.get(slot), upstream.get(source.job)
+        before = known.rows if known else _former_counts(job.path).get(source.path, 0)
+        new = [] if as_joined or factor > 1 or maker is None else list(_new_batches(maker, source, known))
+        if new:
+            return f"{before:,} {_unit(source)}, {len(new)} new batch{'es' * (len(new) > 1)}"
+        if not _has_changed(job, source, known, before):
+            continue
+        now = row_count(source.path) if before else 0
+        if before and (now >= factor * before or factor == 1):
+            return f"{before:,} -> {now:,} {_unit(source)}"
+        if not before:
+            return f"{source.path} has changed"
+    return ""
+
+
+def _has_changed(job: PlannedJob, source: Source, known: TakenFile | None, before: int) -> bool:
+    """Whether an input differs from what the job was made from; of earlier versions, rows or else times decide."""
+    if known:
+        return not known.is_as_it_was()
+    if before:
+        return os.path.exists(source.path) and row_count(source.path) != before
+    return any(is_stale(file, [source.path]) for file in job.files())
+
+
+def _new_batches(maker: PlannedJob, source: Source, known: TakenFile | None) -> Iterator[int]:
+    """Yield the numbers of planned batches that were not in the table that a job was made from."""
+    joined = set(map(batch_number, known.batches)) if known else set()
+    for number, key in maker.batches.items():
+        star = batch_star(maker.path, key)
+        if number not in joined if joined else not os.path.exists(star) or is_stale(source.path, [star]):
+            yield number
+
+
+def _unit(source: Source) -> str:
+    return "particles" if particle_count(source.path) else "rows"
+
+
+def _former_counts(job: str) -> dict[str, int]:
+    try:
+        return dict(json.loads(Path(job, COUNTS).read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _counted(path: str, tables: tuple[str, ...]) -> int:
     try:
         status = os.stat(path)
-        return _counted(path, status.st_size, status.st_mtime_ns)
     except OSError:
         return 0
+    return _count(path, tables, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _counted(path: str, size: int, time: int) -> int:
-    """Count again only after a change: a watched project is planned every few seconds."""
-    return count_rows(path, ("particles",))
-
-
-def record_counts(job: str, inputs: Iterable[str]) -> None:
-    """Record in a job directory how many particles its finished job has processed."""
-    counts = {path: count for path in inputs if path.endswith(".star") and (count := particle_count(path))}
-    if counts:
-        write_text(Path(job, COUNTS), json.dumps(counts))
-
-
-def has_grown(job: str, inputs: Iterable[str], factor: float) -> bool:
-    """Whether an input of a finished job has at least `factor` times the particles that it processed.
-
-    Also true if no numbers are recorded: then the times of the files decide, as everywhere.
-    """
-    try:
-        counts = json.loads(Path(job, COUNTS).read_text())
-    except (OSError, ValueError):
-        return True
-    known = [path for path in inputs if path in counts]
-    return not known or any(particle_count(path) >= factor * counts[path] for path in known)
+def _count(path: str, tables: tuple[str, ...], size: int, time: int) -> int:
+    """Count again only what has changed: a watched project is planned every few seconds."""
+    return count_rows(path, *filter(None, [tables]))

@@ -15,9 +15,17 @@ from cryosnake.names import foreign_place, why_not_ours
 from cryosnake.pipeline.model import job_name, job_number
 from cryosnake.pipeline.types import type_folders
 from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
-from cryosnake.project.planning.growth import has_grown, particle_count
+from cryosnake.project.planning.growth import growth_of, is_complete, particle_count
 from cryosnake.project.planning.parts import part_of
-from cryosnake.project.planning.planned import PER_MICROGRAPH, Disposition, NoMoviesYet, Plan, PlannedJob, Source
+from cryosnake.project.planning.planned import (
+    PER_MICROGRAPH,
+    WAITING,
+    Disposition,
+    NoMoviesYet,
+    Plan,
+    PlannedJob,
+    Source,
+)
 from cryosnake.project.planning.regenerate_plan import with_regeneration
 from cryosnake.project.planning.unfinished import batch_keys
 from cryosnake.project.records.batches import form_batches, read_manifest
@@ -60,42 +68,36 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     for job_config in config.jobs.values():
         inputs = {slot: _source(job_config, slot, connection, jobs, without_data)
                   for slot, connection in job_config.connections.items()}
-        job = PlannedJob(config=job_config, path="", inputs=inputs, new=True)
+        job = PlannedJob(config=job_config, path=WAITING + job_config.name, inputs=inputs, new=True)
         known = _known_directory(job, records)
-        if known in taken:
-            raise ConfigError(f"jobs.{job.name}", f"{taken[known]!r} and {job.name!r} are the same job (type, "
+        twin = next((other.name for other in jobs.values() if _is_same(job, other)), taken.get(known))
+        if twin:
+            raise ConfigError(f"jobs.{job.name}", f"{twin!r} and {job.name!r} are the same job (type, "
                               "parameters and inputs agree); delete one, or give one another parameter")
         sources = {source.job for source in inputs.values()}
         again = bool(known) and (job.name in forced or any(up.forced for up in jobs.values() if up.path in sources))
-        if not known:
+        known = "" if again and not _stays(job, known) else known
+        job = replace(job, stream=_stream(job, jobs), forced=again and (not known or job_config.type.per_micrograph))
+        job = _disposed(job, known, records, jobs, config)
+        if job.new and _gets_number(job, jobs, config):
             _refuse_lost(job_config, records)
-        job = _placed(job, known, again, counter)
-        if job.new:
-            records[job.path] = job.record()  # another job of the config may be the same
+            job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
             counter += 1
-        taken[job.path] = job.name
-        job = _disposed(replace(job, stream=_stream(job, jobs)), jobs, config.grow)
+        taken[known or job.path] = job.name
         jobs[job.name], arrivals = _with_batches(job, jobs, config, without_data)
         waiting += arrivals.waiting
     plan = Plan(with_regeneration(jobs), tuple(waiting), pictures=config.pictures)
     return part_of(plan, config.only, config.hold) if config.only else plan
 
 
-def _placed(job: PlannedJob, known: str, again: bool, number: int) -> PlannedJob:
-    """Return a job with its directory: the known one of this job if there is one, else that of the next number.
-
-    A job that is made again stays in its directory if it has batches, which get revisions, or if it is unfinished.
-    """
-    if again and is_final(known):
+def _stays(job: PlannedJob, known: str) -> bool:
+    """Whether a job that is made again stays in its directory: with batches, which get revisions, or unfinished."""
+    if is_final(known):
         raise CryosnakeError(f"{known} ({job.name}) is final, and would be made again, as -f, -F or -R ask, or because "
                              f"what it is made from would be. Leave that out, or remove the mark with `cryosnake mark "
                              f"{job.name} not-final`")
-    here = replace(job, path=known, new=False)
-    batched = job.config.type.per_micrograph
-    finished = again and (is_finished(known, here.files()) or read_cleaned(known).status is not None)
-    if known and (batched or not finished):
-        return replace(here, forced=again and batched)
-    return replace(job, path=job_name(job.config.type.folder, number).rstrip("/"), forced=again)
+    finished = is_finished(known, replace(job, path=known).files()) or read_cleaned(known).status is not None
+    return job.config.type.per_micrograph or not finished
 
 
 def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str, PlannedJob],
@@ -137,6 +139,20 @@ def _refuse_lost(job: JobConfig, records: Mapping[str, JobRecord | None]) -> Non
                               f"{why_not_ours('', f'{path}/')}")
 
 
+def _is_same(job: PlannedJob, other: PlannedJob) -> bool:
+    """Whether two jobs of the config are the same job: type, parameters and inputs agree."""
+    return same_job(other.record(), job.config.type, job.config.stated, job.identity_inputs())
+
+
+def _former_directory(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Mapping[str, JobRecord | None]) -> str:
+    """Return the directory of the job that was made from what this one's inputs supersede; "" if there is none."""
+    former = {up.path: up.supersedes for up in jobs.values() if up.supersedes}
+    if former.keys().isdisjoint(job.takes()):
+        return ""
+    inputs = {slot: replace(source, job=former.get(source.job, source.job)) for slot, source in job.inputs.items()}
+    return _known_directory(replace(job, inputs=inputs), records)
+
+
 def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     """Return the import job whose batches this job follows, "" if its input is one whole file."""
     job_type = job.config.type
@@ -149,12 +165,31 @@ def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     return streams.pop() if len(streams) == 1 else ""
 
 
-def _disposed(job: PlannedJob, jobs: Mapping[str, PlannedJob], grow: float) -> PlannedJob:
-    """Return a job with its disposition, as far as its input decides it; `grow` is the config's factor."""
+def _disposed(job: PlannedJob, known: str, records: Mapping[str, JobRecord | None], jobs: Mapping[str, PlannedJob],
+              config: Config) -> PlannedJob:
+    """Return a job with its directory, if `known` stays it, and its disposition, as far as its input decides it."""
     why_held = _why_held(job, jobs)
+    if known:
+        job = replace(job, path=known, new=False)
     if why_held:
         return replace(job, disposition=Disposition.HELD, why_held=why_held)
-    return replace(job, disposition=Disposition.BELOW_GROWTH) if _below_growth(job, grow) else job
+    record = records.get(known)
+    if not known and (former := _former_directory(job, jobs, records)):
+        leader = next(up.name for up in jobs.values() if up.supersedes and up.path in job.takes())
+        return replace(job, supersedes=former, growth=f"follows {leader}")
+    if record is None or not is_complete(job):
+        return job
+    growth = growth_of(job, record, {other.path: other for other in jobs.values()}, factor=config.grow,
+                       as_joined=config.as_joined or bool(config.only))
+    if growth:
+        return replace(job, path=WAITING + job.name, new=True, supersedes=known, growth=growth)
+    return replace(job, disposition=Disposition.BELOW_GROWTH)
+
+
+def _gets_number(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config) -> bool:
+    """Whether a new job gets its number now: one that waits, or that another call makes, gets it later."""
+    return not (job.why_held or (config.only and job.name not in config.only)
+                or any(other.path in job.takes() and not other.numbered for other in jobs.values()))
 
 
 def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
@@ -168,14 +203,6 @@ def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     counts = [particle_count(source.path) for source in job.inputs.values() if source.path.endswith(".star")]
     found = max(counts, default=0)
     return "" if found >= wanted else f"waits for {wanted:,} particles; {found:,} so far"
-
-
-def _below_growth(job: PlannedJob, grow: float) -> bool:
-    """Whether a finished job waits for more growth of its input: `grow` is above 1 and not reached yet."""
-    if grow <= 1 or job.new or job.config.type.per_micrograph:
-        return False
-    return (all(map(os.path.exists, job.files()))
-            and not has_grown(job.path, (source.path for source in job.inputs.values()), grow))
 
 
 def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config,

@@ -13,6 +13,7 @@ from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_
 from cryosnake.project.config.config import JobConfig, is_made
 from cryosnake.project.records.record import JobRecord
 
+WAITING = ".cryosnake/waiting/"  # the directory of a job that has no number yet, which never exists
 PER_MICROGRAPH = frozenset((MOVIES, MICROGRAPHS, COORDINATES))
 
 
@@ -51,12 +52,19 @@ class PlannedJob:
     new: bool = False  # it gets its number, and its directory, with this plan
     forced: bool = False  # it was asked for again (`snakemake -F`), or is made from a job that was
     disposition: Disposition = Disposition.ALL
+    supersedes: str = ""  # the finished job whose input has grown, where it is new for this
+    growth: str = ""  # how: "581 -> 881 particles"
     why_held: str = ""  # why it waits
     stream: str = ""  # name of the import job
     batches: Mapping[int, str] = field(default_factory=dict)
     movies: Mapping[int, list[str]] = field(default_factory=dict)  # import jobs only
     again: Mapping[int, str] = field(default_factory=dict)  # keys under which cleaned data would be regenerated
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # batch key, or "": data to be regenerated first
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it has a directory, or gets one with this plan; a job that waits gets its number later."""
+        return not self.path.startswith(WAITING)
 
     @property
     def name(self) -> str:
@@ -75,6 +83,10 @@ class PlannedJob:
         """Return the outputs that a job with these parameters makes."""
         return [output for output in self.config.type.all_outputs(self.config.parameters())
                 if is_made(self.config, output)]
+
+    def takes(self) -> set[str]:
+        """Return the directories of the jobs that it takes from."""
+        return {source.job for source in self.inputs.values()}
 
     def identity_inputs(self) -> dict[str, str]:
         """Return the inputs as the job's record lists them."""

@@ -79,6 +79,8 @@ def _pending(jobs: Jobs, cleared: set[str]) -> dict[str, frozenset[int]]:
             pending[name] = frozenset({0} if is_wanted(job.path) else ())
         elif job.config.type.per_micrograph:
             pending[name] = _pending_batches(jobs, job, pending)
+        elif job.disposition is Disposition.BELOW_GROWTH:
+            pending[name] = frozenset()
         else:
             late = any(pending[up.name] for up in _sources(jobs, job) if up.name not in cleared)
             pending[name] = frozenset({0} if late or _is_outdated(job) else ())

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType
+from cryosnake.project.records.made_from import TakenFile
 
 FILE = "cryosnake.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobRecord:
-    """One job as it was made. `inputs` maps slots to "MotionCorr/job002:micrographs" or a file's path."""
+    """One job as it was made. `inputs` maps slots to "MotionCorr/job002:micrographs" or a file's path.
+
+    `made_from` maps slots to the files that a whole job has read; it is empty until the job's program first starts.
+    """
 
     type: str
     name: str
@@ -30,6 +34,7 @@ class JobRecord:
     inputs: Mapping[str, str]
     version: str
     created: float
+    made_from: Mapping[str, TakenFile] = field(default_factory=dict)
 
 
 def read_record(job_dir: Path) -> JobRecord | None:
@@ -40,15 +45,26 @@ def read_record(job_dir: Path) -> JobRecord | None:
         return None
     try:
         raw = json.loads(text)
-        return JobRecord(**{key: raw[key] for key in JobRecord.__dataclass_fields__})
-    except (ValueError, KeyError, TypeError) as error:
+        taken = {slot: TakenFile(**{**file, "batches": tuple(file["batches"])})
+                 for slot, file in raw.get("made_from", {}).items()}
+        return JobRecord(**{key: raw[key] for key in JobRecord.__dataclass_fields__ if key != "made_from"},
+                         made_from=taken)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CryosnakeError(f"{job_dir / FILE} is damaged ({error}); restore it from a backup, or move {job_dir} away "
                              "and run again: the job is then made again under the next number") from error
 
 
 def write_record(job_dir: Path, record: JobRecord) -> None:
     """Write the record of a job directory, complete or not at all."""
-    write_text(job_dir / FILE, json.dumps(asdict(record), indent=1) + "\n")
+    made_from = {slot: file._asdict() for slot, file in record.made_from.items()}
+    write_text(job_dir / FILE, json.dumps({**asdict(record), "made_from": made_from}, indent=1) + "\n")
+
+
+def record_made_from(job_dir: Path, made_from: Mapping[str, TakenFile]) -> None:
+    """Add to the record of a job directory, where there is one, what the job is made from."""
+    record = read_record(job_dir)
+    if record is not None and record.made_from != made_from:
+        write_record(job_dir, replace(record, made_from=dict(made_from)))
 
 
 def same_job(record: JobRecord, job_type: JobType, stated: Mapping[str, Any], inputs: Mapping[str, str]) -> bool:

@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from cryosnake.jobs.model import JobType, NodeType, Output, Parameter
-from cryosnake.pipeline.edit import add_nodes, add_process, connect, set_alias
+from cryosnake.pipeline.edit import add_nodes, add_process, clean_alias, connect, set_alias
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
 from cryosnake.project.planning.planned import Plan, PlannedJob, Source
 
 
 def with_job(pipeline: Pipeline, job: PlannedJob, status: Status) -> Pipeline:
-    """Return the pipeline with this job, its nodes and its edges; another job with its alias loses it."""
+    """Return the pipeline with this job, its nodes and its edges.
+
+    Its alias is taken from another job, unless that has succeeded and this one has not yet: then its program takes it
+    at its end (`job_status.set_succeeded`).
+    """
     name, job_type = f"{job.path}/", job.config.type
     known = pipeline.processes.get(name)
     process = Process(name, known.alias if known else "", job_type.label, job_type.relion3, status=status)
-    pipeline = set_alias(add_process(pipeline, process), name, job.name)
+    holder = pipeline.by_alias.get(f"{job_type.folder}/{clean_alias(job.name)}/")
+    pipeline = add_process(pipeline, process)
+    if not (holder and holder.name != name and holder.status == Status.SUCCEEDED != status):
+        pipeline = set_alias(pipeline, name, job.name)
     sources = {slot: source for slot, source in job.inputs.items() if source.path not in pipeline.nodes}
     outputs = output_nodes(job)
     pipeline = add_nodes(pipeline, [_external_node(job_type, slot, source) for slot, source in sources.items()])

@@ -44,7 +44,7 @@ def commit(plan: Plan) -> None:
     except PermissionError as error:
         raise CryosnakeError(f"{error.filename or PROJECT}: the project can't be written ({error.strerror}); fix the "
                              "permissions of the folder, or copy the project to one that is yours") from error
-    for job in plan.jobs.values():
+    for job in _with_directory(plan):
         _complete_directory(plan, job, pipeline)
         if job.forced:
             _forget_finished(job)
@@ -57,6 +57,11 @@ def ensure_pipeline() -> None:
     """Make default_pipeline.star from the job directories where it is missing."""
     if not Path(PIPELINE_FILE).exists():
         rebuild_pipeline(PROJECT)
+
+
+def _with_directory(plan: Plan) -> list[PlannedJob]:
+    """Return the jobs that have their number, or get it with this run because it makes them."""
+    return [job for job in plan.jobs.values() if job.numbered and not (job.new and job.why_held)]
 
 
 def _forget_finished(job: PlannedJob) -> None:
@@ -73,7 +78,7 @@ def _forget_finished(job: PlannedJob) -> None:
 def _adder(plan: Plan) -> Callable[[Pipeline], Pipeline]:
     def add(before: Pipeline) -> Pipeline:
         pipeline = before
-        for job in plan.jobs.values():
+        for job in _with_directory(plan):
             process = pipeline.processes.get(f"{job.path}/")
             if job.new:
                 _claim_directory(job, pipeline)

@@ -130,6 +130,8 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
 def _announce(plan: Plan) -> None:
     said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
     said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
+    said += [f"{job.name}: {job.supersedes} -> {job.path.rpartition('/')[2]} ({job.growth})"
+             for job in plan.own if job.growth]
     said += [f"{job.name} is made again: as {job.path}, beside what is finished" if job.new else
              f"{job.name} is made again: the next revision of each batch" for job in plan.jobs.values() if job.forced]
     print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)

@@ -8,16 +8,11 @@ Here a file is complete or absent, so the mark is removed where the job's exit f
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from cryosnake.pipeline.markers import exit_of
-from cryosnake.pipeline.model import Status
-from cryosnake.project.locks.work_locks import at_work, lock_files
+from cryosnake.project.planning.completeness import died_at_the_end
 from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.batches import batch_star
-from cryosnake.project.records.cleaned_files import read_cleaned
-from cryosnake.project.records.freshness import is_finished, is_stale
-from cryosnake.project.records.run_times import FILE as RUN_TIMES
+from cryosnake.project.records.freshness import is_finished
 from cryosnake.project.snakemake_internals import mark, marks
 
 
@@ -43,18 +38,6 @@ def mark_unfinished(plan: Plan) -> list[str]:
     job that was marked as failed by hand is different: its program has noted its end in run_times.tsv.
     """
     return [path for job in plan.own if died_at_the_end(job) for path in job.files() if mark(path)]
-
-
-def died_at_the_end(job: PlannedJob) -> bool:
-    """Whether a job's program was killed between its last result and its end."""
-    directory = Path(job.path)
-    if job.new or job.why_held or exit_of(directory) == Status.SUCCEEDED:
-        return False
-    if not lock_files(directory) or at_work(directory):
-        return False
-    if read_cleaned(job.path).status is not None:
-        return False
-    return all(map(os.path.exists, job.files())) and is_stale(directory / RUN_TIMES, job.files())
 
 
 def _complete(job: PlannedJob) -> list[str]:
