@@ -7,18 +7,18 @@ a file passes here first, so that only the project's own files are touched. Stan
 from __future__ import annotations
 
 import os
-import re
 
 JOB_STARS = ("job.star", "run.job", "cryosnake.json")  # each job directory has one: RELION 3.1 and later, 3.0, ours
 PIPELINE_FILE = "default_pipeline.star"
 TRASH = "Trash"
-_JOB_NAME = re.compile(r"([^/.][^/]*)/job\d{3,}/")
 
 
 def is_job_name(name: str) -> bool:
     """Whether a text names a job directory, as `Class2D/job007/`."""
-    match = _JOB_NAME.fullmatch(name)
-    return match is not None and match[1] != TRASH and name.isprintable()
+    folder, _, job = name.partition("/")
+    number = job[3:-1]  # not by a regular expression: compiling one takes longer than all else here
+    return (folder[:1] not in ("", ".") and folder != TRASH and f"job{number}/" == job and len(number) >= 3
+            and number.isdecimal() and number.isascii() and name.isprintable())
 
 
 def is_alias(alias: str, job: str) -> bool:
