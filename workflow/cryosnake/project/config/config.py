@@ -27,6 +27,8 @@ VALUES = (
               minimum=0),
     Parameter("grow", float, 1.0, "A finished job that takes particles is made again, under a new number, when they "
               "have grown by this factor.", minimum=1),
+    Parameter("superseded", str, "clear", "What becomes of jobs whose place one with more data has taken: keep; clear, "
+              "iterations but the last go to the Trash; trash, all goes there.", choices=("keep", "clear", "trash")),
     KEEP_ITERATIONS,
     PICTURES,
 )
@@ -85,6 +87,7 @@ class Config:
     seal_after: float = 10.0
     full_batches: bool = False
     grow: float = 1.0
+    superseded: str = "clear"
     pictures: bool = True
     lane: str = ""
     only: tuple[str, ...] = ()

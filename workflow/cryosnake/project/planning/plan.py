@@ -86,7 +86,8 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
         taken[known or job.path] = job.name
         jobs[job.name], arrivals = _with_batches(job, jobs, config, without_data)
         waiting += arrivals.waiting
-    plan = Plan(with_regeneration(jobs), tuple(waiting), pictures=config.pictures)
+    plan = Plan(with_regeneration(jobs), tuple(waiting), pictures=config.pictures, superseded=config.superseded,
+                named=tuple(word for words in config.workspaces.values() for word in words))
     return part_of(plan, config.only, config.hold) if config.only else plan
 
 

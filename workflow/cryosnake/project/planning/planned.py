@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, auto
 
@@ -15,6 +15,14 @@ from cryosnake.project.records.record import JobRecord
 
 WAITING = ".cryosnake/waiting/"  # the directory of a job that has no number yet, which never exists
 PER_MICROGRAPH = frozenset((MOVIES, MICROGRAPHS, COORDINATES))
+
+
+def keeps_number(outputs: Iterable[Output]) -> bool:
+    """Whether a job keeps its number when its input grows: one whose results are lists per micrograph alone.
+
+    Such are external pickers, which pick what is new; lists grow, as joined tables do.
+    """
+    return all(output.node in PER_MICROGRAPH for output in outputs)
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,8 @@ class Plan:
 
     `gpu` says whether a job with `device: auto` requests a GPU, `lane` which of the watcher's calls the plan is for,
     `pictures` whether results are drawn. `folder` is the project's place in Snakemake's working directory, "" for the
-    same; all paths of a plan are relative to the project.
+    same; all paths of a plan are relative to the project. `superseded` is the config's policy, `named` the job
+    directories that its workspaces name.
     """
 
     jobs: Mapping[str, PlannedJob]
@@ -117,6 +126,8 @@ class Plan:
     lane: str = ""
     pictures: bool = True
     folder: str = ""
+    superseded: str = "clear"
+    named: tuple[str, ...] = ()
 
     @property
     def own(self) -> list[PlannedJob]:

@@ -8,7 +8,6 @@ finds what is unfinished by itself.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from cryosnake.project.records.disk import BATCHES, table_lines
 
 MANIFEST = "manifest.tsv"
 DROPPED = "dropped"  # recorded for a micrograph that is no longer in the input
-BATCH_STAR = re.compile(r"(\d{4,})(?:\.r(\d+))?\.star$")
 
 
 @dataclass(frozen=True)
@@ -114,10 +112,10 @@ def revisions(job: str) -> dict[int, int]:
     except FileNotFoundError:
         return newest
     for name in names:
-        match = BATCH_STAR.match(name)
-        if match:
-            number, revision = int(match.group(1)), int(match.group(2) or 1)
-            newest[number] = max(newest.get(number, 0), revision)
+        key, star, _ = name.rpartition(".star")
+        number, _, revision = key.partition(".r")  # "0007.r2"
+        if star and name.endswith(star) and number.isdecimal() and (revision or "1").isdecimal():
+            newest[int(number)] = max(newest.get(int(number), 0), int(revision or 1))
     return newest
 
 

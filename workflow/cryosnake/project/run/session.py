@@ -199,10 +199,13 @@ def succeed(plan: Plan) -> None:
     """After a run in which every job succeeded: markers and backup copies are brought up to date."""
     from cryosnake.project.run.closing import close_success, tidy_results
     from cryosnake.project.run.run_status import forget_abort_requests
+    from cryosnake.project.run.superseded import settle_superseded
 
     close_success(plan)
     tidy_results(plan.own)
     forget_abort_requests(plan.own)
+    if not plan.lane:  # the watcher does so between the calls of its lanes
+        settle_superseded(plan)
 
 
 def fail(plan: Plan) -> None:
