@@ -88,12 +88,12 @@ def script(job):
 
 def program(job):
     """The same, started on the job's MPI ranks."""
-    return rule_values.launcher(job) + script(job)
+    return lambda wildcards: rule_values.launcher(job) + script(job)
 
 
 def arguments(job):
-    """The program's arguments: directory, inputs, and the parameters that the user stated."""
-    return rule_values.arguments(plan, job.path)
+    """The program's arguments: directory, inputs, and the parameters that the user stated; braces in them are text."""
+    return lambda wildcards: rule_values.arguments(plan, job.path)
 
 
 def batch_arguments(job):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, auto
 
+from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_of
 from cryosnake.project.config.config import JobConfig, is_made
+from cryosnake.project.records.record import JobRecord
 
 WAITING = ".cryosnake/waiting/"  # the directory of a job that has no number yet, which never exists
 PER_MICROGRAPH = frozenset((MOVIES, MICROGRAPHS, COORDINATES))
@@ -97,6 +100,13 @@ class PlannedJob:
         """Return the inputs as the job's record lists them."""
         return {slot: f"{source.job}:{source.output}" if source.job else source.path
                 for slot, source in self.inputs.items()}
+
+
+    def record(self) -> JobRecord:
+        """Return the record of the job, as it is written when the job gets its directory."""
+        return JobRecord(type=self.config.type.name, name=self.name, stated=dict(self.config.stated),
+                         parameters=self.config.parameters(), inputs=self.identity_inputs(), version=__version__,
+                         created=time.time())
 
 
 @dataclass(frozen=True)

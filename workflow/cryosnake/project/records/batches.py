@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryosnake.atomic import write_text
+from cryosnake.errors import CryosnakeError
 from cryosnake.io.paths import product_root
+from cryosnake.names import is_listed_name
 from cryosnake.project.records.disk import BATCHES, table_lines
 
 MANIFEST = "manifest.tsv"
@@ -59,6 +61,9 @@ def read_manifest(job: str) -> dict[int, list[str]]:
     batches: dict[int, list[str]] = {}
     for line in table_lines(f"{job}/{MANIFEST}"):
         number, _, name = line.partition("\t")
+        if not is_listed_name(name):
+            raise CryosnakeError(f"{job}/{MANIFEST}: {name!r} is outside of the project; movies are listed by their "
+                                 "names in it, such as Movies/a.tiff. Restore the file from a backup")
         batches.setdefault(int(number), []).append(name)
     return batches
 
