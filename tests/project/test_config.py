@@ -36,6 +36,12 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return raw
 
 
+def test_a_config_for_a_newer_cryosnake_is_refused_before_its_keys_are() -> None:
+    assert parse_config(GOOD | {"version": "0.1"}) == parse_config(GOOD)
+    with pytest.raises(ConfigError, match=r"^version: this config is for cryosnake 99\.0 or newer, and this is"):
+        parse_config({"version": 99.0, "keys": "of the future"})
+
+
 def test_jobs_are_sorted_by_their_connections_and_take_the_microscope() -> None:
     config = parse_config(GOOD)
     assert list(config.jobs) == ["movies", "motion", "ctf"]
@@ -100,6 +106,8 @@ def test_a_mistake_has_its_line(tmp_path) -> None:
     assert line_of(str(file), "jobs.motion.patches[0]") == 5
     assert line_of(str(file), "jobs.motion.missing") == 3
     assert line_of(str(file), "elsewhere") == 0
+    file.write_text("theirs: 1\ncryosnake:\n  jobs:\n    motion: {patches: [3]}\n")  # of a workflow with a module
+    assert line_of(str(file), "jobs.motion.patches") == 4 and line_of(str(file), "title") == 0
 
 
 def test_the_key_of_a_mistake_is_known() -> None:

@@ -79,7 +79,10 @@ SECOND = ["0001.r2", "0002.r2"]
     (NAMES, {"movies": SECOND, "motion": SECOND, "ctf": SECOND, "classes": "Class2D/job007", "good": "Select/job008"}),
 ])
 def test_what_is_forced_gets_a_place_of_its_own(names, changed) -> None:
-    assert keys(forced(*names)) == BEFORE | changed
+    plan = forced(*names)
+    assert keys(plan) == BEFORE | changed
+    assert {name for name, job in plan.jobs.items() if job.forced} == changed.keys() - (
+        {"good"} if "classes" in changed else set())  # which is another job, as its input is
 
 
 def test_below_its_growth_a_job_is_made_again_too() -> None:

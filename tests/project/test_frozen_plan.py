@@ -75,6 +75,13 @@ def test_a_job_reads_neither_config_nor_project(plan, monkeypatch) -> None:
     assert session.open_project(None, {}).jobs.keys() == plan.jobs.keys()
 
 
+def test_a_module_with_a_prefix_has_a_plan_of_its_own(plan, monkeypatch) -> None:
+    path = frozen_plan.freeze(replace(plan, folder="em/first"))
+    assert path.startswith("em/first/.cryosnake") and frozen_plan.key_of("em/first") == "frozen_plan_em_first"
+    found = frozen_plan.thaw(path.removeprefix("em/first/"))
+    assert found.folder == "em/first" and " --project em/first " in f" {lookup.arguments(found, 'CtfFind/job003')}"
+
+
 def test_a_plan_that_is_not_there_is_explained(plan) -> None:
     with pytest.raises(CryosnakeError, match="the project's folder must be the same on"):
         frozen_plan.thaw(".cryosnake/plans/none.json")

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import textwrap
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,11 +16,13 @@ import pytest
 
 from called_here import calls, tree
 from cryosnake.cli import main
+from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.model import Status
 from cryosnake.processes import process
 from cryosnake.project import snakemake_internals
+from cryosnake.project.run import session
 from small_project import ROOT, simulate
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -119,6 +122,7 @@ def test_a_module_without_prefix_uses_the_working_directory(simulated, tmp_path)
 
 @pytest.mark.parametrize(("change", "said"), [
     (("config: config[\"cryosnake\"]", "config: {}"), "the module has no config: write `configfile: \"config.yaml\"`"),
+    (("cryosnake\"]", "cryosnake\"] | {\"batch_sise\": 1}"), "batch_sise: unknown key in config.yaml"),
     (("prefix: \"em\"", "prefix: \"other\""), "other: there is no such folder; it is the module's prefix"),
     (("prefix: \"em\"", "replace_prefix: {\"MotionCorr\": \"m\"}"), "use `prefix:` with one folder"),
     (("onstart:", f"{SECOND_MODULE}onstart:"), "two modules with different configs share the folder em"),
@@ -182,6 +186,8 @@ def test_jobs_that_are_asked_for_again_are_made_beside_the_finished_ones(user, m
                                            f"-n -f em/{mark}/mask.mrc")
     assert made(everything["said"]) == {*of(MOVIES, *SECOND), *of(MOTION, *SECOND), *of(CTF, *SECOND),
                                         "mask (MaskCreate/job006)", "thicker (MaskCreate/job007)"}
+    assert "motion is made again: the next revision of each batch" in everything["said"]
+    assert "mask is made again: as MaskCreate/job006, beside what is finished" in everything["said"]
     assert made(motion["said"]) == {*of(MOTION, *SECOND), *of(CTF, *SECOND)}
     assert made(mask["said"]) == {"mask (MaskCreate/job006)"}
     assert file["code"] == 1 and f"name the rule of {mark} instead" in file["said"]
@@ -202,6 +208,14 @@ def test_jobs_that_are_asked_for_again_are_made_beside_the_finished_ones(user, m
     assert pipeline.processes["MaskCreate/job006/"].short_alias == "mask"
     again, = calls(user, "-n -- cs_all")
     assert "Nothing to be done" in again["said"] and not again["changed"]
+
+
+def test_a_snakemake_that_was_not_tested_is_refused(monkeypatch) -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert any(re.fullmatch(rf"snakemake>=\d+,<{snakemake_internals.UNTESTED}", name) for name in wanted)
+    monkeypatch.setattr(snakemake_internals, "version", lambda: f"{snakemake_internals.UNTESTED}.0.1")
+    with pytest.raises(CryosnakeError, match=f"pip install 'snakemake<{snakemake_internals.UNTESTED}'"):
+        session._check_version()
 
 
 def test_a_clone_without_data_lints_and_lists(tmp_path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOCKS = Path(".snakemake", "locks")
 MARKS = Path(".snakemake", "incomplete")
 CLUSTER_LOGS = Path(".snakemake", "slurm_logs")
-OLDEST, BEYOND = 9, 10  # major versions: the first that will do, and the first that was not tested (pyproject.toml)
+UNTESTED = 10  # the first major version that this was not tested with
 LONGEST = 200  # characters of a mark's name: Snakemake splits longer ones
 REFUSED = re.compile(r"sbatch failed\. The error message was '(?:sbatch: )?(?:error: )?(.*?)'\.?\n", re.DOTALL)
 
@@ -171,8 +171,8 @@ def limit_of(workflow: Any, resource: str) -> int | None:
 
 
 def config_files(workflow: Any) -> list[str]:
-    """Return the files that `--configfile` names."""
-    return [str(path) for path in workflow.config_settings.configfiles]
+    """Return the files that the config comes from: those that `--configfile` names, or else the Snakefile."""
+    return [str(path) for path in workflow.config_settings.configfiles or workflow.configfiles]
 
 
 def hand_on(workflow: Any, key: str, value: str) -> None:

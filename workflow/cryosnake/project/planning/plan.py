@@ -44,7 +44,7 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     leave_out
         Job directories that are being deleted.
     without_data
-        Whether movies and other files of the user may be missing, for who wants to see the rules only.
+        Whether movies and other files of the user may be missing, because only the rules are looked at.
 
     Raises
     ------
@@ -68,13 +68,8 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
                                  "parameters and inputs agree); delete one, or give one another parameter")
         sources = {source.job for source in inputs.values()}
         again = bool(known) and (job.name in forced or any(up.forced for up in jobs.values() if up.path in sources))
-        if again and not _stays(job, known):
-            known = ""
-        if known:
-            job = replace(job, path=known, new=False, forced=again)
-        else:
-            job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
-            counter += 1
+        job = _placed(job, known, again, counter)
+        counter += job.new
         taken[job.path] = job.name
         job = _disposed(replace(job, stream=_stream(job, jobs)), jobs, config.grow)
         jobs[job.name], arrivals = _with_batches(job, jobs, config, without_data)
@@ -83,14 +78,21 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     return part_of(plan, config.only, config.hold) if config.only else plan
 
 
-def _stays(job: PlannedJob, known: str) -> bool:
-    """Whether a forced job stays in its directory: one with batches, which get revisions, or one that is unfinished."""
-    if is_final(known):
+def _placed(job: PlannedJob, known: str, again: bool, number: int) -> PlannedJob:
+    """Return a job with its directory: the known one of this job if there is one, else that of the next number.
+
+    A job that is made again stays in its directory if it has batches, which get revisions, or if it is unfinished.
+    """
+    if again and is_final(known):
         raise CryosnakeError(f"{known} ({job.name}) is final, and would be made again, as -f, -F or -R ask, or because "
-                             f"what it is made from would be. Leave that out, or take the mark away with `cryosnake "
-                             f"mark {job.name} not-final`")
-    finished = is_finished(known, replace(job, path=known).files()) or read_cleaned(known).status is not None
-    return job.config.type.per_micrograph or not finished
+                             f"what it is made from would be. Leave that out, or remove the mark with `cryosnake mark "
+                             f"{job.name} not-final`")
+    here = replace(job, path=known, new=False)
+    batched = job.config.type.per_micrograph
+    finished = again and (is_finished(known, here.files()) or read_cleaned(known).status is not None)
+    if known and (batched or not finished):
+        return replace(here, forced=again and batched)
+    return replace(job, path=job_name(job.config.type.folder, number).rstrip("/"), forced=again)
 
 
 def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str, PlannedJob],

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
-from cryosnake.installation import PACKAGE
+from cryosnake.installation import PACKAGE, workflow_folder
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project import snakemake_internals
 from cryosnake.project.config.config import ConfigError, parse_config
@@ -28,6 +28,8 @@ from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning.forced import forced_jobs
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
+
+LINKED = ".cryosnake/package"  # a folder with a link to this package alone
 
 
 def brings_jobs(config: Mapping[str, Any]) -> bool:
@@ -76,6 +78,9 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     if snakemake_internals.is_main(workflow):
         said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
         said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
+        said += [f"{job.name} is made again: as {job.path}, beside what is finished" if job.new else
+                 f"{job.name} is made again: the next revision of each batch" for job in plan.jobs.values()
+                 if job.forced]
         print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
     return plan
 
@@ -93,11 +98,9 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
 
 def _check_version() -> None:
     version = snakemake_internals.version()
-    major = int(version.partition(".")[0])
-    if not snakemake_internals.OLDEST <= major < snakemake_internals.BEYOND:
-        wanted = f"snakemake>={snakemake_internals.OLDEST},<{snakemake_internals.BEYOND}"
-        raise CryosnakeError(f"cryosnake {__version__} was not tested with Snakemake {version}: pip install '{wanted}'"
-                             ", or a newer cryosnake")
+    if int(version.partition(".")[0]) >= snakemake_internals.UNTESTED:
+        raise CryosnakeError(f"cryosnake {__version__} was not tested with Snakemake {version}: install a newer "
+                             f"cryosnake, or pip install 'snakemake<{snakemake_internals.UNTESTED}'")
 
 
 def _begin(workflow: Any, plan: Plan, as_module: bool) -> None:
@@ -176,13 +179,19 @@ def fail(plan: Plan) -> None:
 def environment(workflow: Any) -> str:
     """Return the shell commands that every rule starts with: this package, and this Python.
 
-    With conda the environment brings its own Python.
+    With conda the environment brings its own Python, and all packages but this one. An installed package has others
+    beside it, which are not those of the environment: there the jobs see it by a link.
     """
-    packages = filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")])
+    commands, folder = "set -euo pipefail; ", str(PACKAGE.parent)
+    conda = snakemake_internals.has_environments(workflow)
+    if conda and workflow_folder().is_relative_to(PACKAGE):
+        commands += f"mkdir -p {LINKED}; ln -sfn {shlex.quote(str(PACKAGE))} {LINKED}/cryosnake; "
+        folder = os.path.abspath(LINKED)
+    packages = filter(None, [folder, os.environ.get("PYTHONPATH")])
     variables = [f"PYTHONPATH={shlex.quote(':'.join(packages))}", "CRYOSNAKE_WORKFLOW=1"]
-    if not snakemake_internals.has_environments(workflow):
+    if not conda:
         variables.append(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH")
-    return f"set -euo pipefail; export {' '.join(variables)}; "
+    return f"{commands}export {' '.join(variables)}; "
 
 
 def _gpus_to_ask_for(workflow: Any) -> bool:
@@ -271,6 +280,6 @@ def _located(workflow: Any, error: CryosnakeError) -> str:
         return str(error)
     from cryosnake.project.config.lines import line_of
 
-    files = snakemake_internals.config_files(workflow) or ["config.yaml"]
+    files = snakemake_internals.config_files(workflow)
     where = next((f"{file}, line {line}: " for file in files if (line := line_of(file, error.key))), "")
     return f"{where}{error}"
