@@ -76,12 +76,7 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     projects[folder] = dict(config), plan
     snakemake_internals.before_dag(workflow, partial(_begin, workflow, plan, snakemake_internals.is_module(workflow)))
     if snakemake_internals.is_main(workflow):
-        said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
-        said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
-        said += [f"{job.name} is made again: as {job.path}, beside what is finished" if job.new else
-                 f"{job.name} is made again: the next revision of each batch" for job in plan.jobs.values()
-                 if job.forced]
-        print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
+        _announce(plan)
     return plan
 
 
@@ -94,6 +89,14 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     with snakemake_internals.in_project(folder):
         plan = make_plan(parsed, forced=forced, leave_out=_half_deleted(), without_data=not request.builds_dag)
     return replace(plan, gpu=_gpus_to_ask_for(workflow), lane=parsed.lane, folder=folder)
+
+
+def _announce(plan: Plan) -> None:
+    said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
+    said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
+    said += [f"{job.name} is made again: as {job.path}, beside what is finished" if job.new else
+             f"{job.name} is made again: the next revision of each batch" for job in plan.jobs.values() if job.forced]
+    print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
 
 
 def _check_version() -> None:
@@ -171,7 +174,7 @@ def fail(plan: Plan) -> None:
     from cryosnake.project.run.run_status import close_run, forget_abort_requests
 
     forget_abort_requests(plan.own)
-    for path in close_run(plan.own, failed_jobs()):
+    for path in close_run(plan.own, failed_jobs(plan.folder)):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
     tidy_results(plan.own)
 
