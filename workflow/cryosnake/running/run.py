@@ -105,7 +105,7 @@ def _work_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments,
 
 
 def _warn_of_idle_gpus(job_type: JobType, arguments: Arguments) -> None:
-    """Say where GPUs are reserved and not used; what an external program uses is not known."""
+    """Print a warning where reserved GPUs are not used; what an external program uses is not known."""
     text = "" if job_type.declared else idle_gpus(arguments.gpus, getattr(arguments.options, "device", ""))
     if text:
         print(text)
