@@ -19,10 +19,7 @@ from cryosnake.project.planning.planned import Disposition
 
 min_version("9")  # as in pyproject.toml
 
-if not session.brings_jobs(config):
-
-    configfile: "config.yaml"
-
+session.read_config(workflow, config)
 
 # Writes nothing. What a run does at its start and its end is added here too (not by `onstart:`, which a module has not)
 plan = session.open_project(workflow, config)
@@ -32,9 +29,9 @@ include: "rules/common.smk"
 
 
 rule all:
-    localrule: True
     input:
         rule_values.targets(plan),
+    localrule: True
 
 
 include: "rules/import.smk"

@@ -164,8 +164,6 @@ def schema() -> dict[str, Any]:
             "workspaces": {"type": "object", "description": "Named groups of jobs, for clean-up.",
                            "additionalProperties": {"type": "array", "items": {"type": "string"}}},
             **{p.name: _value_schema(p) for p in VALUES},
-            **{key: {"description": "Set by `cryosnake watch`: a part of the work."}
-               for key in ("lane", "only", "hold")},
             "jobs": {"type": "object", "additionalProperties": {
                 "oneOf": [_job_schema(job_type) for job_type in job_types().values()]}},
         },

@@ -16,15 +16,15 @@ from cryosnake.pipeline.markers import clear_exit, set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning.forced import forced_jobs
-from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.planning.plan import make_plan
-from cryosnake.project.planning.planned import Disposition, Plan
+from cryosnake.project.planning.planned import WAITING, Disposition, Plan
 from cryosnake.project.records.batches import done_file, read_done
 from cryosnake.project.records.final_marks import set_final
+from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.commit import commit
 from cryosnake.project.snakemake_internals import Request
 
-CLASSES, GOOD, LATER = "Class2D/job004", "Select/job005", "Class2D/job006"
+CLASSES, GOOD, LATER = "Class2D/job004", "Select/job005", f"{WAITING}later"
 NAMES = ("movies", "motion", "ctf", "classes", "good", "later")
 
 
@@ -52,7 +52,8 @@ def project(tmp_path, monkeypatch) -> None:
             finish(plan, name)
         for file in job.files():
             Path(file).write_text(particles(20))
-        record_counts(job.path, (source.path for source in job.inputs.values()))
+        if not job.config.type.per_micrograph:
+            taken_inputs(Path(job.path), {slot: Path(source.path) for slot, source in job.inputs.items()})
         set_exit(job.path, Status.SUCCEEDED)
 
 
@@ -73,10 +74,10 @@ SECOND = ["0001.r2", "0002.r2"]
     ((), {}),
     (("motion",), {"motion": SECOND, "ctf": SECOND}),  # with what is made from it
     (("movies",), {"movies": SECOND, "motion": SECOND, "ctf": SECOND}),
-    (("good",), {"good": "Select/job007"}),
-    (("classes",), {"classes": "Class2D/job007", "good": "Select/job008"}),
+    (("good",), {"good": "Select/job006"}),
+    (("classes",), {"classes": "Class2D/job006", "good": "Select/job007"}),
     (("later",), {}),  # which was never finished, and waits
-    (NAMES, {"movies": SECOND, "motion": SECOND, "ctf": SECOND, "classes": "Class2D/job007", "good": "Select/job008"}),
+    (NAMES, {"movies": SECOND, "motion": SECOND, "ctf": SECOND, "classes": "Class2D/job006", "good": "Select/job007"}),
 ])
 def test_what_is_forced_gets_a_place_of_its_own(names, changed) -> None:
     plan = forced(*names)
@@ -89,7 +90,7 @@ def test_below_its_growth_a_job_is_made_again_too() -> None:
     Path("particles.star").write_text(particles(31))
     assert forced(grow=1.5).jobs["classes"].disposition is Disposition.BELOW_GROWTH
     job = forced("classes", grow=1.5).jobs["classes"]
-    assert (job.path, job.disposition) == ("Class2D/job007", Disposition.ALL)
+    assert (job.path, job.disposition) == ("Class2D/job006", Disposition.ALL)
 
 
 def test_what_is_not_finished_keeps_its_number() -> None:
@@ -108,7 +109,7 @@ def test_a_final_job_is_refused_and_so_is_what_it_is_made_from(final, names) -> 
 
 def test_a_final_job_that_gets_a_number_beside_it_is_no_obstacle() -> None:
     set_final(GOOD)
-    assert forced("classes").jobs["good"].path == "Select/job008"
+    assert forced("classes").jobs["good"].path == "Select/job007"
 
 
 def test_a_run_that_is_killed_goes_on_with_what_was_forced() -> None:
@@ -116,7 +117,7 @@ def test_a_run_that_is_killed_goes_on_with_what_was_forced() -> None:
     commit(plan)
     assert Path(done_file("CtfFind/job003", 1)).exists() and not read_done("CtfFind/job003", 1)
     assert read_done("MotionCorr/job002", 1)
-    assert keys(plan_of(config())) == keys(plan) == BEFORE | {"ctf": SECOND, "good": "Select/job007"}
+    assert keys(plan_of(config())) == keys(plan) == BEFORE | {"ctf": SECOND, "good": "Select/job006"}
 
 
 def names_of(folder: str = "", **request: Any) -> set[str]:

@@ -293,3 +293,64 @@ def test_a_project_that_cannot_be_written_is_explained(project, monkeypatch) -> 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(CryosnakeError, match="Import: the project can't be written"):
         commit(plan)
+
+
+def test_two_new_jobs_that_are_the_same_are_refused(project) -> None:
+    raw = copy.deepcopy(RAW)
+    for name, job in (("ctf2", {"type": "ctffind", "micrographs": "motion"}),
+                      ("movies2", {"type": "import", "movies": "Movies/*.mrcs"}),
+                      ("motion2", {"type": "motioncorr", "movies": "movies", "device": "cpu"})):  # not part of identity
+        raw["jobs"] = {**copy.deepcopy(RAW["jobs"]), name: job}
+        with pytest.raises(CryosnakeError, match=f"'{name[:-1]}' and '{name}' are the same job"):
+            plan_of(raw)
+        assert not Path("MotionCorr").exists()
+    raw["jobs"]["motion2"]["patches"] = [3, 3]
+    assert len({job.path for job in plan_of(raw).jobs.values()}) == 4
+
+
+@pytest.mark.parametrize("whole_type", [False, True])
+def test_a_job_on_another_disk_stays_that_job(project, whole_type: bool) -> None:
+    commit(plan_of())
+    disk = project.parent / f"disk{whole_type}"
+    disk.mkdir()
+    what = "CtfFind" if whole_type else "CtfFind/job003"
+    os.rename(what, disk / "moved")
+    os.symlink(disk / "moved", what)
+    ctf = plan_of().jobs["ctf"]
+    assert (ctf.path, ctf.new) == ("CtfFind/job003", False)
+    if not whole_type:
+        os.rename(disk / "moved", disk / "unmounted")
+        with pytest.raises(CryosnakeError, match=r"jobs.ctf: may be CtfFind/job003, .*does not exist; mount its disk"):
+            plan_of()
+        os.unlink(what)
+        assert plan_of().jobs["ctf"].path == "CtfFind/job004"
+
+
+def test_no_job_is_made_in_another_project(project) -> None:
+    theirs = project.parent / "theirs_of_plan"
+    (theirs / "CtfFind").mkdir(parents=True)
+    (theirs / "default_pipeline.star").touch()
+    os.symlink(theirs / "CtfFind", "CtfFind")
+    with pytest.raises(CryosnakeError, match=r"the folder CtfFind is a link to .* belongs to another project"):
+        plan_of()
+
+
+@pytest.mark.parametrize("folder", ["Movies/job123", "raw/job0456", "CtfFind.old/job777"])
+def test_a_folder_of_movies_takes_no_job_number(project, folder: str) -> None:
+    Path(folder).mkdir(parents=True)
+    commit(plan_of())
+    assert sorted(read_pipeline("default_pipeline.star").processes) == [
+        "CtfFind/job003/", "Import/job001/", "MotionCorr/job002/"]
+
+
+def test_numbers_of_deleted_jobs_are_not_used_again_without_a_pipeline_file(project) -> None:
+    Path("Trash/CtfFind/job041").mkdir(parents=True)
+    commit(plan_of())
+    assert read_pipeline("default_pipeline.star").counter == 45
+
+
+def test_nothing_is_written_where_something_is_in_the_place_of_an_alias(project) -> None:
+    Path("CtfFind/ctf").mkdir(parents=True)
+    with pytest.raises(CryosnakeError, match="CtfFind/ctf: exists where the alias link of CtfFind/job003 belongs"):
+        commit(plan_of())
+    assert not Path("Import").exists() and not Path("default_pipeline.star").exists()

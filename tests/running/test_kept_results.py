@@ -42,7 +42,7 @@ class Program(SimpleNamespace):
             if self.dies == f"iteration {number}":
                 raise RuntimeError("killed")
 
-    def end_whole(self, *_: Any) -> None:
+    def finish_regenerated_job(self, *_: Any) -> None:
         if self.dies == "results":
             raise RuntimeError("killed")
 
@@ -52,7 +52,7 @@ def program(tmp_path, monkeypatch) -> Program:
     monkeypatch.chdir(tmp_path)
     found = Program()
     monkeypatch.setattr("cryosnake.running.run.import_module", lambda _: found)
-    monkeypatch.setattr("cryosnake.running.run.end_whole", found.end_whole)
+    monkeypatch.setattr("cryosnake.running.run.finish_regenerated_job", found.finish_regenerated_job)
     Path("map.mrc").write_text("map")
     return found
 

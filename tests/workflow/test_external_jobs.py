@@ -121,4 +121,12 @@ def test_a_new_micrograph_is_picked_and_extracted_alone(finished) -> None:
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert len(read_star(finished / CUT / "particles.star")["particles"]) == 4 * len(CENTRES)
     assert len(read_star(finished / OTHER / "same.star")["particles"]) == 3 * len(CENTRES), "it had not grown enough"
-    assert f"other ({OTHER})" in snakemake(finished, "--dry-run")
+    before = (finished / OTHER / "same.star").read_bytes()
+    said = f"other: {OTHER} -> job005 ({3 * len(CENTRES)} -> {4 * len(CENTRES)} particles)"
+    assert said in snakemake(finished, "--dry-run")
+    assert not (finished / "External/job005").exists()
+    snakemake(finished)
+    assert (finished / OTHER / "same.star").read_bytes() == before
+    assert len(read_star(finished / "External/job005/same.star")["particles"]) == 4 * len(CENTRES)
+    assert os.readlink(finished / "External/other") == "../External/job005/"
+    assert "Nothing to be done" in snakemake(finished)

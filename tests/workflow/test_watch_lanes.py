@@ -39,7 +39,7 @@ cp "$4" "$2begin.star"; date +%s%N >> "$2began"
 until [ -e go ]; do sleep 0.2; done
 cmp "$4" "$2begin.star" && cp "$4" "$2same.star"
 """
-CUT, SLOW_JOB = "Extract/job003", "External/job004"
+CUT, SLOW_JOB, LAST_JOB = "Extract/job003", "External/job004", "External/job005"
 TABLES = ("Import/job001/micrographs.star", "AutoPick/job002/autopick.star", f"{CUT}/particles.star")
 STARTED: list[subprocess.Popen[bytes]] = []
 
@@ -151,10 +151,13 @@ def test_no_micrograph_was_processed_twice_and_the_long_job_ran_once_more_at_the
     records = [line.split("\t")[0] for path in (project / CUT / "batches").glob("*.done")
                for line in path.read_text().splitlines()]
     assert len(records) == len(set(records)) == 4
-    assert len((project / SLOW_JOB / "began").read_text().split()) == 2  # first batch, end of the session
-    assert micrographs_in(project / SLOW_JOB / "same.star") == 4
-    counts = json.loads((project / SLOW_JOB / "input_counts.json").read_text())
-    assert counts == {f"{CUT}/particles.star": len(read_star(project / CUT / "particles.star")["particles"])}
+    assert len((project / SLOW_JOB / "began").read_text().split()) == 1  # the first batch
+    assert len((project / LAST_JOB / "began").read_text().split()) == 1  # the end of the session
+    assert micrographs_in(project / SLOW_JOB / "same.star") == 2
+    assert micrographs_in(project / LAST_JOB / "same.star") == 4
+    taken = json.loads((project / LAST_JOB / "cryosnake.json").read_text())["made_from"]["particles"]
+    assert taken["rows"] == len(read_star(project / CUT / "particles.star")["particles"])
+    assert taken["batches"] == ["0001", "0002"]
 
 
 def test_its_tables_are_those_of_one_run_and_snakemake_has_nothing_left_to_do(seen, tmp_path) -> None:
@@ -164,7 +167,8 @@ def test_its_tables_are_those_of_one_run_and_snakemake_has_nothing_left_to_do(se
     for name in ("config.yaml", "slow.sh", "go"):
         shutil.copy(project / name, tmp_path)
     snakemake(tmp_path)
-    for name in (*TABLES, f"{SLOW_JOB}/same.star"):
+    for name in TABLES:
         assert lines(project / name) == lines(tmp_path / name)
+    assert lines(project / LAST_JOB / "same.star") == lines(tmp_path / SLOW_JOB / "same.star")
     processes = read_pipeline(project / "default_pipeline.star").processes.values()
-    assert [process.status for process in processes] == [Status.SUCCEEDED] * 4
+    assert [process.status for process in processes] == [Status.SUCCEEDED] * 5

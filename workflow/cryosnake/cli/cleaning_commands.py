@@ -15,7 +15,7 @@ from cryosnake.human import human_size
 from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.actions.config_edit import read_config
-from cryosnake.project.cleaning import clean, delete, trash, undelete
+from cryosnake.project.cleaning import clean, delete, undelete
 from cryosnake.project.cleaning.bulk import project_sizes, run
 from cryosnake.project.cleaning.bulk.advice import rank
 from cryosnake.project.cleaning.bulk.facts import KINDS, JobFacts, read_facts
@@ -24,7 +24,7 @@ from cryosnake.project.cleaning.bulk.preview import preview, preview_text
 from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
 from cryosnake.project.config.config import parse_workspaces
 from cryosnake.project.locks.clean_up_lock import cleaning_up
-from cryosnake.project.records import archive
+from cryosnake.project.records import archive, own_trash
 from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.file_sizes import folder_size
 from cryosnake.report.cleanup_page import cleanup_page
@@ -95,7 +95,7 @@ def run_empty_trash(arguments: Arguments) -> None:
             print(f"{human_size(undelete.empty_trash())} freed")
         return
     jobs = [name.rstrip("/") for item in undelete.deletions() for name in item.part.processes]
-    print(f"the Trash contains {human_size(folder_size(trash.TRASH + '/'))}; deleted jobs: "
+    print(f"the Trash contains {human_size(own_trash.trash_size())}; deleted jobs: "
           f"{', '.join(jobs) or 'none'}. --yes deletes it permanently")
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.pipeline.find_process import find_job
+from cryosnake.pipeline.unlocked import read_pipeline_unlocked
+from cryosnake.project.planning.growth import outdated
+from cryosnake.project.records.record import read_record
 from cryosnake.report.flowchart.project import draw_flowchart
 
 
@@ -22,5 +25,7 @@ def register(commands: Commands) -> None:
 
 def _flowchart(arguments: Arguments) -> None:
     job = arguments.which or arguments.job
-    draw_flowchart(arguments.out, find_job(job).name if job else "")
+    records = {name: read_record(Path(name)) for name in read_pipeline_unlocked().processes}
+    draw_flowchart(arguments.out, find_job(job).name if job else "",
+                   remarks={name: outdated(record) for name, record in records.items()})
     print(arguments.out)

@@ -72,7 +72,7 @@ def _show(arguments: Arguments) -> None:
 
 def _facts(details: JobDetails) -> list[tuple[str, str]]:
     status = details.status
-    facts = [("state", status.full_state + (", final" if details.final else ""))]
+    facts = [("state", ", ".join(filter(None, [status.full_state, "final" * details.final, status.outdated])))]
     if status.done or status.failed or status.rejected:
         facts.append(("micrographs", f"{status.done} done, {status.failed} failed, {status.rejected} rejected, in "
                       f"{status.batches} batches"))

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.backups import backups, restore
-from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.lock import rebuild_pipeline
 from cryosnake.pipeline.markers import BACKUP_FILE, make_alias_link, write_node_markers
 

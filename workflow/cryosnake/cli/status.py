@@ -45,9 +45,11 @@ def _table(jobs: list[JobStatus]) -> None:
     counts = [name for name in ("done", "failed", "rejected") if any(getattr(job, name) for job in jobs)]
     for title in (*counts, "changed", "size"):
         table.add_column(title, justify="right", no_wrap=True)
+    if any(job.outdated for job in jobs):
+        table.add_column("")
     for job in jobs:
         numbers = [str(getattr(job, name) or "") for name in counts]
         colour = "red" if job.dead else _COLOURS[job.state]
         table.add_row(job.path, job.alias, f"[{colour}]{job.full_state}[/]{' final' if job.final else ''}", *numbers,
-                      human_age(job.changed), human_size(job.size))
+                      human_age(job.changed), human_size(job.size), *filter(None, [job.outdated]))
     Console(highlight=False).print(table)

@@ -9,6 +9,7 @@ from typing import Any
 
 from cryosnake.cluster.lane import ClusterLane, without_mpi_launcher
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import is_listed_name
 
 COMMAND = r"\{\{-?\s*run_cmd\s*-?\}\}"
 KNOWN = ("run_cmd", "num_cpu", "num_gpu", "ram_gb", "job_dir_abs", "project_dir_abs", "job_log_path_abs",
@@ -36,6 +37,9 @@ def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[s
     except (OSError, ValueError) as error:
         raise CryosnakeError(f"{info_file}: is not a cluster_info.json ({error}); `cryosparcm cluster dump NAME` "
                              "writes one") from error
+    name = str(info.get("name", info_file.stem)) if isinstance(info, dict) else ""
+    if not is_listed_name(name):
+        raise CryosnakeError(f"{info_file}: the lane's name {name!r} would lead out of profiles/; correct it")
     commands = {}
     for key in ("qsub_cmd_tpl", "qstat_cmd_tpl", "qdel_cmd_tpl"):
         if not isinstance(info, dict) or not info.get(key):
@@ -45,7 +49,7 @@ def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[s
     if "run_cmd" not in _names(template, script_file):
         raise CryosnakeError(f"{script_file}: has no {{{{ run_cmd }}}}, so it would run nothing")
     own = {"worker_bin_path": str(info.get("worker_bin_path", "")), **variables}
-    lane = ClusterLane(kind="cryosparc", name=str(info.get("name", info_file.stem)), template="cluster_script.sh",
+    lane = ClusterLane(kind="cryosparc", name=name, template="cluster_script.sh",
                 submit=commands["qsub_cmd_tpl"], status=commands["qstat_cmd_tpl"], cancel=commands["qdel_cmd_tpl"],
                 send=info.get("send_cmd_tpl") or "", variables=own, launcher=launcher)
     texts = (template, *commands.values(), lane.send)

@@ -11,6 +11,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import is_listed_name
 
 # RELION treats the first path component that starts with "job" and three digits as a job directory.
 _JOB_PREFIX = re.compile(r"^(?:.*?/)?job\d{3}[^/]*/+")
@@ -55,8 +56,7 @@ def micrograph_root(job_dir: str | os.PathLike[str], name: str | os.PathLike[str
     CryosnakeError
         When the name is absolute or leads out of the project, so that the products would not lie in `job_dir`.
     """
-    post = PurePosixPath(post_name(name))
-    if post.is_absolute() or ".." in post.parts or not post.name:
+    if not is_listed_name(post_name(name)):
         raise CryosnakeError(
             f"{os.fspath(name)!r} does not lie below the project folder: link its folder into the project "
             "(ln -s /where/the/movies/are Movies) and import it by the relative path."

@@ -11,6 +11,8 @@ from dataclasses import KW_ONLY, dataclass, field, make_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+from cryosnake.names import is_listed_name
+
 
 @dataclass(frozen=True)
 class NodeType:
@@ -247,11 +249,12 @@ def declared_outputs(entries: Mapping[str, str]) -> list[Output]:
         if kind not in types:
             raise ValueError(f"output {name}: there is no node type {kind!r}; write {name}: FILE:TYPE, with one of "
                              f"{', '.join(types)}")
-        if not file or file.startswith("/") or ".." in file.split("/"):
-            raise ValueError(f"output {name}: {file!r} must be a file in the job's directory, such as {name}.star")
+        if not is_listed_name(file) or set("{}") & set(file):
+            raise ValueError(f"output {name}: {file!r} must be a file in the job's directory, such as {name}.star, "
+                             "without braces")
         if not name.isidentifier():
             raise ValueError(f"output {name!r}: use only letters, digits and underscores in a name")
-        found.append(Output(name, file.replace("{", "{{").replace("}", "}}"), types[kind]))
+        found.append(Output(name, file, types[kind]))
     return found
 
 

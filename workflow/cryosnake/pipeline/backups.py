@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.edit import remove_processes
-from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline, write_pipeline
+from cryosnake.pipeline.files import read_pipeline, write_pipeline
 from cryosnake.pipeline.lock import pipeline_lock
 from cryosnake.pipeline.markers import BACKUP_FILE, exit_of
-from cryosnake.pipeline.model import Pipeline, job_number
-from cryosnake.pipeline.rebuild import TRASH, job_directories, restore_labels
+from cryosnake.pipeline.model import Pipeline
+from cryosnake.pipeline.rebuild import highest_number, job_directories, restore_labels
 
 REPLACED = ".replaced"  # default_pipeline.star.replaced: the file as it was before the last restore
 
@@ -103,8 +104,7 @@ def _adapted(project: str | os.PathLike[str], pipeline: Pipeline, notes: list[st
         notes.append(f"not in this copy: {_some(unknown)}; `cryosnake rebuild-pipeline` derives the file with them")
     processes = {name: replace(process, status=exit_of(Path(project, name)) or process.status)
                  for name, process in pipeline.processes.items()}
-    used = [job_number(name) or 0 for name in (*names, *job_directories(Path(project, TRASH)))]
-    return replace(pipeline, processes=processes, counter=max([pipeline.counter, *(number + 1 for number in used)]))
+    return replace(pipeline, processes=processes, counter=max(pipeline.counter, highest_number(project) + 1))
 
 
 def _some(names: Iterable[str]) -> str:

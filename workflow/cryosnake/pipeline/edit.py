@@ -8,6 +8,7 @@ from dataclasses import replace
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.model import Edge, Node, Pipeline, Process, Status
 
+LONGEST_ALIAS = 100  # bytes: file systems take 143 to 255 in a name, and names are made from it
 _FORBIDDEN_IN_ALIAS = "*?()/\"\\|#<>&%{}$"
 
 
@@ -165,6 +166,8 @@ def alias_problem(alias: str, taken: Collection[str]) -> str | None:
         return f"the alias {alias!r} is too short; RELION requires at least two characters"
     if stored.startswith("job"):
         return f"the alias {alias!r} starts with `job`, which RELION reserves for job numbers"
+    if len(stored.encode()) > LONGEST_ALIAS:
+        return f"the alias {stored[:20]!r}… is too long; the link of this name may have {LONGEST_ALIAS} bytes"
     if bad:
         return f"the alias {alias!r} contains {' '.join(map(repr, bad))}, which RELION refuses"
     if stored.startswith(".") or "None" in stored:

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import PIPELINE_FILE as PIPELINE_FILE
+from cryosnake.names import is_alias, is_job_name
 from cryosnake.pipeline.edit import tidy
 from cryosnake.pipeline.model import STATUS_OF_LABEL, Edge, Node, Pipeline, Process, Status
 from cryosnake.pipeline.star_text import Block, listing, loop, read_blocks, write_blocks
 from cryosnake.pipeline.types import modern_node_label, node_id_of, node_label_of, process_id_of, process_label_of
 
-PIPELINE_FILE = "default_pipeline.star"
 CHANGED_FILE = ".pipeline_has_changed"
 P = "rlnPipeLine"
 
@@ -148,6 +149,10 @@ def _processes(block: Block | None, path: str | os.PathLike[str]) -> list[Proces
         type_id = _integer(ids[index], path, P + "ProcessType") if ids else process_id_of(label, name.partition("/")[0])
         status = _status(states[index] if states else state_labels[index] if state_labels else "", path, name)
         alias = "" if aliases[index] == "None" else aliases[index]
+        if not is_job_name(name) or (alias and not is_alias(alias, name)):
+            raise CryosnakeError(f"{path}: {name!r} with the alias {alias!r} is not a job of a project: a name such as "
+                                 "Class2D/job007/ and an alias such as Class2D/best/ are expected; correct the file, "
+                                 "or run `cryosnake rebuild-pipeline`")
         processes.append(Process(name, alias, label or process_label_of(type_id), type_id, status=status))
     return processes
 

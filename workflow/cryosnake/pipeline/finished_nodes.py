@@ -29,7 +29,7 @@ def with_files_found(project: str | os.PathLike[str], pipeline: Pipeline, name: 
     directory = Path(project, name)
     found = {node.name: node for node in _of_last_iteration(directory, name)}
     try:
-        found |= {node.name: node for node in read_output_nodes(directory / OUTPUT_NODES_FILE)}
+        found |= {node.name: node for node in read_output_nodes(directory / OUTPUT_NODES_FILE, name)}
     except CryosnakeError:  # damaged: only the files themselves count
         pass
     new = [node for node in found.values() if node.name not in pipeline.nodes and Path(project, node.name).exists()]

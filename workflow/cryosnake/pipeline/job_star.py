@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import is_listed_name
 from cryosnake.pipeline.edit import process_of
 from cryosnake.pipeline.files import node_block, parse_nodes, pipeline_blocks
 from cryosnake.pipeline.model import Node, Pipeline
@@ -112,8 +113,12 @@ def write_output_nodes(path: str | os.PathLike[str], nodes: Iterable[Node]) -> N
     write_blocks(path, {"output_nodes": node_block(nodes)})
 
 
-def read_output_nodes(path: str | os.PathLike[str]) -> list[Node]:
-    """Read RELION_OUTPUT_NODES.star in any dialect; a missing file means no nodes."""
+def read_output_nodes(path: str | os.PathLike[str], job: str = "") -> list[Node]:
+    """Read RELION_OUTPUT_NODES.star in any dialect; a missing file means no nodes.
+
+    Nodes that are not below the directory of `job` (`External/job005/`) are left out: this job did not make them.
+    """
     if not Path(path).exists():
         return []
-    return parse_nodes(read_blocks(path).get("output_nodes"), path)
+    return [node for node in parse_nodes(read_blocks(path).get("output_nodes"), path)
+            if node.name.startswith(job) and is_listed_name(node.name)]

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.human import human_age
-from cryosnake.pipeline.files import PIPELINE_FILE, is_hybrid, labels_missing, parse_pipeline, write_pipeline
+from cryosnake.names import PIPELINE_FILE
+from cryosnake.pipeline.files import is_hybrid, labels_missing, parse_pipeline, write_pipeline
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.rebuild import job_directories, rebuild, restore_labels
 from cryosnake.pipeline.star_text import read_blocks

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.files import PIPELINE_FILE
+from cryosnake.names import PIPELINE_FILE, is_below, is_listed_name, job_of_link
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
 from cryosnake.pipeline.star_text import write_atomically
 
@@ -59,6 +59,8 @@ def abort_requested(job_dir: str | os.PathLike[str]) -> bool:
 def write_node_markers(project: str | os.PathLike[str], pipeline: Pipeline, names: Iterable[str] | None = None) -> None:
     """Make the empty files below `.Nodes` from which RELION's file browser offers inputs, in both dialects.
 
+    Only empty files below a `.Nodes` that is a folder of the project are made and removed; a link is left alone.
+
     A node is marked when its file exists, or when the job that will produce it is scheduled. 3.1 looks under the
     type's integer, 4 and 5 under the first field of its label. Markers of jobs with an alias are under the alias.
 
@@ -72,6 +74,8 @@ def write_node_markers(project: str | os.PathLike[str], pipeline: Pipeline, name
         The nodes to mark; all when None, and then markers of nodes that no longer exist are removed.
     """
     base = Path(project, NODES_DIRECTORY)
+    if base.is_symlink():
+        return
     wanted: set[Path] = set()
     for name in pipeline.nodes if names is None else names:
         producer = pipeline.processes.get(pipeline.producers.get(name, ""))
@@ -79,7 +83,7 @@ def write_node_markers(project: str | os.PathLike[str], pipeline: Pipeline, name
         if scheduled or Path(project, name).exists():
             wanted.update(base / path for path in marker_paths(pipeline.nodes[name], producer))
     for marker in wanted:
-        if not marker.exists():
+        if not marker.exists() and is_below(base, os.path.relpath(marker, base)):
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()
     if names is None:
@@ -93,27 +97,35 @@ def marker_paths(node: Node, producer: Process | None) -> list[str]:
         shown = producer.alias + shown.removeprefix(producer.name)
     fields = node.type_label.split(".")
     folders = [str(node.type_id), fields[0], ".".join(fields[:node.depth])]
-    return [f"{folder}/{shown}" for folder in dict.fromkeys(folders) if folder]
+    paths = (f"{folder}/{shown}" for folder in dict.fromkeys(folders) if folder)
+    return [path for path in paths if is_listed_name(path)]
+
+
+def alias_obstacle(project: str | os.PathLike[str], alias: str, name: str) -> str:
+    """Return a sentence about what is in the place of a job's alias link and is not one, "" if nothing is."""
+    link = Path(project, alias.rstrip("/"))
+    if not os.path.lexists(link) or job_of_link(link, alias.partition("/")[0]):
+        return ""
+    return f"{link}: exists where the alias link of {name} belongs; rename it, or choose another alias"
 
 
 def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
-    """Make `<type>/<alias>` a link to the job directory, as RELION does; a link that points elsewhere is replaced.
+    """Point `<type>/<alias>` to the job directory, as RELION does; the alias link of another job is changed.
 
     Raises
     ------
     CryosnakeError
-        If a file or folder that is not a link has this name.
+        If something that is not an alias link has this name.
     """
     if not process.alias:
         return
+    obstacle = alias_obstacle(project, process.alias, process.name)
+    if obstacle:
+        raise CryosnakeError(obstacle)
     link = Path(project, process.alias.rstrip("/"))
     target = f"../{process.name}"
-    if link.is_symlink():
-        if os.readlink(link) == target:
-            return
-    elif link.exists():
-        raise CryosnakeError(f"{link} exists where the alias link of {process.name} belongs; rename it, or choose "
-                             "another alias")
+    if link.is_symlink() and os.readlink(link) == target:
+        return
     link.parent.mkdir(parents=True, exist_ok=True)
     with replacing(link) as temporary:
         temporary.unlink()
@@ -123,7 +135,7 @@ def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
 def remove_alias_link(project: str | os.PathLike[str], alias: str) -> None:
     """Remove the link of an alias (`MotionCorr/motion/`), if there is one."""
     link = Path(project, alias.rstrip("/"))
-    if link.is_symlink():
+    if job_of_link(link, alias.partition("/")[0]):
         link.unlink()
 
 
@@ -163,7 +175,7 @@ def _remove_other_markers(base: Path, wanted: set[Path]) -> None:
     for folder, _, files in os.walk(base, topdown=False):
         for name in files:
             marker = Path(folder, name)
-            if marker not in wanted:
+            if marker not in wanted and not marker.is_symlink() and marker.stat().st_size == 0:
                 marker.unlink()
         if Path(folder) != base and not os.listdir(folder):
             os.rmdir(folder)

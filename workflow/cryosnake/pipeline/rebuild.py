@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import TRASH, is_alias, is_job_name, job_of_link, why_not_ours
 from cryosnake.pipeline.edit import tidy
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.job_star import (
@@ -23,9 +24,7 @@ from cryosnake.pipeline.job_star import (
 )
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Edge, Node, Pipeline, Process, Status, job_number
-from cryosnake.pipeline.types import process_id_of, process_label_of
-
-TRASH = "Trash"
+from cryosnake.pipeline.types import process_id_of, process_label_of, type_folders
 
 
 def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) -> Pipeline:
@@ -45,7 +44,9 @@ def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) 
         deleted ones in `Trash` included.
     """
     notes: list[str] = [] if warnings is None else warnings
-    names = job_directories(project)
+    found = {name: why_not_ours(project, name) for name in _job_names(project)}
+    notes.extend(f"{name}: left out, because {why}" for name, why in found.items() if why)
+    names = [name for name, why in found.items() if not why]
     aliases = _alias_links(project)
     processes: dict[str, Process] = {}
     nodes: dict[str, Node] = {}
@@ -63,8 +64,7 @@ def rebuild(project: str | os.PathLike[str], warnings: list[str] | None = None) 
         inputs.extend(part.input_edges)
         outputs.extend(part.output_edges)
         outputs.extend(_foreign_outputs(part, processes))
-    highest = max((job_number(name) or 0 for name in (*names, *job_directories(Path(project, TRASH)))), default=0)
-    pipeline, dropped = tidy(Pipeline(highest + 1, processes, nodes, tuple(dict.fromkeys(inputs)),
+    pipeline, dropped = tidy(Pipeline(highest_number(project) + 1, processes, nodes, tuple(dict.fromkeys(inputs)),
                                       output_edges=tuple(dict.fromkeys(outputs))))
     notes.extend(dropped)
     return pipeline
@@ -94,9 +94,35 @@ def restore_labels(project: str | os.PathLike[str], pipeline: Pipeline) -> Pipel
 
 def job_directories(project: str | os.PathLike[str]) -> list[str]:
     """Return the names (`CtfFind/job007/`) of all job directories of a project, in the order of their numbers."""
-    names = [f"{folder.name}/{entry.name}/" for folder in _entries(project) if _is_type_folder(folder)
-             for entry in _entries(folder.path) if job_number(entry.name) and entry.is_dir(follow_symlinks=False)]
+    return [name for name in _job_names(project) if not why_not_ours(project, name)]
+
+
+def highest_number(project: str | os.PathLike[str]) -> int:
+    """Return the highest job number that a directory has, or a link or a deleted job; 0 if there is none."""
+    return max((job_number(name) or 0 for name in (*_job_names(project), *_job_names(Path(project, TRASH)))), default=0)
+
+
+def _job_names(project: str | os.PathLike[str]) -> list[str]:
+    """Return the names of all directories and links that look like jobs: in a type folder, or naming themselves."""
+    known = type_folders()
+    names = []
+    for folder in filter(_is_type_folder, _entries(project)):
+        if not (folder.name in known or folder.is_dir(follow_symlinks=False)):
+            continue
+        for entry in _entries(folder.path):
+            name = f"{folder.name}/{entry.name}/"
+            if (is_job_name(name) and job_number(name) and (entry.is_dir() or entry.is_symlink())
+                    and (folder.name in known or _names_itself(entry.path, name))):
+                names.append(name)
     return sorted(names, key=lambda name: (job_number(name) or 0, name))
+
+
+def _names_itself(directory: str, name: str) -> bool:
+    """Whether a directory outside the known type folders is a job: not movies in a folder called job123."""
+    try:
+        return name in read_pipeline(Path(directory, JOB_PIPELINE_FILE)).processes
+    except CryosnakeError:
+        return False
 
 
 def _alias_links(project: str | os.PathLike[str]) -> dict[str, str]:
@@ -104,15 +130,14 @@ def _alias_links(project: str | os.PathLike[str]) -> dict[str, str]:
     aliases: dict[str, str] = {}
     for folder in filter(_is_type_folder, _entries(project)):
         for entry in _entries(folder.path):
-            if entry.is_symlink():
-                target = os.path.normpath(os.path.join(folder.name, os.readlink(entry.path)))
-                if job_number(target) and os.path.dirname(target) == folder.name:
-                    aliases.setdefault(f"{target}/", f"{folder.name}/{entry.name}/")
+            alias, job = f"{folder.name}/{entry.name}/", job_of_link(entry.path, folder.name)
+            if job and is_alias(alias, job):
+                aliases.setdefault(job, alias)
     return aliases
 
 
 def _is_type_folder(entry: os.DirEntry[str]) -> bool:
-    return entry.name[0] != "." and entry.name != TRASH and entry.is_dir(follow_symlinks=False)
+    return entry.name[0] != "." and entry.name != TRASH and entry.is_dir()
 
 
 def _entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
@@ -132,7 +157,7 @@ def _job_part(project: str | os.PathLike[str], name: str, notes: list[str]) -> P
     except (CryosnakeError, KeyError) as error:
         notes.append(f"{name}: {JOB_PIPELINE_FILE} is missing or damaged ({error}); its connections are unknown")
     if exit_of(directory) == Status.SUCCEEDED:
-        extra = {node.name: node for node in read_output_nodes(directory / OUTPUT_NODES_FILE)}
+        extra = {node.name: node for node in read_output_nodes(directory / OUTPUT_NODES_FILE, name)}
         edges = dict.fromkeys((*part.output_edges, *((name, node) for node in extra)))
         part = replace(part, nodes={**extra, **part.nodes}, output_edges=tuple(edges))
     return part

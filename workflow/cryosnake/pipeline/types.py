@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cryosnake.jobs.model import NODE_TYPES
+from cryosnake.jobs.registry import job_types
 
 
 class ProcessType(NamedTuple):
@@ -75,6 +76,11 @@ _OLD_ROOTS = {  # RELION 4.0's first field -> 5.x's
     "TomogramData": "TomogramGroupMetadata",
     "TrajectoryData": "TomoTrajectoryData",
 }
+
+
+def type_folders() -> set[str]:
+    """Return the folders of all types of jobs: those of RELION, and those of this package and its plug-ins."""
+    return {job_type.folder for job_type in job_types().values()} | {kind.folder for kind in PROCESS_TYPES}
 
 
 def process_label_of(type_id: int) -> str:

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline
+from cryosnake.names import PIPELINE_FILE
+from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.lock import foreign_lock
 from cryosnake.pipeline.model import Pipeline
 

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +186,27 @@ def jobs_at_once(workflow: Any) -> int:
 def config_files(workflow: Any) -> list[str]:
     """Return the files that the config comes from: those that `--configfile` names, or else the Snakefile."""
     return [str(path) for path in workflow.config_settings.configfiles or workflow.configfiles]
+
+
+def has_config_of_module(workflow: Any) -> bool:
+    """Whether another workflow uses this one as a module and gives it its config."""
+    return bool(workflow.modifier.skip_configfile)
+
+
+def put_below(workflow: Any, config: dict[str, Any], data: Mapping[str, Any], path: str) -> None:
+    """Add the data of a file to Snakemake's config where that says nothing itself, as `configfile:` does."""
+    from snakemake.utils import update_config
+
+    workflow.configfiles.append(path)
+    given = dict(config)
+    config.clear()
+    config.update(data)
+    update_config(config, given)
+
+
+def named_config_files(workflow: Any) -> list[str]:
+    """Return the files that `--configfile` names."""
+    return [str(path) for path in workflow.config_settings.configfiles]
 
 
 def hand_on(workflow: Any, key: str, value: str) -> None:

@@ -40,7 +40,8 @@ def declare_outputs(job_type: JobType, arguments: Arguments) -> None:
         label = output.node.label + (f".{output.label}" if output.label else "")
         nodes.append(Node(path, label, output.node.relion3, 1))
     file, own = Path(arguments.out, OUTPUT_NODES_FILE), {node.name for node in nodes}
-    others = [node for node in read_output_nodes(file) if node.name not in own and Path(node.name).exists()]
+    others = [node for node in read_output_nodes(file, f"{arguments.out}/")
+              if node.name not in own and Path(node.name).exists()]
     if job_type.declared:
         _add_to_project(arguments.out, others)
     elif root_name(vars(arguments.options)) == "run":

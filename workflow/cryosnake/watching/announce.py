@@ -35,7 +35,7 @@ def write_state(session: Session, state: str, reason: str) -> None:
         "lanes": [_lane(lane) for lane in session.lanes.values() if lane.name and lane.rounds],
         "movies": {"imported": found.imported, "ready": len(found.ready), "oldest_minutes": round(found.oldest, 2),
                    "seal_after": found.seal_after, "incomplete": [list(item) for item in found.incomplete]},
-        "jobs": job_counts(jobs), "bad": bad_micrographs(jobs)})
+        "jobs": job_counts(jobs), "superseded": dict(session.superseded), "bad": bad_micrographs(jobs)})
 
 
 def print_line(line: str) -> None:

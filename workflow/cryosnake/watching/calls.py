@@ -12,6 +12,7 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
 from cryosnake.processes import ProcessId, process, read_process
+from cryosnake.project.config.config import BY_WATCHER
 from cryosnake.project.locks.snakemake_lock import lane_has_begun
 from cryosnake.watching.lanes import ALL, PARTICLES, Task
 
@@ -48,7 +49,7 @@ def begin(words: Sequence[str], task: Task) -> Call:
         os.replace(log_file, log_file.with_suffix(".log.1"))
     with open(log_file, "ab") as log:
         started = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                   start_new_session=True)
+                                   start_new_session=True, env={**os.environ, BY_WATCHER: "1"})
     owner = process(started.pid)
     with suppress(OSError):
         _round_file(task.lane).write_text(json.dumps({**asdict(owner), **{key: getattr(task, key) for key in _KEPT}}))

@@ -136,6 +136,7 @@ def _note_end(session: Session, lane: Lane, code: int) -> None:
     if known:
         session.last, session.failed = lane, code != 0
     session.active = time.monotonic()
+    session.settled = session.settled and lane.name == MICROGRAPHS
     name = lane.said.partition(":")[0] or "the round of an earlier watcher"
     lane.said = f"{name}: {lane.last_seconds:.0f} s" + (f", exit code {code}: see {log_of(lane.name)}"
                                                         if known and code else "")

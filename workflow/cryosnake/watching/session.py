@@ -14,8 +14,10 @@ from types import FrameType
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.locks.snakemake_lock import running_claim
+from cryosnake.project.planning.planned import Plan
 from cryosnake.project.run.closing import tidy_results
 from cryosnake.project.run.snakemake_marks import clear_stale_marks
+from cryosnake.project.run.superseded import settle_superseded
 from cryosnake.watching.announce import announce_state, print_line
 from cryosnake.watching.calls import left_behind, pass_on
 from cryosnake.watching.cores import given_cores
@@ -112,6 +114,7 @@ def _check_project(session: Session, *, final: str = "", begin: bool = True) -> 
         if not any(session.calls()):
             clear_stale_marks(found.plan)  # of programs that outlived their Snakemake: no call is running now
             tidy_results(found.plan.own)
+            _settle_superseded(session, found.plan)
         reason = begin_rounds(session, found.plan, final=final) if begin else NOTHING
     except (CryosnakeError, OSError) as error:
         session.trouble = f"{error}; the session continues when this is fixed"
@@ -119,6 +122,12 @@ def _check_project(session: Session, *, final: str = "", begin: bool = True) -> 
     if reason.startswith("the next round starts"):
         session.active = time.monotonic()  # it waits, it is not idle
     return reason
+
+
+def _settle_superseded(session: Session, plan: Plan) -> None:
+    """Do with superseded jobs what the config says, once after each call that may have made a successor."""
+    if not session.settled:
+        session.superseded, session.settled = settle_superseded(plan), True
 
 
 def _obey_requests(session: Session) -> None:

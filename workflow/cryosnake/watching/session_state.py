@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,8 @@ class Session:
     active: float = field(default_factory=time.monotonic)  # time of the last arrival or activity
     said: str = ""
     trouble: str = ""  # why it pauses
+    superseded: Mapping[str, int] = field(default_factory=dict)  # their number and bytes, when a long job last ended
+    settled: bool = False  # whether that was looked at since then
     failed: bool = False  # the last call failed, or what is left at the end can't be processed
 
     def calls(self) -> Iterator[Call]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
+from cryosnake.human import human_size
 
 JSON, TEXT = Path("watch_status.json"), Path("watch_status.txt")
 SHOWN = 20
@@ -41,6 +42,9 @@ def as_text(status: Mapping[str, Any]) -> str:
     lines += [f"{lane['lane'] + ':':20} {lane['said'].partition(', ')[2]}" for lane in status["lanes"]]
     lines += [""] if status["lanes"] else []
     lines += [_job_line(job) for job in status["jobs"]]
+    old = status["superseded"]
+    if old.get("jobs"):
+        lines += ["", f"{old['jobs']} superseded jobs take {human_size(old['bytes'])} (`superseded` in config.yaml)"]
     bad = status["bad"]
     if bad:
         lines += ["", f"{len(bad)} failed; to try them again, `cryosnake retry JOB`:"]

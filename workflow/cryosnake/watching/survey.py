@@ -6,13 +6,11 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.config.config import Config, parse_config
+from cryosnake.project.config.reading import read_config_file
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import NoMoviesYet, Plan, PlannedJob
 from cryosnake.project.records.batches import read_manifest
@@ -75,11 +73,9 @@ def read_config(arguments: SnakemakeArguments) -> Config:
     raw: dict[str, Any] = {}
     for path in arguments.config_files or ("config.yaml",):
         try:
-            raw.update(yaml.safe_load(Path(path).read_text()) or {})
-        except OSError as error:
+            raw.update(read_config_file(path))
+        except FileNotFoundError as error:
             raise CryosnakeError(f"{path}: {error.strerror}; a project needs its config.yaml") from None
-        except (yaml.YAMLError, ValueError, TypeError) as error:
-            raise CryosnakeError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     return parse_config({**raw, **arguments.config})
 
 

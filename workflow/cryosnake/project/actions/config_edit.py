@@ -18,6 +18,7 @@ from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.model import Process
 from cryosnake.project.config.config import JobConfig, parse_config
+from cryosnake.project.config.reading import read_config_file
 from cryosnake.project.planning.plan import make_plan
 
 FILE = "config.yaml"
@@ -31,15 +32,12 @@ def read_config() -> dict[str, Any]:
     Raises
     ------
     CryosnakeError
-        when it is not valid YAML
+        when it can't be read, see `read_config_file`
     """
     try:
-        data = yaml.safe_load(Path(FILE).read_text(encoding="utf-8"))
+        return read_config_file(FILE)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CryosnakeError(f"{FILE} can't be read: {error}") from None
-    return data if isinstance(data, dict) else {}
 
 
 def rename_job(old: str, new: str) -> list[int]:

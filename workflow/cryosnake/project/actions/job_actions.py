@@ -12,6 +12,7 @@ from cryosnake.pipeline.finished_nodes import with_files_found
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import (
     ABORT_REQUEST,
+    alias_obstacle,
     make_alias_link,
     remove_alias_link,
     set_exit,
@@ -129,6 +130,7 @@ def _check_alias(process: Process, alias: str) -> None:
     taken = [other.short_alias for other in read_pipeline_unlocked().processes.values()
              if other.folder == process.folder and other.name != process.name]
     problem = alias_problem(alias, taken)
+    problem = problem or alias_obstacle(PROJECT, f"{process.folder}/{clean_alias(alias)}/", process.name)
     if problem:
         raise CryosnakeError(f"{process.name.rstrip('/')}: {problem}")
 

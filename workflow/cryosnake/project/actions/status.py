@@ -12,6 +12,7 @@ from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.config.values import nearest
 from cryosnake.project.locks.job_status import is_dead
 from cryosnake.project.locks.snakemake_lock import running_claim
+from cryosnake.project.planning.growth import outdated
 from cryosnake.project.records.batches import batch_number, read_done, revisions
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.file_sizes import size_and_time
@@ -35,6 +36,7 @@ class JobStatus:
     version: str
     dead: bool  # listed as running, though no program works in it: it was killed
     final: bool
+    outdated: str  # how its input has grown since, "" if it has not
 
     @property
     def full_state(self) -> str:
@@ -58,7 +60,7 @@ def job_status(process: Process) -> JobStatus:
     return JobStatus(path=path, alias=process.short_alias, state=process.status.label, done=counts["ok"],
                      failed=counts["failed"], rejected=counts["rejected"], batches=len(revisions(path)),
                      changed=changed, size=size, version=record.version if record else "", dead=dead,
-                     final=is_final(path))
+                     final=is_final(path), outdated=outdated(record))
 
 
 def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[JobStatus]:

@@ -9,21 +9,22 @@ that deletes, cleans or restores finishes it.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import PIPELINE_FILE, TRASH, job_of_link, why_not_ours
 from cryosnake.pipeline.edit import remove_nodes, remove_processes
-from cryosnake.pipeline.files import PIPELINE_FILE, pipeline_blocks, read_pipeline
+from cryosnake.pipeline.files import pipeline_blocks, read_pipeline
 from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import remove_alias_link, write_node_markers
-from cryosnake.pipeline.model import Pipeline, job_number
+from cryosnake.pipeline.model import Pipeline, Process, job_number
 from cryosnake.pipeline.rebuild import job_directories
 from cryosnake.pipeline.star_text import write_blocks
 from cryosnake.project.cleaning.guards import GENTLE, refusal
-from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree, on_another_disk
+from cryosnake.project.cleaning.trash import in_trash, move_link, move_tree, on_another_disk
 
 DELETED_FILE = "deleted_pipeline.star"
 MOVING = ".cryosnake_moving"  # in a directory of the Trash that is not complete yet
@@ -110,22 +111,22 @@ def half_deleted(pipeline: Pipeline) -> dict[str, list[str]]:
     """Return what interrupted deletions left outside the Trash: the job with the file, and all jobs it lists."""
     found = {}
     for name in cut_short(pipeline):
-        listed = read_pipeline(Path(name, DELETED_FILE)).processes
-        found[name] = [job for job in listed if job not in pipeline.processes and os.path.isdir(job)]
+        found[name] = [job for job in _interrupted(name) if job not in pipeline.processes and os.path.isdir(job)
+                       and not why_not_ours("", job)]
     return found
 
 
 def cut_short(pipeline: Pipeline) -> list[str]:
     """Return the jobs with the file of an interrupted deletion: neither in the pipeline nor in the Trash."""
     return [name for name in job_directories(Path())  # checks one file of each
-            if name not in pipeline.processes and Path(name, DELETED_FILE).exists()]
+            if name not in pipeline.processes and Path(name, DELETED_FILE).exists() and _interrupted(name)]
 
 
 def finish_deletions(pipeline: Pipeline) -> list[str]:
     """Finish interrupted deletions: move the remaining directories to the Trash; return the jobs concerned."""
     finished: list[str] = []
     for name, left in half_deleted(pipeline).items():
-        listed = read_pipeline(Path(name, DELETED_FILE)).processes
+        listed = _interrupted(name)
         for job in listed:
             if job not in pipeline.processes and listed[job].alias:
                 _remove_dangling(listed[job].alias, job)
@@ -134,11 +135,22 @@ def finish_deletions(pipeline: Pipeline) -> list[str]:
     return finished
 
 
+def _interrupted(name: str) -> Mapping[str, Process]:
+    """Return the jobs of an interrupted deletion, none if its file is damaged or another job's (a copied directory)."""
+    try:
+        listed = read_pipeline(Path(name, DELETED_FILE)).processes
+    except CryosnakeError:
+        return {}
+    return listed if name in listed else {}
+
+
 def _move_to_trash(names: Iterable[str]) -> None:
     """Move job directories; the first one, which contains deleted_pipeline.star, last."""
     for name in reversed(list(names)):
         job = name.rstrip("/")
         target = in_trash(job)
+        if os.path.islink(target) and os.path.realpath(target) == os.path.realpath(job):
+            os.unlink(target)  # a crash interrupted the move of this link
         if os.path.isdir(target) and not os.path.exists(f"{target}/{MOVING}"):
             _make_room(job, target)
         if not os.path.isdir(job):
@@ -147,7 +159,13 @@ def _move_to_trash(names: Iterable[str]) -> None:
 
 
 def move_job(source: str, target: str, disk: str) -> None:
-    """Move a job directory; if `target` is on another disk (that of `disk`), it is marked until it is complete."""
+    """Move a job directory; if `target` is on another disk (that of `disk`), it is marked until it is complete.
+
+    Of a job that its owner moved elsewhere, only the link moves: its files stay where they are.
+    """
+    if os.path.islink(source):
+        move_link(source, target)
+        return
     if on_another_disk(source, disk):  # then a crash can leave an incomplete copy there
         os.makedirs(target, exist_ok=True)
         Path(target, MOVING).touch()
@@ -165,7 +183,7 @@ def _make_room(job: str, target: str) -> None:
 
 def _remove_dangling(alias: str, job: str) -> None:
     link = Path(alias.rstrip("/"))
-    if link.is_symlink() and os.path.normpath(link.parent / os.readlink(link)) == os.path.normpath(job):
+    if job_of_link(link, alias.partition("/")[0]) == job:
         link.unlink()
 
 

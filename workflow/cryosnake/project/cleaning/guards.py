@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cryosnake.names import why_not_ours
 from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.project.locks.work_locks import at_work
 from cryosnake.project.records.final_marks import is_final
@@ -28,6 +29,9 @@ def standings(pipeline: Pipeline) -> dict[str, str]:
 
 def refusal(process: Process, what: str) -> str:
     """Return why a job must not be cleaned at a level (intermediate to delete), "" if it may be."""
+    foreign = why_not_ours("", process.name)
+    if foreign:
+        return f"{foreign}; remove the link to take it out of the project"
     if is_final(process.name):
         return "it is marked as final; remove the mark first"
     if process.status == Status.RUNNING:

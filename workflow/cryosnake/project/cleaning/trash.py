@@ -13,15 +13,23 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from cryosnake.atomic import flush
+from cryosnake.atomic import flush, replacing
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import TRASH, is_below
 
-TRASH = "Trash"
 _NO_RENAME = (errno.EXDEV, errno.ENOTEMPTY, errno.EEXIST)
 
 
 def in_trash(path: str) -> str:
-    """Return the path that a file or directory of the project has in the Trash."""
+    """Return the path that a file or directory of the project has in the Trash.
+
+    Raises
+    ------
+    CryosnakeError
+        When a link in the Trash leads out of it.
+    """
+    if not is_below(TRASH, path):
+        raise CryosnakeError(f"{TRASH}/{path} is not in the Trash: a link on the way leads out of it; remove the link")
     return f"{TRASH}/{path}"
 
 
@@ -42,7 +50,8 @@ def move_files(files: Iterable[str], source: str, target: str) -> int:
     Raises
     ------
     CryosnakeError
-        When a file cannot be moved; those before it have moved, it and those after it have not.
+        When a file cannot be moved, or is not below its folder; those before it have moved, it and those after it have
+        not.
     """
     made: set[str] = set()
     moved = 0
@@ -50,6 +59,9 @@ def move_files(files: Iterable[str], source: str, target: str) -> int:
         start, end = f"{source}/{file}", f"{target}/{file}"
         folder = os.path.dirname(end)
         if folder not in made:
+            if not (is_below(source, file) and is_below(target, file)):
+                raise CryosnakeError(f"{start} could not be moved to {end}: one of them is outside of its folder, by "
+                                     "`..` or a link; remove the link")
             _make_folder(folder)
             made.add(folder)
         try:
@@ -89,6 +101,18 @@ def move_tree(source: str, target: str) -> None:
         os.rmdir(source)
     except OSError as error:
         raise _explained(error, source, target) from error
+
+
+def move_link(source: str, target: str) -> None:
+    """Move a link; the new one leads to the same folder, relative if the old one was."""
+    text = os.readlink(source)
+    _make_folder(os.path.dirname(target))
+    if not os.path.isabs(text):
+        text = os.path.relpath(os.path.realpath(source), os.path.realpath(os.path.dirname(target)))
+    with replacing(target) as temporary:
+        temporary.unlink()
+        temporary.symlink_to(text)
+    os.unlink(source)
 
 
 def contents(folder: str) -> tuple[list[str], list[str]]:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import JOB_STARS, TRASH
 from cryosnake.pipeline.edit import tidy
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.job_star import JOB_PIPELINE_FILE
 from cryosnake.pipeline.lock import update_pipeline
-from cryosnake.pipeline.markers import make_alias_link, write_node_markers
+from cryosnake.pipeline.markers import alias_obstacle, make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Edge, Pipeline
 from cryosnake.project.cleaning.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline, move_job
-from cryosnake.project.cleaning.trash import TRASH, in_trash, move_tree
-from cryosnake.project.records.file_sizes import folder_size
+from cryosnake.project.cleaning.trash import contents, in_trash, move_tree, remove_empty_folders
+from cryosnake.project.records.own_trash import free_trash, is_own, trash_size, trashed
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,13 @@ class Deleted:
 
 def deletions() -> list[Deleted]:
     """Return the deletions that can be undone, the newest last."""
-    files = sorted(Path(TRASH).glob(f"*/job*/{DELETED_FILE}"), key=lambda path: path.stat().st_mtime_ns)
-    found = [Deleted(f"{path.parent.parent.name}/{path.parent.name}/", read_pipeline(path)) for path in files]
+    files = [path for folder in trashed() if (path := Path(folder, DELETED_FILE)).exists()]
+    found = []
+    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns):
+        try:
+            found.append(Deleted(f"{path.parent.parent.name}/{path.parent.name}/", read_pipeline(path)))
+        except CryosnakeError as error:
+            print(f"{error}; this deletion can't be undone", file=sys.stderr)
     return [item for item in found if item.holder in item.part.processes]
 
 
@@ -71,6 +78,7 @@ def undelete(deleted: Deleted) -> list[str]:
     """
     notes: list[str] = []
     _refuse_existing(deleted)
+    deleted = _without_occupied_aliases(deleted, notes)
     for name in deleted.part.processes:
         if name != deleted.holder:
             _bring_back(name)
@@ -105,14 +113,32 @@ def restored(pipeline: Pipeline, part: Pipeline, notes: list[str]) -> Pipeline:
 
 
 def empty_trash() -> int:
-    """Empty the Trash permanently; return the bytes that were in it. The caller holds `clean_up_lock.cleaning_up`."""
-    size = folder_size(f"{TRASH}/")
+    """Empty the Trash permanently; return the bytes that were in it. The caller holds `clean_up_lock.cleaning_up`.
+
+    Only jobs and files of jobs are removed. Of a job that its owner moved elsewhere, the Trash contains a link: its
+    files stay where they are.
+
+    Raises
+    ------
+    CryosnakeError
+        When an undelete was interrupted, so that the files of a job of the project are still in the Trash, or a file
+        cannot be removed.
+    """
+    present = current_pipeline().processes
+    for item in deletions():
+        if item.holder in present and not os.path.isdir(item.holder):
+            raise CryosnakeError(f"the files of {item.holder} are still in the Trash, because an undelete was "
+                                 f"interrupted; `cryosnake undelete {item.holder.rstrip('/')}` finishes it")
+    size = trash_size()
     try:  # the folder itself stays: it may be a link to another disk
-        for entry in os.scandir(TRASH) if os.path.isdir(TRASH) else ():
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
+        for path in list(trashed()):
+            if os.path.islink(path) or not os.path.isdir(path):
+                os.unlink(path)
             else:
-                os.unlink(entry.path)
+                shutil.rmtree(path)
+        if is_own() and os.path.isdir(TRASH):
+            remove_empty_folders(TRASH, contents(TRASH)[1])
+        free_trash()
     except OSError as error:
         raise CryosnakeError(f"{error.filename}: cannot be removed ({error.strerror}); it may belong to another "
                              "user") from error
@@ -120,18 +146,33 @@ def empty_trash() -> int:
 
 
 def _refuse_existing(deleted: Deleted) -> None:
-    present = current_pipeline()
     for name in deleted.part.processes:
-        if name in present.processes and os.path.isdir(name) and not os.path.exists(f"{name}{MOVING}") \
-                and os.path.exists(f"{in_trash(name)}job.star"):
+        trash = in_trash(name.rstrip("/"))
+        a_job = any(os.path.exists(f"{trash}/{file}") for file in JOB_STARS)
+        if a_job and os.path.lexists(name.rstrip("/")) and not os.path.exists(f"{name}{MOVING}") \
+                and os.path.realpath(name) != os.path.realpath(trash):
             raise CryosnakeError(f"{name} exists in the project, and so does a deleted job of that name in "
-                                 f"{in_trash(name)}: delete or rename the present one first")
+                                 f"{trash}/: delete or rename the present one first")
+
+
+def _without_occupied_aliases(deleted: Deleted, notes: list[str]) -> Deleted:
+    """Take the aliases from jobs where something that is not an alias link is in the place of the link."""
+    processes = dict(deleted.part.processes)
+    for name, process in processes.items():
+        obstacle = alias_obstacle(Path(), process.alias, name) if process.alias else ""
+        if obstacle:
+            notes.append(f"{name}: without its alias {process.short_alias!r}, because {obstacle}")
+            processes[name] = replace(process, alias="")
+    return replace(deleted, part=replace(deleted.part, processes=processes))
 
 
 def _bring_back(name: str) -> None:
     job = name.rstrip("/")
-    if not os.path.isdir(job) or os.path.exists(f"{job}/{MOVING}"):  # else only files cleaned from it are in the Trash
-        move_job(in_trash(job), job, ".")
+    trash = in_trash(job)
+    half_way = os.path.exists(f"{job}/{MOVING}") or (os.path.islink(trash)
+                                                     and os.path.realpath(trash) == os.path.realpath(job))
+    if half_way or not os.path.isdir(job):  # else only files cleaned from it are in the Trash
+        move_job(trash, job, ".")
     move_tree(f"{job}/{CLEANED_FOLDER}", in_trash(job))
 
 

@@ -25,16 +25,21 @@ VALUES = (
     Parameter("batch_size", int, 50, "Movies in a batch, at most.", minimum=1),
     Parameter("seal_after", float, 10.0, "How long movies wait for a full batch in `cryosnake watch`.", unit="min",
               minimum=0),
-    Parameter("full_batches", bool, False, "Start only full batches."),
     Parameter("grow", float, 1.0, "A finished job that takes particles is made again, under a new number, when they "
               "have grown by this factor.", minimum=1),
+    Parameter("superseded", str, "clear", "What becomes of jobs whose place one with more data has taken: keep; clear, "
+              "iterations but the last go to the Trash; trash, all goes there.", choices=("keep", "clear", "trash")),
     KEEP_ITERATIONS,
     PICTURES,
 )
+# Switches that `cryosnake watch` sets on the command line of its own calls; no config file may
 _LANE = Parameter("lane", str, "", "The part of the work for one call of Snakemake.", choices=("", *LANES))
+_FULL_BATCHES = Parameter("full_batches", bool, False, "Start only full batches.")
+BY_WATCHER = "CRYOSNAKE_WATCH"  # the environment variable by which such a call is known
+INTERNAL_KEYS = (_LANE.name, "only", "hold", _FULL_BATCHES.name)
 _MEMBERS = Parameter("workspaces", list[str], [], "Jobs of the config, or job directories.")
 AT_LEAST = Parameter("at_least", int, 0, "Particles for which the job waits.", minimum=0)
-TOP_KEYS = ("title", "version", "microscope", *(p.name for p in VALUES), "workspaces", "jobs", "lane", "only", "hold")
+TOP_KEYS = ("title", "version", "microscope", *(p.name for p in VALUES), "workspaces", "jobs")
 JOB_KEYS = ("type", AT_LEAST.name)
 OTHER_RULES = ("_join", "_pictures")  # after a job's name: its rules in rules/ besides that of its program
 
@@ -82,6 +87,7 @@ class Config:
     seal_after: float = 10.0
     full_batches: bool = False
     grow: float = 1.0
+    superseded: str = "clear"
     pictures: bool = True
     lane: str = ""
     only: tuple[str, ...] = ()
@@ -98,12 +104,14 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         for unknown keys, wrong values, cycles and connections that do not fit; the message starts with the key
     """
     _check_version(raw)
-    _known(raw, TOP_KEYS, "config.yaml", "")
+    stated = {key: value for key, value in raw.items() if key not in INTERNAL_KEYS} if isinstance(raw, Mapping) else raw
+    _known(stated, TOP_KEYS, "config.yaml", "")
     _known(raw.get("microscope") or {}, MICROSCOPE_KEYS, "microscope", "microscope")
     jobs_raw = raw.get("jobs") or {}
     if not isinstance(jobs_raw, Mapping) or not jobs_raw:
         raise ConfigError("jobs", "there are no jobs; add a `jobs:` block (the sources have an example, config.yaml)")
-    values = {p.name: check_value(p.name, p, raw.get(p.name, p.default), ConfigError) for p in (*VALUES, _LANE)}
+    values = {p.name: check_value(p.name, p, raw.get(p.name, p.default), ConfigError)
+              for p in (*VALUES, _LANE, _FULL_BATCHES)}
     del values[KEEP_ITERATIONS.name]  # of each job
     drafts = {str(name): _job(str(name), body, raw) for name, body in jobs_raw.items()}
     _check_aliases(drafts)
@@ -213,6 +221,8 @@ def _stated(key: str, job_type: JobType, body: Mapping[str, Any], raw: Mapping[s
 
 def _connection(key: str, text: str, all_jobs: Mapping[str, Any]) -> Connection:
     if "/" in text or text.endswith((".star", ".mrc", ".mrcs")):
+        if set("{}") & set(text):
+            raise ConfigError(key, f"{text}: Snakemake takes no file with braces in its name; rename or link it")
         return Connection("", "", text)
     job, _, output = text.partition(".")
     if job in all_jobs:

@@ -42,6 +42,8 @@ def check_value(key: str, parameter: Parameter, value: Any, error: Callable[[str
             value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise error(key, f"must be {NAMES[kind]}, not {value!r}")
+    if kind is str and not value.isprintable():
+        raise error(key, f"must be one line of text that can be printed, not {value!r}")
     if choices and value not in choices:
         raise error(key, f"must be one of {', '.join(choices)}, not {value!r}{nearest(str(value), choices)}")
     if kind in (int, float) and ((minimum is not None and value < minimum)

@@ -20,6 +20,7 @@ from cryosnake.processes import text_of, this_process
 from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.locks.work_locks import is_held
 from cryosnake.project.records.archive import refuse_archived
+from cryosnake.project.records.own_trash import claim_trash
 
 LOCK = Path(".cryosnake", "clean_up.lock")
 
@@ -31,8 +32,8 @@ def cleaning_up() -> Iterator[None]:
     Raises
     ------
     CryosnakeError
-        While Snakemake works in the project, or somebody else deletes or cleans (the message names who), and in an
-        archived project.
+        While Snakemake works in the project, or somebody else deletes or cleans (the message names who), in an
+        archived project, and when the folder that `Trash` is a link to does not exist.
     """
     refuse_archived()
     try:
@@ -56,6 +57,7 @@ def cleaning_up() -> Iterator[None]:
             raise CryosnakeError(f"Snakemake works in this project ({claim}), and may need what would be removed; "
                                  "delete and clean when it has finished")
         remove_stale_locks(Path())
+        claim_trash()
         yield
 
 

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.edit import set_alias, set_status
-from cryosnake.pipeline.files import PIPELINE_FILE
 from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import make_alias_link
 from cryosnake.pipeline.model import Pipeline, Status

@@ -14,7 +14,7 @@ from pathlib import Path
 from cryosnake.io.star_rows import count_rows
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
-from cryosnake.project.planning.planned import PlannedJob, Source
+from cryosnake.project.planning.planned import PlannedJob, Source, keeps_number
 from cryosnake.project.records.batches import batch_number, batch_star
 from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.records.made_from import TakenFile
@@ -34,8 +34,8 @@ def row_count(path: str) -> int:
 
 
 def is_complete(job: PlannedJob) -> bool:
-    """Whether a job that takes its input whole has come to its end, and all its results are there."""
-    if job.config.type.per_micrograph or not all(map(os.path.exists, job.files())):
+    """Whether a job that gets a new number for a larger input has come to its end, and all its results are there."""
+    if job.config.type.per_micrograph or keeps_number(job.outputs()) or not all(map(os.path.exists, job.files())):
         return False
     if exit_of(job.path) == Status.SUCCEEDED:
         return True
@@ -73,6 +73,16 @@ def growth_of(job: PlannedJob, record: JobRecord, upstream: Mapping[str, Planned
             return f"{before:,} -> {now:,} {_unit(source)}"
         if not before:
             return f"{source.path} has changed"
+    return ""
+
+
+def outdated(record: JobRecord | None) -> str:
+    """Return "outdated: 581 of the 881 rows that are there now" for a job of which an input has changed, else ""."""
+    for file in record.made_from.values() if record else ():
+        if not file.is_as_it_was():
+            now = row_count(file.path)
+            return (f"outdated: {file.rows:,} of the {now:,} rows that are there now" if now > file.rows > 0 else
+                    f"outdated: {file.path} has changed")
     return ""
 
 

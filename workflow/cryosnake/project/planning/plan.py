@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.jobs.registry import job_types
+from cryosnake.names import foreign_place, why_not_ours
 from cryosnake.pipeline.model import job_name, job_number
-from cryosnake.pipeline.types import PROCESS_TYPES
+from cryosnake.pipeline.types import type_folders
 from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
 from cryosnake.project.planning.growth import growth_of, is_complete, particle_count
 from cryosnake.project.planning.parts import part_of
@@ -61,8 +61,7 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     CryosnakeError
         for damaged records, two jobs that are the same, patterns that match nothing, a final job that is forced
     """
-    folders = {job_type.folder for job_type in job_types().values()} | {kind.folder for kind in PROCESS_TYPES}
-    records = job_directories(sorted(folders))
+    records = job_directories(sorted(type_folders()))
     counter = next_job_number(records)
     records = {path: record for path, record in records.items() if path not in leave_out}
     jobs: dict[str, PlannedJob] = {}
@@ -73,21 +72,24 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
                   for slot, connection in job_config.connections.items()}
         job = PlannedJob(config=job_config, path=WAITING + job_config.name, inputs=inputs, new=True)
         known = _known_directory(job, records)
-        if known in taken:
-            raise CryosnakeError(f"config.yaml: jobs {taken[known]!r} and {job.name!r} are the same job (type, "
-                                 "parameters and inputs agree); delete one, or give one another parameter")
+        twin = next((other.name for other in jobs.values() if _is_same(job, other)), taken.get(known))
+        if twin:
+            raise ConfigError(f"jobs.{job.name}", f"{twin!r} and {job.name!r} are the same job (type, "
+                              "parameters and inputs agree); delete one, or give one another parameter")
         sources = {source.job for source in inputs.values()}
         again = bool(known) and (job.name in forced or any(up.forced for up in jobs.values() if up.path in sources))
         known = "" if again and not _stays(job, known) else known
         job = replace(job, stream=_stream(job, jobs), forced=again and (not known or job_config.type.per_micrograph))
         job = _disposed(job, known, records, jobs, config)
         if job.new and _gets_number(job, jobs, config):
+            _refuse_lost(job_config, records)
             job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
             counter += 1
         taken[known or job.path] = job.name
         jobs[job.name], arrivals = _with_batches(job, jobs, config, without_data, at_once)
         waiting += arrivals.waiting
-    plan = Plan(with_regeneration(jobs), tuple(waiting), pictures=config.pictures)
+    plan = Plan(with_regeneration(jobs), tuple(waiting), pictures=config.pictures, superseded=config.superseded,
+                named=tuple(word for words in config.workspaces.values() for word in words))
     return part_of(plan, config.only, config.hold) if config.only else plan
 
 
@@ -121,6 +123,28 @@ def _known_directory(job: PlannedJob, records: Mapping[str, JobRecord | None]) -
     matches = [path for path, record in records.items() if record and path.startswith(f"{job_type.folder}/")
                and same_job(record, job_type, job.config.stated, inputs)]
     return max(matches, key=lambda path: job_number(path) or 0, default="")
+
+
+def _refuse_lost(job: JobConfig, records: Mapping[str, JobRecord | None]) -> None:
+    """Refuse to give a job a number where it could not get its directory, or where it may have one that is not there.
+
+    Raises
+    ------
+    ConfigError
+        when the type folder is a link into another project, or a directory of this type is on a disk that is not there
+    """
+    foreign = foreign_place("", job.type.folder) if os.path.islink(job.type.folder) else ""
+    if foreign:
+        raise ConfigError(f"jobs.{job.name}", f"the folder {job.type.folder} is a link to {foreign}; remove the link")
+    for path in records:
+        if path.startswith(f"{job.type.folder}/") and os.path.islink(path) and not os.path.exists(path):
+            raise ConfigError(f"jobs.{job.name}", f"may be {path}, which can't be read: "
+                              f"{why_not_ours('', f'{path}/')}")
+
+
+def _is_same(job: PlannedJob, other: PlannedJob) -> bool:
+    """Whether two jobs of the config are the same job: type, parameters and inputs agree."""
+    return same_job(other.record(), job.config.type, job.config.stated, job.identity_inputs())
 
 
 def _former_directory(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Mapping[str, JobRecord | None]) -> str:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, auto
 
+from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_of
 from cryosnake.project.config.config import JobConfig, is_made
+from cryosnake.project.records.record import JobRecord
 
 WAITING = ".cryosnake/waiting/"  # the directory of a job that has no number yet, which never exists
 PER_MICROGRAPH = frozenset((MOVIES, MICROGRAPHS, COORDINATES))
+
+
+def keeps_number(outputs: Iterable[Output]) -> bool:
+    """Whether a job keeps its number when its input grows: one whose results are lists per micrograph alone.
+
+    Such are external pickers, which pick what is new; lists grow, as joined tables do.
+    """
+    return all(output.node in PER_MICROGRAPH for output in outputs)
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,13 @@ class PlannedJob:
                 for slot, source in self.inputs.items()}
 
 
+    def record(self) -> JobRecord:
+        """Return the record of the job, as it is written when the job gets its directory."""
+        return JobRecord(type=self.config.type.name, name=self.name, stated=dict(self.config.stated),
+                         parameters=self.config.parameters(), inputs=self.identity_inputs(), version=__version__,
+                         created=time.time())
+
+
 @dataclass(frozen=True)
 class Plan:
     """The planned jobs by name, and files that are not yet complete (path, reason).
@@ -98,7 +116,8 @@ class Plan:
     `cores` are those of this computer that the call may use (0: not known, or jobs run elsewhere), `gpu` says whether
     a job with `device: auto` requests a GPU, `lane` which of the watcher's calls the plan is for, `pictures` whether
     results are drawn. `folder` is the project's place in Snakemake's working directory, "" for the same; all paths of
-    a plan are relative to the project.
+    a plan are relative to the project. `superseded` is the config's policy, `named` the job directories that its
+    workspaces name.
     """
 
     jobs: Mapping[str, PlannedJob]
@@ -109,6 +128,8 @@ class Plan:
     lane: str = ""
     pictures: bool = True
     folder: str = ""
+    superseded: str = "clear"
+    named: tuple[str, ...] = ()
 
     @property
     def own(self) -> list[PlannedJob]:

@@ -8,19 +8,19 @@ finds what is unfinished by itself.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryosnake.atomic import write_text
+from cryosnake.errors import CryosnakeError
 from cryosnake.io.paths import product_root
+from cryosnake.names import is_listed_name
 from cryosnake.project.records.disk import BATCHES, table_lines
 
 MANIFEST = "manifest.tsv"
 _FEWEST = 4  # micrographs of a batch that is formed before there are more: each batch starts a program per job
 DROPPED = "dropped"  # recorded for a micrograph that is no longer in the input
-BATCH_STAR = re.compile(r"(\d{4,})(?:\.r(\d+))?\.star$")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ def read_manifest(job: str) -> dict[int, list[str]]:
     batches: dict[int, list[str]] = {}
     for line in table_lines(f"{job}/{MANIFEST}"):
         number, _, name = line.partition("\t")
+        if not is_listed_name(name):
+            raise CryosnakeError(f"{job}/{MANIFEST}: {name!r} is outside of the project; movies are listed by their "
+                                 "names in it, such as Movies/a.tiff. Restore the file from a backup")
         batches.setdefault(int(number), []).append(name)
     return batches
 
@@ -112,10 +115,10 @@ def revisions(job: str) -> dict[int, int]:
     except FileNotFoundError:
         return newest
     for name in names:
-        match = BATCH_STAR.match(name)
-        if match:
-            number, revision = int(match.group(1)), int(match.group(2) or 1)
-            newest[number] = max(newest.get(number, 0), revision)
+        key, star, _ = name.rpartition(".star")
+        number, _, revision = key.partition(".r")  # "0007.r2"
+        if star and name.endswith(star) and number.isdecimal() and (revision or "1").isdecimal():
+            newest[int(number)] = max(newest.get(int(number), 0), int(revision or 1))
     return newest
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryosnake.atomic import write_text
+from cryosnake.names import is_below, is_listed_name
 from cryosnake.pipeline.model import STATUS_OF_LABEL, Status
 from cryosnake.project.records.disk import table_lines
 
@@ -47,7 +48,7 @@ def read_cleaned(job: str, table: str = RECORD) -> Cleaned:
         fields = line.split("\t")
         if fields[0] == _STATUS:
             status = STATUS_OF_LABEL.get(fields[1])
-        elif len(fields) == 3:
+        elif len(fields) == 3 and is_listed_name(fields[0]):
             files[fields[0]] = CleanedFile(fields[0], int(fields[1]), int(fields[2]))
     return Cleaned(files, status)
 
@@ -85,7 +86,8 @@ def made_again(job: str, files: Collection[str]) -> None:
         return
     with _alone(job):
         known = read_cleaned(job)
-        present = {path for path in files if path in known.files and os.path.lexists(f"{job}/{path}")}
+        present = {path for path in files if path in known.files and os.path.lexists(f"{job}/{path}")
+                   and is_below(job, path)}
         for path in present:
             if os.lstat(f"{job}/{path}").st_size == known.files[path].size:
                 os.utime(f"{job}/{path}", ns=(known.files[path].mtime_ns,) * 2, follow_symlinks=False)

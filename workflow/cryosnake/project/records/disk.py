@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from cryosnake.names import why_not_ours
 from cryosnake.project.records.record import JobRecord, read_record
 
 JOB_DIRECTORY = re.compile(r"job(\d{3,})$")
@@ -15,16 +16,24 @@ KEPT_RESULTS = ".cryosnake_results"  # see kept_results.py
 
 
 def job_directories(folders: Iterable[str]) -> dict[str, JobRecord | None]:
-    """Return every job directory ("MotionCorr/job002") below the type folders, with its record if it has one."""
+    """Return every job directory ("MotionCorr/job002") below the type folders, with its record if it has one.
+
+    One whose owner moved it and left a link is among them. A link that is not this project's job has no record.
+    """
     found: dict[str, JobRecord | None] = {}
     for folder in folders:
         try:
-            entries = sorted(entry.name for entry in os.scandir(folder) if JOB_DIRECTORY.match(entry.name)
-                             and entry.is_dir(follow_symlinks=False))
+            entries = sorted((entry for entry in os.scandir(folder) if JOB_DIRECTORY.match(entry.name)),
+                             key=lambda entry: entry.name)
         except FileNotFoundError:
             continue
-        for name in entries:
-            found[f"{folder}/{name}"] = read_record(Path(folder, name))
+        linked = os.path.islink(folder)
+        for entry in entries:
+            path = f"{folder}/{entry.name}"
+            if linked or entry.is_symlink():
+                found[path] = None if why_not_ours("", f"{path}/") else read_record(Path(path))
+            elif entry.is_dir():
+                found[path] = read_record(Path(path))
     return found
 
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cryosnake.names import is_below
 from cryosnake.processes import text_of
 from cryosnake.project.records.disk import KEPT_RESULTS
 from cryosnake.project.records.freshness import newest
@@ -33,6 +34,8 @@ def keep_results(out: Path, files: Iterable[Path], maker: str, complete: bool = 
     """
     folder = out / KEPT_RESULTS
     with suppress(OSError):
+        if folder.is_symlink():  # not made here
+            folder.unlink()
         folder.mkdir(exist_ok=True)
         (folder / _MADE_BY).write_text(maker)
         for file in sorted(files, key=_optimiser_last):
@@ -57,7 +60,7 @@ def restore_results(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
         return False
     for path in sorted(kept, key=_optimiser_last):
         place = out / path.relative_to(folder / "files")
-        if not place.exists():
+        if not place.exists() and is_below(out, str(place.relative_to(out))):
             os.link(path, place)
     return (folder / _COMPLETE).exists()
 

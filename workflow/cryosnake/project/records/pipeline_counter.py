@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.model import job_number
-
-PIPELINE = "default_pipeline.star"
 
 
 def next_job_number(existing: Iterable[str]) -> int:
@@ -18,13 +17,15 @@ def next_job_number(existing: Iterable[str]) -> int:
 
 def _counter() -> int:
     try:
-        with open(Path(PIPELINE)) as lines:
+        with open(Path(PIPELINE_FILE)) as lines:
             for line in lines:
                 if line.startswith("_rlnPipeLineJobCounter"):
                     return max(1, int(line.split()[1]))
     except FileNotFoundError:
-        return 1
+        from cryosnake.pipeline.rebuild import highest_number  # imported here: only a new project needs it
+
+        return highest_number(Path()) + 1
     except (ValueError, IndexError) as error:
-        raise CryosnakeError(f"{PIPELINE}: the job counter can't be read; `cryosnake rebuild-pipeline` writes the file "
-                             "again from the job directories") from error
+        raise CryosnakeError(f"{PIPELINE_FILE}: the job counter can't be read; `cryosnake rebuild-pipeline` writes the "
+                             "file again from the job directories") from error
     return 1

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cryosnake.atomic import write_text
+from cryosnake.names import is_listed_name
 from cryosnake.project.records.disk import table_lines
 
 NEEDED = ".cryosnake_needed.tsv"
@@ -19,7 +20,8 @@ def read_needed(job: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for line in table_lines(f"{job}/{NEEDED}"):
         key, _, path = line.partition("\t")
-        found[key] = (*found.get(key, ()), path)
+        if is_listed_name(path):
+            found[key] = (*found.get(key, ()), path)
     return found
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LOG_TAIL = 4000  # bytes
 REASONS = Path(".cryosnake", "cluster")  # <job id>.reason: what a generic profile's status command found
 
-# Snakemake's number of a job that the scheduler ended -> job directory; a retry that succeeds removes it
-_failed: dict[Any, str] = {}
+# Snakemake's number of a job that the scheduler ended -> project's folder, job; a retry that succeeds removes it
+_failed: dict[Any, tuple[str, str]] = {}
 
 
 def listen(workflow: Any, plan: Plan) -> None:
@@ -41,9 +41,9 @@ def listener(workflow: Any, plan: Plan) -> logging.Handler:
                                         lambda job: _failure(workflow, plan, job))
 
 
-def failed_jobs() -> set[str]:
-    """Return the job directories in which the scheduler ended a job of this run, and no retry succeeded."""
-    return set(_failed.values())
+def failed_jobs(folder: str = "") -> set[str]:
+    """Return the jobs of a project in which the scheduler ended a job of this run, and no retry succeeded."""
+    return {path for project, path in _failed.values() if project == folder}
 
 
 def _failure(workflow: Any, plan: Plan, failed: FailedJob) -> None:
@@ -57,7 +57,7 @@ def _failure(workflow: Any, plan: Plan, failed: FailedJob) -> None:
     reason = _noted(number) or reason_of(failed.rule, failed.said + details, _log_tail(number),
                                          asked_for(details) or _asked(workflow, failed.number))
     if reason:
-        _failed[failed.number] = path
+        _failed[failed.number] = plan.folder, path
     else:
         _failed.pop(failed.number, None)
     path = os.path.join(plan.folder, path)

@@ -1,26 +1,24 @@
 """Making the plan real, before the first job of a run starts: numbers, directories, job.star, nodes, edges, batches.
 
-Planning writes nothing; this does, once per real run (Snakemake's `onstart`), under RELION's lock.
+Planning writes nothing; this does, once per real run, when Snakemake holds its lock, under RELION's.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cryosnake import __version__
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.files import PIPELINE_FILE
+from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.job_star import write_job_pipeline, write_job_star
 from cryosnake.pipeline.lock import rebuild_pipeline, update_pipeline
-from cryosnake.pipeline.markers import back_up, make_alias_link, write_node_markers
+from cryosnake.pipeline.markers import alias_obstacle, back_up, make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.batches import done_file, read_manifest, write_manifest
 from cryosnake.project.records.disk import BATCHES
-from cryosnake.project.records.record import JobRecord, write_record
+from cryosnake.project.records.record import write_record
 from cryosnake.project.records.regenerated_inputs import write_needed
 from cryosnake.project.run.adapter import relion_options, with_job
 
@@ -33,8 +31,13 @@ def commit(plan: Plan) -> None:
     Raises
     ------
     CryosnakeError
-        when another program took a job number since the plan was made, or a folder can't be written
+        when another program took a job number since the plan was made, a folder can't be written, or something is in
+        the place of an alias link; then nothing was written
     """
+    for job in plan.jobs.values():
+        obstacle = alias_obstacle(PROJECT, f"{job.config.type.folder}/{job.name}/", job.path)
+        if obstacle:
+            raise CryosnakeError(obstacle)
     ensure_pipeline()
     try:
         pipeline = update_pipeline(PROJECT, _adder(plan))
@@ -94,9 +97,7 @@ def _claim_directory(job: PlannedJob, pipeline: Pipeline) -> None:
     Path(job.path).mkdir(exist_ok=True)
     if job.config.type.per_micrograph:
         Path(job.path, BATCHES).mkdir(exist_ok=True)
-    write_record(Path(job.path), JobRecord(
-        type=job.config.type.name, name=job.name, stated=dict(job.config.stated), parameters=job.config.parameters(),
-        inputs=job.identity_inputs(), version=__version__, created=time.time()))
+    write_record(Path(job.path), job.record())
 
 
 def _number(job: PlannedJob) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryosnake.atomic import flush, write_text
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.files import PIPELINE_FILE
+from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.cleaning.clean_sets import connected_iterations, iterations_of
@@ -60,7 +60,7 @@ def drop_waiting(job: str) -> None:
     except FileNotFoundError:
         return
     try:
-        _remove(job, files)
+        _remove(job, iterations_of(f"{job}/", files))  # nothing else that the list may name
     except CryosnakeError as error:
         print(error, file=sys.stderr)
     forget_waiting(job)

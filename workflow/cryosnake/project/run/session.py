@@ -23,18 +23,54 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.installation import PACKAGE, workflow_folder
 from cryosnake.pipeline.types import PROCESS_TYPES
 from cryosnake.project import snakemake_internals
-from cryosnake.project.config.config import ConfigError, parse_config
+from cryosnake.project.config.config import BY_WATCHER, INTERNAL_KEYS, ConfigError, parse_config
 from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning.forced import forced_jobs
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
 
+CONFIG = "config.yaml"
 LINKED = ".cryosnake/package"  # a folder with a link to this package alone
 
 
 def brings_jobs(config: Mapping[str, Any]) -> bool:
     """Whether the command line gives the jobs already, so that config.yaml must not be read."""
     return "jobs" in config or frozen_plan.KEY in config
+
+
+def read_config(workflow: Any, config: dict[str, Any]) -> None:
+    """Put the data of config.yaml below what the command line gives, unless that has the jobs already.
+
+    Snakemake's `configfile:` would run code that is in the file. The files of `--configfile`, which Snakemake has read
+    already, are checked as config.yaml is.
+
+    Raises
+    ------
+    snakemake.exceptions.WorkflowError
+        for a file that can't be read, or is not plain data
+    """
+    from cryosnake.project.config.reading import read_config_file
+
+    if frozen_plan.KEY in config or snakemake_internals.has_config_of_module(workflow):
+        return
+    files = snakemake_internals.named_config_files(workflow)
+    try:
+        for file in files:
+            read_config_file(file)
+        _refuse_switches(config)
+        if not brings_jobs(config) and (os.path.exists(CONFIG) or not files):
+            snakemake_internals.put_below(workflow, config, read_config_file(CONFIG), CONFIG)
+    except FileNotFoundError:
+        raise snakemake_internals.refusal(f"{CONFIG}: there is no such file; a project needs one (`snakemake -d "
+                                          "FOLDER` runs the project of another folder)") from None
+    except CryosnakeError as error:
+        raise snakemake_internals.refusal(str(error)) from None
+
+
+def _refuse_switches(config: Mapping[str, Any]) -> None:
+    found = [] if os.environ.get(BY_WATCHER) else [key for key in INTERNAL_KEYS if key in config]
+    if found:
+        raise CryosnakeError(f"--config {found[0]}: is set by `cryosnake watch` for its own calls; leave it out")
 
 
 def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
@@ -76,14 +112,7 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     projects[folder] = dict(config), plan
     snakemake_internals.before_dag(workflow, partial(_begin, workflow, plan, snakemake_internals.is_module(workflow)))
     if snakemake_internals.is_main(workflow):
-        said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
-        said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
-        said += [f"{job.name}: {job.supersedes} -> {job.path.rpartition('/')[2]} ({job.growth})"
-                 for job in plan.own if job.growth]
-        said += [f"{job.name} is made again: as {job.path}, beside what is finished" if job.new else
-                 f"{job.name} is made again: the next revision of each batch" for job in plan.jobs.values()
-                 if job.forced]
-        print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
+        _announce(plan)
     return plan
 
 
@@ -98,6 +127,16 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
                          at_once=snakemake_internals.jobs_at_once(workflow))
     return replace(plan, cores=snakemake_internals.cores_given(workflow), gpu=_gpus_to_ask_for(workflow),
                    lane=parsed.lane, folder=folder)
+
+
+def _announce(plan: Plan) -> None:
+    said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
+    said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
+    said += [f"{job.name}: {job.supersedes} -> {job.path.rpartition('/')[2]} ({job.growth})"
+             for job in plan.own if job.growth]
+    said += [f"{job.name} is made again: as {job.path}, beside what is finished" if job.new else
+             f"{job.name} is made again: the next revision of each batch" for job in plan.jobs.values() if job.forced]
+    print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
 
 
 def _check_version() -> None:
@@ -162,10 +201,13 @@ def succeed(plan: Plan) -> None:
     """After a run in which every job succeeded: markers and backup copies are brought up to date."""
     from cryosnake.project.run.closing import close_success, tidy_results
     from cryosnake.project.run.run_status import forget_abort_requests
+    from cryosnake.project.run.superseded import settle_superseded
 
     close_success(plan)
     tidy_results(plan.own)
     forget_abort_requests(plan.own)
+    if not plan.lane:  # the watcher does so between the calls of its lanes
+        settle_superseded(plan)
 
 
 def fail(plan: Plan) -> None:
@@ -175,7 +217,7 @@ def fail(plan: Plan) -> None:
     from cryosnake.project.run.run_status import close_run, forget_abort_requests
 
     forget_abort_requests(plan.own)
-    for path in close_run(plan.own, failed_jobs()):
+    for path in close_run(plan.own, failed_jobs(plan.folder)):
         print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
     tidy_results(plan.own)
 
@@ -284,6 +326,6 @@ def _located(workflow: Any, error: CryosnakeError) -> str:
         return str(error)
     from cryosnake.project.config.lines import line_of
 
-    files = snakemake_internals.config_files(workflow)
+    files = [*snakemake_internals.config_files(workflow), CONFIG]
     where = next((f"{file}, line {line}: " for file in files if (line := line_of(file, error.key))), "")
     return f"{where}{error}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import is_listed_name
 from cryosnake.pipeline.job_star import JobOptions, read_job_star
 from cryosnake.pipeline.star_text import Block, read_blocks
 
@@ -90,7 +91,7 @@ def read_scheme(folder: Path) -> Scheme:
     jobs: dict[str, JobOptions] = {}
     for (name,) in _rows(blocks.get("jobs"), "JobNameOriginal"):
         star = folder / name / "job.star"
-        if not star.exists():
+        if not is_listed_name(name) or not star.exists():
             raise CryosnakeError(f"{star} does not exist, but {path.name} lists the job {name}")
         jobs[name] = read_job_star(star)
     if not jobs:

@@ -46,10 +46,17 @@ class Box:
     number: str
     alias: str
     status: Status | None
+    remark: str = ""
     x: float = 0.0
     y: float = 0.0
     width: float
     height: float
+
+    @property
+    def state(self) -> str:
+        """The words about the job's status: "succeeded", with a remark after it if there is one."""
+        label = "" if self.status is None else self.status.label.lower()
+        return f"{label}, {self.remark}" if self.remark else label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +84,8 @@ class Flowchart:
     height: float
 
 
-def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, around: str = "") -> Flowchart:
+def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, around: str = "",
+           remarks: Mapping[str, str] | None = None) -> Flowchart:
     """Compute the picture of a pipeline.
 
     Parameters
@@ -88,6 +96,8 @@ def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, around: 
         Node name to the number of items in it (1,408 particles), where known.
     around
         Only the job of this process name (`MotionCorr/job002/`), its ancestors and its descendants.
+    remarks
+        Words about jobs, by process name, that are written after the status.
 
     Returns
     -------
@@ -96,7 +106,8 @@ def layout(pipeline: Pipeline, counts: Mapping[str, int] | None = None, around: 
     """
     if around:
         pipeline = restricted(pipeline, around)
-    boxes = {process.name: _job_box(process) for process in pipeline.processes.values()}
+    boxes = {process.name: _job_box(process, (remarks or {}).get(process.name, ""))
+             for process in pipeline.processes.values()}
     links, carried = _links(pipeline, counts or {})
     boxes |= {link.source: _file_box(link.source) for link in links if link.source not in boxes}
     room: dict[str, float] = {}
@@ -144,12 +155,13 @@ def kind_of(node: Node, count: int | None = None) -> str:
     return f"{count:,} {kind}"
 
 
-def _job_box(process: Process) -> Box:
+def _job_box(process: Process, remark: str) -> Box:
     number = f"job{process.number:03d}" if process.number else process.name
     first = text_width(process.folder, TITLE_SIZE, True) + text_width(number, TEXT_SIZE) + 46
-    last = text_width(process.short_alias, TEXT_SIZE) + text_width(process.status.label, TEXT_SIZE) + 62
-    return Box(name=process.name, title=process.folder, number=number, alias=process.short_alias,
-               status=process.status, width=max(SMALLEST_BOX, first, last), height=BOX_HEIGHT)
+    box = Box(name=process.name, title=process.folder, number=number, alias=process.short_alias,
+              status=process.status, remark=remark, width=SMALLEST_BOX, height=BOX_HEIGHT)
+    last = text_width(box.alias, TEXT_SIZE) + text_width(box.state, TEXT_SIZE) + 62
+    return replace(box, width=max(SMALLEST_BOX, first, last))
 
 
 def _file_box(name: str) -> Box:

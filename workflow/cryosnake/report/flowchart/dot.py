@@ -20,7 +20,7 @@ def dot_text(chart: Flowchart) -> str:
 def _attributes(box: Box) -> str:
     if box.status is None:
         return f"label={_quoted(box.title)} style=dashed"
-    text = "\n".join(filter(None, [f"{box.title} {box.number}", box.alias, box.status.label.lower()]))
+    text = "\n".join(filter(None, [f"{box.title} {box.number}", box.alias, box.state]))
     return f'label={_quoted(text)} color="{COLOURS[box.status]}"'
 
 

@@ -165,7 +165,7 @@ def _draw_box(axes: Axes, box: Box) -> None:
     _draw_text(axes, left, upper, box.title, TITLE_SIZE, color=_INK, weight="bold", gid=title)
     _draw_text(axes, right, upper, box.number, TEXT_SIZE, color=_FAINT, ha="right", gid=title)
     _draw_text(axes, left, lower, box.alias, TEXT_SIZE, color=_INK, gid=title)
-    _draw_text(axes, right, lower, box.status.label.lower(), TEXT_SIZE, color=colour, ha="right", gid=title)
+    _draw_text(axes, right, lower, box.state, TEXT_SIZE, color=colour, ha="right", gid=title)
 
 
 def _draw_field(axes: Axes, frame: tuple[float, float, float, float], radius: float, **style: Any) -> Any:

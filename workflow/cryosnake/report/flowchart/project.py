@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryosnake.atomic import write_text
@@ -14,10 +15,12 @@ from cryosnake.report.flowchart.dot import dot_text
 from cryosnake.report.flowchart.drawing import write_picture
 
 
-def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
+def draw_flowchart(out: Path, job: str = "", project: Path = Path(), *,
+                   remarks: Mapping[str, str] | None = None) -> None:
     """Write the flowchart as FILE.svg, FILE.png, FILE.pdf, FILE.tex (LaTeX with PGF) or FILE.dot (Graphviz text).
 
-    `job` is the process name of the job whose history is drawn; without it all jobs are.
+    `job` is the process name of the job whose history is drawn; without it all jobs are. `remarks` are words about
+    jobs, by process name, that are written after the status.
 
     Raises
     ------
@@ -27,7 +30,7 @@ def draw_flowchart(out: Path, job: str = "", project: Path = Path()) -> None:
     if out.suffix not in (".svg", ".png", ".dot", ".tex", ".pdf"):
         raise CryosnakeError(f"{out}: a flowchart is written as .svg, .png, .dot, .tex or .pdf")
     pipeline = read_pipeline_unlocked(project)
-    chart = layout(pipeline, node_counts(pipeline, project), job)
+    chart = layout(pipeline, node_counts(pipeline, project), job, remarks)
     if out.suffix == ".dot":
         write_text(out, dot_text(chart))
     else:

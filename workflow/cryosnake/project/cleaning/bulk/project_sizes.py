@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cryosnake.atomic import write_text
-from cryosnake.project.cleaning.trash import TRASH
+from cryosnake.names import TRASH
 from cryosnake.project.records.file_sizes import folder_size
+from cryosnake.project.records.own_trash import trash_size
 
 FILE = Path(".cryosnake", "sizes.json")
 MAX_AGE = 24 * 3600.0  # seconds
@@ -46,7 +47,7 @@ def measure(jobs: Iterable[str]) -> ProjectSizes:
         The job directories (`Extract/job005/`).
     """
     in_jobs = sum(folder_size(job) for job in jobs)
-    trash = folder_size(f"{TRASH}/")
+    trash = trash_size()
     total = folder_size(".") + (trash if os.path.islink(TRASH) else 0)
     sizes = ProjectSizes(measured=time.time(), jobs=in_jobs, trash=trash, other=total - in_jobs - trash,
                          folders=_folders())
