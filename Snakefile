@@ -29,9 +29,9 @@ include: "rules/common.smk"
 
 
 rule all:
-    localrule: True
     input:
         rule_values.targets(plan),
+    localrule: True
 
 
 include: "rules/import.smk"

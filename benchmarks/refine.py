@@ -34,9 +34,10 @@ from cryosnake.jobs import class2d as class2d_job
 from cryosnake.jobs import refine3d as refine3d_job
 from cryosnake.numerics.euler import angular_distance, euler_to_matrix, matrix_to_euler
 from cryosnake.numerics.refine.search.schedule import Sampling
+from cryosnake.parallel.stacks import KeptImages
 from cryosnake.programs.class2d import recipe as class2d
 from cryosnake.programs.refine3d.recipe import Refine3D
-from cryosnake.programs.refinement.execution import alone
+from cryosnake.programs.refinement.execution import Execution, stack_images
 from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
@@ -71,11 +72,17 @@ def common(order_or_psi: list[str], star: str = "particles.star") -> list[str]:
             "2", "--j", "1", "--random_seed", "1", *order_or_psi]
 
 
+def in_memory(star: str) -> Execution:
+    """Return the execution by one process on a CPU; images are read once and kept."""
+    stacks = stack_images(particles := read_particles(star))
+    return Execution(particles=particles, images=KeptImages(stacks, stacks.shape))
+
+
 def global_search(count: int, order: int) -> None:
     """Compare one iteration of a global search from the true map, low-passed."""
     degrees = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees")[order]
     options = defaults(refine3d_job, initial_lowpass=LOW_PASS, sampling=degrees, reference_absolute_greyscale=True)
-    recipe = Refine3D(alone(read_particles("particles.star")), options, {"reference": "truth/map.mrc"}, Path("run"))
+    recipe = Refine3D(in_memory("particles.star"), options, {"reference": "truth/map.mrc"}, Path("run"))
     start = recipe.start()
     iterate(recipe, start)  # compiles
     before = cpu_seconds()
@@ -103,7 +110,7 @@ def local_search(count: int, order: int = 4, sigma: float = 3.67) -> None:
     given = read_star("particles.star")
     write_star("near.star", {**given, "particles": given["particles"].assign(**angles)})
     options = defaults(refine3d_job, initial_lowpass=LOW_PASS, reference_absolute_greyscale=True)
-    recipe = Refine3D(alone(read_particles("near.star")), options, {"reference": "truth/map.mrc"}, Path("run"))
+    recipe = Refine3D(in_memory("near.star"), options, {"reference": "truth/map.mrc"}, Path("run"))
     start = recipe.start()
     start = replace(start, sampling=Sampling(order, 5.0, 2.0, sigma),
                     assignments=replace(start.assignments, pose=start_at),

@@ -35,18 +35,18 @@ def jobs_of(*types):
 
 
 def other_jobs():
-    """Those of all types that no rule of their own is written for."""
+    """The jobs of all other types: External, and those that other packages add."""
     return jobs_of(*{job.config.type.name for job in plan.jobs.values()} - TYPES_WITH_RULES)
 
 
 def joined_jobs():
-    """Those whose batches are joined in this run."""
+    """The jobs whose batches are joined in this run."""
     batched = (job for job in jobs_of(*TYPES_WITH_RULES) if job.config.type.per_micrograph)
     return [job for job in batched if job.disposition is not Disposition.BATCHES_ONLY]
 
 
 def drawn_jobs():
-    """Those of which pictures are drawn."""
+    """The jobs of which pictures are drawn."""
     return [job for job in plan.jobs.values() if pictures(job)]
 
 
@@ -56,7 +56,7 @@ def rule_name(job, suffix=""):
 
 
 def as_taken(job, files):
-    """Input files; those that have not grown enough to start the job again may be newer than its results."""
+    """Input files. Those that have not grown enough to start the job again may be newer than its results."""
     return ancient(files) if job.disposition is Disposition.BELOW_GROWTH else files
 
 
@@ -66,12 +66,12 @@ def slot(job, name):
 
 
 def optional(job, name):
-    """The same for a slot that may be left empty."""
+    """What fills a slot that may be left empty."""
     return slot(job, name) if name in job.inputs else []
 
 
 def regenerated(job):
-    """What says that cleaned data which the job reads are there again."""
+    """Cleaned data that must be made again before the job can read them."""
     return as_taken(job, rule_values.regenerated(job))
 
 
@@ -87,7 +87,7 @@ def script(job):
 
 
 def program(job):
-    """The same, started on the job's MPI ranks."""
+    """The job type's program, on as many MPI ranks as the job asks for."""
     return lambda wildcards: rule_values.launcher(job) + script(job)
 
 
@@ -109,7 +109,7 @@ def runtime(job):
 
 
 def environment(job):
-    """The conda environment, for jobs that may use GPUs or several MPI ranks; others take that of the CPU."""
+    """The conda environment of a job that may use GPUs or several MPI ranks."""
     return f"../envs/{rule_values.environment(plan, job)}.yaml"
 
 

@@ -1,4 +1,4 @@
-# The batches of each job that works per micrograph, joined into its table.
+# The batches of each job that works per micrograph are joined into its table.
 
 for job in joined_jobs():
 

@@ -1,5 +1,5 @@
-# Pictures of results, for `snakemake --report`. Nothing waits for them, and one that cannot be drawn stops nothing: it is
-# then a picture that says why. `pictures: false` in config.yaml leaves them out.
+# Pictures of results, for `snakemake --report`. Nothing waits for them. Where one cannot be drawn, nothing stops, and
+# another in its place says why. `pictures: false` in config.yaml leaves them out.
 
 
 report: "../report/workflow.rst"

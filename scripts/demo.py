@@ -18,7 +18,7 @@ def main() -> int:
     """Make and run the demo project; the exit code is Snakemake's."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--folder", type=Path, default=ROOT / "demo")
+    parser.add_argument("--folder", type=Path, default=Path("demo"))
     arguments = parser.parse_args()
     project = arguments.folder.resolve()
     simulate(project)

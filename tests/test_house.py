@@ -92,3 +92,24 @@ def test_the_oldest_snakemake_is_the_same_in_snakefile_and_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     oldest = next(re.search(r">=([\d.]+)", name)[1] for name in project["dependencies"] if name.startswith("snakemake"))
     assert f'min_version("{oldest}")' in (ROOT / "Snakefile").read_text(encoding="utf-8")
+
+
+def test_benchmarks_import_what_exists() -> None:
+    """Nothing else runs them in every test run."""
+    missing = []
+    for path, tree in trees(ROOT / "benchmarks", ROOT / "docs", ROOT / "scripts"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cryosnake"):
+                module = (node.module or "").replace(".", "/")
+                missing += [f"{path.name}: {node.module}.{alias.name}" for alias in node.names
+                            if not exists(ROOT / "workflow" / module, alias.name)]
+    assert not missing
+
+
+def exists(module: Path, name: str) -> bool:
+    """Whether a module or package holds a name at its top level, or a module of that name."""
+    if any((module / f"{name}{end}").exists() for end in (".py", "/__init__.py")):
+        return True
+    source = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+    made = ast.walk(ast.parse(source.read_text(encoding="utf-8"))) if source.exists() else ()
+    return any(name in (getattr(node, "name", ""), isinstance(node, ast.Name) and node.id) for node in made)

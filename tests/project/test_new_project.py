@@ -116,6 +116,18 @@ def test_what_is_not_given_is_asked_on_a_terminal(folder, monkeypatch, capsys) -
     assert "a number, as in: 300" in capsys.readouterr().out
 
 
+def test_questions_left_unanswered_write_nothing(folder, monkeypatch, capsys) -> None:
+    movie("m1.mrc")
+
+    def ended(question: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", ended)
+    assert "has written nothing" in refused(capsys, "init")
+    assert not Path("config.yaml").exists()
+
+
 def test_init_refuses_with_a_remedy_and_writes_nothing(folder, monkeypatch, capsys) -> None:
     assert "there are no movies below" in refused(capsys, "init", *KNOWN)
     movie("sum.mrc", (16, 24))

@@ -142,6 +142,17 @@ def dead_process() -> int:
     return child.pid
 
 
+def delete_in_part(job: str, monkeypatch) -> None:
+    """Delete a job, and die before its directory is moved."""
+    def die(source: str, target: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.chdir("em")
+        patched.setattr("cryosnake.project.cleaning.delete.move_tree", die)
+        main(["delete", job, "--yes"])
+
+
 TARGETS = "mine.txt cs_all"
 QUERIES = ("--lint", "--list-rules", *(f"{query} -- {TARGETS}" for query in (
     "-n", "-n -F", "-n -R cs_motion", "--summary", "--rulegraph", "--dag", "--list-input-changes",
@@ -155,12 +166,15 @@ def test_no_query_changes_anything_in_a_project_that_a_kill_left(user, monkeypat
     monkeypatch.chdir(user)
     assert snakemake_internals.mark("em/CtfFind/job003/micrographs_ctf.star")
     claim.write_text(json.dumps(asdict(process(os.getpid())) | {"pid": dead_process(), "start": "1"}))
-    half = user / "em/MaskCreate/job005/..cryosnake_cleaned.tsv.0f0f.tmp"
+    half = user / "em/MaskCreate/job004/..cryosnake_cleaned.tsv.0f0f.tmp"
     half.write_text("half a table")
+    delete_in_part("thicker", monkeypatch)
     *queries, run, after = calls(user, *QUERIES[:-1], TARGETS, QUERIES[-1])
     for query, result in zip(QUERIES, queries, strict=False):
         assert not result["changed"], (query, result["changed"])
-    assert "removed the lock of an earlier run" in run["said"] and "Nothing to be done" in run["said"]
+    assert made(run["said"]) == {"thicker (MaskCreate/job006)"}
+    assert "removed the lock of an earlier run" in run["said"]
+    assert "MaskCreate/job005: moved to the Trash" in run["said"] and (user / "em/Trash/MaskCreate/job005").exists()
     assert not half.exists() and not claim.exists() and not list(locks.glob("*"))
     assert all(path.startswith(("mine.txt", "em/")) for path in after["changed"]), "--touch is Snakemake's own affair"
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +69,9 @@ def _findings() -> Iterator[Finding]:
     yield from _devices()
     yield _mpi()
     yield _kernels()
-    yield Finding("SLURM", shutil.which("sbatch") or "no")
+    slurm = shutil.which("sbatch")
+    plugin = find_spec("snakemake_executor_plugin_slurm")
+    yield Finding("SLURM", slurm or "no", "pip install 'cryosnake[slurm]'" if slurm and not plugin else "")
 
 
 def _packages() -> Iterator[Finding]:

@@ -100,6 +100,8 @@ def _asked(name: str, question: str, default: str) -> Any:
             return _value(name, input(f"{question}{f' [{default}]' if default else ''}: ").strip() or default)
         except ValueError:
             print("two numbers, as in: 150 180" if name == "diameter" else "a number, as in: 300")
+        except EOFError:
+            raise CryosnakeError("init was not told everything and has written nothing") from None
 
 
 def _value(name: str, text: str) -> Any:

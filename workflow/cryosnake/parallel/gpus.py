@@ -10,7 +10,7 @@ from cryosnake.errors import CryosnakeError
 
 
 def idle_gpus(reserved: int, wish: str) -> str:
-    """Return what to say of GPUs that are reserved for a job and not used; `wish` is its option `device`."""
+    """Return a warning where GPUs are reserved for a job that computes on the CPU; `wish` is its option `device`."""
     if not reserved or wish != "auto":
         return ""
     from cryosnake.numerics.backend import why_no_gpu

@@ -91,7 +91,7 @@ def finish(out: Path) -> None:
 
 
 def _start(out: Path, arguments: Arguments) -> None:
-    if not arguments.join:  # that of an earlier run is older than its input, and Snakemake would take results for old
+    if not arguments.join:  # Snakemake tells the age of results by it too, and an earlier run's is older than the input
         benchmark = f"{BATCHES}/{arguments.batch}.benchmark.tsv" if arguments.batch else "benchmark.tsv"
         (out / benchmark).unlink(missing_ok=True)
     clear_exit(out, *([ABORT_REQUEST] if abort_request.stays(out, arguments.batch) else []))

@@ -24,7 +24,7 @@ from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.gpus import idle_gpus
 from cryosnake.parallel.ranks import Ranks
 from cryosnake.parallel.threads import thread_limit
-from cryosnake.project.planning.planned import keeps_number
+from cryosnake.project.planning.planned import WAITING, keeps_number
 from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.records.kept_results import keep_results, made_by, restore_results
 from cryosnake.project.records.taken_inputs import taken_inputs
@@ -58,6 +58,8 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
         draw_pictures(job_type.panels, Path(arguments.out), {**vars(arguments.options), **arguments.inputs})
         return 0
     try:
+        if arguments.out.startswith(WAITING):
+            raise CryosnakeError("it waits for more input, as snakemake says at its start, and has no number yet")
         ranks = these_ranks()
         if ranks.rank > 0:
             return run_as_follower(job_type, arguments, ranks)
@@ -103,7 +105,7 @@ def _work_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments,
 
 
 def _warn_of_idle_gpus(job_type: JobType, arguments: Arguments) -> None:
-    """Say where GPUs are reserved and not used; what an external program uses is not known."""
+    """Print a warning where reserved GPUs are not used; what an external program uses is not known."""
     text = "" if job_type.declared else idle_gpus(arguments.gpus, getattr(arguments.options, "device", ""))
     if text:
         print(text)

@@ -24,7 +24,8 @@ def job_counts(jobs: Iterable[PlannedJob]) -> list[dict[str, Any]]:
                          "failed": states.count("failed"), "rejected": states.count("rejected")})
         else:
             done = bool(job.outputs()) and all(os.path.exists(job.file(output)) for output in job.outputs())
-            rows.append({"job": job.path, "name": job.name, "complete": done, "waits": job.why_held})
+            path = job.path if job.numbered else "no number yet"
+            rows.append({"job": path, "name": job.name, "complete": done, "waits": job.why_held})
     return rows
 
 

@@ -44,7 +44,7 @@ def asked(plan: Plan, job: PlannedJob) -> list[str]:
 
 
 def pictures(plan: Plan, job: PlannedJob) -> list[str]:
-    """Return the pictures that are drawn from a job's results, where these are all there or will be made."""
+    """Return the pictures of a job's results; none where the results are not all there, and will not be made."""
     complete = (Disposition.ALL, Disposition.BELOW_GROWTH, Disposition.INPUTS_CLEARED)
     job_type, values = job.config.type, job.config.parameters()
     if not plan.pictures or job.disposition not in complete or values.get("pictures") is False:
@@ -62,14 +62,14 @@ def slot(plan: Plan, job: PlannedJob, name: str) -> str | Callable[[Any], str]:
 
 
 def out(job: PlannedJob, name: str) -> list[str]:
-    """Return the files of an output: one, or as many as are numbered; none if a job like this does not make it."""
+    """Return the files of an output: one, one per number, or none where the parameters leave it out."""
     output = job.config.type.output(name)
     files = [job.file(each) for each in output.all_numbers(job.config.parameters())]
     return files if is_made(job.config, output) else []
 
 
 def regenerated(job: PlannedJob) -> list[str] | Callable[[Any], list[str]]:
-    """Return the files that say that cleaned data which the job (or one of its batches) reads were made again."""
+    """Return what must be regenerated before the job, or one of its batches, can read its inputs."""
     if not job.config.type.per_micrograph:
         return list(job.needs.get("", ()))
     return (lambda wildcards: list(job.needs.get(wildcards.batch, ()))) if job.needs else []

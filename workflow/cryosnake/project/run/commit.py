@@ -1,6 +1,6 @@
 """Making the plan real, before the first job of a run starts: numbers, directories, job.star, nodes, edges, batches.
 
-Planning writes nothing; this does, once per real run (Snakemake's `onstart`), under RELION's lock.
+Planning writes nothing; this does, once per real run, when Snakemake holds its lock, under RELION's.
 """
 
 from __future__ import annotations
