@@ -30,7 +30,7 @@ def test_aliases(alias: str, good: bool) -> None:
 
 @pytest.mark.parametrize(("name", "good"), [
     ("run_data.star", True), ("Movies/a b.mrc", True), ("a..b/c", True), ("../x", False), ("a/../../x", False),
-    ("/etc/x", False), ("", False), ("a\0b", False), ("..", False),
+    ("/etc/x", False), ("", False), ("a\0b", False), ("..", False), (".", False), ("a/", False), ("./a", True),
 ])
 def test_names_of_listed_files(name: str, good: bool) -> None:
     assert is_listed_name(name) == good

@@ -40,6 +40,10 @@ note(main=internals.is_main(workflow), gpu=internals.limit_of(workflow, "gpu"),
      given=dict(internals.command_line_config(workflow)), tape=internals.limit_of(workflow, "tape"),
      environments=internals.has_environments(workflow),
      files=internals.config_files(workflow), word=config.get("word"))
+below = {"word": "given", "part": {"a": 1}}
+internals.put_below(workflow, below, {"word": "file", "part": {"a": 2, "b": 2}, "more": 1}, "below.yaml")
+note(named=internals.named_config_files(workflow), below=below, given_by_user=internals.has_config_of_module(workflow),
+     read=[str(file) for file in workflow.configfiles])
 if config.get("word") == "refuse":
     raise internals.refusal("this is refused")
 
@@ -113,6 +117,9 @@ def test_a_run_of_this_computer_its_marks_and_its_locks(monkeypatch) -> None:
     assert notes("gpu") == [2] and notes("tape") == [None] and notes("word") == ["of the file"]
     assert notes("cores") == [[1, 1]]
     assert [Path(file).name for file in notes("files")[0]] == ["values.yaml"]
+    assert notes("named") == notes("files") and notes("given_by_user") == [False]
+    assert notes("below") == [{"word": "given", "part": {"a": 1, "b": 2}, "more": 1}]
+    assert notes("read")[0][-1] == "below.yaml"
     assert len(notes("finished")) == 3  # with that of `all`
     assert {Path(name).suffix for name in Path("locks.txt").read_text().split()} == {".lock"}
     for name, folder in (("short.txt", "marks_of_short"), (LONG, "marks_of_long")):  # copied while each was made

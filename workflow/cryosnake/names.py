@@ -38,7 +38,8 @@ def job_of_link(link: str | os.PathLike[str], folder: str) -> str:
 
 def is_listed_name(name: str) -> bool:
     """Whether a text can be the name of a file below a folder: relative, and without `..`."""
-    return bool(name) and name[0] != "/" and ".." not in name.split("/") and "\0" not in name
+    parts = name.split("/")
+    return name[:1] != "/" and ".." not in parts and parts[-1] not in ("", ".") and "\0" not in name
 
 
 def is_below(folder: str | os.PathLike[str], name: str) -> bool:

@@ -51,10 +51,13 @@ def read_config(workflow: Any, config: dict[str, Any]) -> None:
     """
     from cryosnake.project.config.reading import read_config_file
 
-    if frozen_plan.KEY in config or snakemake_internals.has_config_of_module(workflow):
+    if frozen_plan.KEY in config:
         return
     files = snakemake_internals.named_config_files(workflow)
     try:
+        if snakemake_internals.has_config_of_module(workflow):
+            _refuse_switches(config)
+            return
         for file in files:
             read_config_file(file)
         _refuse_switches(config)
@@ -70,7 +73,7 @@ def read_config(workflow: Any, config: dict[str, Any]) -> None:
 def _refuse_switches(config: Mapping[str, Any]) -> None:
     found = [] if os.environ.get(BY_WATCHER) else [key for key in INTERNAL_KEYS if key in config]
     if found:
-        raise CryosnakeError(f"--config {found[0]}: is set by `cryosnake watch` for its own calls; leave it out")
+        raise CryosnakeError(f"{found[0]}: only `cryosnake watch` sets this, for its own calls; leave it out")
 
 
 def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
