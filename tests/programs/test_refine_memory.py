@@ -24,12 +24,12 @@ from cryosnake.programs.simulate.particles import StackSettings, simulate_partic
 
 SCRIPT = Path(__file__).parents[2] / "scripts/run_refine3d.py"
 WITH_PEAK = """
-import resource, runpy, sys
+import re, runpy, sys
 sys.argv = sys.argv[1:]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 finally:
-    print("peak", 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9)
+    print("peak", 1024 * int(re.search("VmHWM:(.*)kB", open("/proc/self/status").read())[1]) / 1e9)  # not the parent's
 """
 
 

@@ -19,6 +19,7 @@ from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning import rule_values as lookup
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Disposition, Plan
+from cryosnake.project.planning.unfinished import empty_outputs
 from cryosnake.project.records.batches import batch_star, done_file
 from cryosnake.project.records.record import JobRecord, same_job
 from cryosnake.project.run.commit import commit
@@ -354,3 +355,24 @@ def test_nothing_is_written_where_something_is_in_the_place_of_an_alias(project)
     with pytest.raises(CryosnakeError, match="CtfFind/ctf: exists where the alias link of CtfFind/job003 belongs"):
         commit(plan_of())
     assert not Path("Import").exists() and not Path("default_pipeline.star").exists()
+
+
+def test_an_empty_batch_star_is_made_again(project) -> None:
+    plan = plan_of()
+    commit(plan)
+    for name in ("movies", "motion"):
+        finish(plan, name)
+    Path(batch_star(plan.jobs["motion"].path, "0001")).write_text("")
+    again = plan_of().jobs["motion"].batches
+    assert again == {1: "0001.r2", 2: "0002"}
+
+
+def test_empty_outputs_are_named(project) -> None:
+    plan = plan_of()
+    commit(plan)
+    outputs = plan.jobs["motion"].files()
+    for file in outputs:
+        Path(file).write_text("x")
+    assert empty_outputs(plan_of()) == []
+    Path(outputs[0]).write_text("")
+    assert empty_outputs(plan_of()) == [outputs[0]]

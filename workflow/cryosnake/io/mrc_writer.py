@@ -72,7 +72,7 @@ def write_mrc(path: MrcPath, array: np.ndarray, pixel_size: float, *, stack: boo
     check_finite(pixels, path)
     header = _packed_header(pixels.shape[::-1], _MODES[dtype], pixel_size, array.ndim == 3 and not stack,
                             _statistics(pixels))
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with replacing(path, durable=True) as temporary, open(temporary, "wb") as file:
         file.write(header)
         file.write(pixels.data)
 

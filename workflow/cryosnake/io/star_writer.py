@@ -42,7 +42,7 @@ def write_star(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame |
     CryosnakeError
         When a text contains a line break or both kinds of quotes, which STAR cannot have on one line.
     """
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with replacing(path, durable=True) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for name, table in tables.items():
             file.write(f"\n# version 30001\n\ndata_{name}\n\n")
             try:
@@ -50,6 +50,13 @@ def write_star(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame |
             except ValueError as error:
                 raise CryosnakeError(f"{path}, data_{name}: {error}") from None
             file.write(" \n")
+
+
+def is_whole(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of `write_star` (or RELION) ends with a blank line: not in a table, where it may be cut off."""
+    with open(path, "rb") as file:
+        *_, last, rest = [b"", b"no end", *file.read().split(b"\n")]
+    return not (last.strip() or rest)
 
 
 def _list_lines(values: Mapping[str, Any]) -> Iterable[str]:

@@ -24,6 +24,7 @@ class JobProgress:
     def __init__(self, out: Path, title: str, root_name: str = "run") -> None:
         self._out, self._title, self.root_name = out, title, root_name
         self.iteration_written: Callable[[int], None] = lambda number: None
+        self.may_step_back = False  # an iteration that the job continues from by itself may be damaged
         self._last_check = 0.0
         self.heard = False  # an abort request was noticed
         self.found_finished = False  # a program of an earlier run, which was waited for, has finished the job

@@ -129,6 +129,7 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
     ranks.broadcast(None if done else (vars(options), taken))
     if not done:
         progress.iteration_written = iteration_keeper(job_type, arguments, start, maker)
+        progress.may_step_back = options is not arguments.options
         choose_gpus(options, ranks)
         _warn_of_idle_gpus(job_type, arguments)
         program.run(options, taken, out, progress)

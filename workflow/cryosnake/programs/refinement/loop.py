@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.star_writer import is_whole
 from cryosnake.jobs.forms import IterationProgress, Progress
 from cryosnake.programs.refinement.execution import execution_of
 from cryosnake.programs.refinement.iteration_pictures import Pictures
@@ -72,18 +74,40 @@ def update(recipe: Recipe[Any, M, S], model: M, report: Report) -> M:
 
 def _begin(recipe: Recipe[Any, M, S], progress: Progress) -> M:
     """Return the model with which the first iteration starts."""
-    path = getattr(recipe.options, "continue_from", None)
+    path: str = getattr(recipe.options, "continue_from", None) or ""
     if path:
-        model = recipe.lead(lambda: recipe.read(path))
-        recipe.say(f"Continuing after iteration {model.iteration} of {path}")
+        path, model = recipe.lead(partial(_read, recipe, path, getattr(progress, "may_step_back", False)))
+        recipe.say(f"Continuing after iteration {model.iteration} of {path}" if path else "Starting again")
     else:
         model = recipe.lead(recipe.start)
+    if not path:
         recipe.say(recipe.headline())
     if recipe.work.ranks.rank == 0:
         recipe.say_plan(model)
         if recipe.start_has_files and not path:
             recipe.write(model)
     return model if path else recipe.begin(model, progress)
+
+
+def _read(recipe: Recipe[Any, M, S], path: str, may_step_back: bool) -> tuple[str, M]:
+    """Return an optimiser file and the model that it describes; of damaged ones the one before, or "" and the start."""
+    if not may_step_back:
+        return path, recipe.read(path)
+    stem, folder = Path(path).name.rpartition("_it")[0], Path(path).parent
+    for file in sorted(folder.glob(f"{stem}_it[0-9][0-9][0-9]_optimiser.star"), reverse=True):
+        if str(file) <= path:
+            try:
+                _require_whole(folder.glob(file.name.replace("_optimiser.star", "_*.star")))
+                return str(file), recipe.read(str(file))
+            except (CryosnakeError, LookupError, ValueError, EOFError) as error:
+                recipe.say(f"{file}: this iteration can't be read, and the one before is taken: {error}")
+    return "", recipe.start()
+
+
+def _require_whole(files: Iterable[Path]) -> None:
+    for file in files:
+        if not is_whole(file):
+            raise CryosnakeError(f"{file} is cut off")
 
 
 def _write(recipe: Recipe[Any, M, S], model: M, pictures: Pictures, progress: IterationProgress) -> None:

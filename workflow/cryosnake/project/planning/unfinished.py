@@ -1,14 +1,20 @@
-"""Revisions of the batches of a job: the next one if a product is missing or a movie was replaced."""
+"""Revisions of the batches of a job, the next one if a product is missing or a movie was replaced; empty outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cryosnake.project.planning.planned import PlannedJob
+from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.batches import batch_key, batch_star, done_file, read_done, revisions
 from cryosnake.project.records.cleaned_files import missing_files
 from cryosnake.project.records.disk import files_below
-from cryosnake.project.records.freshness import is_stale, is_unfinished
+from cryosnake.project.records.freshness import is_empty, is_stale, is_unfinished
+
+
+def empty_outputs(plan: Plan) -> list[str]:
+    """Return the outputs of this call's jobs that are empty, as after a power cut: Snakemake would keep them."""
+    return [file for job in plan.own if job.numbered for file in job.files()
+            if file.endswith((".star", ".mrc", ".mrcs")) and is_empty(file)]
 
 
 def batch_keys(job: PlannedJob, numbers: Iterable[int], *, as_imported: bool = False) -> dict[int, str]:
@@ -25,7 +31,8 @@ def batch_keys(job: PlannedJob, numbers: Iterable[int], *, as_imported: bool = F
     for number in numbers:
         revision = newest.get(number, 0)
         if revision and (job.forced
-                         or is_stale(batch_star(path, batch_key(number, revision)), [done_file(path, number)])
+                         or is_stale(star := batch_star(path, batch_key(number, revision)), [done_file(path, number)])
+                         or is_empty(star)
                          or (not (as_imported and not job_type.inputs)
                              and is_unfinished(path, job_type, read_done(path, number), present))):
             revision += 1  # also when a later revision recorded micrographs but was killed: its STAR is written last

@@ -27,6 +27,14 @@ def is_stale(file: str | os.PathLike[str], sources: Iterable[str | os.PathLike[s
     return made is None or any((changed := _time(source)) is not None and changed > made for source in sources)
 
 
+def is_empty(file: str | os.PathLike[str]) -> bool:
+    """Whether a file exists and has no contents, as a power cut can leave one that was not yet on the disk."""
+    try:
+        return os.stat(file).st_size == 0
+    except OSError:
+        return False
+
+
 def newest(files: Iterable[str | os.PathLike[str]]) -> int:
     """Return the time of the newest of some files, in ns since the epoch; 0 where there are none."""
     return max((os.stat(file).st_mtime_ns for file in files), default=0)
@@ -56,7 +64,7 @@ def is_done(item: Finished | None, made_from: str, files: Iterable[str], has_row
         return False
     if item.state != "ok":
         return True  # failed or rejected from the same input: not again until `cryosnake retry`
-    return has_rows and all(map(os.path.exists, files))
+    return has_rows and not any(is_stale(file, ()) or is_empty(file) for file in files)
 
 
 def is_unfinished(job: str, job_type: JobType, done: Mapping[str, Finished], present: Collection[str]) -> bool:

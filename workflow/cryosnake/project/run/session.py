@@ -28,6 +28,7 @@ from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning.forced import forced_jobs
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
+from cryosnake.project.planning.unfinished import empty_outputs
 
 CONFIG = "config.yaml"
 LINKED = ".cryosnake/package"  # a folder with a link to this package alone
@@ -139,6 +140,7 @@ def _announce(plan: Plan) -> None:
              for job in plan.own if job.growth]
     said += [f"{job.name} is made again: as {job.path}, beside what is finished" if job.new else
              f"{job.name} is made again: the next revision of each batch" for job in plan.jobs.values() if job.forced]
+    said += [f"{file} is empty, as after a power cut, and is made again" for file in empty_outputs(plan)]
     print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
 
 
@@ -318,6 +320,8 @@ def _repair_after_kills(plan: Plan) -> None:
 
     remove_incomplete_tables(job.path for job in plan.own)
     if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
+        for file in empty_outputs(plan):
+            os.unlink(file)
         clear_stale_marks(plan)
         mark_unfinished(plan)
         tidy_results(plan.own)
