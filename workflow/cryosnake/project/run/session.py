@@ -126,8 +126,10 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
         raise CryosnakeError(f"{folder}: there is no such folder; it is the module's prefix, where cryosnake looks for "
                              "the movies of the config and makes its jobs")
     with snakemake_internals.in_project(folder):
-        plan = make_plan(parsed, forced=forced, leave_out=_half_deleted(), without_data=not request.builds_dag)
-    return replace(plan, gpu=_gpus_to_ask_for(workflow), lane=parsed.lane, folder=folder)
+        plan = make_plan(parsed, forced=forced, leave_out=_half_deleted(), without_data=not request.builds_dag,
+                         at_once=snakemake_internals.jobs_at_once(workflow))
+    return replace(plan, cores=snakemake_internals.cores_given(workflow), gpu=_gpus_to_ask_for(workflow),
+                   lane=parsed.lane, folder=folder)
 
 
 def _announce(plan: Plan) -> None:
