@@ -112,7 +112,7 @@ def session(tmp_path_factory) -> Path:
     refused = subprocess.run([sys.executable, "-m", "cryosnake.cli", "watch"], cwd=project, capture_output=True,
                              text=True)
     assert refused.returncode == 1
-    assert f"watched already: process {second.pid} of " in refused.stderr
+    assert f"already watched, by process {second.pid} of " in refused.stderr
     second.send_signal(signal.SIGKILL)  # Snakemake goes on without it, and the next watcher waits for its end
     second.wait()
 
