@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,10 @@ from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, shift_grid
 from cryosnake.numerics.refine.grids.references import class_references
 from cryosnake.numerics.refine.grids.samples import Operands
+from cryosnake.numerics.refine.kernels.budget import budget_of, use_budget
 from cryosnake.numerics.refine.search import dense_block as module
-from cryosnake.numerics.refine.search.dense_block import dense_block
-from cryosnake.numerics.refine.search.expectation import coarse_slices, expectation, search_everywhere
+from cryosnake.numerics.refine.search.dense_block import dense_block, slice_parts
+from cryosnake.numerics.refine.search.expectation import Kept, coarse_slices, expectation, search_everywhere
 from cryosnake.numerics.refine.sums.insertion import empty_sums
 
 BOX, SIZE, COUNT = 24, 12, 7
@@ -34,10 +37,21 @@ def problem():
     return operands, reference, band, shifts, prior
 
 
+def computed(operands, reference, band, shifts, prior, workers=1):
+    """The outcome, and the sums of all parts."""
+    slices, parts = slice_parts(reference, band, workers), []
+    outcome = dense_block(operands, slices, shifts, prior, lambda part, *sums: parts.append((part, *sums)))
+    images, weights = (np.zeros((reference.grid.size, n * band.kx.size), np.float32) for n in (2, 1))
+    for part, image, weight in parts:
+        images[part] += image
+        weights[part] += weight
+    return outcome, images, weights
+
+
 def test_it_is_the_sum_of_the_equation(problem, monkeypatch):
     operands, reference, band, shifts, prior = problem
     monkeypatch.setattr(module, "_SCORES_AT_ONCE", 3 * len(shifts.coarse) * reference.grid.size)  # several chunks
-    outcome, images, weights = dense_block(operands, coarse_slices(reference, band), shifts, prior, reference.grid)
+    outcome, images, weights = computed(operands, reference, band, shifts, prior)
     real, imaginary = reference.coarse(np.arange(reference.grid.size), band)
     slices = real.astype(np.float64) + 1j * imaginary
     masked, raw = (part[:, None].astype(np.complex128) * band.phases(shifts.coarse)
@@ -76,15 +90,27 @@ def test_it_is_the_sum_of_the_equation(problem, monkeypatch):
 
 def test_it_agrees_with_search_and_expectation(problem):
     operands, reference, band, shifts, prior = problem
-    slices = coarse_slices(reference, band)
-    outcome, images, weights = dense_block(operands, slices, shifts, prior, reference.grid)
+    outcome, images, weights = computed(operands, reference, band, shifts, prior)
     sums = np.zeros((2, 1, *empty_sums(SIZE // 2, (3,), dimensions=2).shape), np.float32)
     numbers, pixels = np.arange(reference.grid.size), band.kx.size
     reference.insert(sums[0], numbers, numbers, (np.ascontiguousarray(images[:, :pixels]),
                                                  np.ascontiguousarray(images[:, pixels:])), weights, band)
-    samples = search_everywhere(operands, slices, shifts, prior, significant=0.9999999)
+    samples = search_everywhere(operands, coarse_slices(reference, band), shifts, prior, kept=Kept(0.9999999))
     searched = expectation(operands, samples, reference, band, shifts, sums[1])
     np.testing.assert_array_equal(outcome.orientation, searched.orientation)
     np.testing.assert_allclose(outcome.log_likelihood, searched.log_likelihood, rtol=1e-3, atol=0.02)
     np.testing.assert_allclose(outcome.power, searched.power, rtol=0.05, atol=0.02 * outcome.power.max())
     np.testing.assert_allclose(sums[0], sums[1], atol=5e-3 * np.abs(sums[1]).max())
+
+
+def test_a_small_budget_takes_the_orientations_in_parts(problem):
+    _, reference, band, _, _ = problem
+    whole = computed(*problem)
+    with use_budget(replace(budget_of(1 << 30), dense=12 * band.kx.size * 3 * 8, block=1 << 14)):
+        assert len(slice_parts(reference, band, 1).parts) == 4
+        parts = computed(*problem)
+    np.testing.assert_array_equal(parts[0].orientation, whole[0].orientation)
+    for name in ("log_likelihood", "cross", "power", "direction_mass", "offset_power"):
+        np.testing.assert_allclose(getattr(parts[0], name), getattr(whole[0], name), rtol=1e-4, atol=1e-3)
+    for some, everything in zip(parts[1:], whole[1:], strict=True):
+        np.testing.assert_allclose(some, everything, atol=1e-4 * np.abs(everything).max())

@@ -73,3 +73,11 @@ def test_a_small_budget_makes_small_chunks_and_blocks():
         assert [part.stop for part in blocks_of(counts, samples_at_once(counts))] == [1, 2, 3, 4]
     assert len(blocks_of(counts, samples_at_once(counts))) == 1 and slice_bytes(np.zeros(0)) == 1 << 28
     assert particles_of(0, 128, 256) == 1
+
+
+def test_a_smaller_budget_makes_the_search_smaller():
+    load = cost.Workload(particles=10_000, box=256, classes=1, size=256, coarse_size=40, orientations=4608, shifts=29,
+                         children=8, sub=4)
+    sizes = [cost.search_bytes(load, particles_of(given.block // 4, 256, 256), 4, given)
+             for given in (budget_of(share << 30) for share in (1, 2, 4, 8))]
+    assert sizes == sorted(sizes) and sizes[0] < 1.2 * (1 << 30) and sizes[-1] < 8 << 30

@@ -107,8 +107,8 @@ def test_snakemake_reads_it_as_data(project) -> None:
     assert said.startswith("1 ") and "line 5: jobs.motion is there a second time, the first is in line 4" in said
     assert "line 1: full_batches is set by" in snakemake("full_batches: true\n" + good)
     for word in ("lane=micrographs", "only=motion", "full_batches=True"):
-        assert f"--config {word.partition('=')[0]}: is set by" in snakemake(good, "--config", word)
-    assert "is set by" not in snakemake(good, "--config", "full_batches=True", **{BY_WATCHER: "1"})
+        assert f"{word.partition('=')[0]}: only `cryosnake watch` sets this" in snakemake(good, "--config", word)
+    assert "only `cryosnake watch`" not in snakemake(good, "--config", "full_batches=True", **{BY_WATCHER: "1"})
     Path("more.json").write_text(json.dumps({"batch_size": 7}))
     Path("more.yaml").write_text("batch_size: 7\nbatch_size: 8\n")
     assert "line 2: batch_size is there a second time" in snakemake(good, "--configfile", "more.yaml")

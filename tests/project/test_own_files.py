@@ -5,6 +5,7 @@ A canary tree beside the project, and linked from it, must stay as it is, to the
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ import pytest
 from made_project import MAP, PARTICLES, add_job, facts, tree
 
 from cryosnake.cli import main
+from cryosnake.cluster.cryosparc_lane import read_cryosparc_lane
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.paths import micrograph_root
 from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.edit import add_nodes, add_process
 from cryosnake.pipeline.files import pipeline_blocks, read_pipeline, write_pipeline
@@ -23,6 +26,7 @@ from cryosnake.pipeline.markers import make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Node, Process, Status
 from cryosnake.pipeline.rebuild import highest_number, job_directories, rebuild
 from cryosnake.pipeline.star_text import loop, write_blocks
+from cryosnake.project.actions.retry import retry_failed
 from cryosnake.project.cleaning.delete import DELETED_FILE, current_pipeline
 from cryosnake.project.cleaning.undelete import deletions
 from cryosnake.project.locks.clean_up_lock import cleaning_up
@@ -33,6 +37,7 @@ from cryosnake.project.records.disk import job_directories as records_of
 from cryosnake.project.records.kept_results import keep_results, restore_results
 from cryosnake.project.records.regenerated_inputs import NEEDED, read_needed
 from cryosnake.project.run.kept_iterations import WAITING, drop_waiting
+from cryosnake.project.schemes.files import read_scheme
 
 REFINE, POST = "Refine3D/job001", "PostProcess/job002"
 LEADS_OUT = ["../../../canary/thesis.tex", "sub/../../../../canary/deep/data.mrc", "{canary}/thesis.tex",
@@ -209,6 +214,31 @@ def test_an_external_job_declares_only_its_own_files(project, name: str) -> None
     assert [node.name for node in read_output_nodes(path, "External/job005/")] == ["External/job005/good.mrc"]
     (path.parent / "RELION_JOB_EXIT_SUCCESS").touch()
     assert rebuild(".").outputs["External/job005/"] == ("External/job005/good.mrc",)
+
+
+@pytest.mark.parametrize("name", ["/canary/x.mrc", "../canary/x.mrc", "MotionCorr/job002/../../canary/x.mrc",
+                                  "out/x.mrc"])
+def test_products_are_made_below_the_job(project, canary, name: str) -> None:
+    with pytest.raises(CryosnakeError, match=r"does not lie below the project folder|leads out of it"):
+        micrograph_root(REFINE, name)
+    assert micrograph_root(REFINE, "Import/job001/sub/x.mrc") == Path(REFINE, "sub/x")
+
+
+@pytest.mark.parametrize("job", ["../canary/Refine3D/job003", "{canary}/Refine3D/job003", "Refine3D/job004"])
+def test_only_jobs_of_the_project_are_retried(project, canary, job: str) -> None:
+    os.symlink(canary / "Refine3D/job003", "Refine3D/job004")
+    with pytest.raises(CryosnakeError, match="is not the directory of a per-micrograph job"):
+        retry_failed(job.format(canary=canary))
+
+
+@pytest.mark.parametrize("name", ["../canary", "/canary", "a/../../canary"])
+def test_schemes_and_lanes_name_nothing_outside_their_folder(project, canary, name: str) -> None:
+    write_blocks("scheme.star", {"scheme_jobs": loop(["rlnSchemeJobNameOriginal"], [[name]])})
+    with pytest.raises(CryosnakeError, match=r"does not exist, but scheme\.star lists the job"):
+        read_scheme(Path())
+    Path("cluster_info.json").write_text(json.dumps({"name": name}))
+    with pytest.raises(CryosnakeError, match="would lead out of profiles/"):
+        read_cryosparc_lane(Path("cluster_info.json"), Path("cluster_script.sh"), {})
 
 
 # the Trash

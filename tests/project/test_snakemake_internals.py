@@ -33,12 +33,17 @@ def failed(job):
         internals.forbid_retries(workflow, job.rule)
 
 request = internals.request()
-note(main=internals.is_main(workflow), gpu=internals.limit_of(workflow, "gpu"), dag=request.builds_dag,
+note(main=internals.is_main(workflow), gpu=internals.limit_of(workflow, "gpu"),
+     cores=[internals.cores_given(workflow), internals.jobs_at_once(workflow)], dag=request.builds_dag,
      asked=[sorted(request.again), request.everything, request.targets], module=internals.is_module(workflow),
      folder=internals.module_folder(workflow), rule=internals.name_of_rule(workflow, "short"),
      given=dict(internals.command_line_config(workflow)), tape=internals.limit_of(workflow, "tape"),
      environments=internals.has_environments(workflow),
      files=internals.config_files(workflow), word=config.get("word"))
+below = {"word": "given", "part": {"a": 1}}
+internals.put_below(workflow, below, {"word": "file", "part": {"a": 2, "b": 2}, "more": 1}, "below.yaml")
+note(named=internals.named_config_files(workflow), below=below, given_by_user=internals.has_config_of_module(workflow),
+     read=[str(file) for file in workflow.configfiles])
 if config.get("word") == "refuse":
     raise internals.refusal("this is refused")
 
@@ -110,7 +115,11 @@ def test_a_run_of_this_computer_its_marks_and_its_locks(monkeypatch) -> None:
     snakemake("--resources", "gpu=2", "--configfile", "values.yaml")
     assert notes("main") == notes("executes") == [True] and notes("submits") == notes("environments") == [False]
     assert notes("gpu") == [2] and notes("tape") == [None] and notes("word") == ["of the file"]
+    assert notes("cores") == [[1, 1]]
     assert [Path(file).name for file in notes("files")[0]] == ["values.yaml"]
+    assert notes("named") == notes("files") and notes("given_by_user") == [False]
+    assert notes("below") == [{"word": "given", "part": {"a": 1, "b": 2}, "more": 1}]
+    assert notes("read")[0][-1] == "below.yaml"
     assert len(notes("finished")) == 3  # with that of `all`
     assert {Path(name).suffix for name in Path("locks.txt").read_text().split()} == {".lock"}
     for name, folder in (("short.txt", "marks_of_short"), (LONG, "marks_of_long")):  # copied while each was made
@@ -213,6 +222,7 @@ def test_jobs_that_are_submitted() -> None:
               "--cluster-generic-status-cmd", f"{os.getcwd()}/status", "--configfile", "values.yaml",
               "--seconds-between-status-checks", "1", code=1)
     assert notes("submits")[0] is True
+    assert notes("cores")[0] == [0, 1]
     assert "handed on" in notes("word") and {"word": "handed on"} in notes("given")
     assert False in notes("main")  # in the job, which parses the Snakefile again
     assert notes("files")[0] and [] in notes("files")

@@ -123,6 +123,7 @@ def test_a_module_without_prefix_uses_the_working_directory(simulated, tmp_path)
 @pytest.mark.parametrize(("change", "said"), [
     (("config: config[\"cryosnake\"]", "config: {}"), "the module has no config: write `configfile: \"config.yaml\"`"),
     (("cryosnake\"]", "cryosnake\"] | {\"batch_sise\": 1}"), "batch_sise: unknown key in config.yaml"),
+    (("cryosnake\"]", "cryosnake\"] | {\"lane\": \"micrographs\"}"), "lane: only `cryosnake watch` sets this"),
     (("prefix: \"em\"", "prefix: \"other\""), "other: there is no such folder; it is the module's prefix"),
     (("prefix: \"em\"", "replace_prefix: {\"MotionCorr\": \"m\"}"), "use `prefix:` with one folder"),
     (("onstart:", f"{SECOND_MODULE}onstart:"), "two modules with different configs share the folder em"),

@@ -11,7 +11,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.names import is_listed_name
+from cryosnake.names import is_below, is_listed_name
 
 # RELION treats the first path component that starts with "job" and three digits as a job directory.
 _JOB_PREFIX = re.compile(r"^(?:.*?/)?job\d{3}[^/]*/+")
@@ -54,8 +54,12 @@ def micrograph_root(job_dir: str | os.PathLike[str], name: str | os.PathLike[str
     Raises
     ------
     CryosnakeError
-        When the name is absolute or leads out of the project, so that the products would not lie in `job_dir`.
+        When the name is absolute or leads out of the project, or a link in `job_dir` does, so that the products would
+        not lie there.
     """
+    if is_listed_name(post_name(name)) and not is_below(job_dir, post_name(name)):
+        raise CryosnakeError(f"{os.fspath(name)!r}: a link in {job_dir} leads out of it, so that its products would "
+                             "not lie there: move the whole job directory to another disk instead, and link it")
     if not is_listed_name(post_name(name)):
         raise CryosnakeError(
             f"{os.fspath(name)!r} does not lie below the project folder: link its folder into the project "

@@ -81,7 +81,7 @@ JOB = JobType(
     per_micrograph=True,
     products=("{root}_autopick.star",),
     table="coordinate_files",
-    resources=Resources(threads=1, mem_mb=2000, runtime=60, gpu=True),
+    resources=Resources(threads=1, most_threads=4, mem_mb=2000, runtime=60, gpu=True),
     clean=CleanUp(gentle=("**/*.spi",), harsh=("**/*.spi",)),
     panels=("picks",),
     references=("Lindeberg 1998, Int. J. Comput. Vis. 30", "Roseman 2003, Ultramicroscopy 94",

@@ -60,7 +60,7 @@ JOB = JobType(
         *HOW_IT_RUNS,
     ),
     program="cryosnake.programs.class2d.recipe",
-    resources=Resources(threads=2, mem_mb=8000, runtime=240, gpu=True),
+    resources=Resources(threads=2, most_threads=32, mem_mb=8000, runtime=240, gpu=True),
     clean=CleanUp(intermediate=("run*_it*_data.star", "run*_it*_model.star", "run*_it*_optimiser.star",
                                 "run*_it*_sampling.star", "run*_it*_classes.mrcs")),
     panels=("class_averages",),

@@ -69,7 +69,7 @@ JOB = JobType(
     per_micrograph=True,
     products=("{root}.ctf",),
     relion_options={"ctf_win": "-1", "slow_search": "No"},
-    resources=Resources(threads=1, mem_mb=2000, runtime=60, gpu=True),
+    resources=Resources(threads=1, most_threads=4, mem_mb=2000, runtime=60, gpu=True),
     clean=CleanUp(gentle=("**/*.ctf",), harsh=("**/*.ctf",)),
     panels=("ctf",),
     references=("Rohou & Grigorieff 2015, J. Struct. Biol. 192", "Zhang 2016, J. Struct. Biol. 193",

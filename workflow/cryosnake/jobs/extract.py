@@ -62,7 +62,7 @@ JOB = JobType(
     per_micrograph=True,
     products=("{root}.mrcs",),
     table="particles",
-    resources=Resources(threads=1, mem_mb=3000, runtime=60, gpu=True),
+    resources=Resources(threads=1, most_threads=4, mem_mb=3000, runtime=60, gpu=True),
     clean=CleanUp(gentle=("**/*_extract.star",), harsh=("**/",), data=("**/*.mrcs",)),
     panels=("particles",),
 )

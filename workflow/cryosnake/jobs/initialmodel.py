@@ -67,7 +67,7 @@ JOB = JobType(
         *RUNNING,
     ),
     program="cryosnake.programs.initialmodel.recipe",
-    resources=Resources(threads=2, mem_mb=8000, runtime=120, gpu=True),
+    resources=Resources(threads=2, most_threads=32, mem_mb=8000, runtime=120, gpu=True),
     clean=CleanUp(intermediate=("run_it*_class???.mrc",)),
     panels=("stages", "initial_map"),
     references=("Cappé & Moulines 2009, J. R. Stat. Soc. B 71, 593-613", "Punjani et al. 2017, Nat. Methods 14, "

@@ -56,7 +56,7 @@ JOB = JobType(
     ),
     program="cryosnake.programs.maps.localres",
     relion_options={"do_relion_locres": "Yes", "do_resmap_locres": "No"},
-    resources=Resources(threads=2, mem_mb=8000, runtime=60, gpu=True),
+    resources=Resources(threads=2, most_threads=16, mem_mb=8000, runtime=60, gpu=True),
     panels=("local_resolution",),
     references=("Cardone, Heymann & Steven 2013, J. Struct. Biol. 184, 226-236",
                 "Kucukelbir, Sigworth & Tagare 2014, Nat. Methods 11, 63-65"),

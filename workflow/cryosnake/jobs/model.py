@@ -132,17 +132,19 @@ class Output:
         return [self.numbered(n + 1) for n in range(values[self.each])] if self.each else [self]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # nothing compares them
 class Resources:
     """What one attempt requests from Snakemake; memory and time grow in proportion to the attempt.
 
-    `maps` is the number of padded maps that a process refines, or the parameter that gives it: memory then depends on
-    the box (project/planning/memory.py), and `mem_mb` applies if the box is not known. Where the number of ranks is a
-    multiple of `maps_shared`, each rank holds only that part of the maps.
+    `threads` is what a job asks for where jobs run on other computers; on this one it takes up to `most_threads` of
+    the cores that Snakemake was given. `maps` is the number of padded maps that a process refines, or the parameter
+    that gives it: memory then depends on the box (project/planning/memory.py), and `mem_mb` applies if the box is not
+    known. Where the number of ranks is a multiple of `maps_shared`, each rank holds only that part of the maps.
     `thread_maps_mb` limits the private volumes of a process's threads.
     """
 
     threads: int = 1
+    most_threads: int = 0  # none: always `threads`
     mem_mb: int = 2000
     runtime: int = 60  # minutes
     gpu: bool = False  # the program can use one; the `device` parameter decides
@@ -165,7 +167,7 @@ class CleanUp:
     data: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # each is one object
 class JobType:
     """One job type. See docs/adding-a-job-type.md.
 

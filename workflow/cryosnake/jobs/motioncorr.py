@@ -78,7 +78,7 @@ JOB = JobType(
     per_micrograph=True,
     products=("{root}.mrc", "{root}.star"),
     relion_options={"do_own_motioncor": "Yes"},
-    resources=Resources(threads=2, mem_mb=8000, runtime=120, gpu=True),
+    resources=Resources(threads=2, most_threads=8, mem_mb=8000, runtime=120, gpu=True),
     clean=CleanUp(gentle=("*/*.log",), harsh=("*/",), data=("**/*.mrc",)),
     panels=("accumulated_motion",),
     references=(

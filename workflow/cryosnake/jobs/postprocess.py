@@ -53,7 +53,7 @@ JOB = JobType(
         Parameter("random_seed", int, 0, "Seed of the randomised phases.", minimum=0, advanced=True),
     ),
     program="cryosnake.programs.maps.postprocess",
-    resources=Resources(threads=2, mem_mb=8000, runtime=60),
+    resources=Resources(threads=2, most_threads=8, mem_mb=8000, runtime=60),
     panels=("postprocess_fsc", "postprocess_guinier", "postprocess_map"),
     references=("Chen et al. 2013, Ultramicroscopy 135", "Rosenthal & Henderson 2003, J. Mol. Biol. 333"),
 )

@@ -75,7 +75,7 @@ JOB = JobType(
         *HOW_IT_RUNS,
     ),
     program="cryosnake.programs.refine3d.recipe",
-    resources=Resources(threads=2, mem_mb=16000, runtime=720, gpu=True, maps="2", maps_shared=2,
+    resources=Resources(threads=2, most_threads=32, mem_mb=16000, runtime=720, gpu=True, maps="2", maps_shared=2,
                         thread_maps_mb=540),
     clean=CleanUp(intermediate=("run*_it*_data.star", "run*_it*_optimiser.star", "run*_it*_sampling.star",
                                 "run*_it*_half?_model.star", "run*_it*_half?_class001.mrc")),

@@ -123,16 +123,14 @@ def central_slices(
     return real, imaginary
 
 
-def band_limited_transform(volume: Array, radius: int, padding: int = 2) -> Array:
+def band_limited_transform(volume: Array, radius: int, padding: int = 2, out: Array | None = None) -> Array:
     """Return the part of `padded_transform` that slices with |k| ≤ radius need, complex64, centred.
 
     Shape (2m + 1, 2m + 1, m + 1) with m = padding · radius + 2: one voxel more than the slices touch, so that `radius`
-    may be the Nyquist frequency, box // 2; at low resolution it fits into the cache.
+    may be the Nyquist frequency, box // 2; at low resolution it fits into the cache. `out` may be zeros to be filled.
     """
-    reach, size = padding * radius + 2, padding * volume.shape[0]
-    known = min(reach, size // 2 - 1)
-    transform = low_frequencies(_gridding_corrected(volume, padding).astype(np.float32), size, known)
-    return transform if known == reach else crop_centred(transform, reach)
+    corrected = _gridding_corrected(volume, padding).astype(np.float32)
+    return low_frequencies(corrected, padding * volume.shape[0], padding * radius + 2, out)
 
 
 def crop_centred(transform: Array, reach: int) -> Array:

@@ -170,6 +170,19 @@ def limit_of(workflow: Any, resource: str) -> int | None:
     return None if value is None else int(value)
 
 
+def cores_given(workflow: Any) -> int:
+    """Return the cores of this computer that the call may use, 0 where jobs run elsewhere or nothing was said."""
+    settings = workflow.resource_settings
+    return 0 if settings.nodes else int(settings.cores or 0)
+
+
+def jobs_at_once(workflow: Any) -> int:
+    """Return how many jobs run at a time, of one core each: the cores, or `--jobs` of an executor; 1 if unlimited."""
+    settings = workflow.resource_settings
+    found = int(settings.nodes or settings.cores or 1)
+    return found if found < sys.maxsize else 1
+
+
 def config_files(workflow: Any) -> list[str]:
     """Return the files that the config comes from: those that `--configfile` names, or else the Snakefile."""
     return [str(path) for path in workflow.config_settings.configfiles or workflow.configfiles]

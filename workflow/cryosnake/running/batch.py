@@ -65,7 +65,7 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
                 tally["finished before"] += 1
                 continue
             group = row["rlnOpticsGroup"]  # preparing may raise: a wrong gain is the job's fault, not the micrograph's
-            result = _process_one(program, row, batch.optics[group], prepared(group), micrograph_root(out, name))
+            result = _process_one(program, name, row, batch.optics[group], prepared(group), out)
             tally[result.state] += 1
             if before is not None and before.stamp == made_from and AGAIN in arguments.batch:
                 refuse_loss(out, before, result.state, result.reason)
@@ -95,9 +95,10 @@ class _Result:
     rows: list[Row] | None = None
 
 
-def _process_one(program: PerMicrograph, row: Row, optics: Row, state: Any, root: Path) -> _Result:
-    root.parent.mkdir(parents=True, exist_ok=True)
+def _process_one(program: PerMicrograph, name: str, row: Row, optics: Row, state: Any, out: Path) -> _Result:
     try:
+        root = micrograph_root(out, name)
+        root.parent.mkdir(parents=True, exist_ok=True)
         rows = program.process(row, optics, state, root)
     except Rejected as error:
         return _Result("rejected", _one_line(error))

@@ -30,8 +30,9 @@ from cryosnake.programs.class2d.update import accumulated_sums, after_batch, cen
 from cryosnake.programs.class2d.validation import validate
 from cryosnake.programs.refinement.estep import expect
 from cryosnake.programs.refinement.loop import run_recipe
+from cryosnake.programs.refinement.memory import Demand
 from cryosnake.programs.refinement.particles import require_members
-from cryosnake.programs.refinement.plan import say_plan
+from cryosnake.programs.refinement.plan import say_plan, workload
 from cryosnake.programs.refinement.recipe import Recipe, next_size
 from cryosnake.programs.refinement.sampled import expect_sampled
 from cryosnake.programs.refinement.state import Assignments, first_assignments, first_statistics
@@ -45,7 +46,7 @@ _Sampling = tuple[SearchPlan, ClassReferences]
 class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
     """Class averages; over mini-batches an iteration is several updates."""
 
-    start_has_files = True
+    may_be_limited = start_has_files = True
 
     def set_up(self) -> None:
         """See `Recipe`."""
@@ -82,7 +83,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         return Classification(
             iteration=0, assignments=assignments, averages=averages, ssnr=ssnr,
             statistics=first_statistics(self.work, rows, assignments.offset, self.mask, classes),
-            size=next_size(ssnr, particles.box), weight=np.zeros_like(ssnr), rows=rows)
+            size=next_size(ssnr, self.largest), weight=np.zeros_like(ssnr), rows=rows)
 
     def read(self, path: str) -> Classification:
         """See `Recipe`."""
@@ -99,6 +100,14 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
                        f"{sizes.sum() / len(self.particles):.1f} passes instead of {options.iterations}")
         return (f"{self.particles.describe()}; {options.classes} classes, {grid.psi_count} angles of {grid.step:g}°, "
                 f"{len(shifts.coarse)} shifts; {batches}")
+
+    def demand(self, size: int) -> Demand:
+        """See `Recipe`: an iteration over all particles at all frequencies, if the classes get so far."""
+        options, grid = self.options, plane_grid(self.options, 0.0)
+        plan = self.search_plan(size, size, shift_grid(options.offset_range, 2.0 * options.offset_step),
+                                np.zeros(0, bool), 0)
+        return Demand(when=f"an iteration at all frequencies of {size} pixels", maps=5 * options.classes, sets=3,
+                      load=workload(self.work, plan, grid, len(self.particles)), keeps_references=True)
 
     def say_plan(self, model: Classification) -> None:
         """See `Recipe`."""
@@ -119,7 +128,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         update = model.update + 1
         perturbation = float(self.rng(update).uniform(-0.5, 0.5))
         return replace(model, iteration=model.iteration + self.complete(model), update=update, rows=self.rows(update),
-                       size=next_size(model.ssnr, self.particles.box), perturbation=perturbation)
+                       size=next_size(model.ssnr, self.largest), perturbation=perturbation)
 
     def sampling(self, model: Classification) -> _Sampling:
         """Return the plan and all classes' references."""

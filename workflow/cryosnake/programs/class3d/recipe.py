@@ -26,8 +26,9 @@ from cryosnake.programs.refinement.block import prepare_block
 from cryosnake.programs.refinement.estep import new_statistics, reference_scale
 from cryosnake.programs.refinement.iteration_pictures import views
 from cryosnake.programs.refinement.loop import run_recipe
+from cryosnake.programs.refinement.memory import Demand
 from cryosnake.programs.refinement.particles import require_members
-from cryosnake.programs.refinement.plan import say_plan, say_plan_at_poses
+from cryosnake.programs.refinement.plan import say_plan, say_plan_at_poses, workload
 from cryosnake.programs.refinement.recipe import Recipe, next_size
 from cryosnake.programs.refinement.reference_maps import on_grey_scale, read_reference, reference_names, solvent_mask
 from cryosnake.programs.refinement.state import Assignments, first_assignments, first_statistics
@@ -41,7 +42,7 @@ _Sampling = tuple[SearchPlan, MapReference]
 class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
     """Classification into maps."""
 
-    start_has_files = True
+    may_be_limited = start_has_files = True
 
     def set_up(self) -> None:
         """See `Recipe`."""
@@ -78,7 +79,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         shell = max(particles.shell_at(options.initial_lowpass), 2)
         ssnr = np.tile(np.where(np.arange(particles.shells) <= shell, 10.0, 0.0), (options.classes, 1))
         model = Classification3D(
-            iteration=0, assignments=assignments, volumes=volumes, ssnr=ssnr, size=next_size(ssnr, particles.box),
+            iteration=0, assignments=assignments, volumes=volumes, ssnr=ssnr, size=next_size(ssnr, self.largest),
             statistics=replace(statistics, direction=np.full(count, 1.0 / count)),
             weight=np.zeros((options.classes, 1)), accuracy=np.full((options.classes, 2), 999.0))
         if not options.reference_absolute_greyscale:
@@ -112,6 +113,18 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         return (f"{self.particles.describe()}; {options.classes} classes from {len(self.names)} map(s), symmetry "
                 f"{options.symmetry}; {searched}")
 
+    def demand(self, size: int) -> Demand:
+        """See `Recipe`: an iteration at all frequencies, if the classes get so far."""
+        options, classes = self.options, self.options.classes
+        grid, shifts = self.grid(classes), shift_grid(options.offset_range, 2.0 * options.offset_step)
+        plan = self.search_plan(size, size, shifts, np.zeros(0, bool), 0, sigma=self.sigma,
+                                diameter=options.particle_diameter)
+        load = workload(self.work, plan, grid, len(self.particles))
+        if not options.align:
+            load = replace(load, orientations=0)
+        return Demand(when=f"an iteration at all frequencies of {size} pixels", load=load, maps=2 * classes + 5,
+                      keeps_references=True, symmetric=len(operators(options.symmetry)) > 1)
+
     def say_plan(self, model: Classification3D) -> None:
         """See `Recipe`."""
         plan, classes = self._plan(model), self.options.classes
@@ -125,7 +138,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         iteration = model.iteration + 1
         perturbation = float(np.random.default_rng([self.options.seed, iteration]).uniform(-0.5, 0.5))
         return replace(model, iteration=iteration, perturbation=perturbation,
-                       size=next_size(model.ssnr, self.particles.box))
+                       size=next_size(model.ssnr, self.largest))
 
     def _plan(self, model: Classification3D) -> SearchPlan:
         options = self.options

@@ -13,7 +13,7 @@ from cryosnake.programs.refinement.execution import Execution
 
 _MARGIN = 1.25  # Nyquist over the finest frequency in use
 _AT_ONCE = 1024
-_RESIDENT_BYTES = 4 << 30  # of small images; more than this are read again every time
+RESIDENT_BYTES = 4 << 30  # of small images; more than this are read again every time
 
 
 def with_small_images(work: Execution, resolution: float) -> Execution:
@@ -21,7 +21,7 @@ def with_small_images(work: Execution, resolution: float) -> Execution:
     length = work.particles.length
     box = min(2 * int(np.ceil(_MARGIN * length / resolution)), work.particles.box)
     small = replace(work, particles=replace(work.particles, box=box, pixel_size=length / box), cache={})
-    if len(work.particles) * box**2 * 4 > min(_RESIDENT_BYTES, budget().total // 4):
+    if len(work.particles) * box**2 * 4 > min(RESIDENT_BYTES, budget().total // 4):
         return replace(small, images=lambda rows: _cut(work, rows, box))
     return replace(small, images=_kept_images(work, box), expect_rows=lambda rows: None)  # nothing to read ahead
 

@@ -15,8 +15,9 @@ from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid, sphere
 from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.sums.online import Stage, stage_at
 from cryosnake.numerics.symmetry import operators
+from cryosnake.parallel.preread import image_bytes
 from cryosnake.programs.initialmodel.files import write_final, write_maps
-from cryosnake.programs.initialmodel.images import with_small_images
+from cryosnake.programs.initialmodel.images import RESIDENT_BYTES, with_small_images
 from cryosnake.programs.initialmodel.model import (
     InitialMaps,
     first_maps,
@@ -31,8 +32,9 @@ from cryosnake.programs.initialmodel.search import expect_maps
 from cryosnake.programs.initialmodel.verdict import Verdict, judge, map_agreement
 from cryosnake.programs.refinement.iteration_pictures import views
 from cryosnake.programs.refinement.loop import iterate, report_written, reporter, run_recipe, update
+from cryosnake.programs.refinement.memory import Demand
 from cryosnake.programs.refinement.particles import require_members
-from cryosnake.programs.refinement.plan import say_plan
+from cryosnake.programs.refinement.plan import say_plan, workload
 from cryosnake.programs.refinement.recipe import Recipe
 from cryosnake.programs.refinement.state import Assignments
 from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, Report, SearchPlan
@@ -83,6 +85,17 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         return (f"{len(whole)} particles, {whole.box} px of {whole.pixel_size:g} Å (used: {small.box} px of "
                 f"{small.pixel_size:.2f} Å); {options.classes} map(s), symmetry {self.symmetry}, {options.starts} "
                 "start(s)")
+
+    def demand(self, size: int) -> Demand:
+        """See `Recipe`: the last stage, of which every start keeps its sums, and small images of all particles."""
+        options, stage, particles = self.options, self.stage(self.options.iterations - 1), self.particles
+        symmetry = "C1" if options.run_in_c1 else self.symmetry
+        plan, grid = self._searched(stage, shells_to(particles, stage.resolution), symmetry, 0.0)
+        load = workload(self.work, plan, grid, min(stage.batch, len(particles)))
+        images = image_bytes((len(particles), particles.box, particles.box))
+        dense = 32 * grid.size * load.pixels  # slices, sums and copies: here all orientations are always computed
+        return Demand(when="the last mini-batches", load=load, sets=2 * (options.starts + 4), maps=3 * options.classes,
+                      keeps_references=True, more=dense + min(images, RESIDENT_BYTES))
 
     def say_plan(self, model: InitialMaps) -> None:
         """Print what a mini-batch of the last stage costs."""
@@ -170,12 +183,15 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
 
     def _search(self, model: InitialMaps) -> tuple[SearchPlan, SphereGrid]:
         """Return the search of a mini-batch."""
-        options, particles, stage = self.options, self.particles, model.stage
-        grid = sphere_grid(stage.order, model.symmetry, model.perturbation, classes=options.classes)
+        return self._searched(model.stage, model.radius, model.symmetry, model.perturbation)
+
+    def _searched(self, stage: Stage, radius: int, symmetry: str, perturbation: float) -> tuple[SearchPlan, SphereGrid]:
+        options, particles = self.options, self.particles
+        grid = sphere_grid(stage.order, symmetry, perturbation, classes=options.classes)
         step = max(_SHIFT_STEP * stage.resolution / particles.pixel_size, 1.0)
         reach = options.offset_range / particles.pixel_size * stage.resolution / options.initial_resolution
-        shifts = shift_grid(max(reach, 1.5 * step), step, model.perturbation)
-        return self.search_plan(2 * model.radius, self.coarse_size(grid.step, 2 * model.radius), shifts,
+        shifts = shift_grid(max(reach, 1.5 * step), step, perturbation)
+        return self.search_plan(2 * radius, self.coarse_size(grid.step, 2 * radius), shifts,
                                 np.zeros(particles.shells, bool), options.seed), grid
 
     def sampling(self, model: InitialMaps) -> _Sampling:

@@ -24,7 +24,10 @@ _JOIN_RESOLUTION = 40.0  # Å: the halves share what is coarser
 
 def maximised(recipe: Recipe[Refine3DOptions, Any, Any], model: Refinement, sums: list[np.ndarray], solvent: np.ndarray,
               ) -> Refinement:
-    """Return the model with new half maps from their sums; the last one also has unfiltered ones and the joined map."""
+    """Return the model with new half maps from their sums; with unfiltered ones and the joined map in the last one.
+
+    The sums change: in the last iteration nothing takes more memory, and one after the other is given up.
+    """
     box, radius, options, last = recipe.particles.box, model.size // 2, recipe.options, model.last
     shared = min(int(recipe.particles.length / _JOIN_RESOLUTION), radius)
     joined = 0 if last else shared
@@ -35,17 +38,17 @@ def maximised(recipe: Recipe[Refine3DOptions, Any, Any], model: Refinement, sums
     if options.solvent_fsc:
         fsc = _masked_fsc(model, solvent, options.seed, joined)
     ssnr = ssnr_from_fsc(fsc)
-    if last:
-        both = sums[0] + sums[1]
-        model = replace(model, joined=least_squares_map(both, radius, box, ssnr_from_fsc(fsc, both_halves=True)))
-    else:
-        sums = list(join_low_resolution(sums[0], sums[1], shared))
+    if not last:
+        join_low_resolution(sums[0], sums[1], shared)
     weight = [mean_weight(half, radius) for half in sums]
     if options.local_regularisation and not last:
         volumes = _locally_regularised(sums, radius, solvent, recipe.particles.pixel_size)
     else:
         volumes = [regularised_map(half, radius, box, ssnr, mean) * solvent
                    for half, mean in zip(sums, weight, strict=True)]
+    if last:
+        sums[0] += sums.pop()
+        model = replace(model, joined=least_squares_map(sums[0], radius, box, ssnr_from_fsc(fsc, both_halves=True)))
     return replace(model, fsc=fsc, ssnr=ssnr, weight=weight, volumes=volumes)
 
 

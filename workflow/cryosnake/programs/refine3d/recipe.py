@@ -35,14 +35,16 @@ from cryosnake.programs.refinement.block import prepare_block
 from cryosnake.programs.refinement.estep import expect, new_statistics
 from cryosnake.programs.refinement.iteration_pictures import views
 from cryosnake.programs.refinement.loop import run_recipe
+from cryosnake.programs.refinement.memory import Demand
 from cryosnake.programs.refinement.particles import half_sets
-from cryosnake.programs.refinement.plan import say_plan
+from cryosnake.programs.refinement.plan import say_plan, workload
 from cryosnake.programs.refinement.recipe import Recipe
 from cryosnake.programs.refinement.reference_maps import on_grey_scale, order_of, read_reference, solvent_mask
 from cryosnake.programs.refinement.state import Assignments, first_assignments, first_statistics
 from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, Report, SearchPlan
 
 _ACCURACY_PARTICLES = 100
+_MAPS = 16  # half maps old, new and unfiltered, mask, and those of least squares
 _SCALE_PARTICLES = 500  # of each half, that put the reference on the particles' grey scale
 _Sampling = tuple[SearchPlan, SphereGrid]
 
@@ -103,6 +105,15 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
         return (f"{self.particles.describe()}; symmetry {self.options.symmetry}; orientations "
                 f"{grid_of(self.options, sampling).size} at {angular_step(sampling.order):g}°, shifts "
                 f"{len(shift_grid(sampling.offset_range, sampling.offset_step).coarse)}")
+
+    def demand(self, size: int) -> Demand:
+        """See `Recipe`: the last iteration, in which both halves' maps and that of all are made by least squares."""
+        sampling = self._first_sampling()
+        grid, shifts = grid_of(self.options, sampling), shift_grid(sampling.offset_range, sampling.offset_step)
+        plan = self.search_plan(size, size, shifts, np.zeros(0, bool), 0, diameter=self.options.particle_diameter)
+        return Demand(when=f"the last iteration, at all frequencies of box {size}", sets=2, maps=_MAPS,
+                      symmetric=len(operators(self.options.symmetry)) > 1,
+                      load=workload(self.work, plan, grid, len(self.particles)))
 
     def say_plan(self, model: Refinement) -> None:
         """See `Recipe`."""
@@ -170,7 +181,7 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
               ) -> Refinement:
         """See `Recipe`."""
         group, statistics, norm = operators(self.options.symmetry), [], assignments.norm.copy()
-        sums = [finish_sums(half.sums[:, 0], group) for half in found]
+        sums = [finish_sums(half.take_sums()[:, 0], group) for half in found]
         for rows, half, old in zip(self.sets(model), found, model.statistics, strict=True):
             new, norm[rows] = new_statistics(self.particles, rows, half, old)
             statistics.append(new)

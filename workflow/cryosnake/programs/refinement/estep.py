@@ -125,7 +125,7 @@ def reference_scale(step: ExpectationStep) -> float:
 def fitted_scale(step: ExpectationStep, terms: Callable[[Block], tuple[float, float]]) -> float:
     """Return Σ⟨image, projection⟩ / Σ|projection|² over the step's particles, from both sums of a block; 0 for none."""
     cross = norm = 0.0
-    for chosen, images in image_blocks(step.work, step.rows, BLOCK):
+    for chosen, images in image_blocks(step.work, step.rows, step.work.block or BLOCK):
         part = terms(prepare_block(step, chosen, images))
         cross, norm = cross + part[0], norm + part[1]
     return cross / norm if norm > 0 else 0.0

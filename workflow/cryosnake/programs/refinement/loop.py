@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from cryosnake.jobs.forms import IterationProgress, Progress
 from cryosnake.programs.refinement.execution import execution_of
 from cryosnake.programs.refinement.iteration_pictures import Pictures
+from cryosnake.programs.refinement.memory import planned
 from cryosnake.programs.refinement.ranks import expect_on_ranks
 from cryosnake.programs.refinement.recipe import Model, Recipe
 from cryosnake.programs.refinement.step import Report
@@ -26,10 +27,12 @@ def run_recipe(kind: Callable[..., Recipe[Any, Any, Any]], options: Any, inputs:
     Raises
     ------
     CryosnakeError
-        when an input cannot be used
+        when an input cannot be used, or the job may take less memory than it needs
     """
     with execution_of(inputs["particles"], options, out) as work:
-        run(kind(work, options, inputs, Path(out) / getattr(progress, "root_name", "run")), progress)
+        recipe = kind(work, options, inputs, Path(out) / getattr(progress, "root_name", "run"))
+        with planned(recipe):
+            run(recipe, progress)
 
 
 def run(recipe: Recipe[Any, M, S], progress: IterationProgress) -> M:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,10 +18,9 @@ from cryosnake.numerics.refine.grids.grids import PlaneGrid, SphereGrid
 from cryosnake.numerics.refine.grids.references import MapReference, Reference
 from cryosnake.numerics.refine.grids.samples import Operands, Samples, blocks_of
 from cryosnake.numerics.refine.kernels.dispatch import samples_at_once, slice_bytes
-from cryosnake.numerics.refine.search.dense_block import dense_block
+from cryosnake.numerics.refine.search.dense_block import SliceParts, dense_block, slice_parts
 from cryosnake.numerics.refine.search.expectation import (
     BlockResult,
-    CoarseSlices,
     coarse_slices,
     expectation,
     orientations_at_once,
@@ -28,6 +28,7 @@ from cryosnake.numerics.refine.search.expectation import (
 )
 from cryosnake.numerics.refine.search.schedule import coarse_size
 from cryosnake.numerics.refine.search.search import Level, global_search, search_all, search_levels, search_local
+from cryosnake.parallel.workers import workers_available
 from cryosnake.programs.refinement.block import Block
 from cryosnake.programs.refinement.step import ExpectationStep, SearchPlan
 
@@ -43,10 +44,10 @@ def outcomes_of(step: ExpectationStep) -> Outcomes:
     """Return a function that computes a block and adds its back-projections to sums, in its turn."""
     reference, plan = step.reference, step.plan
     if _better_whole(step):
-        slices = coarse_slices(reference, step.band)
+        all_slices = slice_parts(reference, step.band, workers_available())
 
         def whole(block: Block, sums: Array, turn: Turn) -> Iterator[Found]:
-            yield np.arange(len(block.rows)), _dense(step, block.operands, slices, sums, turn), reference.grid
+            yield np.arange(len(block.rows)), _dense(step, block.operands, all_slices, sums, turn), reference.grid
 
         return whole
     if isinstance(reference, MapReference):
@@ -91,14 +92,13 @@ def _searched_by_levels(step: ExpectationStep, reference: MapReference) -> Outco
 
         return nearby
     everywhere = global_search(levels, step.log_prior)
-    flat_step = _flat_step(step, reference) if _coarse_is_enough(levels, plan) else None
+    flat_step, most = None, math.inf
+    if _coarse_is_enough(levels, plan):
+        flat_step, most = _flat_step(step, reference), _FLAT * reference.grid.size * len(plan.shifts.coarse)
 
     def anywhere(block: Block, sums: Array, turn: Turn) -> Iterator[Found]:
-        samples, count = search_all(block.operands, everywhere, plan.shifts, plan.tf32), len(block.rows)
-        flat = np.zeros(count, bool)
-        if flat_step is not None:
-            most = _FLAT * reference.grid.size * len(plan.shifts.coarse)
-            flat = np.bincount(to_numpy(samples.particle), minlength=count) > most
+        samples = search_all(block.operands, everywhere, plan.shifts, plan.tf32, most)
+        flat = np.bincount(to_numpy(samples.particle), minlength=len(block.rows)) == 0
         if flat_step is not None and flat.any():
             yield flat_step(block.operands, np.flatnonzero(flat), sums, turn)
         if not flat.all():
@@ -126,12 +126,12 @@ def _flat_step(step: ExpectationStep, reference: MapReference,
     Where this many samples are probable, the probability varies little between a sample and its children: sums over
     the coarse ones are sums over all, at a thirtieth of the cost.
     """
-    grid, lock = replace(reference.grid, oversampled=False), threading.Lock()
+    grid, lock, workers = replace(reference.grid, oversampled=False), threading.Lock(), workers_available()
     coarse = replace(step, reference=MapReference(reference.transforms, grid))
 
     @cache
-    def slices() -> CoarseSlices:
-        return coarse_slices(coarse.reference, step.band)
+    def slices() -> SliceParts:
+        return slice_parts(coarse.reference, step.band, workers)
 
     def compute(operands: Operands, places: np.ndarray, sums: Array, turn: Turn) -> Found:
         with lock:
@@ -162,12 +162,14 @@ def _at_once(samples: Samples, reference: Reference, band: Band) -> int:
     return min(most, fitting) if 2 * distinct > len(samples) else most
 
 
-def _dense(step: ExpectationStep, operands: Operands, slices: CoarseSlices, sums: Array, turn: Turn) -> BlockResult:
+def _dense(step: ExpectationStep, operands: Operands, slices: SliceParts, sums: Array, turn: Turn) -> BlockResult:
     reference, band = step.reference, step.band
-    outcome, images, weights = dense_block(operands, slices, step.plan.shifts, step.log_prior, reference.grid)
-    xp, pixels = namespace(weights), band.kx.size
-    numbers = xp.arange(len(weights))
-    with turn:
-        reference.insert(sums, numbers, numbers, (xp.ascontiguousarray(images[:, :pixels]),
-                                                  xp.ascontiguousarray(images[:, pixels:])), weights, band)
-    return outcome
+    pixels = band.kx.size
+
+    def insert(part: slice, images: Array, weights: Array) -> None:
+        xp = namespace(weights)
+        halves = xp.ascontiguousarray(images[:, :pixels]), xp.ascontiguousarray(images[:, pixels:])
+        with turn:
+            reference.insert(sums, xp.arange(part.start, part.stop), xp.arange(len(weights)), halves, weights, band)
+
+    return dense_block(operands, slices, step.plan.shifts, step.log_prior, insert)

@@ -1,4 +1,4 @@
-"""The plan printed before a job starts, in two lines: the search, its cost, its memory."""
+"""The search of an iteration and its expected time, printed before it starts; see memory.py for its memory."""
 
 from __future__ import annotations
 
@@ -11,27 +11,23 @@ import numpy as np
 
 from cryosnake.numerics.refine.grids.grids import PlaneGrid, SphereGrid
 from cryosnake.numerics.refine.grids.levels import search_grids
-from cryosnake.numerics.refine.kernels.budget import budget
 from cryosnake.numerics.refine.kernels.dispatch import coarsest_order
 from cryosnake.numerics.refine.search import cost
 from cryosnake.numerics.refine.search.cost import Workload
 from cryosnake.numerics.refine.search.schedule import coarse_size
 from cryosnake.numerics.refine.search.search import CAUTION
-from cryosnake.parallel.preread import image_bytes
-from cryosnake.programs.refinement.estep import BLOCK
 from cryosnake.programs.refinement.execution import Execution
 from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.state import Assignments
-from cryosnake.programs.refinement.step import SearchPlan, own_volumes
+from cryosnake.programs.refinement.step import SearchPlan
 
 # Of the rate of a matrix product: measured for the kernels over samples, and for transforms and all around them.
 _SAMPLE_RATE, _PREPARATION_RATE = 0.25, 0.02
 _GPU_RATE = 5e12  # operations per second: less than any of today's cards
-_RUNTIME = 250 << 20  # Python, the libraries and the compiled kernels
 
 
-def workload(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, count: int, assignments: Assignments,
-             ) -> Workload:
+def workload(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, count: int,
+             assignments: Assignments | None = None) -> Workload:
     """Return the workload of an expectation step over `count` particles."""
     particles, orientations, coarse = work.particles, grid.size, plan.coarse_size
     if isinstance(grid, SphereGrid):  # only the coarsest of its levels is searched over everything
@@ -43,25 +39,8 @@ def workload(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, co
     load = Workload(particles=count, box=particles.box, classes=grid.classes, size=plan.size, coarse_size=coarse,
                     orientations=orientations, shifts=len(plan.shifts.coarse), children=grid.children,
                     sub=plan.shifts.sub.shape[1], dimensions=3 if isinstance(grid, SphereGrid) else 2)
-    known = float(assignments.significant.mean())  # of the last iteration's fine samples
+    known = 0.0 if assignments is None else float(assignments.significant.mean())  # the last iteration's fine samples
     return replace(load, samples=max(known / math.sqrt(load.children * load.sub), 1.0)) if known > 1.5 else load
-
-
-def memory_of(work: Execution, load: Workload) -> dict[str, int]:
-    """Return the bytes that a process takes, by purpose."""
-    threads = own_volumes(cost.sums_bytes(load, 1), nb.get_num_threads())
-    kept = image_bytes((len(work.particles), load.box, load.box))
-    sums, block = cost.sums_bytes(load, threads), work.block or BLOCK
-    return {"images": kept if kept <= budget().images else 0,
-            "references and sums": cost.reference_bytes(load) + sums,
-            "search": cost.slices_bytes(load) + cost.block_bytes(load, block) + cost.sample_bytes(load, block,
-                                                                                                  budget().slices),
-            "maps": cost.maximisation_bytes(load)}
-
-
-def peak_of(parts: dict[str, int]) -> int:
-    """Return the peak: the search is over when the maps are made."""
-    return _RUNTIME + parts["images"] + parts["references and sums"] + max(parts["search"], parts["maps"])
 
 
 def seconds_of(work: Execution, load: Workload, rate: float) -> float:
@@ -89,8 +68,8 @@ def say_plan_at_poses(work: Execution, plan: SearchPlan, classes: int) -> None:
     load = Workload(particles=count, box=work.particles.box, classes=classes, size=plan.size, coarse_size=plan.size,
                     orientations=0, shifts=0, children=1, sub=1, samples=float(classes))
     print(f"Plan of an iteration: {count} particles at their poses in each of {classes} classes, at "
-          f"{_resolution(work.particles, load.size)}; about {_time(seconds_of(work, load, measured_rate()))}")
-    _say_memory(work, load)
+          f"{_resolution(work.particles, load.size)}; about {_time(seconds_of(work, load, measured_rate()))}",
+          flush=True)
 
 
 def say_plan(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, count: int,
@@ -105,19 +84,7 @@ def say_plan(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, co
     searched += f" × {load.shifts} shifts" + (f" at {coarse}" if load.orientations else "")
     print(f"Plan of an iteration: {searched} for each of {count} particles, then {load.children} × {load.sub} finer "
           f"samples of what is likely at {fine}; at least {operations / 1e12:.2g} TFLOP, "
-          f"about {_time(seconds_of(work, load, measured_rate()))} with {where}{ranks}")
-    _say_memory(work, load)
-
-
-def _say_memory(work: Execution, load: Workload) -> None:
-    parts, allowed = memory_of(work, load), budget().total
-    listed = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in parts.items())
-    shared = own_volumes(cost.sums_bytes(load, 1), nb.get_num_threads()) < nb.get_num_threads()
-    print(f"Memory: about {peak_of(parts) / 1e9:.1f} of {allowed / 1e9:.1f} GB ({listed}), blocks of "
-          f"{work.block or BLOCK} particles" + (", all threads add to one volume" if shared else ""), flush=True)
-    if peak_of(parts) > allowed:
-        print("That is more than the job may use (running option memory): it continues with small blocks, and may run "
-              "out of memory. Fewer MPI ranks per computer, fewer classes or a smaller box need less.", flush=True)
+          f"about {_time(seconds_of(work, load, measured_rate()))} with {where}{ranks}", flush=True)
 
 
 def _resolution(particles: ParticleSet, size: int) -> str:

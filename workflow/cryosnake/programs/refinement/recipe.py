@@ -19,6 +19,7 @@ from cryosnake.numerics.refine.grids.references import ClassReferences, MapRefer
 from cryosnake.numerics.refine.search.schedule import coarse_size
 from cryosnake.parallel.world import lead
 from cryosnake.programs.refinement.execution import Execution
+from cryosnake.programs.refinement.memory import Demand
 from cryosnake.programs.refinement.particles import ParticleSet, require_diameter
 from cryosnake.programs.refinement.state import Assignments
 from cryosnake.programs.refinement.step import Accumulated, Report, SearchPlan
@@ -54,12 +55,14 @@ class Recipe(ABC, Generic[Options, M, S]):
     model.
     """
 
+    may_be_limited = False  # whether images may be used to fewer Fourier pixels where memory is short
     start_has_files = False  # whether files are written before the first iteration
 
     def __init__(self, work: Execution, options: Options, inputs: Mapping[str, Path], root: Path) -> None:
         require_diameter(work.particles, options.particle_diameter)
         self.work, self.options, self.inputs = work, options, inputs
         self.root = root  # the start of all file names
+        self.largest = work.particles.box  # Fourier pixels of the images, at most
         self.set_up()
 
     def set_up(self) -> None:
@@ -76,6 +79,10 @@ class Recipe(ABC, Generic[Options, M, S]):
     @abstractmethod
     def headline(self) -> str:
         """Return one line about the particles and what is done with them."""
+
+    def demand(self, size: int) -> Demand | None:
+        """Return what the iteration that takes most memory needs, with images of at most `size` Fourier pixels."""
+        return None
 
     def say_plan(self, model: M) -> None:
         """Print what the next iteration costs, where that is known."""

@@ -107,8 +107,9 @@ def first_statistics(work: Execution, rows: np.ndarray, offsets: np.ndarray, mas
     for group in np.unique(particles.optics[rows]):
         mine = rows[particles.optics[rows] == group][:most]
         mean, power = np.zeros(band.kx.size, np.complex128), np.zeros(shells)
-        for begin in range(0, len(mine), 256):
-            block = mine[begin : begin + 256]
+        at_once = work.block or 256
+        for begin in range(0, len(mine), at_once):
+            block = mine[begin : begin + at_once]
             moved = shift_images(work.images(block), np.rint(offsets[block]))
             transforms = fourier_pixels(moved * mask, band)
             mean += transforms.sum(0)

@@ -140,6 +140,11 @@ class Accumulated:
     residual: np.ndarray
     assigned: Assignments
 
+    def take_sums(self) -> Array:
+        """Return the sums, which are no longer kept here: nothing is larger."""
+        sums, self.sums = self.sums, np.zeros(0, np.float32)
+        return sums
+
     def add_fit(self, step: ExpectationStep, where: np.ndarray | slice, images: tuple[np.ndarray, np.ndarray],
                 cross: np.ndarray, power: np.ndarray) -> None:
         """Add the residual power of particles after their projections, and the strength of these.

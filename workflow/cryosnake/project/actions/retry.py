@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
-from cryosnake.names import job_of_link
+from cryosnake.names import job_of_link, why_not_ours
 from cryosnake.project.actions.status import recorded_batches
 from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.records.batches import batch_key, batch_star, done_file, read_done, revisions
@@ -19,9 +19,9 @@ def retry_failed(path: str, *, rejected: bool = False, beside_long_jobs: bool = 
     The next run of Snakemake processes them again. `rejected` also forgets those that a quality gate rejected. With
     `beside_long_jobs` the caller knows that the run in progress does not work on batches of micrographs.
     """
-    job = os.path.normpath(path)
+    job = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)
     job = job_of_link(job, os.path.dirname(job)).rstrip("/") or job
-    if not Path(job, "batches").is_dir():
+    if why_not_ours("", f"{job}/") or not Path(job, "batches").is_dir():
         raise CryosnakeError(f"{path} is not the directory of a per-micrograph job, such as MotionCorr/job002")
     if running_claim() and not beside_long_jobs:
         raise CryosnakeError("a run in this project is recording micrographs; retry when it has finished")

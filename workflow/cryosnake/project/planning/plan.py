@@ -39,7 +39,7 @@ from cryosnake.project.records.record import JobRecord, same_job
 
 
 def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collection[str] = (),
-              without_data: bool = False) -> Plan:
+              without_data: bool = False, at_once: int = 1) -> Plan:
     """Return the plan for the project in the working directory.
 
     Parameters
@@ -53,6 +53,8 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
         Job directories that are being deleted.
     without_data
         Whether movies and other files of the user may be missing, because only the rules are looked at.
+    at_once
+        How many batches are computed at a time: new movies are divided among them.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
             job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
             counter += 1
         taken[known or job.path] = job.name
-        jobs[job.name], arrivals = _with_batches(job, jobs, config, without_data)
+        jobs[job.name], arrivals = _with_batches(job, jobs, config, without_data, at_once)
         waiting += arrivals.waiting
     plan = Plan(with_regeneration(jobs), tuple(waiting), pictures=config.pictures, superseded=config.superseded,
                 named=tuple(word for words in config.workspaces.values() for word in words))
@@ -206,8 +208,8 @@ def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
     return "" if found >= wanted else f"waits for {wanted:,} particles; {found:,} so far"
 
 
-def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config,
-                  without_data: bool) -> tuple[PlannedJob, Arrivals]:
+def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config, without_data: bool, at_once: int,
+                  ) -> tuple[PlannedJob, Arrivals]:
     job_type = job.config.type
     if not job_type.per_micrograph:
         return job, Arrivals((), ())
@@ -222,7 +224,8 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
     existing = {} if job.new else read_manifest(job.path)
     known = {name for names in existing.values() for name in names}
     arrivals = new_arrivals(pattern, known, parameters["settling_time"])
-    movies = form_batches(existing, arrivals.ready, config.batch_size, full_only=config.full_batches)
+    movies = form_batches(existing, arrivals.ready, config.batch_size, full_only=config.full_batches,
+                          at_once=at_once)
     if not movies and not without_data:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in arrivals.waiting[:10])
         raise NoMoviesYet(f"config.yaml: job {job.name}: no complete file matches {pattern!r} in this project (or not "

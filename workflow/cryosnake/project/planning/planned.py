@@ -113,15 +113,17 @@ class PlannedJob:
 class Plan:
     """The planned jobs by name, and files that are not yet complete (path, reason).
 
-    `gpu` says whether a job with `device: auto` requests a GPU, `lane` which of the watcher's calls the plan is for,
-    `pictures` whether results are drawn. `folder` is the project's place in Snakemake's working directory, "" for the
-    same; all paths of a plan are relative to the project. `superseded` is the config's policy, `named` the job
-    directories that its workspaces name.
+    `cores` are those of this computer that the call may use (0: not known, or jobs run elsewhere), `gpu` says whether
+    a job with `device: auto` requests a GPU, `lane` which of the watcher's calls the plan is for, `pictures` whether
+    results are drawn. `folder` is the project's place in Snakemake's working directory, "" for the same; all paths of
+    a plan are relative to the project. `superseded` is the config's policy, `named` the job directories that its
+    workspaces name.
     """
 
     jobs: Mapping[str, PlannedJob]
     waiting: tuple[tuple[str, str], ...] = ()
     _: KW_ONLY
+    cores: int = 0
     gpu: bool = False
     lane: str = ""
     pictures: bool = True

@@ -155,9 +155,17 @@ def environment(plan: Plan, job: PlannedJob) -> str:
     return "gpu" if wants_gpu(plan, job) else "mpi" if ranks(job) > 1 else "cpu"
 
 
-def threads(job: PlannedJob) -> int:
-    """Return the cores that a job uses: the threads of all its ranks."""
-    return job.config.type.resources.threads * ranks(job)
+def threads(plan: Plan, job: PlannedJob) -> int:
+    """Return the cores that a job uses, the threads of all its ranks: of those that the call was given, its share.
+
+    A long job takes them all, up to what its type makes use of; the batches that a job still has to do share them.
+    Where jobs run on other computers, or on a GPU, it is the job type's number.
+    """
+    resources = job.config.type.resources
+    share = 0 if wants_gpu(plan, job) else plan.cores
+    if job.config.type.per_micrograph:
+        share //= max(1, sum(not os.path.exists(star) for star in batch_stars(plan, job.path)))
+    return max(resources.threads, min(share // ranks(job), resources.most_threads)) * ranks(job)
 
 
 def threads_of_rank(job: PlannedJob) -> Callable[[Any, int], int]:

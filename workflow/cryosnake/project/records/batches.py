@@ -19,6 +19,7 @@ from cryosnake.names import is_listed_name
 from cryosnake.project.records.disk import BATCHES, table_lines
 
 MANIFEST = "manifest.tsv"
+_FEWEST = 4  # micrographs of a batch that is formed before there are more: each batch starts a program per job
 DROPPED = "dropped"  # recorded for a micrograph that is no longer in the input
 
 
@@ -75,17 +76,19 @@ def write_manifest(job: str, batches: Mapping[int, Sequence[str]]) -> None:
 
 
 def form_batches(existing: Mapping[int, Sequence[str]], arrived: Sequence[str], size: int, *,
-                 full_only: bool = False) -> dict[int, list[str]]:
+                 full_only: bool = False, at_once: int = 1) -> dict[int, list[str]]:
     """Return the existing batches, unchanged, and new ones of at most `size` for what has arrived.
 
-    With `full_only` the last one, if it is not full, is not formed yet: its movies wait for more.
+    As many as are computed `at_once`, so that no core is idle, but none of fewer than 4. With `full_only` the rest that
+    does not fill a batch of `size` waits for more.
     """
     batches = {number: list(names) for number, names in existing.items()}
     number = max(batches, default=0)
     count = len(arrived) // size * size if full_only else len(arrived)
-    for start in range(0, count, size):
+    each = min(size, max(_FEWEST, -(-count // at_once)))
+    for start in range(0, count, each):
         number += 1
-        batches[number] = list(arrived[start : start + size])
+        batches[number] = list(arrived[start : min(start + each, count)])
     return batches
 
 

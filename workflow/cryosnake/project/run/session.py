@@ -51,10 +51,13 @@ def read_config(workflow: Any, config: dict[str, Any]) -> None:
     """
     from cryosnake.project.config.reading import read_config_file
 
-    if frozen_plan.KEY in config or snakemake_internals.has_config_of_module(workflow):
+    if frozen_plan.KEY in config:
         return
     files = snakemake_internals.named_config_files(workflow)
     try:
+        if snakemake_internals.has_config_of_module(workflow):
+            _refuse_switches(config)
+            return
         for file in files:
             read_config_file(file)
         _refuse_switches(config)
@@ -70,7 +73,7 @@ def read_config(workflow: Any, config: dict[str, Any]) -> None:
 def _refuse_switches(config: Mapping[str, Any]) -> None:
     found = [] if os.environ.get(BY_WATCHER) else [key for key in INTERNAL_KEYS if key in config]
     if found:
-        raise CryosnakeError(f"--config {found[0]}: is set by `cryosnake watch` for its own calls; leave it out")
+        raise CryosnakeError(f"{found[0]}: only `cryosnake watch` sets this, for its own calls; leave it out")
 
 
 def open_project(workflow: Any, config: Mapping[str, Any]) -> Plan:
@@ -123,8 +126,10 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
         raise CryosnakeError(f"{folder}: there is no such folder; it is the module's prefix, where cryosnake looks for "
                              "the movies of the config and makes its jobs")
     with snakemake_internals.in_project(folder):
-        plan = make_plan(parsed, forced=forced, leave_out=_half_deleted(), without_data=not request.builds_dag)
-    return replace(plan, gpu=_gpus_to_ask_for(workflow), lane=parsed.lane, folder=folder)
+        plan = make_plan(parsed, forced=forced, leave_out=_half_deleted(), without_data=not request.builds_dag,
+                         at_once=snakemake_internals.jobs_at_once(workflow))
+    return replace(plan, cores=snakemake_internals.cores_given(workflow), gpu=_gpus_to_ask_for(workflow),
+                   lane=parsed.lane, folder=folder)
 
 
 def _announce(plan: Plan) -> None:

@@ -87,8 +87,13 @@ class MapReference:
 
 def map_reference(volumes: Array, size: int, grid: SphereGrid) -> MapReference:
     """Return the reference of maps (classes, box, box, box) for images of `size` ≤ box Fourier pixels."""
-    xp, scale = namespace(volumes), np.float32(volumes.shape[-1] ** 2)
-    return MapReference(xp.stack([band_limited_transform(volume, size // 2) / scale for volume in volumes]), grid)
+    reach, scale = 2 * (size // 2) + 2, np.float32(volumes.shape[-1] ** 2)
+    shape = len(volumes), 2 * reach + 1, 2 * reach + 1, reach + 1
+    transforms = namespace(volumes).zeros(shape, np.complex64)
+    for result, volume in zip(transforms, volumes, strict=True):
+        band_limited_transform(volume, size // 2, out=result)
+        result /= scale
+    return MapReference(transforms, grid)
 
 
 def limited(transforms: Array, shell: int) -> Array:

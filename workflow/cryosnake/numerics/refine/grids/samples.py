@@ -116,7 +116,7 @@ def split(values: Array) -> tuple[Array, Array]:
     return xp.ascontiguousarray(values.real), xp.ascontiguousarray(values.imag)
 
 
-def blocks_of(counts: np.ndarray, limit: int) -> list[slice]:
+def blocks_of(counts: np.ndarray, limit: float) -> list[slice]:
     """Return runs of particles whose numbers of samples (n,) add up to at most `limit` (one particle at least)."""
     runs, begin, total = [], 0, 0
     for i, count in enumerate(counts):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+_DENSE = 4  # part of all for the products over all orientations
 _SHARES = {"images": (1 << 30, 4), "slices": (1 << 28, 16), "sums": (1 << 29, 8), "block": (1 << 30, 8)}
 
 
@@ -25,6 +26,8 @@ class Budget:
         Back-projections of all threads; if a volume for each takes more, they share one.
     block : int
         Images and transforms of the particles that are computed together.
+    dense : int
+        Slices at all orientations and the sums of these, where all are computed at once; of more, a part at a time.
     """
 
     total: int
@@ -32,6 +35,7 @@ class Budget:
     slices: int
     sums: int
     block: int
+    dense: int
 
     def divided(self, workers: int) -> Budget:
         """Return the budget of each of N workers; all share the one of the sums."""
@@ -44,7 +48,8 @@ def budget_of(total: int) -> Budget:
     >>> budget_of(1 << 40).slices == budget_of(8 << 30).slices == 1 << 28
     True
     """
-    return Budget(total=total, **{name: min(most, total // part) for name, (most, part) in _SHARES.items()})
+    shares = {name: min(most, total // part) for name, (most, part) in _SHARES.items()}
+    return Budget(total=total, dense=total // _DENSE, **shares)
 
 
 _current = budget_of(1 << 40)  # of all threads of this process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numba as nb
@@ -16,6 +17,10 @@ _GPU_SCORE_BYTES = 4 << 30
 # Fine scores, their twins and weights take this many bytes for each sample. On a CPU few at once stay in the cache and
 # in the budget; a GPU took two to three times as long with so few, because of launches.
 _BYTES_OF_SAMPLE, _SAMPLES_ON_CPU, _SAMPLES_ON_GPU = 256, 1 << 18, 1 << 22
+BYTES_OF_SCORE = 64  # with the sample that a score may be
+# Samples of a level and their eight children on the next take this many bytes for each sample. With few at once their
+# particles share fewer slices.
+BYTES_OF_SEARCHED, SEARCHED_AT_LEAST = 400, 1 << 15
 # HEALPix order at which a search starts. Not below 2: with steps of 30 degrees too little resolution would be left. A
 # GPU takes order 3 whole: one matrix product, about 25 µs per particle in TF32 on an H200.
 _COARSEST_ON_CPU, _COARSEST_ON_GPU = 2, 3
@@ -57,7 +62,7 @@ def particles_at_once(like: Array, shifts: int, orientations: int, on_cpu: int) 
     free, at most 4 GiB.
     """
     if not is_gpu(like):
-        return on_cpu
+        return max(1, min(on_cpu, budget().block // (BYTES_OF_SCORE * shifts * orientations)))
     return max(1, min(_GPU_SCORE_BYTES, _free_on_gpu() // 6) // (4 * shifts * orientations))
 
 
@@ -66,6 +71,11 @@ def samples_at_once(like: Array) -> int:
     if not is_gpu(like):
         return min(_SAMPLES_ON_CPU, budget().block // _BYTES_OF_SAMPLE)
     return min(_SAMPLES_ON_GPU, _free_on_gpu() // (6 * _BYTES_OF_SAMPLE))
+
+
+def samples_in_search(like: Array) -> float:
+    """Return how many significant samples of a coarse level are searched on the finer ones together."""
+    return math.inf if is_gpu(like) else max(SEARCHED_AT_LEAST, budget().block // BYTES_OF_SEARCHED)
 
 
 def _free_on_gpu() -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from cryosnake.numerics.banded_fft import SLABS
 from cryosnake.numerics.refine.grids.bands import full_band
-from cryosnake.numerics.refine.kernels.budget import bytes_of_particle
+from cryosnake.numerics.refine.kernels.budget import Budget, bytes_of_particle
+from cryosnake.numerics.refine.kernels.dispatch import BYTES_OF_SCORE, BYTES_OF_SEARCHED, SEARCHED_AT_LEAST
 
+_NEARBY = 20_000  # orientations and shifts of a local search
 _FIRST_SAMPLES = 200.0  # significant coarse samples when nothing is known yet
 
 
@@ -72,7 +75,7 @@ def preparation_operations(load: Workload) -> float:
     return 2 * load.particles * 2.5 * load.box**2 * 2 * math.log2(load.box)
 
 
-def _cells(load: Workload) -> int:
+def cells(load: Workload) -> int:
     """Return the voxels (or pixels) of one class's padded half transform."""
     side = 2 * (2 * (load.size // 2) + 2) + 1
     return side ** (load.dimensions - 1) * (side // 2 + 1)
@@ -80,7 +83,7 @@ def _cells(load: Workload) -> int:
 
 def reference_bytes(load: Workload) -> int:
     """Return the bytes of the classes' transforms, complex64."""
-    return 8 * load.classes * _cells(load)
+    return 8 * load.classes * cells(load)
 
 
 def sums_bytes(load: Workload, threads: int) -> int:
@@ -91,7 +94,7 @@ def sums_bytes(load: Workload, threads: int) -> int:
     >>> sums_bytes(one, 2) // sums_bytes(one, 1)
     2
     """
-    return 12 * load.classes * threads * _cells(load)
+    return 12 * load.classes * threads * cells(load)
 
 
 def slices_bytes(load: Workload) -> int:
@@ -99,23 +102,22 @@ def slices_bytes(load: Workload) -> int:
     return 12 * load.orientations * load.coarse_pixels
 
 
-def block_bytes(load: Workload, block: int) -> int:
-    """Return the bytes of this many particles in work, with the scores of 16 of them in the search."""
-    return block * bytes_of_particle(load.box) + 16 * 4 * load.shifts * load.orientations
+def search_bytes(load: Workload, block: int, workers: int, given: Budget) -> int:
+    """Return the most bytes that the search takes with a budget: `block` particles of each worker, samples, slices."""
+    each = load.orientations * load.shifts
+    images = workers * min(block, -(-load.particles // workers)) * bytes_of_particle(load.box)
+    scores = min(given.block, load.particles * each * BYTES_OF_SCORE)
+    searched = min(max(given.block, workers * SEARCHED_AT_LEAST * BYTES_OF_SEARCHED),
+                   load.particles * max(each, _NEARBY) * BYTES_OF_SEARCHED)
+    dense = min(given.dense, 12 * load.orientations * load.pixels * (1 + 2 * workers))
+    return slices_bytes(load) + images + scores + searched + 3 * given.slices + dense
 
 
-def sample_bytes(load: Workload, block: int, slices: int) -> int:
-    """Return the bytes of the significant samples of a block: their scores twice, their slices and the sums of these.
+def maximisation_bytes(load: Workload, copied: bool) -> int:
+    """Return the bytes of making one map, or all class averages, from sums, besides these and the maps.
 
-    `slices` are the bytes that the slices of one chunk of orientations may take.
+    Coefficients and their transform along one axis, then along two: 15 bytes of a voxel; 12 where the sums are copied.
     """
-    samples = min(block * load.samples, 1 << 20)
-    orientations = min(samples, load.orientations or samples)
-    rows = int(orientations * load.children)
-    return int(8 * samples * load.children * load.sub + min(20 * rows * load.pixels, 2.5 * slices))
-
-
-def maximisation_bytes(load: Workload) -> int:
-    """Return the bytes of making one map from its sums, besides these: a padded volume, its transform, shells."""
-    padded = (2 * load.box) ** load.dimensions
-    return 40 * _cells(load) + 12 * padded
+    if load.dimensions < 3:
+        return 100 * load.classes * load.box**2
+    return (27 if copied else 15) * cells(load) + min(SLABS, 16 * cells(load))

@@ -6,7 +6,8 @@ log p(image | orientation, shift) = 2 Re⟨S c y, P⟩ − ⟨c², |P|²⟩ + co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,25 @@ class BlockResult:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Which samples of a search over all orientations are kept.
+
+    Attributes
+    ----------
+    significant : float
+        Fraction of the probability, where that takes few samples; at least SIGNIFICANT.
+    most : float
+        Particles with more significant samples than this get none.
+    together : float
+        With more samples than this the particles so far are searched further before the others.
+    """
+
+    significant: float = SIGNIFICANT
+    most: float = math.inf
+    together: float = math.inf
+
+
+@dataclass(frozen=True)
 class CoarseSlices:
     """Slices of all coarse orientations as operands of a matrix product; made once per iteration."""
 
@@ -79,17 +99,21 @@ class CoarseSlices:
     band: Band
 
 
-def coarse_slices(reference: Reference, band: Band) -> CoarseSlices:
-    """Return the slices at all coarse orientations within a band."""
-    xp = namespace(reference.transforms)
-    real, imaginary = reference.coarse(xp.arange(reference.grid.size), band)
-    power = real**2 + imaginary**2
-    stacked = xp.ascontiguousarray(xp.concatenate([real, imaginary], 1).T)
-    return CoarseSlices(stacked, xp.ascontiguousarray(power.T), band)
+def coarse_slices(reference: Reference, band: Band, part: slice = slice(None)) -> CoarseSlices:
+    """Return the slices at all coarse orientations, or a part of them, within a band."""
+    xp, pixels = namespace(reference.transforms), band.kx.size
+    numbers = xp.arange(reference.grid.size)[part]
+    stacked = xp.empty((2 * pixels, len(numbers)), xp.float32)
+    power = xp.empty((pixels, len(numbers)), xp.float32)
+    for begin, end in chunks_of_orientations(len(numbers), 1, pixels, slice_bytes(stacked)):
+        real, imaginary = reference.coarse(numbers[begin:end], band)
+        stacked[:pixels, begin:end], stacked[pixels:, begin:end] = real.T, imaginary.T
+        power[:, begin:end] = (real**2 + imaginary**2).T
+    return CoarseSlices(stacked, power, band)
 
 
 def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: Array, *,
-                      correlation: bool = False, significant: float = SIGNIFICANT, reduced: bool = False) -> Samples:
+                      correlation: bool = False, reduced: bool = False, kept: Kept = Kept()) -> Samples:
     """Return the significant coarse samples over all orientations and shifts.
 
     Parameters
@@ -101,10 +125,21 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     log_prior : (orientations,) float32
     correlation : bool
         Score by correlation coefficient, which does not depend on the reference's scale, and keep only the best.
-    significant : float
-        Fraction of the probability that is kept, where that takes few samples; at least SIGNIFICANT.
     reduced : bool
         Let a GPU round the operands of the matrix product to TF32.
+    kept : Kept
+    """
+    ((_, samples),) = search_in_parts(operands, slices, shifts, log_prior, correlation=correlation, reduced=reduced,
+                                      kept=kept)
+    return samples
+
+
+def search_in_parts(operands: Operands, slices: CoarseSlices, shifts: ShiftGrid, log_prior: Array, *,
+                    correlation: bool = False, reduced: bool = False, kept: Kept = Kept(),
+                    ) -> Iterator[tuple[slice, Samples]]:
+    """Yield the samples of `search_everywhere` for runs of particles, closed by more than `kept.together` samples.
+
+    Each with the particles' rows; samples count the particles from the first of these.
     """
     band, n, pixels, count = slices.band, len(operands), slices.band.kx.size, len(shifts.coarse)
     xp = namespace(operands.masked)
@@ -112,20 +147,27 @@ def search_everywhere(operands: Operands, slices: CoarseSlices, shifts: ShiftGri
     log_prior = xp.asarray(log_prior)
     at_once = particles_at_once(phases, count, slices.power.shape[1], _AT_ONCE)
     found: list[tuple[Array, ...]] = []
+    first = 0
     for begin in range(0, n, at_once):
         rows = slice(begin, min(begin + at_once, n))
         left = shifted(2.0 * operands.masked[rows, :pixels], phases)
         cross = product(left, slices.stacked, reduced).reshape(-1, count, slices.power.shape[1])
         norm = operands.ctf2[rows, :pixels] @ slices.power
-        fraction, shift_prior = significant, prior[rows]
+        fraction, shift_prior = kept.significant, prior[rows]
         if correlation:
             cross *= (_CC_DEPTH / xp.sqrt(xp.maximum(norm, 1e-20)))[:, None, :] / _image_norms(operands, rows, pixels)
             norm, fraction, shift_prior = xp.zeros_like(norm), 1e-9, xp.zeros_like(shift_prior)
         else:
             norm -= log_prior
-        found.append(_select(cross, norm, shift_prior, fraction, begin))
-    orientation, shift, particle = (xp.concatenate(parts) for parts in zip(*found, strict=True))
-    return sorted_samples(orientation, particle, shift, log_prior[orientation])
+        part = _select(cross, norm, shift_prior, fraction, begin)
+        if kept.most < math.inf:
+            few = (xp.bincount(part[2] - begin, minlength=1) <= kept.most)[part[2] - begin]
+            part = part[0][few], part[1][few], part[2][few]
+        found.append(part)
+        if rows.stop == n or sum(len(part[0]) for part in found) > kept.together:
+            orientation, shift, particle = (xp.concatenate(parts) for parts in zip(*found, strict=True))
+            yield slice(first, rows.stop), sorted_samples(orientation, particle - first, shift, log_prior[orientation])
+            found, first = [], rows.stop
 
 
 def shifted(images: Array, phases: Array) -> Array:

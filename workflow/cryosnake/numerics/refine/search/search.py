@@ -5,27 +5,29 @@ Where a grid is seen with nearly all pixels, a quarter of them goes first, which
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
 
-from cryosnake.numerics.backend import Array, namespace
+from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.projection import crop_centred
 from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.grids import ShiftGrid, SphereGrid
 from cryosnake.numerics.refine.grids.levels import children_of, parent_grid, search_grids
 from cryosnake.numerics.refine.grids.references import MapReference
-from cryosnake.numerics.refine.grids.samples import Operands, Samples, sorted_samples
-from cryosnake.numerics.refine.kernels.dispatch import coarsest_order
+from cryosnake.numerics.refine.grids.samples import Operands, Samples, blocks_of, sorted_samples
+from cryosnake.numerics.refine.kernels.dispatch import coarsest_order, samples_in_search
 from cryosnake.numerics.refine.search.expectation import (
     SIGNIFICANT,
     CoarseSlices,
+    Kept,
     coarse_slices,
     likelihoods,
     probabilities,
-    search_everywhere,
+    search_in_parts,
     search_nearby,
 )
 
@@ -82,7 +84,10 @@ def search_levels(reference: MapReference, band_of: Callable[[float], Band], wei
     cuts: dict[int, Array] = {}
 
     def level(grid: SphereGrid, band: Band, finer: bool = True) -> Level:
-        reach = min(2 * int(np.ceil(band.shell[-1] + 0.5)) + 2, reference.transforms.shape[-1] - 1)
+        whole = reference.transforms.shape[-1] - 1
+        reach = min(2 * int(np.ceil(band.shell[-1] + 0.5)) + 2, whole)
+        if reach == whole:
+            return Level(MapReference(reference.transforms, grid), band, finer)
         if reach not in cuts:
             cuts[reach] = namespace(reference.transforms).stack([crop_centred(transform, reach)
                                                                  for transform in reference.transforms])
@@ -150,18 +155,33 @@ def global_search(levels: list[Level], log_prior: np.ndarray) -> GlobalSearch:
     return GlobalSearch(levels, priors, coarse_slices(levels[0].reference, levels[0].band))
 
 
-def search_all(operands: Operands, search: GlobalSearch, shifts: ShiftGrid, reduced: bool = False) -> Samples:
+def search_all(operands: Operands, search: GlobalSearch, shifts: ShiftGrid, reduced: bool = False,
+               most: float = math.inf) -> Samples:
     """Return the significant samples on the last level's grid, over all orientations and shifts.
 
-    `reduced` lets a GPU round the operands of the first level's matrix product to TF32.
+    `reduced` lets a GPU round the operands of the first level's matrix product to TF32. Where there is one level,
+    particles with more than `most` significant samples get none.
     """
-    samples = search_everywhere(_tempered(operands, search.levels, 0), search.slices, shifts, search.priors[0],
-                                significant=_kept(search.levels, 0), reduced=reduced)
-
     def prior(number: int, _particle: Array, orientation: Array) -> Array:
         return search.priors[number][orientation]
 
-    return _search_finer(operands, samples, search.levels, shifts, prior)
+    xp, levels, found = namespace(operands.masked), search.levels, []
+    together = samples_in_search(operands.masked) if len(levels) > 1 else math.inf
+    kept = Kept(_kept(levels, 0), most, together)
+    for rows, coarse in search_in_parts(_tempered(operands, levels, 0), search.slices, shifts, search.priors[0],
+                                        reduced=reduced, kept=kept):
+        counts = np.bincount(to_numpy(coarse.particle), minlength=rows.stop - rows.start)
+        for part in blocks_of(counts, together):
+            mine = np.arange(part.start, part.stop)
+            whole = len(mine) == len(counts)
+            own = coarse if whole else coarse.of_particles(mine, len(counts))
+            here = operands if whole and len(counts) == len(operands) else operands.part(mine + rows.start)
+            finer = _search_finer(here, own, levels, shifts, prior)
+            found.append(replace(finer, particle=finer.particle + (part.start + rows.start)))
+    if len(found) == 1:
+        return found[0]
+    return sorted_samples(*(xp.concatenate([getattr(part, name) for part in found])
+                            for name in ("orientation", "particle", "shift", "log_prior")))
 
 
 def _search_finer(operands: Operands, samples: Samples, levels: list[Level], shifts: ShiftGrid, prior: LevelPrior,

@@ -14,13 +14,13 @@ noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from cryosnake.numerics.banded_fft import from_low_frequencies, low_frequencies
+from cryosnake.numerics.banded_fft import filtered, from_low_frequencies
 from cryosnake.numerics.projection import crop_centred, gridding_correction
-from cryosnake.numerics.refine.sums.reconstruction import coarse_sums, radii, shell_means
+from cryosnake.numerics.refine.sums.reconstruction import coarse_sums, shell_means_of, squares
 
 _PADDING = 2
 _STEPS = 2
@@ -45,9 +45,7 @@ def least_squares_map(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray 
     weight = _weights(sums, radius, known, ssnr)
 
     def normal(volume: np.ndarray) -> np.ndarray:
-        transform = low_frequencies(volume, _PADDING * box, known)
-        transform *= weight
-        return from_low_frequencies(transform, _PADDING * box, box)
+        return filtered(volume, weight, _PADDING * box)
 
     solved = _conjugate_gradients(normal, _divided(sums, radius, box, ssnr), start)
     return solved * (np.float32(box * box) / gridding_correction(box, _PADDING))
@@ -56,43 +54,50 @@ def least_squares_map(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray 
 def _data(sums: np.ndarray, radius: int, known: int) -> np.ndarray:
     data = crop_centred(sums[..., 0], known).astype(np.complex64)
     data.imag = crop_centred(sums[..., 1], known)
-    data[radii(data.shape) > radius] = 0.0
+    for plane, radial in zip(data, _radii(data, _PADDING), strict=True):
+        plane[radial > radius] = 0.0
     return data
 
 
 def _weights(sums: np.ndarray, radius: int, known: int, ssnr: np.ndarray | None) -> np.ndarray:
     weight = crop_centred(sums[..., 2], known)
-    weight[radii(weight.shape) > radius] = 0.0
+    for plane, radial in zip(weight, _radii(weight, _PADDING), strict=True):
+        plane[radial > radius] = 0.0
     if ssnr is not None:
-        weight += np.where(weight > 0, _prior(weight, radius, ssnr), np.float32(0.0))
+        prior = _prior(weight, radius, ssnr, _PADDING)
+        for plane, radial in zip(weight, _radii(weight, _PADDING), strict=True):
+            plane += np.where(plane > 0, prior[_shells(radial, radius)], np.float32(0.0))
     return weight
 
 
-def _prior(weight: np.ndarray, radius: int, ssnr: np.ndarray, padding: int = _PADDING) -> np.ndarray:
-    """Return the prior's weights, float32, in the shape of the data's (…): their shell means over the SSNR."""
-    shells = _shells(weight, radius, padding)
-    means = shell_means(weight, shells, radius + 1)
-    return np.append(means / np.maximum(ssnr[: radius + 1], 1e-3), 0.0).astype(np.float32)[shells]
+def _prior(weight: np.ndarray, radius: int, ssnr: np.ndarray, padding: int) -> np.ndarray:
+    """Return the prior's weights of shells 0 … radius + 1, float32: shell means of the data's over the SSNR, then 0."""
+    means = shell_means_of(weight, radius + 1, padding)
+    return np.append(means / np.maximum(ssnr[: radius + 1], 1e-3), 0.0).astype(np.float32)
 
 
-def _shells(volume: np.ndarray, radius: int, padding: int) -> np.ndarray:
+def _radii(volume: np.ndarray, padding: int) -> Iterator[np.ndarray]:
+    """Yield |k| in unpadded Fourier pixels, float32, plane by plane: all would take as much memory as the weights."""
+    depth, rows, columns = squares(volume.shape, padding)
+    in_plane = rows[:, None] + columns
+    return (np.sqrt(along + in_plane) for along in depth)
+
+
+def _shells(radial: np.ndarray, radius: int) -> np.ndarray:
     """Return the shell of each voxel, radius + 1 for all beyond."""
-    return np.minimum(np.rint(radii(volume.shape, padding)), radius + 1).astype(np.int16)
+    return np.minimum(np.rint(radial), radius + 1).astype(np.int16)
 
 
 def _divided(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray | None) -> Operator:
     """Return the division by the weights, gathered on the grid without padding: nearly the inverse."""
     known = min(radius + 1, box // 2 - 1)
     weight = crop_centred(coarse_sums(sums)[..., 2], known)
-    shells, radial = _shells(weight, radius, 1), radii(weight.shape, 1)
-    least = np.append(_LEAST * shell_means(weight, shells, radius + 1), 0.0)[shells]
-    whole = np.maximum(weight, least) + (_prior(weight, radius, ssnr, 1) if ssnr is not None else 0.0)
+    radial = np.stack(list(_radii(weight, 1)))
+    shells = _shells(radial, radius)
+    least = np.append(_LEAST * shell_means_of(weight, radius + 1, 1), 0.0)[shells]
+    whole = np.maximum(weight, least) + (_prior(weight, radius, ssnr, 1)[shells] if ssnr is not None else 0.0)
     scale = np.divide(1.0, whole, out=np.zeros(whole.shape, np.float32), where=(radial <= radius) & (whole > 0))
-
-    def apply(volume: np.ndarray) -> np.ndarray:
-        return from_low_frequencies(low_frequencies(volume, box, known) * scale, box, box)
-
-    return apply
+    return lambda volume: filtered(volume, scale, box)
 
 
 def _conjugate_gradients(operator: Operator, preconditioner: Operator, target: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from cryosnake.numerics.backend import Array, to_numpy
 from cryosnake.numerics.refine.sums.insertion import complete_plane, symmetrise
-from cryosnake.numerics.refine.sums.reconstruction import divide, fsc_of_sums, radii, shell_means, to_real_space
+from cryosnake.numerics.refine.sums.reconstruction import divide, fsc_of_sums, radii, shell_means_of, to_real_space
 
 _FSC_LIMIT = 0.999  # that is, at most 999 times more signal than noise
 
@@ -24,18 +24,16 @@ def finish_sums(sums: Array, operators: np.ndarray) -> np.ndarray:
     return to_numpy(symmetrise(total, operators))
 
 
-def join_low_resolution(first: np.ndarray, second: np.ndarray, shell: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return both halves' sums with the average of the two up to a shell, so that they cannot drift apart."""
+def join_low_resolution(first: np.ndarray, second: np.ndarray, shell: int) -> None:
+    """Give both halves' sums, in place, the average of the two up to a shell, so that they cannot drift apart."""
     centre = first.shape[0] // 2
     reach = min(2 * shell + 2, centre)  # voxels, of which a shell is two
     around = slice(centre - reach, centre + reach + 1)
     near = (around, around, slice(reach + 1))
     inside = (radii(first[near].shape[:-1]) <= shell)[..., None]
     mean = 0.5 * (first[near] + second[near])
-    joined = first.copy(), second.copy()
-    for half in joined:
+    for half in (first, second):
         half[near] = np.where(inside, mean, half[near])
-    return joined
 
 
 def gold_standard(first: np.ndarray, second: np.ndarray, radius: int, joined: int, count: int) -> np.ndarray:
@@ -65,8 +63,10 @@ def regularised_map(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray | 
 
 def reference_power(transform: np.ndarray, count: int) -> np.ndarray:
     """Return the mean |F|² (count,) by shell of a centred, padded transform."""
-    shells = np.rint(radii(transform.shape)).astype(np.int64)
-    return shell_means(np.abs(transform.astype(np.complex128)) ** 2, np.minimum(shells, count), count)
+    power = np.empty(transform.shape)
+    for result, plane in zip(power, transform, strict=True):
+        result[:] = np.abs(plane.astype(np.complex128)) ** 2
+    return shell_means_of(power, count)
 
 
 def low_pass(volume: np.ndarray, pixel_size: float, resolution: float, edge: float = 2.0) -> np.ndarray:

@@ -12,10 +12,10 @@ from cryosnake.numerics.projection import gridding_correction
 
 def radii(shape: tuple[int, ...], padding: int = 2) -> np.ndarray:
     """Return |k| in unpadded Fourier pixels, float32, of a volume or plane of sums (shape without its last axis)."""
-    return np.sqrt(sum_over_axes(_squares(shape, padding)))
+    return np.sqrt(sum_over_axes(squares(shape, padding)))
 
 
-def _squares(shape: tuple[int, ...], padding: int) -> tuple[np.ndarray, ...]:
+def squares(shape: tuple[int, ...], padding: int) -> tuple[np.ndarray, ...]:
     """Return the squared frequencies along each axis, in unpadded Fourier pixels, float32; the last starts at 0."""
     centred = [np.arange(n) - n // 2 for n in shape[:-1]]
     return tuple((axis / padding).astype(np.float32) ** 2 for axis in (*centred, np.arange(shape[-1])))
@@ -30,8 +30,13 @@ def shell_means(values: np.ndarray, shells: np.ndarray, count: int) -> np.ndarra
 
 def mean_weight(sums: np.ndarray, radius: int, padding: int = 2) -> np.ndarray:
     """Return the mean weight of shells 0 … radius: the inverse noise power of the map's Fourier voxels."""
-    volume = _as_volume(sums)
-    return _mean_weight(volume, *_squares(volume.shape[:-1], padding), radius + 1)
+    return shell_means_of(_as_volume(sums)[..., 2], radius + 1, padding)
+
+
+def shell_means_of(volume: np.ndarray, count: int, padding: int = 2) -> np.ndarray:
+    """Return the mean (count,) float64 of each shell of a centred half volume or plane."""
+    volume = volume if volume.ndim == 3 else volume[None]
+    return _shell_means(volume, *squares(volume.shape, padding), count)
 
 
 def _as_volume(sums: np.ndarray) -> np.ndarray:
@@ -39,14 +44,14 @@ def _as_volume(sums: np.ndarray) -> np.ndarray:
 
 
 @nb.njit(nogil=True, cache=True)
-def _mean_weight(sums, kz2, ky2, kx2, count):  # type: ignore[no-untyped-def]
+def _shell_means(volume, kz2, ky2, kx2, count):  # type: ignore[no-untyped-def]
     total, number = np.zeros(count), np.zeros(count, np.int64)
-    for z in range(sums.shape[0]):
-        for y in range(sums.shape[1]):
-            for x in range(sums.shape[2]):
+    for z in range(volume.shape[0]):
+        for y in range(volume.shape[1]):
+            for x in range(volume.shape[2]):
                 shell = int(np.rint(np.sqrt(kz2[z] + (ky2[y] + kx2[x]))))
                 if shell < count:
-                    total[shell] += sums[z, y, x, 2]
+                    total[shell] += volume[z, y, x]
                     number[shell] += 1
     return total / np.maximum(number, 1)
 
@@ -93,7 +98,7 @@ def divide(sums: np.ndarray, radius: int, ssnr: np.ndarray | None, padding: int 
         prior = mean / np.maximum(ssnr[: radius + 1], 1e-3)
         prior[:unregularised] = 0.0
     result = np.zeros(volume.shape[:-1], np.complex64)
-    _divided(volume, *_squares(volume.shape[:-1], padding), radius, prior.astype(np.float32),
+    _divided(volume, *squares(volume.shape[:-1], padding), radius, prior.astype(np.float32),
              (1e-3 * mean).astype(np.float32), result)
     return result.reshape(sums.shape[:-1])
 
