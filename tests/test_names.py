@@ -30,7 +30,8 @@ def test_aliases(alias: str, good: bool) -> None:
 
 @pytest.mark.parametrize(("name", "good"), [
     ("run_data.star", True), ("Movies/a b.mrc", True), ("a..b/c", True), ("../x", False), ("a/../../x", False),
-    ("/etc/x", False), ("", False), ("a\0b", False), ("..", False), (".", False), ("a/", False), ("./a", True),
+    ("/etc/x", False), ("", False), ("a\0b", False), ("..", False), (".", False), ("a/", False),
+    ("n" * 300, False), ("a/" * 300 + "b", True), ("./a", True),
 ])
 def test_names_of_listed_files(name: str, good: bool) -> None:
     assert is_listed_name(name) == good
@@ -85,8 +86,11 @@ def test_links_that_are_jobs_of_the_project(project, link: str, target: str, nam
 
 def test_alias_links_lead_to_jobs_of_their_type(project) -> None:
     for name, target in {"best": "../Refine3D/job001/", "gone": "../Refine3D/job099", "here": "job001",
-                         "other": "../Class2D/job003/", "out": "../../theirs/Refine3D/job001", "data": "/data"}.items():
+                         "other": "../Class2D/job003/", "out": "../../theirs/Refine3D/job001", "data": "/data",
+                         "whole": project / "mine/Refine3D/job001",
+                         "theirs": project / "theirs/Refine3D/job001"}.items():
         Path("Refine3D", name).symlink_to(target)
-    assert {name: job_of_link(f"Refine3D/{name}", "Refine3D") for name in ("best", "gone", "here")} == {
-        "best": "Refine3D/job001/", "gone": "Refine3D/job099/", "here": "Refine3D/job001/"}
-    assert not any(job_of_link(f"Refine3D/{name}", "Refine3D") for name in ("other", "out", "data", "job001"))
+    assert {name: job_of_link(f"Refine3D/{name}", "Refine3D") for name in ("best", "gone", "here", "whole")} == {
+        "best": "Refine3D/job001/", "gone": "Refine3D/job099/", "here": "Refine3D/job001/",
+        "whole": "Refine3D/job001/"}
+    assert not any(job_of_link(f"Refine3D/{name}", "Refine3D") for name in ("other", "out", "data", "theirs", "job001"))

@@ -32,14 +32,17 @@ def job_of_link(link: str | os.PathLike[str], folder: str) -> str:
     """Return the job that an alias link in a type folder points to, which may no longer exist; "" for other links."""
     if not os.path.islink(link):
         return ""
-    job = os.path.normpath(os.path.join(folder, os.readlink(link))) + "/"
-    return job if is_job_name(job) and job.startswith(f"{folder}/") else ""
+    above = os.path.dirname(link)
+    target = os.path.normpath(os.path.join(above, os.readlink(link)))
+    job = f"{folder}/{os.path.basename(target)}/"
+    return job if is_job_name(job) and os.path.realpath(os.path.dirname(target)) == os.path.realpath(above) else ""
 
 
 def is_listed_name(name: str) -> bool:
-    """Whether a text can be the name of a file below a folder: relative, and without `..`."""
+    """Whether a text can be the name of a file below a folder: relative, without `..`, and not too long."""
     parts = name.split("/")
-    return name[:1] != "/" and ".." not in parts and parts[-1] not in ("", ".") and "\0" not in name
+    return (name[:1] != "/" and ".." not in parts and parts[-1] not in ("", ".") and "\0" not in name
+            and (len(name) < 64 or all(len(os.fsencode(part)) < 256 for part in parts)))
 
 
 def is_below(folder: str | os.PathLike[str], name: str) -> bool:

@@ -107,8 +107,6 @@ def _job_names(project: str | os.PathLike[str]) -> list[str]:
     known = type_folders()
     names = []
     for folder in filter(_is_type_folder, _entries(project)):
-        if not (folder.name in known or folder.is_dir(follow_symlinks=False)):
-            continue
         for entry in _entries(folder.path):
             name = f"{folder.name}/{entry.name}/"
             if (is_job_name(name) and job_number(name) and (entry.is_dir() or entry.is_symlink())
@@ -137,7 +135,9 @@ def _alias_links(project: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _is_type_folder(entry: os.DirEntry[str]) -> bool:
-    return entry.name[0] != "." and entry.name != TRASH and entry.is_dir()
+    """Whether there may be jobs in a folder: not in a link that is none of a type, for movies may be there."""
+    return (entry.name[0] != "." and entry.name != TRASH
+            and entry.is_dir(follow_symlinks=entry.name in type_folders()))
 
 
 def _entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
