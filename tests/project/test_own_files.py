@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -348,6 +349,15 @@ def test_what_has_taken_the_place_of_an_alias_stays(project, canary, capsys, kin
     assert main(["delete", "2"]) == 0 and os.path.lexists(place)
 
 
+def test_a_pipeline_file_is_restored_where_a_folder_is_in_the_place_of_an_alias(project, capsys) -> None:
+    shutil.copy(PIPELINE_FILE, POST)
+    os.unlink("PostProcess/sharp")
+    os.mkdir("PostProcess/sharp")
+    assert main(["restore-pipeline", POST]) == 0
+    assert "PostProcess/sharp: exists where the alias link of PostProcess/job002/ belongs" in capsys.readouterr().err
+    assert main(["rebuild-pipeline"]) == 0 and current_pipeline().processes[f"{POST}/"].alias == ""
+
+
 @pytest.mark.parametrize("target", ["../PostProcess/job099/", "job098", "../PostProcess/job002/"])
 def test_a_dangling_alias_is_replaced(project, target: str) -> None:
     os.unlink("PostProcess/sharp")
@@ -391,6 +401,23 @@ def test_a_moved_job_is_deleted_and_restored_without_loss(moved, project, trash:
     assert main(["empty-trash", "--yes"]) == 0
     if link:
         assert {name: value for name, value in tree(moved).items() if name != DELETED_FILE} == here
+
+
+def test_a_move_of_a_link_that_was_interrupted_is_finished(moved, monkeypatch) -> None:
+    """Both links are there then; of a whole type folder the directory itself has moved, by one rename."""
+    def kill(path: str | Path) -> None:
+        if os.path.islink(path):
+            raise KeyboardInterrupt
+        unlink(path)
+
+    unlink, here, state = os.unlink, tree(moved), facts(current_pipeline())
+    for words in (["delete", "1", "--yes"], ["undelete", REFINE]):
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr("cryosnake.project.cleaning.trash.os.unlink", kill)
+            main(words)
+        assert main(words) == 0
+    assert facts(current_pipeline()) == state and tree(f"{REFINE}/") == here
+    assert not os.path.lexists(f"Trash/{REFINE}")
 
 
 def test_a_moved_job_is_cleaned_where_it_is(moved) -> None:

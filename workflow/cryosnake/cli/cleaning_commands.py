@@ -45,6 +45,8 @@ def run_delete(arguments: Arguments) -> int:
     deletion = delete.plan_deletion(pipeline, jobs)
     for name in deletion.all:
         why = "" if name in deletion.named else "   depends on what is deleted"
+        if os.path.islink(name.rstrip("/")):
+            why += f"   a link: its files stay in {os.path.realpath(name)}"
         alias = pipeline.processes[name].short_alias
         print(f"{name.rstrip('/')}  {alias}  {human_size(folder_size(name))}{why}")
     if arguments.dry_run:

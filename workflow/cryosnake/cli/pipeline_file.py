@@ -9,7 +9,7 @@ from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.backups import backups, restore
 from cryosnake.pipeline.lock import rebuild_pipeline
-from cryosnake.pipeline.markers import BACKUP_FILE, make_alias_link, write_node_markers
+from cryosnake.pipeline.markers import BACKUP_FILE, alias_obstacle, make_alias_link, write_node_markers
 
 
 def register(commands: Commands) -> None:
@@ -39,7 +39,11 @@ def _restore(arguments: Arguments) -> None:
     path = Path(arguments.copy)
     pipeline, notes = restore(Path(), str(path / BACKUP_FILE if path.is_dir() else path))
     for process in pipeline.processes.values():
-        make_alias_link(Path(), process)
+        obstacle = alias_obstacle(Path(), process.alias, process.name) if process.alias else ""
+        if obstacle:
+            notes.append(obstacle)
+        else:
+            make_alias_link(Path(), process)
     write_node_markers(Path(), pipeline)
     print("\n".join(notes), file=sys.stderr, end="\n" if notes else "")
     print(f"{PIPELINE_FILE}: {len(pipeline.processes)} jobs, {len(pipeline.nodes)} nodes, from {path}")

@@ -124,9 +124,8 @@ def empty_trash() -> int:
         When an undelete was interrupted, so that the files of a job of the project are still in the Trash, or a file
         cannot be removed.
     """
-    present = current_pipeline().processes
     for item in deletions():
-        if item.holder in present and not os.path.isdir(item.holder):
+        if not os.path.isdir(item.holder) and item.holder in current_pipeline().processes:
             raise CryosnakeError(f"the files of {item.holder} are still in the Trash, because an undelete was "
                                  f"interrupted; `cryosnake undelete {item.holder.rstrip('/')}` finishes it")
     size = trash_size()

@@ -131,13 +131,16 @@ def _refuse_lost(job: JobConfig, records: Mapping[str, JobRecord | None]) -> Non
     Raises
     ------
     ConfigError
-        when the type folder is a link into another project, or a directory of this type is on a disk that is not there
+        when the type folder is a link into another project, or it or a directory in it is on a disk that is not there
     """
-    foreign = foreign_place("", job.type.folder) if os.path.islink(job.type.folder) else ""
+    folder = job.type.folder
+    foreign = foreign_place("", folder) if os.path.islink(folder) else ""
+    if os.path.islink(folder) and not os.path.isdir(folder):
+        foreign = f"{os.path.realpath(folder)}, which does not exist: mount its disk"
     if foreign:
-        raise ConfigError(f"jobs.{job.name}", f"the folder {job.type.folder} is a link to {foreign}; remove the link")
+        raise ConfigError(f"jobs.{job.name}", f"the folder {folder} is a link to {foreign}; or remove the link")
     for path in records:
-        if path.startswith(f"{job.type.folder}/") and os.path.islink(path) and not os.path.exists(path):
+        if path.startswith(f"{folder}/") and os.path.islink(path) and not os.path.exists(path):
             raise ConfigError(f"jobs.{job.name}", f"may be {path}, which can't be read: "
                               f"{why_not_ours('', f'{path}/')}")
 
