@@ -96,7 +96,8 @@ def test_outputs_of_what_goes_on_have_its_name(job) -> None:
                                                           Node(str(job / "gone.star"), "gone", 3, 1)])
     made(job / "run_it025_optimiser.star", 50)
     resume(options, {"particles": job / "particles.star"}, job)
-    arguments = Arguments(out=str(job), batch="", join=False, threads=1, options=options, inputs={}, command="")
+    arguments = Arguments(out=str(job), batch="", join=False, draw=False, threads=1, gpus=0, options=options, inputs={},
+                          command="")
     check_outputs(CLASS2D, arguments)
     declare_outputs(CLASS2D, arguments)
     found = [Path(node.name).name for node in read_output_nodes(job / "RELION_OUTPUT_NODES.star")]
