@@ -97,7 +97,7 @@ def test_batches_share_the_cores():
     assert [threads(plan, plan.jobs[name]) for name in ("movies", "motion", "ctf")] == [1, 2, 2]
     commit(plan)
     for key in list(plan.jobs["motion"].batches.values())[1:]:
-        Path(batch_star(plan.jobs["motion"].path, key)).write_text("")
+        Path(batch_star(plan.jobs["motion"].path, key)).write_text("x")
     assert threads(plan_of(16), plan_of(16).jobs["motion"]) == 8  # one is left, and more threads are of no use
 
 
