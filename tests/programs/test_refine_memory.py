@@ -117,7 +117,7 @@ def test_the_refusal_names_what_is_missing(inside):
     with use_budget(budget_of(2 << 30)), pytest.raises(CryosnakeError) as caught, planned(recipe):
         pass
     assert "box 256 would take up to" in str(caught.value) and "four fifths of what is free" in str(caught.value)
-    assert re.search(r"set memory: \d", str(caught.value)) and "sums and maps" in str(caught.value)
+    assert re.search(r"set memory: \d", str(caught.value))
 
 
 def test_maps_do_not_depend_on_the_budget(inside):

@@ -124,11 +124,12 @@ def planned(recipe: Any) -> Iterator[None]:
         demand = recipe.demand(size)
         plan = fitted(work, demand, recipe.options.pooled)
     listed = ", ".join(f"{name} {bytes_ / 1e9:.2f}" for name, bytes_ in plan.parts.items())
-    if plan.peak > allowed:
-        raise CryosnakeError(f"{_refusal(plan, demand, recipe.options, ranks)} ({listed}).")
     each = f" on each of {ranks} ranks" if ranks > 1 else ""
     recipe.say(f"Memory: at most {plan.peak / 1e9:.1f} of {allowed / 1e9:.1f} GB{each}, in {demand.when} ({listed}); "
                f"blocks of {plan.block} particles")
+    if plan.peak > allowed:
+        recipe.say("That is more than the job may take.")
+        raise CryosnakeError(_refusal(plan, demand, recipe.options, ranks))
     if size < recipe.largest:
         recipe.say(f"Images are used to {2 * work.particles.length / size:.1f} Å, for more would take more memory than "
                    "the job may use. A larger `memory`, fewer classes or fewer MPI ranks on a computer allow more.")
@@ -152,4 +153,4 @@ def _refusal(plan: MemoryPlan, demand: Demand, options: Any, ranks: int) -> str:
         more = "Free some memory, or request more of the scheduler; or "
     remedy = f"{more}{'set' if more else 'Set'} memory: {math.ceil(10 * needed) / 10:.1f} or more{remedy}, or take"
     return (f"{demand.when} would take up to {needed:.1f} GB of memory{of_ranks}, and the job may use {allowed:.1f}"
-            f"{known}. {remedy} particles of a smaller box (Extract: rescale). Nothing was computed. The parts in GB")
+            f"{known}. {remedy} particles of a smaller box (Extract: rescale). Nothing was computed.")
