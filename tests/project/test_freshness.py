@@ -38,6 +38,7 @@ MOTION, CTF, CLASSES, GOOD = "MotionCorr/job002", "CtfFind/job003", "Class2D/job
 def config() -> dict[str, Any]:
     raw = copy.deepcopy(RAW)
     raw["microscope"] |= {"amplitude_contrast": 0.1}
+    raw["pictures"] = False  # which --touch would miss: these results are no results
     raw["jobs"] |= {"classes": {"type": "class2d", "particles": "particles.star", "classes": 2, "iterations": 2,
                                 "particle_diameter": 100},
                     "good": {"type": "select", "particles": "classes", "classes": [1]}}
