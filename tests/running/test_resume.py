@@ -19,10 +19,13 @@ from cryosnake.running.resume import resume
 
 
 @pytest.fixture
-def job(tmp_path) -> Path:
+def job(tmp_path, monkeypatch) -> Path:
     """A job whose input is 100 s old and whose iterations were made at the given ages."""
-    made(tmp_path / "particles.star", 100)
-    return tmp_path
+    monkeypatch.chdir(tmp_path)
+    folder = Path("Class2D/job002")
+    folder.mkdir(parents=True)
+    made(folder / "particles.star", 100)
+    return folder
 
 
 def made(path: Path, age: float) -> None:
