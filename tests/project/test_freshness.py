@@ -22,6 +22,7 @@ from cryosnake.pipeline.model import Status
 from cryosnake.project.actions.retry import retry_failed
 from cryosnake.project.cleaning.clean import clean, plan_action
 from cryosnake.project.cleaning.delete import current_pipeline
+from cryosnake.project.config.config import BY_WATCHER, INTERNAL_KEYS
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.locks.job_status import set_job_status
 from cryosnake.project.planning.planned import Disposition, Plan
@@ -79,10 +80,12 @@ def project(finished, tmp_path, monkeypatch) -> Path:
 
 
 def snakemake(raw: dict[str, Any], *options: str) -> str:
-    Path("config.yaml").write_text(yaml.safe_dump(raw))
+    pairs = [f"{key}={raw[key]}" for key in INTERNAL_KEYS if key in raw]  # as the watcher calls it
+    Path("config.yaml").write_text(yaml.safe_dump({key: raw[key] for key in raw if key not in INTERNAL_KEYS}))
+    options += ("--config", *pairs) if pairs else ()
     root = Path(__file__).resolve().parents[2]
     result = subprocess.run([sys.executable, "-m", "snakemake", *options, "--snakefile", str(root / "Snakefile"),
-                             "--cores", "1"], capture_output=True, text=True)
+                             "--cores", "1"], capture_output=True, text=True, env=os.environ | {BY_WATCHER: "1"})
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
 
