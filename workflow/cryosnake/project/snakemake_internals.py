@@ -24,7 +24,7 @@ MARKS = Path(".snakemake", "incomplete")
 CLUSTER_LOGS = Path(".snakemake", "slurm_logs")
 UNTESTED = 10  # the first major version that this was not tested with
 LONGEST = 200  # characters of a mark's name: Snakemake splits longer ones
-REFUSED = r"(?s)sbatch failed\. The error message was '(?:sbatch: )?(?:error: )?(.*?)'\.?\n"  # compiled where it is used
+REFUSED = r"(?s)sbatch failed\. The error message was '(?:sbatch: )?(?:error: )?(.*?)'\.?\n"  # compiled by its user
 
 _up = Path()  # Snakemake's working directory, from the project
 _folder = ""  # the project, from there: with "/" at its end, "" where it is the same
