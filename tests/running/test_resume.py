@@ -19,10 +19,13 @@ from cryosnake.running.resume import resume
 
 
 @pytest.fixture
-def job(tmp_path) -> Path:
+def job(tmp_path, monkeypatch) -> Path:
     """A job whose input is 100 s old and whose iterations were made at the given ages."""
-    made(tmp_path / "particles.star", 100)
-    return tmp_path
+    monkeypatch.chdir(tmp_path)
+    folder = Path("Class2D/job002")
+    folder.mkdir(parents=True)
+    made(folder / "particles.star", 100)
+    return folder
 
 
 def made(path: Path, age: float) -> None:
@@ -96,7 +99,8 @@ def test_outputs_of_what_goes_on_have_its_name(job) -> None:
                                                           Node(str(job / "gone.star"), "gone", 3, 1)])
     made(job / "run_it025_optimiser.star", 50)
     resume(options, {"particles": job / "particles.star"}, job)
-    arguments = Arguments(out=str(job), batch="", join=False, threads=1, options=options, inputs={}, command="")
+    arguments = Arguments(out=str(job), batch="", join=False, draw=False, threads=1, gpus=0, options=options, inputs={},
+                          command="")
     check_outputs(CLASS2D, arguments)
     declare_outputs(CLASS2D, arguments)
     found = [Path(node.name).name for node in read_output_nodes(job / "RELION_OUTPUT_NODES.star")]

@@ -120,7 +120,7 @@ def test_the_picker_had_its_threads_and_its_picks_were_extracted(project) -> Non
 def test_what_a_failed_program_said_reaches_the_user(project) -> None:
     assert project.status(BROKEN) == Status.FAILED
     assert (project.folder / BROKEN / "RELION_JOB_EXIT_FAILURE").exists()
-    reason = r"exit code 3 \(no licence for this picker: ask the facility\)"
+    reason = r"exited with code 3 \(no licence for this picker: ask the facility\)"
     assert re.search(rf"{BROKEN}: cluster job \d+ failed: .*{reason}", project.said), project.said[-4000:]
     assert "working on" in (project.folder / BROKEN / "run.out").read_text()
     assert project.slurm["broken"]["JobState"] == "FAILED"

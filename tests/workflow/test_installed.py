@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import zipfile
 from pathlib import Path
 
@@ -62,6 +64,8 @@ def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("my_data")
     simulate(folder, 6)
     shutil.rmtree(folder / "truth")
+    for movie in (folder / "Movies").iterdir():
+        os.utime(movie, (time.time() - 3600,) * 2)  # they have arrived
     return folder
 
 
