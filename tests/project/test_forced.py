@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 from small_history import particles
-from test_plan import RAW, add_movies, finish, plan_of
+from test_plan import RAW, add_movies, finish_all, plan_of
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.markers import clear_exit, set_exit
-from cryosnake.pipeline.model import Status
+from cryosnake.pipeline.markers import clear_exit
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning.forced import forced_jobs
-from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Disposition, Plan
 from cryosnake.project.records.batches import done_file, read_done
@@ -45,15 +43,7 @@ def project(tmp_path, monkeypatch) -> None:
     Path("particles.star").write_text(particles(30))
     plan = plan_of(config())
     commit(plan)
-    for name, job in plan.jobs.items():
-        if name == "later":
-            continue
-        if job.batches:
-            finish(plan, name)
-        for file in job.files():
-            Path(file).write_text(particles(20))
-        record_counts(job.path, (source.path for source in job.inputs.values()))
-        set_exit(job.path, Status.SUCCEEDED)
+    finish_all(plan, besides=["later"])
 
 
 def forced(*names: str, **changes: Any) -> Plan:

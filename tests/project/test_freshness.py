@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from small_history import particles
-from test_plan import RAW, add_movies, finish, plan_of
+from test_plan import RAW, add_movies, finish_all, plan_of
 
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
@@ -24,7 +24,6 @@ from cryosnake.project.cleaning.clean import clean, plan_action
 from cryosnake.project.cleaning.delete import current_pipeline
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.locks.job_status import set_job_status
-from cryosnake.project.planning.growth import record_counts
 from cryosnake.project.planning.planned import Disposition, Plan
 from cryosnake.project.records.batches import batch_star, done_file
 from cryosnake.project.records.cleaned_files import set_wanted
@@ -54,13 +53,8 @@ def finished(tmp_path_factory) -> Iterator[Path]:
     Path("particles.star").write_text(particles(30))
     plan = plan_of(config())
     commit(plan)
-    for name, job in plan.jobs.items():
-        if job.batches:
-            finish(plan, name)
-        for file in job.files():
-            Path(file).write_text(particles(20))
-        record_counts(job.path, (source.path for source in job.inputs.values()))
-        set_exit(job.path, Status.SUCCEEDED)
+    finish_all(plan)
+    for job in plan.jobs.values():
         set_job_status(job.path, Status.SUCCEEDED)
     done = Path(done_file(CTF, 1))
     done.write_text(done.read_text().replace("ok\t", "failed\tit was torn", 1))
