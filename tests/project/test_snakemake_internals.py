@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -233,5 +234,5 @@ def test_what_the_executor_for_slurm_writes() -> None:
     assert internals.rule_of_comment("rule_refine") == "refine" and internals.rule_of_comment("other") == ""
     assert "sbatch failed. " in source and "The error message was '{e.output.strip()}'.\\n" in source
     assert "SLURM status is: '{status}'" in source
-    assert internals.REFUSED.search("SLURM sbatch failed. The error message was 'sbatch: error: no'.\n")[1] == "no"
+    assert re.search(internals.REFUSED, "SLURM sbatch failed. The error message was 'sbatch: error: no'.\n")[1] == "no"
     assert internals.CLUSTER_LOGS.name in source

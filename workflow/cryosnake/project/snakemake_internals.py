@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import os
-import re
 import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ MARKS = Path(".snakemake", "incomplete")
 CLUSTER_LOGS = Path(".snakemake", "slurm_logs")
 UNTESTED = 10  # the first major version that this was not tested with
 LONGEST = 200  # characters of a mark's name: Snakemake splits longer ones
-REFUSED = re.compile(r"sbatch failed\. The error message was '(?:sbatch: )?(?:error: )?(.*?)'\.?\n", re.DOTALL)
+REFUSED = r"(?s)sbatch failed\. The error message was '(?:sbatch: )?(?:error: )?(.*?)'\.?\n"  # compiled by its user
 
 _up = Path()  # Snakemake's working directory, from the project
 _folder = ""  # the project, from there: with "/" at its end, "" where it is the same

@@ -42,7 +42,7 @@ def reason_of(rule: str, said: str, log: str, asked: str) -> Reason | None:
     asked
         What was asked for, such as "4000 MB, 2:00:00".
     """
-    refused = REFUSED.search(said)
+    refused = re.search(REFUSED, said)
     if refused:
         return Reason(f"the scheduler refused it ({asked}): {' '.join(refused[1].split())}",
                       f"ask for less (--set-resources {rule}:mem_mb=… {rule}:runtime=…, --set-threads {rule}=…) or for "
