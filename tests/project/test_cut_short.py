@@ -18,7 +18,7 @@ from cryosnake.project.cleaning import trash
 from cryosnake.project.cleaning.delete import current_pipeline
 from cryosnake.project.cleaning.undelete import deletions
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
-from cryosnake.project.run import session
+from cryosnake.project.run import begin, session
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_snakemake_finishes_it_before_it_plans(project) -> None:
     assert len(list(Path().glob("*/job*"))) == 4
     assert session._half_deleted() == {"Extract/job002", "Class2D/job003", "Class3D/job004", "Refine3D/job005"} & {
         str(path) for path in Path().glob("*/job*")}  # which a plan leaves out, writing nothing
-    session._finish_deletions()
+    begin.finish_interrupted_deletions()
     assert [path.name for path in Path().glob("*/job*")] == ["job001"]
     assert [item.holder for item in deletions()] == ["Extract/job002/"]
     assert main(["undelete", "classes"]) == 0
@@ -85,7 +85,7 @@ def test_a_lock_of_a_killed_program_does_not_stay_for_relion(project) -> None:
     dead.start()
     dead.join()
     assert Path(LOCK_DIRECTORY).exists()
-    session._claim()
+    begin.claim()
     assert not Path(LOCK_DIRECTORY).exists()
 
 
@@ -108,5 +108,5 @@ def test_the_next_snakemake_removes_half_a_table_of_cleaned_files(project) -> No
     half.write_text("half a table")
     table.write_text("run_it024_data.star\t10\t1\n")
     job_of_plan = cast(PlannedJob, SimpleNamespace(path=str(job), disposition=Disposition.CLEARED))
-    session._repair_after_kills(Plan({"classes": job_of_plan}))
+    begin.repair_after_kills(Plan({"classes": job_of_plan}))
     assert not half.exists() and table.exists()

@@ -33,7 +33,7 @@ from cryosnake.project.cleaning.undelete import deletion_of, deletions, empty_tr
 from cryosnake.project.locks import snakemake_lock
 from cryosnake.project.locks.clean_up_lock import clean_up_owner, cleaning_up
 from cryosnake.project.records.final_marks import set_final
-from cryosnake.project.run import session
+from cryosnake.project.run import begin
 
 
 @pytest.fixture
@@ -362,7 +362,7 @@ def test_an_archived_project_stays_as_it_is(project, capsys) -> None:
     assert main(["delete", "6"]) == 1
     assert main(["clean", "2", "--harsh"]) == 1
     with pytest.raises(CryosnakeError, match="this project is archived"):
-        session._claim()
+        begin.claim()
     assert tree() == before
     os.symlink("/nowhere/at/all", "Raw")
     assert main(["unarchive"]) == 0
@@ -378,5 +378,5 @@ def test_neither_snakemake_nor_a_clean_up_starts_while_the_other_works(project) 
         delete("6")
     snakemake_lock.CLAIM.unlink()
     with cleaning_up(), pytest.raises(CryosnakeError, match="somebody deletes or cleans in this project"):
-        session._claim()
-    session._claim()
+        begin.claim()
+    begin.claim()

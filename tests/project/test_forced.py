@@ -9,18 +9,16 @@ from typing import Any
 
 import pytest
 from small_history import particles
-from test_plan import RAW, add_movies, finish, plan_of
+from test_plan import RAW, add_movies, finish_all, plan_of
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.markers import clear_exit, set_exit
-from cryosnake.pipeline.model import Status
+from cryosnake.pipeline.markers import clear_exit
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning.forced import forced_jobs
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import WAITING, Disposition, Plan
 from cryosnake.project.records.batches import done_file, read_done
 from cryosnake.project.records.final_marks import set_final
-from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.commit import commit
 from cryosnake.project.snakemake_internals import Request
 
@@ -45,16 +43,7 @@ def project(tmp_path, monkeypatch) -> None:
     Path("particles.star").write_text(particles(30))
     plan = plan_of(config())
     commit(plan)
-    for name, job in plan.jobs.items():
-        if name == "later":
-            continue
-        if job.batches:
-            finish(plan, name)
-        for file in job.files():
-            Path(file).write_text(particles(20))
-        if not job.config.type.per_micrograph:
-            taken_inputs(Path(job.path), {slot: Path(source.path) for slot, source in job.inputs.items()})
-        set_exit(job.path, Status.SUCCEEDED)
+    finish_all(plan, besides=["later"])
 
 
 def forced(*names: str, **changes: Any) -> Plan:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from small_history import particles
-from test_plan import RAW, add_movies, finish, plan_of
+from test_plan import RAW, add_movies, finish_all, plan_of
 
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
@@ -29,7 +29,6 @@ from cryosnake.project.planning.planned import Disposition, Plan
 from cryosnake.project.records.batches import batch_star, done_file
 from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.freshness import is_finished, is_stale, newest
-from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.commit import commit
 from cryosnake.watching.stale_outputs import pending_files
 
@@ -56,14 +55,8 @@ def finished(tmp_path_factory) -> Iterator[Path]:
     Path("particles.star").write_text(particles(30))
     plan = plan_of(config())
     commit(plan)
-    for name, job in plan.jobs.items():
-        if job.batches:
-            finish(plan, name)
-        for file in job.files():
-            Path(file).write_text(particles(20))
-        if not job.config.type.per_micrograph:
-            taken_inputs(Path(job.path), {slot: Path(source.path) for slot, source in job.inputs.items()})
-        set_exit(job.path, Status.SUCCEEDED)
+    finish_all(plan)
+    for job in plan.jobs.values():
         set_job_status(job.path, Status.SUCCEEDED)
     done = Path(done_file(CTF, 1))
     done.write_text(done.read_text().replace("ok\t", "failed\tit was torn", 1))

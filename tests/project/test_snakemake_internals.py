@@ -41,8 +41,8 @@ note(main=internals.is_main(workflow), gpu=internals.limit_of(workflow, "gpu"),
      given=dict(internals.command_line_config(workflow)), tape=internals.limit_of(workflow, "tape"),
      environments=internals.has_environments(workflow),
      files=internals.config_files(workflow), word=config.get("word"))
-below = {"word": "given", "part": {"a": 1}}
-internals.put_below(workflow, below, {"word": "file", "part": {"a": 2, "b": 2}, "more": 1}, "below.yaml")
+below = {{"word": "given", "part": {{"a": 1}}}}
+internals.put_below(workflow, below, {{"word": "file", "part": {{"a": 2, "b": 2}}, "more": 1}}, "below.yaml")
 note(named=internals.named_config_files(workflow), below=below, given_by_user=internals.has_config_of_module(workflow),
      read=[str(file) for file in workflow.configfiles])
 if config.get("word") == "refuse":
@@ -94,6 +94,7 @@ if [ "$1" = 11 ]; then echo success; else echo failed; fi
 def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("Snakefile").write_text(SNAKEFILE)
+    Path("below.yaml").write_text("word: file\n")
     return tmp_path
 
 

@@ -1,4 +1,4 @@
-"""A stand-in for Snakemake that makes the planned files empty, and the small projects that it is used on."""
+"""A stand-in for Snakemake that makes the planned files, nearly empty, and the small projects that it is used on."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Snakemake:
             for file in [] if job.disposition is Disposition.BATCHES_ONLY else job.files():
                 Path(file).write_text("data_particles\n" + "1\n" * len(list(Path("Movies").iterdir())))
             for file in pictures(plan, job):
-                Path(file).touch()
+                Path(file).write_text("a picture")
             if not job.config.type.per_micrograph:
                 taken_inputs(Path(job.path), {slot: Path(source.path) for slot, source in job.inputs.items()})
 
@@ -82,7 +82,7 @@ class Snakemake:
         lines = [Finished(name, stamp(name), "failed" if "bad" in name else "ok", "is corrupt") for name in names]
         Path(done_file(job, number)).write_text("".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n"
                                                         for i in lines))
-        Path(batch_star(job, key)).touch()
+        Path(batch_star(job, key)).write_text("data_\n")
 
 
 def configure(config: dict[str, Any]) -> None:

@@ -7,15 +7,13 @@ that has to know of them (`make_plan`): Snakemake is then asked for files that d
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.config.config import JobConfig
 from cryosnake.project.planning.rule_values import rule_name
+from cryosnake.project.records.disk import JOB_DIRECTORY
 from cryosnake.project.snakemake_internals import Request
-
-_JOB = re.compile(r"\w+/job\d{3,}(?=/)")
 
 
 def forced_jobs(jobs: Mapping[str, JobConfig], request: Request, folder: str,
@@ -40,10 +38,10 @@ def forced_jobs(jobs: Mapping[str, JobConfig], request: Request, folder: str,
     """
     names = {name_of_rule(rule_name(name)): name for name in jobs}
     for word in (*request.again, *(request.targets if request.everything else ())):
-        made = _JOB.match(os.path.relpath(word, folder or "."))
-        if word not in names and made and os.path.exists(word):
+        job_type, job, inside = (*os.path.relpath(word, folder or ".").split("/", 2), "", "")[:3]
+        if word not in names and inside and JOB_DIRECTORY.match(job) and os.path.exists(word):
             raise CryosnakeError(f"{word}: finished files are never made again in their place, but a whole job beside "
-                                 f"them: name the rule of {made[0]} instead, as in `snakemake -R "
+                                 f"them: name the rule of {job_type}/{job} instead, as in `snakemake -R "
                                  f"{next(iter(names))}` (snakemake --list-rules lists them)")
     if not request.everything:
         return frozenset(names[word] for word in request.again if word in names)

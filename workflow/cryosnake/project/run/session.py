@@ -7,12 +7,10 @@ Snakemake holds its lock the plan is made real (`start`).
 
 from __future__ import annotations
 
-import atexit
 import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import chdir
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -158,12 +156,14 @@ def _begin(workflow: Any, plan: Plan, as_module: bool) -> None:
     """
     if not snakemake_internals.executes(workflow):
         return
+    from cryosnake.project.run.begin import claim, finish_interrupted_deletions, repair_after_kills
+
     try:
         with snakemake_internals.in_project(plan.folder):
-            _claim(plan.lane)
-            if not plan.lane:
-                _finish_deletions()
-            _repair_after_kills(plan)
+            claim(plan.lane)
+            if not plan.lane and _half_deleted():
+                finish_interrupted_deletions()
+            repair_after_kills(plan)
     except CryosnakeError as error:
         raise snakemake_internals.refusal(str(error)) from None
     handlers = {"start": partial(start, workflow, plan, as_module), "success": partial(succeed, plan),
@@ -271,60 +271,6 @@ def _half_deleted() -> set[str]:
     from cryosnake.project.cleaning.delete import current_pipeline, half_deleted
 
     return {path.rstrip("/") for paths in half_deleted(current_pipeline()).values() for path in paths}
-
-
-def _finish_deletions() -> None:
-    """Move jobs whose deletion was interrupted to the Trash."""
-    if not _half_deleted():
-        return
-    from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
-    from cryosnake.project.locks.clean_up_lock import cleaning_up
-
-    with cleaning_up():
-        for path in finish_deletions(current_pipeline()):
-            print(f"{path.rstrip('/')}: moved to the Trash; its deletion had been interrupted", file=sys.stderr)
-
-
-def _claim(lane: str = "") -> None:
-    from cryosnake.pipeline.lock import remove_stale_locks
-    from cryosnake.project.locks.clean_up_lock import clean_up_owner
-    from cryosnake.project.locks.snakemake_lock import claim_lane, claim_run, release_claim
-    from cryosnake.project.records.archive import refuse_archived
-
-    refuse_archived()
-    owner = clean_up_owner()
-    if owner:
-        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has finished")
-    atexit.register(_release, release_claim, os.getcwd(), lane)
-    if lane:
-        claim_lane(lane)
-    else:
-        message = claim_run()
-        if message:
-            print(message, file=sys.stderr)
-    remove_stale_locks(Path())
-
-
-def _release(release_claim: Callable[[str], None], project: str, lane: str) -> None:
-    with chdir(project):  # Snakemake has gone back to where it was called
-        release_claim(lane)
-
-
-def _repair_after_kills(plan: Plan) -> None:
-    """Repair what killed programs left: halves of tables, second names, Snakemake's marks."""
-    from cryosnake.processes import this_process
-    from cryosnake.project.locks.snakemake_lock import running_claim
-    from cryosnake.project.records.cleaned_files import remove_incomplete_tables
-    from cryosnake.project.run.closing import tidy_results
-    from cryosnake.project.run.snakemake_marks import clear_stale_marks, mark_unfinished
-
-    remove_incomplete_tables(job.path for job in plan.own)
-    if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
-        for file in empty_outputs(plan):
-            os.unlink(file)
-        clear_stale_marks(plan)
-        mark_unfinished(plan)
-        tidy_results(plan.own)
 
 
 def _located(workflow: Any, error: CryosnakeError) -> str:

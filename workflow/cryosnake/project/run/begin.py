@@ -1,0 +1,67 @@
+"""The beginning of a run: the project is claimed, and what killed runs left in it is repaired."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from contextlib import chdir
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pipeline.lock import remove_stale_locks
+from cryosnake.processes import this_process
+from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
+from cryosnake.project.locks.clean_up_lock import clean_up_owner, cleaning_up
+from cryosnake.project.locks.snakemake_lock import claim_lane, claim_run, release_claim, running_claim
+from cryosnake.project.planning.planned import Plan
+from cryosnake.project.planning.unfinished import empty_outputs
+from cryosnake.project.records.archive import refuse_archived
+from cryosnake.project.records.cleaned_files import remove_incomplete_tables
+from cryosnake.project.run.closing import tidy_results
+from cryosnake.project.run.snakemake_marks import clear_stale_marks, mark_unfinished
+
+
+def finish_interrupted_deletions() -> None:
+    """Move jobs to the Trash that interrupted deletions left outside it."""
+    with cleaning_up():
+        for path in finish_deletions(current_pipeline()):
+            print(f"{path.rstrip('/')}: moved to the Trash; its deletion had been interrupted", file=sys.stderr)
+
+
+def claim(lane: str = "") -> None:
+    """Reserve the project for this run, or its lane of a watcher, until the process ends.
+
+    Raises
+    ------
+    CryosnakeError
+        when another run or a clean-up works in it, or it is archived
+    """
+    refuse_archived()
+    owner = clean_up_owner()
+    if owner:
+        raise CryosnakeError(f"somebody deletes or cleans in this project ({owner}); run again when that has finished")
+    atexit.register(_release, os.getcwd(), lane)
+    if lane:
+        claim_lane(lane)
+    else:
+        message = claim_run()
+        if message:
+            print(message, file=sys.stderr)
+    remove_stale_locks(Path())
+
+
+def _release(project: str, lane: str) -> None:
+    with chdir(project):  # Snakemake has gone back to where it was called
+        release_claim(lane)
+
+
+def repair_after_kills(plan: Plan) -> None:
+    """Repair what killed programs left: halves of tables, second names, Snakemake's marks."""
+    remove_incomplete_tables(job.path for job in plan.own)
+    if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
+        for file in empty_outputs(plan):
+            os.unlink(file)
+        clear_stale_marks(plan)
+        mark_unfinished(plan)
+        tidy_results(plan.own)
