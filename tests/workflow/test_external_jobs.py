@@ -27,7 +27,7 @@ jobs:
   picks: {type: external, micrographs: mics, executable: ./topaz_picker.py, outputs: {coordinates: topaz.star},
           parameters: {topaz: ./stand_in_topaz.py, scale: 8, radius: 2, threshold: 2}}
   cut:   {type: extract, micrographs: mics, coordinates: picks, box_size: 24, invert: false}
-  other: {type: external, particles: cut, executable: sh copy.sh, outputs: {particles: same.star}}
+  other: {type: external, particles: cut, executable: sh copy.sh, outputs: {particles: same.star}, at_least: 5}
 """
 CENTRES = ((30, 40), (90, 36), (60, 100))  # x, y
 PICKS, CUT, OTHER = "External/job002", "Extract/job003", "External/job004"
@@ -53,7 +53,10 @@ def finished(tmp_path_factory) -> Path:
         shutil.copy(ROOT / "examples/external_picker" / name, project)
     (project / "copy.sh").write_text('cp "$4" "$2same.star"\n')  # --o JOB/ --in_parts FILE
     (project / "config.yaml").write_text(CONFIG)
-    snakemake(project)
+    said = snakemake(project)
+    assert "Particle extraction Extract/job003: 3 of 3 micrographs, 9 particles\n" in said
+    assert "other waits for 5 particles; 0 so far\n" in said
+    assert "other: there are enough particles now; continuing\n" in said
     return project
 
 

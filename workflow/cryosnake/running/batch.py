@@ -27,7 +27,7 @@ from cryosnake.project.records.batches import DROPPED, Finished, batch_number, d
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.freshness import is_done
 from cryosnake.running.arguments import Arguments
-from cryosnake.running.batch_tables import read_input, write_output
+from cryosnake.running.batch_tables import found_in, found_in_all, read_input, write_output
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
 from cryosnake.running.stamps import stamper
 
@@ -82,6 +82,7 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     restore_times(job_type, out, [name for name, item in earlier.items() if now.get(name) == item])
     parts = [f"{tally['ok']} done"] + [f"{tally[what]} {what}" for what in ("finished before", "failed", "rejected")
                                        if tally[what]]
+    parts += filter(None, [found_in_all(now[name] for name in batch.rows if name in now)])
     print(f"{job_type.title} {out} batch {arguments.batch}: {', '.join(parts)} ({time.monotonic() - start:.1f} s)")
     _refuse_total_failure(out, number, len(batch.rows), now.values())
     good = {name: rows[name] for name in batch.rows if name in now and now[name].state == "ok"}
@@ -113,7 +114,8 @@ def _process_one(program: PerMicrograph, name: str, row: Row, optics: Row, state
     except Exception as error:
         traceback.print_exc()
         return _Result("failed", f"unexpected {type(error).__name__}: {_one_line(error)}")
-    return _Result("ok", "", [rows] if isinstance(rows, dict) else list(rows))
+    rows = [rows] if isinstance(rows, dict) else list(rows)
+    return _Result("ok", found_in(rows), rows)
 
 
 def _one_line(error: BaseException) -> str:

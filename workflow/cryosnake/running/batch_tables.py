@@ -1,8 +1,8 @@
-"""The STAR files around a batch: input rows by micrograph, output rows and optics."""
+"""The STAR files around a batch: input rows by micrograph, output rows and optics, and how much they list."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,10 +11,11 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import optics_of, read_star, write_star
+from cryosnake.io.star_rows import count_rows
 from cryosnake.jobs.forms import FileSource, PerMicrograph, Row
 from cryosnake.jobs.model import JobType
 from cryosnake.project.planning.planned import PER_MICROGRAPH
-from cryosnake.project.records.batches import batch_number, batch_star, read_manifest
+from cryosnake.project.records.batches import Finished, batch_number, batch_star, read_manifest
 from cryosnake.running.arguments import Arguments
 
 
@@ -93,3 +94,21 @@ def table_name(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
     """Return the block of the output STAR; a program may decide it by its options (import: movies, micrographs)."""
     decide = getattr(program, "table", None)
     return str(decide(arguments.options)) if decide else job_type.table
+
+
+def found_in(rows: Sequence[Row]) -> str:
+    """Return what the rows of one micrograph list, as in "312 picks" or "305 particles"; "" for anything else."""
+    if rows and "rlnImageName" in rows[0]:
+        return f"{len(rows)} particles"
+    if rows and "rlnMicrographCoordinates" in rows[0]:
+        return f"{count_rows(rows[0]['rlnMicrographCoordinates'], ('',))} picks"
+    return ""
+
+
+def found_in_all(items: Iterable[Finished]) -> str:
+    """Return the sum over micrographs, as in "1,408 particles"; "" where that of one is not known."""
+    counts = [item.reason.partition(" ") for item in items if item.state == "ok"]
+    units = {unit for _, _, unit in counts}
+    if len(units) != 1 or units == {""} or not all(number.isdecimal() for number, _, _ in counts):
+        return ""
+    return f"{sum(int(number) for number, _, _ in counts):,} {units.pop()}"

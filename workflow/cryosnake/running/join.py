@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from cryosnake.jobs.model import JobType
 from cryosnake.project.records.batches import Finished, batch_key, batch_star, read_done, revisions
 from cryosnake.project.records.joined_tables import FAILED_STAR, record_joined, write_joined
 from cryosnake.running.arguments import Arguments
-from cryosnake.running.batch_tables import table_name
+from cryosnake.running.batch_tables import found_in_all, table_name
 from cryosnake.running.frame import finish
 from cryosnake.running.nodes import check_outputs, declare_outputs, made_outputs
 
@@ -28,9 +29,9 @@ def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments
     """
     out = arguments.out
     keys = [batch_key(number, revision) for number, revision in sorted(revisions(out).items())]
-    left_out = [item for number in revisions(out) for item in read_done(out, number).values() if item.state != "ok"]
-    total = sum(len(read_done(out, number)) for number in revisions(out))
-    _check_failures(arguments, left_out, total)
+    items = [item for number in revisions(out) for item in read_done(out, number).values()]
+    left_out = [item for item in items if item.state != "ok"]
+    _check_failures(arguments, left_out, len(items))
     main = Path(made_outputs(job_type, arguments)[0][0])
     write_joined(main, table_name(job_type, program, arguments), [batch_star(out, key) for key in keys])
     _write_left_out(Path(out), left_out)
@@ -41,7 +42,7 @@ def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments
     record_joined(str(main), keys)
     declare_outputs(job_type, arguments)
     finish(Path(out))
-    print(_summary(job_type, out, total, left_out))
+    print(_summary(job_type, out, items))
 
 
 def _check_failures(arguments: Arguments, left_out: list[Finished], total: int) -> None:
@@ -62,8 +63,8 @@ def _write_left_out(out: Path, left_out: list[Finished]) -> None:
                                                 "csnReason": [item.reason for item in left_out]})})
 
 
-def _summary(job_type: JobType, out: str, total: int, left_out: list[Finished]) -> str:
-    failed = sum(item.state == "failed" for item in left_out)
-    rejected = len(left_out) - failed
-    text = f"{job_type.title} {out}: {total - len(left_out)} of {total} micrographs"
-    return text + (f", {failed} failed" if failed else "") + (f", {rejected} rejected" if rejected else "")
+def _summary(job_type: JobType, out: str, items: list[Finished]) -> str:
+    count = Counter(item.state for item in items)
+    parts = [f"{count['ok']} of {len(items)} micrographs", found_in_all(items)]
+    parts += [f"{count[state]} {state}" for state in ("failed", "rejected") if count[state]]
+    return f"{job_type.title} {out}: {', '.join(filter(None, parts))}"

@@ -49,6 +49,9 @@ def _items(path: str) -> list[tuple[str, str, str]]:
 
 @lru_cache(maxsize=20_000)
 def _batch(path: str, number: int, size: int, time: int) -> tuple[tuple[str, str, str], ...]:
-    """Return state, name and reason of each micrograph of a batch; `size` and `time` (ns) keep the cache up to date."""
-    return tuple((item.state, item.name if item.state != "ok" else "", item.reason)
+    """Return state, name and reason of each micrograph of a batch, of good ones the state only.
+
+    `size` and `time` (ns) keep the cache up to date.
+    """
+    return tuple((item.state, "", "") if item.state == "ok" else (item.state, item.name, item.reason)
                  for item in read_done(path, number).values())

@@ -130,7 +130,8 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
 
     def progress(self, model: Refinement) -> tuple[int, int, str]:
         """See `Recipe`; the number of iterations is not known in advance."""
-        return 0, len(self.particles), f"iteration {model.iteration + 1}" + (", last" if self._is_last(model) else "")
+        last = ", the last" if self._is_last(model) else ""
+        return 0, len(self.particles), f"of iteration {model.iteration + 1}{last}"
 
     def prepare(self, model: Refinement) -> Refinement:
         """See `Recipe`."""

@@ -21,6 +21,8 @@ from cryosnake.project.records.record import read_record
 KILLED = ("the program ended without a message: killed from outside (out of memory, time limit, scancel, kill -9, "
           "power); the same command continues where it stopped")
 
+_TIME = len("2026-11-30 12:32:17 ")
+
 
 def status_of(path: str) -> Status | None:
     """Return the status of a job ("MotionCorr/job002"), None when the project does not list it."""
@@ -75,3 +77,13 @@ def write_reason(path: Path, reason: str) -> None:
     """Append why a job failed to its run.err; a full disk does not hide the failure itself."""
     with contextlib.suppress(OSError), open(path / "run.err", "a") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {reason}\n")
+
+
+def last_reason(path: Path) -> str:
+    """Return the last reason in a job's run.err, without its time; "" if there is none."""
+    try:
+        lines = (path / "run.err").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return last[_TIME:].strip() if last[:_TIME].count(":") == 2 else last.strip()

@@ -33,6 +33,14 @@ def row_count(path: str) -> int:
     return _counted(path, ())
 
 
+def missing_particles(job: PlannedJob) -> str:
+    """Return what a job waits for by its `at_least`, as in "waits for 400 particles; 120 so far"; "" for nothing."""
+    wanted = job.config.at_least
+    counts = [particle_count(source.path) for source in job.inputs.values() if source.path.endswith(".star")]
+    found = max(counts, default=0)
+    return f"waits for {wanted:,} particles; {found:,} so far" if found < wanted else ""
+
+
 def is_complete(job: PlannedJob) -> bool:
     """Whether a job that gets a new number for a larger input has come to its end, and all its results are there."""
     if job.config.type.per_micrograph or keeps_number(job.outputs()) or not all(map(os.path.exists, job.files())):

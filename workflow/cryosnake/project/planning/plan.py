@@ -15,7 +15,7 @@ from cryosnake.names import foreign_place, why_not_ours
 from cryosnake.pipeline.model import job_name, job_number
 from cryosnake.pipeline.types import type_folders
 from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
-from cryosnake.project.planning.growth import growth_of, is_complete, particle_count
+from cryosnake.project.planning.growth import growth_of, is_complete, missing_particles
 from cryosnake.project.planning.parts import part_of
 from cryosnake.project.planning.planned import (
     PER_MICROGRAPH,
@@ -203,12 +203,7 @@ def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
         for other in jobs.values():
             if other.path == source.job and other.why_held:
                 return f"waits for {other.name}"
-    wanted = job.config.at_least
-    if not wanted:
-        return ""
-    counts = [particle_count(source.path) for source in job.inputs.values() if source.path.endswith(".star")]
-    found = max(counts, default=0)
-    return "" if found >= wanted else f"waits for {wanted:,} particles; {found:,} so far"
+    return missing_particles(job) if job.config.at_least else ""
 
 
 def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config, without_data: bool, at_once: int,

@@ -30,7 +30,7 @@ class Finished:
     name: str
     stamp: str
     state: str  # ok, failed, rejected
-    reason: str
+    reason: str  # of an ok one how much it gave, as in "312 picks"; may be empty
 
     @property
     def input_was_missing(self) -> bool:
@@ -39,7 +39,8 @@ class Finished:
 
     def __str__(self) -> str:
         """Return name and reason as a sentence."""
-        return f"{self.name}: {self.reason.rstrip('.')}."
+        reason = f"{self.reason.rstrip('.')}."
+        return reason if reason.startswith(self.name) else f"{self.name}: {reason}"
 
 
 def batch_key(number: int, revision: int) -> str:

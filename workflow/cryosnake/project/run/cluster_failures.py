@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
 from cryosnake.project import snakemake_internals
+from cryosnake.project.locks.job_status import last_reason
 from cryosnake.project.planning.planned import Plan
 from cryosnake.project.run.scheduler_reasons import Reason, asked_for, output_of, reason_of
 from cryosnake.project.snakemake_internals import FailedJob, cluster_log, forbid_retries, resources_of
@@ -70,7 +71,7 @@ def _failure(workflow: Any, plan: Plan, failed: FailedJob) -> None:
 def _tell(path: str, number: str, reason: Reason | None, aborted: bool) -> None:
     job = f"cluster job {number}" if number else "its cluster job"
     if reason is None:
-        last = "aborted on request" if aborted else _last_words(Path(path, "run.err"), number)
+        last = "aborted on request" if aborted else _last_words(Path(path), number)
         print(f"{path}: {job} failed: {last}", file=sys.stderr)
         return
     text = f"{path}: {job} was ended: {reason.cause}. {reason.remedy[:1].upper()}{reason.remedy[1:]}."
@@ -105,7 +106,6 @@ def _asked(workflow: Any, number: Any) -> str:
 
 
 def _last_words(path: Path, number: str) -> str:
-    """Return the last line of a job's run.err; where its program wrote none, that of the cluster job's own log."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    lines = [line.strip() for line in (text.strip() or _log_tail(number)).split("\n") if line.strip()]
-    return lines[-1] if lines else "it left no message; see the log that Snakemake names"
+    """Return the last reason in a job's run.err; where its program wrote none, the end of the cluster job's own log."""
+    lines = [last_reason(path), *_log_tail(number).strip().splitlines()[-1:]]
+    return next(filter(None, lines), "it left no message; see the log that Snakemake names")

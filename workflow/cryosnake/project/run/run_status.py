@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from cryosnake.human import CLOCK_SLACK
 from cryosnake.pipeline.edit import set_status
 from cryosnake.pipeline.lock import update_pipeline
-from cryosnake.pipeline.markers import ABORT_REQUEST, set_exit
+from cryosnake.pipeline.markers import ABORT_REQUEST, EXIT_FILES, set_exit
 from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
-from cryosnake.project.locks.job_status import KILLED, left_running, write_reason
+from cryosnake.project.locks.job_status import KILLED, last_reason, left_running, write_reason
 from cryosnake.project.planning.planned import PlannedJob
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.disk import BATCHES
@@ -41,6 +42,14 @@ def fail_dead_jobs(besides: Collection[str] = ()) -> list[str]:
     """
     dead = [path for path in left_running() if path not in besides]
     return _change(read_pipeline_unlocked().processes, dict.fromkeys(dead, Status.FAILED))
+
+
+def failures(jobs: Iterable[PlannedJob], since: float) -> Iterator[str]:
+    """Yield a line for each job that has failed since a time (seconds): its name, directory and reason."""
+    for job in jobs:
+        mark = Path(job.path, EXIT_FILES[Status.FAILED])
+        if mark.exists() and mark.stat().st_mtime >= since - CLOCK_SLACK:
+            yield f"{job.name} ({job.path}) failed: {last_reason(Path(job.path)) or f'see {job.path}/run.out'}"
 
 
 def forget_abort_requests(jobs: Iterable[PlannedJob]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -112,7 +113,10 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
                              "config`, or `config: config[\"cryosnake\"]` for a part of yours")
     plan: Plan = _plan(workflow, config, folder)
     projects[folder] = dict(config), plan
-    snakemake_internals.before_dag(workflow, partial(_begin, workflow, plan, snakemake_internals.is_module(workflow)))
+    request, as_module = snakemake_internals.request(), snakemake_internals.is_module(workflow)
+    repeats = not (request.again or request.everything or as_module or os.environ.get(BY_WATCHER))
+    begin = partial(_begin, workflow, plan, as_module=as_module, repeats=repeats)
+    snakemake_internals.before_dag(workflow, begin)
     if snakemake_internals.is_main(workflow):
         _announce(plan)
     return plan
@@ -149,25 +153,28 @@ def _check_version() -> None:
                              f"cryosnake, or pip install 'snakemake<{snakemake_internals.UNTESTED}'")
 
 
-def _begin(workflow: Any, plan: Plan, as_module: bool) -> None:
+def _begin(workflow: Any, plan: Plan, *, as_module: bool, repeats: bool) -> None:
     """Before the DAG: if files will be made, claim the project, and repair what killed runs left in it.
 
-    Snakemake then finds no lock and no marks of a run that was killed.
+    Snakemake then finds no lock and no marks of a run that was killed. `repeats` says whether the same command may
+    start again by itself when it has made what jobs waited for.
     """
     if not snakemake_internals.executes(workflow):
         return
+    from cryosnake.project.run.again import repeat_at_exit
     from cryosnake.project.run.begin import claim, finish_interrupted_deletions, repair_after_kills
 
     try:
         with snakemake_internals.in_project(plan.folder):
+            repeat_at_exit()
             claim(plan.lane)
             if not plan.lane and _half_deleted():
                 finish_interrupted_deletions()
             repair_after_kills(plan)
     except CryosnakeError as error:
         raise snakemake_internals.refusal(str(error)) from None
-    handlers = {"start": partial(start, workflow, plan, as_module), "success": partial(succeed, plan),
-                "error": partial(fail, plan)}
+    handlers = {"start": partial(start, workflow, plan, as_module), "success": partial(succeed, plan, repeats),
+                "error": partial(fail, plan, time.time())}
     snakemake_internals.add_handlers(workflow, **{event: _in_project(plan, act) for event, act in handlers.items()})
 
 
@@ -202,8 +209,9 @@ def start(workflow: Any, plan: Plan, as_module: bool = False) -> None:
         _prepare_cluster_run(workflow, plan, as_module)
 
 
-def succeed(plan: Plan) -> None:
+def succeed(plan: Plan, repeats: bool = False) -> None:
     """After a run in which every job succeeded: markers and backup copies are brought up to date."""
+    from cryosnake.project.run.again import go_on
     from cryosnake.project.run.closing import close_success, tidy_results
     from cryosnake.project.run.run_status import forget_abort_requests
     from cryosnake.project.run.superseded import settle_superseded
@@ -213,18 +221,19 @@ def succeed(plan: Plan) -> None:
     forget_abort_requests(plan.own)
     if not plan.lane:  # the watcher does so between the calls of its lanes
         settle_superseded(plan)
+        go_on(plan, by_itself=repeats)
 
 
-def fail(plan: Plan) -> None:
-    """After a run in which a job failed: nothing is left as running."""
+def fail(plan: Plan, since: float) -> None:
+    """After a run that began at a time (seconds) and failed: nothing is left as running, and the reasons are said."""
     from cryosnake.project.run.closing import tidy_results
     from cryosnake.project.run.cluster_failures import failed_jobs
-    from cryosnake.project.run.run_status import close_run, forget_abort_requests
+    from cryosnake.project.run.run_status import close_run, failures, forget_abort_requests
 
     forget_abort_requests(plan.own)
-    for path in close_run(plan.own, failed_jobs(plan.folder)):
-        print(f"{path}: marked as failed; {path}/run.err says why", file=sys.stderr)
+    close_run(plan.own, failed_jobs(plan.folder))
     tidy_results(plan.own)
+    print(*failures(plan.own, since), sep="\n", file=sys.stderr)
 
 
 def environment(workflow: Any) -> str:
