@@ -101,11 +101,16 @@ def batch_arguments(job):
 
 
 def memory(job):
-    return lambda wildcards, threads, attempt: memory_mb(plan, job, rule_values.ranks(job), threads) * attempt
+    first = partial(memory_mb, plan, job, rule_values.ranks(job))
+    return lambda wildcards, threads, attempt: first(threads) * session.times_as_much(
+        job, wildcards.get("batch", ""), attempt, "memory"
+    )
 
 
 def runtime(job):
-    return lambda wildcards, attempt: job.config.type.resources.runtime * attempt
+    return lambda wildcards, attempt: job.config.type.resources.runtime * session.times_as_much(
+        job, wildcards.get("batch", ""), attempt, "time"
+    )
 
 
 def environment(job):

@@ -55,6 +55,45 @@ def test_a_refusal_of_sbatch_is_quoted() -> None:
     assert busy and busy.retry
 
 
+@pytest.mark.parametrize(("words", "remedy"), [
+    ("Batch job submission failed: Invalid account or account/partition combination specified", "slurm_account"),
+    ("Batch job submission failed: Invalid account", "slurm_account"),
+    ("You must specify an account", "slurm_account"),
+    ("invalid partition specified: gpuu\nsbatch: error: Batch job submission failed: Invalid partition name specified",
+     "slurm_partition"),
+    ("Batch job submission failed: User's group not permitted to use this partition", "slurm_partition"),
+    ("Batch job submission failed: Required partition not available (inactive or drain)", "slurm_partition"),
+    ("QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job "
+     "submit limit, user's size and/or time limits)", "`jobs:`"),
+    ("AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job "
+     "submit limit, user's size and/or time limits)", "`jobs:`"),
+    ("Slurm MaxJobCount limit reached", "`jobs:`"),
+    ("Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)", "runtime"),
+    ("Batch job submission failed: Invalid qos specification", "qos="),
+    ("Batch job submission failed: Requested node configuration is not available", "mem_mb"),
+    ("CPU count per node can not be satisfied", "set-threads"),
+    ("Batch job submission failed: Invalid generic resource (gres) specification", "ask for less"),
+    ("Batch job submission failed: Invalid feature specification", "constraint"),
+    ("Batch job submission failed: Requested reservation is invalid", "reservation"),
+    ("unrecognized option '--qoss=x'", "slurm_extra"),
+    ("Batch job submission failed: Job rejected by the site's plugin", "administrator"),
+])
+def test_each_refusal_of_sbatch_has_its_own_remedy(words: str, remedy: str) -> None:
+    text = f"SLURM sbatch failed. The error message was 'sbatch: error: {words}'.\n    sbatch call:\n        sbatch …"
+    reason = reason_of("refine", text, "", ASKED)
+    assert reason and remedy in reason.remedy and not reason.retry and "{rule}" not in reason.remedy
+    assert ("ask for less" in reason.remedy) == (remedy in ("mem_mb", "runtime", "set-threads", "ask for less"))
+
+
+@pytest.mark.parametrize(("state", "memory", "time"), [
+    ("OUT_OF_MEMORY", 2, 1), ("TIMEOUT", 1, 2), ("NODE_FAIL", 1, 1), ("PREEMPTED", 1, 1), ("FAILED", 2, 2)])
+def test_a_retry_asks_for_more_of_what_was_too_little(listener, state: str, memory: int, time: int) -> None:
+    error(listener, state)
+    path, share = "MotionCorr/job002", cluster_failures.times_as_much
+    assert (share(path, "0001", 2, "memory"), share(path, "0001", 2, "time")) == (memory, time)
+    assert share(path, "0002", 2, "memory") == share(path, "0001", 3, "memory") - memory + 1 == 2  # of this job alone
+
+
 def test_a_program_that_failed_by_itself_has_said_why() -> None:
     assert reason_of("motion", said("FAILED"), "Motion correction: gain.mrc: no such file", ASKED) is None
 
@@ -73,6 +112,7 @@ def listener(tmp_path, monkeypatch):
     workflow = SimpleNamespace(get_rule=lambda name: rule, dag=SimpleNamespace(jobs=[]))
     monkeypatch.setattr(cluster_failures, "output_of", lambda *words: f"TRES=mem=1G\nTimeLimit=1:00 {words[-1]}")
     cluster_failures._failed.clear()
+    cluster_failures._not_for.clear()
     found = cluster_failures.listener(workflow, Plan({"motion": SimpleNamespace(path="MotionCorr/job002")}))
     found.rule = rule
     return found

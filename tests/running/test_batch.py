@@ -179,6 +179,33 @@ def test_a_full_disk_stops_the_job_and_blames_no_micrograph(program, capsys) -> 
     assert exit_of("CtfFind/job003") == Status.FAILED
 
 
+@pytest.mark.parametrize(("number", "remedy"), [
+    (errno.EFBIG, "ulimit -f"), (errno.EMFILE, "ulimit -n"), (errno.ENFILE, "ulimit -n"),
+    (errno.ESTALE, "file server"), (errno.EACCES, "permissions"), (errno.EROFS, "read-only"), (errno.EIO, "dmesg")])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_is_wrong_with_the_machine_is_booked_on_no_micrograph(program, capsys, number, remedy, wrapped) -> None:
+    fault = OSError(number, os.strerror(number))
+    program.fate = {"m1": fault}
+    if wrapped:  # as readers of formats do
+        program.fate["m1"] = CryosnakeError("the image cannot be written")
+        program.fate["m1"].__context__ = fault
+    assert run() == 1
+    said = capsys.readouterr().err
+    assert remedy in said and f"a file of {NAMES[1]} in CtfFind/job003" in said and "the same command" in said
+    assert list(read_done("CtfFind/job003", 1)) == NAMES[:1]
+    program.fate = {}
+    assert run() == 0 and program.calls == ["m0", "m1", "m1", "m2"]
+
+
+def test_files_that_may_not_be_read_stop_no_other_and_are_tried_again(program, capsys) -> None:
+    program.fate = {"m0": PermissionError(errno.EACCES, "Permission denied", NAMES[0])}
+    assert run() == 1
+    assert program.calls == ["m0", "m1", "m2"] and list(read_done("CtfFind/job003", 1)) == NAMES[1:3]
+    assert f"1 of 3 micrographs may not be read; the first: {NAMES[0]}" in capsys.readouterr().err
+    program.fate = {}
+    assert run() == 0 and program.calls[3:] == ["m0"]
+
+
 def test_a_batch_of_which_everything_failed_stops_the_job(program, capsys) -> None:
     program.fate = {f"m{i}": CryosnakeError("gain has another shape") for i in range(4)}
     assert run() == 1

@@ -6,7 +6,6 @@ recorded as soon as it is finished, so that a killed batch resumes where it stop
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -19,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cryosnake.errors import CryosnakeError, Rejected
+from cryosnake.errors import PERMISSION, CryosnakeError, Rejected, machine_error, machine_message
 from cryosnake.io.paths import micrograph_root
 from cryosnake.jobs.forms import PerMicrograph, Progress, Row
 from cryosnake.jobs.model import JobType
@@ -31,8 +30,6 @@ from cryosnake.running.batch_tables import found_in, found_in_all, read_input, w
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
 from cryosnake.running.stamps import stamper
 
-FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-
 
 def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, progress: Progress) -> None:
     """Process the unfinished micrographs of one batch and write `batches/<key>.star`.
@@ -40,7 +37,9 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     Raises
     ------
     CryosnakeError
-        when every micrograph of the batch failed (of three or more), or the disk is full
+        when every micrograph of the batch failed (of three or more), or some may not be read
+    OSError
+        for what is wrong with the machine (`errors.MACHINE_ERRORS`), not with the micrograph that was at work
     """
     out, number = Path(arguments.out), batch_number(arguments.batch)
     start = time.monotonic()
@@ -49,6 +48,7 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     earlier = read_done(str(out), number)
     rows = _read_rows(out, number)
     tally: Counter[str] = Counter()
+    forbidden: list[str] = []
 
     @cache
     def prepared(group: int) -> Any:
@@ -67,6 +67,9 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
             group = row["rlnOpticsGroup"]  # preparing may raise: a wrong gain is the job's fault, not the micrograph's
             result = _process_one(program, name, row, batch.optics[group], prepared(group), out)
             tally[result.state] += 1
+            if result.state == FORBIDDEN:  # no record: it is tried again by the next run, after all others of this one
+                forbidden.append(result.reason)
+                continue
             if before is not None and before.stamp == made_from and AGAIN in arguments.batch:
                 refuse_loss(out, before, result.state, result.reason)
                 if name in rows:
@@ -80,13 +83,19 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     progress(len(batch.rows), len(batch.rows), "")
     now = read_done(str(out), number)
     restore_times(job_type, out, [name for name, item in earlier.items() if now.get(name) == item])
-    parts = [f"{tally['ok']} done"] + [f"{tally[what]} {what}" for what in ("finished before", "failed", "rejected")
-                                       if tally[what]]
+    others = ("finished before", "failed", "rejected", FORBIDDEN)
+    parts = [f"{tally['ok']} done"] + [f"{tally[what]} {what}" for what in others if tally[what]]
     parts += filter(None, [found_in_all(now[name] for name in batch.rows if name in now)])
     print(f"{job_type.title} {out} batch {arguments.batch}: {', '.join(parts)} ({time.monotonic() - start:.1f} s)")
+    if forbidden:
+        raise CryosnakeError(f"{len(forbidden)} of {len(batch.rows)} micrographs may not be read; the first: "
+                             f"{forbidden[0]}")
     _refuse_total_failure(out, number, len(batch.rows), now.values())
     good = {name: rows[name] for name in batch.rows if name in now and now[name].state == "ok"}
     write_output(job_type, program, arguments, batch, good)
+
+
+FORBIDDEN = "may not be read"
 
 
 @dataclass(frozen=True)
@@ -105,12 +114,14 @@ def _process_one(program: PerMicrograph, name: str, row: Row, optics: Row, state
         return _Result("rejected", _one_line(error))
     except (MemoryError, KeyboardInterrupt):
         raise
-    except OSError as error:
-        if error.errno in FATAL:
-            raise
-        return _Result("failed", _one_line(error))
-    except CryosnakeError as error:
-        return _Result("failed", _one_line(error))
+    except (CryosnakeError, OSError) as error:
+        fault = machine_error(error)
+        if fault is None:
+            return _Result("failed", _one_line(error))
+        if fault.errno in PERMISSION and fault.filename and not Path(str(fault.filename)).is_relative_to(out):
+            return _Result(FORBIDDEN, machine_message(fault))
+        fault.filename = fault.filename or f"a file of {name} in {out}"
+        raise fault from None
     except Exception as error:
         traceback.print_exc()
         return _Result("failed", f"unexpected {type(error).__name__}: {_one_line(error)}")

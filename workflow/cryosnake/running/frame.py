@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryosnake.errors import Aborted, CryosnakeError
+from cryosnake.errors import MACHINE_ERRORS, Aborted, CryosnakeError, machine_message
 from cryosnake.jobs.model import JobType, root_name
 from cryosnake.pipeline.markers import ABORT_REQUEST, append_note, clear_exit, exit_of, set_exit
 from cryosnake.pipeline.model import Status
@@ -137,7 +137,6 @@ def _directory_lock(out: Path, batch: str) -> Iterator[bool]:
 def _message(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory ({error}); give the job more memory (resources: mem_mb) or use a smaller box"
-    if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT
-        return (f"{error.filename or 'the disk'}: {error.strerror}; free some space and run the same command: nothing "
-                "is lost")
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        return machine_message(error)
     return str(error)

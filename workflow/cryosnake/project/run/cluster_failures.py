@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from cryosnake.pipeline.model import Status
 from cryosnake.project import snakemake_internals
 from cryosnake.project.locks.job_status import last_reason
 from cryosnake.project.planning.planned import Plan
+from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.run.scheduler_reasons import Reason, asked_for, output_of, reason_of
 from cryosnake.project.snakemake_internals import FailedJob, cluster_log, forbid_retries, resources_of
 
@@ -28,11 +30,14 @@ REASONS = Path(".cryosnake", "cluster")  # <job id>.reason: what a generic profi
 
 # Snakemake's number of a job that the scheduler ended -> project's folder, job; a retry that succeeds removes it
 _failed: dict[Any, tuple[str, str]] = {}
+# job's path, batch, "memory" or "time" -> attempts that ended for something else: the next one asks for no more of it
+_not_for: Counter[tuple[str, str, str]] = Counter()
 
 
 def listen(workflow: Any, plan: Plan) -> None:
     """Start to listen, in the process that submits the jobs."""
     _failed.clear()
+    _not_for.clear()
     snakemake_internals.begin_listening(listener(workflow, plan))
 
 
@@ -45,6 +50,11 @@ def listener(workflow: Any, plan: Plan) -> logging.Handler:
 def failed_jobs(folder: str = "") -> set[str]:
     """Return the jobs of a project in which the scheduler ended a job of this run, and no retry succeeded."""
     return {path for project, path in _failed.values() if project == folder}
+
+
+def times_as_much(path: str, batch: str, attempt: int, what: str) -> int:
+    """Return how many times as much "memory" or "time" as the first an attempt asks for."""
+    return max(1, attempt - _not_for[path, batch, what])
 
 
 def _failure(workflow: Any, plan: Plan, failed: FailedJob) -> None:
@@ -61,6 +71,8 @@ def _failure(workflow: Any, plan: Plan, failed: FailedJob) -> None:
         _failed[failed.number] = plan.folder, path
     else:
         _failed.pop(failed.number, None)
+    batch = next((Path(name).stem for name in outputs if f"/{BATCHES}/" in name), "")
+    _not_for.update((path, batch, what) for what in ("memory", "time") if reason and what not in reason.lacks)
     path = os.path.join(plan.folder, path)
     aborted = reason is None and exit_of(path) == Status.ABORTED
     if aborted or (reason and not reason.retry):
@@ -86,7 +98,7 @@ def _noted(number: str) -> Reason | None:
         cause, _, remedy = (REASONS / f"{number}.reason").read_text(encoding="utf-8").partition("\n")
     except OSError:
         return None
-    return Reason(cause, remedy.strip() or "the same snakemake command continues it")
+    return Reason(cause, remedy.strip() or "the same snakemake command continues it", lacks="memory, time")
 
 
 def _log_tail(number: str) -> str:

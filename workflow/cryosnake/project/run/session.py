@@ -26,7 +26,7 @@ from cryosnake.project.config.config import BY_WATCHER, INTERNAL_KEYS, ConfigErr
 from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning.forced import forced_jobs
 from cryosnake.project.planning.plan import make_plan
-from cryosnake.project.planning.planned import Plan
+from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.planning.unfinished import empty_outputs
 
 CONFIG = "config.yaml"
@@ -252,6 +252,15 @@ def environment(workflow: Any) -> str:
     if not conda:
         variables.append(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH")
     return f"{commands}export {' '.join(variables)}; "
+
+
+def times_as_much(job: PlannedJob, batch: str, attempt: int, what: str) -> int:
+    """Return how many times as much "memory" or "time" an attempt asks for: more of what others had too little of."""
+    if attempt == 1:
+        return 1
+    from cryosnake.project.run.cluster_failures import times_as_much
+
+    return times_as_much(job.path, batch, attempt, what)
 
 
 def _gpus_to_ask_for(workflow: Any) -> bool:
