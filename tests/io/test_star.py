@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from cryosnake.errors import CryosnakeError
 from cryosnake.io import star as star_reader
 from cryosnake.io.star import optics_of, read_star, read_table, write_star
+from cryosnake.io.star_rows import count_rows
+from cryosnake.pipeline.star_text import read_blocks
 
 TEXT = st.text(
     st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp"), blacklist_characters="'"), max_size=20
@@ -200,6 +202,79 @@ def test_what_early_relion_wrote(tmp_path: Path) -> None:
     assert read_text(tmp_path / "a.star", text)["a"].to_dict("records") == [{"x": 1, "y": "STAR__\t__files"}]
     with pytest.raises(CryosnakeError, match="line 7"):
         read_text(tmp_path / "a.star", text.replace(" \n kk", "kk"))
+
+
+MICS = "data_micrographs\n\nloop_\n_rlnMicrographName #1\n_rlnOpticsGroup #2\n_rlnDefocusU #3\n"
+
+
+@pytest.mark.parametrize(("late", "names"), [
+    ("\nb.mrc 1 9000\n", ["a.mrc", "b.mrc"]),  # RELION would not read it
+    ("\n\n \t\n# a comment\n  b.mrc 1 9000 # with one\n", ["a.mrc", "b.mrc"]),
+    ("\nTo leave the list, follow this link:\nhttps://lists.example.org/leave?A=1\n", ["a.mrc"]),
+    ("\nTo leave it\n", ["a.mrc"]),  # three words, as many as columns
+    (" \nwritten by a script\n\nb.mrc 1 9000\n", ["a.mrc", "b.mrc"]),
+    ("\nb.mrc 1 None\n", ["a.mrc", "b.mrc"]),  # a damaged row stays one
+])
+def test_rows_and_remarks_behind_the_blank_line_that_ends_a_table(tmp_path: Path, late: str, names: list[str]) -> None:
+    for label in ("rlnDefocusU", "myNumber"):  # of a column that RELION does not know the values decide
+        text = f"{MICS}a.mrc 1 12000\n{late}".replace("rlnDefocusU", label)
+        assert read_text(tmp_path / "a.star", text)["micrographs"]["rlnMicrographName"].tolist() == names
+        if "To leave it" not in late:
+            assert count_rows(tmp_path / "a.star") == len(names)
+
+
+@pytest.mark.parametrize(("rows", "line"), [
+    ("\nmy dir/a.mrc 1 12000\n", 8), ("a.mrc 1 12000\n\nb.mrc 1\n", 9), ("a.mrc 1 12000\n\nmy b.mrc 1 9000\n", 9),
+    ("a.mrc 1 12000\n\nb.mrc\n", 9), ("a.mrc 1 12000\n\nb.mrc 1 9000 30\n", 9), ("a.mrc 1\n", 7),
+    ("a.mrc 1 12000\n\nloop_\n_rlnVoltage\n300\n", 9),
+])
+def test_a_damaged_row_is_an_error_wherever_it_stands(tmp_path: Path, rows: str, line: int) -> None:
+    with pytest.raises(CryosnakeError, match=rf"a\.star, line {line}, in data_micrographs"):
+        read_text(tmp_path / "a.star", MICS + rows)
+
+
+@pytest.mark.parametrize("late", ["9", "0.75 0.2 0.1", "0.75 n/a"])
+def test_numbers_behind_a_table_of_numbers_are_not_passed_over(tmp_path: Path, late: str) -> None:
+    text = f"data_mtf\nloop_\n_rlnResolutionInversePixel\n_rlnMtfValue\n0.0 1.0\n0.5 0.4\n\n{late}\n"
+    if late.endswith("n/a"):
+        assert len(read_text(tmp_path / "a.star", text)["mtf"]) == 3
+    else:
+        with pytest.raises(CryosnakeError, match=r"line 8, in data_mtf: the row has"):
+            read_text(tmp_path / "a.star", text)
+
+
+def test_text_behind_a_list(tmp_path: Path) -> None:
+    text = "data_general\n\n_rlnFinalResolution 3.0\n\nmade on a Tuesday\nby hand\n"
+    assert read_text(tmp_path / "a.star", text)["general"].to_dict("records") == [{"rlnFinalResolution": 3.0}]
+    with pytest.raises(CryosnakeError, match=r"line 5.*'rlnVoltage' where a label"):
+        read_text(tmp_path / "a.star", text.replace("made", "rlnVoltage"))
+
+
+ODD = ("# M\u00fcller's\n\n data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnOpticsGroupName\n1 M\u00fcller\n\n"
+       "\tdata_p # x\n_rlnA 1\n")
+
+
+@pytest.mark.parametrize("data", [
+    ODD.encode(), ODD.encode("utf-8-sig"), ODD.encode("latin-1"), ODD.encode("utf-16"),
+    ODD.replace("\n", "\r\n").encode("utf-8-sig"),
+    ODD.replace(" data_optics", "\ufeffdata_optics").encode()], ids=["8", "mark", "latin", "16", "windows", "joined"])
+def test_text_of_other_editors(tmp_path: Path, data: bytes) -> None:
+    """Byte order marks (also of files joined by `cat`), Latin-1, UTF-16, blanks before data_: RELION reads them."""
+    (tmp_path / "a.star").write_bytes(data)
+    tables = read_star(tmp_path / "a.star")
+    assert list(tables) == ["optics", "p"] and tables["optics"]["rlnOpticsGroupName"].tolist() == ["M\u00fcller"]
+    if not data.startswith(b"\xff"):  # not UTF-16
+        assert list(read_blocks(tmp_path / "a.star")) == ["optics", "p"]
+        assert count_rows(tmp_path / "a.star", ["optics"]) == 1
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("a.cs", "cryoSPARC's tables have to be converted"), ("a.mrcs", "it holds images. Give the STAR file that lists"),
+    ("a.star", r"not text\)\.")])
+def test_files_that_are_given_in_place_of_a_star_file(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / name).write_bytes(b"\x93NUMPY\x01\0" + bytes(2000))
+    with pytest.raises(CryosnakeError, match=words):
+        read_star(tmp_path / name)
 
 
 def test_missing_text_and_empty_table(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ every plan reads, without).
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from pathlib import Path
@@ -15,16 +16,35 @@ from pathlib import Path
 _TOKEN = re.compile(r"""(?<!\S)(?:"(.*?)"|'(.*?)')(?=\s|$)|(\S+)""", re.ASCII)
 
 
-def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
-    """Return a file's text with line ends of one kind; `errors` as for `bytes.decode`.
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_MARK = "\ufeff"  # editors on Windows begin a file with it; files joined by `cat` have it further down
+
+
+def read_text(path: str | os.PathLike[str], errors: str = "") -> str:
+    """Return a file's text, without byte order marks and with line ends of one kind.
+
+    `errors` as for `bytes.decode`; without it, text that is not UTF-8 is read as Latin-1, or UTF-16 where its byte
+    order mark says so.
 
     Raises
     ------
     OSError, UnicodeDecodeError
         When there is no file or it holds no text.
     """
-    text = Path(path).read_bytes().decode("utf-8", errors)
+    text = _decoded(Path(path).read_bytes(), errors)
+    text = text.replace(_MARK, "") if _MARK in text else text
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _decoded(data: bytes, errors: str) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors or "strict")
+    try:
+        return data.decode("utf-8", errors or "strict")
+    except UnicodeDecodeError:
+        if _BINARY.search(data):
+            raise
+        return data.decode("latin-1")
 
 
 def fields(line: str, *, comments: bool = False) -> list[str]:

@@ -18,7 +18,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.labels import REAL, TEXT, WHOLE
 from cryosnake.io.star_columns import ROWS_AT_ONCE, joined, known_type, parsed, typed_table
+from cryosnake.io.star_end import holds_numbers, is_remark, table_end
 from cryosnake.io.star_writer import write_star
 from cryosnake.star_tokens import fields, read_text
 
@@ -29,7 +31,8 @@ __all__ = ["optics_of", "read_star", "read_table", "write_star"]
 
 StarPath = str | os.PathLike[str]
 
-_BLOCK = re.compile(r"data_(\S*)[ \t]*(?:#.*)?")
+_BLOCK = re.compile(r"[ \t]*data_(\S*)[ \t]*(?:#.*)?")
+_KNOWN = TEXT | WHOLE | REAL
 _FEW_ROWS = 100
 
 
@@ -56,6 +59,8 @@ def read_star(path: StarPath) -> dict[str, pd.DataFrame]:
     starts = [(index, match[1]) for index, line in enumerate(lines) if (match := _BLOCK.fullmatch(line))]
     if not starts:
         raise CryosnakeError(f"{path} has no data block: it is empty or not a STAR file. Make it again or remove it.")
+    if not all(name.isascii() for _, name in starts):  # STAR's own words are ASCII
+        raise CryosnakeError(f"{path} is not a STAR file (it is not text).")
     tables: dict[str, pd.DataFrame] = {}
     for (start, name), (end, _) in pairwise([*starts, (len(lines), "")]):
         if name in tables:
@@ -128,7 +133,19 @@ def _text_of(path: StarPath) -> str:
     except FileNotFoundError:
         raise CryosnakeError(f"{path} does not exist. Has the job that makes it been run?") from None
     except (IsADirectoryError, UnicodeDecodeError):
-        raise CryosnakeError(f"{path} is not a STAR file (it is a folder or not text).") from None
+        raise CryosnakeError(f"{path} is not a STAR file (it is a folder or not text){_remedy(path)}.") from None
+
+
+def _remedy(path: StarPath) -> str:
+    """Return what helps with files of images or of cryoSPARC that are given in place of a STAR file."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".cs":
+        return (": cryoSPARC's tables have to be converted first, for example with csparc2star.py of pyem; give the "
+                "STAR file that this writes")
+    if suffix in (".mrcs", ".mrc", ".st", ".hdf", ".tif", ".tiff"):
+        return (": it holds images. Give the STAR file that lists them, with their names (000001@stack.mrcs), "
+                "data_optics and CTF, as Extract or relion_preprocess writes it")
+    return ""
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -155,6 +172,8 @@ def _read_list(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
         if not found or found[0].startswith("#"):
             continue
         if not found[0].startswith("_"):
+            if not lines[index - 1].strip() and values and found[0] != "loop_" and found[0] not in _KNOWN:
+                break  # text behind the blank line that ends the list
             raise place.error(index, f"{found[0]!r} where a label is expected.")
         if len(found) > 2 and not found[2].startswith("#"):
             raise place.error(index, f"{found[0]} has more than one value; put text with spaces in quotes.")
@@ -179,33 +198,43 @@ def _read_loop(lines: list[str], first: int, place: _Place) -> pd.DataFrame:
     if not labels or len(set(labels)) != len(labels):
         raise place.error(first - 1, "the loop has no labels, or the same label twice.")
     parts: dict[str, list[Any]] = {label: [] for label in labels}
-    for start in range(first, len(lines), ROWS_AT_ONCE):
-        for label, column in zip(labels, _columns(lines, start, labels, place), strict=True):
+    end = table_end(lines, first)
+    for start in range(first, end, ROWS_AT_ONCE):
+        for label, column in zip(labels, _columns(lines, start, end, labels, place), strict=True):
+            parts[label].append(column)
+    if any(line and not line.isspace() for line in lines[end:]):
+        numeric = [holds_numbers(label, parts[label]) for label in labels]
+        found = [field for index in range(end, len(lines)) for field in _late_row(lines, index, numeric, place)]
+        for label, column in zip(labels, _in_columns(found, labels), strict=True):
             parts[label].append(column)
     return typed_table({label: joined(chunks) for label, chunks in parts.items()})
 
 
-def _columns(lines: list[str], start: int, labels: list[str], place: _Place) -> list[Any]:
+def _columns(lines: list[str], start: int, end: int, labels: list[str], place: _Place) -> list[Any]:
     """Read some rows: with pandas where all are plain, as in nearly all tables of particles, else one by one."""
-    rows = lines[start : start + ROWS_AT_ONCE]
+    rows = lines[start : min(start + ROWS_AT_ONCE, end)]
     text = "\n".join(rows)
     # pandas pads a truncated row, so the fields of each are counted.
     if (len(rows) >= _FEW_ROWS and not any(sign in text for sign in "\"'#")
-            and set(map(len, map(str.split, rows))) <= {0, len(labels)}):
+            and set(map(len, map(str.split, rows))) <= {len(labels)}):
         columns = parsed(text, labels)
         if columns is not None:
             return columns
     found = [field for index in range(start, start + len(rows)) for field in _row(lines, index, len(labels), place)]
+    return _in_columns(found, labels)
+
+
+def _in_columns(found: list[str], labels: list[str]) -> list[Any]:
     return [known_type(label, found[column :: len(labels)]) for column, label in enumerate(labels)]
 
 
 def _row(lines: list[str], index: int, width: int, place: _Place) -> list[str]:
-    """Return the fields of a row that may contain quotes and comments, or of a line that is not a row."""
+    """Return the fields of a row that may contain quotes and comments, none of a comment."""
     line = lines[index]
-    found = fields(line)
     if line.lstrip().startswith("#"):
         return []
-    if len(found) in (0, width):
+    found = fields(line)
+    if len(found) == width:
         return found
     if len(found) > width and found[width].startswith("#"):
         return found[:width]
@@ -213,8 +242,13 @@ def _row(lines: list[str], index: int, width: int, place: _Place) -> list[str]:
     between_blanks = [field for field in line.split(" ") if field.strip()]
     if len(between_blanks) == width:
         return between_blanks
-    # They also wrote remarks after the blank line that ends a table (relion_locres_fscs.star).
-    if index and not lines[index - 1].strip():
-        return []
     raise place.error(index, f"the row has {len(found)} fields for {width} labels: the file was cut off or edited. "
-                             "Remove the row or make the file again.")
+                             "Remove the row (or put # before it, if it is a remark), or make the file again.")
+
+
+def _late_row(lines: list[str], index: int, numeric: list[bool], place: _Place) -> list[str]:
+    """Return the fields of a row behind the blank line that ends a table for RELION, none of a remark."""
+    found = fields(lines[index], comments=True)
+    if found and (found[0] == "loop_" or found[0].startswith("_")):
+        raise place.error(index, f"{found[0]}: a second table in one block. Give it a line data_… of its own.")
+    return [] if not found or is_remark(found, numeric) else _row(lines, index, len(numeric), place)
