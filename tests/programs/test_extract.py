@@ -336,6 +336,20 @@ def test_bad_inputs_are_refused() -> None:
         run({"particles": Path("none.star")})
 
 
+@pytest.mark.parametrize(("label", "found"), [("rlnDefocusU", "None"), ("rlnDefocusV", "9000,5"),
+                                              ("rlnDefocusAngle", float("nan")), ("rlnPhaseShift", "N/A"),
+                                              ("rlnCtfScalefactor", -0.5)])
+def test_a_micrograph_whose_ctf_is_no_number_is_named(label: str, found: object) -> None:
+    with pytest.raises(CryosnakeError, match=f"^{NAME}: {label} is not .*{found}.*correct it in the STAR file"):
+        run(row={**ROW, label: found})
+
+
+def test_a_ctf_that_is_written_as_text_is_read() -> None:
+    """As after one word in the column: then the fields of all micrographs are text."""
+    texts = {label: str(value) for label, value in ROW.items() if label.startswith(("rlnDefocus", "rlnCtf"))}
+    pd.testing.assert_frame_equal(run(row={**ROW, **texts})[1], run()[1])
+
+
 @pytest.mark.parametrize(("spoil", "message"), [
     ("no micrograph", "run the job that makes it"), ("no coordinates", "run the picking job"),
     ("other columns", "no column rlnCoordinateX"), ("cut off", "fields"), ("off", "lies off the micrograph"),

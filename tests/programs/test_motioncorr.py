@@ -42,9 +42,11 @@ def options(**chosen: Any) -> MotionCorrOptions:
     return MotionCorrOptions(**{"dose_per_frame": DOSE, "device": "cpu"} | chosen)
 
 
-def correct(name: str, root: str, optics: dict[str, Any] = OPTICS, **chosen: Any) -> dict[str, Any]:
+def correct(name: str, root: str, optics: dict[str, Any] = OPTICS, row: dict[str, Any] | None = None, **chosen: Any,
+            ) -> dict[str, Any]:
     state = motioncorr.prepare(options(**chosen), optics, {})
-    return motioncorr.process({"rlnMicrographMovieName": name, "rlnOpticsGroup": 1}, optics, state, Path(root))
+    of_movie = {"rlnMicrographMovieName": name, "rlnOpticsGroup": 1, **(row or {})}
+    return motioncorr.process(of_movie, optics, state, Path(root))
 
 
 def general(row: dict[str, Any]) -> dict[str, Any]:
@@ -106,6 +108,18 @@ def test_part_of_the_frames(project: Path) -> None:
     assert shifts.rlnMicrographShiftX[2] == 0
     assert general(row)["rlnMicrographStartFrame"] == 3 and general(row)["rlnImageSizeZ"] == FRAMES
     assert row["rlnAccumMotionEarly"] == 0  # 9 e/Å² are over by then
+
+
+def test_pre_exposure_of_each_movie_is_added_to_that_of_all(project: Path) -> None:
+    """As in RELION: rlnMicrographPreExposure of the row, which other programs may have written as text."""
+    quick: dict[str, Any] = {"patches": [1, 1], "power_spectrum": False, "bin_factor": 4.0, "dose_per_frame": 1.0}
+    for row, before in (({"rlnMicrographPreExposure": "25.0"}, 15.0), ({}, 0.0)):
+        made = correct(MOVIE, "exposed/a", row=row, pre_exposure=before, **quick)
+        assert general(made)["rlnMicrographPreExposure"] == before + float(row.get("rlnMicrographPreExposure", 0))
+        assert (made["rlnAccumMotionEarly"] == 0.0) == bool(row)  # the first 4 e/Å²
+    for wrong in ("None", "nan", "-3", "1e9", "12,5"):
+        with pytest.raises(CryosnakeError, match=f"{MOVIE}: rlnMicrographPreExposure is not .*{wrong}"):
+            correct(MOVIE, "exposed/bad", row={"rlnMicrographPreExposure": wrong})
 
 
 def test_binning_by_fourier_crop(project: Path) -> None:

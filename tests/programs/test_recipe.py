@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from cryosnake.io.mrc import write_mrc
-from cryosnake.io.star import write_star
+from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.running_options import CONTINUE, RUNNING
 from cryosnake.programs.refinement.loop import run_recipe
 from cryosnake.programs.refinement.recipe import Model, Recipe
@@ -115,7 +115,7 @@ def run(listener, **changed):
     usual = {"ctf": False, "device": "cpu", "particle_diameter": 60.0, "classes": CLASSES, "iterations": 4}
     options = SimpleNamespace(**{p.name: p.default for p in (*RUNNING, *CONTINUE)} | usual | changed)
     run_recipe(KMeans, options, {"particles": "particles.star"}, "out", listener)
-    return np.load("out/run_it004.npz")
+    return np.load(f"out/run_it{options.iterations:03d}.npz")
 
 
 def test_the_loop_carries_a_recipe_to_the_truth(truth, capsys):
@@ -130,6 +130,14 @@ def test_the_loop_carries_a_recipe_to_the_truth(truth, capsys):
     assert listener.written == [1, 2, 3, 4] and listener.last == (4 * COUNT, 4 * COUNT, "iteration 4")
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("120 particles, 16 px of 5 Å") and said[-1].startswith("iteration 4: [")
+
+
+def test_aberrations_are_said_not_to_be_applied_once(truth, capsys):
+    tables = read_star("particles.star")
+    write_star("particles.star", {**tables, "optics": tables["optics"].assign(rlnMagMat00=1.05, rlnBeamTiltX=0.0)})
+    run(Listener(), iterations=2)
+    said = [line for line in capsys.readouterr().out.splitlines() if "NOT APPLIED" in line]
+    assert len(said) == 1 and said[0].startswith("WARNING: rlnMagMat00: ")
 
 
 def test_what_was_stopped_goes_on_and_the_last_iteration_has_a_picture(truth, tmp_path, capsys):

@@ -296,6 +296,30 @@ def test_an_input_that_names_no_micrographs_is_refused(program, capsys, table, w
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("label", "found", "problem"), [
+    ("rlnVoltage", "None", "not a number"), ("rlnVoltage", 300000.0, "not between"), ("rlnVoltage", 0.0, "not between"),
+    ("rlnAmplitudeContrast", 2.0, "not between 0 and 1"), ("rlnMicrographPixelSize", "1,05", "not a number"),
+    ("rlnSphericalAberration", -1.0, "not between"), ("rlnOpticsGroup", "og2", "not a number"),
+])
+def test_optics_without_sensible_numbers_are_refused_for_every_program(program, capsys, label, found, problem) -> None:
+    optics = [{"rlnOpticsGroup": 1, "rlnVoltage": 300.0, label: 1}, {"rlnOpticsGroup": 2, "rlnVoltage": 200.0}]
+    optics[0] = {**optics[0], label: {"rlnVoltage": 300.0}.get(label, 1)}
+    optics[1] = {**optics[1], label: found}
+    table = pd.DataFrame({"rlnMicrographName": NAMES[:2], "rlnOpticsGroup": [1, 2]})
+    write_star("in1.star", {"optics": pd.DataFrame(optics), "micrographs": table})
+    assert run() == 1
+    said = capsys.readouterr().err
+    assert f"in1.star: {label} is {problem}" in said and "row 2 of data_optics" in said
+
+
+def test_optics_groups_that_nothing_belongs_to_are_not_judged(program) -> None:
+    optics = pd.DataFrame([{"rlnOpticsGroup": 1, "rlnVoltage": 300.0}, {"rlnOpticsGroup": 2, "rlnVoltage": "None"}])
+    table = pd.DataFrame({"rlnMicrographName": NAMES[:2], "rlnOpticsGroup": ["1", "1.0"]})
+    write_star("in1.star", {"optics": optics, "micrographs": table})
+    assert run() == 0
+    assert list(read_star("CtfFind/job003/batches/0001.star")["micrographs"]["rlnOpticsGroup"]) == [1, 1]
+
+
 def test_a_folder_that_cannot_be_made_is_named(program, capsys) -> None:
     Path("CtfFind").write_text("a file where the folder should be")
     assert run() == 1

@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.checked_numbers import checked
 from cryosnake.io.labels import REAL, TEXT, WHOLE
 from cryosnake.io.star_columns import ROWS_AT_ONCE, joined, known_type, parsed, typed_table
 from cryosnake.io.star_end import holds_numbers, is_remark, table_end
@@ -96,19 +97,20 @@ def read_table(path: StarPath, block: str, require: Sequence[str] = ()) -> pd.Da
     return table
 
 
-def optics_of(tables: Mapping[str, pd.DataFrame]) -> dict[int, dict[str, Any]]:
+def optics_of(tables: Mapping[str, pd.DataFrame], path: StarPath = "") -> dict[int, dict[str, Any]]:
     """Return the rows of the optics table by rlnOpticsGroup, empty when there is no such table.
 
     Raises
     ------
     CryosnakeError
-        When the table has no rlnOpticsGroup, or one number twice.
+        When the table has no rlnOpticsGroup, one number twice, or something that is no number; `path` is named then.
     """
     table = tables.get("optics")
     if table is None:
         return {}
     if "rlnOpticsGroup" not in table.columns:
         raise CryosnakeError("data_optics lacks the column rlnOpticsGroup: number its rows from 1.")
+    table = checked(path, "optics", table, ["rlnOpticsGroup"])
     groups = {int(row["rlnOpticsGroup"]): row for row in table.to_dict("records")}
     if len(groups) != len(table):
         raise CryosnakeError("data_optics: rlnOpticsGroup has the same number twice; each row needs its own.")

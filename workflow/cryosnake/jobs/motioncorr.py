@@ -31,8 +31,8 @@ JOB = JobType(
     parameters=(
         Parameter("dose_per_frame", float, None, "Electron dose of one frame (for EER, of one group of frames).",
                   unit="e/Å²", minimum=0.0, required=True, microscope="dose_per_frame", relion="dose_per_frame"),
-        Parameter("pre_exposure", float, 0.0, "Electron dose before the first frame.", unit="e/Å²", minimum=0.0,
-                  microscope="pre_exposure", relion="pre_exposure"),
+        Parameter("pre_exposure", float, 0.0, "Electron dose before the first frame; rlnMicrographPreExposure of the "
+                  "movie is added to it.", unit="e/Å²", minimum=0.0, microscope="pre_exposure", relion="pre_exposure"),
         Parameter("patches", list[int], [5, 5], "Number of patches along x and y; [1, 1] aligns whole frames only. "
                   "Small movies get fewer: a patch has at least 96 pixels, and the local model needs 3 by 3.",
                   length=2, minimum=1, relion="patch_x,patch_y"),

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.checked_numbers import OPTICS, checked, number_of
 from cryosnake.io.star import optics_of, read_star, write_star
 from cryosnake.io.star_rows import count_rows
 from cryosnake.jobs.forms import FileSource, PerMicrograph, Row
@@ -33,7 +34,8 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
     Raises
     ------
     CryosnakeError
-        for a STAR file without the columns that name micrographs, or with an optics group that is not described
+        for a STAR file without the columns that name micrographs, or with an optics group that is not described, or
+        not by sensible numbers
     """
     if not job_type.inputs:
         names = read_manifest(arguments.out).get(batch_number(arguments.batch), [])
@@ -41,11 +43,13 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
         return BatchInput(source.rows(arguments.options, names), source.optics(arguments.options))
     first, *others = [(path, read_star(path)) for slot, path in arguments.inputs.items()
                       if PER_MICROGRAPH.intersection(job_type.slot(slot).types)]
-    rows, optics = _by_name(*first), optics_of(first[1])
+    rows, optics = _by_name(*first), optics_of(first[1], first[0])
     for other in others:
         found = _by_name(*other)
         rows = {name: {**row, **found[name]} for name, row in rows.items() if name in found}
     _check_optics(rows, optics, first[0])
+    used = {row["rlnOpticsGroup"] for row in rows.values()}
+    checked(first[0], "optics", pd.DataFrame(list(optics.values()))[[number in used for number in optics]], OPTICS)
     return BatchInput(rows, optics)
 
 
@@ -63,7 +67,10 @@ def _by_name(path: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Row]:
 
 def _check_optics(rows: Mapping[str, Row], optics: Mapping[int, Row], path: Path) -> None:
     for name, row in rows.items():
-        if row.get("rlnOpticsGroup") not in optics:
+        number = number_of(row.get("rlnOpticsGroup"))  # one word in the column makes texts of all
+        if number in optics:
+            row["rlnOpticsGroup"] = int(number)
+        else:
             raise CryosnakeError(f"{path}: {name} is in optics group {row.get('rlnOpticsGroup')}, which block "
                                  "data_optics does not describe; import the movies again with their optics")
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.checked_numbers import checked_field
 from cryosnake.io.star import write_star
 from cryosnake.jobs.options import AutoPickOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
@@ -59,7 +60,7 @@ def prepare(options: AutoPickOptions, optics: Mapping[str, Any], inputs: Mapping
     smallest, largest = options.diameter
     if smallest > largest:
         raise CryosnakeError(f"autopick: diameter is [{smallest:g}, {largest:g}]; give the smaller one first")
-    pixel_size = optics_value(optics, "rlnMicrographPixelSize", "Å")
+    pixel_size = optics_value(optics, "rlnMicrographPixelSize")
     working = max(pixel_size, 0.5 * options.lowpass)
     if smallest < 4.0 * working:
         raise CryosnakeError(f"autopick: a particle of {smallest:g} Å is too small for lowpass: {options.lowpass:g} "
@@ -151,6 +152,6 @@ def _ctf(row: Mapping[str, Any], bank: TemplateBank, microscope: Microscope, pat
         raise CryosnakeError(f"{path}: no {', '.join(missing)}, which the CTF of the templates needs; connect the "
                              "CtfFind job, or set ctf: false")
     squared, azimuth = ctf_grid(bank.transforms.shape[1], bank.pixel_size, bank.transforms)
-    defocus = Defocus(float(row["rlnDefocusU"]), float(row["rlnDefocusV"]), float(row["rlnDefocusAngle"]),
-                      float(row.get("rlnPhaseShift", 0.0)))
+    defocus = Defocus(checked_field(row, "rlnDefocusU"), checked_field(row, "rlnDefocusV"),
+                      checked_field(row, "rlnDefocusAngle"), checked_field(row, "rlnPhaseShift", 0.0))
     return ctf(squared, azimuth, defocus, microscope).astype(np.float32)

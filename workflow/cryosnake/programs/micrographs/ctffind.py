@@ -119,7 +119,7 @@ def _spectrum(path: Path, is_spectrum: bool, optics: Mapping[str, Any], state: C
             raise CryosnakeError(f"{path}: the header of a power spectrum must give its sampling in Å, this "
                                  f"one gives {header_size:g}; set use_power_spectrum: false to fit the micrograph")
         return image, header_size
-    pixel_size = optics_value(optics, "rlnMicrographPixelSize", "Å")
+    pixel_size = optics_value(optics, "rlnMicrographPixelSize")
     sampling = fitting_sampling(pixel_size, state.fit.resolution_high)
     try:
         return amplitude_spectrum(to_device(image, state.device), pixel_size, state.options.box, sampling)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError, Rejected
+from cryosnake.io.checked_numbers import checked_field, number_of
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
 from cryosnake.jobs.options import ExtractOptions
@@ -23,7 +24,8 @@ from cryosnake.programs.micrographs.extract_inputs import read_coordinates, read
 from cryosnake.programs.micrographs.optics_values import optics_value
 
 # Columns that a particle inherits from its micrograph, in RELION's order, and those that RELION adds.
-CTF_COLUMNS = ("rlnCtfMaxResolution", "rlnCtfFigureOfMerit", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+QUALITY_COLUMNS = ("rlnCtfMaxResolution", "rlnCtfFigureOfMerit")
+CTF_COLUMNS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 CTF_EXTRA = {"rlnCtfBfactor": 0.0, "rlnCtfScalefactor": 1.0, "rlnPhaseShift": 0.0}
 AT_ONCE = 1 << 26  # pixels of boxes in memory at a time
 
@@ -61,7 +63,7 @@ def prepare(options: ExtractOptions, optics: Mapping[str, Any], inputs: Mapping[
     if refined is None and (options.recenter or options.reset_offsets):
         raise CryosnakeError("extract: recenter and reset_offsets are for refined particles; connect `particles`, or "
                              "leave them out")
-    return ExtractState(pixel_size=optics_value(optics, "rlnMicrographPixelSize", "Å"), box=options.box_size, size=size,
+    return ExtractState(pixel_size=optics_value(optics, "rlnMicrographPixelSize"), box=options.box_size, size=size,
                         sign=-1.0 if options.invert else 1.0,
                         pixels=_background(options, size) if options.normalise else None,
                         dust=DustLimits(options.white_dust, options.black_dust), float16=options.float16,
@@ -76,8 +78,8 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: ExtractSta
     Rejected
         if the micrograph has no particles
     CryosnakeError
-        if the micrograph or its coordinates are missing or damaged, the box is larger than the micrograph, or a
-        coordinate lies off it
+        if the micrograph or its coordinates are missing or damaged, the box is larger than the micrograph, a
+        coordinate lies off it, or its CTF is not numbers
     """
     table = _particles(row, state)
     path, micrograph = read_micrograph(row)
@@ -158,7 +160,8 @@ def _with_micrograph(table: pd.DataFrame, row: Mapping[str, Any], names: list[st
     """Return coordinates, then image, micrograph and optics group, then CTF, in RELION's order."""
     columns: dict[str, Any] = {"rlnImageName": names, "rlnMicrographName": row["rlnMicrographName"],
                                "rlnOpticsGroup": int(row["rlnOpticsGroup"])}
-    columns |= {label: float(row[label]) for label in CTF_COLUMNS if label in row}
+    columns |= {label: number_of(row[label]) for label in QUALITY_COLUMNS if label in row}
+    columns |= {label: checked_field(row, label) for label in CTF_COLUMNS if label in row}
     if "rlnDefocusU" in row:
-        columns |= {label: float(row.get(label, default)) for label, default in CTF_EXTRA.items()}
+        columns |= {label: checked_field(row, label, default) for label, default in CTF_EXTRA.items()}
     return table.drop(columns=[label for label in columns if label in table]).assign(**columns)

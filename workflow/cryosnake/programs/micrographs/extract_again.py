@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.checked_numbers import POSE, checked, numbers_of
 from cryosnake.io.mrc import read_header
 from cryosnake.io.paths import post_name
 from cryosnake.io.star import optics_of, read_star, read_table
@@ -40,7 +41,8 @@ def read_refined(path: Path, options: ExtractOptions) -> Refined:
     Raises
     ------
     CryosnakeError
-        if it has no rows, lacks a column, mixes pixel sizes, or both ways to treat origins are requested
+        if it has no rows, lacks a column, has fields that are no numbers, mixes pixel sizes, or both ways to treat
+        origins are requested
     """
     if options.recenter and options.reset_offsets:
         raise CryosnakeError("extract: recenter and reset_offsets exclude each other; set one of them")
@@ -56,7 +58,9 @@ def read_refined(path: Path, options: ExtractOptions) -> Refined:
     if missing:
         raise CryosnakeError(f"{path}: data_particles lacks {', '.join(missing)}; give the particles of a refinement "
                              "or classification")
-    optics = optics_of(tables)
+    table = checked(path, "particles", table, ["rlnOpticsGroup", *POSE])
+    table = table.assign(**{label: numbers_of(table[label]) for label in ("rlnCoordinateX", "rlnCoordinateY")})
+    optics = optics_of(tables, path)
     _check_optics(path, optics, table)
     groups = table.groupby(table["rlnMicrographName"].map(post_name), sort=False)
     return Refined(path=path, by_micrograph={str(name): part for name, part in groups}, optics=optics,
@@ -80,11 +84,11 @@ def refined_optics(path: Path, micrographs: Sequence[Mapping[str, Any]], box: in
     CryosnakeError
         if the micrographs have several pixel sizes, so that images of one optics group would, too
     """
-    sizes = sorted({round(optics_value(group, "rlnMicrographPixelSize", "Å"), 4) for group in micrographs})
+    sizes = sorted({round(optics_value(group, "rlnMicrographPixelSize"), 4) for group in micrographs})
     if len(sizes) > 1:
         raise CryosnakeError(f"extract: the micrographs have several pixel sizes ({', '.join(map(str, sizes))} Å); "
                              "extract each pixel size separately, with its own box_size and rescale")
-    groups = optics_of({"optics": read_table(path, "optics")}).values()
+    groups = optics_of({"optics": read_table(path, "optics")}, path).values()
     return [image_optics(group | {"rlnMicrographPixelSize": sizes[0]}, box, size) for group in groups]
 
 
@@ -93,7 +97,7 @@ def image_optics(optics: Mapping[str, Any], box: int, size: int) -> dict[str, An
 
     RELION drops the micrographs' pixel size; for binned movies nothing else gives the unit of the coordinates.
     """
-    pixel_size = optics_value(optics, "rlnMicrographPixelSize", "Å")
+    pixel_size = optics_value(optics, "rlnMicrographPixelSize")
     binned = pixel_size != optics.get("rlnMicrographOriginalPixelSize")
     kept = {label: value for label, value in optics.items() if binned or label != "rlnMicrographPixelSize"}
     return {**kept, "rlnImagePixelSize": pixel_size * box / size, "rlnImageSize": size, "rlnImageDimensionality": 2}
@@ -106,7 +110,7 @@ def _check_optics(path: Path, optics: Mapping[int, Mapping[str, Any]], table: pd
         raise CryosnakeError(f"{path}: data_optics does not have optics group {unknown[0]}; give the file as the "
                              "job that made it wrote it")
     label = "rlnMicrographOriginalPixelSize"
-    sizes = sorted({round(float(group[label]), 4) for group in optics.values() if label in group})
+    sizes = sorted({round(optics_value(group, label), 4) for group in optics.values() if label in group})
     if len(sizes) > 1:
         raise CryosnakeError(f"{path}: the optics groups come from micrographs of several pixel sizes ({label}: "
                              f"{', '.join(f'{size:g}' for size in sizes)} Å); split the file with relion_star_handler "
@@ -169,12 +173,13 @@ def _pixel_sizes_before(refined: Refined, table: pd.DataFrame, micrograph: str, 
 def _pixel_size_before(refined: Refined, name: str, optics: Mapping[str, Any], micrograph: str, pixel_size: float,
                        ) -> float:
     if "rlnMicrographPixelSize" in optics:
-        return float(optics["rlnMicrographPixelSize"])
+        return optics_value(optics, "rlnMicrographPixelSize")
     if name == micrograph:
         return pixel_size
     if Path(name).is_file() and Path(micrograph).is_file():
         return pixel_size * read_header(name).pixel_size / read_header(micrograph).pixel_size
-    original = float(optics.get("rlnMicrographOriginalPixelSize", pixel_size))
+    label = "rlnMicrographOriginalPixelSize"
+    original = optics_value(optics, label) if label in optics else pixel_size
     if np.isclose(original, pixel_size, rtol=1e-4):
         return pixel_size
     raise CryosnakeError(f"{refined.path}: its particles were picked on {name}, which does not exist, and nothing says "

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.checked_numbers import numbers_of
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 
@@ -59,4 +60,4 @@ def read_coordinates(row: Mapping[str, Any]) -> pd.DataFrame:
     if missing:
         raise CryosnakeError(f"{name}: no column {', '.join(missing)}, it has {', '.join(map(str, table.columns))}; "
                              "pick this micrograph again")
-    return table
+    return table.assign(**{label: numbers_of(table[label]) for label in ("rlnCoordinateX", "rlnCoordinateY")})

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.checked_numbers import checked_field
 from cryosnake.io.movies import MovieInfo, movie_info, read_frames
 from cryosnake.io.mrc import write_mrc
 from cryosnake.jobs.options import MotionCorrOptions
@@ -47,13 +48,13 @@ def prepare(options: MotionCorrOptions, optics: Mapping[str, Any], inputs: Mappi
     """
     _check_options(options)
     rotation = _quarter_turns(options.gain_rotation)
-    voltage = optics_value(optics, "rlnVoltage", "kV")
+    voltage = optics_value(optics, "rlnVoltage")
     if options.dose_weighting:
         _check_voltage(voltage, optics)
     return MotionCorrState(
         options=options,
         voltage=voltage,
-        pixel_size=optics_value(optics, "rlnMicrographOriginalPixelSize", "Å"),
+        pixel_size=optics_value(optics, "rlnMicrographOriginalPixelSize"),
         device=choose_device(options.device),
         calibration=Calibration(options, rotation),
     )
@@ -65,10 +66,12 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorr
     Raises
     ------
     CryosnakeError
-        When the movie is missing, damaged or blank, lacks the requested frames, or gain or defects do not fit it.
+        When the movie is missing, damaged or blank, lacks the requested frames, gain or defects do not fit it, or its
+        rlnMicrographPreExposure is not a dose.
     """
     name = str(row["rlnMicrographMovieName"])
     options = state.options
+    before = options.pre_exposure + checked_field(row, "rlnMicrographPreExposure", 0.0)
     info = movie_info(name)
     first, last = _frame_range(name, info, options)
     raw = read_frames(name, first, last, eer_grouping=options.eer_grouping, eer_upsampling=options.eer_upsampling)
@@ -77,13 +80,13 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorr
         del raw
         motion = track_motion(spectra.band_spectra, spectra.band, spectra.movie_shape, _settings(state))
         root.parent.mkdir(parents=True, exist_ok=True)
-        doses = accumulated_dose(len(motion.shifts), options.dose_per_frame, options.pre_exposure, first - 1)
+        doses = accumulated_dose(len(motion.shifts), options.dose_per_frame, before, first - 1)
         written = _write_images(spectra, motion, state, doses, root)
     except ValueError as error:
         raise CryosnakeError(f"{name}: {error}") from error
     count = _frame_count(info, options)
     record = MovieRecord(name=name, shape=spectra.movie_shape, count=count, first=first, eer=info.kind == "eer",
-                         pixel_size=state.pixel_size, voltage=state.voltage)
+                         pixel_size=state.pixel_size, voltage=state.voltage, pre_exposure=before)
     metadata = root.with_name(root.name + ".star")
     write_metadata(metadata, record, motion, spectra.hot_pixels, options)
     total, early, late = accumulated_motion(motion.shifts, doses, _EARLY)
@@ -93,7 +96,7 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorr
 
 def update_optics(optics: Mapping[str, Any], options: MotionCorrOptions) -> dict[str, Any]:
     """Return the new column of the optics table: the pixel size of the sums."""
-    pixel_size = optics_value(optics, "rlnMicrographOriginalPixelSize", "Å")
+    pixel_size = optics_value(optics, "rlnMicrographOriginalPixelSize")
     return {**optics, "rlnMicrographPixelSize": pixel_size * options.bin_factor}
 
 

@@ -18,7 +18,10 @@ _UNUSED = -9999.0  # RELION's shift of a frame that is not in the sum
 
 @dataclass(frozen=True, kw_only=True)
 class MovieRecord:
-    """Metadata of the movie itself: `shape` (ny, nx), `count` of frames, `first` (from 1) in the sum."""
+    """Metadata of the movie itself: `shape` (ny, nx), `count` of frames, `first` (from 1) in the sum.
+
+    `pixel_size` in Å, `voltage` in kV, `pre_exposure` in e/Å².
+    """
 
     name: str
     shape: tuple[int, int]
@@ -27,6 +30,7 @@ class MovieRecord:
     eer: bool
     pixel_size: float
     voltage: float
+    pre_exposure: float
 
 
 def write_metadata(path: Path, movie: MovieRecord, motion: MovieMotion, hot_pixels: np.ndarray,
@@ -71,7 +75,7 @@ def _general(movie: MovieRecord, motion: MovieMotion, options: MotionCorrOptions
         general["rlnMicrographDefectFile"] = options.defects
     general |= {
         "rlnMicrographBinning": options.bin_factor, "rlnMicrographOriginalPixelSize": movie.pixel_size,
-        "rlnMicrographDoseRate": options.dose_per_frame, "rlnMicrographPreExposure": options.pre_exposure,
+        "rlnMicrographDoseRate": options.dose_per_frame, "rlnMicrographPreExposure": movie.pre_exposure,
         "rlnVoltage": movie.voltage, "rlnMicrographStartFrame": movie.first}
     if movie.eer:
         general |= {"rlnEERUpsampling": options.eer_upsampling, "rlnEERGrouping": options.eer_grouping}

@@ -14,6 +14,7 @@ from cryosnake.jobs.forms import IterationProgress, Progress
 from cryosnake.programs.refinement.execution import execution_of
 from cryosnake.programs.refinement.iteration_pictures import Pictures
 from cryosnake.programs.refinement.memory import planned
+from cryosnake.programs.refinement.particle_checks import not_applied
 from cryosnake.programs.refinement.ranks import expect_on_ranks
 from cryosnake.programs.refinement.recipe import Model, Recipe
 from cryosnake.programs.refinement.step import Report
@@ -82,6 +83,7 @@ def _begin(recipe: Recipe[Any, M, S], progress: Progress) -> M:
         model = recipe.lead(recipe.start)
     if not path:
         recipe.say(recipe.headline())
+    recipe.say(not_applied(recipe.particles.used_optics, recipe.particles.table))
     if recipe.work.ranks.rank == 0:
         recipe.say_plan(model)
         if recipe.start_has_files and not path:

@@ -1,41 +1,61 @@
-"""Checks before a refinement: values that are not numbers, duplicate particles, images already CTF-corrected."""
+"""Checks before a refinement: duplicate particles, images already CTF-corrected, optics that are not applied."""
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.checked_numbers import CTF, FLAGS, POSE, checked, number_of
 
-CTF_COLUMNS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift", "rlnCtfBfactor", "rlnCtfScalefactor")
-POSE_COLUMNS = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst")
-CORRECTED = ("rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped")
+# Columns of RELION's CtfRefine that refinements here do not use, with the value that changes nothing
+_NOT_APPLIED = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0, "rlnOddZernike": 0.0, "rlnEvenZernike": 0.0,
+                "rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
+_NUMBER = re.compile(r"[^\[\],\s]+")
 
 
-def check_values(path: str, particles: pd.DataFrame, optics: pd.DataFrame, need_ctf: bool) -> None:
-    """Check the rows of particles and the optics groups that they use.
+def check_values(path: str, particles: pd.DataFrame, optics: pd.DataFrame, need_ctf: bool) -> pd.DataFrame:
+    """Check the rows of particles and the optics groups that they use; return the particles, with numbers as such.
 
     Raises
     ------
     CryosnakeError
         naming file, column, the first particle concerned and the remedy
     """
+    particles = checked(path, "particles", particles, [*(CTF if need_ctf else ()), *POSE])
     names = particles["rlnImageName"]
-    for label in (*(CTF_COLUMNS if need_ctf else ()), *POSE_COLUMNS):
-        if label in particles.columns:
-            bad = ~np.isfinite(particles[label].to_numpy(np.float64))
-            if bad.any():
-                raise CryosnakeError(f"{path}: {label} is not a number for {bad.sum()} particle(s), the first is "
-                                     f"{names.iloc[int(bad.argmax())]}. Remove them, or run their CTF again.")
     twice = names.duplicated()
     if twice.any():
         raise CryosnakeError(f"{path}: {twice.sum()} particle(s) appear twice, the first is "
                              f"{names[twice].iloc[0]}. They would link the half sets; remove them "
                              "(select: duplicate_distance).")
-    for label in CORRECTED:
-        if need_ctf and label in optics.columns and optics[label].astype(int).any():
+    for label in FLAGS:
+        if need_ctf and label in optics.columns and optics[label].any():
             raise CryosnakeError(f"{path}: {label} is set in data_optics; this program needs images whose CTF was not "
                                  "corrected. Extract them again.")
+    return particles
+
+
+def not_applied(*tables: pd.DataFrame) -> str:
+    """Return a warning that names the aberrations and magnifications in the tables, "" where there are none.
+
+    RELION applies them in its refinements; here they are only passed on.
+    """
+    found = [label for label, usual in _NOT_APPLIED.items() for table in tables
+             if label in table.columns and any(_differs(value, usual) for value in table[label].unique())]
+    if not found:
+        return ""
+    return (f"WARNING: {', '.join(dict.fromkeys(found))}: aberrations and anisotropic magnification of the particles "
+            "are NOT APPLIED by this program, only passed on. Beyond about 3 Å, or where the magnification is more "
+            "than 1 % off, the result is worse than it could be; refine with RELION there.")
+
+
+def _differs(value: object, usual: float) -> bool:
+    """Whether a number, or one in a list such as [0.1,0,0], differs from the one that changes nothing."""
+    numbers = (number_of(text) for text in _NUMBER.findall(str(value)))
+    return any(abs(number - usual) > 1e-6 for number in numbers)
 
 
 def refuse_blank(path: str, names: list[str], images: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.checked_numbers import FLAGS, checked
 from cryosnake.io.star import read_star
 from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.ctf import Microscope
@@ -60,6 +61,11 @@ class ParticleSet:
     def table(self) -> pd.DataFrame:
         """The particles' rows."""
         return self.tables["particles"]
+
+    @property
+    def used_optics(self) -> pd.DataFrame:
+        """The rows of the optics table to which particles belong."""
+        return self.tables["optics"].iloc[np.unique(self.optics)]
 
     @property
     def length(self) -> float:
@@ -123,7 +129,8 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
     Raises
     ------
     CryosnakeError
-        when the file cannot be read, is empty, lacks a column, or mixes box or pixel sizes
+        when the file cannot be read, is empty, lacks a column, has a field that is no sensible number, or mixes box
+        or pixel sizes
     """
     path = os.fspath(path)
     tables = read_star(path)
@@ -137,8 +144,9 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
     _require(path, "optics", tables, (*_OPTICS_COLUMNS, *(_CTF_OPTICS if need_ctf else ())))
     optics = tables["optics"] = tables["optics"].reset_index(drop=True)
     index = _optics_index(path, tables)
-    used = optics.iloc[np.unique(index)]
-    check_values(path, tables["particles"], used, need_ctf)
+    used = checked(path, "optics", optics.iloc[np.unique(index)], [*_OPTICS_COLUMNS, *FLAGS,
+                                                                   *(_CTF_OPTICS if need_ctf else ())])
+    tables["particles"] = check_values(path, tables["particles"], used, need_ctf)
     boxes, pixels = used["rlnImageSize"].astype(int), used["rlnImagePixelSize"].astype(float).round(4)
     sizes = set(zip(boxes.tolist(), pixels.tolist(), strict=True))
     if len(sizes) > 1:
@@ -161,8 +169,9 @@ def _require(path: str, block: str, tables: Mapping[str, pd.DataFrame], labels: 
 
 
 def _optics_index(path: str, tables: Mapping[str, pd.DataFrame]) -> np.ndarray:
-    order = {int(number): i for i, number in enumerate(tables["optics"]["rlnOpticsGroup"])}
-    numbers = tables["particles"]["rlnOpticsGroup"].astype(int)
+    optics, particles = (checked(path, block, tables[block], ["rlnOpticsGroup"]) for block in ("optics", "particles"))
+    order = {int(number): i for i, number in enumerate(optics["rlnOpticsGroup"])}
+    numbers = particles["rlnOpticsGroup"]
     unknown = sorted(set(numbers) - set(order))
     if unknown:
         raise CryosnakeError(f"{path}: rlnOpticsGroup {unknown[0]} of data_particles is not in data_optics. "
