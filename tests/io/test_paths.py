@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.paths import micrograph_root, post_name
+from cryosnake.io.paths import MicrographNames, micrograph_root, post_name
 from cryosnake.project.records.batches import product_files
 
 
@@ -44,3 +44,24 @@ def test_post_name_keeps_the_extension() -> None:
 def test_products_never_leave_the_job_directory(name: str) -> None:
     with pytest.raises(CryosnakeError, match="project folder"):
         micrograph_root("MotionCorr/job002", name)
+
+
+@pytest.mark.parametrize(("name", "found"), [
+    ("MotionCorr/job005/Movies/a.mrc", ["MotionCorr/job002/Movies/a.mrc"]),  # another motion correction of the movie
+    ("./MotionCorr//job002/Movies/a.mrc", ["MotionCorr/job002/Movies/a.mrc"]),
+    ("/elsewhere/MotionCorr/job002/Movies/a.mrc", ["MotionCorr/job002/Movies/a.mrc"]),
+    ("MotionCorr/job005/Movies/b.mrc", ["MotionCorr/job002/Movies/b.mrc", "MotionCorr/job003/Movies/b.mrc"]),
+    ("MotionCorr/job003/Movies/b.mrc", ["MotionCorr/job003/Movies/b.mrc"]),
+    ("sessionA/MotionCorr/job009/Movies/c.mrc", ["sessionA/MotionCorr/job002/Movies/c.mrc"]),
+    ("MotionCorr/job009/sessionB/Movies/c.mrc", ["sessionB/MotionCorr/job002/Movies/c.mrc"]),
+    ("sessionC/MotionCorr/job002/Movies/c.mrc", []), ("MotionCorr/job002/Movies/c.mrc", []),  # which of the two?
+    ("a.mrc", []), ("Movies/d.mrc", []),
+])
+def test_the_same_micrograph_in_another_table(name: str, found: list[str], tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = MicrographNames(["MotionCorr/job002/Movies/a.mrc", "MotionCorr/job002/Movies/b.mrc",
+                             "MotionCorr/job003/Movies/b.mrc", "sessionA/MotionCorr/job002/Movies/c.mrc",
+                             "sessionB/MotionCorr/job002/Movies/c.mrc", "Mics/e.mrc"])
+    assert table.like(name) == found
+    assert table.like(f"{tmp_path}/Mics/../Mics/e.mrc") == ["Mics/e.mrc"]

@@ -364,7 +364,7 @@ def test_bad_files(project: np.ndarray, spoil: str, message: str) -> None:
     elif spoil == "cut off":
         Path(COORDINATES).write_text(Path(COORDINATES).read_text().rstrip().rsplit(" ", 2)[0])
     elif spoil in ("off", "not a number"):
-        write_coordinates([(50.0, 50.0), (300.0, 50.0) if spoil == "off" else (float("nan"), 50.0)])
+        write_coordinates([(300.0, 50.0) if spoil == "off" else (float("nan"), 50.0)] * 2)  # all of them
     else:
         project[5, 5] = np.nan
         with warnings.catch_warnings(), mrcfile.new(NAME, overwrite=True) as file:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from cryosnake.errors import CryosnakeError
@@ -15,6 +17,7 @@ from cryosnake.names import is_below, is_listed_name
 
 # RELION treats the first path component that starts with "job" and three digits as a job directory.
 _JOB_PREFIX = re.compile(r"^(?:.*?/)?job\d{3}[^/]*/+")
+_JOB_FOLDERS = re.compile(r"(^|/)[^/]+/job\d{3}[^/]*/+")
 _NO_DOTS = "MotionCorr"  # of all RELION's jobs, only motion correction writes the dots of a movie's path as _
 
 
@@ -25,6 +28,55 @@ def post_name(name: str | os.PathLike[str]) -> str:
     'Movies/a.mrc'
     """
     return _JOB_PREFIX.sub("", os.fspath(name))
+
+
+def usual_name(name: str) -> str:
+    """Return the name by which the project in the working directory knows a file, however it was spelt.
+
+    >>> usual_name("./Movies//a.mrc")
+    'Movies/a.mrc'
+    """
+    if not os.path.isabs(name):
+        return os.path.normpath(name)
+    relative = os.path.relpath(name)
+    return os.path.normpath(name) if relative.startswith("..") else relative
+
+
+def movie_of(name: str) -> str:
+    """Return the same text for all micrographs that jobs of one project made of a movie.
+
+    >>> movie_of("sessionA/MotionCorr/job002/Movies/a.mrc")
+    'sessionA/Movies/a.mrc'
+    """
+    return _JOB_FOLDERS.sub(r"\1", usual_name(name), count=1)
+
+
+class MicrographNames:
+    """The names of a table's micrographs, to be found by those of another table."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._by_movie: dict[str, list[str]] = defaultdict(list)
+        self._by_post_name: dict[str, set[str]] = defaultdict(set)
+        for name in dict.fromkeys(names):
+            self._by_movie[movie_of(name)].append(name)
+            self._by_post_name[post_name(usual_name(name))].add(movie_of(name))
+
+    def of_movie(self, name: str) -> list[str]:
+        """Return the names of the micrographs of the same movie, whichever jobs made them.
+
+        `/data/project/MotionCorr/job002/Movies/a.mrc` is of the same movie as `MotionCorr/job005/Movies/a.mrc` where
+        nothing else could be meant.
+        """
+        movie, post = movie_of(name), post_name(usual_name(name))
+        elsewhere = self._by_post_name.get(post, set())
+        if movie not in self._by_movie and len(elsewhere) == 1 and post in (movie, *elsewhere):
+            (movie,) = elsewhere
+        return self._by_movie.get(movie, [])
+
+    def like(self, name: str) -> list[str]:
+        """Return the names of the same micrograph, else of those of its movie."""
+        found = self.of_movie(name)
+        return [other for other in found if usual_name(other) == usual_name(name)] or found
 
 
 def product_root(job_dir: str, name: str) -> str:

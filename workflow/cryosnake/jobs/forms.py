@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 Row = dict[str, Any]  # of a STAR table, by label
+PICKED_ON = "csnPickedOn"  # in the row given to a program: the other micrograph of this movie that coordinates are of
+
+
+@dataclass(frozen=True)
+class Partly:
+    """The rows of a micrograph of which some particles were left out, and why, as one line of text."""
+
+    rows: list[Row]
+    left_out: str
 
 
 class Progress(Protocol):
@@ -37,14 +47,15 @@ class WholeJob(Protocol):
 class PerMicrograph(Protocol):
     """A program that works on one micrograph at a time.
 
-    It may also have update_optics(optics, options) or optics_of_output(groups, options, inputs), table(options), and
-    finalise(options, inputs, out, star); without input slots it is also a `FileSource`.
+    It may also have update_optics(optics, options) or optics_of_output(groups, options, inputs), table(options),
+    finalise(options, inputs, out, star), and unknown(state, names), which returns what its tables list of micrographs
+    that are none of the names: table to micrograph to text. Without input slots it is also a `FileSource`.
     """
 
     def prepare(self, options: Any, optics: Row, inputs: Mapping[str, Path]) -> Any:
         """Return the state shared by the micrographs of a batch and optics group."""
 
-    def process(self, row: Row, optics: Row, state: Any, root: Path) -> Row | list[Row]:
+    def process(self, row: Row, optics: Row, state: Any, root: Path) -> Row | list[Row] | Partly:
         """Make the products of a micrograph below `root`, and return its row(s) of the output STAR."""
 
 

@@ -20,13 +20,14 @@ from typing import Any
 
 from cryosnake.errors import PERMISSION, CryosnakeError, Rejected, machine_error, machine_message
 from cryosnake.io.paths import micrograph_root
-from cryosnake.jobs.forms import PerMicrograph, Progress, Row
+from cryosnake.jobs.forms import Partly, PerMicrograph, Progress, Row
 from cryosnake.jobs.model import JobType
 from cryosnake.project.records.batches import DROPPED, Finished, batch_number, done_file, product_files, read_done
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.freshness import is_done
+from cryosnake.project.records.unknown_names import write_unknown
 from cryosnake.running.arguments import Arguments
-from cryosnake.running.batch_tables import found_in, found_in_all, read_input, write_output
+from cryosnake.running.batch_tables import LEFT_OUT, found_in, found_in_all, read_input, write_output
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
 from cryosnake.running.stamps import stamper
 
@@ -49,11 +50,14 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     rows = _read_rows(out, number)
     tally: Counter[str] = Counter()
     forbidden: list[str] = []
+    unknown = dict(batch.unknown)
 
     @cache
     def prepared(group: int) -> Any:
         """Return what the program prepares for an optics group, only when one of its micrographs is processed."""
-        return program.prepare(arguments.options, batch.optics[group], arguments.inputs)
+        state = program.prepare(arguments.options, batch.optics[group], arguments.inputs)
+        unknown.update(program.unknown(state, batch.rows) if hasattr(program, "unknown") else {})
+        return state
 
     with closing(_Records(out, number)) as records:
         for name in earlier.keys() - batch.rows.keys():  # left out upstream since
@@ -81,6 +85,8 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
                 made_from = stamp(name)  # its input disappeared meanwhile: it is tried again when that exists again
             records.add(Finished(name, made_from, result.state, result.reason))
     progress(len(batch.rows), len(batch.rows), "")
+    if unknown:
+        write_unknown(str(out), number, unknown)
     now = read_done(str(out), number)
     restore_times(job_type, out, [name for name, item in earlier.items() if now.get(name) == item])
     others = ("finished before", "failed", "rejected", FORBIDDEN)
@@ -125,6 +131,8 @@ def _process_one(program: PerMicrograph, name: str, row: Row, optics: Row, state
     except Exception as error:
         traceback.print_exc()
         return _Result("failed", f"unexpected {type(error).__name__}: {_one_line(error)}")
+    if isinstance(rows, Partly):
+        return _Result("ok", f"{found_in(rows.rows)}{LEFT_OUT}{rows.left_out}", rows.rows)
     rows = [rows] if isinstance(rows, dict) else list(rows)
     return _Result("ok", found_in(rows), rows)
 

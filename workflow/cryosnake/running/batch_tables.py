@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,21 +12,29 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import OPTICS, checked, number_of
+from cryosnake.io.paths import MicrographNames, usual_name
 from cryosnake.io.star import optics_of, read_star, write_star
 from cryosnake.io.star_rows import count_rows
-from cryosnake.jobs.forms import FileSource, PerMicrograph, Row
+from cryosnake.jobs.forms import PICKED_ON, FileSource, PerMicrograph, Row
 from cryosnake.jobs.model import JobType
 from cryosnake.project.planning.planned import PER_MICROGRAPH
 from cryosnake.project.records.batches import Finished, batch_number, batch_star, read_manifest
 from cryosnake.running.arguments import Arguments
 
+_NAMES = ("rlnMicrographMovieName", "rlnMicrographName")
+LEFT_OUT = "; "  # in the record of a micrograph, between what it gave and what was left out of it
+
 
 @dataclass(frozen=True)
 class BatchInput:
-    """The rows of a batch by micrograph, in order, and the optics groups by number."""
+    """The rows of a batch by micrograph, in order, and the optics groups by number.
+
+    `unknown` has the rows of other tables whose micrograph is none of these: table to name to what it lists.
+    """
 
     rows: dict[str, Row]
     optics: dict[int, Row]
+    unknown: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) -> BatchInput:
@@ -44,13 +53,39 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
     first, *others = [(path, read_star(path)) for slot, path in arguments.inputs.items()
                       if PER_MICROGRAPH.intersection(job_type.slot(slot).types)]
     rows, optics = _by_name(*first), optics_of(first[1], first[0])
+    every, unknown = set(rows), {}
     for other in others:
         found = _by_name(*other)
-        rows = {name: {**row, **found[name]} for name, row in rows.items() if name in found}
+        same = _same(every, found)
+        unknown[str(other[0])] = {name: _listing(found[name]) for name in found.keys() - set(same.values())}
+        rows = {name: _with(row, found[same[name]]) for name, row in rows.items() if name in same}
     _check_optics(rows, optics, first[0])
     used = {row["rlnOpticsGroup"] for row in rows.values()}
     checked(first[0], "optics", pd.DataFrame(list(optics.values()))[[number in used for number in optics]], OPTICS)
-    return BatchInput(rows, optics)
+    return BatchInput(rows, optics, unknown)
+
+
+def _same(names: Collection[str], others: Collection[str]) -> dict[str, str]:
+    """Return which of the others each name is; one that could be several, or several that could be one, are none."""
+    table = MicrographNames(others)
+    found = {name: like[0] for name in names if len(like := table.like(name)) == 1}
+    exact = {other for name, other in found.items() if usual_name(name) == usual_name(other)}
+    several = {other for other, count in Counter(found.values()).items() if count > 1}
+    return {name: other for name, other in found.items()
+            if usual_name(name) == usual_name(other) or other not in exact | several}
+
+
+def _with(row: Row, other: Row) -> Row:
+    """Return a row with the columns of another table, but the name that its own table gives the micrograph."""
+    own = {label: row[label] for label in _NAMES if label in row}
+    label = next(label for label in _NAMES if label in other)
+    elsewhere = label in own and usual_name(str(other[label])) != usual_name(str(own[label]))
+    return {**row, **other, **own, **({PICKED_ON: other[label]} if elsewhere else {})}
+
+
+def _listing(row: Row) -> str:
+    picks = row.get("rlnMicrographCoordinates")
+    return f"the picks in {picks}" if picks else "a row"
 
 
 def _by_name(path: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Row]:
@@ -58,11 +93,36 @@ def _by_name(path: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Row]:
     if not data:
         return {}  # RELION writes no empty tables: nothing of the batch is left
     table = next(iter(data.values()))
-    for label in ("rlnMicrographMovieName", "rlnMicrographName"):
+    for label in _NAMES:
         if label in table:
-            return {str(row[label]): row for row in table.to_dict("records")}  # type: ignore[misc]
+            return _each_once(path, label, table.to_dict("records"))  # type: ignore[arg-type]
     raise CryosnakeError(f"{path}: no column rlnMicrographMovieName or rlnMicrographName (found "
                          f"{', '.join(map(str, table.columns))}); connect a job or file that lists micrographs")
+
+
+def _each_once(path: Path, label: str, rows: Sequence[Row]) -> dict[str, Row]:
+    """Return rows by name; of equal rows one counts.
+
+    Raises
+    ------
+    CryosnakeError
+        when a micrograph, also in another spelling of its path, has two rows that differ
+    """
+    found: dict[str, Row] = {}
+    spelt: dict[str, str] = {}
+    for row in rows:
+        name = str(row[label])
+        first = spelt.setdefault(usual_name(name), name)
+        differing = [column for column in row
+                     if column != label and str(found.get(first, row)[column]) != str(row[column])]
+        if differing:
+            raise CryosnakeError(f"{path}: {first} is listed twice, with different values of {', '.join(differing)}; "
+                                 "keep the row that is right")
+        if first in found:
+            print(f"{path}: {first} is listed twice, with equal rows; one of them counts")
+        else:
+            found[name] = row
+    return found
 
 
 def _check_optics(rows: Mapping[str, Row], optics: Mapping[int, Row], path: Path) -> None:
@@ -114,7 +174,7 @@ def found_in(rows: Sequence[Row]) -> str:
 
 def found_in_all(items: Iterable[Finished]) -> str:
     """Return the sum over micrographs, as in "1,408 particles"; "" where that of one is not known."""
-    counts = [item.reason.partition(" ") for item in items if item.state == "ok"]
+    counts = [item.reason.partition(LEFT_OUT)[0].partition(" ") for item in items if item.state == "ok"]
     units = {unit for _, _, unit in counts}
     if len(units) != 1 or units == {""} or not all(number.isdecimal() for number, _, _ in counts):
         return ""

@@ -13,10 +13,15 @@ from cryosnake.jobs.forms import PerMicrograph
 from cryosnake.jobs.model import JobType
 from cryosnake.project.records.batches import Finished, batch_key, batch_star, read_done, revisions
 from cryosnake.project.records.joined_tables import FAILED_STAR, record_joined, write_joined
+from cryosnake.project.records.unknown_names import read_unknown
 from cryosnake.running.arguments import Arguments
-from cryosnake.running.batch_tables import found_in_all, table_name
+from cryosnake.running.batch_tables import LEFT_OUT, found_in_all, table_name
 from cryosnake.running.frame import finish
 from cryosnake.running.nodes import check_outputs, declare_outputs, made_outputs
+
+# States in failed_micrographs.star, beside those of `Finished`: some of its particles are left out; it is in a table of
+# coordinates or particles, but none of the micrographs
+PARTLY, UNKNOWN = "partly", "unknown"
 
 
 def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments) -> None:
@@ -31,10 +36,13 @@ def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments
     keys = [batch_key(number, revision) for number, revision in sorted(revisions(out).items())]
     items = [item for number in revisions(out) for item in read_done(out, number).values()]
     left_out = [item for item in items if item.state != "ok"]
+    unknown = _unknown(out)
+    partly = [Finished(item.name, "", PARTLY, item.reason.partition(LEFT_OUT)[2]) for item in items
+              if item.state == "ok" and LEFT_OUT in item.reason]
+    _write_left_out(Path(out), left_out + partly + unknown)  # before anything that refuses names it
     _check_failures(arguments, left_out, len(items))
     main = Path(made_outputs(job_type, arguments)[0][0])
     write_joined(main, table_name(job_type, program, arguments), [batch_star(out, key) for key in keys])
-    _write_left_out(Path(out), left_out)
     finalise = getattr(program, "finalise", None)
     if finalise:
         finalise(arguments.options, arguments.inputs, Path(out), main)
@@ -42,7 +50,7 @@ def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments
     record_joined(str(main), keys)
     declare_outputs(job_type, arguments)
     finish(Path(out))
-    print(_summary(job_type, out, items))
+    print(_summary(job_type, out, items + partly + unknown))
 
 
 def _check_failures(arguments: Arguments, left_out: list[Finished], total: int) -> None:
@@ -51,6 +59,12 @@ def _check_failures(arguments: Arguments, left_out: list[Finished], total: int) 
     if total and len(failed) > limit * total:
         raise CryosnakeError(f"{len(failed)} of {total} micrographs failed, more than max_failed = {limit:g} allows; "
                              f"the first: {failed[0]} Fix the cause, then `cryosnake retry {arguments.out}`")
+
+
+def _unknown(out: str) -> list[Finished]:
+    """Return what tables of coordinates or particles list of micrographs that this job was not given."""
+    return [Finished(name, "", UNKNOWN, f"{table} lists {what} of it, but it is none of the micrographs")
+            for table, names in read_unknown(out, revisions(out)).items() for name, what in sorted(names.items())]
 
 
 def _write_left_out(out: Path, left_out: list[Finished]) -> None:
@@ -65,6 +79,10 @@ def _write_left_out(out: Path, left_out: list[Finished]) -> None:
 
 def _summary(job_type: JobType, out: str, items: list[Finished]) -> str:
     count = Counter(item.state for item in items)
-    parts = [f"{count['ok']} of {len(items)} micrographs", found_in_all(items)]
+    parts = [f"{count['ok']} of {len(items) - count[UNKNOWN] - count[PARTLY]} micrographs", found_in_all(items)]
     parts += [f"{count[state]} {state}" for state in ("failed", "rejected") if count[state]]
+    if count[PARTLY]:
+        parts.append(f"some particles of {count[PARTLY]} micrographs left out ({FAILED_STAR} lists them)")
+    if count[UNKNOWN]:
+        parts.append(f"input of {count[UNKNOWN]} unknown micrographs left out ({FAILED_STAR} lists them)")
     return f"{job_type.title} {out}: {', '.join(filter(None, parts))}"

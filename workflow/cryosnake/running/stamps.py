@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from cryosnake.io.paths import MicrographNames
 from cryosnake.io.star import read_star
 from cryosnake.jobs.model import COORDINATES, JobType
 from cryosnake.jobs.registry import by_folder
@@ -23,14 +24,15 @@ Stamper = Callable[[str], str]
 def stamper(job_type: JobType, inputs: Mapping[str, Path]) -> Stamper:
     """Return a function from a micrograph's name in the input STAR to the stamp of all that its products depend on."""
     upstream: list[tuple[str, tuple[str, ...]]] = []
-    listed: list[dict[str, str]] = []
+    listed: list[tuple[MicrographNames, dict[str, str]]] = []
     whole: list[str] = []
     for slot, path in inputs.items():
         types, products = job_type.slot(slot).types, _products_of(path)
         if products and PER_MICROGRAPH.intersection(types):
             upstream.append(products)
         elif COORDINATES in types:
-            listed.append(_coordinate_files(path))
+            files = _coordinate_files(path)
+            listed.append((MicrographNames(files), files))
         elif not PER_MICROGRAPH.intersection(types):
             whole.append(stamp(str(path)))
 
@@ -38,7 +40,7 @@ def stamper(job_type: JobType, inputs: Mapping[str, Path]) -> Stamper:
 
     def stamp_of(name: str) -> str:
         files = [file for job, patterns in upstream for file in product_files(job, patterns, name)]
-        picked = [table[name] for table in listed if name in table]
+        picked = [table[like[0]] for names, table in listed if len(like := names.like(name)) == 1]
         return " ".join([*(stamp(file) or before.get(file, "") for file in files or [name]),
                          *(stamp(file) for file in picked), *whole])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,20 @@ from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.checked_numbers import checked_field, number_of
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
+from cryosnake.jobs.forms import Partly
 from cryosnake.jobs.options import ExtractOptions
 from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
 from cryosnake.numerics.extraction.boxes import cut_boxes, outside, rescale
 from cryosnake.numerics.extraction.normalise import DustLimits, background, default_background_radius, normalise
-from cryosnake.programs.micrographs.extract_again import Refined, again, image_optics, read_refined, refined_optics
-from cryosnake.programs.micrographs.extract_inputs import read_coordinates, read_micrograph
+from cryosnake.programs.micrographs.extract_again import (
+    Refined,
+    again,
+    image_optics,
+    read_refined,
+    refined_optics,
+    unknown_micrographs,
+)
+from cryosnake.programs.micrographs.extract_inputs import picked_elsewhere, read_coordinates, read_micrograph
 from cryosnake.programs.micrographs.optics_values import optics_value
 
 # Columns that a particle inherits from its micrograph, in RELION's order, and those that RELION adds.
@@ -70,21 +78,25 @@ def prepare(options: ExtractOptions, optics: Mapping[str, Any], inputs: Mapping[
                         device=choose_device(options.device), refined=refined)
 
 
-def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: ExtractState, root: Path) -> list[dict[str, Any]]:
+def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: ExtractState, root: Path,
+            ) -> list[dict[str, Any]] | Partly:
     """Extract the particles of one micrograph, write `{root}.mrcs` and `{root}_extract.star`; return their rows.
+
+    Particles whose coordinates are no numbers or lie off the micrograph are left out.
 
     Raises
     ------
     Rejected
         if the micrograph has no particles
     CryosnakeError
-        if the micrograph or its coordinates are missing or damaged, the box is larger than the micrograph, a
-        coordinate lies off it, or its CTF is not numbers
+        if the micrograph or its coordinates are missing or damaged, the box is larger than the micrograph, none of its
+        particles lies on it, or its CTF is not numbers
     """
     table = _particles(row, state)
     path, micrograph = read_micrograph(row)
-    positions = table[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(np.float64)
-    _check_positions(path, micrograph.shape, positions, state.box)
+    usable, left_out = _usable(path, micrograph.shape, _positions(table), state.box)
+    table = table[usable].reset_index(drop=True)
+    positions = _positions(table)
     images = _images(to_device(micrograph, state.device), positions, state, root)
     stack = root.with_name(root.name + ".mrcs")
     write_mrc(stack, images, state.pixel_size * state.box / state.size, stack=True,
@@ -93,9 +105,15 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: ExtractSta
     if state.refined is None:
         table = _with_micrograph(table, row, names)
     else:
-        table = table.assign(rlnImageName=names)
+        table = _with_ctf(table, row).assign(rlnImageName=names)
     write_star(root.with_name(root.name + "_extract.star"), {"images": table})
-    return [{str(label): value for label, value in record.items()} for record in table.to_dict("records")]
+    rows = [{str(label): value for label, value in record.items()} for record in table.to_dict("records")]
+    return Partly(rows, left_out) if left_out else rows
+
+
+def unknown(state: ExtractState, names: Collection[str]) -> dict[str, dict[str, str]]:
+    """Return the micrographs of the particles to extract again that are none of these; see `PerMicrograph`."""
+    return {} if state.refined is None else {str(state.refined.path): unknown_micrographs(state.refined, names)}
 
 
 def optics_of_output(groups: list[dict[str, Any]], options: ExtractOptions, inputs: Mapping[str, Path],
@@ -119,7 +137,7 @@ def _background(options: ExtractOptions, size: int) -> np.ndarray:
 
 def _particles(row: Mapping[str, Any], state: ExtractState) -> pd.DataFrame:
     if state.refined is None:
-        table = read_coordinates(row)
+        table = picked_elsewhere(read_coordinates(row), row)
     else:
         table = again(state.refined, str(row["rlnMicrographName"]), state.pixel_size)
     if len(table) == 0:
@@ -127,18 +145,29 @@ def _particles(row: Mapping[str, Any], state: ExtractState) -> pd.DataFrame:
     return table
 
 
-def _check_positions(path: Path, shape: tuple[int, ...], positions: np.ndarray, box: int) -> None:
+def _positions(table: pd.DataFrame) -> np.ndarray:
+    return table[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(np.float64)
+
+
+def _usable(path: Path, shape: tuple[int, ...], positions: np.ndarray, box: int) -> tuple[np.ndarray, str]:
+    """Return which particles (n,) have numbers for coordinates and a box on the micrograph, and why others have not."""
     if box > min(shape):
         raise CryosnakeError(f"{path} has {shape[1]} × {shape[0]} pixels, less than the box of {box}; set a smaller "
                              "box_size")
-    if not np.isfinite(positions).all():
-        raise CryosnakeError(f"{path}: a coordinate is not a number; pick it again")
-    off = outside(positions, box, (shape[0], shape[1]))
+    numbers = np.isfinite(positions).all(1)
+    off = numbers.copy()
+    off[numbers] = outside(positions[numbers], box, (shape[0], shape[1]))
+    reasons = []
+    if not numbers.all():
+        reasons.append(f"a coordinate of {np.count_nonzero(~numbers)} particle(s) is not a number; pick it again")
     if off.any():
         x, y = positions[off][0]
-        raise CryosnakeError(f"{path}: the box of {off.sum()} particle(s) lies off the micrograph of {shape[1]} × "
-                             f"{shape[0]} pixels, the first at x {x:g}, y {y:g}; were they picked at another pixel "
-                             "size?")
+        reasons.append(f"the box of {off.sum()} particle(s) lies off the micrograph of {shape[1]} × {shape[0]} pixels, "
+                       f"the first at x {x:g}, y {y:g}; were they picked at another pixel size?")
+    usable = numbers & ~off
+    if not usable.any():
+        raise CryosnakeError(f"{path}: {' '.join(reasons)}")
+    return usable, f"{len(usable) - usable.sum()} of {len(usable)} left out: {' '.join(reasons)}" if reasons else ""
 
 
 def _images(micrograph: Array, positions: np.ndarray, state: ExtractState, root: Path) -> np.ndarray:
@@ -156,12 +185,24 @@ def _images(micrograph: Array, positions: np.ndarray, state: ExtractState, root:
     return result
 
 
+def _with_ctf(table: pd.DataFrame, row: Mapping[str, Any]) -> pd.DataFrame:
+    """Return particles to extract again, with the micrograph's CTF where they have none."""
+    if "rlnDefocusU" in table or "rlnDefocusU" not in row:
+        return table
+    return table.assign(**{label: value for label, value in _ctf(row).items() if label not in table})
+
+
+def _ctf(row: Mapping[str, Any]) -> dict[str, float]:
+    found = {label: number_of(row[label]) for label in QUALITY_COLUMNS if label in row}
+    found |= {label: checked_field(row, label) for label in CTF_COLUMNS if label in row}
+    if "rlnDefocusU" in row:
+        found |= {label: checked_field(row, label, default) for label, default in CTF_EXTRA.items()}
+    return found
+
+
 def _with_micrograph(table: pd.DataFrame, row: Mapping[str, Any], names: list[str]) -> pd.DataFrame:
     """Return coordinates, then image, micrograph and optics group, then CTF, in RELION's order."""
     columns: dict[str, Any] = {"rlnImageName": names, "rlnMicrographName": row["rlnMicrographName"],
                                "rlnOpticsGroup": int(row["rlnOpticsGroup"])}
-    columns |= {label: number_of(row[label]) for label in QUALITY_COLUMNS if label in row}
-    columns |= {label: checked_field(row, label) for label in CTF_COLUMNS if label in row}
-    if "rlnDefocusU" in row:
-        columns |= {label: checked_field(row, label, default) for label, default in CTF_EXTRA.items()}
+    columns |= _ctf(row)
     return table.drop(columns=[label for label in columns if label in table]).assign(**columns)

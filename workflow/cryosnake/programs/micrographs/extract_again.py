@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import POSE, checked, numbers_of
 from cryosnake.io.mrc import read_header
-from cryosnake.io.paths import post_name
+from cryosnake.io.paths import MicrographNames
 from cryosnake.io.star import optics_of, read_star, read_table
 from cryosnake.jobs.options import ExtractOptions
 from cryosnake.numerics.extraction.recentre import at_pixel_size, recentred
@@ -25,10 +25,11 @@ _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
 @dataclass(frozen=True, kw_only=True)
 class Refined:
-    """Refined particles by micrograph (its name below the job directory), and the treatment of their origins."""
+    """Refined particles by micrograph, and the treatment of their origins."""
 
     path: Path
     by_micrograph: dict[str, pd.DataFrame]
+    names: MicrographNames  # of by_micrograph
     optics: dict[int, dict[str, Any]]
     recenter: bool
     centre: np.ndarray  # (3,) Å
@@ -62,9 +63,15 @@ def read_refined(path: Path, options: ExtractOptions) -> Refined:
     table = table.assign(**{label: numbers_of(table[label]) for label in ("rlnCoordinateX", "rlnCoordinateY")})
     optics = optics_of(tables, path)
     _check_optics(path, optics, table)
-    groups = table.groupby(table["rlnMicrographName"].map(post_name), sort=False)
-    return Refined(path=path, by_micrograph={str(name): part for name, part in groups}, optics=optics,
+    groups = {str(name): part for name, part in table.groupby(table["rlnMicrographName"].astype(str), sort=False)}
+    return Refined(path=path, by_micrograph=groups, names=MicrographNames(groups), optics=optics,
                    recenter=options.recenter, centre=centre, reset=options.reset_offsets)
+
+
+def unknown_micrographs(refined: Refined, names: Collection[str]) -> dict[str, str]:
+    """Return the micrographs of particles that are none of the names, as the file spells them, with the number."""
+    left = refined.by_micrograph.keys() - {like for name in names for like in refined.names.of_movie(name)}
+    return {name: f"{len(refined.by_micrograph[name])} particle(s)" for name in left}
 
 
 def refined_optics(path: Path, micrographs: Sequence[Mapping[str, Any]], box: int, size: int) -> list[dict[str, Any]]:
@@ -132,9 +139,10 @@ def again(refined: Refined, micrograph: str, pixel_size: float) -> pd.DataFrame:
     CryosnakeError
         if nothing gives the pixel size of the coordinates
     """
-    table = refined.by_micrograph.get(post_name(micrograph))
-    if table is None:
+    parts = [refined.by_micrograph[name] for name in refined.names.of_movie(micrograph)]
+    if not parts:
         return pd.DataFrame({"rlnCoordinateX": [], "rlnCoordinateY": []})
+    table = pd.concat(parts).sort_index() if len(parts) > 1 else parts[0]
     before = _pixel_sizes_before(refined, table, micrograph, pixel_size)
     table = table.assign(rlnMicrographName=micrograph)
     if not np.allclose(before, pixel_size, rtol=1e-4):

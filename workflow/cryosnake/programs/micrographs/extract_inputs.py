@@ -11,8 +11,14 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import numbers_of
-from cryosnake.io.mrc import read_mrc
+from cryosnake.io.mrc import read_header, read_mrc
 from cryosnake.io.star import read_star
+from cryosnake.jobs.forms import PICKED_ON
+from cryosnake.programs.micrographs.box_files import SUFFIXES, read_boxes
+from cryosnake.star_tokens import read_text
+
+_PLACE = ("rlnCoordinateX", "rlnCoordinateY")
+_LARGEST_EMPTY = 1000  # bytes
 
 
 def read_micrograph(row: Mapping[str, Any]) -> tuple[Path, np.ndarray]:
@@ -39,7 +45,9 @@ def read_micrograph(row: Mapping[str, Any]) -> tuple[Path, np.ndarray]:
 
 
 def read_coordinates(row: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the coordinate table of a row (rlnMicrographCoordinates), which may have no rows.
+    """Return the coordinate table of a row (rlnMicrographCoordinates: STAR, .box or .cbox), which may have no rows.
+
+    A coordinate that is not a number is NaN.
 
     Raises
     ------
@@ -51,13 +59,26 @@ def read_coordinates(row: Mapping[str, Any]) -> pd.DataFrame:
         raise CryosnakeError(f"{row.get('rlnMicrographName')}: no rlnMicrographCoordinates; pick this micrograph")
     if not Path(name).is_file():
         raise CryosnakeError(f"{name} does not exist: run the picking job again")
+    if Path(name).suffix in SUFFIXES:
+        return read_boxes(Path(name))
     if Path(name).suffix != ".star":
-        raise CryosnakeError(f"{name} is not a STAR file; import the coordinates as STAR")
-    if not Path(name).read_text().strip():
+        raise CryosnakeError(f"{name} is not a STAR, .box or .cbox file; convert the coordinates to one of these")
+    if Path(name).stat().st_size < _LARGEST_EMPTY and not read_text(name, "replace").strip():
         return pd.DataFrame({"rlnCoordinateX": np.empty(0), "rlnCoordinateY": np.empty(0)})  # RELION's empty table
     table = next(iter(read_star(name).values()))
-    missing = [label for label in ("rlnCoordinateX", "rlnCoordinateY") if label not in table]
+    missing = [label for label in _PLACE if label not in table]
     if missing:
         raise CryosnakeError(f"{name}: no column {', '.join(missing)}, it has {', '.join(map(str, table.columns))}; "
                              "pick this micrograph again")
-    return table.assign(**{label: numbers_of(table[label]) for label in ("rlnCoordinateX", "rlnCoordinateY")})
+    return table.assign(**{label: numbers_of(table[label]) for label in _PLACE})
+
+
+def picked_elsewhere(table: pd.DataFrame, row: Mapping[str, Any]) -> pd.DataFrame:
+    """Return coordinates in pixels of the row's micrograph where they were picked on another one of the same movie."""
+    other, micrograph = Path(str(row.get(PICKED_ON, ""))), Path(str(row["rlnMicrographName"]))
+    if PICKED_ON not in row or not other.is_file() or not micrograph.is_file():
+        return table
+    before, now = (read_header(path).pixel_size for path in (other, micrograph))
+    if not before or not now or np.isclose(before, now, rtol=1e-4):
+        return table
+    return table.assign(**{label: table[label] * (before / now) for label in _PLACE})
