@@ -17,6 +17,7 @@ from cryosnake.programs.refinement.memory import planned
 from cryosnake.programs.refinement.particle_checks import not_applied
 from cryosnake.programs.refinement.ranks import expect_on_ranks
 from cryosnake.programs.refinement.recipe import Model, Recipe
+from cryosnake.programs.refinement.same_particles import doubled
 from cryosnake.programs.refinement.step import Report
 
 M = TypeVar("M", bound=Model)
@@ -84,6 +85,7 @@ def _begin(recipe: Recipe[Any, M, S], progress: Progress) -> M:
     if not path:
         recipe.say(recipe.headline())
     recipe.say(not_applied(recipe.particles.used_optics, recipe.particles.table))
+    recipe.say(doubled(recipe.particles.table["rlnImageName"], recipe.particles.first_at_place()))
     if recipe.work.ranks.rank == 0:
         recipe.say_plan(model)
         if recipe.start_has_files and not path:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import CTF, FLAGS, POSE, checked, number_of
+from cryosnake.programs.refinement.same_particles import first_of_image
 
 # Columns of RELION's CtfRefine that refinements here do not use, with the value that changes nothing
 _NOT_APPLIED = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0, "rlnOddZernike": 0.0, "rlnEvenZernike": 0.0,
@@ -26,10 +27,12 @@ def check_values(path: str, particles: pd.DataFrame, optics: pd.DataFrame, need_
     """
     particles = checked(path, "particles", particles, [*(CTF if need_ctf else ()), *POSE])
     names = particles["rlnImageName"]
-    twice = names.duplicated()
-    if twice.any():
-        raise CryosnakeError(f"{path}: {twice.sum()} particle(s) appear twice, the first is "
-                             f"{names[twice].iloc[0]}. They would link the half sets; remove them "
+    first = first_of_image(names)
+    twice = np.flatnonzero(first != np.arange(len(first)))
+    if len(twice):
+        name, other = names.iloc[int(twice[0])], names.iloc[int(first[twice[0]])]
+        raise CryosnakeError(f"{path}: {len(twice)} particle(s) appear twice, the first is {name}"
+                             f"{f' (as {other})' if other != name else ''}. They would link the half sets; remove them "
                              "(select: duplicate_distance).")
     for label in FLAGS:
         if need_ctf and label in optics.columns and optics[label].any():

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.checked_numbers import FLAGS, checked
+from cryosnake.io.checked_numbers import FLAGS, checked, numbers_of
 from cryosnake.io.star import read_star
 from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.ctf import Microscope
@@ -18,10 +18,12 @@ from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.images import ctf_at, soft_disc
 from cryosnake.programs.refinement.particle_checks import check_values
+from cryosnake.programs.refinement.same_particles import first_at_place
 
 MASK_EDGE = 5.0  # pixels
 _OPTICS_COLUMNS = ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize")
 _CTF_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+_MICROGRAPH_PIXELS = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize")
 _CTF_COLUMNS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 
 
@@ -66,6 +68,12 @@ class ParticleSet:
     def used_optics(self) -> pd.DataFrame:
         """The rows of the optics table to which particles belong."""
         return self.tables["optics"].iloc[np.unique(self.optics)]
+
+    def first_at_place(self) -> np.ndarray:
+        """Return for each particle (n,) the index of the first one at the same place of its movie; mostly its own."""
+        optics = self.tables["optics"]
+        label = next((name for name in _MICROGRAPH_PIXELS if name in optics.columns), None)
+        return first_at_place(self.table, None if label is None else numbers_of(optics[label])[self.optics])
 
     @property
     def length(self) -> float:
@@ -205,18 +213,29 @@ def require_members(particles: ParticleSet, classes: int) -> None:
 def half_sets(particles: ParticleSet, rng: np.random.Generator) -> np.ndarray:
     """Return the half set, 1 or 2, of each particle: rlnRandomSubset where it is set, else at random, equally many.
 
+    A particle at the place of an earlier one is in the same half set as that.
+
     Raises
     ------
     CryosnakeError
         when some particles have a half set and others do not, or one half would be empty
     """
+    first = particles.first_at_place()
     given = particles.column("rlnRandomSubset").astype(np.int64)
     if not given.any():
-        if len(particles) < 2:
+        if len(np.unique(first)) < 2:
             raise CryosnakeError(f"{particles.path} has one particle; gold-standard refinement needs at least one in "
                                  "each half set.")
-        return 1 + rng.permutation(len(particles)) % 2
-    if not np.isin(given, (1, 2)).all() or len(np.unique(given)) < 2:
+        return _apart(1 + rng.permutation(len(particles)) % 2, first)
+    if not np.isin(given, (1, 2)).all() or len(np.unique(given[first])) < 2:
         raise CryosnakeError(f"{particles.path}: rlnRandomSubset must be 1 or 2 for every particle, and contain both. "
                              "Remove the column to have the halves chosen at random.")
-    return given
+    return given[first]
+
+
+def _apart(half: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Return half sets that share no place, each with one of the particles at least."""
+    half = half[first]
+    if len(np.unique(half)) < 2:
+        half[first == first[-1]] = 3 - half[-1]
+    return half
