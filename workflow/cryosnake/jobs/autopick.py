@@ -16,6 +16,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
+from cryosnake.jobs.value_checks import ascending, point_group
 
 JOB = JobType(
     name="autopick",
@@ -44,7 +45,7 @@ JOB = JobType(
                   relion_values={"log": "Yes", "template": "No"}),
         Parameter("diameter", list[float], None, "Smallest and largest diameter of the particle. Templates are "
                   "compared within the larger one.", unit="Å", length=2, minimum=10, required=True,
-                  relion="log_diam_min,log_diam_max"),
+                  relion="log_diam_min,log_diam_max", check=ascending, within="micrographs"),
         Parameter("threshold", float, 0.0, "Shifts the threshold that adapts to each micrograph; positive values give "
                   "fewer picks, negative ones more.", unit="s.d. of the noise", minimum=-5, maximum=10,
                   relion="log_adjust_thr"),
@@ -65,7 +66,7 @@ JOB = JobType(
                   "at least as fine is used.", unit="degrees", minimum=1, maximum=60),
         Parameter("psi_step", float, 10.0, "Step of the in-plane rotation.", unit="degrees", minimum=1,
                   maximum=360, relion="psi_sampling_autopick"),
-        Parameter("symmetry", str, "C1", "Point group of a map.", relion="ref3d_symmetry"),
+        Parameter("symmetry", str, "C1", "Point group of a map.", relion="ref3d_symmetry", check=point_group),
         Parameter("ctf", bool, True, "Multiply templates by the CTF of each micrograph.", relion="do_ctf_autopick"),
         Parameter("reference_pixel_size", float, None, "Overrides the pixel size in the reference's header.", unit="Å",
                   minimum=0.01, advanced=True, relion="angpix_ref"),

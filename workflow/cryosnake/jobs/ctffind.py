@@ -11,6 +11,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
+from cryosnake.jobs.value_checks import even
 
 JOB = JobType(
     name="ctffind",
@@ -31,12 +32,13 @@ JOB = JobType(
         Parameter("use_unweighted", bool, False, "Without a power spectrum, use the micrograph without dose weighting "
                   "(rlnMicrographNameNoDW) if there is one.", relion="use_noDW"),
         Parameter("box", int, 512, "Size of the power spectrum; one from motion correction keeps its own.", unit="px",
-                  minimum=128, maximum=4096, relion="box"),
+                  minimum=128, maximum=4096, relion="box", check=even),
         Parameter("resmin", float, 30.0, "Lowest resolution used in the fit.", unit="Å", minimum=5, maximum=200,
                   relion="resmin"),
         Parameter("resmax", float, 5.0, "Highest resolution used in the fit.", unit="Å", minimum=1.5, maximum=50,
-                  relion="resmax"),
-        Parameter("dfmin", float, 5000.0, "Lowest defocus searched.", unit="Å", minimum=100, relion="dfmin"),
+                  relion="resmax", not_above="resmin"),
+        Parameter("dfmin", float, 5000.0, "Lowest defocus searched.", unit="Å", minimum=100, relion="dfmin",
+                  not_above="dfmax"),
         Parameter("dfmax", float, 50000.0, "Highest defocus searched.", unit="Å", minimum=200, relion="dfmax"),
         Parameter("dfstep", float, 100.0, "Step of the exhaustive search, which takes almost no time.", unit="Å",
                   minimum=10, maximum=1000, advanced=True, relion="dfstep"),
@@ -44,7 +46,7 @@ JOB = JobType(
                   "penalised. 0 for no penalty.", unit="Å", minimum=0, advanced=True, relion="dast"),
         Parameter("phase_shift", bool, False, "Fit a phase shift too (phase plate).", relion="do_phaseshift"),
         Parameter("phase_min", float, 0.0, "Lowest phase shift searched.", unit="degrees", minimum=0, maximum=180,
-                  relion="phase_min"),
+                  relion="phase_min", not_above="phase_max"),
         Parameter("phase_max", float, 180.0, "Highest phase shift searched.", unit="degrees", minimum=0, maximum=180,
                   relion="phase_max"),
         Parameter("phase_step", float, 10.0, "Step of the exhaustive search of the phase shift.", unit="degrees",
@@ -55,7 +57,7 @@ JOB = JobType(
                   "spectrum. Noise alone reaches 0.025, good micrographs 0.08 and more; -1 for no limit.",
                   minimum=-1, maximum=1),
         Parameter("min_defocus", float, None, "Gate: leave out micrographs with a smaller mean defocus.", unit="Å",
-                  minimum=0),
+                  minimum=0, not_above="max_defocus"),
         Parameter("max_defocus", float, None, "Gate: leave out micrographs with a larger mean defocus.", unit="Å",
                   minimum=0),
         Parameter("max_astigmatism", float, None, "Gate: leave out a larger difference between the defoci.", unit="Å",

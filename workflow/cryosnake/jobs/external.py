@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from cryosnake.jobs.file_kinds import PROGRAM
 from cryosnake.jobs.model import (
     COORDINATES,
     DEVICE,
@@ -39,7 +40,7 @@ JOB = JobType(
     declared="outputs",
     parameters=(
         Parameter("executable", str, None, "The program, with options that come before all others: a path (relative "
-                  "to the project), or a name on the PATH.", required=True, relion="fn_exe"),
+                  "to the project), or a name on the PATH.", required=True, relion="fn_exe", file=PROGRAM),
         Parameter("parameters", dict[str, str], None, "Up to ten options for the program: `{threshold: 0.1}` becomes "
                   "`--threshold 0.1`; an empty value gives an option without a value.", length=10,
                   relion="param{number}_label,param{number}_value"),

@@ -13,6 +13,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
+from cryosnake.jobs.value_checks import even
 
 JOB = JobType(
     name="extract",
@@ -35,14 +36,15 @@ JOB = JobType(
     outputs=(Output("particles", "particles.star", PARTICLES),),
     parameters=(
         Parameter("box_size", int, None, "Side of the box; even.", unit="px of the micrograph", minimum=8, maximum=4096,
-                  required=True, relion="extract_size"),
+                  required=True, relion="extract_size", check=even, within="micrographs"),
         Parameter("rescale", int, None, "Side of the box after rescaling; even. Not set: as extracted.", unit="px",
-                  minimum=8, maximum=4096, relion="rescale", relion_switch="do_rescale"),
+                  minimum=8, maximum=4096, relion="rescale", relion_switch="do_rescale",
+                  check=even, not_above="box_size"),
         Parameter("invert", bool, True, "Invert the contrast, so that protein is white.", relion="do_invert"),
         Parameter("normalise", bool, True, "Subtract a ramp and scale the background to mean 0, standard deviation 1.",
                   relion="do_norm"),
         Parameter("background_diameter", int, None, "The background lies outside a circle of this diameter. Not set: "
-                  "¾ of the box.", unit="px of the micrograph", minimum=1, relion="bg_diameter"),
+                  "¾ of the box.", unit="px of the micrograph", minimum=1, relion="bg_diameter", not_above="box_size"),
         Parameter("white_dust", float, None, "Replace pixels this many standard deviations above the background by "
                   "noise. Not set: off.", minimum=1, relion="white_dust"),
         Parameter("black_dust", float, None, "Replace pixels this many standard deviations below the background by "

@@ -1,5 +1,6 @@
 """LocalRes: the resolution at each voxel, and a map filtered to it."""
 
+from cryosnake.jobs.file_kinds import MTF
 from cryosnake.jobs.model import (
     DEVICE,
     FINAL_MAP,
@@ -36,7 +37,7 @@ JOB = JobType(
         Parameter("b_factor", float, -100.0, "B-factor of the filtered map, negative to sharpen; PostProcess gives a "
                   "good value.", unit="Å²", relion="adhoc_bfac"),
         Parameter("mtf", str, None, "STAR file with the detector's MTF. Leave it out if refinement has already "
-                  "corrected for it.", relion="fn_mtf"),
+                  "corrected for it.", relion="fn_mtf", file=MTF),
         Parameter("mtf_pixel_size", float, None, "Pixel size of the detector on the specimen (--mtf_angpix). Not set: "
                   "that of the maps.", unit="Å", minimum=0.01),
         Parameter("pixel_size", float, None, "Calibrated pixel size of the maps; overrides their headers.", unit="Å",

@@ -6,38 +6,42 @@ Standard library only: every SLURM job parses the Snakefile again and imports th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, make_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+from cryosnake.jobs.file_kinds import FileKind, Format
 from cryosnake.names import is_listed_name
 
 
 @dataclass(frozen=True)
 class NodeType:
-    """A kind of file that passes between jobs: RELION 3.1's integer and the label of RELION 4/5."""
+    """A kind of file that passes between jobs: RELION 3.1's integer, the label of RELION 4/5, and its formats."""
 
     name: str
     relion3: int
     label: str
+    formats: tuple[Format, ...] = (Format.STAR,)
 
 
+_VOLUME = (Format.MRC_VOLUME,)
 MOVIES = NodeType("movies", 0, "MicrographMovieGroupMetadata.star.relion")
 MICROGRAPHS = NodeType("micrographs", 1, "MicrographGroupMetadata.star.relion")
-COORDINATES = NodeType("coordinates", 2, "MicrographCoordsGroup.star.relion")
+COORDINATES = NodeType("coordinates", 2, "MicrographCoordsGroup.star.relion", (Format.STAR, Format.TEXT))
 PARTICLES = NodeType("particles", 3, "ParticleGroupMetadata.star.relion")
-REFERENCES_2D = NodeType("references_2d", 5, "Image2DGroupMetadata.star.relion")
-MAP = NodeType("map", 6, "DensityMap.mrc")
-MASK = NodeType("mask", 7, "Mask3D.mrc")
+REFERENCES_2D = NodeType("references_2d", 5, "Image2DGroupMetadata.star.relion",
+                         (Format.STAR, Format.MRC_STACK, Format.MRC_IMAGE, Format.MRC_VOLUME))
+MAP = NodeType("map", 6, "DensityMap.mrc", _VOLUME)
+MASK = NodeType("mask", 7, "Mask3D.mrc", _VOLUME)
 MODEL = NodeType("model", 8, "")
 OPTIMISER = NodeType("optimiser", 9, "OptimiserData.star.relion")
-HALF_MAP = NodeType("half_map", 10, "DensityMap.mrc.halfmap")
-FINAL_MAP = NodeType("final_map", 11, "DensityMap.mrc.relion.postprocess")
-LOCAL_RESOLUTION = NodeType("local_resolution", 12, "Image3D.mrc.localresmap")
-LOG = NodeType("log", 13, "LogFile.pdf.relion")
+HALF_MAP = NodeType("half_map", 10, "DensityMap.mrc.halfmap", _VOLUME)
+FINAL_MAP = NodeType("final_map", 11, "DensityMap.mrc.relion.postprocess", _VOLUME)
+LOCAL_RESOLUTION = NodeType("local_resolution", 12, "Image3D.mrc.localresmap", _VOLUME)
+LOG = NodeType("log", 13, "LogFile.pdf.relion", ())
 POSTPROCESS = NodeType("postprocess", 14, "ProcessData.star.relion.postprocess")
-POLISH_PARAMETERS = NodeType("polish_parameters", 15, "ParamsData.txt.relion.polish")
+POLISH_PARAMETERS = NodeType("polish_parameters", 15, "ParamsData.txt.relion.polish", (Format.TEXT,))
 
 NODE_TYPES = (MOVIES, MICROGRAPHS, COORDINATES, PARTICLES, REFERENCES_2D, MAP, MASK, MODEL, OPTIMISER, HALF_MAP,
               FINAL_MAP, LOCAL_RESOLUTION, LOG, POSTPROCESS, POLISH_PARAMETERS)
@@ -57,6 +61,11 @@ class Parameter:
     false) and No otherwise. `microscope` names the key of the config's `microscope:` block that supplies the default,
     `config_key` a key at the config's top that does. `identity=False` marks options that change no result: they make
     no new job.
+
+    What else is looked at before anything runs: `check` is a function that says what is wrong with a value, "" if
+    nothing is (`jobs/value_checks.py`); `not_above` names a parameter whose value this one must not exceed (unless
+    that one may be -1, for no limit, and is not positive); `within` names a slot in whose images it must fit, in Å or
+    px as its `unit` says; `file` is the kind of file that a text names (`jobs/file_kinds.py`).
     """
 
     name: str
@@ -77,6 +86,10 @@ class Parameter:
     relion: str = ""
     relion_values: dict[Any, str] = field(default_factory=dict)
     relion_switch: str = ""
+    check: Callable[[Any], str] | None = None
+    not_above: str = ""
+    within: str = ""
+    file: FileKind | None = None
 
     @property
     def value_type(self) -> Any:

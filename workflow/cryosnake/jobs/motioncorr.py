@@ -1,5 +1,6 @@
 """MotionCorr: whole-frame and local beam-induced motion, gain, defects, dose weighting."""
 
+from cryosnake.jobs.file_kinds import DEFECTS, GAIN
 from cryosnake.jobs.model import (
     DEVICE,
     MAX_FAILED,
@@ -12,6 +13,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
+from cryosnake.jobs.value_checks import quarter_turns
 
 _ROTATIONS = {0: "No rotation (0)", 90: "90 degrees (1)", 180: "180 degrees (2)", 270: "270 degrees (3)"}
 _ROTATIONS |= {1: _ROTATIONS[90], 2: _ROTATIONS[180], 3: _ROTATIONS[270]}
@@ -43,15 +45,16 @@ JOB = JobType(
         Parameter("bin_factor", float, 1.0, "Binning of the sums by Fourier crop; 2 for super-resolution movies.",
                   minimum=1.0, maximum=16.0, relion="bin_factor"),
         Parameter("gain", str, None, "Gain reference (MRC, TIFF or .gain), by which frames are multiplied.",
-                  microscope="gain", relion="fn_gain_ref"),
+                  microscope="gain", relion="fn_gain_ref", file=GAIN),
         Parameter("gain_rotation", int, 0, "Clockwise rotation of the gain reference as RELION displays it: 0, 90, "
                   "180 or 270 degrees (or RELION's 1, 2, 3).", unit="degrees", minimum=0, maximum=270,
-                  microscope="gain_rotation", relion="gain_rot", relion_values=_ROTATIONS),
+                  microscope="gain_rotation", relion="gain_rot", relion_values=_ROTATIONS, check=quarter_turns),
         Parameter("gain_flip", int, 0, "Flip of the gain reference after its rotation: 0 none, 1 upside down, 2 left "
                   "to right.", minimum=0, maximum=2, microscope="gain_flip", relion="gain_flip", relion_values=_FLIPS),
         Parameter("defects", str, None, "Defects of the camera: text (x y width height), SerialEM's list, or a map.",
-                  microscope="defects", relion="fn_defect"),
-        Parameter("first_frame", int, 1, "First frame to use, counted from 1.", minimum=1, relion="first_frame_sum"),
+                  microscope="defects", relion="fn_defect", file=DEFECTS),
+        Parameter("first_frame", int, 1, "First frame to use, counted from 1.", minimum=1, relion="first_frame_sum",
+                  not_above="last_frame"),
         Parameter("last_frame", int, -1, "Last frame to use; -1 for the last of the movie.", minimum=-1,
                   relion="last_frame_sum"),
         Parameter("dose_weighting", bool, True, "Weight frames by their dose.", relion="do_dose_weighting"),

@@ -1,6 +1,8 @@
 """Options of long jobs that change no result: MPI ranks, GPUs, reading of images, iterations to keep."""
 
+from cryosnake.jobs.file_kinds import ITERATION
 from cryosnake.jobs.model import Parameter
+from cryosnake.jobs.value_checks import gpu_numbers
 
 KEEP_ITERATIONS = Parameter(
     "keep_iterations", str, "all", "all: keep the files of every iteration, as RELION does. last: remove those of "
@@ -18,7 +20,8 @@ RUNNING = (
     Parameter("mpi_ranks", int, 1, "Processes (MPI ranks), each with the rule's threads; Refine3D takes an even "
               "number for its half sets.", minimum=1, maximum=4096, identity=False, relion="nr_mpi"),
     Parameter("gpu_ids", str, None, "GPUs, numbered from 0: commas between those of one rank, colons between ranks. "
-              "Not set: all available ones, distributed to the ranks.", identity=False, relion="gpu_ids"),
+              "Not set: all available ones, distributed to the ranks.", identity=False, relion="gpu_ids",
+              check=gpu_numbers),
     Parameter("pooled", int, None, "Particles that are processed together; fewer need less memory.", minimum=1,
               maximum=10_000, advanced=True, identity=False, relion="nr_pool"),
     Parameter("memory", float, None, "Memory that the job may use on each computer. Not set: four fifths of what is "
@@ -41,7 +44,7 @@ RUNNING = (
 
 CONTINUE = (
     Parameter("continue_from", str, None, "run_itNNN_optimiser.star to continue from.", advanced=True, identity=False,
-              relion="fn_cont"),
+              relion="fn_cont", file=ITERATION),
     Parameter("run_ct", bool, False, "Name the files of a continued job run_ctNN_itMMM, with NN the iteration that it "
               "continues from, as RELION does in the same directory; otherwise run_itMMM.", advanced=True,
               identity=False),

@@ -175,6 +175,11 @@ def cores_given(workflow: Any) -> int:
     return 0 if settings.nodes else int(settings.cores or 0)
 
 
+def runs_elsewhere(workflow: Any) -> bool:
+    """Whether the command line, or its profile, speaks of jobs on other computers."""
+    return bool(workflow.resource_settings.nodes)
+
+
 def jobs_at_once(workflow: Any) -> int:
     """Return how many jobs run at a time, of one core each: the cores, or `--jobs` of an executor; 1 if unlimited."""
     settings = workflow.resource_settings

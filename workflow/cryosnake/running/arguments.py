@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from cryosnake.jobs.model import JobType, Parameter
-from cryosnake.project.config.values import check_value
+from cryosnake.project.config.values import check_order, check_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
         parser.error(f"--{name} {message}")
 
     options = {p.name: _value(p, parsed[p.name], refuse) for p in job_type.parameters}
+    check_order(job_type.parameters, options, str, refuse)
     if job_type.declared:
         try:
             job_type.all_outputs(options)

@@ -11,6 +11,7 @@ from typing import Any
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.config.config import Config, parse_config
 from cryosnake.project.config.reading import read_config_file
+from cryosnake.project.planning.before_run import refuse_unusable
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import NoMoviesYet, Plan, PlannedJob
 from cryosnake.project.records.batches import read_manifest
@@ -88,7 +89,7 @@ def survey(config: Config, seen: FirstSeen, *, seal_after: float, grow: float, k
     Raises
     ------
     CryosnakeError
-        for a mistake in the config or a damaged record
+        for a mistake in the config, a file of it that can't be used, or a damaged record
     """
     found = Survey(title=config.title, seal_after=seal_after)
     try:
@@ -111,6 +112,7 @@ def survey(config: Config, seen: FirstSeen, *, seal_after: float, grow: float, k
             plan = make_plan(replace(config, full_batches=True))
         except NoMoviesYet:
             return replace(found, plan=None)
+    refuse_unusable(plan, elsewhere=True)  # where jobs run is known to the calls of Snakemake
     return replace(found, plan=plan, full_only=full_only)
 
 

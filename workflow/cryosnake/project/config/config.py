@@ -16,7 +16,7 @@ from cryosnake.jobs.model import JobType, Output, Parameter, Slot
 from cryosnake.jobs.registry import job_types
 from cryosnake.jobs.running_options import KEEP_ITERATIONS, PICTURES
 from cryosnake.pipeline.edit import alias_problem
-from cryosnake.project.config.values import check_value, nearest
+from cryosnake.project.config.values import check_order, check_value, nearest
 from cryosnake.project.locks.snakemake_lock import LANES
 
 MICROSCOPE_KEYS = ("voltage", "spherical_aberration", "amplitude_contrast", "pixel_size", "dose_per_frame",
@@ -55,7 +55,10 @@ class Connection:
 
 @dataclass(frozen=True)
 class JobConfig:
-    """One job of the config: `stated` are the parameters that the user wrote, or set for all jobs."""
+    """One job of the config.
+
+    `stated` are the parameters that the user wrote, or set for all jobs, and `places` their dotted keys in the config.
+    """
 
     name: str
     type: JobType
@@ -63,6 +66,7 @@ class JobConfig:
     connections: Mapping[str, Connection]
     _: KW_ONLY
     at_least: int = 0
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def parameters(self) -> dict[str, Any]:
         """Return every parameter with its value, stated or default."""
@@ -185,7 +189,8 @@ def _job(name: str, body: Any, raw: Mapping[str, Any]) -> JobConfig:
     job_type = types[body["type"]]
     allowed = (*JOB_KEYS, *(slot.name for slot in job_type.inputs), *(p.name for p in job_type.parameters))
     _known(body, allowed, f"job {name} ({job_type.name})", key)
-    stated = _stated(key, job_type, body, raw)
+    stated, places = _stated(key, job_type, body, raw)
+    check_order(job_type.parameters, stated, places.__getitem__, ConfigError)
     connections = {slot.name: _connection(f"{key}.{slot.name}", str(body[slot.name]), all_jobs)
                    for slot in job_type.inputs if body.get(slot.name) is not None}
     if job_type.declared:
@@ -194,11 +199,15 @@ def _job(name: str, body: Any, raw: Mapping[str, Any]) -> JobConfig:
         except ValueError as error:
             raise ConfigError(f"{key}.{job_type.declared}", str(error)) from None
     at_least = check_value(f"{key}.{AT_LEAST.name}", AT_LEAST, body.get(AT_LEAST.name, 0), ConfigError)
-    return JobConfig(name, job_type, stated, connections, at_least=at_least)
+    return JobConfig(name, job_type, stated, connections, at_least=at_least, places=places)
 
 
-def _stated(key: str, job_type: JobType, body: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
-    stated, microscope = {}, raw.get("microscope") or {}
+def _stated(key: str, job_type: JobType, body: Mapping[str, Any], raw: Mapping[str, Any],
+            ) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values that the config gives to parameters, and the dotted key of each."""
+    stated: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    microscope = raw.get("microscope") or {}
     for parameter in job_type.parameters:
         if parameter.name in body:
             where, value = f"{key}.{parameter.name}", body[parameter.name]
@@ -216,7 +225,8 @@ def _stated(key: str, job_type: JobType, body: Mapping[str, Any], raw: Mapping[s
         if value is None and not parameter.required:
             continue
         stated[parameter.name] = check_value(where, parameter, value, ConfigError)
-    return stated
+        places[parameter.name] = where
+    return stated, places
 
 
 def _connection(key: str, text: str, all_jobs: Mapping[str, Any]) -> Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -35,8 +36,9 @@ def check_value(key: str, parameter: Parameter, value: Any, error: Callable[[str
         if not isinstance(value, list) or (parameter.length and len(value) != parameter.length):
             count = f"{parameter.length} values" if parameter.length else "values"
             raise error(key, f"must be a list of {count}, as in [1, 2], not {value!r}")
-        item = replace(parameter, kind=get_args(kind)[0])
-        return [check_value(f"{key}[{i}]", item, one, error) for i, one in enumerate(value)]
+        item = replace(parameter, kind=get_args(kind)[0], check=None)
+        return _judged(key, parameter, [check_value(f"{key}[{i}]", item, one, error) for i, one in enumerate(value)],
+                       error)
     if kind is float and isinstance(value, int | str) and not isinstance(value, bool):  # YAML reads 1e3 as a text
         with suppress(ValueError):
             value = float(value)
@@ -46,9 +48,39 @@ def check_value(key: str, parameter: Parameter, value: Any, error: Callable[[str
         raise error(key, f"must be one line of text that can be printed, not {value!r}")
     if choices and value not in choices:
         raise error(key, f"must be one of {', '.join(choices)}, not {value!r}{nearest(str(value), choices)}")
+    if kind is float and not math.isfinite(value):
+        raise error(key, f"must be a number, not {value}")
     if kind in (int, float) and ((minimum is not None and value < minimum)
-                                 or (maximum is not None and value > maximum) or value != value):
+                                 or (maximum is not None and value > maximum)):
         raise error(key, f"must be {_range(minimum, maximum)}, not {value}")
+    return _judged(key, parameter, value, error)
+
+
+def check_order(parameters: Iterable[Parameter], stated: Mapping[str, Any], key_of: Callable[[str], str],
+                error: Callable[[str, str], Exception]) -> None:
+    """Check parameters that must not exceed others, with defaults for those that are not in `stated`.
+
+    Raises
+    ------
+    Exception
+        returned by `error(key, message)`, with `key_of` the parameter that the user stated
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+    for low in known.values():
+        high = known.get(low.not_above)
+        if high is None or stated.keys().isdisjoint((low.name, high.name)):
+            continue
+        value, limit = (stated.get(parameter.name, parameter.default) for parameter in (low, high))
+        unlimited = limit is None or (limit <= 0 and high.minimum == -1)
+        if value is not None and not unlimited and value > limit:
+            raise error(key_of(low.name if low.name in stated else high.name), f"{low.name} ({value:g}) must not be "
+                        f"above {high.name} ({limit:g}); change one of them, or exchange them")
+
+
+def _judged(key: str, parameter: Parameter, value: Any, error: Callable[[str, str], Exception]) -> Any:
+    problem = parameter.check(value) if parameter.check else ""
+    if problem:
+        raise error(key, f"{problem}, not {value!r}")
     return value
 
 

@@ -123,6 +123,8 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
 
 
 def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
+    from cryosnake.project.planning.before_run import refuse_unusable
+
     parsed, request = parse_config(config), snakemake_internals.request()
     forced = forced_jobs(parsed.jobs, request, folder, partial(snakemake_internals.name_of_rule, workflow))
     if folder and not os.path.isdir(folder):
@@ -131,12 +133,17 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     with snakemake_internals.in_project(folder):
         plan = make_plan(parsed, forced=forced, leave_out=_half_deleted(), without_data=not request.builds_dag,
                          at_once=snakemake_internals.jobs_at_once(workflow))
+        if request.builds_dag:
+            refuse_unusable(plan, elsewhere=snakemake_internals.runs_elsewhere(workflow))
     return replace(plan, cores=snakemake_internals.cores_given(workflow), gpu=_gpus_to_ask_for(workflow),
                    lane=parsed.lane, folder=folder)
 
 
 def _announce(plan: Plan) -> None:
-    said = [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
+    from cryosnake.project.planning.before_run import doubts
+
+    said = [f"WARNING: {line}" for line in doubts(plan)]
+    said += [f"not yet imported: {path}: {reason}" for path, reason in plan.waiting]
     said += [f"{job.name} {job.why_held}" for job in plan.jobs.values() if job.why_held]
     said += [f"{job.name}: {job.supersedes} -> {job.path.rpartition('/')[2]} ({job.growth})"
              for job in plan.own if job.growth]
