@@ -14,10 +14,10 @@ from test_plan import finish_all
 
 from cryosnake.io.movies import write_movie_tiff
 from cryosnake.io.mrc import write_mrc
-from cryosnake.jobs.file_kinds import DEFECTS, ITERATION, MTF, FileKind, Format
+from cryosnake.jobs.kinds.files import DEFECTS, ITERATION, MTF, FileKind, Format
+from cryosnake.jobs.kinds.values import even
 from cryosnake.jobs.model import MAP, PARTICLES, JobType, Output, Parameter, Slot
 from cryosnake.jobs.registry import job_types
-from cryosnake.jobs.value_checks import even
 from cryosnake.project.config.config import ConfigError, parse_config
 from cryosnake.project.planning import named_files
 from cryosnake.project.planning.before_run import doubts, refuse_unusable
@@ -239,9 +239,9 @@ def test_types_of_other_packages_are_checked_by_their_definitions(monkeypatch: p
         inputs=(Slot("map", (MAP,), "A map."), Slot("particles", (PARTICLES,), "Particles.", required=False)),
         outputs=(Output("map", "map.mrc", MAP),), program="their.package",
         parameters=(Parameter("weights", str, None, "Weights.", file=weights),
-                    Parameter("tile", int, 64, "Tile.", check=even, not_above="size"),
+                    Parameter("tile", int, 64, "Tile.", check=even, at_most="size"),
                     Parameter("size", int, 128, "Size."),
-                    Parameter("width", float, None, "Width.", unit="Å", within="particles")))
+                    Parameter("width", float, None, "Width.", unit="Å", at_most="particles")))
     monkeypatch.setattr("cryosnake.project.config.config.job_types", lambda: {**job_types(), "theirs": theirs})
     Path("w.json").write_text("{}")
     planned(config("net", type="theirs", map="ref.mrc", particles="boxes", weights="w.json", width=79.0))

@@ -1,5 +1,6 @@
 """AutoPick: coordinates of particles, by blob detection or with templates."""
 
+from cryosnake.jobs.kinds.values import ascending, point_group
 from cryosnake.jobs.model import (
     COORDINATES,
     DEVICE,
@@ -16,7 +17,6 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
-from cryosnake.jobs.value_checks import ascending, point_group
 
 JOB = JobType(
     name="autopick",
@@ -45,7 +45,7 @@ JOB = JobType(
                   relion_values={"log": "Yes", "template": "No"}),
         Parameter("diameter", list[float], None, "Smallest and largest diameter of the particle. Templates are "
                   "compared within the larger one.", unit="Å", length=2, minimum=10, required=True,
-                  relion="log_diam_min,log_diam_max", check=ascending, within="micrographs"),
+                  relion="log_diam_min,log_diam_max", check=ascending, at_most="micrographs"),
         Parameter("threshold", float, 0.0, "Shifts the threshold that adapts to each micrograph; positive values give "
                   "fewer picks, negative ones more.", unit="s.d. of the noise", minimum=-5, maximum=10,
                   relion="log_adjust_thr"),

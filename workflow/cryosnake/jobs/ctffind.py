@@ -1,5 +1,6 @@
 """CtfFind: defocus, astigmatism and phase shift of each micrograph, with a quality gate."""
 
+from cryosnake.jobs.kinds.values import even
 from cryosnake.jobs.model import (
     DEVICE,
     MAX_FAILED,
@@ -11,7 +12,6 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
-from cryosnake.jobs.value_checks import even
 
 JOB = JobType(
     name="ctffind",
@@ -36,9 +36,9 @@ JOB = JobType(
         Parameter("resmin", float, 30.0, "Lowest resolution used in the fit.", unit="Å", minimum=5, maximum=200,
                   relion="resmin"),
         Parameter("resmax", float, 5.0, "Highest resolution used in the fit.", unit="Å", minimum=1.5, maximum=50,
-                  relion="resmax", not_above="resmin"),
+                  relion="resmax", at_most="resmin"),
         Parameter("dfmin", float, 5000.0, "Lowest defocus searched.", unit="Å", minimum=100, relion="dfmin",
-                  not_above="dfmax"),
+                  at_most="dfmax"),
         Parameter("dfmax", float, 50000.0, "Highest defocus searched.", unit="Å", minimum=200, relion="dfmax"),
         Parameter("dfstep", float, 100.0, "Step of the exhaustive search, which takes almost no time.", unit="Å",
                   minimum=10, maximum=1000, advanced=True, relion="dfstep"),
@@ -46,7 +46,7 @@ JOB = JobType(
                   "penalised. 0 for no penalty.", unit="Å", minimum=0, advanced=True, relion="dast"),
         Parameter("phase_shift", bool, False, "Fit a phase shift too (phase plate).", relion="do_phaseshift"),
         Parameter("phase_min", float, 0.0, "Lowest phase shift searched.", unit="degrees", minimum=0, maximum=180,
-                  relion="phase_min", not_above="phase_max"),
+                  relion="phase_min", at_most="phase_max"),
         Parameter("phase_max", float, 180.0, "Highest phase shift searched.", unit="degrees", minimum=0, maximum=180,
                   relion="phase_max"),
         Parameter("phase_step", float, 10.0, "Step of the exhaustive search of the phase shift.", unit="degrees",
@@ -57,7 +57,7 @@ JOB = JobType(
                   "spectrum. Noise alone reaches 0.025, good micrographs 0.08 and more; -1 for no limit.",
                   minimum=-1, maximum=1),
         Parameter("min_defocus", float, None, "Gate: leave out micrographs with a smaller mean defocus.", unit="Å",
-                  minimum=0, not_above="max_defocus"),
+                  minimum=0, at_most="max_defocus"),
         Parameter("max_defocus", float, None, "Gate: leave out micrographs with a larger mean defocus.", unit="Å",
                   minimum=0),
         Parameter("max_astigmatism", float, None, "Gate: leave out a larger difference between the defoci.", unit="Å",

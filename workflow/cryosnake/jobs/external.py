@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cryosnake.jobs.file_kinds import PROGRAM
+from cryosnake.jobs.kinds.files import PROGRAM
 from cryosnake.jobs.model import (
     COORDINATES,
     DEVICE,

@@ -1,5 +1,6 @@
 """Extract: particle images, cut from the micrographs at their coordinates."""
 
+from cryosnake.jobs.kinds.values import even
 from cryosnake.jobs.model import (
     COORDINATES,
     DEVICE,
@@ -13,7 +14,6 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
-from cryosnake.jobs.value_checks import even
 
 JOB = JobType(
     name="extract",
@@ -36,15 +36,15 @@ JOB = JobType(
     outputs=(Output("particles", "particles.star", PARTICLES),),
     parameters=(
         Parameter("box_size", int, None, "Side of the box; even.", unit="px of the micrograph", minimum=8, maximum=4096,
-                  required=True, relion="extract_size", check=even, within="micrographs"),
+                  required=True, relion="extract_size", check=even, at_most="micrographs"),
         Parameter("rescale", int, None, "Side of the box after rescaling; even. Not set: as extracted.", unit="px",
                   minimum=8, maximum=4096, relion="rescale", relion_switch="do_rescale",
-                  check=even, not_above="box_size"),
+                  check=even, at_most="box_size"),
         Parameter("invert", bool, True, "Invert the contrast, so that protein is white.", relion="do_invert"),
         Parameter("normalise", bool, True, "Subtract a ramp and scale the background to mean 0, standard deviation 1.",
                   relion="do_norm"),
         Parameter("background_diameter", int, None, "The background lies outside a circle of this diameter. Not set: "
-                  "¾ of the box.", unit="px of the micrograph", minimum=1, relion="bg_diameter", not_above="box_size"),
+                  "¾ of the box.", unit="px of the micrograph", minimum=1, relion="bg_diameter", at_most="box_size"),
         Parameter("white_dust", float, None, "Replace pixels this many standard deviations above the background by "
                   "noise. Not set: off.", minimum=1, relion="white_dust"),
         Parameter("black_dust", float, None, "Replace pixels this many standard deviations below the background by "

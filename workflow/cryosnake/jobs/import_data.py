@@ -1,6 +1,6 @@
 """Import: the movies or micrographs of the project, and the optics with which they were recorded."""
 
-from cryosnake.jobs.file_kinds import MTF
+from cryosnake.jobs.kinds.files import MTF
 from cryosnake.jobs.model import MICROGRAPHS, MOVIES, JobType, Output, Parameter, Resources
 
 JOB = JobType(

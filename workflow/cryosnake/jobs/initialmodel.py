@@ -50,7 +50,7 @@ JOB = JobType(
         Parameter("initial_resolution", float, 40.0, "Resolution of the first batches.", unit="Å", minimum=1,
                   relion="sgd_ini_resol"),
         Parameter("final_resolution", float, 15.0, "Resolution of the last ones.", unit="Å", minimum=1,
-                  relion="sgd_fin_resol", not_above="initial_resolution"),
+                  relion="sgd_fin_resol", at_most="initial_resolution"),
         Parameter("initial_batch", int, 100, "Particles of the first batches.", minimum=10, maximum=100000,
                   advanced=True, relion="sgd_ini_subset_size"),
         Parameter("final_batch", int, 200, "Particles of the last ones.", minimum=10, maximum=100000, advanced=True,

@@ -1,6 +1,6 @@
 """LocalRes: the resolution at each voxel, and a map filtered to it."""
 
-from cryosnake.jobs.file_kinds import MTF
+from cryosnake.jobs.kinds.files import MTF
 from cryosnake.jobs.model import (
     DEVICE,
     FINAL_MAP,

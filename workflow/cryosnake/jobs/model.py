@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field, make_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from cryosnake.jobs.file_kinds import FileKind, Format
+from cryosnake.jobs.kinds.files import FileKind, Format
 from cryosnake.names import is_listed_name
 
 
@@ -22,7 +22,7 @@ class NodeType:
     name: str
     relion3: int
     label: str
-    formats: tuple[Format, ...] = (Format.STAR,)
+    formats: tuple[str, ...] = (Format.STAR,)
 
 
 _VOLUME = (Format.MRC_VOLUME,)
@@ -63,9 +63,9 @@ class Parameter:
     no new job.
 
     What else is looked at before anything runs: `check` is a function that says what is wrong with a value, "" if
-    nothing is (`jobs/value_checks.py`); `not_above` names a parameter whose value this one must not exceed (unless
-    that one may be -1, for no limit, and is not positive); `within` names a slot in whose images it must fit, in Å or
-    px as its `unit` says; `file` is the kind of file that a text names (`jobs/file_kinds.py`).
+    nothing is (`jobs/kinds/values.py`); `at_most` names a parameter that this one must not exceed (unless that one may
+    be -1, for no limit, and is not positive), or a slot in whose images it must fit, in Å or px as its `unit` says;
+    `file` is the kind of file that a text names (`jobs/kinds/files.py`).
     """
 
     name: str
@@ -87,8 +87,7 @@ class Parameter:
     relion_values: dict[Any, str] = field(default_factory=dict)
     relion_switch: str = ""
     check: Callable[[Any], str] | None = None
-    not_above: str = ""
-    within: str = ""
+    at_most: str = ""
     file: FileKind | None = None
 
     @property

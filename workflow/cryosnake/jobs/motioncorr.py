@@ -1,6 +1,7 @@
 """MotionCorr: whole-frame and local beam-induced motion, gain, defects, dose weighting."""
 
-from cryosnake.jobs.file_kinds import DEFECTS, GAIN
+from cryosnake.jobs.kinds.files import DEFECTS, GAIN
+from cryosnake.jobs.kinds.values import quarter_turns
 from cryosnake.jobs.model import (
     DEVICE,
     MAX_FAILED,
@@ -13,7 +14,6 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
-from cryosnake.jobs.value_checks import quarter_turns
 
 _ROTATIONS = {0: "No rotation (0)", 90: "90 degrees (1)", 180: "180 degrees (2)", 270: "270 degrees (3)"}
 _ROTATIONS |= {1: _ROTATIONS[90], 2: _ROTATIONS[180], 3: _ROTATIONS[270]}
@@ -54,7 +54,7 @@ JOB = JobType(
         Parameter("defects", str, None, "Defects of the camera: text (x y width height), SerialEM's list, or a map.",
                   microscope="defects", relion="fn_defect", file=DEFECTS),
         Parameter("first_frame", int, 1, "First frame to use, counted from 1.", minimum=1, relion="first_frame_sum",
-                  not_above="last_frame"),
+                  at_most="last_frame"),
         Parameter("last_frame", int, -1, "Last frame to use; -1 for the last of the movie.", minimum=-1,
                   relion="last_frame_sum"),
         Parameter("dose_weighting", bool, True, "Weight frames by their dose.", relion="do_dose_weighting"),

@@ -1,6 +1,6 @@
 """PostProcess: masked FSC with phase randomisation, and the sharpened map."""
 
-from cryosnake.jobs.file_kinds import MTF
+from cryosnake.jobs.kinds.files import MTF
 from cryosnake.jobs.model import (
     FINAL_MAP,
     HALF_MAP,
@@ -40,7 +40,7 @@ JOB = JobType(
         Parameter("fit_from", float, 10.0, "Lowest resolution of the B-factor fit.", unit="Å", minimum=1,
                   relion="autob_lowres"),
         Parameter("fit_to", float, None, "Highest resolution of the fit. Not set: the resolution found. (RELION fits "
-                  "to Nyquist, through shells of noise.)", unit="Å", minimum=0.1, advanced=True, not_above="fit_from"),
+                  "to Nyquist, through shells of noise.)", unit="Å", minimum=0.1, advanced=True, at_most="fit_from"),
         Parameter("mtf", str, None, "STAR file with the detector's MTF. Leave it out if refinement has already "
                   "corrected for it.", relion="fn_mtf", relion_switch="do_mtf", file=MTF),
         Parameter("mtf_pixel_size", float, None, "Pixel size of the detector on the specimen. Not set: that of the "

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from cryosnake.jobs.kinds.values import point_group
 from cryosnake.jobs.model import DEVICE, Parameter
 from cryosnake.jobs.running_options import CONTINUE, RUNNING
-from cryosnake.jobs.value_checks import point_group
 
 STEPS = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees", "1.8 degrees", "0.9 degrees", "0.5 degrees",
          "0.2 degrees", "0.1 degrees")
@@ -13,7 +13,7 @@ SYMMETRY = Parameter("symmetry", str, "C1", "Point group: Cn, Dn, T, O, I, I1, I
 INITIAL_LOWPASS = Parameter("initial_lowpass", float, 60.0, "Low-pass filter the reference to this resolution, so "
                             "that no finer detail comes from it.", unit="Å", minimum=1, relion="ini_high")
 DIAMETER = Parameter("particle_diameter", float, None, "Diameter of the soft mask around the particle.", unit="Å",
-                     minimum=1, required=True, relion="particle_diameter", within="particles")
+                     minimum=1, required=True, relion="particle_diameter", at_most="particles")
 OFFSETS = (
     Parameter("offset_range", float, 5.0, "Shifts are searched this far from the last one.", unit="pixels", minimum=0,
               maximum=30, relion="offset_range"),

@@ -1,8 +1,8 @@
 """Options of long jobs that change no result: MPI ranks, GPUs, reading of images, iterations to keep."""
 
-from cryosnake.jobs.file_kinds import ITERATION
+from cryosnake.jobs.kinds.files import ITERATION
+from cryosnake.jobs.kinds.values import gpu_numbers
 from cryosnake.jobs.model import Parameter
-from cryosnake.jobs.value_checks import gpu_numbers
 
 KEEP_ITERATIONS = Parameter(
     "keep_iterations", str, "all", "all: keep the files of every iteration, as RELION does. last: remove those of "

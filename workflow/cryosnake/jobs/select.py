@@ -50,7 +50,7 @@ JOB = JobType(
         Parameter("label", str, None, "Column to choose by, such as rlnCtfMaxResolution.", relion="select_label",
                   relion_switch="do_select_values"),
         Parameter("minimum", float, None, "Smallest value of that column to keep.", relion="select_minval",
-                  not_above="maximum"),
+                  at_most="maximum"),
         Parameter("maximum", float, None, "Largest value of that column to keep.", relion="select_maxval"),
         Parameter("discard_sigma", float, None, "Leave out images whose mean or standard deviation is more than this "
                   "many σ away from that of all.", minimum=0.1, relion="discard_sigma", relion_switch="do_discard"),

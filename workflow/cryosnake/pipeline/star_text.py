@@ -16,8 +16,9 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.star_tokens import fields, read_text
 
 _BLANKS = " \t\r\f\v"  # RELION reads bytes: a no-break space is part of a name
-_NEEDS_QUOTES = re.compile(r"""^$|\s|^["'#_;]|^(?:data_|loop_|save_|global_|stop_)""", re.IGNORECASE)
-_BLANK_AFTER = {quote: re.compile(re.escape(quote) + r"\s") for quote in "\"'"}
+# Patterns of the writer are compiled when it needs them: every job imports this module, and reads
+_NEEDS_QUOTES = r"""(?i)^$|\s|^["'#_;]|^(?:data_|loop_|save_|global_|stop_)"""
+_BLANK_AFTER = {'"': r'"\s', "'": r"'\s"}
 _VERSION = re.compile(r"#\s*version\s+(\d+)")
 
 _Lines = list[tuple[int, str]]  # line number, text
@@ -152,11 +153,11 @@ def quote(value: str) -> str:
     CryosnakeError
         If no STAR file that RELION reads can contain it (line breaks; both kinds of quotes, each before a blank).
     """
-    if not _NEEDS_QUOTES.search(value):
+    if not re.search(_NEEDS_QUOTES, value):
         return value
     if not re.search(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", value):
         for mark, closing in _BLANK_AFTER.items():
-            if not closing.search(value):
+            if not re.search(closing, value):
                 return f"{mark}{value}{mark}"
     raise CryosnakeError(f"{value!r} cannot be written to a STAR file; leave out line breaks and mixed quotes")
 

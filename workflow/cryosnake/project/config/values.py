@@ -67,7 +67,7 @@ def check_order(parameters: Iterable[Parameter], stated: Mapping[str, Any], key_
     """
     known = {parameter.name: parameter for parameter in parameters}
     for low in known.values():
-        high = known.get(low.not_above)
+        high = known.get(low.at_most)
         if high is None or stated.keys().isdisjoint((low.name, high.name)):
             continue
         value, limit = (stated.get(parameter.name, parameter.default) for parameter in (low, high))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from cryosnake.io.completeness import EER_NAMES
 from cryosnake.io.recorded_pixel_size import recorded_pixel_size
-from cryosnake.jobs.file_kinds import FileKind, Format
+from cryosnake.jobs.kinds.files import FileKind, Format
 from cryosnake.jobs.model import Parameter, Slot
 from cryosnake.project.config.config import ConfigError
 from cryosnake.project.planning.image_sizes import images_of, some_movies
@@ -38,7 +38,7 @@ def refuse_unusable(plan: Plan, elsewhere: bool = False) -> None:
             if value is None:
                 continue
             problem = (_of_file(plan, job, parameter, str(value), elsewhere) if parameter.file else
-                       _of_length(plan, job, parameter) if parameter.within else "")
+                       _of_length(plan, job, parameter) if parameter.at_most in job.inputs else "")
             if problem:
                 raise ConfigError(job.config.places.get(parameter.name, f"jobs.{job.name}"), problem)
         for slot in job.config.type.inputs:
@@ -103,13 +103,13 @@ def _of_file(plan: Plan, job: PlannedJob, parameter: Parameter, path: str, elsew
 def _of_length(plan: Plan, job: PlannedJob, parameter: Parameter) -> str:
     """Return why a length does not fit in the images of a slot: a diameter must be smaller, a box may be as large."""
     value = job.config.stated[parameter.name]
-    value, images = max(value) if isinstance(value, list) else value, images_of(plan, job, parameter.within)
+    value, images = max(value) if isinstance(value, list) else value, images_of(plan, job, parameter.at_most)
     in_pixels = not parameter.unit.startswith("Å")
     limit = images.side * (1 if in_pixels else images.pixel_size)
     if not limit or value < limit or (in_pixels and value == limit):
         return ""
     scale = "" if in_pixels else f" of {images.pixel_size:g} Å, {limit:g} Å"
-    return (f"{job.name}: {parameter.name} is {value:g} {'px' if in_pixels else 'Å'}, and the {parameter.within} are "
+    return (f"{job.name}: {parameter.name} is {value:g} {'px' if in_pixels else 'Å'}, and the {parameter.at_most} are "
             f"{images.side:g} px{scale} wide; it must fit in them. Correct it, or pixel size, binning or box before it")
 
 

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from cryosnake.io.completeness import MRC_NAMES, TIFF_NAMES
 from cryosnake.io.mrc_header import HEADER_BYTES, parse_header
 from cryosnake.io.tiff_directories import directories
-from cryosnake.jobs.file_kinds import FileKind, Format
+from cryosnake.jobs.kinds.files import FileKind, Format
 
 HEAD = 1 << 16  # bytes at the start of a STAR file that contain a data_ line, and the optics table
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -30,9 +30,9 @@ _TIFF_LIKE = (*TIFF_NAMES, ".gain")
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a file is: its format (None for another one), or why it is of no use; of images (width, height) in px."""
+    """What a file is: its format ("" for another one), or why it is of no use; of images (width, height) in px."""
 
-    format: Format | None = None
+    format: str = ""
     problem: str = ""
     size: tuple[int, int] | None = None
 
@@ -59,11 +59,10 @@ def file_problem(path: str, kind: FileKind) -> str:
         return f"is of a kind that is not read: its name must end with {', '.join(kind.endings)}; convert it"
     if not kind.formats:
         return ""
-    if found.format not in kind.formats and not (found.format is Format.STAR and Format.TEXT in kind.formats):
-        known = found.format.value if found.format else "of another format"
-        return f"is {known}, not {' or '.join(wanted.value for wanted in kind.formats)}"
-    if found.size and name.endswith(MRC_NAMES if found.format is Format.TIFF else _TIFF_LIKE):
-        return f"is {found.format.value if found.format else ''} by its contents; rename it accordingly"
+    if found.format not in kind.formats and not (found.format == Format.STAR and Format.TEXT in kind.formats):
+        return f"is {found.format or 'of another format'}, not {' or '.join(kind.formats)}"
+    if found.size and name.endswith(MRC_NAMES if found.format == Format.TIFF else _TIFF_LIKE):
+        return f"is {found.format} by its contents; rename it accordingly"
     return ""
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
 
-
-class Format(Enum):
-    """What the start of a file tells; the value is how it is called in messages."""
+class Format:
+    """What the start of a file tells, as it is called in messages; plain texts, for every job imports this."""
 
     STAR = "a STAR file"
     TEXT = "text"
@@ -18,17 +15,16 @@ class Format(Enum):
     PROGRAM = "a program"
 
 
-@dataclass(frozen=True)
 class FileKind:
     """A kind of file by the name that messages give it, and its formats; `endings` of its name if only these are read.
 
-    With `as_movies`, an image must be as large as the movies that the job takes, turned or not.
+    With `as_movies`, an image must be as large as the movies that the job takes, turned or not. No dataclass: making
+    one takes time in every job.
     """
 
-    name: str
-    formats: tuple[Format, ...]
-    endings: tuple[str, ...] = ()
-    as_movies: bool = False
+    def __init__(self, name: str, formats: tuple[str, ...], endings: tuple[str, ...] = (), as_movies: bool = False,
+                 ) -> None:
+        self.name, self.formats, self.endings, self.as_movies = name, formats, endings, as_movies
 
 
 _CAMERA = (Format.MRC_IMAGE, Format.TIFF)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_POINT_GROUP = re.compile(r"[CD][1-9]\d{0,2}|T|O|I[1-4]?", re.IGNORECASE)
-_GPUS = re.compile(r"\d+(,\d+)*(:\d+(,\d+)*)*")
+# Patterns are compiled by their user: every job imports this
+_POINT_GROUP = r"[CD][1-9]\d{0,2}|T|O|I[1-4]?"
+_GPUS = r"\d+(,\d+)*(:\d+(,\d+)*)*"
 _TURNS = (0, 90, 180, 270, 1, 2, 3)
 
 
@@ -17,7 +18,7 @@ def even(value: int) -> str:
 
 def point_group(value: str) -> str:
     """Judge a symmetry of maps."""
-    known = _POINT_GROUP.fullmatch(value.strip())
+    known = re.fullmatch(_POINT_GROUP, value.strip(), re.IGNORECASE)
     return "" if known else "must be a point group: Cn, Dn, T, O, I, I1, I2, I3 or I4, such as C1 or D2"
 
 
@@ -34,4 +35,4 @@ def quarter_turns(value: int) -> str:
 
 def gpu_numbers(value: str) -> str:
     """Judge GPUs in RELION's notation."""
-    return "" if _GPUS.fullmatch(value.strip()) else "must be numbers of GPUs, as in 0,1 or, for two ranks, 0,1:2,3"
+    return "" if re.fullmatch(_GPUS, value.strip()) else "must be numbers of GPUs, as in 0,1 or, for two ranks, 0,1:2,3"
