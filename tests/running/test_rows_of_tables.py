@@ -170,6 +170,32 @@ def test_a_list_without_ctf_takes_that_of_the_micrographs() -> None:
     assert made()["rlnCtfScalefactor"].tolist() == [1.0] * 3
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_a_list_without_optics_takes_those_of_the_micrographs_or_of_its_rows(old: bool) -> None:
+    """A bare list of coordinates; and particles of RELION 3.0, whose rows describe their optics."""
+    more = (("_rlnVoltage\n_rlnSphericalAberration\n_rlnAmplitudeContrast\n_rlnMagnification\n_rlnDetectorPixelSize\n"
+             "_rlnOriginX\n", " 200 1.4 0.1 10000 2 1.5") if old else ("", ""))
+    Path("list.star").write_text(f"data_\n\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n{more[0]}"
+                                 f"{A} 60 60{more[1]}\n{B} 70 80{more[1]}\n")
+    assert run("particles") == 0
+    (optics,) = read_star("Extract/job001/particles.star")["optics"].to_dict("records")
+    assert optics["rlnVoltage"] == (200.0 if old else 300.0) and optics["rlnImagePixelSize"] == 2.0
+    assert made()["rlnOpticsGroup"].tolist() == [1, 1] and made()["rlnDefocusU"].tolist() == [10000.0] * 2
+    if old:
+        assert "rlnOriginX" not in made() and made()["rlnOriginXAngst"].tolist() == [3.0, 3.0]
+
+
+def test_micrographs_of_relion_3_0_are_extracted_from() -> None:
+    Path("mics.star").write_text("data_\n\nloop_\n_rlnMicrographName\n_rlnDefocusU\n_rlnDefocusV\n_rlnDefocusAngle\n"
+                                 "_rlnVoltage\n_rlnSphericalAberration\n_rlnAmplitudeContrast\n_rlnMagnification\n"
+                                 f"_rlnDetectorPixelSize\n{A} 11000 10900 5 300 2.7 0.1 25000 5\n")
+    listed((A, "c.star"))
+    assert run() == 0
+    (optics,) = read_star("Extract/job001/particles.star")["optics"].to_dict("records")
+    assert (optics["rlnImagePixelSize"], optics["rlnVoltage"]) == (2.0, 300.0)
+    assert made()["rlnDefocusU"].tolist() == [11000.0, 11000.0] and "rlnVoltage" not in made()
+
+
 BOXES = {  # the same two middles in each form: (60, 60) and (120.5, 90)
     "c.box": "50\t50\t20\t20\n110 80 21 20 -3\n",
     "old.cbox": "50\t50\t20\t20\t0.9\t20\t20\n110\t80\t21\t20\t0.8\t20\t20\n",

@@ -14,6 +14,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import OPTICS, checked, number_of
 from cryosnake.io.paths import MicrographNames, usual_name
 from cryosnake.io.star import optics_of, read_star, write_star
+from cryosnake.io.star_optics import with_optics
 from cryosnake.io.star_rows import count_rows
 from cryosnake.jobs.forms import PICKED_ON, FileSource, PerMicrograph, Row
 from cryosnake.jobs.model import JobType
@@ -50,7 +51,7 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
         names = read_manifest(arguments.out).get(batch_number(arguments.batch), [])
         source = cast(FileSource, program)
         return BatchInput(source.rows(arguments.options, names), source.optics(arguments.options))
-    first, *others = [(path, read_star(path)) for slot, path in arguments.inputs.items()
+    first, *others = [(path, with_optics(path, read_star(path))) for slot, path in arguments.inputs.items()
                       if PER_MICROGRAPH.intersection(job_type.slot(slot).types)]
     rows, optics = _by_name(*first), optics_of(first[1], first[0])
     every, unknown = set(rows), {}

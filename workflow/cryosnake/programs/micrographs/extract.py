@@ -140,6 +140,8 @@ def _particles(row: Mapping[str, Any], state: ExtractState) -> pd.DataFrame:
         table = picked_elsewhere(read_coordinates(row), row)
     else:
         table = again(state.refined, str(row["rlnMicrographName"]), state.pixel_size)
+        if not state.refined.optics:
+            table = table.assign(rlnOpticsGroup=int(row["rlnOpticsGroup"]))
     if len(table) == 0:
         raise Rejected(f"{row['rlnMicrographName']}: it has no particles")
     return table

@@ -14,7 +14,8 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import POSE, checked, numbers_of
 from cryosnake.io.mrc import read_header
 from cryosnake.io.paths import MicrographNames
-from cryosnake.io.star import optics_of, read_star, read_table
+from cryosnake.io.star import optics_of, read_star
+from cryosnake.io.star_optics import with_optics
 from cryosnake.jobs.options import ExtractOptions
 from cryosnake.numerics.extraction.recentre import at_pixel_size, recentred
 from cryosnake.programs.micrographs.optics_values import optics_value
@@ -25,7 +26,7 @@ _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
 @dataclass(frozen=True, kw_only=True)
 class Refined:
-    """Refined particles by micrograph, and the treatment of their origins."""
+    """Particles by micrograph, and the treatment of their origins; without `optics` they have their micrographs'."""
 
     path: Path
     by_micrograph: dict[str, pd.DataFrame]
@@ -47,12 +48,12 @@ def read_refined(path: Path, options: ExtractOptions) -> Refined:
     """
     if options.recenter and options.reset_offsets:
         raise CryosnakeError("extract: recenter and reset_offsets exclude each other; set one of them")
-    tables = read_star(path)
+    tables = with_optics(path, read_star(path), images=False)
     table = tables.get("particles", pd.DataFrame())
     if len(table) == 0:
         raise CryosnakeError(f"{path}: data_particles has no rows; check the job that wrote it")
     centre = np.asarray(options.recenter_point, np.float64)
-    needed = ["rlnCoordinateX", "rlnCoordinateY", "rlnMicrographName", "rlnOpticsGroup"]
+    needed = ["rlnCoordinateX", "rlnCoordinateY", "rlnMicrographName"] + ["rlnOpticsGroup"] * ("optics" in tables)
     needed += [*_ORIGINS] if options.recenter else []
     needed += [*_ANGLES] if options.recenter and centre.any() else []
     missing = [label for label in needed if label not in table]
@@ -62,7 +63,8 @@ def read_refined(path: Path, options: ExtractOptions) -> Refined:
     table = checked(path, "particles", table, ["rlnOpticsGroup", *POSE])
     table = table.assign(**{label: numbers_of(table[label]) for label in ("rlnCoordinateX", "rlnCoordinateY")})
     optics = optics_of(tables, path)
-    _check_optics(path, optics, table)
+    if optics:
+        _check_optics(path, optics, table)
     groups = {str(name): part for name, part in table.groupby(table["rlnMicrographName"].astype(str), sort=False)}
     return Refined(path=path, by_micrograph=groups, names=MicrographNames(groups), optics=optics,
                    recenter=options.recenter, centre=centre, reset=options.reset_offsets)
@@ -76,6 +78,8 @@ def unknown_micrographs(refined: Refined, names: Collection[str]) -> dict[str, s
 
 def refined_optics(path: Path, micrographs: Sequence[Mapping[str, Any]], box: int, size: int) -> list[dict[str, Any]]:
     """Return the optics groups of a particle file, with all their refined values, for the new images.
+
+    They are those of the micrographs where the file has none, as a list of coordinates.
 
     Parameters
     ----------
@@ -95,8 +99,8 @@ def refined_optics(path: Path, micrographs: Sequence[Mapping[str, Any]], box: in
     if len(sizes) > 1:
         raise CryosnakeError(f"extract: the micrographs have several pixel sizes ({', '.join(map(str, sizes))} Å); "
                              "extract each pixel size separately, with its own box_size and rescale")
-    groups = optics_of({"optics": read_table(path, "optics")}, path).values()
-    return [image_optics(group | {"rlnMicrographPixelSize": sizes[0]}, box, size) for group in groups]
+    groups = optics_of(with_optics(path, read_star(path), images=False), path).values() or micrographs
+    return [image_optics({**group, "rlnMicrographPixelSize": sizes[0]}, box, size) for group in groups]
 
 
 def image_optics(optics: Mapping[str, Any], box: int, size: int) -> dict[str, Any]:
@@ -172,8 +176,9 @@ def _pixel_sizes_before(refined: Refined, table: pd.DataFrame, micrograph: str, 
 
     Our files give it where movies were binned; RELION's never do, so the micrograph itself is read.
     """
-    names, numbers = table["rlnMicrographName"], table["rlnOpticsGroup"]
-    of_each = {(name, number): _pixel_size_before(refined, str(name), refined.optics[int(number)], micrograph,
+    names = table["rlnMicrographName"]
+    numbers = table["rlnOpticsGroup"] if refined.optics else pd.Series(0, index=table.index)
+    of_each = {(name, number): _pixel_size_before(refined, str(name), refined.optics.get(int(number), {}), micrograph,
                                                   pixel_size) for name, number in {*zip(names, numbers, strict=True)}}
     return np.array([of_each[key] for key in zip(names, numbers, strict=True)])
 

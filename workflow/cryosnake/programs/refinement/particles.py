@@ -12,6 +12,7 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import FLAGS, checked, numbers_of
 from cryosnake.io.star import read_star
+from cryosnake.io.star_optics import with_optics
 from cryosnake.numerics.backend import Array, namespace
 from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.euler import euler_to_matrix
@@ -132,7 +133,7 @@ class ParticleSet:
 
 
 def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> ParticleSet:
-    """Read and check a particle STAR file (RELION 3.1 or newer, with an optics table).
+    """Read and check a particle STAR file, also one of RELION 3.0 and older.
 
     Raises
     ------
@@ -141,11 +142,11 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
         or pixel sizes
     """
     path = os.fspath(path)
-    tables = read_star(path)
-    for name in ("optics", "particles"):
+    tables = with_optics(path, read_star(path))
+    for name in ("particles", "optics"):
         if name not in tables:
-            raise CryosnakeError(f"{path} has no block data_{name}. Give a particle STAR file of RELION 3.1 or newer "
-                                 "(older ones: relion_convert_star).")
+            raise CryosnakeError(f"{path} has no block data_{name}. Give a STAR file that lists particles "
+                                 "(rlnImageName), as Extract or RELION writes it.")
     if len(tables["particles"]) == 0:
         raise CryosnakeError(f"{path}: data_particles has no rows; nothing is left to refine. Check the previous job.")
     _require(path, "particles", tables, ("rlnImageName", "rlnOpticsGroup", *(_CTF_COLUMNS if need_ctf else ())))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star, write_star
+from cryosnake.io.star_optics import with_optics
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import SelectOptions
 from cryosnake.programs.select.classes import chosen_classes, write_class_averages, write_class_selection
@@ -35,7 +36,7 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
     """
     kind = _kind(inputs)
     path = str(inputs[kind])
-    tables = read_star(path)
+    tables = with_optics(path, read_star(path), images=False)
     if kind not in tables:
         raise CryosnakeError(f"{path} has no block data_{kind}, only {', '.join(tables)}; connect a job that makes "
                              f"{kind}")
