@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from small_history import particles
 
+from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.pipeline.files import read_pipeline
@@ -265,6 +266,39 @@ def test_movies_that_are_not_complete_wait(project) -> None:
     plan = plan_of()
     assert sum(len(names) for names in plan.jobs["movies"].movies.values()) == 3
     assert [name for name, _ in plan.waiting] == ["Movies/m08.mrcs", "Movies/m09.mrcs"]
+
+
+def cut_off(*numbers: int) -> None:
+    add_movies(*numbers)
+    for number in numbers:
+        path = Path(f"Movies/m{number:02d}.mrcs")
+        path.write_bytes(path.read_bytes()[:-10])
+        os.utime(path, (time.time() - 60,) * 2)
+
+
+def test_movies_that_are_left_out_are_counted_and_listed(project, capsys) -> None:
+    cut_off(8, 9)
+    commit(plan_of())
+    listed = Path("Import/job001/not_imported.tsv").read_text().splitlines()
+    assert [line.partition("\t")[0] for line in listed] == ["Movies/m08.mrcs", "Movies/m09.mrcs"]
+    assert all("bytes" in line for line in listed)
+    for words in (["status"], ["show", "movies"]):
+        assert main(words) == 0
+        said = capsys.readouterr().out
+        assert "2 not imported into Import/job001" in said and "Movies/m09.mrcs: it" in said
+    add_movies(8)  # copied again
+    assert main(["status"]) == 0 and "Movies/m08.mrcs: " not in capsys.readouterr().out
+    Path("Movies/m09.mrcs").unlink()
+    commit(plan_of())
+    assert not Path("Import/job001/not_imported.tsv").exists()
+    assert main(["status"]) == 0 and "not imported" not in capsys.readouterr().out
+
+
+def test_reasons_are_given_when_no_movie_is_complete(project) -> None:
+    cut_off(*range(1, 13))
+    with pytest.raises(CryosnakeError, match=r"(?s)no complete file.*Movies/m01\.mrcs: it.*Movies/m10\.mrcs: it.*and 2 "
+                                             "more"):
+        plan_of()
 
 
 def test_movies_that_would_share_their_products_are_told_apart(project) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.cli.status import movies_not_imported
 from cryosnake.human import human_age, human_size, human_time
 from cryosnake.pipeline.find_process import find_job, job_path_of
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
@@ -58,6 +59,8 @@ def _show(arguments: Arguments) -> None:
     print(f"{status.path}  {status.alias}  {details.title}")
     for name, text in _facts(details):
         print(f"  {name:<11}{text}")
+    for line in movies_not_imported(status):
+        print(f"  {line}")
     _section("results", [f"{result.name}: {result}" for result in details.results])
     stated = {name: value for name, (value, stated) in details.parameters.items() if stated or arguments.all}
     _section("parameters" if arguments.all else "parameters that were set (--all: also the others)",

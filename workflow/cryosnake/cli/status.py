@@ -10,6 +10,7 @@ from cryosnake.human import human_age, human_size
 from cryosnake.project.actions.status import JobStatus, chosen, project_status
 from cryosnake.project.locks.snakemake_lock import running_claim
 
+_SHOWN = 10  # movies that are not imported
 _COLOURS = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted": "red", "Scheduled": "dim"}
 
 
@@ -24,9 +25,22 @@ def register(commands: Commands) -> None:
 
 
 def _status(_: Arguments) -> None:
-    _table(project_status())
+    jobs = project_status()
+    _table(jobs)
+    for job in jobs:
+        for line in movies_not_imported(job):
+            print(line)
     claim = running_claim()
     Console(highlight=False).print(f"running: {claim}" if claim else "no run is in progress")
+
+
+def movies_not_imported(job: JobStatus) -> list[str]:
+    """Return a line that counts the movies that an import job leaves out, and some of them with their reasons."""
+    if not job.not_imported:
+        return []
+    shown = [f"  {name}: {reason}" for name, reason in job.not_imported[:_SHOWN]]
+    more = [f"  … and {len(job.not_imported) - _SHOWN} more"] if len(job.not_imported) > _SHOWN else []
+    return [f"{len(job.not_imported)} not imported into {job.path}, and not counted above:", *shown, *more]
 
 
 def _list(arguments: Arguments) -> None:

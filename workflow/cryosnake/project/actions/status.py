@@ -17,6 +17,7 @@ from cryosnake.project.records.batches import batch_number, read_done, revisions
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.file_sizes import size_and_time
 from cryosnake.project.records.final_marks import is_final
+from cryosnake.project.records.not_imported import not_imported
 from cryosnake.project.records.record import read_record
 
 
@@ -37,6 +38,7 @@ class JobStatus:
     dead: bool  # listed as running, though no program works in it: it was killed
     final: bool
     outdated: str  # how its input has grown since, "" if it has not
+    not_imported: tuple[tuple[str, str], ...] = ()  # of an import: movies that can't be imported yet, with the reason
 
     @property
     def full_state(self) -> str:
@@ -60,7 +62,7 @@ def job_status(process: Process) -> JobStatus:
     return JobStatus(path=path, alias=process.short_alias, state=process.status.label, done=counts["ok"],
                      failed=counts["failed"], rejected=counts["rejected"], batches=len(revisions(path)),
                      changed=changed, size=size, version=record.version if record else "", dead=dead,
-                     final=is_final(path), outdated=outdated(record))
+                     final=is_final(path), outdated=outdated(record), not_imported=not_imported(path, record))
 
 
 def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[JobStatus]:

@@ -37,6 +37,8 @@ from cryosnake.project.records.movies import Arrivals, new_arrivals
 from cryosnake.project.records.pipeline_counter import next_job_number
 from cryosnake.project.records.record import JobRecord, same_job
 
+_SHOWN = 10  # movies in a message
+
 
 def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collection[str] = (),
               without_data: bool = False, at_once: int = 1) -> Plan:
@@ -225,9 +227,11 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
     movies = form_batches(existing, arrivals.ready, config.batch_size, full_only=config.full_batches,
                           at_once=at_once)
     if not movies and not without_data:
-        reasons = "".join(f"\n  {name}: {reason}" for name, reason in arrivals.waiting[:10])
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in arrivals.waiting[:_SHOWN])
+        if len(arrivals.waiting) > _SHOWN:
+            reasons += f"\n  and {len(arrivals.waiting) - _SHOWN} more"
         raise NoMoviesYet(f"config.yaml: job {job.name}: no complete file matches {pattern!r} in this project (or not "
                           f"a full batch); check the pattern, or wait for the files to arrive{reasons}",
                           arrivals.waiting)
     keys = batch_keys(job, movies, as_imported=bool(config.hold))
-    return replace(job, batches=keys, movies=movies), arrivals
+    return replace(job, batches=keys, movies=movies, waiting=arrivals.waiting), arrivals

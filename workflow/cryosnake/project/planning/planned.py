@@ -66,6 +66,7 @@ class PlannedJob:
     stream: str = ""  # name of the import job
     batches: Mapping[int, str] = field(default_factory=dict)
     movies: Mapping[int, list[str]] = field(default_factory=dict)  # import jobs only
+    waiting: tuple[tuple[str, str], ...] = ()  # import jobs only: movies that can't be imported yet, with the reason
     again: Mapping[int, str] = field(default_factory=dict)  # keys under which cleaned data would be regenerated
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # batch key, or "": data to be regenerated first
 

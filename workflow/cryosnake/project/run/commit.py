@@ -18,6 +18,7 @@ from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.batches import done_file, read_manifest, write_manifest
 from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.not_imported import write_not_imported
 from cryosnake.project.records.record import write_record
 from cryosnake.project.records.regenerated_inputs import write_needed
 from cryosnake.project.run.adapter import relion_options, with_job
@@ -109,6 +110,8 @@ def _complete_directory(plan: Plan, job: PlannedJob, pipeline: Pipeline) -> None
     directory = Path(job.path)
     if job.movies and job.movies != read_manifest(job.path):
         write_manifest(job.path, job.movies)
+    if job.movies:
+        write_not_imported(job.path, job.waiting)
     make_alias_link(PROJECT, pipeline.processes[f"{job.path}/"])
     if not (directory / "job.star").exists():
         job_type = job.config.type
