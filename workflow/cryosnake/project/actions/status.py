@@ -17,7 +17,7 @@ from cryosnake.project.records.batches import batch_number, read_done, revisions
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.file_sizes import size_and_time
 from cryosnake.project.records.final_marks import is_final
-from cryosnake.project.records.not_imported import not_imported
+from cryosnake.project.records.movies import not_imported
 from cryosnake.project.records.record import read_record
 
 

@@ -1,16 +1,26 @@
-"""Movies that have arrived: files that match the pattern, are complete, and no longer change."""
+"""Movies that have arrived: files that match the pattern, are complete, and no longer change; and those that have not.
+
+A movie that is not imported is cut off, still growing, or can't have products of its own. It is imported as soon as it
+can be.
+"""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.completeness import check_movie_complete
+from cryosnake.project.records.batches import read_manifest
+from cryosnake.project.records.record import JobRecord
 
+NOT_IMPORTED = "not_imported.tsv"  # in the directory of an import: those of its last run
 TEMPORARY_SUFFIXES = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".temp", "~")
 
 
@@ -74,3 +84,23 @@ def new_arrivals(pattern: str, known: Collection[str], settling_time: float, now
         else:
             ready.append(name)
     return Arrivals(tuple(ready), tuple(waiting))
+
+
+def write_not_imported(job: str, waiting: Iterable[tuple[str, str]]) -> None:
+    """Write the list of an import job, a movie and its reason a line; none where all were imported."""
+    text = "".join("\t".join(re.sub(r"\s", " ", field) for field in pair) + "\n" for pair in waiting)
+    path = Path(job, NOT_IMPORTED)
+    if text:
+        write_text(path, text.encode(errors="backslashreplace").decode())
+    else:
+        path.unlink(missing_ok=True)
+
+
+def not_imported(job: str, record: JobRecord | None) -> tuple[tuple[str, str], ...]:
+    """Return the movies that an import job would leave out now, with the reason; () for other jobs."""
+    parameters = record.parameters if record else {}
+    pattern = parameters.get("movies") or parameters.get("micrographs")
+    if not record or record.type != "import" or not pattern:
+        return ()
+    known = {name for names in read_manifest(job).values() for name in names}
+    return new_arrivals(pattern, known, parameters.get("settling_time") or 0.0).waiting

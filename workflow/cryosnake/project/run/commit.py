@@ -18,7 +18,7 @@ from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.batches import done_file, read_manifest, write_manifest
 from cryosnake.project.records.disk import BATCHES
-from cryosnake.project.records.not_imported import write_not_imported
+from cryosnake.project.records.movies import write_not_imported
 from cryosnake.project.records.record import write_record
 from cryosnake.project.records.regenerated_inputs import write_needed
 from cryosnake.project.run.adapter import relion_options, with_job
