@@ -25,10 +25,11 @@ JOB = JobType(
     description="Cuts boxes around the coordinates, rescales them by cropping their Fourier transforms, and normalises "
     "their background. With `particles` instead of `coordinates`, refined particles are extracted again, with another "
     "box or pixel size, from micrographs of another binning, or on their refined centres; their optics groups stay, "
-    "with everything that was refined for them.",
+    "with everything that was refined for them. What they lack of CTF and optics is that of their micrographs.",
     inputs=(
         Slot("micrographs", (MICROGRAPHS,), "Micrographs, with CTF if available.", relion="star_mics"),
-        Slot("coordinates", (COORDINATES,), "Coordinates; give coordinates or particles.", required=False,
+        Slot("coordinates", (COORDINATES,), "Coordinates: a table that names files (.star, .box, .cbox); give "
+             "coordinates or particles.", required=False,
              relion="coords_suffix", relion_output="suffix", images=False),
         Slot("particles", (PARTICLES,), "Particles to extract again.", required=False, relion="fndata_reextract",
              relion_switch="do_reextract", images=False),
