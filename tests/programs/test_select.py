@@ -190,6 +190,17 @@ def test_of_near_particles_the_last_is_kept(tmp_path: Path) -> None:
     assert len(names(out / "particles.star")) == 3  # 50, 52, −40
 
 
+def test_near_particles_of_a_movie_are_found_in_any_spelling_and_job(tmp_path: Path) -> None:
+    table = particles(4)
+    table["rlnMicrographName"] = ["MotionCorr/job002/Movies/a.mrc", "./MotionCorr/job002/Movies/a.mrc",
+                                  "MotionCorr/job007/Movies/a.mrc", "MotionCorr/job007/Movies/b.mrc"]
+    table[["rlnCoordinateX", "rlnCoordinateY"]] = 100
+    table[["rlnOriginXAngst", "rlnOriginYAngst"]] = 0
+    write_star(tmp_path / "in.star", {"optics": OPTICS, "particles": table})
+    out = choose(tmp_path, {"particles": tmp_path / "in.star"}, duplicate_distance=5.0)
+    assert names(out / "particles.star") == list(table["rlnImageName"][[2, 3]])
+
+
 def test_parts(tmp_path: Path, source: Path) -> None:
     out = choose(tmp_path, {"particles": source}, split_count=7)
     parts = [names(out / f"particles_split{number}.star") for number in range(1, 8)]

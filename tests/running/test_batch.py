@@ -320,6 +320,17 @@ def test_optics_groups_that_nothing_belongs_to_are_not_judged(program) -> None:
     assert list(read_star("CtfFind/job003/batches/0001.star")["micrographs"]["rlnOpticsGroup"]) == [1, 1]
 
 
+@pytest.mark.parametrize("group", [9, "None", "1.5"])
+def test_a_micrograph_of_an_optics_group_that_is_not_described_fails_alone(program, group: object) -> None:
+    optics = pd.DataFrame([{"rlnOpticsGroup": 1, "rlnVoltage": 300.0}])
+    table = pd.DataFrame({"rlnMicrographName": NAMES[:3], "rlnOpticsGroup": [1, group, 1]})
+    write_star("in1.star", {"optics": optics, "micrographs": table})
+    assert run() == 0
+    assert names_in("CtfFind/job003/batches/0001.star") == ["m0.mrc", "m2.mrc"]
+    item = read_done("CtfFind/job003", 1)[NAMES[1]]
+    assert item.state == "failed" and f"optics group {group}, which data_optics does not describe" in item.reason
+
+
 def test_a_folder_that_cannot_be_made_is_named(program, capsys) -> None:
     Path("CtfFind").write_text("a file where the folder should be")
     assert run() == 1

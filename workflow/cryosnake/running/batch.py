@@ -68,8 +68,12 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
             if is_done(before, made_from, product_files(str(out), job_type.products, name), name in rows):
                 tally["finished before"] += 1
                 continue
-            group = row["rlnOpticsGroup"]  # preparing may raise: a wrong gain is the job's fault, not the micrograph's
-            result = _process_one(program, name, row, batch.optics[group], prepared(group), out)
+            group = row.get("rlnOpticsGroup")
+            if group in batch.optics:  # preparing may raise: a wrong gain is the job's fault, not the micrograph's
+                result = _process_one(program, name, row, batch.optics[group], prepared(group), out)
+            else:
+                result = _Result("failed", f"it is in optics group {group}, which data_optics does not describe; "
+                                           f"correct that, then `cryosnake retry {out}`")
             tally[result.state] += 1
             if result.state == FORBIDDEN:  # no record: it is tried again by the next run, after all others of this one
                 forbidden.append(result.reason)

@@ -61,7 +61,7 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
         unknown[str(other[0])] = {name: _listing(found[name]) for name in found.keys() - set(same.values())}
         rows = {name: _with(row, found[same[name]]) for name, row in rows.items() if name in same}
     _check_optics(rows, optics, first[0])
-    used = {row["rlnOpticsGroup"] for row in rows.values()}
+    used = {row.get("rlnOpticsGroup") for row in rows.values()}
     checked(first[0], "optics", pd.DataFrame(list(optics.values()))[[number in used for number in optics]], OPTICS)
     return BatchInput(rows, optics, unknown)
 
@@ -127,13 +127,17 @@ def _each_once(path: Path, label: str, rows: Sequence[Row]) -> dict[str, Row]:
 
 
 def _check_optics(rows: Mapping[str, Row], optics: Mapping[int, Row], path: Path) -> None:
+    """Make numbers of the optics groups of rows. A row of a group that is not described fails by itself, later."""
+    strange = ""
     for name, row in rows.items():
         number = number_of(row.get("rlnOpticsGroup"))  # one word in the column makes texts of all
         if number in optics:
             row["rlnOpticsGroup"] = int(number)
         else:
-            raise CryosnakeError(f"{path}: {name} is in optics group {row.get('rlnOpticsGroup')}, which block "
-                                 "data_optics does not describe; import the movies again with their optics")
+            strange = strange or name
+    if strange and not any(row.get("rlnOpticsGroup") in optics for row in rows.values()):
+        raise CryosnakeError(f"{path}: {strange} is in optics group {rows[strange].get('rlnOpticsGroup')}, which block "
+                             "data_optics does not describe; import the movies again with their optics")
 
 
 def write_output(job_type: JobType, program: PerMicrograph, arguments: Arguments, batch: BatchInput,

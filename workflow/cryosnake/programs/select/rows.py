@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.paths import movie_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ def keep_by_shift(rows: pd.DataFrame, maximum: float, path: str) -> np.ndarray:
 
 def keep_without_duplicates(rows: pd.DataFrame, optics: pd.DataFrame | None, distance: float,
                             pixel_size: float | None, path: str) -> np.ndarray:
-    """Return which particles have no later one of their micrograph within `distance` (Å): RELION's rule.
+    """Return which particles have no later one of their movie within `distance` (Å): RELION's rule.
 
     A particle lies at its coordinate minus its alignment origin (rlnOriginXAngst, rlnOriginYAngst). Of a chain of
     close neighbours only the last one is kept. Neighbours are found in a k-d tree of all micrographs at once.
@@ -67,8 +68,9 @@ def keep_without_duplicates(rows: pd.DataFrame, optics: pd.DataFrame | None, dis
             place[:, axis] -= column_of(rows, origin, path)
     if "rlnMicrographName" not in rows.columns:
         raise CryosnakeError(f"{path} has no column rlnMicrographName, which is needed to find duplicates")
-    _, micrograph = np.unique(rows["rlnMicrographName"].to_numpy(str), return_inverse=True)
-    place[:, 2] = micrograph * (2.0 * distance + 1.0)  # keeps micrographs apart
+    names, micrograph = np.unique(rows["rlnMicrographName"].to_numpy(str), return_inverse=True)
+    _, movie = np.unique([movie_of(str(name)) for name in names], return_inverse=True)
+    place[:, 2] = movie[micrograph] * (2.0 * distance + 1.0)  # keeps movies apart
     pairs = cKDTree(place).query_pairs(distance, output_type="ndarray")
     keep = np.ones(len(rows), bool)
     keep[pairs[:, 0]] = False  # the first of a pair is the earlier row
