@@ -178,3 +178,56 @@ def test_a_folder_without_a_scheme_is_refused() -> None:
     Path("Schemes/empty").mkdir(parents=True)
     with pytest.raises(CryosnakeError, match=r"no scheme\.star or sched"):
         import_schemes([Path("Schemes/empty")])
+
+
+BLANK = "XXX_SSE_REPLACE_SAMPLE_XXX"
+
+
+def fill(folder: Path, file: str, old: str, new: str) -> None:
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("blank", [BLANK, "<minimum>", "{{minimum}}", "FILL_ME_IN", "nan"])
+def test_a_number_that_is_to_be_filled_in_is_named_and_the_rest_imported(blank) -> None:
+    fill(proc(), "scheme.star", "5000.000", blank)
+    imported = import_schemes([prep(False), Path("Schemes/proc")])
+    assert "at_least" not in imported.config["jobs"]["inimodel3d"]
+    assert f"number of particles to wait for: fill in a number in place of {blank} in the variable minimum of proc" in (
+        imported.notes)
+
+
+@pytest.mark.parametrize(("name", "old", "note"), [
+    ("time between two rounds", "180.000000", "variable wait_sec"),
+    ("time after which to stop", "48.000000", "maxtime_hr"), ("batch size", "50.000000", "variable do_at_most")])
+def test_times_and_sizes_that_are_to_be_filled_in(name, old, note) -> None:
+    fill(prep(False), "scheme.star", old, BLANK)
+    imported = import_schemes([Path("Schemes/prep")])
+    assert len(imported.config["jobs"]) == 3 and any(line.startswith(name) and note in line for line in imported.notes)
+
+
+def test_options_that_are_to_be_filled_in_are_left_out_with_their_place(capsys) -> None:
+    folder = prep(False)
+    fill(folder, "motioncorr/job.star", "fn_gain_ref gain.mrc", f"fn_gain_ref {BLANK}")
+    fill(folder, "motioncorr/job.star", "bin_factor 2", "bin_factor $$EM_bin")
+    fill(folder, "ctffind/job.star", "resmax 4", "resmax XXX_RES_XXX")
+    fill(folder, "ctffind/job.star", "box 512", "box $$nowhere")
+    assert main(["import-schedule", "Schemes/prep"]) == 0
+    raw = yaml.safe_load(Path("config.yaml").read_text())
+    assert "gain" not in raw["microscope"] and set(raw["jobs"]["ctffind"]) == {"type", "micrographs"}
+    said = capsys.readouterr().out
+    for place in (f"fn_gain_ref, which is {BLANK} in prep/motioncorr/job.star", "resmax, which is XXX_RES_XXX",
+                  "bin_factor, which is $$EM_bin in the variable EM_bin of prep", "box, which is $$nowhere"):
+        assert f"fill in {place}" in said and f"fill in {place}" in Path("config.yaml").read_text()
+
+
+def test_a_template_of_which_nothing_is_left_says_what_to_fill_in(capsys) -> None:
+    folder = Folder(False, "classify")
+    folder.write({"strings": {"parts": BLANK}}, [], {"class2d": (8, "relion.class2d", {
+        "fn_img": "$$parts", "particle_diameter": "XXX_DIAMETER_XXX"})}, [])
+    assert main(["import-schedule", "Schemes/classify"]) == 1
+    said = capsys.readouterr().err
+    assert f"class2d: fill in fn_img, which is {BLANK} in the variable parts of classify" in said
+    assert "class2d: fill in particle_diameter, which is XXX_DIAMETER_XXX in classify/class2d/job.star" in said
+    assert "Traceback" not in said and not Path("config.yaml").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import PARTICLES, JobType
 from cryosnake.project.config.config import ConfigError, parse_config
-from cryosnake.project.schemes.files import NOTHING, Scheme, read_scheme
+from cryosnake.project.schemes.files import NOTHING, Scheme, is_to_fill_in, read_scheme
 from cryosnake.project.schemes.options import parameters_of, type_of
 
 COUNTING = ("float=count_images", "float=star_table_count")
@@ -31,7 +32,7 @@ def import_schemes(folders: Sequence[Path]) -> Imported:
     Raises
     ------
     CryosnakeError
-        when a folder contains none, or no job could be imported
+        when a folder contains none, or no job could be imported: with what to fill in, and all that was left out
     """
     schemes = [read_scheme(folder) for folder in folders]
     names = _names(schemes)
@@ -39,13 +40,14 @@ def import_schemes(folders: Sequence[Path]) -> Imported:
     microscope: dict[str, Any] = {}
     jobs: dict[str, dict[str, Any]] = {}
     for scheme in schemes:
-        thresholds = _thresholds(scheme)
+        thresholds = _thresholds(scheme, result.notes)
         for job, star in scheme.jobs.items():
             kind, name = type_of(star), names[scheme.name, job]
             if kind is None:
                 result.notes.append(f"{name}: there is no job type for RELION's {star.type_label}")
                 continue
-            options = {key: scheme.value(value) for key, value in star.options.items()}
+            options, lines = _filled_in(scheme, job, kind)
+            result.notes += [f"{name}: {line}" for line in lines]
             body, lines = parameters_of(kind, options)
             result.notes += [f"{name}: {line}" for line in [*lines, *_remarks(options)]]
             inputs = _inputs(kind, options, names)
@@ -59,6 +61,33 @@ def import_schemes(folders: Sequence[Path]) -> Imported:
     _timing(schemes, result)
     _drop_invalid_jobs(result)
     return result
+
+
+def _filled_in(scheme: Scheme, job: str, kind: JobType) -> tuple[dict[str, str], list[str]]:
+    """Return the options of a job that have a value, and a line for each placeholder that we would read."""
+    stated = scheme.jobs[job].options
+    options = {key: scheme.value(value) for key, value in stated.items()}
+    blank = [key for key, value in options.items() if is_to_fill_in(value)]
+    ours = {word.strip() for parameter in kind.parameters if parameter.identity or parameter.name == kind.declared
+            for word in (*parameter.relion.split(","), parameter.relion_switch)} | {slot.relion for slot in kind.inputs}
+    lines = [f"fill in {key}, which is {options[key]} in " + (
+        f"{scheme.name}/{job}/job.star" if options[key] == stated[key] and "$$" not in stated[key] else
+        f"the variable {stated[key].removeprefix('$$')} of {scheme.name}") for key in blank if key in ours]
+    return {key: value for key, value in options.items() if key not in blank}, lines
+
+
+def _number(scheme: Scheme, name: str, what: str, notes: list[str]) -> float | None:
+    """Return a variable, or what is written in its place, as a number; None, with a note, where it is not one."""
+    text = scheme.variables.get(name, name)
+    try:
+        found = float(text)
+        if math.isfinite(found):
+            return found
+    except ValueError:
+        pass
+    where = f"the variable {name}" if name in scheme.variables else "the operators"
+    notes.append(f"{what}: fill in a number in place of {text} in {where} of {scheme.name}")
+    return None
 
 
 def _names(schemes: Sequence[Scheme]) -> dict[tuple[str, str], str]:
@@ -109,34 +138,39 @@ def _to_microscope(kind: JobType, body: dict[str, Any], microscope: dict[str, An
                 del body[parameter.name]
 
 
-def _thresholds(scheme: Scheme) -> dict[str, int]:
+def _thresholds(scheme: Scheme, notes: list[str]) -> dict[str, int]:
     """Return the particle numbers that jobs wait for: those after a fork on "count of particles ≥ number"."""
     counts = {operator.output for operator in scheme.operators if operator.type in COUNTING
               and scheme.variables.get(operator.input2, operator.input2) == "particles"}
-    wanted = {operator.output: scheme.variables.get(operator.input2, operator.input2) for operator in scheme.operators
+    wanted = {operator.output: _number(scheme, operator.input2, "number of particles to wait for", notes)
+              for operator in scheme.operators
               if operator.type in ("bool=ge", "bool=gt") and operator.input1 in counts}
     waits = frozenset(operator.name for operator in scheme.operators if operator.type == "wait")
     found: dict[str, int] = {}
     for edge in scheme.edges:
-        if edge.boolean in wanted:
-            number = int(float(wanted[edge.boolean]))
-            found.update({job: number for job in scheme.after(edge.if_true, waits) if job in scheme.jobs})
+        number = wanted.get(edge.boolean)
+        if number is not None:
+            found.update({job: int(number) for job in scheme.after(edge.if_true, waits) if job in scheme.jobs})
     return found
 
 
 def _timing(schemes: Sequence[Scheme], result: Imported) -> None:
     """Import the interval and duration of the loop, and the number of movies that each job processes at a time."""
-    waits = [float(scheme.variables.get(o.input1, "0")) / 60 for scheme in schemes for o in scheme.operators
+    notes = result.notes
+    waits = [_number(scheme, o.input1, "time between two rounds", notes) for scheme in schemes for o in scheme.operators
              if o.type == "wait"]
-    ends = [float(scheme.variables.get(o.input1, "0")) for scheme in schemes for o in scheme.operators
+    ends = [_number(scheme, o.input1, "time after which to stop", notes) for scheme in schemes for o in scheme.operators
             if o.type == "exit_maxtime"]
-    if waits:
-        result.watch += f" --minutes {min(waits):g}"
-    if ends:
-        result.watch = f"timeout {max(ends):g}h {result.watch}"
-    sizes = [int(float(scheme.variables["do_at_most"])) for scheme in schemes if "do_at_most" in scheme.variables]
-    if sizes and sizes[0] > 0:
-        result.config["batch_size"] = sizes[0]
+    sizes = [_number(scheme, "do_at_most", "batch size", notes) for scheme in schemes
+             if "do_at_most" in scheme.variables]
+    minutes = [seconds / 60 for seconds in waits if seconds is not None]
+    hours = [number for number in ends if number is not None]
+    if minutes:
+        result.watch += f" --minutes {min(minutes):g}"
+    if hours:
+        result.watch = f"timeout {max(hours):g}h {result.watch}"
+    if sizes and sizes[0]:
+        result.config["batch_size"] = int(sizes[0])
 
 
 def _drop_invalid_jobs(result: Imported) -> None:
@@ -150,7 +184,8 @@ def _drop_invalid_jobs(result: Imported) -> None:
         except ConfigError as error:
             name = error.key.split(".")[1] if error.key.startswith("jobs.") else ""
             if name not in jobs or len(jobs) == 1:
-                raise CryosnakeError(f"nothing of {result.config['title']} could be imported: {error}") from None
+                reasons = "".join(f"\n- {note}" for note in [*result.notes, str(error)])
+                raise CryosnakeError(f"nothing of {result.config['title']} could be imported:{reasons}") from None
             del jobs[name]
             result.notes.append(f"{name} is left out: {str(error).removeprefix(f'jobs.{name}').lstrip(':. ')}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,15 @@ from cryosnake.pipeline.star_text import Block, read_blocks
 
 FILES = ("scheme.star", "schedule.star")
 NOTHING = ("", "None", "undefined")
+# What templates of schemes have where a user writes a value: XXX_BOX_XXX, <box>, {{ box }}, ${BOX}, @BOX@, FILL_ME_IN,
+# and a variable that the scheme does not have
+_TO_FILL_IN = re.compile(r"XXX|\$\$|^<[^<>]+>$|\{\{.*\}\}|\$\{\w+\}|^@\w+@$|^\?+$|\b(FILL|CHANGE|REPLACE)_?(ME|THIS|IN)"
+                         r"|^(TODO|TBD|N/A)$", re.IGNORECASE)
+
+
+def is_to_fill_in(text: str) -> bool:
+    """Whether a value is a placeholder of a template."""
+    return bool(_TO_FILL_IN.search(text))
 
 
 class Operator(NamedTuple):
@@ -47,14 +57,17 @@ class Scheme:
     jobs: dict[str, JobOptions]
 
     def value(self, text: str) -> str:
-        """Return a job option with its `$$variables` replaced; one set by operators gets the last such value."""
+        """Return a job option with its `$$variables` replaced; one set by operators gets the last such value.
+
+        A variable that the scheme does not have stays as it is.
+        """
         if "$$" not in text:
             return text
         words = (self._variable(word[2:]) if word.startswith("$$") else word for word in text.split())
         return " ".join(words)
 
     def _variable(self, name: str) -> str:
-        found = self.variables.get(name, "")
+        found = self.variables.get(name, f"$${name}")
         if found in NOTHING:
             for operator in self.operators:
                 if operator.type == "string=set" and operator.output == name:
