@@ -1,3 +1,5 @@
+import errno
+import os
 import time
 from pathlib import Path
 
@@ -66,6 +68,33 @@ def test_job_star_of_one_dialect(tmp_path: Path, lines: str, kind: tuple[int, st
     path.write_text("data_job\n_rlnJobIsContinue 1\n")
     with pytest.raises(CryosnakeError, match=r"job\.star: no job type"):
         read_job_star(path)
+
+
+@pytest.mark.parametrize("target", ["MotionCorr/job002", "../job002", "../MotionCorr/job009", "job007/"])
+def test_an_alias_link_that_leads_nowhere_is_corrected(tmp_path: Path, target: str) -> None:
+    (tmp_path / "MotionCorr/job002").mkdir(parents=True)
+    link = tmp_path / "MotionCorr/motion"
+    link.symlink_to(target)
+    write_node_markers(tmp_path, add_process(Pipeline(), MOTION))
+    assert str(link.readlink()) == "../MotionCorr/job002" and link.is_dir()
+
+
+def test_a_link_to_a_disk_that_is_not_mounted_is_not_an_alias(tmp_path: Path) -> None:
+    (tmp_path / "MotionCorr/job002").mkdir(parents=True)
+    (tmp_path / "MotionCorr/motion").symlink_to("/no/disk/here")
+    with pytest.raises(CryosnakeError, match="exists where the alias link of MotionCorr/job002/ belongs"):
+        make_alias_link(tmp_path, MOTION)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_disk_without_symbolic_links_is_named(tmp_path: Path, monkeypatch, number: int) -> None:
+    def refuse(path: Path, target: str) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with pytest.raises(CryosnakeError, match="no symbolic link can be made here"):
+        make_alias_link(tmp_path, MOTION)
+    assert list((tmp_path / "MotionCorr").iterdir()) == []
 
 
 @pytest.mark.data

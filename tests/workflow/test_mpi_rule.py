@@ -29,7 +29,7 @@ def test_the_rule_starts_the_ranks(mpirun, tmp_path: Path) -> None:
     job = tmp_path / "Refine3D/job001"
     assert (job / "run_class001.mrc").exists() and (job / "RELION_JOB_EXIT_SUCCESS").exists()
     options = read_job_star(job / "job.star").options
-    assert options["nr_mpi"] == "2" and options["nr_threads"] == "2"
+    assert options["nr_mpi"] == "3" and options["nr_threads"] == "2"  # two ranks, and RELION's leader
     assert "Nothing to be done" in snakemake(tmp_path)
     (tmp_path / "config.yaml").write_text(CONFIG.replace("mpi_ranks: 2", "pooled: 32"))
     assert "Nothing to be done" in snakemake(tmp_path)  # running options make no new job

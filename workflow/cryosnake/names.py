@@ -29,13 +29,18 @@ def is_alias(alias: str, job: str) -> bool:
 
 
 def job_of_link(link: str | os.PathLike[str], folder: str) -> str:
-    """Return the job that an alias link in a type folder points to, which may no longer exist; "" for other links."""
+    """Return the job that an alias link in a type folder points to, which may no longer exist; "" for other links.
+
+    A relative link to a job that leads nowhere is an alias that another program wrote wrongly.
+    """
     if not os.path.islink(link):
         return ""
     above = os.path.dirname(link)
     target = os.path.normpath(os.path.join(above, os.readlink(link)))
     job = f"{folder}/{os.path.basename(target)}/"
-    return job if is_job_name(job) and os.path.realpath(os.path.dirname(target)) == os.path.realpath(above) else ""
+    inside = os.path.realpath(os.path.dirname(target)) == os.path.realpath(above)
+    broken = not os.path.exists(link) and not os.path.isabs(os.readlink(link))
+    return job if is_job_name(job) and (inside or broken) else ""
 
 
 def is_listed_name(name: str) -> bool:

@@ -23,6 +23,7 @@ JOB = JobType(
     folder="AutoPick",
     relion3=4,
     label="relion.autopick",
+    sublabels=(("references", "ref2d"), ("reference", "ref3d"), ("", "log")),
     title="Particle picking",
     topic="picking",
     description="Picks particles as blobs of a given size (Laplacian of Gaussian), or by correlation with projections "

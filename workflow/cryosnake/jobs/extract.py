@@ -20,6 +20,7 @@ JOB = JobType(
     folder="Extract",
     relion3=5,
     label="relion.extract",
+    sublabels=(("particles", "reextract"),),
     title="Particle extraction",
     topic="picking",
     description="Cuts boxes around the coordinates, rescales them by cropping their Fourier transforms, and normalises "

@@ -34,7 +34,7 @@ REFERENCES_2D = NodeType("references_2d", 5, "Image2DGroupMetadata.star.relion",
                          (Format.STAR, Format.MRC_STACK, Format.MRC_IMAGE, Format.MRC_VOLUME))
 MAP = NodeType("map", 6, "DensityMap.mrc", _VOLUME)
 MASK = NodeType("mask", 7, "Mask3D.mrc", _VOLUME)
-MODEL = NodeType("model", 8, "")
+MODEL = NodeType("model", 8, "ProcessData.star.relion.model")
 OPTIMISER = NodeType("optimiser", 9, "OptimiserData.star.relion")
 HALF_MAP = NodeType("half_map", 10, "DensityMap.mrc.halfmap", _VOLUME)
 FINAL_MAP = NodeType("final_map", 11, "DensityMap.mrc.relion.postprocess", _VOLUME)
@@ -101,7 +101,8 @@ class Slot:
     """An input of a job type.
 
     `relion` is the variable in job.star that holds the file name; where RELION wants another output of the job that
-    fills the slot, `relion_output` names it. `relion_switch` is Yes when the slot is filled. `images` says whether the
+    fills the slot, `relion_output` names it. `relion_switch` is Yes when the slot is filled, and then
+    `relion_also` are values of other variables. `images` says whether the
     program opens the images that the file lists.
     """
 
@@ -113,6 +114,7 @@ class Slot:
     relion: str = ""
     relion_output: str = ""
     relion_switch: str = ""
+    relion_also: Mapping[str, str] = field(default_factory=dict)
     images: bool = True
 
 
@@ -188,7 +190,9 @@ class JobType:
     becomes `MotionCorr/job002/Movies/a`). A micrograph counts as finished when all of them exist and were made from
     the present input with these parameters. `table` is the block of its output STAR. `declared` names a parameter, a
     mapping, in which the config lists outputs of the job besides `outputs` (see `declared_outputs`). `relion_options`
-    are constant values of RELION's job.star (do_raw: Yes). `panels` are the pictures drawn from the results, by
+    are constant values of RELION's job.star (do_raw: Yes). `sublabels` are what RELION 5 adds to `label` where a
+    parameter or slot is set (`label_of`). `relion_leads`: RELION divides it only among an odd number of MPI ranks, at
+    least three, of which one leads. `panels` are the pictures drawn from the results, by
     their names in `report/job_pictures.py`, if the parameter `panels_when` (where one is named) is set. `topic` is the
     file in rules/ with the type's rule, and the category of its pictures in a report.
     """
@@ -207,7 +211,9 @@ class JobType:
     products: tuple[str, ...] = ()
     table: str = "micrographs"
     declared: str = ""
+    sublabels: tuple[tuple[str, str], ...] = ()
     relion_options: dict[str, str] = field(default_factory=dict)
+    relion_leads: bool = False
     resources: Resources = Resources()
     clean: CleanUp = CleanUp()
     deterministic: bool = True
@@ -225,6 +231,12 @@ class JobType:
     def parameter(self, name: str) -> Parameter:
         """Return the parameter of this name; KeyError if there is none."""
         return _named(self.parameters, name)
+
+    def label_of(self, is_set: Mapping[str, Any]) -> str:
+        """Return RELION 5's label in full, with the suffix of the first parameter or slot that is set."""
+        suffix = next((suffix for name, suffix in self.sublabels
+                       if not name or is_set.get(name) not in (None, False)), "")
+        return f"{self.label}.{suffix}" if suffix else self.label
 
     def slot(self, name: str) -> Slot:
         """Return the input slot of this name; KeyError if there is none."""

@@ -34,6 +34,7 @@ JOB = JobType(
     folder="Refine3D",
     relion3=10,
     label="relion.refine3d",
+    relion_leads=True,
     title="3D refinement",
     topic="refinement",
     description="Refines orientations, shifts and map for two independent halves of the particles until neither the "

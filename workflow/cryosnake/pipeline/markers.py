@@ -59,7 +59,8 @@ def abort_requested(job_dir: str | os.PathLike[str]) -> bool:
 def write_node_markers(project: str | os.PathLike[str], pipeline: Pipeline, names: Iterable[str] | None = None) -> None:
     """Make the empty files below `.Nodes` from which RELION's file browser offers inputs, in both dialects.
 
-    Only empty files below a `.Nodes` that is a folder of the project are made and removed; a link is left alone.
+    Only empty files below a `.Nodes` that is a folder of the project are made and removed; a link is left alone. With
+    all nodes, alias links that lead nowhere are corrected, too.
 
     A node is marked when its file exists, or when the job that will produce it is scheduled. 3.1 looks under the
     type's integer, 4 and 5 under the first field of its label. Markers of jobs with an alias are under the alias.
@@ -88,6 +89,7 @@ def write_node_markers(project: str | os.PathLike[str], pipeline: Pipeline, name
             marker.touch()
     if names is None:
         _remove_other_markers(base, wanted)
+        correct_alias_links(project, pipeline)
 
 
 def marker_paths(node: Node, producer: Process | None) -> list[str]:
@@ -129,7 +131,19 @@ def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     with replacing(link) as temporary:
         temporary.unlink()
-        temporary.symlink_to(target)
+        try:
+            temporary.symlink_to(target)
+        except OSError as error:
+            raise CryosnakeError(f"{link}: no symbolic link can be made here ({error.strerror}), and RELION's aliases "
+                                 "are such links; exFAT and FAT have none: move the project to another disk") from None
+
+
+def correct_alias_links(project: str | os.PathLike[str], pipeline: Pipeline) -> None:
+    """Point alias links that lead nowhere to their jobs: RELION refuses a project that has one."""
+    for process in pipeline.processes.values():
+        link = Path(project, process.alias.rstrip("/"))
+        if process.alias and link.is_symlink() and not link.exists() and Path(project, process.name).exists():
+            make_alias_link(project, process)
 
 
 def remove_alias_link(project: str | os.PathLike[str], alias: str) -> None:

@@ -93,6 +93,10 @@ class PlannedJob:
         return [output for output in self.config.type.all_outputs(self.config.parameters())
                 if is_made(self.config, output)]
 
+    def label(self) -> str:
+        """Return RELION 5's label of the job."""
+        return self.config.type.label_of(self.config.parameters() | dict(self.inputs))
+
     def takes(self) -> set[str]:
         """Return the directories of the jobs that it takes from."""
         return {source.job for source in self.inputs.values()}

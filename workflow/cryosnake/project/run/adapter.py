@@ -18,7 +18,7 @@ def with_job(pipeline: Pipeline, job: PlannedJob, status: Status) -> Pipeline:
     """
     name, job_type = f"{job.path}/", job.config.type
     known = pipeline.processes.get(name)
-    process = Process(name, known.alias if known else "", job_type.label, job_type.relion3, status=status)
+    process = Process(name, known.alias if known else "", job.label(), job_type.relion3, status=status)
     holder = pipeline.by_alias.get(f"{job_type.folder}/{clean_alias(job.name)}/")
     pipeline = add_process(pipeline, process)
     if not (holder and holder.name != name and holder.status == Status.SUCCEEDED != status):
@@ -56,10 +56,14 @@ def relion_options(plan: Plan, job: PlannedJob) -> dict[str, str]:
             options[slot.relion] = _relion_file(plan, source, slot.relion_output) if source else ""
         if slot.relion_switch:
             options[slot.relion_switch] = _yes(source is not None)
+        if source:
+            options.update(slot.relion_also)
     if any(parameter.relion == "nr_mpi" for parameter in job_type.parameters):
         options["nr_threads"] = str(job_type.resources.threads)
     for parameter in job_type.parameters:
         options.update(_parameter_options(parameter, values[parameter.name], options))
+    if job_type.relion_leads:
+        options["nr_mpi"] = str(max(3, (values["mpi_ranks"] + 1) | 1))
     return options
 
 

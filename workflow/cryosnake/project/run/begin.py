@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.lock import remove_stale_locks
+from cryosnake.pipeline.markers import correct_alias_links
 from cryosnake.processes import this_process
 from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
 from cryosnake.project.locks.clean_up_lock import clean_up_owner, cleaning_up
@@ -57,7 +58,10 @@ def _release(project: str, lane: str) -> None:
 
 
 def repair_after_kills(plan: Plan) -> None:
-    """Repair what killed programs left: halves of tables, second names, Snakemake's marks."""
+    """Repair what killed programs left: halves of tables, second names, Snakemake's marks, links that lead nowhere."""
+    if any(os.path.islink(link) and not os.path.exists(link) for link in
+           (f"{job.config.type.folder}/{job.name}" for job in plan.jobs.values())):
+        correct_alias_links(Path(), current_pipeline())
     remove_incomplete_tables(job.path for job in plan.own)
     if plan.lane or running_claim() == this_process():  # no other Snakemake makes these
         for file in empty_outputs(plan):

@@ -115,7 +115,7 @@ def _complete_directory(plan: Plan, job: PlannedJob, pipeline: Pipeline) -> None
     make_alias_link(PROJECT, pipeline.processes[f"{job.path}/"])
     if not (directory / "job.star").exists():
         job_type = job.config.type
-        write_job_star(directory / "job.star", job_type.relion3, job_type.label, False, relion_options(plan, job))
+        write_job_star(directory / "job.star", job_type.relion3, job.label(), False, relion_options(plan, job))
     if not (directory / "job_pipeline.star").exists():
         write_job_pipeline(directory / "job_pipeline.star", pipeline, f"{job.path}/")
         back_up(PROJECT, directory)
