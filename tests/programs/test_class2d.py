@@ -116,7 +116,13 @@ def test_views_are_told_apart_and_averages_match(project, simulated, capsys):
     assert model["model_classes"]["rlnClassDistribution"].sum() == pytest.approx(1.0, abs=1e-4)
     assert model["model_general"]["rlnReferenceDimensionality"].iloc[0] == 2
     assert len([name for name in model if name.startswith("model_class_")]) == 6
-    assert "iteration   8: best class" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "iteration   8: best class" in said
+    for number, resolution in enumerate(model["model_classes"]["rlnEstimatedResolution"], 1):  # one for each class
+        line = next((line for line in said.splitlines() if line.startswith(f"class {number:3d}:")), "")
+        assert not line or f" {resolution:5.1f} Å, score" in line
+    assert model["model_general"]["rlnCurrentResolution"].iloc[0] == pytest.approx(
+        model["model_classes"]["rlnEstimatedResolution"].min())
 
 
 def test_offsets_centre_the_particles(project, simulated):

@@ -166,6 +166,14 @@ def test_accumulated_motion_is_relions() -> None:
     assert total == pytest.approx(early + late)
 
 
+@pytest.mark.parametrize(("dose", "before", "early"), [
+    (1.0, 0.0, 3.0), (2.0, 0.0, 1.0), (3.0, 0.0, 1.0), (6.0, 0.0, 1.0), (6.0, 3.0, 1.0), (6.0, 4.0, 0.0)])
+def test_frames_of_much_dose_have_early_motion_too(dose: float, before: float, early: float) -> None:
+    shifts = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]])
+    found = accumulated_motion(shifts, before + dose * np.arange(1, 6), 4.0)
+    assert found == pytest.approx((4.0, early, 4.0 - early))
+
+
 def refused(match: str, name: str = MOVIE, optics: dict[str, Any] = OPTICS, **chosen: Any) -> None:
     with pytest.raises(CryosnakeError, match=match):
         correct(name, "refused/a", optics, **chosen)

@@ -13,12 +13,14 @@ from cryosnake.io.mrc import read_images, read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.refine3d import JOB
 from cryosnake.numerics.euler import angular_distance
-from cryosnake.numerics.fsc import fsc
+from cryosnake.numerics.fsc import fsc, resolution_at
+from cryosnake.numerics.postprocessing import fsc_curves
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.symmetry import nearest_mate
 from cryosnake.programs.refine3d import recipe as refine3d
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
+from cryosnake.project.actions.key_results import key_results
 
 DIAMETER = 160.0
 
@@ -57,6 +59,26 @@ def pose_errors(result, truth, symmetry):
     return angular_distance(poses, true.poses()), shift * true.pixel_size
 
 
+def check_resolution(said, where="unmasked half maps", curve=None):
+    """Log, STAR and `show` have one number: that of the half maps that were written."""
+    tables = read_star("out/run_model.star")
+    if curve is None:
+        curve = fsc(*(read_mrc(f"out/run_half{half}_class001_unfil.mrc")[0] for half in (1, 2)))
+    found = resolution_at(curve, 32 * 7.0)
+    np.testing.assert_allclose(tables["model_class_1"]["rlnGoldStandardFsc"], curve, atol=2e-5)
+    assert f"Resolution of the {where}: {found:.2f} Å (FSC 0.143)" in said
+    assert f": {found:6.2f} Å (FSC 0.143)," in said
+    assert float(tables["model_general"]["rlnCurrentResolution"].iloc[0]) == pytest.approx(found, abs=1e-4)
+    assert float(tables["model_classes"]["rlnEstimatedResolution"].iloc[0]) == pytest.approx(found, abs=1e-4)
+    assert {r.name: r.value for r in key_results("out")}["resolution"] == pytest.approx(found, abs=1e-4)
+
+
+@pytest.mark.parametrize("changed", [{"symmetry": "D2"}, {"symmetry": "C1"}, {"symmetry": "D2", "zero_mask": False}])
+def test_the_resolution_said_is_that_of_the_half_maps_written(project, capsys, changed):
+    refine(project, max_iterations=1, **changed)
+    check_resolution(capsys.readouterr().out)
+
+
 @pytest.mark.slow
 def test_d2_map_and_poses_are_found(project, capsys):
     refine(project, symmetry="D2", sampling="7.5 degrees")
@@ -71,7 +93,9 @@ def test_d2_map_and_poses_are_found(project, capsys):
     scale = (read_mrc("out/run_class001.mrc")[0] * read_mrc("truth/map.mrc")[0]).sum() / (
         read_mrc("truth/map.mrc")[0] ** 2).sum()
     assert scale == pytest.approx(1.0, abs=0.2)  # the map is on the particles' grey scale
-    assert "Pmax" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Pmax" in said
+    check_resolution(said)
     data = read_star("out/run_data.star")["particles"]
     assert {"rlnRandomSubset", "rlnNormCorrection", "rlnMaxValueProbDistribution"} <= set(data.columns)
     assert data["rlnImageName"].tolist() == read_star("particles.star")["particles"]["rlnImageName"].tolist()
@@ -196,13 +220,17 @@ def test_bad_references_masks_and_options_are_refused(project):
         refine(project, continue_from="particles.star")
 
 
-def test_solvent_fsc_measures_inside_the_mask(project):
+def test_solvent_fsc_measures_inside_the_mask(project, capsys):
     axis = np.arange(32) - 16
     radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
     write_mrc("mask.mrc", np.clip((11 - radius) / 3, 0, 1), 7.0)
     refine(project, inputs={"mask": "mask.mrc"}, symmetry="D2", max_iterations=2, solvent_fsc=True)
     volume = read_mrc("out/run_it002_half1_class001.mrc")[0]
     assert np.abs(volume[radius > 11]).max() == 0
+    halves = [read_mrc(f"out/run_half{half}_class001_unfil.mrc")[0] for half in (1, 2)]
+    inside = fsc_curves(*halves, read_mrc("mask.mrc")[0], options().seed).corrected
+    inside[0] = 1.0
+    check_resolution(capsys.readouterr().out, "half maps inside the mask", inside)
 
 
 @pytest.mark.relion

@@ -13,6 +13,7 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.select import JOB
 from cryosnake.programs.select import select
+from cryosnake.report import job_pictures
 from cryosnake.report.job_pictures import draw_pictures
 
 OPTICS = pd.DataFrame({
@@ -154,7 +155,8 @@ def test_particles_that_slid_away_go(tmp_path: Path, source: Path) -> None:
     assert kept["rlnImageName"].tolist() == every["rlnImageName"][near].tolist() and 0 < near.sum() < 300
 
 
-def test_particles_that_score_less_than_their_class_are_left_out(tmp_path: Path, capsys: Any) -> None:
+def test_particles_that_score_less_than_their_class_are_left_out(tmp_path: Path, capsys: Any,
+                                                                   monkeypatch: Any) -> None:
     table, score = particles(60), [0.9, 0.2, 0.9, 0, 0, 0, 0.9]
     table["cryosnakeParticleScore"] = np.linspace(0.0, 1.0, 60)
     write_star(tmp_path / "in.star", {"optics": OPTICS, "particles": table})
@@ -170,9 +172,15 @@ def test_particles_that_score_less_than_their_class_are_left_out(tmp_path: Path,
         return names(choose(tmp_path, inputs, minimum_score=0.5, **changed) / "particles.star")
 
     good, high = table["rlnClassNumber"] != 2, table["cryosnakeParticleScore"] >= 0.5
-    assert kept("in.star") == list(table["rlnImageName"][good & high])
-    assert kept("in.star", particle_scores=False) == list(table["rlnImageName"][good])
-    capsys.readouterr()
+    near, figures = table["rlnDefocusU"] >= 12000, {}
+    monkeypatch.setattr(job_pictures, "class_montage", lambda *_, **more: figures.update(more))
+    for both, changed in ((good & high, {}), (good, {"particle_scores": False}),
+                          (good & high & near, {"label": "rlnDefocusU", "minimum": 12000.0})):
+        assert kept("in.star", **changed) == list(table["rlnImageName"][both])
+        job_pictures._class_selection(tmp_path / "Select", {})
+        selection = read_star(tmp_path / "Select/class_selection.star")["class_selection"]
+        assert selection["cryosnakeParticlesKept"].sum() == both.sum() == figures["passed"]
+        assert f"class_selection.star: {both.sum()} of 60 particles kept, in 3 classes" in capsys.readouterr().out
     assert kept("bare.star") == list(table["rlnImageName"][good])
     assert "by classes alone" in capsys.readouterr().out
 

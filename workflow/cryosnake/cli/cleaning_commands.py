@@ -109,7 +109,7 @@ def run_clean(arguments: Arguments) -> int:
     names = [name for name, process in pipeline.processes.items() if process.status == Status.SUCCEEDED]
     if not arguments.all:
         names = [find_job(job, pipeline).name for job in arguments.jobs]
-    total, refused = 0, 0
+    total, refused, cleaned = 0, 0, 0
     for name in names:
         try:
             action = clean.plan_action(pipeline, name, arguments.level, relion=arguments.relion, force=arguments.force)
@@ -120,10 +120,13 @@ def run_clean(arguments: Arguments) -> int:
             print(f"cryosnake: {error}", file=sys.stderr)
             refused += 1
             continue
-        total += action.bytes
+        total, cleaned = total + action.bytes, cleaned + 1
         print(f"{name.rstrip('/')}  {len(action.files)} files  {human_size(action.bytes)}")
         if action.kept:
             print(f"  {action.kept}")
+    if refused and not cleaned:
+        print("nothing was cleaned: every job was refused", file=sys.stderr)
+        return 1
     verb = ("would be moved to the Trash" if arguments.dry_run else
             "are now in the Trash; `cryosnake unclean JOB` restores them")
     print(f"{human_size(total)} {verb}")
@@ -179,16 +182,17 @@ def _chosen(arguments: Arguments) -> set[str]:
 def _show(arguments: Arguments, config: dict[str, Any], facts: Sequence[JobFacts], plan: CleanupPlan) -> None:
     sizes = None if arguments.refresh else project_sizes.read_sizes()
     sizes = sizes or project_sizes.measure(current_pipeline().processes)  # before anything is cleaned up
+    sizes = project_sizes.with_trash(sizes)
     title = str(config.get("title") or os.path.basename(os.getcwd()))
-    shown = preview(title, facts, plan, sizes)
+    listed = [job.name for job in facts if job.name in plan.names("delete")
+              and job.process.short_alias in (config.get("jobs") or {})]
+    shown = preview(title, facts, plan, sizes) | {"made_again": listed}
     if arguments.html:
         arguments.html.write_text(cleanup_page(shown))
     if arguments.json:
         print(json.dumps(shown, indent=1))
         return
     print("\n".join(preview_text(shown)))
-    listed = [job.name for job in facts if job.name in plan.names("delete")
-              and job.process.short_alias in (config.get("jobs") or {})]
     if listed:
         print(f"\n! still in config.yaml, and made again by the next `snakemake`: {', '.join(listed)}")
     if not arguments.apply:

@@ -58,7 +58,7 @@ def _show(arguments: Arguments) -> None:
     status = details.status
     print(f"{status.path}  {status.alias}  {details.title}")
     for name, text in _facts(details):
-        print(f"  {name:<11}{text}")
+        print(f"  {name:<10} {text}")
     for line in movies_not_imported(status):
         print(f"  {line}")
     _section("results", [f"{result.name}: {result}" for result in details.results])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.table import Table
 
@@ -64,6 +66,8 @@ def _table(jobs: list[JobStatus]) -> None:
     for job in jobs:
         numbers = [str(getattr(job, name) or "") for name in counts]
         colour = "red" if job.dead else _COLOURS[job.state]
+        age = human_age(job.changed) if job.changed else "no folder"
         table.add_row(job.path, job.alias, f"[{colour}]{job.full_state}[/]{' final' if job.final else ''}", *numbers,
-                      human_age(job.changed), human_size(job.size), *filter(None, [job.outdated]))
-    Console(highlight=False).print(table)
+                      age, human_size(job.size), *filter(None, [job.outdated]))
+    width = None if sys.stdout.isatty() else 1000  # a pipe has no width: nothing may be cut off
+    Console(highlight=False, width=width).print(table)

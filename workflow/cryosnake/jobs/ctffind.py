@@ -72,7 +72,7 @@ JOB = JobType(
     products=("{root}.ctf",),
     relion_options={"ctf_win": "-1", "slow_search": "No"},
     resources=Resources(threads=1, most_threads=4, mem_mb=2000, runtime=60, gpu=True),
-    clean=CleanUp(gentle=("**/*.ctf",), harsh=("**/*.ctf",)),
+    clean=CleanUp(harsh=("**/*.ctf",)),
     panels=("ctf",),
     references=("Rohou & Grigorieff 2015, J. Struct. Biol. 192", "Zhang 2016, J. Struct. Biol. 193",
                 "Welch 1967, IEEE Trans. Audio Electroacoust. 15"),

@@ -38,8 +38,10 @@ def read_pipeline(path: str | os.PathLike[str], warnings: list[str] | None = Non
         If the file is missing, is not a pipeline, or has a status that no version of RELION writes.
     """
     if not os.path.exists(path):
-        raise CryosnakeError(f"{path}: there is no such file; `cryosnake rebuild-pipeline` derives it from the job "
-                             "directories")
+        remedy = "`cryosnake rebuild-pipeline` derives it from the job directories"
+        if next(Path(path).parent.glob("*/job[0-9][0-9][0-9]*"), None) is None:
+            remedy = "it has no jobs yet: the first `snakemake` makes them (or this is not the folder of a project)"
+        raise CryosnakeError(f"{path}: there is no such file; {remedy}")
     return parse_pipeline(read_blocks(path), path, warnings)
 
 

@@ -110,16 +110,19 @@ def _last_iteration(out: Path, parameters: Mapping[str, Any]) -> tuple[str, pd.D
 
 def _class_selection(out: Path, _: Mapping[str, Any]) -> Figure:
     table = read_star(out / "class_selection.star")["class_selection"]
-    return class_montage(read_images(table["rlnReferenceImage"].tolist()), table["cryosnakeParticles"].to_numpy(),
-                         table["rlnEstimatedResolution"].to_numpy(float), kept=table["rlnSelected"].to_numpy(bool),
+    kept, members = table["rlnSelected"].to_numpy(bool), table["cryosnakeParticles"].to_numpy()
+    passed = table["cryosnakeParticlesKept"] if "cryosnakeParticlesKept" in table.columns else members[kept]
+    return class_montage(read_images(table["rlnReferenceImage"].tolist()), members,
+                         table["rlnEstimatedResolution"].to_numpy(float), kept=kept, passed=int(passed.sum()),
                          scores=table["rlnClassScore"].to_numpy(float))
 
 
 def _refine_fsc(out: Path, parameters: Mapping[str, Any]) -> Figure:
     tables = read_star(out / f"{root_name(parameters)}_model.star")
-    table = tables["model_class_1"]
-    return fsc_curves({"half maps, unmasked": table["rlnGoldStandardFsc"].to_numpy(float)},
-                      table["rlnResolution"].to_numpy(float))
+    table, where = tables["model_class_1"], "inside the mask" if parameters.get("solvent_fsc") else "unmasked"
+    return fsc_curves({f"half maps, {where}": table["rlnGoldStandardFsc"].to_numpy(float)},
+                      table["rlnResolution"].to_numpy(float),
+                      resolution=float(tables["model_general"]["rlnCurrentResolution"].iloc[0]))
 
 
 def _stages(out: Path, _: Mapping[str, Any]) -> Figure:

@@ -45,7 +45,8 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
         except ValueError as error:
             parser.error(str(error))
     inputs = {slot.name: Path(parsed[slot.name]) for slot in job_type.inputs if parsed[slot.name]}
-    command = " ".join([parser.prog, *words])
+    prog = f"python -m cryosnake.running {job_type.name}" if parser.prog == "__main__.py" else parser.prog
+    command = " ".join([prog, *words])
     return Arguments(out=parsed["out"].rstrip("/"), batch=parsed["batch"], join=parsed["join"],
                      draw=parsed["draw"], threads=parsed["threads"], gpus=parsed["gpus"],
                      options=job_type.options(**options), inputs=inputs, command=command, project=parsed["project"])

@@ -11,7 +11,7 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.options import Class2DOptions
 from cryosnake.numerics.refine.classes.averages import class_shells
-from cryosnake.programs.class2d.model import Classification, Validation, plane_grid
+from cryosnake.programs.class2d.model import Classification, Validation, class_resolutions, plane_grid
 from cryosnake.programs.refinement import tables
 from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.recipe import Recipe, next_size
@@ -39,7 +39,7 @@ def write_classes(recipe: _Recipe, model: Classification) -> None:
 
 def _model_tables(recipe: _Recipe, model: Classification, images: str) -> dict[str, Any]:
     statistics, particles, count = model.statistics, recipe.particles, recipe.options.classes
-    resolution = particles.length / class_shells(model.ssnr)
+    resolution = class_resolutions(model, particles.length)
     general = tables.general(particles, statistics, model.assignments, 0.0, {
         "rlnReferenceDimensionality": 2, "rlnCurrentResolution": float(resolution.min()),
         "rlnCurrentImageSize": model.size, "rlnNrClasses": count, "rlnTau2FudgeFactor": recipe.options.tau2_fudge})
@@ -57,12 +57,11 @@ def _model_tables(recipe: _Recipe, model: Classification, images: str) -> dict[s
 
 def _add_validation(result: dict[str, Any], particles: ParticleSet, model: Classification, validation: Validation,
                     ) -> None:
-    """Add score, accuracies and the resolution of half averages to model_classes, and the reasons as class_ranking."""
+    """Add score and accuracies to model_classes, and the reasons as class_ranking."""
     ranking, classes, (rotation, shift) = validation.ranking, result["model_classes"], validation.accuracy.T
     count = len(classes)
     classes["rlnAccuracyRotations"] = rotation
     classes["rlnAccuracyTranslationsAngst"] = np.where(shift < 999.0, shift * particles.pixel_size, 999.0)
-    classes["rlnEstimatedResolution"] = particles.length / ranking.shells
     classes["rlnClassScore"] = ranking.score
     members = np.bincount(model.assignments.class_index, minlength=count)
     result["class_ranking"] = pd.DataFrame({

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cryosnake.jobs.options import Class2DOptions
+from cryosnake.numerics.refine.classes.averages import class_shells
 from cryosnake.numerics.refine.classes.ranking import Ranking
 from cryosnake.numerics.refine.grids.grids import PlaneGrid
 from cryosnake.programs.refinement.recipe import Model
@@ -50,6 +51,12 @@ class Classification(Model):
     perturbation: float = 0.0
     unmasked: np.ndarray = field(default_factory=lambda: np.zeros(0))
     validation: Validation | None = None  # of the last iteration
+
+
+def class_resolutions(model: Classification, length: float) -> np.ndarray:
+    """Return the resolution (classes,) in Å: of half averages where these were made, after the last iteration."""
+    shells = class_shells(model.ssnr) if model.validation is None else model.validation.ranking.shells
+    return length / shells
 
 
 def plane_grid(options: Class2DOptions, perturbation: float) -> PlaneGrid:

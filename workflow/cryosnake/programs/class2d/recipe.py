@@ -24,7 +24,7 @@ from cryosnake.programs.class2d.batches import (
     updates_until,
 )
 from cryosnake.programs.class2d.files import read_classification, write_classes
-from cryosnake.programs.class2d.model import Classification, plane_grid
+from cryosnake.programs.class2d.model import Classification, class_resolutions, plane_grid
 from cryosnake.programs.class2d.start import random_averages
 from cryosnake.programs.class2d.update import accumulated_sums, after_batch, centred, maximised
 from cryosnake.programs.class2d.validation import validate
@@ -231,7 +231,7 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
         from cryosnake.report.panels.iteration import class_picture
 
         counts = np.bincount(model.assignments.class_index, minlength=len(model.averages))
-        resolutions = self.particles.length / class_shells(model.ssnr)
+        resolutions = class_resolutions(model, self.particles.length)
         return class_picture(
             model.averages, counts, resolutions, f"iteration {model.iteration}: {len(self.particles):,} particles in "
             f"{(counts > 0).sum()} classes, best {resolutions.min():.1f} Å")
@@ -242,10 +242,11 @@ class Class2D(Recipe[Class2DOptions, Classification, _Sampling]):
             return
         ranking, membership = model.validation.ranking, model.validation.membership
         counts = np.bincount(model.assignments.class_index, minlength=len(model.averages))
+        resolutions = class_resolutions(model, self.particles.length)
         for k in np.argsort(-counts, kind="stable"):
             if counts[k]:
                 self.say(f"class {k + 1:3d}: {counts[k]:6d} particles, "
-                         f"{self.particles.length / ranking.shells[k]:5.1f} Å, score {ranking.score[k]:.2f}  "
+                         f"{resolutions[k]:5.1f} Å, score {ranking.score[k]:.2f}  "
                          f"{ranking.reason(int(k))}")
         good = ranking.score[model.assignments.class_index] >= KEEP
         self.say(f"{good.mean():.0%} of the particles are in classes that score {KEEP:g} or more, "

@@ -58,10 +58,13 @@ def accumulated_motion(shifts: np.ndarray, doses: np.ndarray, early: float) -> t
     doses
         Accumulated dose at the end of each frame, e/Å².
     early
-        A step belongs to the early part when its later frame ends within this dose, e/Å².
+        A step belongs to the early part when its later frame ends within this dose, e/Å². Where frames have so much
+        dose that none does, the first step is early if the movie begins within it.
     """
     steps = np.linalg.norm(np.diff(shifts, axis=0), axis=1)
-    first = float(steps[np.asarray(doses)[1:] <= early].sum())
+    is_early = np.asarray(doses)[1:] <= early
+    is_early[:1] |= 2 * np.asarray(doses)[:1] - doses[1:2] < early  # the dose when the first frame began
+    first = float(steps[is_early].sum())
     return float(steps.sum()), first, float(steps.sum()) - first
 
 

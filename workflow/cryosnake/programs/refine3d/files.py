@@ -12,7 +12,7 @@ from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.options import Refine3DOptions
 from cryosnake.numerics.refine.search.schedule import Convergence, Sampling
-from cryosnake.programs.refine3d.model import Refinement, grid_of, next_size, resolution_shell
+from cryosnake.programs.refine3d.model import Refinement, grid_of, next_size, resolution_of, resolution_shell
 from cryosnake.programs.refinement import tables
 from cryosnake.programs.refinement.recipe import Recipe
 from cryosnake.programs.refinement.reference_maps import order_of
@@ -52,7 +52,8 @@ def _write_tables(recipe: _Recipe, model: Refinement, stem: str, names: list[str
 
 def _model_tables(recipe: _Recipe, model: Refinement, half: int, image: str) -> dict[str, Any]:
     particles, statistics, rows = recipe.particles, model.statistics[half], model.half == half + 1
-    resolution = particles.length / resolution_shell(model.ssnr)
+    resolution = (resolution_of(model, particles.length) if model.last else
+                  particles.length / resolution_shell(model.ssnr))
     accuracy = np.array([model.accuracy]) * (1.0, particles.pixel_size)
     return {
         "model_general": tables.general(particles, statistics, model.assignments.of(rows), model.sampling.sigma, {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cryosnake.jobs.options import Refine3DOptions
+from cryosnake.numerics.fsc import fsc as fsc_of_maps
 from cryosnake.numerics.refine.sums.least_squares import least_squares_map
 from cryosnake.numerics.refine.sums.maximisation import (
     gold_standard,
@@ -48,7 +49,9 @@ def maximised(recipe: Recipe[Refine3DOptions, Any, Any], model: Refinement, sums
                    for half, mean in zip(sums, weight, strict=True)]
     if last:
         sums[0] += sums.pop()
-        model = replace(model, joined=least_squares_map(sums[0], radius, box, ssnr_from_fsc(fsc, both_halves=True)))
+        model = replace(model, joined=least_squares_map(sums.pop(), radius, box, ssnr_from_fsc(fsc, both_halves=True)))
+        if not options.solvent_fsc:  # what is said is that of the maps written, not of the sums that filter the map
+            fsc = fsc_of_maps(*model.unfiltered)
     return replace(model, fsc=fsc, ssnr=ssnr, weight=weight, volumes=volumes)
 
 

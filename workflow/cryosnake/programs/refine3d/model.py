@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cryosnake.jobs.options import Refine3DOptions
-from cryosnake.numerics.fsc import last_shell_above
+from cryosnake.numerics.fsc import last_shell_above, resolution_at
 from cryosnake.numerics.refine.grids.grids import SphereGrid, sphere_grid
 from cryosnake.numerics.refine.search.schedule import Convergence, Sampling
 from cryosnake.programs.refinement.recipe import Model
@@ -51,6 +51,11 @@ def flat_direction(options: Refine3DOptions, sampling: Sampling) -> np.ndarray:
 def resolution_shell(ssnr: np.ndarray) -> int:
     """Return the last shell in which the map has more signal than noise (FSC above 0.5)."""
     return max(last_shell_above(ssnr, 1.0), 1)
+
+
+def resolution_of(model: Refinement, length: float) -> float:
+    """Return the resolution in Å at which the FSC falls below 0.143; `length` is the box in Å."""
+    return resolution_at(model.fsc, length, 0.143)
 
 
 def next_size(fsc: np.ndarray, ssnr: np.ndarray, size: int, box: int) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.forms import IterationProgress
 from cryosnake.jobs.options import Refine3DOptions
-from cryosnake.numerics.fsc import resolution_at
 from cryosnake.numerics.healpix import angular_step
 from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid
 from cryosnake.numerics.refine.grids.references import MapReference
@@ -30,7 +29,14 @@ from cryosnake.numerics.refine.sums.maximisation import finish_sums
 from cryosnake.numerics.symmetry import operators
 from cryosnake.programs.refine3d.files import read_refinement, write_final, write_iteration
 from cryosnake.programs.refine3d.maximise import maximised
-from cryosnake.programs.refine3d.model import Refinement, flat_direction, grid_of, next_size, resolution_shell
+from cryosnake.programs.refine3d.model import (
+    Refinement,
+    flat_direction,
+    grid_of,
+    next_size,
+    resolution_of,
+    resolution_shell,
+)
 from cryosnake.programs.refinement.block import prepare_block
 from cryosnake.programs.refinement.estep import expect, new_statistics
 from cryosnake.programs.refinement.iteration_pictures import views
@@ -196,8 +202,11 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
     def line(self, model: Refinement, seconds: float) -> str:
         """See `Recipe`."""
         sampling, pixel = model.sampling, self.particles.pixel_size
-        return (f"iteration {model.iteration:3d}: {self.particles.length / resolution_shell(model.ssnr):6.2f} Å (FSC "
-                f"0.143 {self.resolution(model):.2f}), {model.size} px, {'local' if sampling.sigma else 'global'} "
+        shell = self.particles.length / resolution_shell(model.ssnr)
+        found = f"{shell:6.2f} Å (FSC 0.143 {self.resolution(model):.2f})"
+        if model.last:
+            found = f"{self.resolution(model):6.2f} Å (FSC 0.143)"
+        return (f"iteration {model.iteration:3d}: {found}, {model.size} px, {'local' if sampling.sigma else 'global'} "
                 f"{sampling.fine_step:.2f}°, shifts ±{sampling.offset_range * pixel:.1f}/"
                 f"{sampling.offset_step * pixel / 2:.2f} Å, Pmax {model.assignments.top_weight.mean():.3f}, changes "
                 f"{model.change[0]:.2f}° {model.change[1] * pixel:.2f} Å, accuracy {model.accuracy[0]:.2f}° "
@@ -205,7 +214,7 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
 
     def resolution(self, model: Refinement) -> float:
         """Return the resolution in Å at which the FSC falls below 0.143."""
-        return resolution_at(model.fsc, self.particles.length, 0.143)
+        return resolution_of(model, self.particles.length)
 
     def measure(self, model: Refinement) -> Refinement:
         """Return the model with the next size, and the estimated accuracy with the present half map 1."""
@@ -266,7 +275,8 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
 
     def close(self, model: Refinement, progress: IterationProgress) -> None:
         """Print the resolution reached."""
-        self.say(f"Resolution of the unmasked half maps: {self.resolution(model):.2f} Å (FSC 0.143)")
+        where = "half maps inside the mask" if self.options.solvent_fsc else "unmasked half maps"
+        self.say(f"Resolution of the {where}: {self.resolution(model):.2f} Å (FSC 0.143)")
 
 
 run = partial(run_recipe, Refine3D)

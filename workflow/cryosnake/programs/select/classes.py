@@ -72,19 +72,26 @@ def class_scores(model: str | None) -> pd.DataFrame:
     return table
 
 
-def write_class_selection(model: str, rows: pd.DataFrame, path: str, kept: list[int] | None, folder: Path) -> None:
-    """Write class_selection.star: size, score, resolution of every class, whether it was kept, and why not."""
+def write_class_selection(model: str, rows: pd.DataFrame, path: str, kept: list[int] | None, folder: Path,
+                          left: pd.DataFrame) -> None:
+    """Write class_selection.star: size, score, resolution of every class, whether it was kept, and why not.
+
+    `left` are the rows that passed all criteria: fewer than the members of the classes kept where particles are chosen
+    by other values, too.
+    """
     table, block = class_scores(model), read_star(model).get("class_ranking")
-    members = np.bincount(column_of(rows, "rlnClassNumber", path).astype(int), minlength=len(table) + 1)[1:]
+    members, passed = (np.bincount(column_of(found, "rlnClassNumber", path).astype(int), minlength=len(table) + 1)[1:]
+                       for found in (rows, left))
     numbers = np.arange(1, len(table) + 1)
     chosen = np.isin(numbers, numbers if kept is None else kept)
     reasons = np.full(len(table), "None", object) if block is None else block["cryosnakeReason"].to_numpy(object)
     write_star(folder / "class_selection.star", {"class_selection": pd.DataFrame({
         "rlnReferenceImage": table["rlnReferenceImage"], "rlnClassNumber": numbers, "cryosnakeParticles": members,
+        "cryosnakeParticlesKept": passed,
         "rlnClassDistribution": members / max(members.sum(), 1), "rlnClassScore": table["rlnClassScore"],
         "rlnEstimatedResolution": table["rlnEstimatedResolution"], "rlnSelected": chosen.astype(int),
         "cryosnakeReason": np.where(members == 0, "empty", reasons)})})
-    print(f"class_selection.star: {members[chosen].sum()} of {members.sum()} particles in {chosen.sum()} classes kept")
+    print(f"class_selection.star: {passed.sum()} of {members.sum()} particles kept, in {chosen.sum()} classes")
 
 
 def write_class_averages(model: str, classes: list[int] | None, folder: Path) -> None:

@@ -52,7 +52,7 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
     if model is not None:
         write_class_averages(model, classes, folder)
     if model is not None and options.minimum_score is not None:
-        write_class_selection(model, rows, path, classes, folder)
+        write_class_selection(model, rows, path, classes, folder, chosen)
     progress(1, 1, "done")
 
 

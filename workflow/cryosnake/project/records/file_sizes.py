@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from cryosnake.project.records.disk import KEPT_RESULTS
 
+_OF_THE_PROJECT = ("default_pipeline.star", "job_pipeline.star")
+
 
 def file_size(status: os.stat_result) -> int:
     """Return the bytes that a file's removal frees: its length, or the space that it occupies if it is sparse."""
@@ -33,20 +35,24 @@ def folder_size(folder: str) -> int:
 
 
 def size_and_time(folder: str) -> tuple[int, float]:
-    """Return the bytes of all files below a folder and when the last one changed (seconds since the epoch)."""
+    """Return the bytes of all files below a folder and when the last of a job's changed (seconds since the epoch).
+
+    Copies of the pipeline and marks, which every run renews in all jobs, are no change of the job.
+    """
     size, changed = 0, 0.0
-    for status in _files(folder):
+    for name, status in _files(folder):
         size += file_size(status)
-        changed = max(changed, status.st_mtime)
+        if name not in _OF_THE_PROJECT and not name.startswith(".cryosnake"):
+            changed = max(changed, status.st_mtime)
     return size, changed
 
 
-def _files(folder: str) -> Iterator[os.stat_result]:
+def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
     for where, folders, names in os.walk(folder):
         if KEPT_RESULTS in folders:  # hard links to results: their removal frees nothing
             folders.remove(KEPT_RESULTS)
         for name in names:
             try:
-                yield os.lstat(f"{where}/{name}")
+                yield name, os.lstat(f"{where}/{name}")
             except FileNotFoundError:
                 continue

@@ -20,7 +20,8 @@ _COLUMNS = 10  # at most, of averages in a row
 
 def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
                   resolutions: Sequence[float] | np.ndarray | None = None, *, mask_diameter: float | None = None,
-                  kept: np.ndarray | None = None, scores: np.ndarray | None = None) -> Figure:
+                  kept: np.ndarray | None = None, passed: int | None = None,
+                  scores: np.ndarray | None = None) -> Figure:
     """Return class averages (n, box, box) with number, particles and resolution; empty classes are left out.
 
     Parameters
@@ -33,6 +34,8 @@ def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
         Pixels; the contrast is set inside this circle (default: the whole image).
     kept : (n,) bool
         Draws a green frame around the classes kept and a red cross through the others.
+    passed : int
+        Particles that were kept, where single ones of the classes kept were left out, too.
     scores : (n,)
         0 … 1, written below each average after its number and resolution; or None.
     """
@@ -42,7 +45,8 @@ def class_montage(averages: np.ndarray, counts: Sequence[int] | np.ndarray,
     empty = len(counts) - len(order)
     what = f"2D classes: {counts.sum():,} particles in {len(order)} classes" + (f", {empty} empty" if empty else "")
     if kept is not None:
-        what = f"Selection: {counts[kept].sum():,} of {counts.sum():,} particles, {int(kept[order].sum())} of " \
+        passed = counts[kept].sum() if passed is None else passed
+        what = f"Selection: {passed:,} of {counts.sum():,} particles, {int(kept[order].sum())} of " \
                f"{len(order)} classes kept"
     with new_figure(1.12 * columns + 0.1, 1.42 * rows + 0.35, what) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()

@@ -101,7 +101,8 @@ def _estimate(estimate: Mapping[str, Any]) -> list[str]:
     return [f"  {estimate['cleared']} cleared, {estimate['intermediate_only']} only intermediate results, "
             f"{estimate['deleted']} deleted; {estimate['modified']} jobs in total",
             f"  [{'#' * filled}{'.' * (_BAR - filled)}] {human_size(estimate['bytes'])} of "
-            f"{human_size(estimate['project_bytes'])} ({estimate['percent']} %); {after} stay"]
+            f"{human_size(estimate['project_bytes'])} ({estimate['percent']} %) go to the Trash, which "
+            f"`cryosnake empty-trash` frees; {after} stay"]
 
 
 def _share(name: str, share: Mapping[str, Any]) -> str:

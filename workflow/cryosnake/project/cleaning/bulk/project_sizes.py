@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cryosnake.atomic import write_text
@@ -54,6 +54,11 @@ def measure(jobs: Iterable[str]) -> ProjectSizes:
     FILE.parent.mkdir(exist_ok=True)
     write_text(FILE, json.dumps(asdict(sizes)))
     return sizes
+
+
+def with_trash(sizes: ProjectSizes) -> ProjectSizes:
+    """Return measured sizes with that of the Trash as it is now: every clean-up changes it."""
+    return replace(sizes, trash=trash_size())
 
 
 def read_sizes() -> ProjectSizes | None:
