@@ -39,7 +39,7 @@ jobs:
   initial:    {type: initialmodel, particles: few.star, iterations: 20, particle_diameter: 160}
   maps:       {type: class3d, particles: particles.star, reference: reference.mrc, classes: 2, iterations: 1,
                particle_diameter: 160, symmetry: D2, sampling: 15 degrees}
-  refine:     {type: refine3d, particles: particles.star, reference: reference.mrc, symmetry: D2,
+  refine:     {type: refine3d, particles: few.star, reference: reference.mrc, symmetry: D2,
                particle_diameter: 160, sampling: 15 degrees, initial_lowpass: 40}
   mask:       {type: maskcreate, map: reference.mrc, threshold: 0.01}
   sharp:      {type: postprocess, half_maps: half1.mrc, mask: mask.mrc}
@@ -90,7 +90,7 @@ def make_inputs() -> None:
     particles["rlnCoordinateX"], particles["rlnCoordinateY"] = rng.uniform(40, 470, (2, len(particles)))
     particles["rlnOriginXAngst"] = particles["rlnOriginYAngst"] = 0.0
     write_star("particles.star", {**tables, "particles": particles})
-    write_star("few.star", {**tables, "particles": particles[:4]})
+    write_star("few.star", {**tables, "particles": particles[:8]})
     micrographs = pd.DataFrame({"rlnMicrographName": names, "rlnOpticsGroup": 1, "rlnDefocusU": 15000.0,
                                 "rlnDefocusV": 15000.0, "rlnDefocusAngle": 0.0, "rlnCtfFigureOfMerit": 0.1})
     write_star("micrographs.star", {"optics": optics, "micrographs": micrographs})
@@ -113,7 +113,7 @@ def run_copy(job: str) -> str:
 
 def pipeliner(*words: str) -> str:
     try:  # it waits for ever for a program that crashed
-        done = subprocess.run(["relion_pipeliner", *words], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(["relion_pipeliner", *words], capture_output=True, text=True, timeout=400, check=False)
     except subprocess.TimeoutExpired:
         return "the program left no exit file"
     return done.stdout + done.stderr

@@ -13,7 +13,8 @@ from pathlib import Path
 
 # A quote closes only where a blank follows it, so that  5'-end  and  "a"b"  are read as STAR has it. RELION reads
 # bytes: a no-break space is part of a name.
-_TOKEN = re.compile(r"""(?<!\S)(?:"(.*?)"|'(.*?)')(?=\s|$)|(\S+)""", re.ASCII)
+_WORD = re.compile(r"\S+", re.ASCII)
+_CLOSING = {quote: re.compile(rf"{quote}(?=\s|$)", re.ASCII) for quote in "\"'"}
 
 
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
@@ -51,9 +52,17 @@ def fields(line: str, *, comments: bool = False) -> list[str]:
     """Return the fields of a line, without their quotes; with `comments` they end at an unquoted # in front of one."""
     if line.isascii() and '"' not in line and "'" not in line and not (comments and "#" in line):
         return line.split()
-    found = []
-    for double, single, bare in _TOKEN.findall(line):
-        if comments and bare.startswith("#"):
+    found, at = [], 0
+    # Where the last quote closes: none after it is looked for, or a row of unclosed ones took time by its square
+    last = {quote: max((end.start() for end in closing.finditer(line)), default=-1)
+            for quote, closing in _CLOSING.items() if quote in line}
+    while word := _WORD.search(line, at):
+        start, text, at = word.start(), word[0], word.end()
+        if last.get(text[0], -1) > start:
+            end = _CLOSING[text[0]].search(line, start + 1)
+            at = end.end() if end else at
+            text = line[start + 1:at - 1]
+        elif comments and text.startswith("#"):
             break
-        found.append(double or single or bare)
+        found.append(text)
     return found
