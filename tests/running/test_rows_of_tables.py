@@ -102,6 +102,29 @@ def test_the_list_of_reasons_is_there_when_nothing_is_left(capsys) -> None:
     assert [state for state, _ in left_out().values()] == ["failed", "failed"]
 
 
+def test_a_batch_of_which_all_fail_is_listed(capsys) -> None:
+    names = [f"MotionCorr/job002/Movies/gone{number}.mrc" for number in range(3)]
+    micrographs(names)
+    listed(*((name, "c.star") for name in names))
+    assert run() == 1
+    assert "Extract/job001/failed_micrographs.star lists them" in capsys.readouterr().err
+    assert list(left_out()) == names
+
+
+def test_a_table_of_particles_is_no_table_of_micrographs(capsys) -> None:
+    particles([A, A])
+    Path("list.star").rename("coords.star")
+    assert run() == 1
+    assert "coords.star has a row for each particle" in capsys.readouterr().err
+
+
+def test_absolute_names_of_files_in_the_project_are_used() -> None:
+    micrographs([str(Path(A).absolute()), f"./{B}"])
+    listed((A, "c.star"), (B, "c.star"))
+    assert run() == 0
+    assert made()["rlnMicrographName"].tolist() == [A, A, B, B]
+
+
 def test_batches_that_read_the_same_table_list_only_what_none_of_them_knows() -> None:
     listed((A, "c.star"), (B, "c.star"), ("Movies/x.mrc", "c.star"))
     for number, name in enumerate((A, B), 1):

@@ -59,7 +59,8 @@ def read_star(path: StarPath) -> dict[str, pd.DataFrame]:
     lines = _text_of(path).split("\n")
     starts = [(index, match[1]) for index, line in enumerate(lines) if (match := _BLOCK.fullmatch(line))]
     if not starts:
-        raise CryosnakeError(f"{path} has no data block: it is empty or not a STAR file. Make it again or remove it.")
+        raise CryosnakeError(f"{path} has no data block: it is empty or not a STAR file"
+                             f"{_remedy(path) or '. Make it again or remove it'}.")
     if not all(name.isascii() for _, name in starts):  # STAR's own words are ASCII
         raise CryosnakeError(f"{path} is not a STAR file (it is not text).")
     tables: dict[str, pd.DataFrame] = {}

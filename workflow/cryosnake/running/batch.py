@@ -22,12 +22,22 @@ from cryosnake.errors import PERMISSION, CryosnakeError, Rejected, machine_error
 from cryosnake.io.paths import micrograph_root
 from cryosnake.jobs.forms import Partly, PerMicrograph, Progress, Row
 from cryosnake.jobs.model import JobType
-from cryosnake.project.records.batches import DROPPED, Finished, batch_number, done_file, product_files, read_done
+from cryosnake.project.records.batches import (
+    DROPPED,
+    Finished,
+    batch_number,
+    done_file,
+    product_files,
+    read_done,
+    revisions,
+)
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.freshness import is_done
+from cryosnake.project.records.joined_tables import FAILED_STAR
 from cryosnake.project.records.unknown_names import write_unknown
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.batch_tables import LEFT_OUT, found_in, found_in_all, read_input, write_output
+from cryosnake.running.join import list_left_out
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
 from cryosnake.running.stamps import stamper
 
@@ -199,6 +209,7 @@ def _read_rows(out: Path, number: int) -> dict[str, list[Row]]:
 def _refuse_total_failure(out: Path, number: int, total: int, items: Collection[Finished]) -> None:
     failed = [item for item in items if item.state == "failed"]
     if total >= 3 and len(failed) == total and not any(item.state == "ok" for item in items):
+        list_left_out(str(out), sorted({number, *revisions(str(out))}))
         raise CryosnakeError(f"all {len(failed)} micrographs of batch {number:04d} failed; the first: "
                              f"{failed[0]} Fix the cause; if no parameter changes (which would make a new job), "
-                             f"`cryosnake retry {out}` processes them again")
+                             f"`cryosnake retry {out}` processes them again. {out / FAILED_STAR} lists them")

@@ -102,7 +102,7 @@ def _by_name(path: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Row]:
 
 
 def _each_once(path: Path, label: str, rows: Sequence[Row]) -> dict[str, Row]:
-    """Return rows by name; of equal rows one counts.
+    """Return rows by the usual names of their files; of equal rows one counts.
 
     Raises
     ------
@@ -110,19 +110,20 @@ def _each_once(path: Path, label: str, rows: Sequence[Row]) -> dict[str, Row]:
         when a micrograph, also in another spelling of its path, has two rows that differ
     """
     found: dict[str, Row] = {}
-    spelt: dict[str, str] = {}
     for row in rows:
-        name = str(row[label])
-        first = spelt.setdefault(usual_name(name), name)
-        differing = [column for column in row
-                     if column != label and str(found.get(first, row)[column]) != str(row[column])]
+        name = usual_name(str(row[label]))
+        first = found.setdefault(name, row)
+        if first is row:
+            row[label] = name
+            continue
+        differing = [column for column in row if column != label and str(first[column]) != str(row[column])]
+        if "rlnCoordinateX" in differing:
+            raise CryosnakeError(f"{path} has a row for each particle, not for each micrograph; connect it to "
+                                 "`particles` of extract")
         if differing:
-            raise CryosnakeError(f"{path}: {first} is listed twice, with different values of {', '.join(differing)}; "
+            raise CryosnakeError(f"{path}: {name} is listed twice, with different values of {', '.join(differing)}; "
                                  "keep the row that is right")
-        if first in found:
-            print(f"{path}: {first} is listed twice, with equal rows; one of them counts")
-        else:
-            found[name] = row
+        print(f"{path}: {name} is listed twice, with equal rows; one of them counts")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -35,12 +36,8 @@ def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments
     out = arguments.out
     keys = [batch_key(number, revision) for number, revision in sorted(revisions(out).items())]
     items = [item for number in revisions(out) for item in read_done(out, number).values()]
-    left_out = [item for item in items if item.state != "ok"]
-    unknown = _unknown(out)
-    partly = [Finished(item.name, "", PARTLY, item.reason.partition(LEFT_OUT)[2]) for item in items
-              if item.state == "ok" and LEFT_OUT in item.reason]
-    _write_left_out(Path(out), left_out + partly + unknown)  # before anything that refuses names it
-    _check_failures(arguments, left_out, len(items))
+    left_out = list_left_out(out, revisions(out))  # before anything that refuses names the list
+    _check_failures(arguments, items)
     main = Path(made_outputs(job_type, arguments)[0][0])
     write_joined(main, table_name(job_type, program, arguments), [batch_star(out, key) for key in keys])
     finalise = getattr(program, "finalise", None)
@@ -50,21 +47,32 @@ def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments
     record_joined(str(main), keys)
     declare_outputs(job_type, arguments)
     finish(Path(out))
-    print(_summary(job_type, out, items + partly + unknown))
+    print(_summary(job_type, out, items, left_out))
 
 
-def _check_failures(arguments: Arguments, left_out: list[Finished], total: int) -> None:
-    failed = [item for item in left_out if item.state == "failed"]
+def list_left_out(out: str, batches: Iterable[int]) -> list[Finished]:
+    """Write failed_micrographs.star, and return what is in it.
+
+    That are the micrographs without results, those of which some particles were left out, and those that tables of
+    coordinates or particles list though the job was not given them.
+    """
+    items = [item for number in batches for item in read_done(out, number).values()]
+    partly = [Finished(item.name, "", PARTLY, item.reason.partition(LEFT_OUT)[2]) for item in items
+              if item.state == "ok" and LEFT_OUT in item.reason]
+    unknown = [Finished(name, "", UNKNOWN, f"{table} lists {what} of it, but it is none of the micrographs")
+               for table, names in read_unknown(out, batches).items() for name, what in sorted(names.items())]
+    left_out = [item for item in items if item.state != "ok"] + partly + unknown
+    _write_left_out(Path(out), left_out)
+    return left_out
+
+
+def _check_failures(arguments: Arguments, items: list[Finished]) -> None:
+    failed = [item for item in items if item.state == "failed"]
     limit = getattr(arguments.options, "max_failed", 1.0)
-    if total and len(failed) > limit * total:
-        raise CryosnakeError(f"{len(failed)} of {total} micrographs failed, more than max_failed = {limit:g} allows; "
-                             f"the first: {failed[0]} Fix the cause, then `cryosnake retry {arguments.out}`")
-
-
-def _unknown(out: str) -> list[Finished]:
-    """Return what tables of coordinates or particles list of micrographs that this job was not given."""
-    return [Finished(name, "", UNKNOWN, f"{table} lists {what} of it, but it is none of the micrographs")
-            for table, names in read_unknown(out, revisions(out)).items() for name, what in sorted(names.items())]
+    if items and len(failed) > limit * len(items):
+        raise CryosnakeError(f"{len(failed)} of {len(items)} micrographs failed, more than max_failed = {limit:g} "
+                             f"allows; the first: {failed[0]} Fix the cause, then `cryosnake retry {arguments.out}`. "
+                             f"{arguments.out}/{FAILED_STAR} lists them")
 
 
 def _write_left_out(out: Path, left_out: list[Finished]) -> None:
@@ -77,9 +85,10 @@ def _write_left_out(out: Path, left_out: list[Finished]) -> None:
                                                 "csnReason": [item.reason for item in left_out]})})
 
 
-def _summary(job_type: JobType, out: str, items: list[Finished]) -> str:
-    count = Counter(item.state for item in items)
-    parts = [f"{count['ok']} of {len(items) - count[UNKNOWN] - count[PARTLY]} micrographs", found_in_all(items)]
+def _summary(job_type: JobType, out: str, items: list[Finished], left_out: list[Finished]) -> str:
+    count = Counter(item.state for item in left_out)
+    done = sum(item.state == "ok" for item in items)
+    parts = [f"{done} of {len(items)} micrographs", found_in_all(items)]
     parts += [f"{count[state]} {state}" for state in ("failed", "rejected") if count[state]]
     if count[PARTLY]:
         parts.append(f"some particles of {count[PARTLY]} micrographs left out ({FAILED_STAR} lists them)")
