@@ -91,7 +91,7 @@ def configure(config: dict[str, Any]) -> None:
 
 def arrive(*names: str) -> None:
     for name in names:
-        write_mrc(Path(f"Movies/{name}.mrcs"), np.zeros((2, 8, 8), np.float32), 1.0, stack=True)
+        write_mrc(Path(f"Movies/{name}.mrcs"), np.zeros((2, 16, 16), np.float32), 1.0, stack=True)
 
 
 def options(**changes: Any) -> WatchOptions:
@@ -107,9 +107,9 @@ def with_classes(**options: Any) -> dict[str, Any]:
     """A project with a 2D classification, picking with its averages, and a second extraction."""
     return {**CONFIG, "jobs": {
         **CONFIG["jobs"],
-        "picks": {"type": "autopick", "micrographs": "motion", "method": "log", "diameter": [90, 90]},
-        "cut": {"type": "extract", "micrographs": "motion", "coordinates": "picks", "box_size": 8},
+        "picks": {"type": "autopick", "micrographs": "motion", "method": "log", "diameter": [10, 10]},
+        "cut": {"type": "extract", "micrographs": "motion", "coordinates": "picks", "box_size": 16},
         "classes": {"type": "class2d", "particles": "cut", "particle_diameter": 9, **options},
         "again": {"type": "autopick", "micrographs": "motion", "method": "template", "references": "classes",
-                  "diameter": [90, 90]},
-        "finer": {"type": "extract", "micrographs": "motion", "coordinates": "again", "box_size": 8}}}
+                  "diameter": [10, 10]},
+        "finer": {"type": "extract", "micrographs": "motion", "coordinates": "again", "box_size": 16}}}

@@ -106,8 +106,8 @@ def test_a_failed_round_is_not_repeated_until_something_is_new(project, snakemak
 
 def test_classification_starts_at_its_threshold_and_again_when_particles_doubled(project, snakemake) -> None:
     jobs = {**CONFIG["jobs"],
-            "picks": {"type": "autopick", "micrographs": "motion", "method": "log", "diameter": [90, 90]},
-            "cut": {"type": "extract", "micrographs": "motion", "coordinates": "picks", "box_size": 8},
+            "picks": {"type": "autopick", "micrographs": "motion", "method": "log", "diameter": [10, 10]},
+            "cut": {"type": "extract", "micrographs": "motion", "coordinates": "picks", "box_size": 16},
             "classes": {"type": "class2d", "particles": "cut", "particle_diameter": 9, "at_least": 4}}
     configure({**CONFIG, "jobs": jobs})
     made: list[str] = []
