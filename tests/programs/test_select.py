@@ -255,6 +255,30 @@ def test_micrographs(tmp_path: Path) -> None:
     assert kept["rlnMicrographName"].tolist() == ["m0.mrc", "m2.mrc", "m3.mrc"]
 
 
+def test_rows_without_a_number_are_left_out_by_value_and_counted(tmp_path: Path, capsys: Any) -> None:
+    table = pd.DataFrame({"rlnMicrographName": [f"m{i}.mrc" for i in range(6)], "rlnOpticsGroup": 1,
+                          "rlnCtfMaxResolution": ["4.0", "None", "3.5", "nan", "N/A", "12"]})
+    write_star(tmp_path / "mics.star", {"optics": OPTICS, "micrographs": table})
+    out = choose(tmp_path, {"micrographs": tmp_path / "mics.star"}, label="rlnCtfMaxResolution", maximum=5.0)
+    assert read_star(out / "micrographs.star")["micrographs"]["rlnMicrographName"].tolist() == ["m0.mrc", "m2.mrc"]
+    assert "rlnCtfMaxResolution has no number in 3 of 6 rows, which are left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("label", "found", "options", "message"), [
+    ("rlnClassNumber", "None", {"classes": [1]}, "rlnClassNumber is not a number in 1 row.*row 3 .*None"),
+    ("rlnCoordinateX", "12,5", {"duplicate_distance": 20.0}, "rlnCoordinateX is not a number in 1 row.*12,5"),
+    ("rlnOriginXAngst", "inf", {"maximum_shift": 20.0}, "rlnOriginXAngst is not a number in 1 row"),
+    ("rlnOpticsGroup", "og1", {"duplicate_distance": 20.0}, "rlnOpticsGroup is not a number .*row 3 of data_particles"),
+])
+def test_fields_that_are_no_numbers_are_named(tmp_path: Path, label: str, found: str, options: dict[str, Any],
+                                              message: str) -> None:
+    table = particles().astype({label: str})
+    table.loc[2, label] = found
+    write_star(tmp_path / "bad.star", {"optics": OPTICS, "particles": table})
+    with pytest.raises(CryosnakeError, match=rf"bad\.star: {message}"):
+        choose(tmp_path, {"particles": tmp_path / "bad.star"}, **options)
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"label": "rlnNotThere", "minimum": 0.0}, "no column rlnNotThere"),
     ({"label": "rlnImageName", "minimum": 0.0}, "contains text"),

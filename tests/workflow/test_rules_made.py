@@ -48,8 +48,8 @@ def environments(project: Path, gpus: int) -> dict[str, str]:
 
 
 def test_device_and_ranks_choose_the_environment(tmp_path: Path) -> None:
-    for name in ("particles.star", "reference.mrc"):
-        (tmp_path / name).touch()
+    (tmp_path / "particles.star").write_text("data_particles\n")
+    write_mrc(tmp_path / "reference.mrc", np.ones((8, 8, 8), np.float32), 1.0)
     jobs = {}
     for number, (device, ranks) in enumerate(product(("cpu", "gpu", "auto"), (1, 3))):
         jobs[f"{device}_{ranks}"] = {"type": "refine3d", "particles": "particles.star", "reference": "reference.mrc",
@@ -98,9 +98,9 @@ def test_types_of_other_packages_have_rules_without_a_script(tmp_path: Path) -> 
     (package / "mypackage-1.dist-info/entry_points.txt").write_text(
         "[cryosnake.jobs]\nmypicker = mypackage:PICKER\nmymask = mypackage:MASK\n")
     (project / "Movies").mkdir(parents=True)
-    write_mrc(project / "Movies/a.mrc", np.zeros((8, 8), np.float32), 1.0)
+    write_mrc(project / "Movies/a.mrc", np.zeros((128, 128), np.float32), 1.0)
     os.utime(project / "Movies/a.mrc", (time.time() - 60,) * 2)
-    (project / "map.mrc").touch()
+    write_mrc(project / "map.mrc", np.ones((8, 8, 8), np.float32), 1.0)
     (project / "config.yaml").write_text(yaml.safe_dump({
         "microscope": {"voltage": 300, "spherical_aberration": 2.7, "pixel_size": 1.0},
         "jobs": {"mics": {"type": "import", "micrographs": "Movies/*.mrc"},

@@ -24,10 +24,10 @@ def project(tmp_path) -> Path:
     (tmp_path / "Movies").mkdir()
     for number in range(3):
         path = tmp_path / f"Movies/movie_{number}.mrcs"
-        write_mrc(path, np.zeros((2, 8, 8), np.float32), 3.54, stack=True)
+        write_mrc(path, np.zeros((2, 384, 384), np.float32), 3.54, stack=True)
         os.utime(path, (time.time() - 60,) * 2)
     (tmp_path / "config.yaml").write_text(CONFIG.replace("*.tiff", "*.mrcs"))
-    (tmp_path / "gain.mrc").touch()
+    write_mrc(tmp_path / "gain.mrc", np.ones((384, 384), np.float32), 3.54)
     return tmp_path
 
 

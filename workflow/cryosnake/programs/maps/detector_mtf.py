@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.checked_numbers import numbers_of
 from cryosnake.io.star import read_table
 
 
@@ -22,7 +23,7 @@ def detector_mtf(path: str | None, frequency: np.ndarray, pixel_size: float,
     if not path:
         return None
     table = read_table(path, "mtf", ["rlnResolutionInversePixel", "rlnMtfValue"])
-    inverse_pixels, values = (table[name].to_numpy(float) for name in ("rlnResolutionInversePixel", "rlnMtfValue"))
+    inverse_pixels, values = (numbers_of(table[name]) for name in ("rlnResolutionInversePixel", "rlnMtfValue"))
     detector = detector_pixel_size or pixel_size
     print(f"MTF of {path} at {detector:g} Å per pixel" + ("" if detector_pixel_size else
           " (the pixel size of the maps; set mtf_pixel_size when they were binned)"))

@@ -8,26 +8,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.checked_numbers import checked, numbers_of
 from cryosnake.io.paths import movie_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def column_of(rows: pd.DataFrame, label: str, path: str) -> np.ndarray:
-    """Return a column as numbers, float64.
+def column_of(rows: pd.DataFrame, label: str, path: str, blanks: bool = False) -> np.ndarray:
+    """Return a column as numbers, float64; with `blanks`, NaN where a field is none, as `None` or nan.
 
     Raises
     ------
     CryosnakeError
-        when it is missing or contains text
+        when it is missing or contains text; without `blanks` also when a field is not a number
     """
     if label not in rows.columns:
         raise CryosnakeError(f"{path} has no column {label}; its columns are {', '.join(rows.columns)}")
-    if rows[label].dtype.kind not in "iuf":
+    values = numbers_of(rows[label])
+    bad = ~np.isfinite(values)
+    if bad.all() and rows[label].dtype.kind not in "iuf":
         raise CryosnakeError(f"{path}: the column {label} contains text, such as {rows[label].iloc[0]!r}; choose a "
                              "column of numbers")
-    return rows[label].to_numpy(np.float64)
+    if bad.any() and not blanks:
+        first = int(bad.argmax())
+        raise CryosnakeError(f"{path}: {label} is not a number in {bad.sum()} row(s), the first is row {first + 1} of "
+                             f"those that are left ({rows[label].iloc[first]}); remove them, or run the job again that "
+                             "made the file")
+    return values
 
 
 def keep_by_value(rows: pd.DataFrame, label: str, minimum: float | None, maximum: float | None,
@@ -35,7 +43,9 @@ def keep_by_value(rows: pd.DataFrame, label: str, minimum: float | None, maximum
     """Return which rows lie in [minimum, maximum]; None is no limit, and NaN is never kept."""
     if minimum is None and maximum is None:
         raise CryosnakeError(f"to select by {label}, set minimum, maximum, or both")
-    values = column_of(rows, label, path)
+    values = column_of(rows, label, path, blanks=True)
+    if np.isnan(values).any():
+        print(f"{label} has no number in {np.isnan(values).sum()} of {len(values)} rows, which are left out")
     low, high = (-math.inf if minimum is None else minimum), (math.inf if maximum is None else maximum)
     return (values >= low) & (values <= high)
 
@@ -87,13 +97,16 @@ def _coordinate_pixel_size(rows: pd.DataFrame, optics: pd.DataFrame | None, pixe
     if optics is None or label is None or "rlnOpticsGroup" not in rows.columns:
         raise CryosnakeError(f"{path} does not give the pixel size of its micrographs (no {labels[0]} in data_optics); "
                              "set pixel_size (in Å)")
+    groups = checked(path, "particles", rows, ["rlnOpticsGroup"])["rlnOpticsGroup"]
+    optics = checked(path, "optics", optics, ["rlnOpticsGroup"])
+    optics = checked(path, "optics", optics[optics["rlnOpticsGroup"].isin(groups)], [label])
     sizes = dict(zip(optics["rlnOpticsGroup"].tolist(), optics[label].tolist(), strict=True))
-    missing = set(rows["rlnOpticsGroup"].unique().tolist()) - set(sizes)
+    missing = set(groups.unique().tolist()) - set(sizes)
     if missing:
         raise CryosnakeError(f"{path}: rlnOpticsGroup {sorted(missing)[0]} is not in data_optics; correct the file")
     print(f"coordinates are in pixels of {' and '.join(f'{size:g}' for size in sorted(set(sizes.values())))} Å "
           f"({label})")
-    return rows["rlnOpticsGroup"].map(sizes).to_numpy(np.float64)
+    return groups.map(sizes).to_numpy(np.float64)
 
 
 def parts_of(rows: pd.DataFrame, count: int | None, size: int | None, seed: int | None) -> list[pd.DataFrame]:
