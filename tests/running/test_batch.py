@@ -280,3 +280,42 @@ def test_arguments_are_checked_as_the_config_is(program, capsys) -> None:
         run("0001", "--factor", "0")
     assert "must be at least 1" in capsys.readouterr().err
     assert os.environ.get("CRYOSNAKE_WORKFLOW") is None
+
+
+@pytest.mark.parametrize(("name", "listed", "reason"), [
+    ("mics/a\tb.mrc", r"mics/a\tb.mrc", "its name has a line break, tab"),
+    ("mics/a\x85b.mrc", r"mics/a\x85b.mrc", "its name has a line break, tab"),
+    ("mics/a\u2028b.mrc", r"mics/a\u2028b.mrc", "its name has a line break, tab"),
+    ("mics/a'\"b.mrc", "mics/a'\"b.mrc", "its name has both kinds of quotes"),
+    ("mics/it's\u00a05\".mrc", "mics/it's\\xa05\".mrc", "its name has both kinds of quotes"),
+    ("other/MotionCorr/job009/Movies/m0.mrc", "other/MotionCorr/job009/Movies/m0.mrc",
+     f"would get the same products as {NAMES[0]}"),
+    ("Movies/m0.mrc", "Movies/m0.mrc", f"would get the same products as {NAMES[0]}"),
+])
+def test_a_row_that_can_not_be_used_is_listed_and_stops_no_other(program, name, listed, reason) -> None:
+    text = Path("in1.star").read_text().replace(NAMES[2], f'"{name}"' if "\t" in name else name)
+    Path("in1.star").write_text(text)
+    for _ in range(2):
+        assert run() == 0
+        assert program.calls == ["m0", "m1"]
+        assert names_in("CtfFind/job003/batches/0001.star") == ["m0.mrc", "m1.mrc"]
+        assert reason in str(read_done("CtfFind/job003", 1)[listed])
+    assert run_job(JOB, ["--out", "CtfFind/job003", "--micrographs", "in1.star", "--join"]) == 0
+    left_out = read_star("CtfFind/job003/failed_micrographs.star")["left_out"]
+    assert list(left_out["rlnMicrographName"]) == [listed.replace('"', "'")]
+    Path("in1.star").write_text(text.replace(NAMES[0], "mics/free.mrc").replace(name, NAMES[3]))
+    assert run("0001.r2") == 0 and program.calls[2:] == ["free", "m3"]
+
+
+@pytest.mark.parametrize("number", [errno.EFBIG, errno.ESTALE, errno.EMFILE, errno.ENOSPC])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_faults_of_the_system_are_not_booked_on_micrographs(program, number: int, wrapped: bool) -> None:
+    error: Exception = OSError(number, os.strerror(number), "x")
+    if wrapped:
+        cause, error = error, CryosnakeError("x cannot be written")
+        error.__cause__ = cause
+    program.fate["m1"] = error
+    assert run() == 1
+    assert {name: item.state for name, item in read_done("CtfFind/job003", 1).items()} == {NAMES[0]: "ok"}
+    program.fate.clear()
+    assert run() == 0

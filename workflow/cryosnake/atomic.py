@@ -31,7 +31,7 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
         raise CryosnakeError(
             f"{target} cannot be written: {error.strerror}. Make the folder {target.parent}, free some space on its "
             "disk, or fix its permissions."
-        ) from None
+        ) from error
     try:
         yield temporary
         if durable:

@@ -56,7 +56,7 @@ def read_lane(folder: Path) -> ClusterLane:
     path = folder / FILE
     try:
         return ClusterLane(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CryosnakeError(f"{path}: can't be read ({error}); write the profile again with cryosnake profile "
                              "import") from error
 

@@ -31,7 +31,8 @@ from cryosnake.running.batch_tables import found_in, found_in_all, read_input, w
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
 from cryosnake.running.stamps import stamper
 
-FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ESTALE, errno.EMFILE, errno.ENFILE)
+_REFUSED = "refused"  # the stamp of a row that can't be used: another one as soon as it can be
 
 
 def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, progress: Progress) -> None:
@@ -60,12 +61,15 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
             records.add(Finished(name, "", DROPPED, ""))
         for index, (name, row) in enumerate(batch.rows.items()):
             progress(index, len(batch.rows), name)
-            made_from, before = stamp(name), earlier.get(name)
+            made_from, before = _REFUSED if name in batch.refused else stamp(name), earlier.get(name)
             if is_done(before, made_from, product_files(str(out), job_type.products, name), name in rows):
                 tally["finished before"] += 1
                 continue
-            group = row["rlnOpticsGroup"]  # preparing may raise: a wrong gain is the job's fault, not the micrograph's
-            result = _process_one(program, name, row, batch.optics[group], prepared(group), out)
+            if name in batch.refused:
+                result = _Result("failed", batch.refused[name])
+            else:
+                group = row["rlnOpticsGroup"]  # preparing may raise: a wrong gain is not the micrograph's fault
+                result = _process_one(program, name, row, batch.optics[group], prepared(group), out)
             tally[result.state] += 1
             if before is not None and before.stamp == made_from and AGAIN in arguments.batch:
                 refuse_loss(out, before, result.state, result.reason)
@@ -74,7 +78,7 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
             if result.rows is not None:
                 rows[name] = result.rows
                 records.add_rows(name, result.rows)
-            if result.state == "failed" and not all(stamp(name).split(" ")):
+            if result.state == "failed" and name not in batch.refused and not all(stamp(name).split(" ")):
                 made_from = stamp(name)  # its input disappeared meanwhile: it is tried again when that exists again
             records.add(Finished(name, made_from, result.state, result.reason))
     progress(len(batch.rows), len(batch.rows), "")
@@ -105,11 +109,9 @@ def _process_one(program: PerMicrograph, name: str, row: Row, optics: Row, state
         return _Result("rejected", _one_line(error))
     except (MemoryError, KeyboardInterrupt):
         raise
-    except OSError as error:
-        if error.errno in FATAL:
-            raise
-        return _Result("failed", _one_line(error))
-    except CryosnakeError as error:
+    except (OSError, CryosnakeError) as error:
+        if any(isinstance(one, OSError) and one.errno in FATAL for one in (error, error.__cause__)):
+            raise  # not the fault of this micrograph
         return _Result("failed", _one_line(error))
     except Exception as error:
         traceback.print_exc()
@@ -136,7 +138,8 @@ class _Records:
         self._rows.close()
 
     def add(self, item: Finished) -> None:
-        self._done.write("\t".join((item.name, item.stamp, item.state, item.reason)).encode() + b"\n")
+        line = "\t".join((item.name, item.stamp, item.state, item.reason)) + "\n"
+        self._done.write(line.encode(errors="backslashreplace"))
         self._done.flush()
 
     def add_rows(self, name: str, rows: list[Row]) -> None:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.paths import product_root
 from cryosnake.io.star import optics_of, read_star, write_star
 from cryosnake.io.star_rows import count_rows
 from cryosnake.jobs.forms import FileSource, PerMicrograph, Row
 from cryosnake.jobs.model import JobType
+from cryosnake.names import shown, why_unusable
 from cryosnake.project.planning.planned import PER_MICROGRAPH
 from cryosnake.project.records.batches import Finished, batch_number, batch_star, read_manifest
 from cryosnake.running.arguments import Arguments
 
+_NAMES = ("rlnMicrographMovieName", "rlnMicrographName")
+
 
 @dataclass(frozen=True)
 class BatchInput:
-    """The rows of a batch by micrograph, in order, and the optics groups by number."""
+    """The rows of a batch by micrograph, in order, the optics groups by number, and why some rows can't be used."""
 
     rows: dict[str, Row]
     optics: dict[int, Row]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) -> BatchInput:
@@ -46,7 +51,7 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
         found = _by_name(*other)
         rows = {name: {**row, **found[name]} for name, row in rows.items() if name in found}
     _check_optics(rows, optics, first[0])
-    return BatchInput(rows, optics)
+    return BatchInput(rows, optics, _refused(arguments.out, rows))
 
 
 def _by_name(path: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Row]:
@@ -54,11 +59,23 @@ def _by_name(path: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Row]:
     if not data:
         return {}  # RELION writes no empty tables: nothing of the batch is left
     table = next(iter(data.values()))
-    for label in ("rlnMicrographMovieName", "rlnMicrographName"):
+    for label in _NAMES:
         if label in table:
-            return {str(row[label]): row for row in table.to_dict("records")}  # type: ignore[misc]
+            return {shown(str(row[label])): row for row in table.to_dict("records")}  # type: ignore[misc]
     raise CryosnakeError(f"{path}: no column rlnMicrographMovieName or rlnMicrographName (found "
                          f"{', '.join(map(str, table.columns))}); connect a job or file that lists micrographs")
+
+
+def _refused(out: str, rows: Mapping[str, Row]) -> dict[str, str]:
+    """Return why rows can't be used: their names can't be, or their products are those of an earlier row."""
+    found: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for name, row in rows.items():
+        reason = why_unusable(next(str(row[label]) for label in _NAMES if label in row))
+        twin = first.setdefault(product_root(out, name), name)
+        if reason or twin != name:
+            found[name] = f"{reason or f'would get the same products as {twin}'}; rename it where it was made"
+    return found
 
 
 def _check_optics(rows: Mapping[str, Row], optics: Mapping[int, Row], path: Path) -> None:

@@ -16,6 +16,7 @@ from cryosnake.pipeline.model import job_name, job_number
 from cryosnake.pipeline.types import type_folders
 from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
 from cryosnake.project.planning.growth import growth_of, is_complete, missing_particles
+from cryosnake.project.planning.named_files import named_files, refuse_missing
 from cryosnake.project.planning.parts import part_of
 from cryosnake.project.planning.planned import (
     PER_MICROGRAPH,
@@ -83,6 +84,8 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
         job = _disposed(job, known, records, jobs, config)
         if job.new and _gets_number(job, jobs, config):
             _refuse_lost(job_config, records)
+            if not without_data:
+                refuse_missing(job_config)
             job = replace(job, path=job_name(job_config.type.folder, counter).rstrip("/"))
             counter += 1
         taken[known or job.path] = job.name
@@ -221,7 +224,7 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
                              "as Movies/*.tiff")
     existing = {} if job.new else read_manifest(job.path)
     known = {name for names in existing.values() for name in names}
-    arrivals = new_arrivals(pattern, known, parameters["settling_time"])
+    arrivals = new_arrivals(pattern, known, parameters["settling_time"], leave_out=named_files(config))
     movies = form_batches(existing, arrivals.ready, config.batch_size, full_only=config.full_batches,
                           at_once=at_once)
     if not movies and not without_data:

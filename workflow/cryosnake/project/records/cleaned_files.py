@@ -46,10 +46,11 @@ def read_cleaned(job: str, table: str = RECORD) -> Cleaned:
     files, status = {}, None
     for line in table_lines(f"{job}/{table}"):
         fields = line.split("\t")
-        if fields[0] == _STATUS:
+        if fields[0] == _STATUS and len(fields) == 2:
             status = STATUS_OF_LABEL.get(fields[1])
         elif len(fields) == 3 and is_listed_name(fields[0]):
-            files[fields[0]] = CleanedFile(fields[0], int(fields[1]), int(fields[2]))
+            with suppress(ValueError):  # a damaged line
+                files[fields[0]] = CleanedFile(fields[0], int(fields[1]), int(fields[2]))
     return Cleaned(files, status)
 
 

@@ -38,9 +38,12 @@ def job_directories(folders: Iterable[str]) -> dict[str, JobRecord | None]:
 
 
 def table_lines(path: str) -> list[str]:
-    """Return the lines of a table, [] without one; a killed program can leave an incomplete last line, which is cut."""
+    """Return the lines of a table, [] without one; a killed program can leave an incomplete last line, which is cut.
+
+    Only a line feed ends a line, and names of files that are not UTF-8 are as Python has them.
+    """
     try:
-        return Path(path).read_text().split("\n")[:-1]
+        return Path(path).read_bytes().decode(errors="surrogateescape").split("\n")[:-1]
     except FileNotFoundError:
         return []
 
