@@ -237,6 +237,25 @@ def test_a_missing_product_gives_its_batch_a_new_revision(project) -> None:
     assert plan_of().jobs["motion"].batches == {1: "0001", 2: "0002.r3"}
 
 
+@pytest.mark.parametrize("change", [
+    lambda: os.utime("Movies/m03.mrcs", (time.time() - 30,) * 2),
+    lambda: Path("MotionCorr/job002/Movies/m03.mrc").unlink(),
+    lambda: Path("MotionCorr/job002/batches/0002.star").write_text("")])
+def test_what_is_made_from_a_revision_is_one_too_and_what_was_made_before_stays(project, change) -> None:
+    raw = with_job("ctf")
+    raw["jobs"]["picks"] = {"type": "autopick", "micrographs": "ctf", "method": "log", "diameter": [100, 150]}
+    plan = plan_of(raw)
+    commit(plan)
+    finish_all(plan)
+    change()
+    for name in plan.jobs:
+        again = plan_of(raw)
+        assert again.jobs["picks"].batches[2] == again.jobs["ctf"].batches[2] == "0002.r2"
+        finish(again, name)
+    assert plan_of(raw).jobs["picks"].batches[2] == "0002.r2"
+    assert all(Path(batch_star(job.path, "0002")).exists() for job in plan.jobs.values())
+
+
 def test_a_revision_that_was_cut_short_is_planned_again(project) -> None:
     plan = plan_of()
     commit(plan)

@@ -84,6 +84,22 @@ def test_what_can_not_be_had_as_it_was_is_taken_as_it_is() -> None:
     assert record is not None and record.made_from["particles"].rows == 15
 
 
+@pytest.mark.parametrize("joined_before", [False, True])
+def test_batches_that_are_others_now_do_not_stand_in_for_those_of_then(joined_before) -> None:
+    if joined_before:
+        join("0001", "0002", "0003")
+        taken_inputs(OUT, INPUTS)
+        os.utime(OUT / ".cryosnake_particles.star")
+        (OUT / ".cryosnake_particles.star").write_text("data_particles\n")  # cut short, or of another table
+    star = Path(batch_star(EXTRACT, "0001"))
+    star.write_text(star.read_text().replace("3@", "7@"))
+    write_joined(TABLE, "particles", [batch_star(EXTRACT, key) for key in ("0001", "0002", "0003")][:2 + joined_before])
+    taken = taken_inputs(OUT, INPUTS)
+    assert taken == INPUTS and not (OUT / ".cryosnake_particles.star").exists()
+    record = read_record(OUT)
+    assert record is not None and record.made_from["particles"].digest == digest(str(TABLE))
+
+
 def test_a_job_without_a_record_takes_what_there_is() -> None:
     (OUT / "cryosnake.json").unlink()
     join("0001", "0002", "0003")

@@ -216,7 +216,9 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
         return job, Arrivals((), ())
     if job.stream != job.name:
         numbers = jobs[job.stream].batches if job.stream else {1: ""}
-        return replace(job, batches=batch_keys(job, numbers)), Arrivals((), ())
+        upstream = [other for other in jobs.values() if other.path in job.takes()]
+        made_from = {number: [job.batch_source(slot, number, upstream) for slot in job.inputs] for number in numbers}
+        return replace(job, batches=batch_keys(job, made_from)), Arrivals((), ())
     parameters = job.config.parameters()
     pattern = parameters.get("movies") or parameters.get("micrographs")
     if not pattern:
@@ -232,5 +234,5 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
         raise NoMoviesYet(f"config.yaml: job {job.name}: no complete file matches {pattern!r} in this project (or not "
                           f"a full batch); check the pattern, or wait for the files to arrive{reasons}",
                           arrivals.waiting)
-    keys = batch_keys(job, movies, as_imported=bool(config.hold))
+    keys = batch_keys(job, dict.fromkeys(movies, ()), as_imported=bool(config.hold))
     return replace(job, batches=keys, movies=movies), arrivals

@@ -11,6 +11,7 @@ from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_of
 from cryosnake.project.config.config import JobConfig, is_made
+from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.record import JobRecord
 
 WAITING = ".cryosnake/waiting/"  # the directory of a job that has no number yet, which never exists
@@ -91,6 +92,15 @@ class PlannedJob:
         """Return the outputs that a job with these parameters makes."""
         return [output for output in self.config.type.all_outputs(self.config.parameters())
                 if is_made(self.config, output)]
+
+    def batch_source(self, slot: str, number: int, jobs: Iterable[PlannedJob]) -> str:
+        """Return the file that fills a slot for one batch: the upstream batch's STAR if the job is streamed."""
+        source = self.inputs[slot]
+        upstream = next((job for job in jobs if self.stream and job.path == source.job), None)
+        if (upstream is None or upstream.stream != self.stream
+                or not PER_MICROGRAPH.intersection(self.config.type.slot(slot).types)):
+            return source.path
+        return batch_star(upstream.path, upstream.batches[number])
 
     def takes(self) -> set[str]:
         """Return the directories of the jobs that it takes from."""

@@ -10,7 +10,7 @@ from contextlib import chdir
 from typing import Any
 
 from cryosnake.project.config.config import is_made
-from cryosnake.project.planning.planned import PER_MICROGRAPH, Disposition, Plan, PlannedJob
+from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
 from cryosnake.project.records.batches import batch_number, batch_star
 from cryosnake.project.records.cleaned_files import is_wanted
 
@@ -83,13 +83,7 @@ def batch_inputs(plan: Plan, path: str, key: str) -> list[str]:
 
 def batch_input(plan: Plan, job: PlannedJob, slot: str, key: str) -> str:
     """Return the file that fills one slot for one batch: the upstream batch's STAR if the job is streamed."""
-    source = job.inputs[slot]
-    if not job.stream or not source.job:
-        return source.path
-    upstream = plan.at(source.job)
-    if upstream.stream != job.stream or not PER_MICROGRAPH.intersection(job.config.type.slot(slot).types):
-        return source.path
-    return batch_star(upstream.path, upstream.batches[batch_number(key)])
+    return job.batch_source(slot, batch_number(key), plan.jobs.values())
 
 
 def batch_stars(plan: Plan, path: str) -> list[str]:

@@ -210,17 +210,18 @@ def start(workflow: Any, plan: Plan, as_module: bool = False) -> None:
 
 
 def succeed(plan: Plan, repeats: bool = False) -> None:
-    """After a run in which every job succeeded: markers and backup copies are brought up to date."""
+    """After a run in which every job succeeded: superseded jobs are settled; markers and backup copies are renewed."""
     from cryosnake.project.run.again import go_on
     from cryosnake.project.run.closing import close_success, tidy_results
     from cryosnake.project.run.run_status import forget_abort_requests
     from cryosnake.project.run.superseded import settle_superseded
 
-    close_success(plan)
     tidy_results(plan.own)
     forget_abort_requests(plan.own)
     if not plan.lane:  # the watcher does so between the calls of its lanes
         settle_superseded(plan)
+    close_success(plan)
+    if not plan.lane:
         go_on(plan, by_itself=repeats)
 
 
