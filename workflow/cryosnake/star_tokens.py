@@ -12,7 +12,8 @@ from pathlib import Path
 
 # A quote closes only where a blank follows it, so that  5'-end  and  "a"b"  are read as STAR has it. RELION reads
 # bytes: a no-break space is part of a name.
-_TOKEN = re.compile(r"""(?<!\S)(?:"(.*?)"|'(.*?)')(?=\s|$)|(\S+)""", re.ASCII)
+_BARE = re.compile(r"\S+", re.ASCII)
+_CLOSING = {mark: re.compile(rf"{mark}(?=\s|$)", re.ASCII) for mark in "\"'"}
 
 
 def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
@@ -32,8 +33,19 @@ def fields(line: str, *, comments: bool = False) -> list[str]:
     if line.isascii() and '"' not in line and "'" not in line and not (comments and "#" in line):
         return line.split()
     found = []
-    for double, single, bare in _TOKEN.findall(line):
-        if comments and bare.startswith("#"):
+    unclosed: set[str] = set()  # looked for once in a line, for it may be long
+    place = 0
+    while field := _BARE.search(line, place):
+        mark, start = line[field.start()], field.start() + 1
+        if mark in _CLOSING and mark not in unclosed:
+            closing = _CLOSING[mark].search(line, start)
+            if closing:
+                found.append(line[start:closing.start()])
+                place = closing.end()
+                continue
+            unclosed.add(mark)
+        if comments and mark == "#":
             break
-        found.append(double or single or bare)
+        found.append(field[0])
+        place = field.end()
     return found

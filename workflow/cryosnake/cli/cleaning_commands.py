@@ -126,8 +126,9 @@ def run_clean(arguments: Arguments) -> int:
             print(f"  {action.kept}")
     verb = ("would be moved to the Trash" if arguments.dry_run else
             "are now in the Trash; `cryosnake unclean JOB` restores them")
-    print(f"{human_size(total)} {verb}")
-    return int(bool(refused) and not arguments.all)
+    nothing = refused == len(names) > 0
+    print("nothing was moved: see above" if nothing else f"{human_size(total)} {verb}")
+    return int(nothing or (refused > 0 and not arguments.all))
 
 
 def run_unclean(arguments: Arguments) -> int:

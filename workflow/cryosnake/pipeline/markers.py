@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 import time
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from cryosnake.atomic import replacing
@@ -21,6 +24,7 @@ EXIT_FILES = {
 }
 NODES_DIRECTORY = ".Nodes"
 BACKUP_FILE = PIPELINE_FILE
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)  # from exFAT, and some file servers
 
 
 def set_exit(job_dir: str | os.PathLike[str], kind: Status, keep_request: bool = False) -> None:
@@ -127,9 +131,20 @@ def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
     if link.is_symlink() and os.readlink(link) == target:
         return
     link.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(link) as temporary:
-        temporary.unlink()
-        temporary.symlink_to(target)
+    try:
+        with replacing(link) as temporary:
+            temporary.unlink()
+            temporary.symlink_to(target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _say_no_links(os.path.realpath(project))
+
+
+@cache
+def _say_no_links(project: str) -> None:
+    print(f"{project}: this file system has no symbolic links; aliases of jobs stand in {PIPELINE_FILE} alone. Move "
+          "the project to another disk if you need the links", file=sys.stderr)
 
 
 def remove_alias_link(project: str | os.PathLike[str], alias: str) -> None:

@@ -46,7 +46,8 @@ class _Tee(io.TextIOBase):
 @contextlib.contextmanager
 def copied_to_logs(out: Path) -> Iterator[None]:
     """Copy stdout to run.out and stderr to run.err of a job directory inside the `with` block."""
-    with open(out / "run.out", "a") as run_out, open(out / "run.err", "a") as run_err:
+    with (open(out / "run.out", "a", encoding="utf-8", errors="backslashreplace") as run_out,
+          open(out / "run.err", "a", encoding="utf-8", errors="backslashreplace") as run_err):
         stdout, stderr = _Tee(sys.stdout, run_out), _Tee(sys.stderr, run_err)
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             try:

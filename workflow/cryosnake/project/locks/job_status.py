@@ -75,7 +75,8 @@ def is_dead(path: str) -> bool:
 
 def write_reason(path: Path, reason: str) -> None:
     """Append why a job failed to its run.err; a full disk does not hide the failure itself."""
-    with contextlib.suppress(OSError), open(path / "run.err", "a") as file:
+    with contextlib.suppress(OSError), open(path / "run.err", "a", encoding="utf-8",
+                                                errors="backslashreplace") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {reason}\n")
 
 

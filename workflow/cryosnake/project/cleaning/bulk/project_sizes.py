@@ -10,10 +10,12 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cryosnake.atomic import write_text
+from cryosnake.errors import CryosnakeError
 from cryosnake.names import TRASH
 from cryosnake.project.records.file_sizes import folder_size
 from cryosnake.project.records.own_trash import trash_size
@@ -51,8 +53,9 @@ def measure(jobs: Iterable[str]) -> ProjectSizes:
     total = folder_size(".") + (trash if os.path.islink(TRASH) else 0)
     sizes = ProjectSizes(measured=time.time(), jobs=in_jobs, trash=trash, other=total - in_jobs - trash,
                          folders=_folders())
-    FILE.parent.mkdir(exist_ok=True)
-    write_text(FILE, json.dumps(asdict(sizes)))
+    with suppress(OSError, CryosnakeError):  # a preview needs no permission to write
+        FILE.parent.mkdir(exist_ok=True)
+        write_text(FILE, json.dumps(asdict(sizes)))
     return sizes
 
 
