@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clean_up_kills import kill_clean_up
-from random_kills import Reference, kill_chain, make_reference
+from random_kills import Reference, kill_chain, make_grown, make_reference
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -23,7 +23,14 @@ def test_a_project_in_which_programs_are_killed_is_completed(reference, tmp_path
     assert outcome.wrong == [], (tmp_path / "project.log").read_text()[-5000:]
 
 
-@pytest.mark.parametrize("seed", [2])
+def test_a_finished_project_that_grows_keeps_what_it_had(reference, tmp_path) -> None:
+    outcome = kill_chain(make_grown(reference), tmp_path / "project", seed=3, most=3)
+    print(outcome.kills)
+    assert outcome.kills
+    assert outcome.wrong == [], (tmp_path / "project.log").read_text()[-5000:]
+
+
+@pytest.mark.parametrize("seed", [2, 3, 5, 7, 11])
 def test_a_clean_up_that_is_killed_can_be_repeated_and_undone(reference, tmp_path, seed) -> None:
     told, wrong = kill_clean_up(reference.finished, tmp_path / "project", seed)
     print(told)
