@@ -21,6 +21,7 @@ TOPICS = {
     "status": ("status", "list"),
     "history": ("show", "chain", "command"),
     "difference": ("diff",),
+    "choose": ("choose",),
     "job_actions": ("alias", "note", "mark", "abort", "continue"),
     "flowchart": ("flowchart",),
     "micrographs": ("retry",),

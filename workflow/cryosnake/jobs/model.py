@@ -56,7 +56,8 @@ class Parameter:
     `relion_switch` is a variable that is Yes when the value is set (and not
     false) and No otherwise. `microscope` names the key of the config's `microscope:` block that supplies the default,
     `config_key` a key at the config's top that does. `identity=False` marks options that change no result: they make
-    no new job.
+    no new job. `chosen_from` names the slots, the first that is filled, from whose contents a person chooses these
+    numbers: they hold for those contents only (`project/planning/choices.py`).
     """
 
     name: str
@@ -77,6 +78,7 @@ class Parameter:
     relion: str = ""
     relion_values: dict[Any, str] = field(default_factory=dict)
     relion_switch: str = ""
+    chosen_from: tuple[str, ...] = ()
 
     @property
     def value_type(self) -> Any:

@@ -77,7 +77,7 @@ def _job_to_json(job: PlannedJob) -> dict[str, Any]:
         "path": job.path, "new": job.new, "stream": job.stream,
         "disposition": job.disposition.name, "why_held": job.why_held, "supersedes": job.supersedes,
         "growth": job.growth,
-        "inputs": {slot: [source.path, source.job, source.output] for slot, source in job.inputs.items()},
+        "inputs": {slot: [s.path, s.job, s.output, s.pinned] for slot, s in job.inputs.items()},
         "batches": list(job.batches.items()), "again": list(job.again.items()), "needs": dict(job.needs),
     }
 

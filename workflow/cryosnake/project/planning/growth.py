@@ -69,6 +69,8 @@ def growth_of(job: PlannedJob, record: JobRecord, upstream: Mapping[str, Planned
         Whether tables count as they are on disk now; else also batches that are still to be joined, if `factor` is 1.
     """
     for slot, source in job.inputs.items():
+        if source.pinned:
+            continue
         known, maker = record.made_from.get(slot), upstream.get(source.job)
         before = known.rows if known else _former_counts(job.path).get(source.path, 0)
         new = [] if as_joined or factor > 1 or maker is None else list(_new_batches(maker, source, known))

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.names import foreign_place, why_not_ours
-from cryosnake.pipeline.model import job_name, job_number
+from cryosnake.names import foreign_place, is_job_name, why_not_ours
+from cryosnake.pipeline.model import job_name
 from cryosnake.pipeline.types import type_folders
 from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
 from cryosnake.project.planning.growth import growth_of, is_complete, missing_particles
@@ -26,6 +26,7 @@ from cryosnake.project.planning.planned import (
     Plan,
     PlannedJob,
     Source,
+    known_directory,
 )
 from cryosnake.project.planning.regenerate_plan import with_regeneration
 from cryosnake.project.planning.unfinished import batch_keys
@@ -66,14 +67,20 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     counter = next_job_number(records)
     records = {path: record for path, record in records.items() if path not in leave_out}
     jobs: dict[str, PlannedJob] = {}
+    inputs: Mapping[str, Source]
     taken: dict[str, str] = {}
     waiting: list[tuple[str, str]] = []
     for job_config in config.jobs.values():
         inputs = {slot: _source(job_config, slot, connection, jobs, without_data)
                   for slot, connection in job_config.connections.items()}
         job = PlannedJob(config=job_config, path=WAITING + job_config.name, inputs=inputs, new=True)
-        known = _known_directory(job, records)
-        twin = next((other.name for other in jobs.values() if _is_same(job, other)), taken.get(known))
+        if _may_choose(job_config):
+            from cryosnake.project.planning.choices import with_choice  # here: many projects have none
+
+            job = with_choice(job, jobs, records)
+        inputs, waits = job.inputs, bool(job.why_held)
+        known = "" if waits else known_directory(job, records)
+        twin = next((other.name for other in jobs.values() if not waits and _is_same(job, other)), taken.get(known))
         if twin:
             raise ConfigError(f"jobs.{job.name}", f"{twin!r} and {job.name!r} are the same job (type, "
                               "parameters and inputs agree); delete one, or give one another parameter")
@@ -96,6 +103,12 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     return part_of(plan, config.only, config.hold) if config.only else plan
 
 
+def _may_choose(job: JobConfig) -> bool:
+    """Whether a job may have class numbers: a parameter of such, or an input that is one of several outputs."""
+    return (any(parameter.chosen_from for parameter in job.type.parameters)
+            or any(connection.output[-1:].isdigit() for connection in job.connections.values()))
+
+
 def _stays(job: PlannedJob, known: str) -> bool:
     """Whether a job that is made again stays in its directory: with batches, which get revisions, or unfinished."""
     if is_final(known):
@@ -108,24 +121,21 @@ def _stays(job: PlannedJob, known: str) -> bool:
 
 def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str, PlannedJob],
             without_data: bool) -> Source:
+    key = f"jobs.{job.name}.{slot}"
     if not connection.job:
+        from cryosnake.project.planning.pinned import pinned_source, refuse_folder  # here: a plan seldom needs it
+
+        if is_job_name(f"{connection.path}/"):
+            return pinned_source(key, job.type.slot(slot), connection, without_data=without_data)
+        refuse_folder(key, connection.path)
         if not (without_data or os.path.exists(connection.path)):
-            raise ConfigError(f"jobs.{job.name}.{slot}", f"the file {connection.path} does not exist; paths are "
+            raise ConfigError(key, f"the file {connection.path} does not exist; paths are "
                               "relative to the project")
         return Source(connection.path)
     upstream = jobs[connection.job]
     output = fitting_output(upstream.config, job.type.slot(slot), connection.output)
     assert output is not None  # the config was checked
     return Source(upstream.file(output), upstream.path, output.name)
-
-
-def _known_directory(job: PlannedJob, records: Mapping[str, JobRecord | None]) -> str:
-    """Return the directory of the recorded job that is the same job, the newest of several; "" if there is none."""
-    job_type = job.config.type
-    inputs = job.identity_inputs()
-    matches = [path for path, record in records.items() if record and path.startswith(f"{job_type.folder}/")
-               and same_job(record, job_type, job.config.stated, inputs)]
-    return max(matches, key=lambda path: job_number(path) or 0, default="")
 
 
 def _refuse_lost(job: JobConfig, records: Mapping[str, JobRecord | None]) -> None:
@@ -150,7 +160,9 @@ def _refuse_lost(job: JobConfig, records: Mapping[str, JobRecord | None]) -> Non
 
 def _is_same(job: PlannedJob, other: PlannedJob) -> bool:
     """Whether two jobs of the config are the same job: type, parameters and inputs agree."""
-    return same_job(other.record(), job.config.type, job.config.stated, job.identity_inputs())
+    if other.choice and other.choice.waits:
+        return False
+    return same_job(other.record(), job.config.type, job.config.stated, job.identity_inputs(), job.decision)
 
 
 def _former_directory(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Mapping[str, JobRecord | None]) -> str:
@@ -159,7 +171,7 @@ def _former_directory(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: 
     if former.keys().isdisjoint(job.takes()):
         return ""
     inputs = {slot: replace(source, job=former.get(source.job, source.job)) for slot, source in job.inputs.items()}
-    return _known_directory(replace(job, inputs=inputs), records)
+    return known_directory(replace(job, inputs=inputs, decision=""), records)
 
 
 def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
@@ -202,6 +214,8 @@ def _gets_number(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config
 
 
 def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
+    if job.why_held:
+        return job.why_held
     for source in job.inputs.values():
         for other in jobs.values():
             if other.path == source.job and other.why_held:

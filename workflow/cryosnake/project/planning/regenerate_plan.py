@@ -102,7 +102,8 @@ def _pending_batches(jobs: Jobs, job: PlannedJob, pending: Mapping[str, frozense
 
 def _is_outdated(job: PlannedJob) -> bool:
     """Whether an output of a whole job is missing, or older than an input, as Snakemake sees it."""
-    return any(is_stale(path, [source.path for source in job.inputs.values()]) for path in job.files())
+    sources = [source.path for source in job.inputs.values() if not source.pinned]
+    return any(is_stale(path, sources) for path in job.files())
 
 
 def _needs(jobs: Jobs, job: PlannedJob, pending: frozenset[int]) -> dict[str, tuple[str, ...]]:

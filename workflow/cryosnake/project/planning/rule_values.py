@@ -76,9 +76,10 @@ def regenerated(job: PlannedJob) -> list[str] | Callable[[Any], list[str]]:
 
 
 def batch_inputs(plan: Plan, path: str, key: str) -> list[str]:
-    """Return the input files of one batch of a per-micrograph job."""
+    """Return the input files of one batch of a per-micrograph job; pinned ones, which are not followed, apart."""
     job = plan.at(path)
-    return [batch_input(plan, job, slot, key) for slot in job.inputs] + list(job.needs.get(key, ()))
+    files = [batch_input(plan, job, slot, key) for slot, source in job.inputs.items() if not source.pinned]
+    return files + list(job.needs.get(key, ()))
 
 
 def batch_input(plan: Plan, job: PlannedJob, slot: str, key: str) -> str:
@@ -93,9 +94,9 @@ def batch_stars(plan: Plan, path: str) -> list[str]:
 
 
 def job_inputs(plan: Plan, path: str) -> list[str]:
-    """Return the input files of a job that is not per micrograph."""
+    """Return the input files of a job that is not per micrograph; pinned ones, which are not followed, apart."""
     job = plan.at(path)
-    return [source.path for source in job.inputs.values()] + list(job.needs.get("", ()))
+    return [source.path for source in job.inputs.values() if not source.pinned] + list(job.needs.get("", ()))
 
 
 def data_again(job: PlannedJob) -> list[str]:

@@ -7,11 +7,13 @@ Snakemake holds its lock the plan is made real (`start`).
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import chdir, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,7 @@ from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning.forced import forced_jobs
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
+from cryosnake.project.planning.rule_values import rule_name
 from cryosnake.project.planning.unfinished import empty_outputs
 
 CONFIG = "config.yaml"
@@ -119,7 +122,22 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     snakemake_internals.before_dag(workflow, begin)
     if snakemake_internals.is_main(workflow):
         _announce(plan)
+        if request.builds_dag:
+            atexit.register(_say_what_waits, os.getcwd(), plan)
     return plan
+
+
+def _say_what_waits(folder: str, plan: Plan) -> None:
+    """Say last of all what waits for a person, in the files as they are then."""
+    with suppress(OSError), chdir(os.path.join(folder, plan.folder)):
+        for line in _waiting_for_you(plan):
+            print(line, file=sys.stderr)
+
+
+def _waiting_for_you(plan: Plan) -> list[str]:
+    from cryosnake.project.planning.choices import waiting_for_you  # here: most plans have no choice
+
+    return waiting_for_you(plan) if any(job.choice for job in plan.jobs.values()) else []
 
 
 def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
@@ -131,6 +149,9 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     with snakemake_internals.in_project(folder):
         plan = make_plan(parsed, forced=forced, leave_out=_half_deleted(), without_data=not request.builds_dag,
                          at_once=snakemake_internals.jobs_at_once(workflow))
+    for job in plan.jobs.values():
+        if job.why_held and snakemake_internals.name_of_rule(workflow, rule_name(job.name)) in request.targets:
+            raise CryosnakeError("; ".join([f"{job.name} {job.why_held}", *_waiting_for_you(plan)]))
     return replace(plan, cores=snakemake_internals.cores_given(workflow), gpu=_gpus_to_ask_for(workflow),
                    lane=parsed.lane, folder=folder)
 
@@ -212,11 +233,13 @@ def start(workflow: Any, plan: Plan, as_module: bool = False) -> None:
 def succeed(plan: Plan, repeats: bool = False) -> None:
     """After a run in which every job succeeded: superseded jobs are settled; markers and backup copies are renewed."""
     from cryosnake.project.run.again import go_on
+    from cryosnake.project.run.bound_numbers import record_bound_numbers
     from cryosnake.project.run.closing import close_success, tidy_results
     from cryosnake.project.run.run_status import forget_abort_requests
     from cryosnake.project.run.superseded import settle_superseded
 
     tidy_results(plan.own)
+    record_bound_numbers(plan.own)
     forget_abort_requests(plan.own)
     if not plan.lane:  # the watcher does so between the calls of its lanes
         settle_superseded(plan)
@@ -227,6 +250,7 @@ def succeed(plan: Plan, repeats: bool = False) -> None:
 
 def fail(plan: Plan, since: float) -> None:
     """After a run that began at a time (seconds) and failed: nothing is left as running, and the reasons are said."""
+    from cryosnake.project.run.bound_numbers import record_bound_numbers
     from cryosnake.project.run.closing import tidy_results
     from cryosnake.project.run.cluster_failures import failed_jobs
     from cryosnake.project.run.run_status import close_run, failures, forget_abort_requests
@@ -234,6 +258,7 @@ def fail(plan: Plan, since: float) -> None:
     forget_abort_requests(plan.own)
     close_run(plan.own, failed_jobs(plan.folder))
     tidy_results(plan.own)
+    record_bound_numbers(plan.own)
     print(*failures(plan.own, since), sep="\n", file=sys.stderr)
 
 
