@@ -26,7 +26,7 @@ from cryosnake.project.config.config import parse_config
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.rule_values import pictures
 from cryosnake.project.records.batches import batch_star, done_file, product_files
-from cryosnake.project.records.movies import stamp
+from cryosnake.project.records.file_stamps import signed_stamp
 from cryosnake.project.run.commit import commit
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -170,7 +170,7 @@ def pretend_finished() -> None:
                 for product in product_files(job.path, job.config.type.products, movie):
                     os.makedirs(os.path.dirname(product), exist_ok=True)
                     open(product, "w").close()
-                lines.append(f"{movie}\t{stamp(movie)}\tok\t\n")
+                lines.append(f"{movie}\t{signed_stamp(movie)}\tok\t\n")
             Path(done_file(job.path, number)).write_text("".join(lines))
             Path(batch_star(job.path, key)).touch()
         time.sleep(0.01)

@@ -25,6 +25,7 @@ from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Disposition, Plan
 from cryosnake.project.planning.unfinished import empty_outputs
 from cryosnake.project.records.batches import batch_star, done_file
+from cryosnake.project.records.file_stamps import signed_stamp
 from cryosnake.project.records.record import JobRecord, same_job
 from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.commit import commit
@@ -76,8 +77,7 @@ def finish(plan: Plan, name: str) -> None:
                 file = Path(product.replace("{root}", f"{job.path}/{os.path.splitext(movie)[0]}"))
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text("x")
-            status = os.stat(movie)
-            lines.append(f"{movie}\t{status.st_size}:{status.st_mtime_ns}\tok\t\n")
+            lines.append(f"{movie}\t{signed_stamp(movie)}\tok\t\n")
         Path(done_file(job.path, number)).write_text("".join(lines))
         Path(batch_star(job.path, key)).write_text("x")
 
@@ -269,7 +269,9 @@ def test_a_replaced_movie_is_imported_again(project) -> None:
     plan = plan_of()
     commit(plan)
     finish(plan, "movies")
-    os.utime("Movies/m02.mrcs", (time.time() - 30,) * 2)
+    os.utime("Movies/m02.mrcs", (time.time() - 30,) * 2)  # as in a copy of the project
+    assert plan_of().jobs["movies"].batches == {1: "0001", 2: "0002"}
+    write_mrc(Path("Movies/m02.mrcs"), np.ones((2, 8, 8), np.float32), 1.0, stack=True)  # of the same size
     assert plan_of().jobs["movies"].batches == {1: "0001.r2", 2: "0002"}
     Path("Movies/m02.mrcs").unlink()  # archived after processing: no reason to do anything
     assert plan_of().jobs["movies"].batches == {1: "0001", 2: "0002"}

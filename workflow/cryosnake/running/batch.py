@@ -14,7 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Collection
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,12 @@ from cryosnake.jobs.forms import PerMicrograph, Progress, Row
 from cryosnake.jobs.model import JobType
 from cryosnake.project.records.batches import DROPPED, Finished, batch_number, done_file, product_files, read_done
 from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.file_stamps import unsigned
 from cryosnake.project.records.freshness import is_done
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.batch_tables import found_in, found_in_all, read_input, write_output
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
-from cryosnake.running.stamps import stamper
+from cryosnake.running.stamps import Stamper, stamper
 
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 _REFUSED = "refused"  # the stamp of a row that can't be used: another one as soon as it can be
@@ -50,6 +51,7 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     earlier = read_done(str(out), number)
     rows = _read_rows(out, number)
     tally: Counter[str] = Counter()
+    same: set[str] = set()  # micrographs whose input is the recorded one
 
     @cache
     def prepared(group: int) -> Any:
@@ -62,16 +64,21 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
         for index, (name, row) in enumerate(batch.rows.items()):
             progress(index, len(batch.rows), name)
             made_from, before = _REFUSED if name in batch.refused else stamp(name), earlier.get(name)
+            if before is not None and made_from != _REFUSED and stamp.is_same(before.stamp, name):
+                before = _with_times_of_now(before, made_from, stamp, records)
+                made_from = before.stamp
+                same.add(name)
             if is_done(before, made_from, product_files(str(out), job_type.products, name), name in rows):
                 tally["finished before"] += 1
                 continue
             if name in batch.refused:
                 result = _Result("failed", batch.refused[name])
             else:
+                made_from = stamp(name, signed=True)
                 group = row["rlnOpticsGroup"]  # preparing may raise: a wrong gain is not the micrograph's fault
                 result = _process_one(program, name, row, batch.optics[group], prepared(group), out)
             tally[result.state] += 1
-            if before is not None and before.stamp == made_from and AGAIN in arguments.batch:
+            if before is not None and name in same and AGAIN in arguments.batch:
                 refuse_loss(out, before, result.state, result.reason)
                 if name in rows:
                     continue  # its record and its rows stay as they are
@@ -83,7 +90,7 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
             records.add(Finished(name, made_from, result.state, result.reason))
     progress(len(batch.rows), len(batch.rows), "")
     now = read_done(str(out), number)
-    restore_times(job_type, out, [name for name, item in earlier.items() if now.get(name) == item])
+    restore_times(job_type, out, [name for name in same if name in now and now[name].state == earlier[name].state])
     parts = [f"{tally['ok']} done"] + [f"{tally[what]} {what}" for what in ("finished before", "failed", "rejected")
                                        if tally[what]]
     parts += filter(None, [found_in_all(now[name] for name in batch.rows if name in now)])
@@ -91,6 +98,14 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     _refuse_total_failure(out, number, len(batch.rows), now.values())
     good = {name: rows[name] for name in batch.rows if name in now and now[name].state == "ok"}
     write_output(job_type, program, arguments, batch, good)
+
+
+def _with_times_of_now(item: Finished, made_from: str, stamp: Stamper, records: _Records) -> Finished:
+    """Return the record of a micrograph whose input is the same, with the present times of its files, recorded."""
+    if unsigned(item.stamp) != made_from and "" not in made_from.split(" "):
+        item = replace(item, stamp=stamp(item.name, signed=True))
+        records.add(item)
+    return item
 
 
 @dataclass(frozen=True)
@@ -138,8 +153,7 @@ class _Records:
         self._rows.close()
 
     def add(self, item: Finished) -> None:
-        line = "\t".join((item.name, item.stamp, item.state, item.reason)) + "\n"
-        self._done.write(line.encode(errors="backslashreplace"))
+        self._done.write(item.line().encode(errors="backslashreplace"))
         self._done.flush()
 
     def add_rows(self, name: str, rows: list[Row]) -> None:

@@ -37,6 +37,10 @@ class Finished:
         """Whether something that it is made from did not exist, as when a disk is unmounted."""
         return "" in self.stamp.split(" ")
 
+    def line(self) -> str:
+        """Return it as a line of the file."""
+        return "\t".join((self.name, self.stamp, self.state, self.reason)) + "\n"
+
     def __str__(self) -> str:
         """Return name and reason as a sentence."""
         reason = f"{self.reason.rstrip('.')}."

@@ -54,7 +54,7 @@ def restore_results(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
     """
     folder = out / KEPT_RESULTS
     kept = [path for path in (folder / "files").rglob("*") if path.is_file()]
-    made_after = newest(inputs)
+    made_after = newest(inputs, str(out))
     if not kept or text_of(folder / _MADE_BY) != maker or any(path.stat().st_mtime_ns < made_after for path in kept):
         drop_results(out)
         return False

@@ -24,15 +24,6 @@ class Arrivals:
     waiting: tuple[tuple[str, str], ...]
 
 
-def stamp(path: str) -> str:
-    """Return "size:mtime_ns" of a file, or "" when it does not exist."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return ""
-    return f"{status.st_size}:{status.st_mtime_ns}"
-
-
 def _root(name: str) -> str:
     """Return the name of a movie's products, which must be unique: without job directory, extension and dots."""
     return os.path.splitext(post_name(name))[0].replace(".", "_")

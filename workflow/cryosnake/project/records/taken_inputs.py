@@ -9,6 +9,7 @@ from pathlib import Path
 from cryosnake.io.star_rows import TABLES, count_rows
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.joined_tables import joined_batches, write_joined
+from cryosnake.project.records.known_files import KnownFile, note_files
 from cryosnake.project.records.made_from import TakenFile, digest
 from cryosnake.project.records.record import read_record, record_made_from
 
@@ -34,6 +35,8 @@ def taken_inputs(out: Path, inputs: Mapping[str, Path]) -> dict[str, Path]:
         elif path.is_file():
             made_from[slot] = _take(str(path))
     record_made_from(out, made_from)
+    note_files(str(out), {file.path: KnownFile(file.size, file.time, file.digest, file.time)
+                          for file in made_from.values()})  # their times of then count, whatever those of a copy are
     return files
 
 
@@ -45,7 +48,7 @@ def _take(path: str) -> TakenFile:
 
 
 def _is_untouched(known: TakenFile) -> bool:
-    return os.path.exists(known.path) and os.stat(known.path).st_mtime_ns == known.time and known.is_as_it_was()
+    return os.path.exists(known.path) and known.is_as_it_was()
 
 
 def _stars(known: TakenFile) -> list[str]:

@@ -181,9 +181,11 @@ def _begin(workflow: Any, plan: Plan, *, as_module: bool, repeats: bool) -> None
     start again by itself when it has made what jobs waited for.
     """
     if not snakemake_internals.executes(workflow):
+        if snakemake_internals.is_main(workflow):
+            _compare_copied(workflow, plan)
         return
     from cryosnake.project.run.again import repeat_at_exit
-    from cryosnake.project.run.begin import claim, finish_interrupted_deletions, repair_after_kills
+    from cryosnake.project.run.begin import claim, finish_interrupted_deletions, repair_after_kills, restore_copied
 
     try:
         with snakemake_internals.in_project(plan.folder):
@@ -191,12 +193,24 @@ def _begin(workflow: Any, plan: Plan, *, as_module: bool, repeats: bool) -> None
             claim(plan.lane)
             if not plan.lane and _half_deleted():
                 finish_interrupted_deletions()
+            snakemake_internals.put_times(workflow, restore_copied(plan))
             repair_after_kills(plan)
     except CryosnakeError as error:
         raise snakemake_internals.refusal(str(error)) from None
     handlers = {"start": partial(start, workflow, plan, as_module), "success": partial(succeed, plan, repeats),
                 "error": partial(fail, plan, time.time())}
     snakemake_internals.add_handlers(workflow, **{event: _in_project(plan, act) for event, act in handlers.items()})
+
+
+def _compare_copied(workflow: Any, plan: Plan) -> None:
+    """In a dry run, or a query: files that are the same as recorded count with their recorded times."""
+    from cryosnake.project.run.copied_files import future_times, say_copied, say_future, times_of_record
+
+    with snakemake_internals.in_project(plan.folder):
+        times, now = times_of_record(plan), time.time_ns()
+        say_copied(plan, times)
+        say_future(future_times(plan, now), now)
+        snakemake_internals.put_times(workflow, times)
 
 
 def _in_project(plan: Plan, act: Callable[[], None]) -> Callable[[], None]:
@@ -235,11 +249,13 @@ def succeed(plan: Plan, repeats: bool = False) -> None:
     from cryosnake.project.run.again import go_on
     from cryosnake.project.run.bound_numbers import record_bound_numbers
     from cryosnake.project.run.closing import close_success, tidy_results
+    from cryosnake.project.run.copied_files import record_files
     from cryosnake.project.run.run_status import forget_abort_requests
     from cryosnake.project.run.superseded import settle_superseded
 
     tidy_results(plan.own)
     record_bound_numbers(plan.own)
+    record_files(plan)
     forget_abort_requests(plan.own)
     if not plan.lane:  # the watcher does so between the calls of its lanes
         settle_superseded(plan)
@@ -253,12 +269,14 @@ def fail(plan: Plan, since: float) -> None:
     from cryosnake.project.run.bound_numbers import record_bound_numbers
     from cryosnake.project.run.closing import tidy_results
     from cryosnake.project.run.cluster_failures import failed_jobs
+    from cryosnake.project.run.copied_files import record_files
     from cryosnake.project.run.run_status import close_run, failures, forget_abort_requests
 
     forget_abort_requests(plan.own)
     close_run(plan.own, failed_jobs(plan.folder))
     tidy_results(plan.own)
     record_bound_numbers(plan.own)
+    record_files(plan)
     print(*failures(plan.own, since), sep="\n", file=sys.stderr)
 
 
