@@ -238,7 +238,7 @@ def test_a_missing_product_gives_its_batch_a_new_revision(project) -> None:
 
 
 @pytest.mark.parametrize("change", [
-    lambda: os.utime("Movies/m03.mrcs", (time.time() - 30,) * 2),
+    lambda: write_mrc(Path("Movies/m03.mrcs"), np.ones((2, 8, 8), np.float32), 1.0, stack=True),
     lambda: Path("MotionCorr/job002/Movies/m03.mrc").unlink(),
     lambda: Path("MotionCorr/job002/batches/0002.star").write_text("")])
 def test_what_is_made_from_a_revision_is_one_too_and_what_was_made_before_stays(project, change) -> None:
