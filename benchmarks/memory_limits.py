@@ -64,7 +64,7 @@ def limit_of(box: int) -> float:
 
     A job takes four fifths of what is free when it starts.
     """
-    return 1.3 + 4.9 * (box / 256) ** 3
+    return 1.3 + 5.7 * (box / 256) ** 3
 
 
 def refined(folder: Path, box: int) -> bool:

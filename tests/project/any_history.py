@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import yaml
 from history_checks import (
     canary,
     changed_results,
+    choices_that_are_lost,
     inputs_that_are_lost,
     job_paths,
     numbers_used,
@@ -47,6 +49,7 @@ from stub_run import plan_of, snakemake
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.pipeline.model import Status
+from cryosnake.project.actions.choosing import choose, offer_for
 from cryosnake.project.cleaning.clean import clean, plan_action, unclean
 from cryosnake.project.cleaning.delete import current_pipeline, delete_jobs, plan_deletion
 from cryosnake.project.cleaning.undelete import deletion_of, deletions, empty_trash, undelete
@@ -88,6 +91,7 @@ class Histories(RuleBasedStateMachine):
         self.results: dict[str, dict[str, str]] = {}  # of finished jobs: digests of files
         self.numbers: dict[int, str] = {}
         self.lost: set[str] = set()  # jobs whose data the user has thrown away for good
+        self.moved: set[str] = set()  # those whose data the user has moved to the Trash
         self.settled = False
 
     @initialize(superseded=st.sampled_from(["clear", "clear", "keep", "trash"]), linked_trash=st.booleans())
@@ -106,6 +110,7 @@ class Histories(RuleBasedStateMachine):
             os.symlink("../beside/Trash", "Trash")
         Path("map.mrc").write_text("a map")
         Path("stack.mrcs").write_text("images")
+        Path("config.yaml").write_text(yaml.safe_dump(self.config))
         self._write_theirs(3)
         self._arrive(2)
         self.canary = canary(beside)
@@ -146,6 +151,7 @@ class Histories(RuleBasedStateMachine):
         self._note()
         self.settled = True
         _none("inputs that can't be had again", inputs_that_are_lost(self.lost))
+        _none("chosen from", choices_that_are_lost("chosen", self.lost | self.moved))
 
     def _note(self) -> None:
         """Compare the results of finished jobs with those of before, and remember those that are new."""
@@ -199,6 +205,15 @@ class Histories(RuleBasedStateMachine):
         _, status = os.waitpid(child, 0)
         self._did("killed" if os.WIFSIGNALED(status) else "run that was not killed")
 
+    @rule(numbers=st.sampled_from([(1,), (2,), (1, 2)]))
+    def choose_classes(self, numbers: tuple[int, ...]) -> None:
+        """Choose from what there is; refused where there is nothing, or the choice is final."""
+        try:
+            choose(offer_for("chosen"), numbers)
+        except CryosnakeError:
+            return
+        self._did("chosen")
+
     @rule(choice=NUMBERS)
     def mark_final(self, choice: int) -> None:
         path = self._pick(choice, among=(Status.SUCCEEDED,))
@@ -218,6 +233,7 @@ class Histories(RuleBasedStateMachine):
                 return
             assert not set(final) & {name.rstrip("/") for name in deletion.all}
             delete_jobs(deletion)
+        self.moved |= {name.rstrip("/") for name in deletion.all}
         self._did("deleted")
 
     @precondition(lambda self: deletions())
@@ -252,6 +268,7 @@ class Histories(RuleBasedStateMachine):
                 return
             assert not is_final(path)
             clean(action)
+        self.moved |= {path} if level == "clear" else set()
         self._did(level)
 
     @rule(choice=NUMBERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from cryosnake.jobs.model import file_of
@@ -12,6 +12,7 @@ from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status, job_number
 from cryosnake.project.cleaning.trash import in_trash
+from cryosnake.project.config.decisions import digest_of_files, read_decisions
 from cryosnake.project.planning.planned import Plan
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.joined_tables import write_joined
@@ -122,3 +123,9 @@ def _why_lost(file: TakenFile, thrown_away: set[str]) -> Iterator[str]:
 
 def _found(file: str) -> str:
     return next((place for place in (file, in_trash(file)) if os.path.exists(place)), "")
+
+
+def choices_that_are_lost(job: str, moved: Collection[str]) -> list[str]:
+    """Return from what classes were chosen and that is not as it was; not what the user has `moved` or thrown away."""
+    return [f"{one.made_on}, from which {one.classes} were chosen, is another" for one in read_decisions(job)
+            if one.made_on not in moved and digest_of_files(one.files) != one.digest]

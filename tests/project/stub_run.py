@@ -234,8 +234,13 @@ def _work(job_type: JobType, options: Any, inputs: Mapping[str, Path], out: Path
                 elif kind == "data":
                     write_text(out / file, table)
                 else:
-                    write_text(out / file, f"{made} {file}")
+                    write_text(out / file, _model(made, options.classes))
             progress.iteration_written(number)
     for file, node in files.items():
         if not (out / file).exists():
             write_text(out / file, table if node is PARTICLES else f"{made} {file}")
+
+
+def _model(made: str, classes: int) -> str:
+    rows = "".join(f"{number:06d}@{made}.mrcs {1 / classes}\n" for number in range(1, classes + 1))
+    return f"data_model_classes\n\nloop_\n_rlnReferenceImage #1\n_rlnClassDistribution #2\n{rows}\n"
