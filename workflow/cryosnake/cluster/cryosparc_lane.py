@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cryosnake.cluster.lane import ClusterLane, without_mpi_launcher
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 from cryosnake.names import is_listed_name
 
 COMMAND = r"\{\{-?\s*run_cmd\s*-?\}\}"
@@ -33,8 +33,8 @@ def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[s
         for unreadable files, a missing command, a script without {{ run_cmd }}, a variable without a value
     """
     try:
-        info = json.loads(info_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        info = read_json(info_file)
+    except (OSError, ValueError) as error:
         raise CryosnakeError(f"{info_file}: is not a cluster_info.json ({error}); `cryosparcm cluster dump NAME` "
                              "writes one") from error
     name = str(info.get("name", info_file.stem)) if isinstance(info, dict) else ""
@@ -89,6 +89,8 @@ def _names(text: str, path: Path) -> set[str]:
 
     try:
         return set(meta.find_undeclared_variables(Environment().parse(text)))
+    except RecursionError:
+        raise CryosnakeError(f"{path}: is nested too deep; cryoSPARC could not read this template either") from None
     except TemplateSyntaxError as error:
         raise CryosnakeError(f"{path}, line {error.lineno}: {error.message}; cryoSPARC could not read this template "
                              "either") from error

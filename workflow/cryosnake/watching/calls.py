@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
+from cryosnake.json_files import read_json
 from cryosnake.processes import ProcessId, process, read_process
 from cryosnake.project.config.config import BY_WATCHER
 from cryosnake.project.locks.snakemake_lock import lane_has_begun
@@ -59,7 +60,7 @@ def begin(words: Sequence[str], task: Task) -> Call:
 def left_behind(lane: str) -> Call | None:
     """Return the call of a lane that outlived its watcher, None when there is none."""
     try:
-        found = json.loads(_round_file(lane).read_text())
+        found = read_json(_round_file(lane))
     except (OSError, ValueError):
         return None
     owner = read_process(found)

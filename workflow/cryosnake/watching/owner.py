@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 from cryosnake.processes import read_process, this_process
 
 CLAIM = Path(".cryosnake", "watch.json")
@@ -85,7 +86,7 @@ def _refusal(owner: dict[str, Any]) -> CryosnakeError:
 
 def _read() -> dict[str, Any] | None:
     try:
-        owner = json.loads(CLAIM.read_text())
+        owner = read_json(CLAIM)
     except (OSError, ValueError):
         return None
     return owner if read_process(owner) else None

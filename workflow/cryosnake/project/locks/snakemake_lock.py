@@ -20,6 +20,7 @@ from typing import Any
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 from cryosnake.processes import ProcessId, read_process, this_process
 from cryosnake.project.snakemake_internals import remove_lock
 
@@ -131,6 +132,6 @@ def _write_claim(lane: str, **more: bool) -> None:
 
 def _read_claim(lane: str) -> Any:
     try:
-        return json.loads(_claim_file(lane).read_text())
+        return read_json(_claim_file(lane))
     except (OSError, ValueError):
         return None

@@ -5,13 +5,13 @@ A finished job stays as it is. When its input has grown enough, the config's job
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from cryosnake.io.star_rows import count_rows
+from cryosnake.json_files import read_json
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
 from cryosnake.project.planning.planned import PlannedJob, Source, keeps_number
@@ -120,8 +120,8 @@ def _unit(source: Source) -> str:
 
 def _former_counts(job: str) -> dict[str, int]:
     try:
-        return dict(json.loads(Path(job, COUNTS).read_text()))
-    except (OSError, ValueError):
+        return dict(read_json(Path(job, COUNTS)))
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType
+from cryosnake.json_files import parse_json
 from cryosnake.project.records.made_from import TakenFile
 
 FILE = "cryosnake.json"
@@ -47,7 +48,7 @@ def read_record(job_dir: Path) -> JobRecord | None:
     except FileNotFoundError:
         return None
     try:
-        raw = json.loads(text)
+        raw = parse_json(text)
         taken = {slot: TakenFile(**{**file, "batches": tuple(file["batches"])})
                  for slot, file in raw.get("made_from", {}).items()}
         return JobRecord(**{key: raw[key] for key in JobRecord.__dataclass_fields__ if key not in _LATER},

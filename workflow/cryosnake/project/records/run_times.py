@@ -69,7 +69,7 @@ def add_run_time(out: Path, run: RunTime) -> None:
 def read_run_times(out: str | os.PathLike[str]) -> list[RunTime]:
     """Return the runs of a job, in the order in which they finished; incomplete lines and headers are left out."""
     try:
-        lines = Path(out, FILE).read_text().splitlines()
+        lines = Path(out, FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     runs = []

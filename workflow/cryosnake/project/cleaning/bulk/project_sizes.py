@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 from cryosnake.names import TRASH
 from cryosnake.project.records.file_sizes import folder_size
 from cryosnake.project.records.own_trash import trash_size
@@ -62,7 +63,8 @@ def measure(jobs: Iterable[str]) -> ProjectSizes:
 def read_sizes() -> ProjectSizes | None:
     """Return the last measured sizes, None if there are none or the file is damaged."""
     try:
-        return ProjectSizes(**json.loads(FILE.read_text()))
+        found = ProjectSizes(**read_json(FILE))
+        return found if found.total + found.measured >= 0 and dict(found.folders) == found.folders else None
     except (OSError, ValueError, TypeError):
         return None
 
