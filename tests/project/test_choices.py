@@ -22,6 +22,7 @@ from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
 from cryosnake.project.records.final_marks import set_final
 from cryosnake.project.records.record import read_record
 from cryosnake.project.records.taken_inputs import taken_inputs
+from cryosnake.project.run.again import go_on
 from cryosnake.project.run.bound_numbers import record_bound_numbers
 from cryosnake.project.run.superseded import settle_superseded
 from cryosnake.watching.stale_outputs import pending_files
@@ -256,6 +257,13 @@ def test_choosing_again_from_the_same_is_a_new_job_and_keeps_the_former_choice(h
     assert choose("good", "--classes", "2 1") == 0 and decision_file("good").read_text() == text
     assert choose("good", "--classes", "1") == 0
     assert path_of(raw) == "Select/job006", "back to it"
+
+
+def test_what_waits_for_a_choice_does_not_wait_for_particles(here, capsys) -> None:
+    raw = raw_of("choose")
+    raw["jobs"]["good"]["at_least"] = 1
+    go_on(run(raw), by_itself=False)
+    assert "enough particles" not in capsys.readouterr().err
 
 
 def test_rules_are_applied_again(here) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from cryosnake.project.actions.config_edit import read_config
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.config.decisions import Choice, Decision, add_decision, now, read_decisions
 from cryosnake.project.planning.choices import can_choose, former_choice, waiting_for_you
-from cryosnake.project.planning.plan import make_plan
+from cryosnake.project.planning.plan import make_plan, may_choose
 from cryosnake.project.planning.planned import Plan, PlannedJob, known_directory
 from cryosnake.project.records.disk import job_directories
 from cryosnake.project.records.final_marks import is_final
@@ -23,7 +24,7 @@ from cryosnake.project.records.record import JobRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Class:
-    """One class of what is chosen from; `share` is its part of the particles, the rest is nan where it is not known."""
+    """One class of what is chosen from; `share` is its part of the particles, what is not known is nan."""
 
     number: int
     share: float
@@ -101,7 +102,8 @@ def choose(offer: Offer, numbers: Sequence[int]) -> Path:
 def project_waits() -> list[str]:
     """Return a line for each job of the project that waits for a choice; none where no plan can be made."""
     try:
-        return waiting_for_you(make_plan(parse_config(read_config())))
+        config = parse_config(read_config())
+        return waiting_for_you(make_plan(config)) if any(map(may_choose, config.jobs.values())) else []
     except CryosnakeError:
         return []
 
@@ -149,30 +151,31 @@ def _refuse_twin(plan: Plan, job: PlannedJob, offer: Offer, chosen: tuple[int, .
 
 
 def _classes(choice: Choice) -> tuple[Class, ...]:
-    """Return the classes by their model.star, or, without one, by the class numbers of the particles."""
+    """Return the classes with their part of the particles, and what model.star says of them, where there is one."""
     from cryosnake.io.star import read_table  # here: only a choice needs pandas
 
+    members = _members(choice.particles)
     model = next((file for file in choice.files if file.endswith("_model.star")), "")
-    if not model:
-        return _classes_of_particles(choice)
-    table = read_table(model, "model_classes", ["rlnReferenceImage"])
-    columns = {label: table[label].tolist() if label in table.columns else [float("nan")] * len(table)
-               for label in ("rlnClassDistribution", "rlnEstimatedResolution", "rlnClassScore")}
+    if not model and not members:
+        raise CryosnakeError(f"{choice.particles} has no classes (no rlnClassNumber): connect a classification")
+    table = read_table(model, "model_classes", ["rlnReferenceImage"]).to_dict("list") if model else {}
+    numbers = list(range(1, len(table["rlnReferenceImage"]) + 1)) if table else sorted(members)
+    unknown = [float("nan")] * len(numbers)
+    shares = table.get("rlnClassDistribution", unknown)
+    if members:
+        shares = [members[number] / members.total() for number in numbers]
+    columns = (shares, table.get("rlnEstimatedResolution", unknown), table.get("rlnClassScore", unknown))
     return tuple(Class(number=number, share=float(share), resolution=float(resolution), score=float(score))
-                 for number, (share, resolution, score) in enumerate(zip(*columns.values(), strict=True), 1))
+                 for number, share, resolution, score in zip(numbers, *columns, strict=True))
 
 
-def _classes_of_particles(choice: Choice) -> tuple[Class, ...]:
+def _members(path: str) -> Counter[int]:
+    """Return the particles of each class of a particle table, none where it has no classes, or is not there."""
     from cryosnake.io.star import read_star
 
-    path = next((file for file in choice.files if file.endswith(".star")), "")
-    rows = read_star(path).get("particles") if path else None
-    if rows is None or "rlnClassNumber" not in rows.columns:
-        raise CryosnakeError(f"{path or choice.files[0]} has no classes (no rlnClassNumber): connect a classification")
-    numbers = rows["rlnClassNumber"].astype(int).tolist()
-    nan = float("nan")
-    return tuple(Class(number=number, share=numbers.count(number) / len(numbers), resolution=nan, score=nan)
-                 for number in sorted(set(numbers)))
+    rows = read_star(path).get("particles") if os.path.exists(path) else None
+    known = rows is not None and "rlnClassNumber" in rows.columns
+    return Counter(rows["rlnClassNumber"].astype(int).tolist() if known and rows is not None else [])
 
 
 def looks_at(choice: Choice) -> list[str]:

@@ -14,9 +14,9 @@ from typing import Any
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
+from cryosnake.project.config.config import DECISIONS
 from cryosnake.project.records.made_from import digest
 
-FOLDER = Path("decisions")
 _HEAD = ("# Classes that were chosen, the newest choice first, and what each was chosen from: it holds for that only.\n"
          "# `cryosnake choose {job}` shows what there is, `cryosnake choose {job} --classes 1,2` adds a choice.\n")
 
@@ -42,8 +42,9 @@ class Choice:
     """What a person chooses from for a job: the classes of `made_on`, a job directory or a file, by number.
 
     `files` are what is looked at (model and averages) and `digest` is that of their contents, "" where they are not all
-    there; `picture` shows them, if there is one. `in_config` are the numbers in config.yaml: None if it has no such
-    key, none for `choose`. With `single` the number is that of an output, and one is chosen.
+    there; `picture` shows them, if there is one, and `particles` is the table with their members. `in_config` are the
+    numbers in config.yaml: None if it has no such key, () for `choose`. With `single` it is the number of an output,
+    and one is chosen.
     """
 
     made_on: str
@@ -51,13 +52,14 @@ class Choice:
     in_config: tuple[int, ...] | None
     digest: str = ""
     picture: str = ""
+    particles: str = ""
     single: bool = False
     waits: bool = False  # nobody has chosen from this yet
 
 
 def decision_file(job: str) -> Path:
     """Return the path of the decisions of a job of the config."""
-    return FOLDER / f"{job}.yaml"
+    return Path(DECISIONS, f"{job}.yaml")
 
 
 def digest_of_files(files: Iterable[str]) -> str:
@@ -141,6 +143,6 @@ def _write(job: str, decisions: Sequence[Decision]) -> None:
         if one.in_config is not None:
             item["in_config"] = list(one.in_config)
         listed.append(item)
-    FOLDER.mkdir(exist_ok=True)
+    Path(DECISIONS).mkdir(exist_ok=True)
     text = yaml.safe_dump({"job": job, "decisions": listed}, default_flow_style=None, sort_keys=False, width=200)
     write_text(decision_file(job), _HEAD.format(job=job) + text, durable=True)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cryosnake.jobs.model import MODEL, REFERENCES_2D, Output
+from cryosnake.jobs.model import MODEL, PARTICLES, REFERENCES_2D, Output
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status, job_number
 from cryosnake.project.config.config import JobConfig
@@ -129,10 +129,12 @@ def _choice(job: PlannedJob, pick: _Pick) -> Choice:
     files = [maker.file(output) for output in seen] if maker else []
     if not any(output.node is MODEL for output in seen):  # made elsewhere: what the numbers stand in
         files.insert(0, source.path)
+    particles = next((maker.file(output) for output in outputs if output.node is PARTICLES), "") if maker else ""
     picture = f"{maker.path}/{maker.config.type.panels[0]}.png" if maker and maker.config.type.panels else ""
     return Choice(made_on=source.job or source.pinned or source.path, files=tuple(files),
                   in_config=_numbers(job.config, pick),
-                  digest=digest_of_files(files), picture=picture, single=pick.output is not None)
+                  digest=digest_of_files(files), picture=picture,
+                  particles=particles or source.path, single=pick.output is not None)
 
 
 def _settled(job: PlannedJob, pick: _Pick, decisions: Sequence[Decision], records: Records, *,

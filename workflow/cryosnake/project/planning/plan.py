@@ -14,7 +14,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.names import foreign_place, is_job_name, why_not_ours
 from cryosnake.pipeline.model import job_name
 from cryosnake.pipeline.types import type_folders
-from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
+from cryosnake.project.config.config import DECISIONS, Config, ConfigError, Connection, JobConfig, fitting_output
 from cryosnake.project.planning.growth import growth_of, is_complete, missing_particles
 from cryosnake.project.planning.named_files import named_files, refuse_missing
 from cryosnake.project.planning.parts import part_of
@@ -74,7 +74,7 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
         inputs = {slot: _source(job_config, slot, connection, jobs, without_data)
                   for slot, connection in job_config.connections.items()}
         job = PlannedJob(config=job_config, path=WAITING + job_config.name, inputs=inputs, new=True)
-        if _may_choose(job_config):
+        if may_choose(job_config):
             from cryosnake.project.planning.choices import with_choice  # here: many projects have none
 
             job = with_choice(job, jobs, records)
@@ -103,9 +103,10 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     return part_of(plan, config.only, config.hold) if config.only else plan
 
 
-def _may_choose(job: JobConfig) -> bool:
-    """Whether a job may have class numbers: a parameter of such, or an input that is one of several outputs."""
-    return (any(parameter.chosen_from for parameter in job.type.parameters)
+def may_choose(job: JobConfig) -> bool:
+    """Whether a job may have class numbers: in the config, in a decision, or of an input that is one of several."""
+    decided = os.path.lexists(f"{DECISIONS}/{job.name}.yaml")
+    return (any(one.chosen_from and (decided or one.name in job.stated) for one in job.type.parameters)
             or any(connection.output[-1:].isdigit() for connection in job.connections.values()))
 
 

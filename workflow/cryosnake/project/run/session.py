@@ -129,6 +129,7 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
 
 def _say_what_waits(folder: str, plan: Plan) -> None:
     """Say last of all what waits for a person, in the files as they are then."""
+    sys.stdout.flush()
     with suppress(OSError), chdir(os.path.join(folder, plan.folder)):
         for line in _waiting_for_you(plan):
             print(line, file=sys.stderr)

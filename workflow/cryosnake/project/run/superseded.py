@@ -21,6 +21,7 @@ from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.cleaning.clean import clean, plan_action
 from cryosnake.project.cleaning.delete import delete_jobs, plan_deletion
 from cryosnake.project.cleaning.guards import INTERMEDIATE, NEITHER, standings
+from cryosnake.project.config.config import DECISIONS
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.disk import job_directories
@@ -28,7 +29,6 @@ from cryosnake.project.records.file_sizes import folder_size
 from cryosnake.project.records.record import JobRecord, same_job
 
 _NOTE = "\n ++++ Note of "  # as `cryosnake note` begins one
-DECISIONS = Path("decisions")
 
 
 def superseded_jobs(plan: Plan, pipeline: Pipeline) -> dict[str, str]:
@@ -74,7 +74,7 @@ def _named(plan: Plan) -> list[str]:
     for job in plan.jobs.values():
         found += [source.pinned or source.path for source in job.inputs.values() if not source.job]
         found += [value for value in job.config.stated.values() if isinstance(value, str)]
-    for file in DECISIONS.glob("*.yaml"):
+    for file in Path(DECISIONS).glob("*.yaml"):
         found += file.read_text(errors="replace").replace('"', " ").replace("'", " ").split()
     return found
 
