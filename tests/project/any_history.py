@@ -11,11 +11,8 @@ import argparse
 import copy
 import os
 import shutil
-import signal
-import sys
 import tempfile
 import time
-import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -44,7 +41,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from stub_run import plan_of, snakemake
+from stub_run import killed_at, plan_of, snakemake
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
@@ -74,8 +71,6 @@ CONFIG: dict[str, Any] = {
         "theirs": {**CLASS2D, "particles": "theirs.star"}},
 }
 NUMBERS = st.integers(0, 99)
-CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.utime", "os.truncate"}
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class Histories(RuleBasedStateMachine):
@@ -197,13 +192,7 @@ class Histories(RuleBasedStateMachine):
     @rule(moment=st.integers(1, 800), names=st.sampled_from([(), (), ("classes",), ("motion",)]))
     def killed(self, moment: int, names: tuple[str, ...]) -> None:
         """Start a run, and kill it before a change of a file."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # threads of BLAS; the child needs none
-            child = os.fork()
-        if child == 0:
-            _killed_at(moment, lambda: snakemake(self.config, names))
-        _, status = os.waitpid(child, 0)
-        self._did("killed" if os.WIFSIGNALED(status) else "run that was not killed")
+        self._did("killed" if killed_at(moment, self.config, names) else "run that was not killed")
 
     @rule(numbers=st.sampled_from([(1,), (2,), (1, 2)]))
     def choose_classes(self, numbers: tuple[int, ...]) -> None:
@@ -214,6 +203,20 @@ class Histories(RuleBasedStateMachine):
             return
         self._did("chosen")
 
+    @rule(by=st.sampled_from(["cp -r", "zip"]))
+    def copy(self, by: str) -> None:
+        """Put a copy in the project's place: with new times, or with even seconds. Nothing is to be done for that."""
+        project, before = self.folder / "project", self.folder / "before"
+        project.rename(before)
+        shutil.copytree(before, project, symlinks=True, copy_function=shutil.copyfile if by == "cp -r" else _as_zip)
+        shutil.rmtree(before)
+        os.chdir(project)
+        if self.settled:
+            _none("to be done in a copy", pending_files(plan_of(self.config)))
+            _none("done in a copy", snakemake(self.config))
+            self._note()
+        self.done["copied"] += 1
+
     @rule(choice=NUMBERS)
     def mark_final(self, choice: int) -> None:
         path = self._pick(choice, among=(Status.SUCCEEDED,))
@@ -221,6 +224,7 @@ class Histories(RuleBasedStateMachine):
             set_final(path, not is_final(path))
             self._did("final")
 
+    @precondition(lambda self: job_paths())
     @rule(choice=NUMBERS)
     def delete_a_job(self, choice: int) -> None:
         """Move a job, and what depends on it, to the Trash; refused where something of it is final."""
@@ -247,6 +251,7 @@ class Histories(RuleBasedStateMachine):
                 return
         self._did("undeleted")
 
+    @precondition(lambda self: job_paths())
     @rule(choice=NUMBERS)
     def delete_a_product(self, choice: int) -> None:
         """Remove a file of a job of the config by hand: it is made again."""
@@ -257,6 +262,7 @@ class Histories(RuleBasedStateMachine):
         Path(files[choice % len(files)]).unlink()
         self._did("product deleted")
 
+    @precondition(lambda self: job_paths())
     @rule(choice=NUMBERS, level=st.sampled_from(["clear", "harsh", "gentle"]))
     def clean_a_job(self, choice: int, level: str) -> None:
         """Clean a job at some level; refused where it is final."""
@@ -271,6 +277,7 @@ class Histories(RuleBasedStateMachine):
         self.moved |= {path} if level == "clear" else set()
         self._did(level)
 
+    @precondition(lambda self: job_paths())
     @rule(choice=NUMBERS)
     def bring_back(self, choice: int) -> None:
         path = self._pick(choice)
@@ -341,25 +348,9 @@ def _differences(before: Mapping[str, object], after: Mapping[str, object]) -> l
             if before.get(name) != after.get(name)]
 
 
-def _killed_at(moment: int, act: Any) -> None:
-    """Do something in this process, a child, and kill it before its change of a file number `moment`."""
-    counted = 0
-
-    def count(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal counted
-        writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
-        if (event in CHANGES or writing) and "__pycache__" not in str(arguments[0]):
-            counted += 1
-            if counted == moment:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    try:
-        sys.addaudithook(count)
-        act()
-    except CryosnakeError:
-        pass
-    finally:
-        os._exit(0)
+def _as_zip(source: str, target: str) -> None:
+    shutil.copyfile(source, target)
+    os.utime(target, (os.stat(source).st_mtime // 2 * 2,) * 2)
 
 
 def run_histories(histories: int, steps: int, *, derandomize: bool = True) -> Counter[str]:

@@ -13,9 +13,11 @@ import io
 import os
 import re
 import shlex
+import signal
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,13 +36,15 @@ from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
 from cryosnake.project.planning.rule_values import arguments, asked, batch_inputs, batch_stars, job_inputs
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.freshness import is_stale
-from cryosnake.project.run.begin import finish_interrupted_deletions, repair_after_kills
+from cryosnake.project.run.begin import finish_interrupted_deletions, repair_after_kills, restore_copied
 from cryosnake.project.run.commit import commit
 from cryosnake.project.run.run_status import fail_dead_jobs
 from cryosnake.project.run.session import fail, succeed
 from cryosnake.running.run import run_job
 
 ROWS = 3  # particles of a micrograph
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.utime", "os.truncate"}
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def snakemake(raw: Mapping[str, Any], forced: Collection[str] = ()) -> list[str]
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _claimed():
         if _half_deleted():
             finish_interrupted_deletions()
+        restore_copied(plan)
         repair_after_kills(plan)
         commit(plan)
         fail_dead_jobs()
@@ -90,6 +95,37 @@ def snakemake(raw: Mapping[str, Any], forced: Collection[str] = ()) -> list[str]
                 raise CryosnakeError(said.getvalue()[-2000:])
         succeed(plan)
     return ran
+
+
+def killed_at(moment: int, raw: Mapping[str, Any], forced: Collection[str] = ()) -> bool:
+    """Make what the config asks for in a child of this process, which is killed before its change of a file `moment`.
+
+    Return whether it was killed, because it made so many changes.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child needs none of BLAS
+        child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    try:
+        sys.addaudithook(_kill_at(moment))
+        snakemake(raw, forced)
+    finally:
+        os._exit(0)
+
+
+def _kill_at(moment: int) -> Callable[[str, tuple[Any, ...]], None]:
+    counted = 0
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal counted
+        writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
+        if (event in CHANGES or writing) and "__pycache__" not in str(arguments[0]):
+            counted += 1
+            if counted == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return count
 
 
 @contextlib.contextmanager

@@ -29,10 +29,15 @@ _OF_BATCHES = (".star", ".done", ".benchmark.tsv")
 
 
 def times_of_record(plan: Plan) -> dict[str, int]:
-    """Return the recorded times (ns) of files of the plan that have others on the disk, and are otherwise the same."""
+    """Return the recorded times (ns) of files of the plan that have others on the disk, and are otherwise the same.
+
+    Of a file that several jobs list, that of the job that made it counts: it may have made the same again since.
+    """
     found: dict[str, int] = {}
     for job in plan.jobs.values():
         for path, known in read_known(job.path).items():
+            if job_of(path) != job.path and path in read_known(job_of(path)):
+                continue
             with suppress(OSError):
                 status = os.stat(path)
                 if status.st_mtime_ns != known.time and known.is_same(path, status):

@@ -1,0 +1,26 @@
+"""Files that their job made again to the same contents keep their new times, whoever has read them before."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from test_growth import TABLE, plan_of, project, run  # noqa: F401
+
+from cryosnake.project.records.freshness import is_stale
+from cryosnake.project.run.copied_files import record_files, restore_times, times_of_record
+
+
+@pytest.mark.parametrize("file", [TABLE, "Class2D/job005/run_it002_data.star", "Class2D/job005/run_it002_model.star"])
+def test_what_a_reader_has_recorded_does_not_put_its_time_back(project, file) -> None:  # noqa: F811
+    run()
+    record_files(plan_of())
+    Path("made_from").touch()
+    now = time.time_ns()
+    os.utime("made_from", ns=(now, now))
+    os.utime(file, ns=(now + 1, now + 1))
+    record_files(plan_of())
+    assert restore_times(plan_of(), times_of_record(plan_of())) == {}
+    assert os.stat(file).st_mtime_ns == now + 1 and not is_stale(file, ["made_from"])
