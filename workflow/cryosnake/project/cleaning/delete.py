@@ -22,6 +22,7 @@ from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import remove_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, Process, job_number
 from cryosnake.pipeline.rebuild import job_directories
+from cryosnake.pipeline.recover import is_cut, recovered
 from cryosnake.pipeline.star_text import write_blocks
 from cryosnake.project.cleaning.guards import GENTLE, refusal
 from cryosnake.project.cleaning.trash import in_trash, move_link, move_tree, on_another_disk
@@ -195,5 +196,5 @@ def _free_name(path: str) -> str:
 
 
 def current_pipeline() -> Pipeline:
-    """Return the pipeline of the project in the working directory."""
-    return read_pipeline(PIPELINE_FILE)
+    """Return the pipeline of the project in the working directory, what its copies have if it was cut off."""
+    return recovered(".") if is_cut(".") else read_pipeline(PIPELINE_FILE)

@@ -9,7 +9,8 @@ from contextlib import chdir
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.lock import remove_stale_locks
+from cryosnake.pipeline.lock import remove_stale_locks, update_pipeline
+from cryosnake.pipeline.recover import is_cut
 from cryosnake.processes import this_process
 from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
 from cryosnake.project.locks.clean_up_lock import clean_up_owner, cleaning_up
@@ -59,6 +60,8 @@ def claim(lane: str = "") -> None:
         if message:
             print(message, file=sys.stderr)
     remove_stale_locks(Path())
+    if is_cut("."):
+        update_pipeline(Path(), lambda pipeline: pipeline)
 
 
 def _release(project: str, lane: str) -> None:
