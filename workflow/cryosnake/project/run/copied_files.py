@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cryosnake.atomic import write_text
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.human import CLOCK_SLACK, human_time
 from cryosnake.project.locks.work_locks import at_work
@@ -89,8 +89,9 @@ def renew_movies(plan: Plan) -> None:
         status = os.stat(path)
         items = {**read_done(job.path, number),
                  **{name: replace(item, stamp=signed_stamp(name)) for name, item in movies.items()}}
-        write_text(path, "".join(item.line() for item in items.values()), durable=True)
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        with replacing(path, durable=True) as temporary:
+            temporary.write_text("".join(item.line() for item in items.values()), "utf-8", "surrogateescape")
+            os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))  # or the batch would be to do again
 
 
 def say_copied(plan: Plan, times: Mapping[str, int]) -> None:
