@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import test_growth
-from test_growth import arrive, checksums, end, forget_made_from, plan_of, project, raw_with  # noqa: F401
+from test_growth import RAW, arrive, checksums, end, forget_made_from, plan_of, project, raw_with  # noqa: F401
 
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
@@ -18,6 +18,7 @@ from cryosnake.pipeline.files import read_pipeline
 from cryosnake.project.config.config import ConfigError
 from cryosnake.project.config.decisions import decision_file, read_decisions
 from cryosnake.project.planning.choices import waiting_for_you
+from cryosnake.project.planning.parts import tables_taken
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
 from cryosnake.project.records.final_marks import set_final
 from cryosnake.project.records.record import read_record
@@ -259,6 +260,32 @@ def test_choosing_again_from_the_same_is_a_new_job_and_keeps_the_former_choice(h
     assert path_of(raw) == "Select/job006", "back to it"
 
 
+def test_a_choice_that_was_carried_out_holds_though_its_file_was_lost(here) -> None:
+    raw = raw_of("choose")
+    run(raw)
+    assert choose("good", "--classes", "1") == 0
+    run(raw)
+    decision_file("good").unlink()
+    assert path_of(raw) == "Select/job006"
+    arrive(3)
+    run(raw)
+    assert path_of(raw) == "waits"
+
+
+def test_the_classification_before_can_be_chosen_from_by_any_of_its_names(here, capsys) -> None:
+    raw = raw_of([2, 1])
+    run(raw)
+    arrive(3)
+    for name in (OLD, "classes", "5", "good"):
+        assert choose(name) == 0
+        assert f"good chooses from {OLD}\n" in capsys.readouterr().out
+    assert choose("good", "--classes", "1,2") == 0
+    run(raw)
+    assert choose("Class2D/job008", "--classes", "1 2") == 0
+    assert {one.classes for one in read_decisions("good")} == {(2, 1)}, "in the order of the config: the same job"
+    assert len(os.listdir("Select")) == 2, "chosen again what was chosen: nothing to make"
+
+
 def test_what_waits_for_a_choice_does_not_wait_for_particles(here, capsys) -> None:
     raw = raw_of("choose")
     raw["jobs"]["good"]["at_least"] = 1
@@ -416,6 +443,20 @@ def test_a_pinned_directory_is_taken_and_not_followed(here) -> None:
     arrive(4, 5)
     run(raw)
     assert plan_of(raw).jobs["pinned"].path == pinned and pending_files(plan_of(raw)) == []
+
+
+def test_a_job_that_works_per_micrograph_can_be_pinned_to_a_table(here) -> None:
+    raw = raw_with()
+    run(raw)
+    raw["jobs"]["others"] = {**RAW["jobs"]["picks"], "micrographs": "MotionCorr/job002", "diameter": [50, 50]}
+    plan = run(raw)
+    others = plan.jobs["others"]
+    assert (others.path, dict(others.batches), others.stream) == ("AutoPick/job007", {1: "0001"}, "")
+    arrive(3)
+    run(raw)
+    assert pending_files(plan_of(raw)) == [] and plan_of(raw).jobs["others"].batches == {1: "0001"}
+    raw["jobs"]["same"] = {**RAW["jobs"]["classes"], "particles": "Extract/job004", "iterations": 3}
+    assert tables_taken(plan_of(raw), ["same"]) == ("Extract/job004/particles.star",), "held while a long job reads it"
 
 
 def test_a_pinned_job_is_protected(here) -> None:

@@ -26,7 +26,7 @@ def _choose(arguments: Arguments) -> None:
         _show(offer)
         return
     numbers = _numbers(arguments.classes)
-    if tuple(sorted(set(numbers))) == offer.chosen and not offer.choice.waits:
+    if set(numbers) == set(offer.chosen) and not offer.choice.waits:
         print(f"{offer.job} has these classes of {offer.choice.made_on} already")
         return
     path = choose(offer, numbers)

@@ -57,17 +57,21 @@ def offer_for(text: str) -> Offer:
         when it is no such job, or there is nothing to choose from yet
     """
     plan, records = _plan()
-    offers = {job.name: found for job in plan.jobs.values() if (found := can_choose(job, plan.jobs, records))}
+    offers: dict[str, Choice] = {}
+    coming: set[str] = set()
+    for job in plan.jobs.values():
+        choice = can_choose(job, plan.jobs, records)
+        if choice and not choice.digest:
+            choice = former_choice(job, plan.jobs, records) or choice
+            coming.add(job.name)
+        offers |= {job.name: choice} if choice else {}
     job = plan.jobs[_name(text, plan, offers)]
-    choice, remark = offers[job.name], ""
+    choice = offers[job.name]
     if not choice.digest:
-        former = former_choice(job, plan.jobs, records)
-        if former is None or not former.digest:
-            raise CryosnakeError(f"{job.name}: there is nothing to choose from yet, for its classification has not "
-                                 "been made; run snakemake first")
-        choice = former
-        remark = (f"the next run makes the classification again, and {job.name} then waits for another choice; write "
-                  f"{choice.made_on} in its place in config.yaml to stay with this one")
+        raise CryosnakeError(f"{job.name}: there is nothing to choose from yet, for its classification has not been "
+                             "made; run snakemake first")
+    remark = (f"the next run makes the classification again, and {job.name} then waits for another choice; write "
+              f"{choice.made_on} in its place in config.yaml to stay with this one") if job.name in coming else ""
     known = next((one.classes for one in read_decisions(job.name) if one.digest == choice.digest
                   and (not choice.in_config or one.in_config == choice.in_config)), ())
     chosen = known or (() if choice.waits or remark else choice.in_config or ())
@@ -94,6 +98,8 @@ def choose(offer: Offer, numbers: Sequence[int]) -> Path:
     if empty:
         raise CryosnakeError(f"class {empty} of {offer.choice.made_on} is empty; choose classes with particles")
     _refuse_final(offer, chosen)
+    if set(chosen) == set(offer.choice.in_config or ()):
+        chosen = offer.choice.in_config or ()  # in its order: the same job
     decision = Decision(classes=chosen, made_on=offer.choice.made_on, files=offer.choice.files,
                         digest=offer.choice.digest, in_config=offer.choice.in_config, date=now())
     return add_decision(offer.job, decision)
@@ -116,12 +122,10 @@ def _name(text: str, plan: Plan, offers: dict[str, Choice]) -> str:
     """Return the name of the job of the config for which is chosen."""
     if text in offers:
         return text
-    if text in plan.jobs:
-        path = plan.jobs[text].path
-    else:
-        path = find_job(text).name.rstrip("/")
-    named = [name for name in offers if plan.jobs[name].path == path]
-    users = named or [name for name, choice in offers.items() if choice.made_on == path]
+    path = plan.jobs[text].path if text in plan.jobs else find_job(text).name.rstrip("/")
+    taken = {name: {one.job for one in plan.jobs[name].config.connections.values()} for name in offers}
+    users = [name for name in offers if plan.jobs[name].path == path] or [
+        name for name, choice in offers.items() if choice.made_on == path or text in taken[name]]
     if len(users) == 1:
         return users[0]
     if users:
@@ -135,7 +139,7 @@ def _refuse_final(offer: Offer, chosen: tuple[int, ...]) -> None:
     plan, records = _plan()
     job = plan.jobs[offer.job]
     path = job.path if job.numbered else known_directory(job, records)
-    if path and is_final(path) and chosen != offer.chosen and not offer.remark:
+    if path and is_final(path) and set(chosen) != set(offer.chosen) and not offer.remark:
         raise CryosnakeError(f"{path} ({offer.job}) is final, and another choice would take its place: remove the mark "
                              f"(`cryosnake mark {path} not-final`), or add a job with these classes to config.yaml")
     _refuse_twin(plan, job, offer, chosen)

@@ -50,7 +50,8 @@ def with_choice(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Record
     pick = _pick(job, jobs, records)
     if pick is None:
         return job
-    decisions, numbers = read_decisions(job.name), _numbers(job.config, pick)
+    numbers = _numbers(job.config, pick)
+    decisions = [*read_decisions(job.name), *_recorded_decisions(job, pick, records)]
     if numbers is None and not decisions:
         return job
     choice, former = _choice(job, pick), _former(pick, records)
@@ -162,6 +163,15 @@ def _settled(job: PlannedJob, pick: _Pick, decisions: Sequence[Decision], record
     if bound or any(decision.in_config == choice.in_config for decision in decisions):
         return None
     return job if may_bind else None
+
+
+def _recorded_decisions(job: PlannedJob, pick: _Pick, records: Records) -> list[Decision]:
+    """Return the decisions by which jobs of this name were made, the newest first: their file may have been lost."""
+    made = [(job_number(path) or 0, record) for path, record in records.items() if record and record.decision
+            and record.type == job.config.type.name and record.name == job.name and pick.slot in record.inputs]
+    return [Decision(classes=_numbers_of(record, pick), made_on=_place(record.inputs[pick.slot]), files=(),
+                     digest=record.decision, in_config=None, date="")
+            for _, record in sorted(made, key=lambda item: -item[0])]
 
 
 def _applied(record: JobRecord, path: str) -> bool:

@@ -232,7 +232,8 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
     if job.stream != job.name:
         numbers = jobs[job.stream].batches if job.stream else {1: ""}
         upstream = [other for other in jobs.values() if other.path in job.takes()]
-        made_from = {number: [job.batch_source(slot, number, upstream) for slot in job.inputs] for number in numbers}
+        followed = [slot for slot, source in job.inputs.items() if not source.pinned]
+        made_from = {number: [job.batch_source(slot, number, upstream) for slot in followed] for number in numbers}
         return replace(job, batches=batch_keys(job, made_from)), Arrivals((), ())
     parameters = job.config.parameters()
     pattern = parameters.get("movies") or parameters.get("micrographs")

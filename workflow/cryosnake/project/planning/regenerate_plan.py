@@ -131,7 +131,7 @@ def _providers(jobs: Jobs, job: PlannedJob, *, through: bool = False) -> Iterato
         if not any(node in _CARRY for node in slot.types) or not (slot.images or through):
             continue
         for up in jobs.values():
-            if up.path == source.job:
+            if up.path in (source.job, source.pinned):
                 if up.config.type.clean.data:
                     yield up
                 else:
