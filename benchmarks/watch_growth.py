@@ -2,7 +2,7 @@
 
     python benchmarks/watch_growth.py [--movies 60] [--folder F]
 
-Small movies (384 px, 4 frames; a few distinct ones under many names) arrive in four parts: each doubles what is there,
+Small movies (384 px, 4 frames; a few distinct ones under many names) arrive in four parts: each doubles what is there (`--grow 1.8`),
 and the last is taken when the session ends. While the second part is refined the watcher is killed (`kill -9`) and
 started again. Printed, and checked: the number, particles and alias of each job, that finished results stayed as they
 were to the byte, what superseded jobs take on the disk, and what RELION 3.1 makes of the project. 1 when anything is
@@ -106,8 +106,8 @@ def session(source: Path, movies: int) -> list[str]:
 
 def watch() -> subprocess.Popen[bytes]:
     """Start the watcher."""
-    words = [sys.executable, "-m", "cryosnake.cli", "watch", "--every", "2", "--seal-after", "0.1", "--keep-free",
-             "0.01", "--cores", "2"]
+    words = [sys.executable, "-m", "cryosnake.cli", "watch", "--every", "2", "--seal-after", "0.1", "--grow", "1.8",
+             "--keep-free", "0.01", "--cores", "2"]
     with open("watch.out", "ab") as log:
         return subprocess.Popen(words, stdout=log, stderr=log)
 
