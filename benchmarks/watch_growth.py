@@ -2,11 +2,11 @@
 
     python benchmarks/watch_growth.py [--movies 60] [--folder F]
 
-Small movies (384 px, 4 frames; a few distinct ones under many names) arrive in four parts: each doubles what is there (`--grow 1.8`),
-and the last is taken when the session ends. While the second part is refined the watcher is killed (`kill -9`) and
-started again. Printed, and checked: the number, particles and alias of each job, that finished results stayed as they
-were to the byte, what superseded jobs take on the disk, and what RELION 3.1 makes of the project. 1 when anything is
-wrong.
+Small movies (384 px, 4 frames; a few distinct ones under many names) arrive in four parts: each doubles what is there
+(watched with `--grow 1.8`), and the last is taken when the session ends. While the second part is refined the watcher
+is killed (`kill -9`) and started again. Printed, and checked: the number, particles and alias of each job, that
+finished results stayed as they were to the byte, what superseded jobs take on the disk, and what RELION 3.1 makes of
+the project. 1 when anything is wrong.
 """
 
 from __future__ import annotations

@@ -189,10 +189,11 @@ class Histories(RuleBasedStateMachine):
         self._note()
         self._did("forced")
 
-    @rule(moment=st.integers(1, 800), names=st.sampled_from([(), (), ("classes",), ("motion",)]))
-    def killed(self, moment: int, names: tuple[str, ...]) -> None:
-        """Start a run, and kill it before a change of a file."""
-        self._did("killed" if killed_at(moment, self.config, names) else "run that was not killed")
+    @rule(moment=st.integers(1, 800), names=st.sampled_from([(), (), ("classes",), ("motion",)]), full=st.booleans())
+    def stopped(self, moment: int, names: tuple[str, ...], full: bool) -> None:
+        """Start a run, and kill it before a change of a file, or let the disk be full from then on."""
+        stopped = killed_at(moment, self.config, names, full=full)
+        self._did("run that was not stopped" if not stopped else "disk full" if full else "killed")
 
     @rule(numbers=st.sampled_from([(1,), (2,), (1, 2)]))
     def choose_classes(self, numbers: tuple[int, ...]) -> None:

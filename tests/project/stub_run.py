@@ -8,6 +8,7 @@ meanwhile, and touches them at its end.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -97,33 +98,39 @@ def snakemake(raw: Mapping[str, Any], forced: Collection[str] = ()) -> list[str]
     return ran
 
 
-def killed_at(moment: int, raw: Mapping[str, Any], forced: Collection[str] = ()) -> bool:
+def killed_at(moment: int, raw: Mapping[str, Any], forced: Collection[str] = (), *, full: bool = False) -> bool:
     """Make what the config asks for in a child of this process, which is killed before its change of a file `moment`.
 
-    Return whether it was killed, because it made so many changes.
+    If `full`, it is not killed, but from then on there is no space left for new files. Return whether it was stopped,
+    because it made so many changes.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child needs none of BLAS
         child = os.fork()
     if child:
-        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        return os.waitpid(child, 0)[1] != 0
+    code = 0
     try:
-        sys.addaudithook(_kill_at(moment))
+        sys.addaudithook(_stop_at(moment, full))
         snakemake(raw, forced)
+    except BaseException:
+        code = 1
     finally:
-        os._exit(0)
+        os._exit(code)
 
 
-def _kill_at(moment: int) -> Callable[[str, tuple[Any, ...]], None]:
+def _stop_at(moment: int, full: bool) -> Callable[[str, tuple[Any, ...]], None]:
     counted = 0
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal counted
         writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
-        if (event in CHANGES or writing) and "__pycache__" not in str(arguments[0]):
-            counted += 1
-            if counted == moment:
+        if (event in CHANGES or writing) and not str(arguments[0]).startswith(("/dev/null", "/proc")):
+            counted += "__pycache__" not in str(arguments[0])
+            if counted == moment and not full:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if counted >= moment and (writing or event in ("os.mkdir", "os.link", "os.symlink")):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
 
     return count
 

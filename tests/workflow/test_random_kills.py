@@ -1,10 +1,11 @@
-"""A few `kill -9` of random_kills.py: each time the same command completes the project, and does nothing twice."""
+"""A few `kill -9`, and a full disk: each time the same command completes the project, and does nothing twice."""
 
 from __future__ import annotations
 
 import pytest
 
 from clean_up_kills import kill_clean_up
+from full_disk import can_mount, full_at
 from random_kills import Reference, kill_chain, make_grown, make_reference
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -35,3 +36,11 @@ def test_a_clean_up_that_is_killed_can_be_repeated_and_undone(reference, tmp_pat
     told, wrong = kill_clean_up(reference.finished, tmp_path / "project", seed)
     print(told)
     assert wrong == []
+
+
+def test_a_run_that_fills_the_disk_is_completed_with_more_space(reference, tmp_path) -> None:
+    if not can_mount(tmp_path / "disk"):
+        pytest.skip("only root can mount a small file system")
+    said, wrong = full_at(reference, tmp_path / "disk", 0.6)
+    assert wrong == []
+    assert "No space left" in said
