@@ -408,6 +408,18 @@ def test_a_map_by_its_number_is_a_choice_too(here, capsys) -> None:
     assert Path(path_of(raw, "refine"), "read").read_text().endswith("class001.mrc")
 
 
+def test_limits_of_the_class_number_are_a_choice_too(here) -> None:
+    raw = raw_of()
+    raw["jobs"]["good"] |= {"label": "rlnClassNumber", "minimum": 1, "maximum": 2}
+    run(raw)
+    assert path_of(raw) == "Select/job006" and read_decisions("good")[0].classes == (1, 2)
+    arrive(3)
+    run(raw)
+    assert path_of(raw) == "waits" and choose("good", "--classes", "2") == 0
+    record = read_record(Path(run(raw).jobs["good"].path))
+    assert record is not None and record.stated == {"classes": [2]}
+
+
 def test_cleaning_and_superseding_leave_decisions_and_what_they_name(here) -> None:
     raw = {**raw_of([1]), "superseded": "trash"}
     run(raw)

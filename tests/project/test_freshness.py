@@ -44,7 +44,7 @@ def config() -> dict[str, Any]:
     raw["pictures"] = False  # which --touch would miss: these results are no results
     raw["jobs"] |= {"classes": {"type": "class2d", "particles": "particles.star", "classes": 2, "iterations": 2,
                                 "particle_diameter": 100},
-                    "good": {"type": "select", "particles": "classes", "classes": [1]}}
+                    "good": {"type": "select", "particles": "classes", "minimal_class_size": 1}}
     return raw
 
 

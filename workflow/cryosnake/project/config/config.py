@@ -43,6 +43,7 @@ AT_LEAST = Parameter("at_least", int, 0, "Particles for which the job waits.", m
 TOP_KEYS = ("title", "version", "microscope", *(p.name for p in VALUES), "workspaces", "jobs")
 JOB_KEYS = ("type", AT_LEAST.name)
 CHOOSE = "choose"  # for numbers that a person chooses: none yet
+CLASS_NUMBER = "rlnClassNumber"  # the column of such numbers
 DECISIONS = "decisions"  # the project's folder of such choices
 OTHER_RULES = ("_join", "_pictures")  # after a job's name: its rules in rules/ besides that of its program
 

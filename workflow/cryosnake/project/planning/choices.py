@@ -8,15 +8,17 @@ A choice from an earlier classification that was not carried out yet is carried 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cryosnake.jobs.model import MODEL, PARTICLES, REFERENCES_2D, Output
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status, job_number
-from cryosnake.project.config.config import JobConfig
+from cryosnake.project.config.config import CLASS_NUMBER, JobConfig
 from cryosnake.project.config.decisions import Choice, Decision, digest_of_files, read_decisions
 from cryosnake.project.planning.pinned import maker_of, recorded_job
 from cryosnake.project.planning.planned import Plan, PlannedJob, Records, Source, known_directory
@@ -112,8 +114,14 @@ def _pick(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Records) -> 
 def _numbers(config: JobConfig, pick: _Pick) -> tuple[int, ...] | None:
     if pick.output:
         return (_number_of(config.connections[pick.slot].output),)
-    stated = config.stated.get(pick.parameter)
-    return None if stated is None else tuple(stated)
+    return _stated_numbers(config.stated, pick.parameter)
+
+
+def _stated_numbers(stated: Mapping[str, Any], parameter: str) -> tuple[int, ...] | None:
+    """Return the numbers of a parameter; without it, those between the limits of the column of class numbers."""
+    if stated.get(parameter) is None and stated.get("label") == CLASS_NUMBER and stated.get("maximum") is not None:
+        return tuple(range(math.ceil(stated.get("minimum") or 1), math.floor(stated["maximum"]) + 1))
+    return None if stated.get(parameter) is None else tuple(stated[parameter])
 
 
 def _number_of(output: str) -> int:
@@ -196,7 +204,7 @@ def _is_of_line(record: JobRecord, job: PlannedJob, source: Source, records: Rec
 def _numbers_of(record: JobRecord, pick: _Pick) -> tuple[int, ...]:
     if pick.output:
         return (_number_of(record.inputs[pick.slot]),)
-    return tuple(record.stated.get(pick.parameter) or ())
+    return _stated_numbers(record.stated, pick.parameter) or ()
 
 
 def _place(text: str) -> str:
@@ -206,9 +214,12 @@ def _place(text: str) -> str:
 
 def _with_numbers(job: PlannedJob, pick: _Pick, numbers: tuple[int, ...]) -> PlannedJob:
     if pick.parameter:
-        if tuple(job.config.stated.get(pick.parameter) or ()) == numbers:
+        stated = dict(job.config.stated)
+        if _stated_numbers(stated, pick.parameter) == numbers:
             return job
-        return replace(job, config=replace(job.config, stated={**job.config.stated, pick.parameter: list(numbers)}))
+        if stated.get("label") == CLASS_NUMBER:  # the limits of its column were the choice before
+            stated = {name: value for name, value in stated.items() if name not in ("label", "minimum", "maximum")}
+        return replace(job, config=replace(job.config, stated={**stated, pick.parameter: list(numbers)}))
     assert pick.output is not None and pick.maker is not None
     connection, source = job.config.connections[pick.slot], job.inputs[pick.slot]
     output = pick.output.numbered(numbers[0])

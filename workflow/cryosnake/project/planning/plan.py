@@ -14,7 +14,15 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.names import foreign_place, is_job_name, why_not_ours
 from cryosnake.pipeline.model import job_name
 from cryosnake.pipeline.types import type_folders
-from cryosnake.project.config.config import DECISIONS, Config, ConfigError, Connection, JobConfig, fitting_output
+from cryosnake.project.config.config import (
+    CLASS_NUMBER,
+    DECISIONS,
+    Config,
+    ConfigError,
+    Connection,
+    JobConfig,
+    fitting_output,
+)
 from cryosnake.project.planning.growth import growth_of, is_complete, missing_particles
 from cryosnake.project.planning.named_files import named_files, refuse_missing
 from cryosnake.project.planning.parts import part_of
@@ -105,7 +113,7 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
 
 def may_choose(job: JobConfig) -> bool:
     """Whether a job may have class numbers: in the config, in a decision, or of an input that is one of several."""
-    decided = os.path.lexists(f"{DECISIONS}/{job.name}.yaml")
+    decided = os.path.lexists(f"{DECISIONS}/{job.name}.yaml") or CLASS_NUMBER in job.stated.values()
     return (any(one.chosen_from and (decided or one.name in job.stated) for one in job.type.parameters)
             or any(connection.output[-1:].isdigit() for connection in job.connections.values()))
 
