@@ -35,7 +35,7 @@ def retry_failed(path: str, *, rejected: bool = False, beside_long_jobs: bool = 
             continue
         names += again
         keep = [item for item in done.values() if item.state not in states]
-        write_text(done_file(job, number), "".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n" for i in keep))
+        write_text(done_file(job, number), "".join(item.line() for item in keep), durable=True)
         for revision in range(1, newest.get(number, 0) + 1):
             Path(batch_star(job, batch_key(number, revision))).unlink(missing_ok=True)
     return names

@@ -58,7 +58,7 @@ def claim_trash() -> None:
             print(f"{shared} may contain files of others, so this project's Trash is now {place}. Jobs of this project "
                   f"that were moved to {shared} before can be moved there.", file=sys.stderr)
         if text_of(Path(place, OWNER)) != here:
-            write_text(Path(place, OWNER), f"{here}\n")
+            write_text(Path(place, OWNER), f"{here}\n", durable=True)
     except OSError as error:
         raise CryosnakeError(f"{error.filename}: can't be written ({error.strerror}); it is needed for this project's "
                              "Trash") from error

@@ -61,7 +61,7 @@ def read_record(job_dir: Path) -> JobRecord | None:
 def write_record(job_dir: Path, record: JobRecord) -> None:
     """Write the record of a job directory, complete or not at all."""
     made_from = {slot: file._asdict() for slot, file in record.made_from.items()}
-    write_text(job_dir / FILE, json.dumps({**asdict(record), "made_from": made_from}, indent=1) + "\n")
+    write_text(job_dir / FILE, json.dumps({**asdict(record), "made_from": made_from}, indent=1) + "\n", durable=True)
 
 
 def record_made_from(job_dir: Path, made_from: Mapping[str, TakenFile]) -> None:
