@@ -127,7 +127,8 @@ def _living(lane: str) -> ProcessId | None:
 
 
 def _write_claim(lane: str, **more: bool) -> None:
-    write_text(_claim_file(lane), json.dumps(asdict(this_process()) | more))
+    write_text(_claim_file(lane), json.dumps(asdict(this_process()) | more),
+               durable=True)  # by it the lock of Snakemake is removed after a power cut
 
 
 def _read_claim(lane: str) -> Any:

@@ -55,11 +55,11 @@ def read_known(job: str) -> Mapping[str, KnownFile]:
         status = None
     if status is None:
         return {}
-    return _read(path, status.st_size, status.st_mtime_ns)
+    return _read(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
 
 
 @lru_cache(maxsize=256)
-def _read(table: str, size: int, time: int) -> Mapping[str, KnownFile]:
+def _read(table: str, version: tuple[int, ...]) -> Mapping[str, KnownFile]:
     """Read a table again only when it has changed: a plan asks for each file."""
     found = {}
     for line in table_lines(table):

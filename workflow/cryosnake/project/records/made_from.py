@@ -43,7 +43,7 @@ class TakenFile(NamedTuple):
 def digest(path: str) -> str:
     """Return a digest of a file's contents: of all of it up to `WHOLE` bytes, else of its two ends and its middle."""
     status = os.stat(path)
-    return _digest(path, status.st_size, status.st_mtime_ns)
+    return _digest(path, status.st_size, (status.st_dev, status.st_ino, status.st_mtime_ns))
 
 
 def seconds_reading() -> float:
@@ -52,7 +52,7 @@ def seconds_reading() -> float:
 
 
 @cache  # a watcher plans every few seconds, perhaps with 10,000 copied movies
-def _digest(path: str, size: int, changed: int) -> str:
+def _digest(path: str, size: int, version: tuple[int, ...]) -> str:
     import hashlib  # here: a plan seldom needs it
 
     start = time.monotonic()
