@@ -319,3 +319,20 @@ def test_faults_of_the_system_are_not_booked_on_micrographs(program, number: int
     assert {name: item.state for name, item in read_done("CtfFind/job003", 1).items()} == {NAMES[0]: "ok"}
     program.fate.clear()
     assert run() == 0
+
+
+@pytest.mark.parametrize("place", ["batches", "batches/0001.done", "batches/0001.rows", "batches/0001.lock", "run.out",
+                                   "run.err", "run_times.tsv"])
+@pytest.mark.parametrize("target", ["thesis.tex", "folder", "new"])
+def test_a_link_in_the_place_of_bookkeeping_is_not_written_through(program, capsys, place: str, target: str) -> None:
+    Path("others/folder").mkdir(parents=True)
+    Path("others/thesis.tex").write_text("years of work")
+    before = {path: path.lstat().st_mtime_ns for path in Path("others").rglob("*")}
+    Path("CtfFind/job003", place).parent.mkdir(parents=True, exist_ok=True)
+    os.symlink(Path("others", target).absolute(), f"CtfFind/job003/{place}")
+    assert run() == 1
+    said = capsys.readouterr().err
+    assert any(words in said for words in ("remove the link", "can't be made", f"Is a directory: 'CtfFind/job003/{place}"))
+    assert {path: path.lstat().st_mtime_ns for path in Path("others").rglob("*")} == before
+    os.unlink(f"CtfFind/job003/{place}")
+    assert run() == 0

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import own_file, replacing, touch
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE, is_below, is_listed_name, job_of_link
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
@@ -39,7 +39,7 @@ def set_exit(job_dir: str | os.PathLike[str], kind: Status, keep_request: bool =
     keep_request
         Leave an abort request that another program of the job has not seen yet.
     """
-    Path(job_dir, EXIT_FILES[kind]).touch()
+    touch(Path(job_dir, EXIT_FILES[kind]))
     clear_exit(job_dir, EXIT_FILES[kind], *([ABORT_REQUEST] if keep_request else []))
 
 
@@ -168,7 +168,7 @@ def append_note(job_dir: str | os.PathLike[str], command: str, when: float | Non
     """
     text = (f"\n ++++ Executing new job on {time.ctime(when)}\n ++++ with the following command(s): \n{command}\n"
             " ++++ \n")
-    with open(Path(job_dir, "note.txt"), "a", encoding="utf-8") as file:
+    with open(Path(job_dir, "note.txt"), "a", encoding="utf-8", opener=own_file) as file:
         file.write(text)
 
 

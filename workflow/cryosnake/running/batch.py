@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cryosnake.atomic import own_file
 from cryosnake.errors import CryosnakeError, Rejected
 from cryosnake.io.paths import micrograph_root
 from cryosnake.jobs.forms import PerMicrograph, Progress, Row
@@ -143,7 +144,12 @@ class _Records:
     """Appends to `batches/NNNN.done` and `.rows`; each line is on disk before the next micrograph starts."""
 
     def __init__(self, out: Path, number: int) -> None:
-        self._done, self._rows = open(done_file(str(out), number), "ab"), open(_rows_file(out, number), "ab")
+        self._done = open(done_file(str(out), number), "ab", opener=own_file)
+        try:
+            self._rows = open(_rows_file(out, number), "ab", opener=own_file)
+        except BaseException:
+            self._done.close()
+            raise
         for file in (self._done, self._rows):
             if file.tell() and not _ends_with_newline(file.name):
                 file.write(b"\n")  # the torn last line of a killed program

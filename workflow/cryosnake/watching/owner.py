@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from cryosnake.atomic import own_file
 from cryosnake.errors import CryosnakeError
 from cryosnake.json_files import read_json
 from cryosnake.processes import read_process, this_process
@@ -66,7 +67,7 @@ def _claim_file() -> TextIO:
     """
     try:
         CLAIM.parent.mkdir(exist_ok=True)
-        return open(CLAIM, "a+")
+        return open(CLAIM, "a+", opener=own_file)
     except OSError as error:
         other = watcher()
         raise _refusal(other) if other else CryosnakeError(

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from cryosnake.atomic import touch
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import alias_problem, clean_alias, process_of, set_alias, set_status
 from cryosnake.pipeline.finished_nodes import with_files_found
@@ -123,7 +124,7 @@ def request_abort(process: Process) -> list[str]:
     workers = at_work(Path(path))
     if not workers and process.status != Status.RUNNING and not (claim and process.status == Status.SCHEDULED):
         raise CryosnakeError(f"{path} is not running ({process.status.label.lower()}); there is nothing to abort")
-    Path(path, ABORT_REQUEST).touch()
+    touch(Path(path, ABORT_REQUEST))
     return [f"{path}: asked to stop ({', '.join(workers) or 'as soon as it starts'})"]
 
 

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cryosnake.atomic import write_text
+from cryosnake.atomic import own_file, write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.json_files import read_json
 from cryosnake.processes import ProcessId, read_process, this_process
@@ -111,7 +111,7 @@ def run_began() -> int | None:
 def _one_at_a_time() -> Iterator[None]:
     """Let no other process claim meanwhile; on a file system without locks this cannot be ensured."""
     CLAIM.parent.mkdir(exist_ok=True)
-    with open(CLAIM.with_suffix(".lock"), "a") as file:
+    with open(CLAIM.with_suffix(".lock"), "a", opener=own_file) as file:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryosnake.atomic import write_text
+from cryosnake.atomic import touch, write_text
 from cryosnake.names import is_below, is_listed_name
 from cryosnake.pipeline.model import STATUS_OF_LABEL, Status
 from cryosnake.project.records.disk import table_lines
@@ -127,7 +127,7 @@ def is_wanted(job: str) -> bool:
 def set_wanted(job: str, wanted: bool) -> None:
     """Ask that the next run of Snakemake regenerates the cleaned files of a job, or withdraw the request."""
     if wanted:
-        Path(job, WANTED).touch()
+        touch(Path(job, WANTED))
     else:
         Path(job, WANTED).unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryosnake.names import why_not_ours
 from cryosnake.project.records.record import JobRecord, read_record
 
-JOB_DIRECTORY = re.compile(r"job(\d{3,})$")
+JOB_DIRECTORY = re.compile(r"job([0-9]{3,})\Z")
 BATCHES = "batches"
 KEPT_RESULTS = ".cryosnake_results"  # see kept_results.py
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from cryosnake.atomic import write_text
+from cryosnake.atomic import own_file, write_text
 from cryosnake.names import is_job_name
 from cryosnake.project.records.disk import table_lines
 from cryosnake.project.records.made_from import digest
@@ -93,7 +93,7 @@ def note_files(job: str, files: Mapping[str, KnownFile]) -> None:
     known = read_known(job)
     lines = "".join(_line(path, file) for path, file in files.items() if known.get(path) != file)
     if lines:
-        descriptor = os.open(f"{job}/{TABLE}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = own_file(f"{job}/{TABLE}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
             os.write(descriptor, os.fsencode(lines))
         finally:

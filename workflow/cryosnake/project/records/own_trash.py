@@ -20,7 +20,7 @@ from cryosnake.processes import text_of
 from cryosnake.project.records.file_sizes import folder_size
 
 OWNER = ".cryosnake_trash_of"
-_JOB = re.compile(r"job\d{3,}(\.old\d+)?")
+_JOB = re.compile(r"job[0-9]{3,}(\.old[0-9]+)?")
 
 
 def is_own() -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from cryosnake.atomic import own_file
 from cryosnake.pipeline.markers import EXIT_FILES
 from cryosnake.pipeline.model import Status
 from cryosnake.processes import text_of
@@ -59,7 +60,7 @@ def add_run_time(out: Path, run: RunTime) -> None:
     path = out / FILE
     head = "" if path.exists() else "\t".join(field.name for field in fields(RunTime)) + "\n"
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = own_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
             os.write(descriptor, (head + "\t".join(map(str, astuple(run))) + "\n").encode())
         finally:

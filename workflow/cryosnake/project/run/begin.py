@@ -8,6 +8,7 @@ import sys
 from contextlib import chdir
 from pathlib import Path
 
+from cryosnake.atomic import touch
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.lock import remove_stale_locks, update_pipeline
 from cryosnake.pipeline.recover import is_cut
@@ -91,7 +92,7 @@ def restore_copied(plan: Plan) -> dict[str, int]:
 def _now() -> int:
     """Return the time in ns as the project's file system tells it, which may be another computer's."""
     clock = CLAIM.with_name("clock")
-    clock.touch()
+    touch(clock)
     return clock.stat().st_mtime_ns
 
 

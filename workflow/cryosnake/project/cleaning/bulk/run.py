@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cryosnake import __version__
-from cryosnake.atomic import write_text
+from cryosnake.atomic import own_file, write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.json_files import parse_json
 from cryosnake.pipeline.model import Pipeline
@@ -124,7 +124,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _append(path: Path, line: dict[str, Any]) -> None:
     torn = not path.read_text().endswith("\n")
-    with open(path, "a") as file:
+    with open(path, "a", opener=own_file) as file:
         file.write("\n" * torn + json.dumps(line) + "\n")
         file.flush()
         os.fsync(file.fileno())
