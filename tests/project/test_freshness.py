@@ -137,7 +137,7 @@ STATES: dict[str, tuple[Callable[[], Any], set[str]]] = {
         both(copied, lambda: Path("Movies/m03.mrcs").write_bytes(Path("Movies/m03.mrcs").read_bytes()[::-1]),
              lambda: Path("particles.star").write_text(particles(30).replace("1", "2"))),
         {"movies (Import/job001), batch 0002.r2", f"motion ({MOTION}), batch 0002.r2", f"ctf ({CTF}), batch 0002.r2",
-         "classes (Class2D/job006)"}),  # the selection waits for a choice
+         "classes (Class2D/job006)", "good (Select/job007)"}),
     "an output is missing": (gone(f"{GOOD}/particles.star"), {f"good ({GOOD})"}),
     "an input from outside has changed": (lambda: Path("particles.star").write_text(particles(31)),
                                           {"classes (Class2D/job006)", "good (Select/job007)"}),
