@@ -41,12 +41,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from stub_run import killed_at, plan_of, snakemake
+from stub_run import TORN, killed_at, plan_of, snakemake
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.pipeline.model import Status
 from cryosnake.project.actions.choosing import choose, offer_for
+from cryosnake.project.actions.retry import retry_failed
 from cryosnake.project.cleaning.clean import clean, plan_action, unclean
 from cryosnake.project.cleaning.delete import current_pipeline, delete_jobs, plan_deletion
 from cryosnake.project.cleaning.undelete import deletion_of, deletions, empty_trash, undelete
@@ -60,7 +61,7 @@ CONFIG: dict[str, Any] = {
     "batch_size": 2, "pictures": False,
     "jobs": {
         "movies": {"type": "import", "movies": "Movies/*.mrcs", "settling_time": 0},
-        "motion": {"type": "motioncorr", "movies": "movies"},
+        "motion": {"type": "motioncorr", "movies": "movies", "max_failed": 1.0},
         "picks": {"type": "autopick", "micrographs": "motion", "method": "log", "diameter": [90, 90]},
         "cut": {"type": "extract", "micrographs": "motion", "coordinates": "picks", "box_size": 8},
         "classes": {**CLASS2D, "particles": "cut"},
@@ -174,6 +175,23 @@ class Histories(RuleBasedStateMachine):
     def replace_a_movie(self, choice: int) -> None:
         self._take(f"Movies/m{choice % self.movies + 1:02d}.mrcs")
         self._did("movie replaced")
+
+    @precondition(lambda self: not os.path.exists(TORN))
+    @rule(choice=NUMBERS)
+    def a_movie_is_torn(self, choice: int) -> None:
+        """Replace a movie by one that fails in motion correction."""
+        self.replace_a_movie(choice)
+        Path(TORN).write_text(f"Movies/m{choice % self.movies + 1:02d}.mrcs")
+
+    @precondition(lambda self: os.path.exists(TORN))
+    @rule(sure=st.booleans())
+    def retry(self, sure: bool) -> None:
+        """Try a movie that has failed again: it is good now, or not."""
+        if sure:
+            Path(TORN).unlink()
+        for path in Path("MotionCorr").glob("job*"):
+            retry_failed(str(path))
+        self._did("retried")
 
     @rule(name=st.sampled_from(["", "", "", "movies", "motion", "cut", "classes", "chosen", "good", "theirs"]))
     def run(self, name: str) -> None:

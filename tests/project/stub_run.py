@@ -44,6 +44,7 @@ from cryosnake.project.run.session import fail, succeed
 from cryosnake.running.run import run_job
 
 ROWS = 3  # particles of a micrograph
+TORN = "torn"  # file with the name of a movie that fails
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.utime", "os.truncate"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
@@ -240,6 +241,8 @@ def _process(job_type: JobType, row: Mapping[str, Any], optics: object, options:
     source = Path(row.get("rlnMicrographName") or row["rlnMicrographMovieName"])
     if not source.exists():
         raise CryosnakeError(f"{source} does not exist")
+    if job_type.name == "motioncorr" and os.path.exists(TORN) and Path(TORN).read_text() == str(source):
+        raise CryosnakeError(f"{source} is torn")
     made = digest(job_type.name, source.read_bytes(), row.get("csnDigest"))
     for product in job_type.products:
         write_text(Path(product.replace("{root}", str(root))), made)

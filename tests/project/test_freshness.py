@@ -145,7 +145,7 @@ STATES: dict[str, tuple[Callable[[], Any], set[str]]] = {
                                                                 f"ctf ({CTF}), batch 0002.r2"}),
     "a batch is missing": (gone(f"{CTF}/batches/0001.star"), {f"ctf ({CTF}), batch 0001"}),
     "a joined table is missing": (gone(f"{CTF}/micrographs_ctf.star"), {f"ctf ({CTF}), all batches"}),
-    "failed micrographs are asked for again": (lambda: retry_failed(CTF), {f"ctf ({CTF}), batch 0001"}),
+    "failed micrographs are asked for again": (lambda: retry_failed(CTF), {f"ctf ({CTF}), batch 0001.r2"}),
     "a batch upstream has changed": (lambda: Path(f"{MOTION}/batches/0001.star").write_text("y"),
                                      {f"ctf ({CTF}), batch 0001.r2", f"motion ({MOTION}), all batches"}),
     "a movie more has come": (lambda: add_movies(4, 5), {"movies (Import/job001), batch 0003",

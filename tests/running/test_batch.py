@@ -20,7 +20,8 @@ from cryosnake.jobs.model import MICROGRAPHS, JobType, Output, Parameter, Slot
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
 from cryosnake.project.actions.retry import retry_failed
-from cryosnake.project.records.batches import read_done
+from cryosnake.project.records.batches import done_file, read_done
+from cryosnake.project.records.freshness import is_stale
 from cryosnake.running.run import run_job
 
 JOB = JobType(
@@ -144,9 +145,10 @@ def test_a_bad_micrograph_is_recorded_and_not_retried_until_asked(program, capsy
     run()
     assert program.calls == ["m0", "m1", "m2"]
     assert retry_failed("CtfFind/job003") == [NAMES[1]]
-    assert not Path("CtfFind/job003/batches/0001.star").exists()
-    run()
-    assert program.calls[3:] == ["m1"]
+    star = "CtfFind/job003/batches/0001.star"
+    assert names_in(star) == ["m0.mrc"] and is_stale(star, [done_file("CtfFind/job003", 1)])  # the next revision is due
+    run("0001.r2")
+    assert program.calls[3:] == ["m1"] and names_in("CtfFind/job003/batches/0001.r2.star") == ["m0.mrc", "m1.mrc"]
     assert retry_failed("CtfFind/job003", rejected=True) == [NAMES[2]]
 
 
