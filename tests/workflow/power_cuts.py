@@ -5,7 +5,7 @@
 Python is told to note each file that it flushes (noted_syncs). After everything was killed, files changed in the last
 half minute that were not flushed are left as they are, emptied, cut off, or removed, as a disk may do that never saw
 their data or names; files that only grow are cut off. Then the same command must complete the project, as one that was
-never cut off: nothing lost, and no job done again whose files all survived. The test suite runs two.
+never cut off: nothing lost, and no job done again whose files all survived. The test suite runs one chain of two.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 from kill_checks import Snapshot, finished_in, left_over, lost_or_twice, unlike, wrong_status
 from kill_victims import end_all
@@ -65,14 +66,15 @@ def cut_chain(reference: Reference, project: Path, seed: int, most: int = 2) -> 
     """Cut the power up to `most` times in one project, complete it, and check it."""
     draw, outcome, before = random.Random(seed), Outcome(), list[Snapshot]()
     journal = project.with_name(f"{project.name}.syncs")
-    os.environ["NOTED_SYNCS"] = str(journal)
-    os.environ["PYTHONPATH"] = f"{Path(__file__).with_name('noted_syncs')}:{os.environ.get('PYTHONPATH', '')}"
+    noting = {"NOTED_SYNCS": str(journal),
+              "PYTHONPATH": f"{Path(__file__).with_name('noted_syncs')}:{os.environ.get('PYTHONPATH', '')}"}
     shutil.copytree(reference.template, project, symlinks=True)
     for movie in (project / "Movies").iterdir():
         os.utime(movie, (time.time() - 3600,) * 2)  # they came long before
     try:
         while len(outcome.doing) < most:
-            process = begin(project, command(project))
+            with patch.dict(os.environ, noting):
+                process = begin(project, command(project))
             doing = strike(project, process, "group", draw, reference)
             if doing is None:
                 break

@@ -6,6 +6,7 @@ import pytest
 
 from clean_up_kills import kill_clean_up
 from full_disk import can_mount, full_at
+from power_cuts import cut_chain
 from random_kills import Reference, kill_chain, make_grown, make_reference
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -28,6 +29,13 @@ def test_a_finished_project_that_grows_keeps_what_it_had(reference, tmp_path) ->
     outcome = kill_chain(make_grown(reference), tmp_path / "project", seed=3, most=3)
     print(outcome.kills)
     assert outcome.kills
+    assert outcome.wrong == [], (tmp_path / "project.log").read_text()[-5000:]
+
+
+def test_after_a_power_cut_the_same_command_completes_the_project(reference, tmp_path) -> None:
+    outcome = cut_chain(reference, tmp_path / "project", seed=2)
+    print(outcome.doing, *outcome.suffered, sep="\n")
+    assert outcome.doing and outcome.suffered
     assert outcome.wrong == [], (tmp_path / "project.log").read_text()[-5000:]
 
 
