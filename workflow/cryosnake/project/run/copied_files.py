@@ -91,7 +91,8 @@ def renew_movies(plan: Plan) -> None:
                  **{name: replace(item, stamp=signed_stamp(name)) for name, item in movies.items()}}
         with replacing(path, durable=True) as temporary:
             temporary.write_text("".join(item.line() for item in items.values()), "utf-8", "surrogateescape")
-            os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))  # or the batch would be to do again
+            # Not later, or the batch would be to do again; not the same, for other contents have another time
+            os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns - 1))
 
 
 def say_copied(plan: Plan, times: Mapping[str, int]) -> None:
