@@ -3,13 +3,15 @@
 #   make test    every check and test
 # and one more makes what others install:
 #   make wheel   dist/cryosnake-*.whl, the package with the workflow in it
+# What takes too long for every change, an hour or two, is run before a release; its figures go to docs/performance.md:
+#   make gates   random histories and kills, a disk that fills up, memory under a limit, a session that grows
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: demo test check tests docs wheel venv clean
+.PHONY: demo test check tests gates docs wheel venv clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py --cores $(JOBS)
@@ -26,6 +28,13 @@ check: $(VENV)/.installed
 
 tests: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+gates: $(VENV)/.installed
+	$(BIN)/python tests/project/any_history.py --histories 300
+	$(BIN)/python tests/workflow/random_kills.py --kills 200 --at-once $(JOBS)
+	$(BIN)/python tests/workflow/full_disk.py --moments 10
+	$(BIN)/python benchmarks/memory_limits.py
+	$(BIN)/python benchmarks/watch_growth.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py

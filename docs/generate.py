@@ -187,7 +187,7 @@ def _value_schema(parameter: Parameter) -> dict[str, Any]:
                   "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
     elif get_origin(parameter.kind) is list:
         items = JSON_TYPES[get_args(parameter.kind)[0]]
-        found |= {"type": "array", "items": {"type": items}}
+        found |= {"type": ["array", "string"] if parameter.chosen_from else "array", "items": {"type": items}}
         if parameter.length:
             found |= {"minItems": parameter.length, "maxItems": parameter.length}
     else:

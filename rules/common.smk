@@ -61,8 +61,9 @@ def as_taken(job, files):
 
 
 def slot(job, name):
-    """What fills an input slot."""
-    return as_taken(job, rule_values.slot(plan, job, name))
+    """What fills an input slot; a pinned job stays as it is, though it may be newer."""
+    files = rule_values.slot(plan, job, name)
+    return ancient(files) if job.inputs[name].pinned else as_taken(job, files)
 
 
 def optional(job, name):

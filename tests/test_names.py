@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from cryosnake.names import is_alias, is_below, is_job_name, is_listed_name, job_of_link, why_not_ours
+from cryosnake.names import (
+    is_alias,
+    is_below,
+    is_job_name,
+    is_listed_name,
+    job_of_link,
+    shown,
+    why_not_ours,
+    why_unusable,
+)
 
 
 @pytest.mark.parametrize(("name", "good"), [
@@ -94,3 +103,12 @@ def test_alias_links_lead_to_jobs_of_their_type(project) -> None:
         "best": "Refine3D/job001/", "gone": "Refine3D/job099/", "here": "Refine3D/job001/",
         "whole": "Refine3D/job001/"}
     assert not any(job_of_link(f"Refine3D/{name}", "Refine3D") for name in ("other", "out", "data", "theirs", "job001"))
+
+
+@pytest.mark.parametrize(("name", "printed", "good"), [
+    ("Movies/a.tiff", "Movies/a.tiff", True), ("é µ.tiff", "é µ.tiff", True), ("a\u3000b", "a\\u3000b", True),
+    ("it's", "it's", True), ("a\nb", "a\\nb", False), ("a\x85b\u2029", "a\\x85b\\u2029", False),
+    ("\udcff.tiff", "\\xff.tiff", False), ("a\x1b[31m", "a\\x1b[31m", False), ("'\"", "'\"", False),
+])
+def test_names_of_movies(name: str, printed: str, good: bool) -> None:
+    assert (why_unusable(name) == "") == good and shown(name) == printed

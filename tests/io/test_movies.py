@@ -272,3 +272,54 @@ def test_pictures_that_are_no_movies(tmp_path: Path) -> None:
 def test_planner_can_ask_without_numpy(root: Path) -> None:
     code = "import sys; import cryosnake.io.completeness, cryosnake.io.paths; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def set_tag(path: Path, tag: int, value: int, frame: int = 0) -> None:
+    """Change a number in a directory of a TIFF file, as one wrong bit does."""
+    with tifffile.TiffFile(path) as file:
+        entry = file.pages[frame].tags[tag]
+        place, big, order = entry.offset, file.is_bigtiff, file.byteorder
+    data = bytearray(path.read_bytes())
+    struct.pack_into(f"{order}HQQ" if big else f"{order}HII", data, place + 2, 16 if big else 4, 1, value)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("options", "tag", "value"), [
+    ({"compression": "lzw"}, 257, 268435480), ({"compression": "lzw"}, 256, 1 << 30),
+    ({"compression": "zstd"}, 257, 1 << 31), ({"compression": "deflate", "bigtiff": True}, 257, 1 << 40),
+    ({}, 257, 1 << 30), ({}, 256, 41), ({"byteorder": ">"}, 257, 25), ({"tile": (16, 16)}, 256, 1 << 30),
+    ({"rowsperstrip": 1, "compression": "lzw"}, 257, 25),
+])
+def test_a_header_of_more_pixels_than_the_file_can_hold_is_refused(tmp_path: Path, options: dict[str, object],
+                                                                  tag: int, value: int) -> None:
+    path = tmp_path / "a.tiff"
+    tifffile.imwrite(path, frames_of("u2"), photometric="minisblack", **options)
+    for frame in (0, 2):
+        bad = tmp_path / f"bad{frame}.tiff"
+        bad.write_bytes(path.read_bytes())
+        set_tag(bad, tag, value, frame)
+        assert f"frame {frame + 1} has no room for the" in str(check_movie_complete(bad))
+        with pytest.raises(CryosnakeError, match="not a complete movie"):
+            read_frames(bad)
+
+
+@pytest.mark.parametrize("kind", ["tif", "eer"])
+def test_frames_of_different_sizes_are_refused_before_there_is_room_for_them(tmp_path: Path, kind: str) -> None:
+    path = make(kind, tmp_path)
+    set_tag(path, 256, 20)
+    with pytest.raises(CryosnakeError, match="different sizes"):
+        read_frames(path)
+    set_tag(path, 257, 1 << 30)
+    with pytest.raises(CryosnakeError, match="has no room"):
+        read_frames(path)
+
+
+@pytest.mark.parametrize("shape", [(1, 2048, 4096), (3, 512, 512)])
+@pytest.mark.parametrize("compression", [None, "lzw", "deflate", "zstd"])
+@pytest.mark.parametrize("value", [0, 255])
+def test_blank_movies_are_possible(tmp_path: Path, shape: tuple[int, ...], compression: str | None,
+                                   value: int) -> None:
+    frames = np.full(shape, value, "u1")
+    write_movie_tiff(tmp_path / "a.tif", frames, compression)
+    assert check_movie_complete(tmp_path / "a.tif") is None
+    np.testing.assert_array_equal(read_frames(tmp_path / "a.tif"), frames)

@@ -87,13 +87,13 @@ def test_a_link_to_a_disk_that_is_not_mounted_is_not_an_alias(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_disk_without_symbolic_links_is_named(tmp_path: Path, monkeypatch, number: int) -> None:
+def test_a_disk_without_symbolic_links_is_named(tmp_path: Path, monkeypatch, capsys, number: int) -> None:
     def refuse(path: Path, target: str) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    with pytest.raises(CryosnakeError, match="no symbolic link can be made here"):
-        make_alias_link(tmp_path, MOTION)
+    make_alias_link(tmp_path, MOTION)
+    assert "this file system has no symbolic links" in capsys.readouterr().err
     assert list((tmp_path / "MotionCorr").iterdir()) == []
 
 

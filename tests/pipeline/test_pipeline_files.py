@@ -136,6 +136,9 @@ def test_bad_files(old: str, new: str, message: str) -> None:
 
 
 def test_missing_file_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(CryosnakeError, match="no such file; it has no jobs yet: the first `snakemake`"):
+        read_pipeline(tmp_path / "default_pipeline.star")
+    (tmp_path / "Import/job001").mkdir(parents=True)
     with pytest.raises(CryosnakeError, match="no such file; `cryosnake rebuild-pipeline`"):
         read_pipeline(tmp_path / "default_pipeline.star")
 

@@ -75,6 +75,20 @@ def test_nodes_declared_by_a_failed_job_do_not_count(project: Path) -> None:
     assert "Import/job001/extra.star" not in rebuild(project).nodes
 
 
+@pytest.mark.parametrize("text", [
+    "not a STAR file",
+    "data_output_nodes\n\nloop_\n_rlnPipeLineNodeName #1\n_rlnPipeLineNodeType #2\nImport/job001/a\n",
+    "data_output_nodes\n\nloop_\n_rlnPipeLineNodeName #1\n_rlnPipeLineNodeType #2\nImport/job001/a x\n",
+    "data_output_nodes\n\nloop_\n_rlnPipeLineNodeType #1\n3\n", "\0\xff" * 50,
+])
+def test_one_damaged_list_of_late_nodes_stops_nothing(project: Path, text: str) -> None:
+    (project / "Import/job001/RELION_OUTPUT_NODES.star").write_text(text, encoding="latin-1")
+    warnings: list[str] = []
+    found = rebuild(project, warnings)
+    assert len(found.processes) == 3 and len(found.nodes) == 3
+    assert len(warnings) == 1 and warnings[0].startswith("Import/job001/: RELION_OUTPUT_NODES.star is damaged (")
+
+
 def test_a_job_without_its_pipeline_file_is_kept_and_named(project: Path) -> None:
     (project / "MotionCorr/job002/job_pipeline.star").unlink()
     warnings: list[str] = []

@@ -1,3 +1,5 @@
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from cryosnake.pipeline.star_text import (
     read_blocks,
     write_blocks,
 )
+from cryosnake.star_tokens import fields
 
 # Everything a user can type into an option, except what no STAR file can hold (line breaks, both quotes).
 CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"], exclude_characters='"')
@@ -122,3 +125,25 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert read_blocks(path)["a"].value("rlnA") == "old"
     with pytest.raises(CryosnakeError, match=r"cannot be written: No such file or directory\. Make the folder"):
         write_blocks(tmp_path / "absent" / "a.star", {"a": listing({"rlnA": "1"})})
+
+
+@pytest.mark.parametrize("line", ['"a ' * 40_000, "'" * 120_000, '" ' * 60_000 + "x", "'a \"b " * 30_000,
+                                  '"a"b' * 30_000])
+def test_a_long_line_of_quotes_takes_no_time(line: str) -> None:
+    start = time.process_time()
+    assert sum(map(len, fields(line))) > 0
+    assert time.process_time() - start < 1.0
+
+
+@given(st.text("\"'# ab\t\u00a0", max_size=14), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_fields_are_those_of_the_rule_for_quotes(line: str, comments: bool) -> None:
+    """The rule as one pattern, which takes quadratic time."""
+    pattern = re.compile(r"""(?<!\S)(?:"(.*?)"|'(.*?)')(?=\s|$)|(\S+)""", re.ASCII)
+    expected = []
+    for double, single, bare in pattern.findall(line):
+        if comments and bare.startswith("#"):
+            break
+        expected.append(double or single or bare)
+    if not line.isascii() or set(line) & {'"', "'"}:
+        assert fields(line, comments=comments) == expected

@@ -30,7 +30,7 @@ def config() -> dict[str, Any]:
     raw = copy.deepcopy(RAW)
     raw["microscope"] |= {"amplitude_contrast": 0.1}
     classes = {"type": "class2d", "particles": "particles.star", "classes": 2, "particle_diameter": 100}
-    raw["jobs"] |= {"classes": classes, "good": {"type": "select", "particles": "classes", "classes": [1]},
+    raw["jobs"] |= {"classes": classes, "good": {"type": "select", "particles": "classes", "minimal_class_size": 1},
                     "later": {**classes, "classes": 3, "at_least": 1000}}
     return raw
 

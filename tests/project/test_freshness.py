@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ from cryosnake.project.records.batches import batch_star, done_file
 from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.freshness import is_finished, is_stale, newest
 from cryosnake.project.run.commit import commit
+from cryosnake.project.run.copied_files import record_files
 from cryosnake.watching.stale_outputs import pending_files
 
 MOTION, CTF, CLASSES, GOOD = "MotionCorr/job002", "CtfFind/job003", "Class2D/job004", "Select/job005"
@@ -42,7 +44,7 @@ def config() -> dict[str, Any]:
     raw["pictures"] = False  # which --touch would miss: these results are no results
     raw["jobs"] |= {"classes": {"type": "class2d", "particles": "particles.star", "classes": 2, "iterations": 2,
                                 "particle_diameter": 100},
-                    "good": {"type": "select", "particles": "classes", "classes": [1]}}
+                    "good": {"type": "select", "particles": "classes", "minimal_class_size": 1}}
     return raw
 
 
@@ -119,17 +121,33 @@ def gone(*paths: str) -> Callable[[], None]:
     return both(*(Path(path).unlink for path in paths))
 
 
+def copied() -> None:
+    """Give all files other times in any order, as a copy or an archive does, after a run has recorded them."""
+    record_files(plan_of(config()))
+    chance = random.Random(3)
+    for path in Path().rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.utime(path, (1e9 + 1e8 * chance.random(),) * 2)
+
+
 STATES: dict[str, tuple[Callable[[], Any], set[str]]] = {
     "all is there": (lambda: None, set()),
+    "it is a copy with other times": (copied, set()),
+    "it is a copy, and two inputs have changed": (
+        both(copied, lambda: Path("Movies/m03.mrcs").write_bytes(Path("Movies/m03.mrcs").read_bytes()[::-1]),
+             lambda: Path("particles.star").write_text(particles(30).replace("1", "2"))),
+        {"movies (Import/job001), batch 0002.r2", f"motion ({MOTION}), batch 0002.r2", f"ctf ({CTF}), batch 0002.r2",
+         "classes (Class2D/job006)", "good (Select/job007)"}),
     "an output is missing": (gone(f"{GOOD}/particles.star"), {f"good ({GOOD})"}),
     "an input from outside has changed": (lambda: Path("particles.star").write_text(particles(31)),
                                           {"classes (Class2D/job006)", "good (Select/job007)"}),
-    "a product is missing": (gone(f"{MOTION}/Movies/m03.mrc"), {f"motion ({MOTION}), batch 0002.r2"}),
+    "a product is missing": (gone(f"{MOTION}/Movies/m03.mrc"), {f"motion ({MOTION}), batch 0002.r2",
+                                                                f"ctf ({CTF}), batch 0002.r2"}),
     "a batch is missing": (gone(f"{CTF}/batches/0001.star"), {f"ctf ({CTF}), batch 0001"}),
     "a joined table is missing": (gone(f"{CTF}/micrographs_ctf.star"), {f"ctf ({CTF}), all batches"}),
-    "failed micrographs are asked for again": (lambda: retry_failed(CTF), {f"ctf ({CTF}), batch 0001"}),
+    "failed micrographs are asked for again": (lambda: retry_failed(CTF), {f"ctf ({CTF}), batch 0001.r2"}),
     "a batch upstream has changed": (lambda: Path(f"{MOTION}/batches/0001.star").write_text("y"),
-                                     {f"ctf ({CTF}), batch 0001", f"motion ({MOTION}), all batches"}),
+                                     {f"ctf ({CTF}), batch 0001.r2", f"motion ({MOTION}), all batches"}),
     "a movie more has come": (lambda: add_movies(4, 5), {"movies (Import/job001), batch 0003",
                                                          f"motion ({MOTION}), batch 0003", f"ctf ({CTF}), batch 0003"}),
     "a movie more has come, and Snakemake's records are lost": (

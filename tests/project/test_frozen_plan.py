@@ -54,7 +54,8 @@ def test_every_field_of_a_job_comes_back(plan) -> None:
     filled = {"new": True, "batches": {1: "0001.r2"}, "disposition": Disposition.HELD, "why_held": "waits",
               "supersedes": "MotionCorr/job001", "growth": "1 -> 2 rows",
               "again": {1: "0001.again1"}, "needs": {"0001": ("a.mrc", "b.mrc"), "": ("c.star",)}}
-    known = {"config", "path", "inputs", "stream", "movies", "waiting", "forced"}  # the last: for the start of a run
+    for_start = {"movies", "waiting", "forced", "choice", "decision"}
+    known = {"config", "path", "inputs", "stream"} | for_start
     assert {field.name for field in fields(motion)} == known | filled.keys()  # a new field must be kept, too
     changed = replace(plan, jobs={**plan.jobs, "motion": replace(motion, **filled)})
     assert frozen_plan.thaw(frozen_plan.freeze(changed)).jobs["motion"] == replace(motion, **filled, movies={})

@@ -104,6 +104,46 @@ def test_a_link_among_the_markers_is_not_followed(project, canary, link: str) ->
     assert Path(link).is_symlink() or not os.path.lexists(link)
 
 
+@pytest.mark.parametrize("place", [
+    ".cryosnake", ".cryosnake/clean_up.lock", ".cryosnake/archived", ".cryosnake/sizes.json", ".cryosnake/cleanup",
+    ".pipeline_has_changed", f"{REFINE}/note.txt", f"{REFINE}/RELION_JOB_EXIT_FAILURE",
+    f"{REFINE}/.cryosnake_final", f"{REFINE}/{RECORD}", f"{REFINE}/deleted_pipeline.star", f"{REFINE}/batches",
+    f"{REFINE}/.cryosnake_results", f"Trash/{REFINE}", "Trash/Refine3D"])
+@pytest.mark.parametrize("target", ["thesis.tex", "deep", "new"])
+def test_a_link_in_the_place_of_bookkeeping_is_not_written_through(project, canary, place: str, target: str) -> None:
+    path = Path(place)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(path):
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    os.symlink(canary / target, path)
+    for words in (["note", REFINE, "x"], ["mark", REFINE, "final"], ["mark", REFINE, "not-final"],
+                  ["mark", REFINE, "failed"], ["mark", REFINE, "finished"], ["cleanup", "--clear-non-final"]):
+        main(words)
+    everything()
+    main(["archive"])
+
+
+def test_a_link_of_a_moved_job_in_the_trash_takes_no_files_of_another(project, canary) -> None:
+    """A job of the same number, which RELION made after it had overwritten the one that was moved."""
+    Path("Trash/Refine3D").mkdir(parents=True)
+    os.symlink(canary / "deep", f"Trash/{REFINE}")
+    before = tree(REFINE)
+    assert main(["clean", REFINE, "--clear"]) == 0 and main(["unclean", REFINE]) == 0
+    assert main(["delete", REFINE, "--yes"]) == 0 and main(["undelete", REFINE]) == 0
+    assert tree(REFINE).keys() == before.keys()
+    assert os.readlink(f"Trash/{REFINE}.old1") == str(canary / "deep")
+    assert main(["empty-trash", "--yes"]) == 0 and not os.path.lexists(f"Trash/{REFINE}.old1")
+
+
+@pytest.mark.parametrize("name", ["job٠٠١", "job001\n", "job００１", "job1", "JOB001", "job001.old1", "job001 "])
+def test_a_folder_that_is_only_similar_is_no_job(project, name: str) -> None:
+    shutil.copytree(REFINE, f"Refine3D/{name}", symlinks=True)
+    before = tree(f"Refine3D/{name}")
+    assert list(records_of(["Refine3D"])) == [REFINE] and highest_number(".") == 2
+    everything("1")
+    assert tree(f"Refine3D/{name}") == before
+
+
 def test_only_empty_markers_are_removed_and_none_is_made_outside(project) -> None:
     Path(".Nodes/6/mine.txt").write_text("not a marker")
     pipeline = add_nodes(current_pipeline(), [Node("../../canary/thesis.tex", MAP, 6),

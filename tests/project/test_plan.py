@@ -26,6 +26,7 @@ from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Disposition, Plan
 from cryosnake.project.planning.unfinished import empty_outputs
 from cryosnake.project.records.batches import batch_star, done_file
+from cryosnake.project.records.file_stamps import signed_stamp
 from cryosnake.project.records.record import JobRecord, same_job
 from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.commit import commit
@@ -77,8 +78,7 @@ def finish(plan: Plan, name: str) -> None:
                 file = Path(product.replace("{root}", f"{job.path}/{os.path.splitext(movie)[0]}"))
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text("x")
-            status = os.stat(movie)
-            lines.append(f"{movie}\t{status.st_size}:{status.st_mtime_ns}\tok\t\n")
+            lines.append(f"{movie}\t{signed_stamp(movie)}\tok\t\n")
         Path(done_file(job.path, number)).write_text("".join(lines))
         Path(batch_star(job.path, key)).write_text("x")
 
@@ -238,6 +238,25 @@ def test_a_missing_product_gives_its_batch_a_new_revision(project) -> None:
     assert plan_of().jobs["motion"].batches == {1: "0001", 2: "0002.r3"}
 
 
+@pytest.mark.parametrize("change", [
+    lambda: write_mrc(Path("Movies/m03.mrcs"), np.ones((2, 8, 8), np.float32), 1.0, stack=True),
+    lambda: Path("MotionCorr/job002/Movies/m03.mrc").unlink(),
+    lambda: Path("MotionCorr/job002/batches/0002.star").write_text("")])
+def test_what_is_made_from_a_revision_is_one_too_and_what_was_made_before_stays(project, change) -> None:
+    raw = with_job("ctf")
+    raw["jobs"]["picks"] = {"type": "autopick", "micrographs": "ctf", "method": "log", "diameter": [100, 150]}
+    plan = plan_of(raw)
+    commit(plan)
+    finish_all(plan)
+    change()
+    for name in plan.jobs:
+        again = plan_of(raw)
+        assert again.jobs["picks"].batches[2] == again.jobs["ctf"].batches[2] == "0002.r2"
+        finish(again, name)
+    assert plan_of(raw).jobs["picks"].batches[2] == "0002.r2"
+    assert all(Path(batch_star(job.path, "0002")).exists() for job in plan.jobs.values())
+
+
 def test_a_revision_that_was_cut_short_is_planned_again(project) -> None:
     plan = plan_of()
     commit(plan)
@@ -251,7 +270,9 @@ def test_a_replaced_movie_is_imported_again(project) -> None:
     plan = plan_of()
     commit(plan)
     finish(plan, "movies")
-    os.utime("Movies/m02.mrcs", (time.time() - 30,) * 2)
+    os.utime("Movies/m02.mrcs", (time.time() - 30,) * 2)  # as in a copy of the project
+    assert plan_of().jobs["movies"].batches == {1: "0001", 2: "0002"}
+    write_mrc(Path("Movies/m02.mrcs"), np.ones((2, 8, 8), np.float32), 1.0, stack=True)  # of the same size
     assert plan_of().jobs["movies"].batches == {1: "0001.r2", 2: "0002"}
     Path("Movies/m02.mrcs").unlink()  # archived after processing: no reason to do anything
     assert plan_of().jobs["movies"].batches == {1: "0001", 2: "0002"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.model import Process, Status
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions.notes import add_note
+from cryosnake.project.config.decisions import Decision, add_decision, decision_file, now
 from cryosnake.project.records.final_marks import set_final
+from cryosnake.project.records.record import read_record, write_record
 from cryosnake.project.run.superseded import settle_superseded, superseded_jobs, unprotected
 
 OLD = ("Class2D/job005", "Select/job006")
@@ -95,7 +98,7 @@ def use(path: str) -> None:
 
 def name_in_decision(path: str) -> None:
     Path("decisions").mkdir()
-    Path("decisions/good.yaml").write_text(f"made_on: {path}\n")
+    Path("decisions/other.yaml").write_text(f"made_on: {path}\n")
 
 
 @pytest.mark.parametrize("protect", [lambda: set_final(OLD[1]), lambda: add_note(OLD[1], "the good one"),
@@ -122,11 +125,26 @@ def test_what_the_config_names_is_protected(grown) -> None:
 def test_class_numbers_protect_the_job_that_they_were_first_applied_to(project) -> None:  # noqa: F811
     raw = raw_with(good={"classes": [1], "minimum_score": None})
     run(raw)
-    arrive(3)
-    run(raw)
-    arrive(4, 5)
-    run(raw)
+    for movies in ((3,), (4, 5)):
+        arrive(*movies)
+        run(raw)
+        confirm(raw)
+        run(raw)
+    assert old_ones(raw) == [], "chosen, and chosen from"
+    decision_file("good").unlink()
+    for path in ("Select/job008", "Select/job010"):  # as an earlier version made them
+        record = read_record(Path(path))
+        assert record is not None and record.decision
+        write_record(Path(path), replace(record, decision=""))
     assert old_ones(raw) == ["Class2D/job007", "Select/job008"]
+
+
+def confirm(raw: dict[str, Any]) -> None:
+    """Choose the class of the config again."""
+    choice = plan_of(raw).jobs["good"].choice
+    assert choice is not None and choice.waits
+    add_decision("good", Decision(classes=(1,), made_on=choice.made_on, files=choice.files, digest=choice.digest,
+                                  in_config=choice.in_config, date=now()))
 
 
 def test_show_list_and_flowchart_say_that_a_job_is_outdated(grown, capsys, monkeypatch) -> None:

@@ -20,7 +20,8 @@ from cryosnake.jobs.model import MICROGRAPHS, JobType, Output, Parameter, Slot
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
 from cryosnake.project.actions.retry import retry_failed
-from cryosnake.project.records.batches import read_done
+from cryosnake.project.records.batches import done_file, read_done
+from cryosnake.project.records.freshness import is_stale
 from cryosnake.running.run import run_job
 
 JOB = JobType(
@@ -144,9 +145,10 @@ def test_a_bad_micrograph_is_recorded_and_not_retried_until_asked(program, capsy
     run()
     assert program.calls == ["m0", "m1", "m2"]
     assert retry_failed("CtfFind/job003") == [NAMES[1]]
-    assert not Path("CtfFind/job003/batches/0001.star").exists()
-    run()
-    assert program.calls[3:] == ["m1"]
+    star = "CtfFind/job003/batches/0001.star"
+    assert names_in(star) == ["m0.mrc"] and is_stale(star, [done_file("CtfFind/job003", 1)])  # the next revision is due
+    run("0001.r2")
+    assert program.calls[3:] == ["m1"] and names_in("CtfFind/job003/batches/0001.r2.star") == ["m0.mrc", "m1.mrc"]
     assert retry_failed("CtfFind/job003", rejected=True) == [NAMES[2]]
 
 
@@ -342,3 +344,59 @@ def test_arguments_are_checked_as_the_config_is(program, capsys) -> None:
         run("0001", "--factor", "0")
     assert "must be at least 1" in capsys.readouterr().err
     assert os.environ.get("CRYOSNAKE_WORKFLOW") is None
+
+
+@pytest.mark.parametrize(("name", "listed", "reason"), [
+    ("mics/a\tb.mrc", r"mics/a\tb.mrc", "its name has a line break, tab"),
+    ("mics/a\x85b.mrc", r"mics/a\x85b.mrc", "its name has a line break, tab"),
+    ("mics/a\u2028b.mrc", r"mics/a\u2028b.mrc", "its name has a line break, tab"),
+    ("mics/a'\"b.mrc", "mics/a'\"b.mrc", "its name has both kinds of quotes"),
+    ("mics/it's\u00a05\".mrc", "mics/it's\\xa05\".mrc", "its name has both kinds of quotes"),
+    ("other/MotionCorr/job009/Movies/m0.mrc", "other/MotionCorr/job009/Movies/m0.mrc",
+     f"would get the same products as {NAMES[0]}"),
+    ("Movies/m0.mrc", "Movies/m0.mrc", f"would get the same products as {NAMES[0]}"),
+])
+def test_a_row_that_can_not_be_used_is_listed_and_stops_no_other(program, name, listed, reason) -> None:
+    text = Path("in1.star").read_text().replace(NAMES[2], f'"{name}"' if "\t" in name else name)
+    Path("in1.star").write_text(text)
+    for _ in range(2):
+        assert run() == 0
+        assert program.calls == ["m0", "m1"]
+        assert names_in("CtfFind/job003/batches/0001.star") == ["m0.mrc", "m1.mrc"]
+        assert reason in str(read_done("CtfFind/job003", 1)[listed])
+    assert run_job(JOB, ["--out", "CtfFind/job003", "--micrographs", "in1.star", "--join"]) == 0
+    left_out = read_star("CtfFind/job003/failed_micrographs.star")["left_out"]
+    assert list(left_out["rlnMicrographName"]) == [listed.replace('"', "'")]
+    Path("in1.star").write_text(text.replace(NAMES[0], "mics/free.mrc").replace(name, NAMES[3]))
+    assert run("0001.r2") == 0 and program.calls[2:] == ["free", "m3"]
+
+
+@pytest.mark.parametrize("number", [errno.EFBIG, errno.ESTALE, errno.EMFILE, errno.ENOSPC])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_faults_of_the_system_are_not_booked_on_micrographs(program, number: int, wrapped: bool) -> None:
+    error: Exception = OSError(number, os.strerror(number), "x")
+    if wrapped:
+        cause, error = error, CryosnakeError("x cannot be written")
+        error.__cause__ = cause
+    program.fate["m1"] = error
+    assert run() == 1
+    assert {name: item.state for name, item in read_done("CtfFind/job003", 1).items()} == {NAMES[0]: "ok"}
+    program.fate.clear()
+    assert run() == 0
+
+
+@pytest.mark.parametrize("place", ["batches", "batches/0001.done", "batches/0001.rows", "batches/0001.lock", "run.out",
+                                   "run.err", "run_times.tsv"])
+@pytest.mark.parametrize("target", ["thesis.tex", "folder", "new"])
+def test_a_link_in_the_place_of_bookkeeping_is_not_written_through(program, capsys, place: str, target: str) -> None:
+    Path("others/folder").mkdir(parents=True)
+    Path("others/thesis.tex").write_text("years of work")
+    before = {path: path.lstat().st_mtime_ns for path in Path("others").rglob("*")}
+    Path("CtfFind/job003", place).parent.mkdir(parents=True, exist_ok=True)
+    os.symlink(Path("others", target).absolute(), f"CtfFind/job003/{place}")
+    assert run() == 1
+    said = capsys.readouterr().err
+    assert any(words in said for words in ("remove the link", "can't be made", f"directory: 'CtfFind/job003/{place}"))
+    assert {path: path.lstat().st_mtime_ns for path in Path("others").rglob("*")} == before
+    os.unlink(f"CtfFind/job003/{place}")
+    assert run() == 0

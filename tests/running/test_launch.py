@@ -57,7 +57,7 @@ def planned(**parameters):
 def test_a_rule_takes_the_cores_of_all_ranks() -> None:
     one, four = planned(mpi_ranks=1), planned(mpi_ranks=4, mpi_launcher="srun --mpi=pmi2")
     threads = JOB.resources.threads
-    assert (lookup.threads(one), lookup.threads(four)) == (threads, 4 * threads)
+    assert (lookup.threads(NO_GPU, one), lookup.threads(NO_GPU, four)) == (threads, 4 * threads)
     assert lookup.launcher(one) == "" and lookup.mpi_resources(NO_GPU, one) == {}
     assert lookup.launcher(four) == "-m cryosnake.running.launch 4 --launcher 'srun --mpi=pmi2' "
     resources = lookup.mpi_resources(NO_GPU, four)

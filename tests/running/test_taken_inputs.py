@@ -12,6 +12,7 @@ from cryosnake.jobs.registry import job_types
 from cryosnake.project.records import made_from
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.joined_tables import record_joined, write_joined
+from cryosnake.project.records.known_files import as_found, note_files
 from cryosnake.project.records.made_from import digest
 from cryosnake.project.records.record import JobRecord, read_record, write_record
 from cryosnake.project.records.taken_inputs import taken_inputs
@@ -75,6 +76,18 @@ def test_the_same_contents_under_another_time_do_not_start_it_again() -> None:
     assert continues_from(taken_inputs(OUT, INPUTS)) == str(OUT / "run_it004_optimiser.star")
 
 
+def test_in_a_copy_of_a_killed_job_the_iterations_are_those_of_its_input() -> None:
+    iteration = OUT / "run_it004_optimiser.star"
+    note_files(str(OUT), {str(iteration): as_found(str(iteration))})
+    os.utime(TABLE, ns=(9 * SECOND, 9 * SECOND))
+    os.utime(iteration, ns=(5 * SECOND, 5 * SECOND))
+    assert continues_from(taken_inputs(OUT, INPUTS)) == str(iteration)
+    TABLE.write_text(TABLE.read_text().replace("0001.mrcs", "0003.mrcs"))
+    Path(batch_star(EXTRACT, "0001")).unlink()
+    os.utime(TABLE, ns=(9 * SECOND, 9 * SECOND + 1))
+    assert not continues_from(taken_inputs(OUT, INPUTS)), "its input is another one of the same size"
+
+
 def test_what_can_not_be_had_as_it_was_is_taken_as_it_is() -> None:
     join("0001", "0002", "0003")
     Path(batch_star(EXTRACT, "0001")).unlink()
@@ -82,6 +95,22 @@ def test_what_can_not_be_had_as_it_was_is_taken_as_it_is() -> None:
     assert taken == INPUTS and not continues_from(taken)
     record = read_record(OUT)
     assert record is not None and record.made_from["particles"].rows == 15
+
+
+@pytest.mark.parametrize("joined_before", [False, True])
+def test_batches_that_are_others_now_do_not_stand_in_for_those_of_then(joined_before) -> None:
+    if joined_before:
+        join("0001", "0002", "0003")
+        taken_inputs(OUT, INPUTS)
+        os.utime(OUT / ".cryosnake_particles.star")
+        (OUT / ".cryosnake_particles.star").write_text("data_particles\n")  # cut short, or of another table
+    star = Path(batch_star(EXTRACT, "0001"))
+    star.write_text(star.read_text().replace("3@", "7@"))
+    write_joined(TABLE, "particles", [batch_star(EXTRACT, key) for key in ("0001", "0002", "0003")][:2 + joined_before])
+    taken = taken_inputs(OUT, INPUTS)
+    assert taken == INPUTS and not (OUT / ".cryosnake_particles.star").exists()
+    record = read_record(OUT)
+    assert record is not None and record.made_from["particles"].digest == digest(str(TABLE))
 
 
 def test_a_job_without_a_record_takes_what_there_is() -> None:

@@ -18,7 +18,7 @@ from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Disposition
 from cryosnake.project.planning.rule_values import pictures
 from cryosnake.project.records.batches import Finished, batch_star, done_file, read_manifest
-from cryosnake.project.records.movies import stamp
+from cryosnake.project.records.file_stamps import stamp
 from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.commit import commit
 from cryosnake.watching.calls import Call

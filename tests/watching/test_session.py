@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_session import CONFIG, MANIFEST, arrive, configure, options, status
+from small_session import CONFIG, MANIFEST, arrive, configure, options, status, with_classes
 
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
@@ -277,3 +277,14 @@ def test_snakemakes_arguments(project) -> None:
     for word in ("-n", "--directory=x", "--unlock"):
         with pytest.raises(CryosnakeError, match="not an option for a session"):
             read_arguments([word])
+
+
+def test_what_waits_for_a_person_stands_last_in_the_status(project, snakemake) -> None:
+    config = with_classes()
+    config["jobs"]["good"] = {"type": "select", "particles": "classes", "model": "classes", "classes": "choose"}
+    configure(config)
+    arrive("a", "b", "c")
+    assert run_session(options()) == 0
+    [line] = status()["for_you"]
+    assert line.startswith("waits for you: good: choose from Class2D/job005 (look at Class2D/job005/")
+    assert Path("watch_status.txt").read_text().splitlines()[-1] == line

@@ -21,6 +21,7 @@ from cryosnake.project.records.batches import product_files
 TABLES = ("Import/job001/movies.star", "MotionCorr/job002/corrected_micrographs.star",
           "CtfFind/job003/micrographs_ctf.star", "AutoPick/job004/autopick.star", "Extract/job005/particles.star")
 LEFTOVERS = (".combine_rank", ".relion_lock", ".cryosnake_moving", ".cryosnake_results")
+TRASH = "Trash/"  # where the iterations of superseded jobs go
 Identity = tuple[str, ...]  # inode, time of birth, size: a file that is written anew has another
 
 
@@ -63,7 +64,7 @@ def _identities(project: Path, names: list[str]) -> dict[str, Identity]:
 def work_done(project: Path) -> int:
     """Return how much is finished, in micrographs and iterations."""
     recorded = sum(_lines(path) for path in glob(f"{project}/[A-Z]*/job*/batches/*.done"))  # what vanishes is no error
-    return recorded + len(glob(f"{project}/Class2D/job*/run_it*_optimiser.star"))
+    return recorded + sum(len(glob(f"{project}/{place}Class2D/job*/run_it*_optimiser.star")) for place in ("", TRASH))
 
 
 def _lines(path: str) -> int:
@@ -86,9 +87,10 @@ def lost_or_twice(project: Path, before: list[Snapshot]) -> list[str]:
             if not set(lines) <= set(now.lines.get(record, ())):
                 found.add(f"lost: lines of {record}")
         for name, identity in snapshot.files.items():
-            if not (project / name).exists():
+            places = {} if now.files.get(name) == identity else _identities(project, [name, TRASH + name])
+            if not places and now.files.get(name) != identity:
                 found.add(f"lost: {name}")
-            elif now.files.get(name) != identity:
+            elif places and identity not in places.values():
                 found.add(f"twice: {name} was written again")
     return sorted(found)
 

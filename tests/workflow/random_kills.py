@@ -3,7 +3,8 @@
     python tests/workflow/random_kills.py --kills 100 [--seed 1] [--folder F] [--only SEED]
 
 Each seed is a chain of kills in one project (movies to particles and a classification, run by Snakemake or under
-`cryosnake watch`, the classification on two MPI ranks in some), or one kill of a clean-up command in a finished
+`cryosnake watch`, the classification on two MPI ranks in some; new, or finished before more movies came, so that the
+classification is made under a new number beside the finished one), or one kill of a clean-up command in a finished
 project. Victims: Snakemake (driver), all at once (group), a job's program (worker), the shell that Snakemake starts for
 a job (shell), the watcher, and clean-up commands. `--only SEED` repeats one chain. What is checked stands in
 kill_checks.py and clean_up_kills.py. The test suite runs a few.
@@ -33,6 +34,7 @@ from small_project import CONFIG, command, simulate, snakemake
 CLASSES = ("  classes:   {type: class2d, particles: particles, method: em, classes: 2, iterations: 10, psi_step: 15, "
            "offset_range: 3, particle_diameter: 150RANKS}\n")
 DISTINCT = 3  # movies: simulating one takes longer than all jobs
+LATER = 2  # movies that come when the project is finished
 PATIENCE = 1800.0  # seconds after which a run counts as blocked
 LOOK_EVERY = 0.2  # seconds
 
@@ -64,20 +66,42 @@ def config(ranks: int) -> str:
 
 def make_reference(folder: Path, movies: int) -> Reference:
     """Simulate the movies, and run the project once without killing anything, if an earlier call has not done it."""
-    template, finished, noted = folder / "template", folder / "finished", folder / "seconds"
-    if noted.exists():
-        return Reference(template, finished, work_done(finished), float(noted.read_text()))
-    simulate(template, min(movies, DISTINCT))
-    takes = sorted((template / "Movies").iterdir())
-    for number in range(len(takes), movies):
-        shutil.copy(takes[number % DISTINCT], template / "Movies" / f"more_{number:04d}.tiff")
-    shutil.rmtree(template / "truth")
-    (template / "config.yaml").write_text(config(ranks=1))
-    shutil.copytree(template, finished)
-    start = time.monotonic()
-    snakemake(finished)
-    noted.write_text(f"{time.monotonic() - start:.1f}")
-    return make_reference(folder, movies)
+    template = folder / "template"
+    if not template.exists():
+        simulated = folder / "simulated"
+        simulate(simulated, min(movies, DISTINCT))
+        shutil.rmtree(simulated / "truth")
+        add_movies(simulated, movies - DISTINCT)
+        (simulated / "config.yaml").write_text(config(ranks=1))
+        simulated.rename(template)
+    return _finished(template, folder / "finished")
+
+
+def make_grown(reference: Reference) -> Reference:
+    """Let more movies come to the finished project, and run it once without killing anything."""
+    template = reference.finished.with_name("growing")
+    if not template.exists():
+        shutil.copytree(reference.finished, template, symlinks=True)
+        add_movies(template, LATER)
+    return _finished(template, template.with_name("grown"))
+
+
+def add_movies(project: Path, number: int) -> None:
+    """Add copies of the first movies, under other names."""
+    takes = sorted((project / "Movies").iterdir())
+    for index in range(number):
+        shutil.copy(takes[index % DISTINCT], project / "Movies" / f"more_{len(takes) + index:04d}.tiff")
+
+
+def _finished(template: Path, finished: Path) -> Reference:
+    noted = finished.with_name(f"{finished.name}_seconds")
+    if not noted.exists():
+        shutil.rmtree(finished, ignore_errors=True)
+        shutil.copytree(template, finished, symlinks=True)
+        start = time.monotonic()
+        snakemake(finished)
+        noted.write_text(f"{time.monotonic() - start:.1f}")
+    return Reference(template, finished, work_done(finished), float(noted.read_text()))
 
 
 def kill_chain(reference: Reference, project: Path, seed: int, most: int = 8) -> Outcome:
@@ -85,7 +109,7 @@ def kill_chain(reference: Reference, project: Path, seed: int, most: int = 8) ->
     draw = random.Random(seed)
     watched, ranks = draw.random() < 0.3, 2 if draw.random() < 0.25 and shutil.which("mpirun") else 1
     victims = ("watcher", "watcher", "driver", "group", "worker") if watched else ("driver", "group", "worker", "shell")
-    shutil.copytree(reference.template, project)
+    shutil.copytree(reference.template, project, symlinks=True)
     (project / "config.yaml").write_text(config(ranks))
     words = watch_command() if watched else command(project)
     outcome, before = Outcome(), list[Snapshot]()
@@ -157,12 +181,12 @@ def strike(project: Path, process: subprocess.Popen[bytes], victim: str, draw: r
 
 def run_seed(reference: Reference, folder: Path, seed: int, most: int = 8) -> Outcome:
     """Do what a seed stands for, in `folder/SEED`, which is removed when nothing is wrong."""
-    project = folder / f"seed{seed}"
-    if random.Random(f"kind of {seed}").random() < 0.5:
+    project, kind = folder / f"seed{seed}", random.Random(f"kind of {seed}").random()
+    if kind < 0.3:
         told, wrong = kill_clean_up(reference.finished, project, seed)
         outcome = Outcome([("clean-up", told)], wrong)
     else:
-        outcome = kill_chain(reference, project, seed, most)
+        outcome = kill_chain(make_grown(reference) if kind < 0.7 else reference, project, seed, most)
     if not outcome.wrong:
         shutil.rmtree(project)
     return outcome
@@ -180,6 +204,7 @@ def main() -> int:
     given = parser.parse_args()
     folder = (given.folder or Path(tempfile.mkdtemp(prefix="kills"))).resolve()
     reference = make_reference(folder, given.movies)
+    make_grown(reference)
     print(f"a run without kills: {reference.seconds:.0f} s", flush=True)
     if given.only is not None:
         outcomes = [run_seed(reference, folder, given.only)]

@@ -1,13 +1,16 @@
-"""Files that are complete or absent. Standard library only, because every layer writes through it."""
+"""Files that are complete or absent, and written nowhere else. Standard library only: every layer writes through it."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+
+_OURS = (".cryosnake", "batches")  # folders of bookkeeping, of a project and of a job
 
 
 @contextlib.contextmanager
@@ -21,9 +24,10 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
     Raises
     ------
     CryosnakeError
-        When the folder does not exist or cannot be written to.
+        When the folder does not exist or cannot be written to, or is one of ours and a link.
     """
     target = Path(path)
+    _refuse_linked_folder(path)
     temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
     try:
         temporary.touch(exist_ok=False)
@@ -31,7 +35,7 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
         raise CryosnakeError(
             f"{target} cannot be written: {error.strerror}. Make the folder {target.parent}, free some space on its "
             "disk, or fix its permissions."
-        ) from None
+        ) from error
     try:
         yield temporary
         if durable:
@@ -40,6 +44,43 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def own_file(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file in place, as `open(path, "a", opener=own_file)`: never through a link, which may lead to others.
+
+    Raises
+    ------
+    CryosnakeError
+        When the file, or the folder of bookkeeping in which it is, is a link.
+    """
+    _refuse_linked_folder(path)
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR) and os.path.islink(path):
+            raise _leads_elsewhere(os.fspath(path)) from None
+        raise
+
+
+def touch(path: str | os.PathLike[str]) -> None:
+    """Make an empty file, or give one that exists the present time; not through a link, as `own_file`."""
+    descriptor = own_file(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        os.utime(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_linked_folder(path: str | os.PathLike[str]) -> None:
+    folder = os.path.dirname(path)
+    if os.path.basename(folder) in _OURS and os.path.islink(folder):
+        raise _leads_elsewhere(folder)
+
+
+def _leads_elsewhere(path: str) -> CryosnakeError:
+    return CryosnakeError(f"{path} is a link to {os.path.realpath(path)}, which may belong to others, where a file or "
+                          "folder of the project's own is expected; remove the link")
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:

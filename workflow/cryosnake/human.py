@@ -1,10 +1,19 @@
-"""Sizes, ages and durations as people read them, for every layer."""
+"""Sizes, ages and durations as people read them, and output that any terminal takes, for every layer."""
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 
 CLOCK_SLACK = 2.0  # seconds by which file systems' clocks may be ahead
+
+
+def escape_what_terminals_lack() -> None:
+    """Let what is printed have escapes for the letters that the terminal's encoding lacks, such as Å in ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def human_size(size: int) -> str:

@@ -1,4 +1,4 @@
-"""Names that enter from files: what a job directory of a project is, and what a file listed in a table is.
+"""Names that enter from files: what a job directory of a project is, and what a file can be called.
 
 Pipeline files, tables and configs may come from other people. Whatever is written, moved or removed by a name from such
 a file passes here first, so that only the project's own files are touched. Standard library only.
@@ -48,6 +48,28 @@ def is_listed_name(name: str) -> bool:
     parts = name.split("/")
     return (name[:1] != "/" and ".." not in parts and parts[-1] not in ("", ".") and "\0" not in name
             and (len(name) < 64 or all(len(os.fsencode(part)) < 256 for part in parts)))
+
+
+def why_unusable(name: str) -> str:
+    """Return why a file with this name can't be a movie or micrograph, "" if it can be.
+
+    A name stands in tables of lines and tabs, in logs, and in STAR files, which hold it only as one line of UTF-8 text
+    without both kinds of quotes.
+    """
+    if not name.isprintable():  # as few names are
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            return "its name is not UTF-8"
+        if any(letter < " " or "\x7f" <= letter < "\xa0" or letter in "\u2028\u2029" for letter in name):
+            return "its name has a line break, tab or other control character"
+    return "its name has both kinds of quotes, which no STAR file can hold" if '"' in name and "'" in name else ""
+
+
+def shown(name: str) -> str:
+    """Return a name as it can be printed: one line, with escapes for what is no printable UTF-8."""
+    if name.isprintable():
+        return name
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def is_below(folder: str | os.PathLike[str], name: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
+from cryosnake.human import escape_what_terminals_lack
 
 # modules of this package and their commands, in the order of the help; each has `register(commands)`, which adds them
 TOPICS = {
@@ -20,6 +21,7 @@ TOPICS = {
     "status": ("status", "list"),
     "history": ("show", "chain", "command"),
     "difference": ("diff",),
+    "choose": ("choose",),
     "job_actions": ("alias", "note", "mark", "abort", "continue"),
     "flowchart": ("flowchart",),
     "micrographs": ("retry",),
@@ -34,6 +36,7 @@ TOPICS = {
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code (1 after a user error, with a message)."""
+    escape_what_terminals_lack()
     words = list(sys.argv[1:] if words is None else words)
     if words[:1] == ["simulate"]:
         from cryosnake.programs.simulate.command import main as simulate

@@ -130,7 +130,7 @@ def run_clean(arguments: Arguments) -> int:
     verb = ("would be moved to the Trash" if arguments.dry_run else
             "are now in the Trash; `cryosnake unclean JOB` restores them")
     print(f"{human_size(total)} {verb}")
-    return int(bool(refused) and not arguments.all)
+    return int(refused > 0 and not arguments.all)
 
 
 def run_unclean(arguments: Arguments) -> int:

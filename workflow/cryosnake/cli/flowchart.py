@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.planning.growth import outdated
@@ -25,6 +27,9 @@ def register(commands: Commands) -> None:
 
 def _flowchart(arguments: Arguments) -> None:
     job = arguments.which or arguments.job
+    if not os.access(arguments.out.parent, os.W_OK):
+        raise CryosnakeError(f"{arguments.out.parent.resolve()} can't be written to; name a file in a folder that can: "
+                             "--out ~/flowchart.svg")
     records = {name: read_record(Path(name)) for name in read_pipeline_unlocked().processes}
     draw_flowchart(arguments.out, find_job(job).name if job else "",
                    remarks={name: outdated(record) for name, record in records.items()})

@@ -32,8 +32,9 @@ def _run(arguments: Arguments) -> None:
     if not os.access(folder, os.W_OK) and not named & {"-n", "--dry-run", "--dryrun"}:
         raise CryosnakeError(f"{folder.resolve()} can't be written to: a run writes its results there. Work as its "
                              "owner, or start a project in a folder of your own: cryosnake init")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    if not os.access(next(place for place in (cache, *cache.parents) if place.exists()), os.W_OK):
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # "~" stays where nobody knows it
+    known = cache.parts[0] != "~"
+    if not known or not os.access(next(place for place in (cache, *cache.parents) if place.exists()), os.W_OK):
         raise CryosnakeError(f"Snakemake and numba keep files in {cache}, which can't be written to. Name a folder "
                              "that can, for example: export XDG_CACHE_HOME=/scratch/$USER/cache")
     command = snakemake_command(words, folder)

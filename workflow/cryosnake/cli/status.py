@@ -9,6 +9,7 @@ from rich.table import Table
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.human import human_age, human_size
+from cryosnake.project.actions.choosing import project_waits
 from cryosnake.project.actions.status import JobStatus, chosen, project_status
 from cryosnake.project.locks.snakemake_lock import running_claim
 
@@ -34,6 +35,7 @@ def _status(_: Arguments) -> None:
             print(line)
     claim = running_claim()
     Console(highlight=False).print(f"running: {claim}" if claim else "no run is in progress")
+    _say_what_waits()
 
 
 def movies_not_imported(job: JobStatus) -> list[str]:
@@ -52,6 +54,12 @@ def _list(arguments: Arguments) -> None:
             print(job.path)
     else:
         _table(jobs)
+        _say_what_waits()
+
+
+def _say_what_waits() -> None:
+    for line in project_waits():
+        print(line)
 
 
 def _table(jobs: list[JobStatus]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cryosnake.cluster.lane import ClusterLane, without_mpi_launcher
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 from cryosnake.names import is_listed_name
 
 COMMAND = r"\{\{-?\s*run_cmd\s*-?\}\}"
@@ -33,7 +33,7 @@ def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[s
         for unreadable files, a missing command, a script without {{ run_cmd }}, a variable without a value
     """
     try:
-        info = json.loads(info_file.read_text(encoding="utf-8"))
+        info = read_json(info_file)
     except (OSError, ValueError) as error:
         raise CryosnakeError(f"{info_file}: is not a cluster_info.json ({error}); `cryosparcm cluster dump NAME` "
                              "writes one") from error
@@ -42,16 +42,20 @@ def read_cryosparc_lane(info_file: Path, script_file: Path, variables: Mapping[s
         raise CryosnakeError(f"{info_file}: the lane's name {name!r} would lead out of profiles/; correct it")
     commands = {}
     for key in ("qsub_cmd_tpl", "qstat_cmd_tpl", "qdel_cmd_tpl"):
-        if not isinstance(info, dict) or not info.get(key):
+        if not isinstance(info, dict) or not info.get(key) or not isinstance(info[key], str):
             raise CryosnakeError(f"{info_file}: has no {key}; add the command (docs/cluster.md has an example)")
         commands[key] = info[key]
-    template, launcher = without_mpi_launcher(script_file.read_text(encoding="utf-8"), COMMAND)
+    try:
+        script = script_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CryosnakeError(f"{script_file}: can't be read as a script in UTF-8 ({error})") from error
+    template, launcher = without_mpi_launcher(script, COMMAND)
     if "run_cmd" not in _names(template, script_file):
         raise CryosnakeError(f"{script_file}: has no {{{{ run_cmd }}}}, so it would run nothing")
     own = {"worker_bin_path": str(info.get("worker_bin_path", "")), **variables}
     lane = ClusterLane(kind="cryosparc", name=name, template="cluster_script.sh",
                 submit=commands["qsub_cmd_tpl"], status=commands["qstat_cmd_tpl"], cancel=commands["qdel_cmd_tpl"],
-                send=info.get("send_cmd_tpl") or "", variables=own, launcher=launcher)
+                send=str(info.get("send_cmd_tpl") or ""), variables=own, launcher=launcher)
     texts = (template, *commands.values(), lane.send)
     missing = {name for text in texts for name in _names(text, script_file)} - {*KNOWN, *own}
     if missing:
@@ -85,6 +89,8 @@ def _names(text: str, path: Path) -> set[str]:
 
     try:
         return set(meta.find_undeclared_variables(Environment().parse(text)))
+    except RecursionError:
+        raise CryosnakeError(f"{path}: is nested too deep; cryoSPARC could not read this template either") from None
     except TemplateSyntaxError as error:
         raise CryosnakeError(f"{path}, line {error.lineno}: {error.message}; cryoSPARC could not read this template "
                              "either") from error

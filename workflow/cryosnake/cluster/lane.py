@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 
 FILE = "lane.json"
 
@@ -55,7 +56,7 @@ def read_lane(folder: Path) -> ClusterLane:
     """
     path = folder / FILE
     try:
-        return ClusterLane(**json.loads(path.read_text(encoding="utf-8")))
+        return ClusterLane(**read_json(path))
     except (OSError, ValueError, TypeError) as error:
         raise CryosnakeError(f"{path}: can't be read ({error}); write the profile again with cryosnake profile "
                              "import") from error

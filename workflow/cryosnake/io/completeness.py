@@ -56,6 +56,9 @@ def _tiff_reason(file: BinaryIO, size: int) -> str | None:
             frames += 1
             if directory.end > size:
                 return f"it has {size} bytes, but frame {frames} ends at {directory.end}"
+            if not directory.is_possible:
+                return (f"it is corrupt: frame {frames} has no room for the {directory.width} x {directory.height} "
+                        "pixels that its header states")
     except (struct.error, ValueError) as error:
         return f"it is cut off or corrupt after {frames} frames ({error})"
     return None if frames else "it has no frames"

@@ -72,6 +72,9 @@ def _serialem(path: str | os.PathLike[str], lines: list[tuple[int, list[str]]], 
     if len(camera) != 2:
         raise CryosnakeError(f"{path} needs both CameraSizeX and CameraSizeY.")
     size = (camera["camerasizey"], camera["camerasizex"])
+    if not any(size == (int(shape[0] * factor), int(shape[1] * factor)) for factor in (1, 2, 0.5)):
+        raise CryosnakeError(f"{path} is a defect list for {_size(size)} pixels (width x height), the movie has "
+                             f"{_size(shape)}. Give the list of this camera.")
     mask = np.zeros(size, bool)
     whole = slice(None)
     for number, (keyword, *words) in lines:
@@ -98,19 +101,16 @@ def _serialem(path: str | os.PathLike[str], lines: list[tuple[int, list[str]]], 
                     outside = np.ones(size, bool)
                     outside[top : bottom + 1, left : right + 1] = False
                     mask |= outside
-    return _fitted(path, mask[::-1], shape)
+    return _fitted(mask[::-1], shape)
 
 
-def _fitted(path: str | os.PathLike[str], mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _fitted(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     height, width = mask.shape
     if (height, width) == tuple(shape):
         return np.ascontiguousarray(mask)
     if (2 * height, 2 * width) == tuple(shape):
         return mask.repeat(2, 0).repeat(2, 1)
-    if (height, width) == (2 * shape[0], 2 * shape[1]):
-        return np.any(mask.reshape(shape[0], 2, shape[1], 2), axis=(1, 3))
-    raise CryosnakeError(f"{path} is a defect list for {_size(mask.shape)} pixels (width x height), the movie has "
-                         f"{_size(shape)}. Give the list of this camera.")
+    return np.any(mask.reshape(shape[0], 2, shape[1], 2), axis=(1, 3))
 
 
 def _numbers(path: str | os.PathLike[str], line: int, words: list[str], count: int | None = None) -> list[int]:

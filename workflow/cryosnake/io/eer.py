@@ -24,12 +24,14 @@ def eer_directories(path: str | os.PathLike[str]) -> list[Directory]:
     Raises
     ------
     CryosnakeError
-        When it has none.
+        When it has none, or they differ in size.
     """
     with open(path, "rb") as file:
         frames = [entry for entry in directories(file) if entry.compression in _BITS]
     if not frames:
         raise CryosnakeError(f"{path} has no EER frames. Is it a TIFF file with the wrong name?")
+    if len({(entry.width, entry.height) for entry in frames}) > 1:
+        raise CryosnakeError(f"{path} is corrupt: its frames have different sizes. Copy it again.")
     return frames
 
 

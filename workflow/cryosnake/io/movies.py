@@ -171,11 +171,10 @@ def _read_tiff(path: MoviePath, first: int | None, last: int | None, workers: in
     with _readable(path), tifffile.TiffFile(path) as file:
         pages = file.pages[_chosen(path, len(file.pages), first, last)]
         shape = _page_shape(path, pages[0])
+        if any(_page_shape(path, page) != shape for page in pages):
+            raise CryosnakeError(f"{path} has frames of different sizes: it is not a movie. Remove it from the import.")
         frames = np.empty((len(pages), *shape), pages[0].dtype)
         for frame, page in zip(frames, pages, strict=True):
-            if _page_shape(path, page) != shape:
-                raise CryosnakeError(f"{path} has frames of different sizes: it is not a movie. Remove it from "
-                                     "the import.")
             frame[:] = page.asarray(maxworkers=workers)[::-1]
     return frames
 

@@ -16,8 +16,8 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.names import is_below, is_listed_name
 
 # RELION treats the first path component that starts with "job" and three digits as a job directory.
-_JOB_PREFIX = re.compile(r"^(?:.*?/)?job\d{3}[^/]*/+")
-_JOB_FOLDERS = re.compile(r"(^|/)[^/]+/job\d{3}[^/]*/+")
+_JOB_PREFIX = re.compile(r"^(?:.*?/)?job[0-9]{3}[^/]*/+")
+_JOB_FOLDERS = re.compile(r"(^|/)[^/]+/job[0-9]{3}[^/]*/+")
 _NO_DOTS = "MotionCorr"  # of all RELION's jobs, only motion correction writes the dots of a movie's path as _
 
 

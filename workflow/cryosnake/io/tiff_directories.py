@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 _TYPE_CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-_WIDTH, _HEIGHT, _COMPRESSION = 256, 257, 259
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _ROWS_PER_STRIP = 256, 257, 258, 259, 278
 _OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips, of tiles
 _EER_BITS = (65007, 65008, 65009)  # skip, horizontal, vertical
-_WANTED = {_WIDTH, _HEIGHT, _COMPRESSION, *_OFFSETS, *_COUNTS, *_EER_BITS}
+_WANTED = {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _ROWS_PER_STRIP, *_OFFSETS, *_COUNTS, *_EER_BITS}
 _MOST_ENTRIES, _MOST_VALUES = 4096, 10_000_000  # more is a corrupt file, not a large one
+# Pixels that a byte can hold at most: LZW, deflate, run lengths of EER and of PackBits; any other codec
+_RUNS, _MOST_PER_BYTE, _MOST_PER_BYTE_ELSE = {5, 8, 32773, 32946, 65000, 65001, 65002}, 2048, 1 << 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +33,23 @@ class Directory:
     compression: int
     strips: tuple[tuple[int, int], ...]
     eer_bits: tuple[int, ...] = ()
+    bits: int = 1
+    rows_per_strip: int = 0  # 0: it has tiles, or does not say
 
     @property
     def end(self) -> int:
         """The byte after the last strip."""
         return max(offset + count for offset, count in self.strips)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether its strips can hold so many pixels; a reader makes room for them before it sees the strips."""
+        pixels, stored = self.width * self.height, sum(count for _, count in self.strips)
+        if self.rows_per_strip and len(self.strips) < -(-self.height // self.rows_per_strip):
+            return False
+        if self.compression == 1:
+            return pixels * self.bits <= stored * 8
+        return pixels <= stored * (_MOST_PER_BYTE if self.compression in _RUNS else _MOST_PER_BYTE_ELSE)
 
 
 def directories(file: BinaryIO) -> Iterator[Directory]:
@@ -121,7 +135,8 @@ def _directory(tags: dict[int, tuple[int, ...]]) -> Directory:
     if _WIDTH not in tags or _HEIGHT not in tags:
         raise ValueError("a directory has no image size")
     return Directory(width=tags[_WIDTH][0], height=tags[_HEIGHT][0], compression=tags.get(_COMPRESSION, (1,))[0],
-                     strips=tuple(zip(offsets, counts, strict=True)),
+                     strips=tuple(zip(offsets, counts, strict=True)), bits=tags.get(_BITS, (1,))[0],
+                     rows_per_strip=tags.get(_ROWS_PER_STRIP, (0,))[0] if _OFFSETS[0] in tags else 0,
                      eer_bits=tuple(tags[tag][0] for tag in _EER_BITS if tag in tags))
 
 

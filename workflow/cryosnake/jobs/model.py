@@ -60,7 +60,8 @@ class Parameter:
     `relion_switch` is a variable that is Yes when the value is set (and not
     false) and No otherwise. `microscope` names the key of the config's `microscope:` block that supplies the default,
     `config_key` a key at the config's top that does. `identity=False` marks options that change no result: they make
-    no new job.
+    no new job. `chosen_from` names the slots, the first that is filled, from whose contents a person chooses these
+    numbers: they hold for those contents only (`project/planning/choices.py`).
 
     What else is looked at before anything runs: `check` is a function that says what is wrong with a value, "" if
     nothing is (`jobs/kinds/values.py`); `at_most` names a parameter that this one must not exceed (unless that one may
@@ -89,6 +90,7 @@ class Parameter:
     check: Callable[[Any], str] | None = None
     at_most: str = ""
     file: FileKind | None = None
+    chosen_from: tuple[str, ...] = ()
 
     @property
     def value_type(self) -> Any:

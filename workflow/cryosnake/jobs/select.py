@@ -40,7 +40,9 @@ JOB = JobType(
         Output("split2", "particles_split2.star", PARTICLES, when="split_count"),
     ),
     parameters=(
-        Parameter("classes", list[int], None, "Numbers of the classes to keep, from 1.", minimum=1),
+        Parameter("classes", list[int], None, "Numbers of the classes to keep, from 1, for the classification that "
+                  "they are first applied to; `choose`: the job waits for `cryosnake choose`.", minimum=1,
+                  chosen_from=("particles", "model")),
         Parameter("minimal_class_size", int, None, "Keep only classes with at least this many particles.", minimum=1),
         Parameter("minimum_score", float, None, "Keep only classes to which Class2D's ranking gives at least this "
                   "score; 0.5 separates particles from junk. Needs model; class_selection.star gives the reasons.",

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from cryosnake.atomic import touch
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE as PIPELINE_FILE
 from cryosnake.names import is_alias, is_job_name
@@ -89,7 +90,7 @@ def write_pipeline(path: str | os.PathLike[str], pipeline: Pipeline) -> None:
     Complete or not at all: temporary name, fsync, rename. The caller holds the lock (`lock.update_pipeline`).
     """
     write_blocks(path, pipeline_blocks(pipeline))
-    (Path(path).parent / CHANGED_FILE).touch()
+    touch(Path(path).parent / CHANGED_FILE)
 
 
 def pipeline_blocks(pipeline: Pipeline) -> dict[str, Block]:

@@ -67,6 +67,8 @@ def read_job_star(path: str | os.PathLike[str]) -> JobOptions:
     label = (job.value("rlnJobTypeLabel") if job else None) or ""
     if job is None or (type_text is None and not label):
         raise CryosnakeError(f"{path}: no job type; a job.star has rlnJobType or rlnJobTypeLabel in its block data_job")
+    if type_text is not None and not (type_text.isascii() and type_text.isdecimal()):
+        raise CryosnakeError(f"{path}: rlnJobType is {type_text!r}, which is not a whole number")
     type_id = int(type_text) if type_text is not None else process_id_of(label)
     values = blocks.get("joboptions_values")
     options = _options(values, path) if values else {}

@@ -22,6 +22,7 @@ from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.files import is_hybrid, labels_missing, parse_pipeline, write_pipeline
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.rebuild import job_directories, rebuild, restore_labels
+from cryosnake.pipeline.recover import is_cut, recovered
 from cryosnake.pipeline.star_text import read_blocks
 from cryosnake.processes import read_process, text_of, this_process
 
@@ -37,7 +38,7 @@ def update_pipeline(project: str | os.PathLike[str], function: Callable[[Pipelin
     """Lock, read, apply a function, write.
 
     A hybrid file is left alone when the function returns the same object that it was given; one that RELION
-    stripped of a dialect is always made hybrid again.
+    stripped of a dialect is always made hybrid again, and one that was cut off is had again from its copies.
 
     Parameters
     ----------
@@ -61,9 +62,13 @@ def update_pipeline(project: str | os.PathLike[str], function: Callable[[Pipelin
     path = Path(project, PIPELINE_FILE)
     with pipeline_lock(project, timeout):
         exists = path.exists()
-        blocks = read_blocks(path) if exists else {}
-        before = parse_pipeline(blocks, path) if exists else _first_pipeline(project)
-        if exists and labels_missing(blocks):
+        cut = is_cut(project)
+        blocks = read_blocks(path) if exists and not cut else {}
+        before = recovered(project) if cut else parse_pipeline(blocks, path) if exists else _first_pipeline(project)
+        if cut:
+            print(f"{path} was cut off, as by a power cut; it is had again from its copies in the job directories: "
+                  f"{len(before.processes)} jobs", file=sys.stderr)
+        if labels_missing(blocks):
             before = restore_labels(project, before)
         after = function(before)
         if after is not before or not is_hybrid(blocks):

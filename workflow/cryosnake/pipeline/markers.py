@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 import time
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
-from cryosnake.atomic import replacing
+from cryosnake.atomic import own_file, replacing, touch
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE, is_below, is_listed_name, job_of_link
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
@@ -21,6 +24,7 @@ EXIT_FILES = {
 }
 NODES_DIRECTORY = ".Nodes"
 BACKUP_FILE = PIPELINE_FILE
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)  # from exFAT, and some file servers
 
 
 def set_exit(job_dir: str | os.PathLike[str], kind: Status, keep_request: bool = False) -> None:
@@ -35,7 +39,7 @@ def set_exit(job_dir: str | os.PathLike[str], kind: Status, keep_request: bool =
     keep_request
         Leave an abort request that another program of the job has not seen yet.
     """
-    Path(job_dir, EXIT_FILES[kind]).touch()
+    touch(Path(job_dir, EXIT_FILES[kind]))
     clear_exit(job_dir, EXIT_FILES[kind], *([ABORT_REQUEST] if keep_request else []))
 
 
@@ -129,13 +133,14 @@ def make_alias_link(project: str | os.PathLike[str], process: Process) -> None:
     if link.is_symlink() and os.readlink(link) == target:
         return
     link.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(link) as temporary:
-        temporary.unlink()
-        try:
+    try:
+        with replacing(link) as temporary:
+            temporary.unlink()
             temporary.symlink_to(target)
-        except OSError as error:
-            raise CryosnakeError(f"{link}: no symbolic link can be made here ({error.strerror}), and RELION's aliases "
-                                 "are such links; exFAT and FAT have none: move the project to another disk") from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _say_no_links(os.path.realpath(project))
 
 
 def correct_alias_links(project: str | os.PathLike[str], pipeline: Pipeline) -> None:
@@ -144,6 +149,12 @@ def correct_alias_links(project: str | os.PathLike[str], pipeline: Pipeline) -> 
         link = Path(project, process.alias.rstrip("/"))
         if process.alias and link.is_symlink() and not link.exists() and Path(project, process.name).exists():
             make_alias_link(project, process)
+
+
+@cache
+def _say_no_links(project: str) -> None:
+    print(f"{project}: this file system has no symbolic links; aliases of jobs stand in {PIPELINE_FILE} alone. Move "
+          "the project to another disk if you need the links", file=sys.stderr)
 
 
 def remove_alias_link(project: str | os.PathLike[str], alias: str) -> None:
@@ -167,7 +178,7 @@ def append_note(job_dir: str | os.PathLike[str], command: str, when: float | Non
     """
     text = (f"\n ++++ Executing new job on {time.ctime(when)}\n ++++ with the following command(s): \n{command}\n"
             " ++++ \n")
-    with open(Path(job_dir, "note.txt"), "a", encoding="utf-8") as file:
+    with open(Path(job_dir, "note.txt"), "a", encoding="utf-8", opener=own_file) as file:
         file.write(text)
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 Edge = tuple[str, str]
 
-_JOB_NUMBER = re.compile(r"(?:^|/)job(\d{3,})(?:/|$)")
+_JOB_NUMBER = re.compile(r"(?:^|/)job([0-9]{3,})(?:/|$)")
 
 
 class Status(IntEnum):

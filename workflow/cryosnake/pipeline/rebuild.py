@@ -157,10 +157,18 @@ def _job_part(project: str | os.PathLike[str], name: str, notes: list[str]) -> P
     except (CryosnakeError, KeyError) as error:
         notes.append(f"{name}: {JOB_PIPELINE_FILE} is missing or damaged ({error}); its connections are unknown")
     if exit_of(directory) == Status.SUCCEEDED:
-        extra = {node.name: node for node in read_output_nodes(directory / OUTPUT_NODES_FILE, name)}
+        extra = {node.name: node for node in _output_nodes(directory, name, notes)}
         edges = dict.fromkeys((*part.output_edges, *((name, node) for node in extra)))
         part = replace(part, nodes={**extra, **part.nodes}, output_edges=tuple(edges))
     return part
+
+
+def _output_nodes(directory: Path, name: str, notes: list[str]) -> list[Node]:
+    try:
+        return read_output_nodes(directory / OUTPUT_NODES_FILE, name)
+    except CryosnakeError as error:
+        notes.append(f"{name}: {OUTPUT_NODES_FILE} is damaged ({error}); the outputs that it adds are unknown")
+        return []
 
 
 def _process_from_job_star(directory: Path, name: str, notes: list[str]) -> Process:

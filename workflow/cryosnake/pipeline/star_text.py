@@ -114,6 +114,8 @@ def _parse_block(name: str, version: int, lines: _Lines, source: str) -> Block:
     is_loop = False
     for number, content in lines:
         tokens = fields(content, comments=True)
+        if not tokens:  # control characters that count as blanks
+            continue
         if content.startswith("_") and not rows:
             labels.append(tokens[0][1:])
             if not is_loop:

@@ -14,6 +14,7 @@ from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.lock import foreign_lock
 from cryosnake.pipeline.model import Pipeline
+from cryosnake.pipeline.recover import is_cut, recovered
 
 PATIENCE = 2.0  # seconds; RELION writes a large file in less
 _PAUSE = 0.02
@@ -22,7 +23,8 @@ _PAUSE = 0.02
 def read_pipeline_unlocked(project: str | os.PathLike[str] = "") -> Pipeline:
     """Return the pipeline of a project, read while no other program writes it.
 
-    A lock of RELION that lasts longer than `PATIENCE` was left by a crash; the file is then read as it is.
+    A lock of RELION that lasts longer than `PATIENCE` was left by a crash; the file is then read as it is. One that a
+    power cut has cut off counts with what its copies have; the next program that writes it writes that.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def read_pipeline_unlocked(project: str | os.PathLike[str] = "") -> Pipeline:
         locked = foreign_lock(project)
         found: Pipeline | CryosnakeError
         try:
-            found = read_pipeline(path)
+            found = recovered(project) if is_cut(project) else read_pipeline(path)
         except CryosnakeError as error:
             found = error
         quiet = not locked and not foreign_lock(project) and _stamp(path) == before

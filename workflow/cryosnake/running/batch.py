@@ -13,11 +13,12 @@ import traceback
 from collections import Counter
 from collections.abc import Collection
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cryosnake.atomic import own_file
 from cryosnake.errors import PERMISSION, CryosnakeError, Rejected, machine_error, machine_message
 from cryosnake.io.paths import micrograph_root
 from cryosnake.jobs.forms import Partly, PerMicrograph, Progress, Row
@@ -32,6 +33,7 @@ from cryosnake.project.records.batches import (
     revisions,
 )
 from cryosnake.project.records.disk import BATCHES
+from cryosnake.project.records.file_stamps import unsigned
 from cryosnake.project.records.freshness import is_done
 from cryosnake.project.records.joined_tables import FAILED_STAR
 from cryosnake.project.records.unknown_names import write_unknown
@@ -39,8 +41,10 @@ from cryosnake.running.arguments import Arguments
 from cryosnake.running.batch_tables import LEFT_OUT, found_in, found_in_all, read_input, write_output
 from cryosnake.running.join import list_left_out
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
-from cryosnake.running.stamps import stamper
+from cryosnake.running.stamps import Stamper, stamper
 
+_REFUSED = "refused"  # the stamp of a row that can't be used: another one as soon as it can be
+_FORBIDDEN = "may not be read"
 
 def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, progress: Progress) -> None:
     """Process the unfinished micrographs of one batch and write `batches/<key>.star`.
@@ -61,6 +65,7 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     tally: Counter[str] = Counter()
     forbidden: list[str] = []
     unknown = dict(batch.unknown)
+    same: set[str] = set()  # micrographs whose input is the recorded one
 
     @cache
     def prepared(group: int) -> Any:
@@ -74,36 +79,43 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
             records.add(Finished(name, "", DROPPED, ""))
         for index, (name, row) in enumerate(batch.rows.items()):
             progress(index, len(batch.rows), name)
-            made_from, before = stamp(name), earlier.get(name)
+            made_from, before = _REFUSED if name in batch.refused else stamp(name), earlier.get(name)
+            if before is not None and made_from != _REFUSED and stamp.is_same(before.stamp, name):
+                before = _with_times_of_now(before, made_from, stamp, records)
+                made_from = before.stamp
+                same.add(name)
             if is_done(before, made_from, product_files(str(out), job_type.products, name), name in rows):
                 tally["finished before"] += 1
                 continue
-            group = row.get("rlnOpticsGroup")
-            if group in batch.optics:  # preparing may raise: a wrong gain is the job's fault, not the micrograph's
-                result = _process_one(program, name, row, batch.optics[group], prepared(group), out)
+            if name in batch.refused:
+                result = _Result("failed", batch.refused[name])
             else:
-                result = _Result("failed", f"it is in optics group {group}, which data_optics does not describe; "
-                                           f"correct that, then `cryosnake retry {out}`")
+                made_from, group = stamp(name, signed=True), row.get("rlnOpticsGroup")
+                if group in batch.optics:  # preparing may raise: a wrong gain is the job's fault, not the micrograph's
+                    result = _process_one(program, name, row, batch.optics[group], prepared(group), out)
+                else:
+                    result = _Result("failed", f"it is in optics group {group}, which data_optics does not describe; "
+                                               f"correct that, then `cryosnake retry {out}`")
             tally[result.state] += 1
-            if result.state == FORBIDDEN:  # no record: it is tried again by the next run, after all others of this one
+            if result.state == _FORBIDDEN:  # no record: tried again by the next run, after all others of this one
                 forbidden.append(result.reason)
                 continue
-            if before is not None and before.stamp == made_from and AGAIN in arguments.batch:
+            if before is not None and name in same and AGAIN in arguments.batch:
                 refuse_loss(out, before, result.state, result.reason)
                 if name in rows:
                     continue  # its record and its rows stay as they are
             if result.rows is not None:
                 rows[name] = result.rows
                 records.add_rows(name, result.rows)
-            if result.state == "failed" and not all(stamp(name).split(" ")):
+            if result.state == "failed" and name not in batch.refused and not all(stamp(name).split(" ")):
                 made_from = stamp(name)  # its input disappeared meanwhile: it is tried again when that exists again
             records.add(Finished(name, made_from, result.state, result.reason))
     progress(len(batch.rows), len(batch.rows), "")
     if unknown:
         write_unknown(str(out), number, unknown)
     now = read_done(str(out), number)
-    restore_times(job_type, out, [name for name, item in earlier.items() if now.get(name) == item])
-    others = ("finished before", "failed", "rejected", FORBIDDEN)
+    restore_times(job_type, out, [name for name in same if name in now and now[name].state == earlier[name].state])
+    others = ("finished before", "failed", "rejected", _FORBIDDEN)
     parts = [f"{tally['ok']} done"] + [f"{tally[what]} {what}" for what in others if tally[what]]
     parts += filter(None, [found_in_all(now[name] for name in batch.rows if name in now)])
     print(f"{job_type.title} {out} batch {arguments.batch}: {', '.join(parts)} ({time.monotonic() - start:.1f} s)")
@@ -115,7 +127,12 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     write_output(job_type, program, arguments, batch, good)
 
 
-FORBIDDEN = "may not be read"
+def _with_times_of_now(item: Finished, made_from: str, stamp: Stamper, records: _Records) -> Finished:
+    """Return the record of a micrograph whose input is the same, with the present times of its files, recorded."""
+    if unsigned(item.stamp) != made_from and "" not in made_from.split(" "):
+        item = replace(item, stamp=stamp(item.name, signed=True))
+        records.add(item)
+    return item
 
 
 @dataclass(frozen=True)
@@ -139,7 +156,7 @@ def _process_one(program: PerMicrograph, name: str, row: Row, optics: Row, state
         if fault is None:
             return _Result("failed", _one_line(error))
         if fault.errno in PERMISSION and fault.filename and not Path(str(fault.filename)).is_relative_to(out):
-            return _Result(FORBIDDEN, machine_message(fault))
+            return _Result(_FORBIDDEN, machine_message(fault))
         fault.filename = fault.filename or f"a file of {name} in {out}"
         raise fault from None
     except Exception as error:
@@ -159,7 +176,12 @@ class _Records:
     """Appends to `batches/NNNN.done` and `.rows`; each line is on disk before the next micrograph starts."""
 
     def __init__(self, out: Path, number: int) -> None:
-        self._done, self._rows = open(done_file(str(out), number), "ab"), open(_rows_file(out, number), "ab")
+        self._done = open(done_file(str(out), number), "ab", opener=own_file)
+        try:
+            self._rows = open(_rows_file(out, number), "ab", opener=own_file)
+        except BaseException:
+            self._done.close()
+            raise
         for file in (self._done, self._rows):
             if file.tell() and not _ends_with_newline(file.name):
                 file.write(b"\n")  # the torn last line of a killed program
@@ -169,7 +191,7 @@ class _Records:
         self._rows.close()
 
     def add(self, item: Finished) -> None:
-        self._done.write("\t".join((item.name, item.stamp, item.state, item.reason)).encode() + b"\n")
+        self._done.write(item.line().encode(errors="backslashreplace"))
         self._done.flush()
 
     def add_rows(self, name: str, rows: list[Row]) -> None:

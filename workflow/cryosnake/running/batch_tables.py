@@ -12,12 +12,13 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import OPTICS, checked, number_of
-from cryosnake.io.paths import MicrographNames, usual_name
+from cryosnake.io.paths import MicrographNames, product_root, usual_name
 from cryosnake.io.star import optics_of, read_star, write_star
 from cryosnake.io.star_optics import with_optics
 from cryosnake.io.star_rows import count_rows
 from cryosnake.jobs.forms import PICKED_ON, FileSource, PerMicrograph, Row
 from cryosnake.jobs.model import JobType
+from cryosnake.names import shown, why_unusable
 from cryosnake.project.planning.planned import PER_MICROGRAPH
 from cryosnake.project.records.batches import Finished, batch_number, batch_star, read_manifest
 from cryosnake.running.arguments import Arguments
@@ -28,13 +29,14 @@ LEFT_OUT = "; "  # in the record of a micrograph, between what it gave and what 
 
 @dataclass(frozen=True)
 class BatchInput:
-    """The rows of a batch by micrograph, in order, and the optics groups by number.
+    """The rows of a batch by micrograph, in order, the optics groups by number, and why some rows can't be used.
 
     `unknown` has the rows of other tables whose micrograph is none of these: table to name to what it lists.
     """
 
     rows: dict[str, Row]
     optics: dict[int, Row]
+    refused: Mapping[str, str] = field(default_factory=dict)
     unknown: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -63,7 +65,7 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
     _check_optics(rows, optics, first[0])
     used = {row.get("rlnOpticsGroup") for row in rows.values()}
     checked(first[0], "optics", pd.DataFrame(list(optics.values()))[[number in used for number in optics]], OPTICS)
-    return BatchInput(rows, optics, unknown)
+    return BatchInput(rows, optics, _refused(arguments.out, rows), unknown)
 
 
 def _same(names: Collection[str], others: Collection[str]) -> dict[str, str]:
@@ -112,7 +114,7 @@ def _each_once(path: Path, label: str, rows: Sequence[Row]) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for row in rows:
         name = usual_name(str(row[label]))
-        first = found.setdefault(name, row)
+        first = found.setdefault(shown(name), row)
         if first is row:
             row[label] = name
             continue
@@ -124,6 +126,18 @@ def _each_once(path: Path, label: str, rows: Sequence[Row]) -> dict[str, Row]:
             raise CryosnakeError(f"{path}: {name} is listed twice, with different values of {', '.join(differing)}; "
                                  "keep the row that is right")
         print(f"{path}: {name} is listed twice, with equal rows; one of them counts")
+    return found
+
+
+def _refused(out: str, rows: Mapping[str, Row]) -> dict[str, str]:
+    """Return why rows can't be used: their names can't be, or their products are those of an earlier row."""
+    found: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for name, row in rows.items():
+        reason = why_unusable(next(str(row[label]) for label in _NAMES if label in row))
+        twin = first.setdefault(product_root(out, name), name)
+        if reason or twin != name:
+            found[name] = f"{reason or f'would get the same products as {twin}'}; rename it where it was made"
     return found
 
 

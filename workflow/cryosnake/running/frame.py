@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cryosnake.atomic import own_file
 from cryosnake.errors import MACHINE_ERRORS, Aborted, CryosnakeError, machine_message
 from cryosnake.jobs.model import JobType, root_name
 from cryosnake.pipeline.markers import ABORT_REQUEST, append_note, clear_exit, exit_of, set_exit
@@ -119,7 +120,7 @@ def _directory_lock(out: Path, batch: str) -> Iterator[bool]:
     Yields whether there was one.
     """
     path, waited = lock_file(out, batch), False
-    with open(path, "a") as file:  # its text names the former owner until it is ours
+    with open(path, "a", opener=own_file) as file:  # its text names the former owner until it is ours
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, file_of, root_name
 from cryosnake.project.records.kept_results import drop_results, keep_results
+from cryosnake.project.records.known_files import as_found, note_files
 from cryosnake.project.run.kept_iterations import drop_superseded, drop_waiting, forget_waiting
 from cryosnake.running.arguments import Arguments
 
@@ -28,7 +30,10 @@ def iteration_keeper(job_type: JobType, arguments: Arguments, start: str, maker:
 
     def written(number: int) -> None:
         stem = f"{root}_it{number:03d}_"
+        optimiser = f"{arguments.out}/{stem}optimiser.star"
         result = any(file.startswith(stem) for file in results)
+        with suppress(OSError):  # that it is younger than its input can be seen in a copy, too
+            note_files(arguments.out, {optimiser: as_found(optimiser)})
         if result:
             keep_results(Path(arguments.out), Path(arguments.out).glob(f"{stem}*"), maker)
         if keep_all:

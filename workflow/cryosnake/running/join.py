@@ -80,9 +80,14 @@ def _write_left_out(out: Path, left_out: list[Finished]) -> None:
     if not left_out:
         path.unlink(missing_ok=True)
         return
-    write_star(path, {"left_out": pd.DataFrame({"rlnMicrographName": [item.name for item in left_out],
+    write_star(path, {"left_out": pd.DataFrame({"rlnMicrographName": [_quotable(item.name) for item in left_out],
                                                 "csnState": [item.state for item in left_out],
-                                                "csnReason": [item.reason for item in left_out]})})
+                                                "csnReason": [_quotable(item.reason) for item in left_out]})})
+
+
+def _quotable(text: str) -> str:
+    """Return a text with one kind of quotes, as a STAR file holds it."""
+    return text.replace('"', "'") if '"' in text and "'" in text else text
 
 
 def _summary(job_type: JobType, out: str, items: list[Finished], left_out: list[Finished]) -> str:

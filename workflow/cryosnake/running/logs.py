@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from cryosnake.atomic import own_file
+
 
 class _Tee(io.TextIOBase):
     """A text stream that writes to two others, in whole lines: many programs of a workflow share one terminal."""
@@ -46,7 +48,7 @@ class _Tee(io.TextIOBase):
 @contextlib.contextmanager
 def copied_to_logs(out: Path) -> Iterator[None]:
     """Copy stdout to run.out and stderr to run.err of a job directory inside the `with` block."""
-    with open(out / "run.out", "a") as run_out, open(out / "run.err", "a") as run_err:
+    with _log(out / "run.out") as run_out, _log(out / "run.err") as run_err:
         stdout, stderr = _Tee(sys.stdout, run_out), _Tee(sys.stderr, run_err)
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             try:
@@ -54,3 +56,7 @@ def copied_to_logs(out: Path) -> Iterator[None]:
             finally:
                 stdout.finish()
                 stderr.finish()
+
+
+def _log(path: Path) -> TextIO:
+    return open(path, "a", encoding="utf-8", errors="backslashreplace", opener=own_file)

@@ -9,6 +9,7 @@ from typing import Any
 
 from cryosnake.jobs.model import root_name
 from cryosnake.project.records.freshness import newest
+from cryosnake.project.records.known_files import time_of
 
 
 def resume(options: Any, inputs: Mapping[str, Path], out: Path) -> Any:
@@ -22,13 +23,13 @@ def resume(options: Any, inputs: Mapping[str, Path], out: Path) -> Any:
     if not hasattr(options, "continue_from"):
         return options
     root = root_name(vars(options))
-    newest_input = newest(inputs.values())
+    newest_input = newest(inputs.values(), str(out))
     if options.continue_from:
         start = Path(options.continue_from)
         own = start.parent.resolve() == out.resolve() and root == "run"
         if own or not start.exists():
             return options
-        newest_input = newest([start, *inputs.values()])
+        newest_input = newest([start, *inputs.values()], str(out))
     iterations = [path for path in out.glob(f"{root}_it[0-9][0-9][0-9]_optimiser.star")
-                  if path.stat().st_mtime_ns > newest_input]
+                  if (time_of(str(path)) or 0) > newest_input]
     return replace(options, continue_from=str(max(iterations))) if iterations else options

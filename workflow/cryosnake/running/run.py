@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from cryosnake.errors import Aborted, CryosnakeError
+from cryosnake.human import escape_what_terminals_lack
 from cryosnake.installation import kept_kernels
 from cryosnake.jobs.forms import PerMicrograph, WholeJob
 from cryosnake.jobs.model import JobType
@@ -50,6 +51,7 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
 
     0 success, 1 failure (a message on stderr names file, job and remedy), 2 aborted on request.
     """
+    escape_what_terminals_lack()
     arguments = parse_arguments(job_type, sys.argv[1:] if words is None else words)
     os.chdir(arguments.project or ".")
     if arguments.draw:
@@ -73,7 +75,7 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
     except Aborted:
         print(f"{job_type.title} {arguments.out}: aborted on request", file=sys.stderr)
         return 2
-    except CryosnakeError as error:
+    except (CryosnakeError, OSError) as error:  # OSError: a full disk takes not even the record of the failure
         print(f"{job_type.title} {arguments.out}: {error}", file=sys.stderr)
         return 1
     return 0

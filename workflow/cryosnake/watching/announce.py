@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from cryosnake.project.planning.choices import waiting_for_you
 from cryosnake.watching.calls import log_of
 from cryosnake.watching.counts import bad_micrographs, job_counts
 from cryosnake.watching.lane_state import Lane
@@ -35,7 +36,8 @@ def write_state(session: Session, state: str, reason: str) -> None:
         "lanes": [_lane(lane) for lane in session.lanes.values() if lane.name and lane.rounds],
         "movies": {"imported": found.imported, "ready": len(found.ready), "oldest_minutes": round(found.oldest, 2),
                    "seal_after": found.seal_after, "incomplete": [list(item) for item in found.incomplete]},
-        "jobs": job_counts(jobs), "superseded": dict(session.superseded), "bad": bad_micrographs(jobs)})
+        "jobs": job_counts(jobs), "for_you": waiting_for_you(found.plan) if found.plan else [],
+        "superseded": dict(session.superseded), "bad": bad_micrographs(jobs)})
 
 
 def print_line(line: str) -> None:

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
+from cryosnake.atomic import own_file, write_text
+from cryosnake.json_files import read_json
 from cryosnake.processes import ProcessId, process, read_process
 from cryosnake.project.config.config import BY_WATCHER
 from cryosnake.project.locks.snakemake_lock import lane_has_begun
@@ -47,19 +49,19 @@ def begin(words: Sequence[str], task: Task) -> Call:
     log_file.parent.mkdir(exist_ok=True)
     if log_file.exists() and log_file.stat().st_size > LOG_BYTES:
         os.replace(log_file, log_file.with_suffix(".log.1"))
-    with open(log_file, "ab") as log:
+    with open(log_file, "ab", opener=own_file) as log:
         started = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                    start_new_session=True, env={**os.environ, BY_WATCHER: "1"})
     owner = process(started.pid)
     with suppress(OSError):
-        _round_file(task.lane).write_text(json.dumps({**asdict(owner), **{key: getattr(task, key) for key in _KEPT}}))
+        write_text(_round_file(task.lane), json.dumps({**asdict(owner), **{key: getattr(task, key) for key in _KEPT}}))
     return Call(task, owner, started)
 
 
 def left_behind(lane: str) -> Call | None:
     """Return the call of a lane that outlived its watcher, None when there is none."""
     try:
-        found = json.loads(_round_file(lane).read_text())
+        found = read_json(_round_file(lane))
     except (OSError, ValueError):
         return None
     owner = read_process(found)

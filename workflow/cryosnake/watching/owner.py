@@ -13,7 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from cryosnake.atomic import own_file
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 from cryosnake.processes import read_process, this_process
 
 CLAIM = Path(".cryosnake", "watch.json")
@@ -65,7 +67,7 @@ def _claim_file() -> TextIO:
     """
     try:
         CLAIM.parent.mkdir(exist_ok=True)
-        return open(CLAIM, "a+")
+        return open(CLAIM, "a+", opener=own_file)
     except OSError as error:
         other = watcher()
         raise _refusal(other) if other else CryosnakeError(
@@ -85,7 +87,7 @@ def _refusal(owner: dict[str, Any]) -> CryosnakeError:
 
 def _read() -> dict[str, Any] | None:
     try:
-        owner = json.loads(CLAIM.read_text())
+        owner = read_json(CLAIM)
     except (OSError, ValueError):
         return None
     return owner if read_process(owner) else None

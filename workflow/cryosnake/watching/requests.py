@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 from cryosnake.project.actions.retry import retry_failed
 
 REQUESTS = Path(".cryosnake", "retry")
@@ -27,15 +28,15 @@ def obey_requests(*, beside_long_jobs: bool = False) -> list[str]:
     lines = []
     for path in sorted(REQUESTS.glob("*.json")):
         try:
-            request = json.loads(path.read_text())
-            names = retry_failed(request["job"], rejected=request["rejected"], beside_long_jobs=beside_long_jobs)
+            request = read_json(path)
+            names = retry_failed(str(request["job"]), rejected=request["rejected"], beside_long_jobs=beside_long_jobs)
             lines.append(f"{request['job']}: {len(names)} micrographs are processed again on request")
         except CryosnakeError as error:
             lines.append(f"request to retry: {error}")
         except OSError as error:
             lines.append(f"request to retry: {error}; will be tried again")
             continue
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             lines.append(f"{path}: not a request ({error})")
         path.unlink(missing_ok=True)
     return lines

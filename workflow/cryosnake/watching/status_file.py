@@ -49,7 +49,8 @@ def as_text(status: Mapping[str, Any]) -> str:
     if bad:
         lines += ["", f"{len(bad)} failed; to try them again, `cryosnake retry JOB`:"]
         lines += [f"  {item['job']}  {item['micrograph']}: {item['reason']}" for item in bad[:SHOWN]]
-    return "\n".join(lines) + "\n"
+    lines += [""] if status["for_you"] else []
+    return "\n".join(lines + list(status["for_you"])) + "\n"
 
 
 def _job_line(job: Mapping[str, Any]) -> str:

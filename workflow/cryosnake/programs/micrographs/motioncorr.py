@@ -44,9 +44,12 @@ def prepare(options: MotionCorrOptions, optics: Mapping[str, Any], inputs: Mappi
     Raises
     ------
     CryosnakeError
-        When a parameter is invalid or the optics table lacks a value.
+        When a parameter is invalid, the optics table lacks a value, or gain or defects are not there.
     """
     _check_options(options)
+    for what, path in (("gain", options.gain), ("defects", options.defects)):
+        if path and not Path(path).exists():
+            raise CryosnakeError(f"{path}: the file ({what}) does not exist; the path is relative to the project")
     rotation = _quarter_turns(options.gain_rotation)
     voltage = optics_value(optics, "rlnVoltage")
     if options.dose_weighting:

@@ -161,7 +161,7 @@ def _write(text: str, edits: list[Edit], wanted: dict[str, Any]) -> list[int]:
         raise CryosnakeError(f"{FILE} is written in a way that can't be changed by a program (anchors, merges, texts "
                              f"over several lines); change it by hand, line {', '.join(map(str, lines)) or '?'}")
     parse_config(wanted)
-    with replacing(os.path.realpath(FILE)) as temporary:  # a link stays a link
+    with replacing(os.path.realpath(FILE), durable=True) as temporary:  # a link stays a link
         temporary.write_text(new, encoding="utf-8")
         temporary.chmod(Path(FILE).stat().st_mode & 0o7777)
     return lines

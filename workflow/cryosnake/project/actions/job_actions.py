@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from cryosnake.atomic import touch
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.edit import alias_problem, clean_alias, process_of, set_alias, set_status
 from cryosnake.pipeline.finished_nodes import with_files_found
@@ -21,6 +22,7 @@ from cryosnake.pipeline.markers import (
 from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions.config_edit import job_of_config, rename_job
+from cryosnake.project.config.decisions import decision_file, rename_decisions
 from cryosnake.project.locks.job_status import is_dead, set_job_status, write_reason
 from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.locks.work_locks import at_work
@@ -55,6 +57,8 @@ def give_alias(process: Process, alias: str) -> list[str]:
     done = []
     if config is not None and config.name != stored:
         lines = rename_job(config.name, stored)
+        if rename_decisions(config.name, stored):
+            done.append(f"{decision_file(stored)}: the decisions of {config.name!r} are those of {stored!r}")
         done.append(f"config.yaml: {config.name!r} is now {stored!r} (line {', '.join(map(str, lines))})")
     pipeline = update_pipeline(PROJECT, lambda before: _with_alias(before, process.name, stored))
     after = pipeline.processes[process.name]
@@ -120,7 +124,7 @@ def request_abort(process: Process) -> list[str]:
     workers = at_work(Path(path))
     if not workers and process.status != Status.RUNNING and not (claim and process.status == Status.SCHEDULED):
         raise CryosnakeError(f"{path} is not running ({process.status.label.lower()}); there is nothing to abort")
-    Path(path, ABORT_REQUEST).touch()
+    touch(Path(path, ABORT_REQUEST))
     return [f"{path}: asked to stop ({', '.join(workers) or 'as soon as it starts'})"]
 
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from cryosnake.atomic import own_file
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.registry import job_types
 from cryosnake.project.planning.rule_values import words_of
@@ -37,7 +38,7 @@ def add_note(job_dir: str | os.PathLike[str], text: str) -> None:
     """
     if not text.strip():
         raise CryosnakeError(f"{job_dir}: the note is empty; write `cryosnake note JOB \"what you want to remember\"`")
-    with open(Path(job_dir, FILE), "a", encoding="utf-8") as file:
+    with open(Path(job_dir, FILE), "a", encoding="utf-8", opener=own_file) as file:
         file.write(f"\n ++++ Note of {_author()} on {time.ctime()}\n{text.rstrip()}\n ++++ \n")
 
 

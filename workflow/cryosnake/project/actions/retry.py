@@ -10,13 +10,14 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.names import job_of_link, why_not_ours
 from cryosnake.project.actions.status import recorded_batches
 from cryosnake.project.locks.snakemake_lock import running_claim
-from cryosnake.project.records.batches import batch_key, batch_star, done_file, read_done, revisions
+from cryosnake.project.records.batches import done_file, read_done
 
 
 def retry_failed(path: str, *, rejected: bool = False, beside_long_jobs: bool = False) -> list[str]:
     """Forget the failures of a job ("MotionCorr/job002" or its alias) and return the micrographs concerned.
 
-    The next run of Snakemake processes them again. `rejected` also forgets those that a quality gate rejected. With
+    The next run of Snakemake processes them again, in the next revision of their batch, for its record is newer than
+    its STAR. `rejected` also forgets those that a quality gate rejected. With
     `beside_long_jobs` the caller knows that the run in progress does not work on batches of micrographs.
     """
     job = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)
@@ -26,7 +27,6 @@ def retry_failed(path: str, *, rejected: bool = False, beside_long_jobs: bool = 
     if running_claim() and not beside_long_jobs:
         raise CryosnakeError("a run in this project is recording micrographs; retry when it has finished")
     states = ("failed", "rejected") if rejected else ("failed",)
-    newest = revisions(job)
     names: list[str] = []
     for number in recorded_batches(job):
         done = read_done(job, number)
@@ -35,7 +35,5 @@ def retry_failed(path: str, *, rejected: bool = False, beside_long_jobs: bool = 
             continue
         names += again
         keep = [item for item in done.values() if item.state not in states]
-        write_text(done_file(job, number), "".join(f"{i.name}\t{i.stamp}\t{i.state}\t{i.reason}\n" for i in keep))
-        for revision in range(1, newest.get(number, 0) + 1):
-            Path(batch_star(job, batch_key(number, revision))).unlink(missing_ok=True)
+        write_text(done_file(job, number), "".join(item.line() for item in keep), durable=True)
     return names

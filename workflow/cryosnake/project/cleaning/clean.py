@@ -20,7 +20,7 @@ from cryosnake.project.cleaning.clean_sets import clean_set, data_files
 from cryosnake.project.cleaning.delete import CLEANED_FOLDER
 from cryosnake.project.cleaning.guards import CLEAR, refusal
 from cryosnake.project.cleaning.relion_cleaning import relion_clean_set
-from cryosnake.project.cleaning.trash import contents, in_trash, move_files, remove_empty_folders
+from cryosnake.project.cleaning.trash import contents, in_trash, move_files, remove_empty_folders, room_in_trash
 from cryosnake.project.records.cleaned_files import forget_present, read_cleaned, record_cleaned
 from cryosnake.project.records.file_sizes import sizes_of
 from cryosnake.project.records.kept_results import drop_results
@@ -105,7 +105,7 @@ def clean(action: Action) -> None:
 
     pipeline = update_pipeline(Path(), schedule)
     drop_results(Path(job))
-    move_files(action.files, job, in_trash(job))
+    move_files(action.files, job, room_in_trash(job))
     _remove_emptied(job, action.files)
     if clear:
         write_node_markers(Path(), pipeline)
@@ -120,7 +120,7 @@ def unclean(name: str) -> list[str]:
     job = name.rstrip("/")
     cleaned = read_cleaned(job)
     for place in (in_trash(job), f"{job}/{CLEANED_FOLDER}"):
-        if not os.path.isdir(place):
+        if os.path.islink(place) or not os.path.isdir(place):
             continue
         present, folders = contents(place)
         for file in present:

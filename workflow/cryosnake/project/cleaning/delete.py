@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryosnake.atomic import touch
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE, TRASH, job_of_link, why_not_ours
 from cryosnake.pipeline.edit import remove_nodes, remove_processes
@@ -22,9 +23,17 @@ from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import remove_alias_link, write_node_markers
 from cryosnake.pipeline.model import Pipeline, Process, job_number
 from cryosnake.pipeline.rebuild import job_directories
+from cryosnake.pipeline.recover import is_cut, recovered
 from cryosnake.pipeline.star_text import write_blocks
 from cryosnake.project.cleaning.guards import GENTLE, refusal
-from cryosnake.project.cleaning.trash import in_trash, move_link, move_tree, on_another_disk
+from cryosnake.project.cleaning.trash import (
+    free_name,
+    in_trash,
+    move_link,
+    move_tree,
+    on_another_disk,
+    room_in_trash,
+)
 
 DELETED_FILE = "deleted_pipeline.star"
 MOVING = ".cryosnake_moving"  # in a directory of the Trash that is not complete yet
@@ -151,6 +160,7 @@ def _move_to_trash(names: Iterable[str]) -> None:
         target = in_trash(job)
         if os.path.islink(target) and os.path.realpath(target) == os.path.realpath(job):
             os.unlink(target)  # a crash interrupted the move of this link
+        room_in_trash(job)
         if os.path.isdir(target) and not os.path.exists(f"{target}/{MOVING}"):
             _make_room(job, target)
         if not os.path.isdir(job):
@@ -168,7 +178,7 @@ def move_job(source: str, target: str, disk: str) -> None:
         return
     if on_another_disk(source, disk):  # then a crash can leave an incomplete copy there
         os.makedirs(target, exist_ok=True)
-        Path(target, MOVING).touch()
+        touch(Path(target, MOVING))
     move_tree(source, target)
     Path(target, MOVING).unlink(missing_ok=True)
 
@@ -176,7 +186,7 @@ def move_job(source: str, target: str, disk: str) -> None:
 def _make_room(job: str, target: str) -> None:
     """Put files that were cleaned from a job into its directory, and an older job of its number out of the way."""
     if os.path.exists(f"{target}/job.star"):
-        os.rename(target, _free_name(target))  # RELION gave the number to another job when it overwrote this one
+        os.rename(target, free_name(target))  # RELION gave the number to another job when it overwrote this one
     else:
         move_tree(target, f"{job}/{CLEANED_FOLDER}")
 
@@ -187,13 +197,6 @@ def _remove_dangling(alias: str, job: str) -> None:
         link.unlink()
 
 
-def _free_name(path: str) -> str:
-    number = 1
-    while os.path.lexists(f"{path}.old{number}"):
-        number += 1
-    return f"{path}.old{number}"
-
-
 def current_pipeline() -> Pipeline:
-    """Return the pipeline of the project in the working directory."""
-    return read_pipeline(PIPELINE_FILE)
+    """Return the pipeline of the project in the working directory, what its copies have if it was cut off."""
+    return recovered(".") if is_cut(".") else read_pipeline(PIPELINE_FILE)

@@ -33,6 +33,25 @@ def in_trash(path: str) -> str:
     return f"{TRASH}/{path}"
 
 
+def room_in_trash(path: str) -> str:
+    """Return the path that a job directory has in the Trash, for files to be moved to.
+
+    A link there, of a job that its owner had moved elsewhere, is put aside: the files would go where it leads.
+    """
+    target = in_trash(path)
+    if os.path.islink(target):
+        os.rename(target, free_name(target))
+    return target
+
+
+def free_name(path: str) -> str:
+    """Return a path with .old1, .old2, … that does not exist."""
+    number = 1
+    while os.path.lexists(f"{path}.old{number}"):
+        number += 1
+    return f"{path}.old{number}"
+
+
 def on_another_disk(path: str, other: str) -> bool:
     """Return whether a file or directory is on another disk than the folder `other`."""
     _make_folder(other)

@@ -23,7 +23,7 @@ from cryosnake.pipeline.lock import update_pipeline
 from cryosnake.pipeline.markers import alias_obstacle, make_alias_link, write_node_markers
 from cryosnake.pipeline.model import Edge, Pipeline
 from cryosnake.project.cleaning.delete import CLEANED_FOLDER, DELETED_FILE, MOVING, current_pipeline, move_job
-from cryosnake.project.cleaning.trash import contents, in_trash, move_tree, remove_empty_folders
+from cryosnake.project.cleaning.trash import contents, in_trash, move_tree, remove_empty_folders, room_in_trash
 from cryosnake.project.records.own_trash import free_trash, is_own, trash_size, trashed
 
 
@@ -172,7 +172,8 @@ def _bring_back(name: str) -> None:
                                                      and os.path.realpath(trash) == os.path.realpath(job))
     if half_way or not os.path.isdir(job):  # else only files cleaned from it are in the Trash
         move_job(trash, job, ".")
-    move_tree(f"{job}/{CLEANED_FOLDER}", in_trash(job))
+    if os.path.lexists(f"{job}/{CLEANED_FOLDER}"):
+        move_tree(f"{job}/{CLEANED_FOLDER}", room_in_trash(job))
 
 
 def _merged(first: Iterable[Edge], second: Iterable[Edge]) -> tuple[Edge, ...]:

@@ -5,6 +5,7 @@ Every mistake in a config is refused here, before anything runs, with the line, 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -15,6 +16,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, Output, Parameter, Slot
 from cryosnake.jobs.registry import job_types
 from cryosnake.jobs.running_options import KEEP_ITERATIONS, PICTURES
+from cryosnake.names import is_job_name
 from cryosnake.pipeline.edit import alias_problem
 from cryosnake.project.config.values import check_order, check_value, nearest
 from cryosnake.project.locks.snakemake_lock import LANES
@@ -41,12 +43,15 @@ _MEMBERS = Parameter("workspaces", list[str], [], "Jobs of the config, or job di
 AT_LEAST = Parameter("at_least", int, 0, "Particles for which the job waits.", minimum=0)
 TOP_KEYS = ("title", "version", "microscope", *(p.name for p in VALUES), "workspaces", "jobs")
 JOB_KEYS = ("type", AT_LEAST.name)
+CHOOSE = "choose"  # for numbers that a person chooses: none yet
+CLASS_NUMBER = "rlnClassNumber"  # the column of such numbers
+DECISIONS = "decisions"  # the project's folder of such choices
 OTHER_RULES = ("_join", "_pictures")  # after a job's name: its rules in rules/ besides that of its program
 
 
 @dataclass(frozen=True)
 class Connection:
-    """What fills an input slot: an output of another job of the config, or (job == "") a file."""
+    """What fills an input slot: an output of a job of the config; where `job` is "", of a job directory, or a file."""
 
     job: str
     output: str
@@ -97,6 +102,13 @@ class Config:
     only: tuple[str, ...] = ()
     hold: tuple[str, ...] = ()
     as_joined: bool = False
+
+    def named_files(self) -> set[str]:
+        """Return the files that parameters and slots name, which a pattern of movies may match, too."""
+        named = {connection.path for job in self.jobs.values() for connection in job.connections.values()}
+        for job in self.jobs.values():
+            named |= {str(job.stated[one.name]) for one in job.type.parameters if one.file and one.name in job.stated}
+        return {os.path.normpath(path) for path in named if path}
 
 
 def parse_config(raw: Mapping[str, Any]) -> Config:
@@ -224,6 +236,7 @@ def _stated(key: str, job_type: JobType, body: Mapping[str, Any], raw: Mapping[s
             continue
         if value is None and not parameter.required:
             continue
+        value = [] if parameter.chosen_from and value == CHOOSE else value
         stated[parameter.name] = check_value(where, parameter, value, ConfigError)
         places[parameter.name] = where
     return stated, places
@@ -233,12 +246,14 @@ def _connection(key: str, text: str, all_jobs: Mapping[str, Any]) -> Connection:
     if "/" in text or text.endswith((".star", ".mrc", ".mrcs")):
         if set("{}") & set(text):
             raise ConfigError(key, f"{text}: Snakemake takes no file with braces in its name; rename or link it")
-        return Connection("", "", text)
+        place, _, output = text.partition(".")
+        place = place.rstrip("/")
+        return Connection("", output, place) if is_job_name(f"{place}/") else Connection("", "", text)
     job, _, output = text.partition(".")
     if job in all_jobs:
         return Connection(job, output)
     raise ConfigError(key, f"there is no job called {job!r}{nearest(job, all_jobs)}; a connection is a job's name, "
-                      "job.output, or the path of a file")
+                      "job.output, a job directory such as Class2D/job012, or the path of a file")
 
 
 def fitting_output(job: JobConfig, slot: Slot, wanted: str) -> Output | None:

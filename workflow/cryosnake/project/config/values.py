@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from math import isfinite
 from typing import Any, get_args, get_origin
 
 from cryosnake.jobs.model import Parameter
@@ -48,8 +48,8 @@ def check_value(key: str, parameter: Parameter, value: Any, error: Callable[[str
         raise error(key, f"must be one line of text that can be printed, not {value!r}")
     if choices and value not in choices:
         raise error(key, f"must be one of {', '.join(choices)}, not {value!r}{nearest(str(value), choices)}")
-    if kind is float and not math.isfinite(value):
-        raise error(key, f"must be a number, not {value}")
+    if kind is float and not isfinite(value):
+        raise error(key, f"must be a finite number, not {value}")
     if kind in (int, float) and ((minimum is not None and value < minimum)
                                  or (maximum is not None and value > maximum)):
         raise error(key, f"must be {_range(minimum, maximum)}, not {value}")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cryosnake.atomic import own_file
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.lock import remove_stale_locks
 from cryosnake.processes import text_of, this_process
@@ -38,7 +39,7 @@ def cleaning_up() -> Iterator[None]:
     refuse_archived()
     try:
         LOCK.parent.mkdir(exist_ok=True)
-        file = open(LOCK, "a+")
+        file = open(LOCK, "a+", opener=own_file)
     except OSError as error:
         raise CryosnakeError(f"{LOCK}: the project can't be written ({error.strerror})") from error
     with file:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from cryosnake.atomic import own_file
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.edit import set_alias, set_status
@@ -75,7 +76,8 @@ def is_dead(path: str) -> bool:
 
 def write_reason(path: Path, reason: str) -> None:
     """Append why a job failed to its run.err; a full disk does not hide the failure itself."""
-    with contextlib.suppress(OSError), open(path / "run.err", "a") as file:
+    with contextlib.suppress(OSError), open(path / "run.err", "a", encoding="utf-8",
+                                                errors="backslashreplace", opener=own_file) as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {reason}\n")
 
 

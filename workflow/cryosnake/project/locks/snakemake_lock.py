@@ -18,8 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cryosnake.atomic import write_text
+from cryosnake.atomic import own_file, write_text
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 from cryosnake.processes import ProcessId, read_process, this_process
 from cryosnake.project.snakemake_internals import remove_lock
 
@@ -110,7 +111,7 @@ def run_began() -> int | None:
 def _one_at_a_time() -> Iterator[None]:
     """Let no other process claim meanwhile; on a file system without locks this cannot be ensured."""
     CLAIM.parent.mkdir(exist_ok=True)
-    with open(CLAIM.with_suffix(".lock"), "a") as file:
+    with open(CLAIM.with_suffix(".lock"), "a", opener=own_file) as file:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -126,11 +127,12 @@ def _living(lane: str) -> ProcessId | None:
 
 
 def _write_claim(lane: str, **more: bool) -> None:
-    write_text(_claim_file(lane), json.dumps(asdict(this_process()) | more))
+    write_text(_claim_file(lane), json.dumps(asdict(this_process()) | more),
+               durable=True)  # by it the lock of Snakemake is removed after a power cut
 
 
 def _read_claim(lane: str) -> Any:
     try:
-        return json.loads(_claim_file(lane).read_text())
+        return read_json(_claim_file(lane))
     except (OSError, ValueError):
         return None

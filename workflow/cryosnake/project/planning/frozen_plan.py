@@ -17,6 +17,7 @@ from typing import Any
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.registry import job_types
+from cryosnake.json_files import read_json
 from cryosnake.project.config.config import Connection, JobConfig
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob, Source
 
@@ -54,7 +55,7 @@ def thaw(path: str) -> Plan:
         when the file is missing or damaged, or names a job type that is not installed on this computer
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(path)
         types = job_types()
         jobs = [_job_from_json(item, types) for item in content["jobs"]]
         return Plan({job.name: job for job in jobs}, gpu=content["gpu"], pictures=content["pictures"],
@@ -77,7 +78,7 @@ def _job_to_json(job: PlannedJob) -> dict[str, Any]:
         "path": job.path, "new": job.new, "stream": job.stream,
         "disposition": job.disposition.name, "why_held": job.why_held, "supersedes": job.supersedes,
         "growth": job.growth,
-        "inputs": {slot: [source.path, source.job, source.output] for slot, source in job.inputs.items()},
+        "inputs": {slot: [s.path, s.job, s.output, s.pinned] for slot, s in job.inputs.items()},
         "batches": list(job.batches.items()), "again": list(job.again.items()), "needs": dict(job.needs),
     }
 

@@ -5,13 +5,13 @@ A finished job stays as it is. When its input has grown enough, the config's job
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from cryosnake.io.star_rows import count_rows
+from cryosnake.json_files import read_json
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
 from cryosnake.project.planning.planned import PlannedJob, Source, keeps_number
@@ -69,6 +69,8 @@ def growth_of(job: PlannedJob, record: JobRecord, upstream: Mapping[str, Planned
         Whether tables count as they are on disk now; else also batches that are still to be joined, if `factor` is 1.
     """
     for slot, source in job.inputs.items():
+        if source.pinned:
+            continue
         known, maker = record.made_from.get(slot), upstream.get(source.job)
         before = known.rows if known else _former_counts(job.path).get(source.path, 0)
         new = [] if as_joined or factor > 1 or maker is None else list(_new_batches(maker, source, known))
@@ -118,8 +120,8 @@ def _unit(source: Source) -> str:
 
 def _former_counts(job: str) -> dict[str, int]:
     try:
-        return dict(json.loads(Path(job, COUNTS).read_text()))
-    except (OSError, ValueError):
+        return dict(read_json(Path(job, COUNTS)))
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -43,7 +43,7 @@ def tables_taken(plan: Plan, only: Collection[str]) -> tuple[str, ...]:
     own = {plan.jobs[name].path for name in only}
     joined = {job.path for job in plan.jobs.values() if job.config.type.per_micrograph} - own
     return tuple(sorted({source.path for name in only for slot, source in plan.jobs[name].inputs.items()
-                         if source.job in joined and _takes_whole(plan, plan.jobs[name], slot)}))
+                         if (source.job or source.pinned) in joined and _takes_whole(plan, plan.jobs[name], slot)}))
 
 
 def _brought(plan: Plan, job: PlannedJob, only: Collection[str], key: str) -> Iterator[str]:

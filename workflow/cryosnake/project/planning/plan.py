@@ -11,12 +11,21 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.names import foreign_place, why_not_ours
-from cryosnake.pipeline.model import job_name, job_number
+from cryosnake.names import foreign_place, is_job_name, why_not_ours
+from cryosnake.pipeline.model import job_name
 from cryosnake.pipeline.types import type_folders
-from cryosnake.project.config.config import Config, ConfigError, Connection, JobConfig, fitting_output
+from cryosnake.project.config.config import (
+    CLASS_NUMBER,
+    DECISIONS,
+    Config,
+    ConfigError,
+    Connection,
+    JobConfig,
+    fitting_output,
+)
 from cryosnake.project.planning.growth import growth_of, is_complete, missing_particles
 from cryosnake.project.planning.parts import part_of
+from cryosnake.project.planning.pipeline_counter import next_job_number
 from cryosnake.project.planning.planned import (
     PER_MICROGRAPH,
     WAITING,
@@ -25,6 +34,7 @@ from cryosnake.project.planning.planned import (
     Plan,
     PlannedJob,
     Source,
+    known_directory,
 )
 from cryosnake.project.planning.regenerate_plan import with_regeneration
 from cryosnake.project.planning.unfinished import batch_keys
@@ -34,7 +44,6 @@ from cryosnake.project.records.disk import job_directories
 from cryosnake.project.records.final_marks import is_final
 from cryosnake.project.records.freshness import is_finished
 from cryosnake.project.records.movies import Arrivals, new_arrivals
-from cryosnake.project.records.pipeline_counter import next_job_number
 from cryosnake.project.records.record import JobRecord, same_job
 
 _SHOWN = 10  # movies in a message
@@ -67,14 +76,20 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     counter = next_job_number(records)
     records = {path: record for path, record in records.items() if path not in leave_out}
     jobs: dict[str, PlannedJob] = {}
+    inputs: Mapping[str, Source]
     taken: dict[str, str] = {}
     waiting: list[tuple[str, str]] = []
     for job_config in config.jobs.values():
         inputs = {slot: _source(job_config, slot, connection, jobs, without_data)
                   for slot, connection in job_config.connections.items()}
         job = PlannedJob(config=job_config, path=WAITING + job_config.name, inputs=inputs, new=True)
-        known = _known_directory(job, records)
-        twin = next((other.name for other in jobs.values() if _is_same(job, other)), taken.get(known))
+        if may_choose(job_config):
+            from cryosnake.project.planning.choices import with_choice  # here: many projects have none
+
+            job = with_choice(job, jobs, records)
+        inputs, waits = job.inputs, bool(job.why_held)
+        known = "" if waits else known_directory(job, records)
+        twin = next((other.name for other in jobs.values() if not waits and _is_same(job, other)), taken.get(known))
         if twin:
             raise ConfigError(f"jobs.{job.name}", f"{twin!r} and {job.name!r} are the same job (type, "
                               "parameters and inputs agree); delete one, or give one another parameter")
@@ -95,6 +110,13 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
     return part_of(plan, config.only, config.hold) if config.only else plan
 
 
+def may_choose(job: JobConfig) -> bool:
+    """Whether a job may have class numbers: in the config, in a decision, or of an input that is one of several."""
+    decided = os.path.lexists(f"{DECISIONS}/{job.name}.yaml") or CLASS_NUMBER in job.stated.values()
+    return (any(one.chosen_from and (decided or one.name in job.stated) for one in job.type.parameters)
+            or any(connection.output[-1:].isdigit() for connection in job.connections.values()))
+
+
 def _stays(job: PlannedJob, known: str) -> bool:
     """Whether a job that is made again stays in its directory: with batches, which get revisions, or unfinished."""
     if is_final(known):
@@ -107,24 +129,21 @@ def _stays(job: PlannedJob, known: str) -> bool:
 
 def _source(job: JobConfig, slot: str, connection: Connection, jobs: Mapping[str, PlannedJob],
             without_data: bool) -> Source:
+    key = f"jobs.{job.name}.{slot}"
     if not connection.job:
+        from cryosnake.project.planning.pinned import pinned_source, refuse_folder  # here: a plan seldom needs it
+
+        if is_job_name(f"{connection.path}/"):
+            return pinned_source(key, job.type.slot(slot), connection, without_data=without_data)
+        refuse_folder(key, connection.path)
         if not (without_data or os.path.exists(connection.path)):
-            raise ConfigError(f"jobs.{job.name}.{slot}", f"the file {connection.path} does not exist; paths are "
+            raise ConfigError(key, f"the file {connection.path} does not exist; paths are "
                               "relative to the project")
         return Source(connection.path)
     upstream = jobs[connection.job]
     output = fitting_output(upstream.config, job.type.slot(slot), connection.output)
     assert output is not None  # the config was checked
     return Source(upstream.file(output), upstream.path, output.name)
-
-
-def _known_directory(job: PlannedJob, records: Mapping[str, JobRecord | None]) -> str:
-    """Return the directory of the recorded job that is the same job, the newest of several; "" if there is none."""
-    job_type = job.config.type
-    inputs = job.identity_inputs()
-    matches = [path for path, record in records.items() if record and path.startswith(f"{job_type.folder}/")
-               and same_job(record, job_type, job.config.stated, inputs)]
-    return max(matches, key=lambda path: job_number(path) or 0, default="")
 
 
 def _refuse_lost(job: JobConfig, records: Mapping[str, JobRecord | None]) -> None:
@@ -149,7 +168,9 @@ def _refuse_lost(job: JobConfig, records: Mapping[str, JobRecord | None]) -> Non
 
 def _is_same(job: PlannedJob, other: PlannedJob) -> bool:
     """Whether two jobs of the config are the same job: type, parameters and inputs agree."""
-    return same_job(other.record(), job.config.type, job.config.stated, job.identity_inputs())
+    if other.choice and other.choice.waits:
+        return False
+    return same_job(other.record(), job.config.type, job.config.stated, job.identity_inputs(), job.decision)
 
 
 def _former_directory(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Mapping[str, JobRecord | None]) -> str:
@@ -158,7 +179,7 @@ def _former_directory(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: 
     if former.keys().isdisjoint(job.takes()):
         return ""
     inputs = {slot: replace(source, job=former.get(source.job, source.job)) for slot, source in job.inputs.items()}
-    return _known_directory(replace(job, inputs=inputs), records)
+    return known_directory(replace(job, inputs=inputs, decision=""), records)
 
 
 def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
@@ -201,6 +222,8 @@ def _gets_number(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config
 
 
 def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
+    if job.why_held:
+        return job.why_held
     for source in job.inputs.values():
         for other in jobs.values():
             if other.path == source.job and other.why_held:
@@ -215,7 +238,10 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
         return job, Arrivals((), ())
     if job.stream != job.name:
         numbers = jobs[job.stream].batches if job.stream else {1: ""}
-        return replace(job, batches=batch_keys(job, numbers)), Arrivals((), ())
+        upstream = [other for other in jobs.values() if other.path in job.takes()]
+        followed = [slot for slot, source in job.inputs.items() if not source.pinned]
+        made_from = {number: [job.batch_source(slot, number, upstream) for slot in followed] for number in numbers}
+        return replace(job, batches=batch_keys(job, made_from)), Arrivals((), ())
     parameters = job.config.parameters()
     pattern = parameters.get("movies") or parameters.get("micrographs")
     if not pattern:
@@ -223,7 +249,7 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
                              "as Movies/*.tiff")
     existing = {} if job.new else read_manifest(job.path)
     known = {name for names in existing.values() for name in names}
-    arrivals = new_arrivals(pattern, known, parameters["settling_time"])
+    arrivals = new_arrivals(pattern, known, parameters["settling_time"], leave_out=config.named_files())
     movies = form_batches(existing, arrivals.ready, config.batch_size, full_only=config.full_batches,
                           at_once=at_once)
     if not movies and not without_data:
@@ -233,5 +259,5 @@ def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Confi
         raise NoMoviesYet(f"config.yaml: job {job.name}: no complete file matches {pattern!r} in this project (or not "
                           f"a full batch); check the pattern, or wait for the files to arrive{reasons}",
                           arrivals.waiting)
-    keys = batch_keys(job, movies, as_imported=bool(config.hold))
+    keys = batch_keys(job, dict.fromkeys(movies, ()), as_imported=bool(config.hold))
     return replace(job, batches=keys, movies=movies, waiting=arrivals.waiting), arrivals

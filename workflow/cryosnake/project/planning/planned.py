@@ -6,14 +6,21 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import COORDINATES, MICROGRAPHS, MOVIES, Output, file_of
+from cryosnake.pipeline.model import job_number
 from cryosnake.project.config.config import JobConfig, is_made
-from cryosnake.project.records.record import JobRecord
+from cryosnake.project.records.batches import batch_star
+from cryosnake.project.records.record import JobRecord, same_job
+
+if TYPE_CHECKING:
+    from cryosnake.project.config.decisions import Choice
 
 WAITING = ".cryosnake/waiting/"  # the directory of a job that has no number yet, which never exists
+Records = Mapping[str, JobRecord | None]  # of all job directories, by their paths
 PER_MICROGRAPH = frozenset((MOVIES, MICROGRAPHS, COORDINATES))
 
 
@@ -27,11 +34,15 @@ def keeps_number(outputs: Iterable[Output]) -> bool:
 
 @dataclass(frozen=True)
 class Source:
-    """The file that fills a slot, and the planned job and output that make it (empty for a file from outside)."""
+    """The file that fills a slot, and the planned job and output that make it (empty for a file from outside).
+
+    `pinned` is the job directory that the config names in place of a job: it is taken as it is, and not followed.
+    """
 
     path: str
     job: str = ""
     output: str = ""
+    pinned: str = ""
 
 
 class Disposition(Enum):
@@ -63,6 +74,8 @@ class PlannedJob:
     supersedes: str = ""  # the finished job whose input has grown, where it is new for this
     growth: str = ""  # how: "581 -> 881 particles"
     why_held: str = ""  # why it waits
+    choice: Choice | None = None  # what its class numbers are chosen from
+    decision: str = ""  # the digest of that, where a decision file gives the numbers
     stream: str = ""  # name of the import job
     batches: Mapping[int, str] = field(default_factory=dict)
     movies: Mapping[int, list[str]] = field(default_factory=dict)  # import jobs only
@@ -97,21 +110,29 @@ class PlannedJob:
         """Return RELION 5's label of the job."""
         return self.config.type.label_of(self.config.parameters() | dict(self.inputs))
 
+    def batch_source(self, slot: str, number: int, jobs: Iterable[PlannedJob]) -> str:
+        """Return the file that fills a slot for one batch: the upstream batch's STAR if the job is streamed."""
+        source = self.inputs[slot]
+        upstream = next((job for job in jobs if self.stream and job.path == source.job), None)
+        if (upstream is None or upstream.stream != self.stream
+                or not PER_MICROGRAPH.intersection(self.config.type.slot(slot).types)):
+            return source.path
+        return batch_star(upstream.path, upstream.batches[number])
+
     def takes(self) -> set[str]:
         """Return the directories of the jobs that it takes from."""
         return {source.job for source in self.inputs.values()}
 
     def identity_inputs(self) -> dict[str, str]:
         """Return the inputs as the job's record lists them."""
-        return {slot: f"{source.job}:{source.output}" if source.job else source.path
+        return {slot: f"{source.job or source.pinned}:{source.output}" if source.job or source.pinned else source.path
                 for slot, source in self.inputs.items()}
-
 
     def record(self) -> JobRecord:
         """Return the record of the job, as it is written when the job gets its directory."""
         return JobRecord(type=self.config.type.name, name=self.name, stated=dict(self.config.stated),
                          parameters=self.config.parameters(), inputs=self.identity_inputs(), version=__version__,
-                         created=time.time())
+                         created=time.time(), decision=self.decision)
 
 
 @dataclass(frozen=True)
@@ -153,6 +174,14 @@ class Plan:
             if job.path == path:
                 return job
         raise CryosnakeError(f"{path} is not a job of this config.yaml; `cryosnake status` lists the jobs")
+
+
+def known_directory(job: PlannedJob, records: Records) -> str:
+    """Return the directory of the recorded job that is the same job, the newest of several; "" if there is none."""
+    job_type, inputs = job.config.type, job.identity_inputs()
+    matches = [path for path, record in records.items() if record and path.startswith(f"{job_type.folder}/")
+               and same_job(record, job_type, job.config.stated, inputs, job.decision)]
+    return max(matches, key=lambda path: job_number(path) or 0, default="")
 
 
 class NoMoviesYet(CryosnakeError):

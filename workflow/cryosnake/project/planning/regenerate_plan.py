@@ -102,7 +102,8 @@ def _pending_batches(jobs: Jobs, job: PlannedJob, pending: Mapping[str, frozense
 
 def _is_outdated(job: PlannedJob) -> bool:
     """Whether an output of a whole job is missing, or older than an input, as Snakemake sees it."""
-    return any(is_stale(path, [source.path for source in job.inputs.values()]) for path in job.files())
+    sources = [source.path for source in job.inputs.values() if not source.pinned]
+    return any(is_stale(path, sources) for path in job.files())
 
 
 def _needs(jobs: Jobs, job: PlannedJob, pending: frozenset[int]) -> dict[str, tuple[str, ...]]:
@@ -130,7 +131,7 @@ def _providers(jobs: Jobs, job: PlannedJob, *, through: bool = False) -> Iterato
         if not any(node in _CARRY for node in slot.types) or not (slot.images or through):
             continue
         for up in jobs.values():
-            if up.path == source.job:
+            if up.path in (source.job, source.pinned):
                 if up.config.type.clean.data:
                     yield up
                 else:

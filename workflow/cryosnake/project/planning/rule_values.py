@@ -10,7 +10,7 @@ from contextlib import chdir
 from typing import Any
 
 from cryosnake.project.config.config import is_made
-from cryosnake.project.planning.planned import PER_MICROGRAPH, Disposition, Plan, PlannedJob
+from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
 from cryosnake.project.records.batches import batch_number, batch_star
 from cryosnake.project.records.cleaned_files import is_wanted
 
@@ -76,20 +76,15 @@ def regenerated(job: PlannedJob) -> list[str] | Callable[[Any], list[str]]:
 
 
 def batch_inputs(plan: Plan, path: str, key: str) -> list[str]:
-    """Return the input files of one batch of a per-micrograph job."""
+    """Return the input files of one batch of a per-micrograph job; pinned ones, which are not followed, apart."""
     job = plan.at(path)
-    return [batch_input(plan, job, slot, key) for slot in job.inputs] + list(job.needs.get(key, ()))
+    files = [batch_input(plan, job, slot, key) for slot, source in job.inputs.items() if not source.pinned]
+    return files + list(job.needs.get(key, ()))
 
 
 def batch_input(plan: Plan, job: PlannedJob, slot: str, key: str) -> str:
     """Return the file that fills one slot for one batch: the upstream batch's STAR if the job is streamed."""
-    source = job.inputs[slot]
-    if not job.stream or not source.job:
-        return source.path
-    upstream = plan.at(source.job)
-    if upstream.stream != job.stream or not PER_MICROGRAPH.intersection(job.config.type.slot(slot).types):
-        return source.path
-    return batch_star(upstream.path, upstream.batches[batch_number(key)])
+    return job.batch_source(slot, batch_number(key), plan.jobs.values())
 
 
 def batch_stars(plan: Plan, path: str) -> list[str]:
@@ -99,9 +94,9 @@ def batch_stars(plan: Plan, path: str) -> list[str]:
 
 
 def job_inputs(plan: Plan, path: str) -> list[str]:
-    """Return the input files of a job that is not per micrograph."""
+    """Return the input files of a job that is not per micrograph; pinned ones, which are not followed, apart."""
     job = plan.at(path)
-    return [source.path for source in job.inputs.values()] + list(job.needs.get("", ()))
+    return [source.path for source in job.inputs.values() if not source.pinned] + list(job.needs.get("", ()))
 
 
 def data_again(job: PlannedJob) -> list[str]:

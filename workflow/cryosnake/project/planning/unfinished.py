@@ -1,8 +1,9 @@
-"""Revisions of the batches of a job, the next one if a product is missing or a movie was replaced; empty outputs."""
+"""Revisions of the batches of a job, the next one if a product is missing or its input is another; empty outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 
 from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.batches import batch_key, batch_star, done_file, read_done, revisions
@@ -17,10 +18,12 @@ def empty_outputs(plan: Plan) -> list[str]:
             if file.endswith((".star", ".mrc", ".mrcs")) and is_empty(file)]
 
 
-def batch_keys(job: PlannedJob, numbers: Iterable[int], *, as_imported: bool = False) -> dict[int, str]:
+def batch_keys(job: PlannedJob, made_from: Mapping[int, Iterable[str]], *, as_imported: bool = False) -> dict[int, str]:
     """Return the key under which each batch of a job is planned.
 
-    With `as_imported` replaced movies wait, because a running job reads what was made from the old ones.
+    `made_from` has the files that each batch is made from. The STAR file of a batch is never written again: jobs that
+    were made from it find their rows there. With `as_imported` replaced movies wait, because a running job reads what
+    was made from the old ones.
     """
     path, job_type = job.path, job.config.type
     newest = {} if job.new else revisions(path)
@@ -28,13 +31,19 @@ def batch_keys(job: PlannedJob, numbers: Iterable[int], *, as_imported: bool = F
     if present or newest:
         present |= {f"{path}/{file}" for file in missing_files(path)}  # cleaned, not lost: regenerated when needed
     keys = {}
-    for number in numbers:
+    for number, sources in made_from.items():
         revision = newest.get(number, 0)
         if revision and (job.forced
-                         or is_stale(star := batch_star(path, batch_key(number, revision)), [done_file(path, number)])
-                         or is_empty(star)
+                         or is_empty(star := batch_star(path, batch_key(number, revision)))
+                         or is_stale(star, [done_file(path, number), *sources])
+                         or any(map(_is_next_revision, sources))
                          or (not (as_imported and not job_type.inputs)
                              and is_unfinished(path, job_type, read_done(path, number), present))):
             revision += 1  # also when a later revision recorded micrographs but was killed: its STAR is written last
         keys[number] = batch_key(number, max(revision, 1))
     return keys
+
+
+def _is_next_revision(star: str) -> bool:
+    """Whether a file is the STAR of a batch that is still to be made, beside one of an earlier revision."""
+    return ".r" in os.path.basename(star) and not os.path.exists(star)

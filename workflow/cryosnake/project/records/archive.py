@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 
 MARK = Path(".cryosnake", "archived")
@@ -29,7 +30,7 @@ def refuse_archived() -> None:
 def archive() -> None:
     """Make the project in the working directory read-only; the caller holds `clean_up_lock.cleaning_up`."""
     MARK.parent.mkdir(exist_ok=True)
-    MARK.write_text(f"since {time.strftime('%Y-%m-%d %H:%M')}\n")
+    write_text(MARK, f"since {time.strftime('%Y-%m-%d %H:%M')}\n")
 
 
 def unarchive() -> list[str]:

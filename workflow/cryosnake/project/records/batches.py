@@ -15,7 +15,7 @@ from pathlib import Path
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.paths import product_root
-from cryosnake.names import is_listed_name
+from cryosnake.names import is_listed_name, shown, why_unusable
 from cryosnake.project.records.disk import BATCHES, table_lines
 
 MANIFEST = "manifest.tsv"
@@ -36,6 +36,10 @@ class Finished:
     def input_was_missing(self) -> bool:
         """Whether something that it is made from did not exist, as when a disk is unmounted."""
         return "" in self.stamp.split(" ")
+
+    def line(self) -> str:
+        """Return it as a line of the file."""
+        return "\t".join((self.name, self.stamp, self.state, self.reason)) + "\n"
 
     def __str__(self) -> str:
         """Return name and reason as a sentence."""
@@ -59,14 +63,33 @@ def batch_star(job: str, key: str) -> str:
 
 
 def read_manifest(job: str) -> dict[int, list[str]]:
-    """Return the movies of each batch of an import job."""
-    batches: dict[int, list[str]] = {}
+    """Return the movies of each batch of an import job, without those whose names can't be used.
+
+    Earlier versions listed these, too; where a name has a line break, it goes on in the next line.
+
+    Raises
+    ------
+    CryosnakeError
+        when it is damaged, or lists a file outside of the project
+    """
+    listed: list[tuple[int, str]] = []
     for line in table_lines(f"{job}/{MANIFEST}"):
-        number, _, name = line.partition("\t")
+        number, tab, name = line.partition("\t")
+        if tab and number.isascii() and number.isdecimal() and len(number) < 10:
+            listed.append((int(number), name))
+        elif listed:
+            listed[-1] = (listed[-1][0], f"{listed[-1][1]}\n{line}")
+        else:
+            raise CryosnakeError(f"{job}/{MANIFEST}: {shown(line)!r} where the number of a batch, a tab and the name "
+                                 "of a movie are expected. Restore the file from a backup")
+    batches: dict[int, list[str]] = {}
+    for batch, name in listed:
         if not is_listed_name(name):
-            raise CryosnakeError(f"{job}/{MANIFEST}: {name!r} is outside of the project; movies are listed by their "
-                                 "names in it, such as Movies/a.tiff. Restore the file from a backup")
-        batches.setdefault(int(number), []).append(name)
+            raise CryosnakeError(f"{job}/{MANIFEST}: {shown(name)!r} is outside of the project; movies are listed by "
+                                 "their names in it, such as Movies/a.tiff. Restore the file from a backup")
+        names = batches.setdefault(batch, [])
+        if not why_unusable(name):
+            names.append(name)
     return batches
 
 

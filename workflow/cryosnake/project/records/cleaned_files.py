@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryosnake.atomic import write_text
+from cryosnake.atomic import touch, write_text
 from cryosnake.names import is_below, is_listed_name
 from cryosnake.pipeline.model import STATUS_OF_LABEL, Status
 from cryosnake.project.records.disk import table_lines
@@ -46,10 +46,11 @@ def read_cleaned(job: str, table: str = RECORD) -> Cleaned:
     files, status = {}, None
     for line in table_lines(f"{job}/{table}"):
         fields = line.split("\t")
-        if fields[0] == _STATUS:
+        if fields[0] == _STATUS and len(fields) == 2:
             status = STATUS_OF_LABEL.get(fields[1])
         elif len(fields) == 3 and is_listed_name(fields[0]):
-            files[fields[0]] = CleanedFile(fields[0], int(fields[1]), int(fields[2]))
+            with suppress(ValueError):  # a damaged line
+                files[fields[0]] = CleanedFile(fields[0], int(fields[1]), int(fields[2]))
     return Cleaned(files, status)
 
 
@@ -126,7 +127,7 @@ def is_wanted(job: str) -> bool:
 def set_wanted(job: str, wanted: bool) -> None:
     """Ask that the next run of Snakemake regenerates the cleaned files of a job, or withdraw the request."""
     if wanted:
-        Path(job, WANTED).touch()
+        touch(Path(job, WANTED))
     else:
         Path(job, WANTED).unlink(missing_ok=True)
 

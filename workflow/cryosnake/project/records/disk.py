@@ -10,7 +10,7 @@ from pathlib import Path
 from cryosnake.names import why_not_ours
 from cryosnake.project.records.record import JobRecord, read_record
 
-JOB_DIRECTORY = re.compile(r"job(\d{3,})$")
+JOB_DIRECTORY = re.compile(r"job([0-9]{3,})\Z")
 BATCHES = "batches"
 KEPT_RESULTS = ".cryosnake_results"  # see kept_results.py
 
@@ -38,9 +38,12 @@ def job_directories(folders: Iterable[str]) -> dict[str, JobRecord | None]:
 
 
 def table_lines(path: str) -> list[str]:
-    """Return the lines of a table, [] without one; a killed program can leave an incomplete last line, which is cut."""
+    """Return the lines of a table, [] without one; a killed program can leave an incomplete last line, which is cut.
+
+    Only a line feed ends a line, and names of files that are not UTF-8 are as Python has them.
+    """
     try:
-        return Path(path).read_text().split("\n")[:-1]
+        return Path(path).read_bytes().decode(errors="surrogateescape").split("\n")[:-1]
     except FileNotFoundError:
         return []
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cryosnake.atomic import touch
+
 FINAL_FILE = ".cryosnake_final"
 
 
@@ -16,6 +18,6 @@ def is_final(job_dir: str | os.PathLike[str]) -> bool:
 def set_final(job_dir: str | os.PathLike[str], final: bool = True) -> None:
     """Mark a job directory as final, or remove the mark."""
     if final:
-        Path(job_dir, FINAL_FILE).touch()
+        touch(Path(job_dir, FINAL_FILE))
     else:
         Path(job_dir, FINAL_FILE).unlink(missing_ok=True)

@@ -15,16 +15,19 @@ from cryosnake.jobs.model import JobType
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
 from cryosnake.project.records.batches import Finished, product_files
-from cryosnake.project.records.movies import stamp
+from cryosnake.project.records.file_stamps import is_same_file, stamp
+from cryosnake.project.records.known_files import job_of, time_of
 
 
 def is_stale(file: str | os.PathLike[str], sources: Iterable[str | os.PathLike[str]]) -> bool:
-    """Whether a file is missing, or older than one of its existing sources.
+    """Whether a file is missing, or older than one of its existing sources, by the times that are recorded of them.
 
     Snakemake also compares the contents of small files: what it leaves as it is may be stale here.
     """
-    made = _time(file)
-    return made is None or any((changed := _time(source)) is not None and changed > made for source in sources)
+    reader = job_of(str(file))
+    made = time_of(str(file))
+    return made is None or any((changed := time_of(str(source), reader)) is not None and changed > made
+                               for source in sources)
 
 
 def is_empty(file: str | os.PathLike[str]) -> bool:
@@ -35,9 +38,21 @@ def is_empty(file: str | os.PathLike[str]) -> bool:
         return False
 
 
-def newest(files: Iterable[str | os.PathLike[str]]) -> int:
-    """Return the time of the newest of some files, in ns since the epoch; 0 where there are none."""
-    return max((os.stat(file).st_mtime_ns for file in files), default=0)
+def newest(files: Iterable[str | os.PathLike[str]], reader: str = "") -> int:
+    """Return the time of the newest of some files, in ns since the epoch; 0 where there are none.
+
+    Times are those that the tables of their jobs, and of the job that reads them, give files that are as recorded.
+
+    Raises
+    ------
+    FileNotFoundError
+        when one of them does not exist
+    """
+    times = [(file, time_of(str(file), reader)) for file in files]
+    for file, time in times:
+        if time is None:
+            raise FileNotFoundError(file)
+    return max((time for _, time in times if time is not None), default=0)
 
 
 def is_finished(job: str, outputs: Iterable[str]) -> bool:
@@ -73,15 +88,8 @@ def is_unfinished(job: str, job_type: JobType, done: Mapping[str, Finished], pre
     A product is missing, a movie was replaced, or the input that a failed micrograph lacked is available again.
     """
     if not job_type.inputs:
-        return any(stamp(item.name) not in ("", item.stamp) for item in done.values())
+        return any(not is_same_file(item.stamp, item.name) and stamp(item.name) != "" for item in done.values())
     if any(item.state == "failed" and item.input_was_missing and stamp(item.name) for item in done.values()):
         return True
     return any(product not in present for item in done.values() if item.state == "ok"
                for product in product_files(job, job_type.products, item.name))
-
-
-def _time(file: str | os.PathLike[str]) -> int | None:
-    try:
-        return os.stat(file).st_mtime_ns
-    except OSError:
-        return None

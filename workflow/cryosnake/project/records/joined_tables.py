@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryosnake.atomic import replacing, write_text
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 from cryosnake.project.records.batches import batch_key, batch_star, revisions
 from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.records.made_from import digest
@@ -74,9 +75,9 @@ def joined_batches(table: str, found: str) -> tuple[str, ...]:
     """Return the batches in a table: as its join noted them, or all, if it was joined later than they were made."""
     job = os.path.dirname(table)
     try:
-        noted = json.loads(Path(job, JOINED).read_text())
+        noted = read_json(Path(job, JOINED))
         return tuple(noted["batches"]) if noted["digest"] == found else ()
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return ()
     except OSError:  # joined by an earlier version
         keys = tuple(batch_key(number, revision) for number, revision in sorted(revisions(job).items()))

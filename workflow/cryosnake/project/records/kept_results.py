@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cryosnake.atomic import touch, write_text
 from cryosnake.names import is_below
 from cryosnake.processes import text_of
 from cryosnake.project.records.disk import KEPT_RESULTS
@@ -37,14 +38,14 @@ def keep_results(out: Path, files: Iterable[Path], maker: str, complete: bool = 
         if folder.is_symlink():  # not made here
             folder.unlink()
         folder.mkdir(exist_ok=True)
-        (folder / _MADE_BY).write_text(maker)
+        write_text(folder / _MADE_BY, maker)
         for file in sorted(files, key=_optimiser_last):
             link = folder / "files" / file.relative_to(out)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             os.link(file, link)
         if complete:
-            (folder / _COMPLETE).touch()
+            touch(folder / _COMPLETE)
 
 
 def restore_results(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
@@ -54,7 +55,7 @@ def restore_results(out: Path, maker: str, inputs: Iterable[Path]) -> bool:
     """
     folder = out / KEPT_RESULTS
     kept = [path for path in (folder / "files").rglob("*") if path.is_file()]
-    made_after = newest(inputs)
+    made_after = newest(inputs, str(out))
     if not kept or text_of(folder / _MADE_BY) != maker or any(path.stat().st_mtime_ns < made_after for path in kept):
         drop_results(out)
         return False

@@ -7,11 +7,13 @@ rows even if the table has more by then, and a finished one is compared with the
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+import time
+from functools import cache
 from typing import NamedTuple
 
 WHOLE = 1 << 24  # bytes of a file up to which all of it is read for its digest
 _PART = 1 << 16
+_seconds = [0.0]
 
 
 class TakenFile(NamedTuple):
@@ -41,13 +43,19 @@ class TakenFile(NamedTuple):
 def digest(path: str) -> str:
     """Return a digest of a file's contents: of all of it up to `WHOLE` bytes, else of its two ends and its middle."""
     status = os.stat(path)
-    return _digest(path, status.st_size, status.st_mtime_ns)
+    return _digest(path, status.st_size, (status.st_dev, status.st_ino, status.st_mtime_ns))
 
 
-@lru_cache(maxsize=256)
-def _digest(path: str, size: int, time: int) -> str:
+def seconds_reading() -> float:
+    """Return how long this process has read files for their digests."""
+    return sum(_seconds)
+
+
+@cache  # a watcher plans every few seconds, perhaps with 10,000 copied movies
+def _digest(path: str, size: int, version: tuple[int, ...]) -> str:
     import hashlib  # here: a plan seldom needs it
 
+    start = time.monotonic()
     found = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
         if size <= WHOLE:
@@ -56,4 +64,5 @@ def _digest(path: str, size: int, time: int) -> str:
             for start in (0, (size - _PART) // 2, size - _PART):
                 file.seek(start)
                 found.update(file.read(_PART))
+    _seconds[0] += time.monotonic() - start
     return found.hexdigest()

@@ -17,6 +17,8 @@ from pathlib import Path
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.completeness import check_movie_complete
+from cryosnake.io.paths import post_name
+from cryosnake.names import shown, why_unusable
 from cryosnake.project.records.batches import read_manifest
 from cryosnake.project.records.record import JobRecord
 
@@ -26,24 +28,15 @@ TEMPORARY_SUFFIXES = (".tmp", ".part", ".partial", ".filepart", ".crdownload", "
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Files that are ready, in the order of their names, and those that are not yet, with the reason."""
+    """Files that are ready, in the order of their names, and those that are not, as printed, with the reason."""
 
     ready: tuple[str, ...]
     waiting: tuple[tuple[str, str], ...]
 
 
-def stamp(path: str) -> str:
-    """Return "size:mtime_ns" of a file, or "" when it does not exist."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return ""
-    return f"{status.st_size}:{status.st_mtime_ns}"
-
-
 def _root(name: str) -> str:
-    """Return the name of a movie's products: without extension, and with underscores for dots. It must be unique."""
-    return os.path.splitext(name)[0].replace(".", "_")
+    """Return the name of a movie's products, which must be unique: without job directory, extension and dots."""
+    return os.path.splitext(post_name(name))[0].replace(".", "_")
 
 
 def matching_files(pattern: str) -> Iterator[str]:
@@ -57,17 +50,21 @@ def matching_files(pattern: str) -> Iterator[str]:
             yield name
 
 
-def new_arrivals(pattern: str, known: Collection[str], settling_time: float, now: float | None = None) -> Arrivals:
-    """Return the files matching `pattern` that are not known yet.
+def new_arrivals(pattern: str, known: Collection[str], settling_time: float, *, now: float | None = None,
+                 leave_out: Collection[str] = ()) -> Arrivals:
+    """Return the files matching `pattern` that are not known yet, and not to be left out.
 
-    A file is ready when it has been unchanged for `settling_time` seconds, is as large as its header implies, and
-    its header can be read.
+    A file is ready when its name can be used and its products have a name of their own, it has been unchanged for
+    `settling_time` seconds, is as large as its header implies, and its header can be read.
     """
     now = time.time() if now is None else now
     ready, waiting = [], []
     roots = {_root(name): name for name in known}
     for name in matching_files(pattern):
-        if name in known:
+        if name in known or name in leave_out:
+            continue
+        if unusable := why_unusable(name):
+            waiting.append((shown(name), f"{unusable}; rename it"))
             continue
         try:
             age = now - os.stat(name).st_mtime

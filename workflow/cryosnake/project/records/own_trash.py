@@ -20,7 +20,7 @@ from cryosnake.processes import text_of
 from cryosnake.project.records.file_sizes import folder_size
 
 OWNER = ".cryosnake_trash_of"
-_JOB = re.compile(r"job\d{3,}(\.old\d+)?")
+_JOB = re.compile(r"job[0-9]{3,}(\.old[0-9]+)?")
 
 
 def is_own() -> bool:
@@ -58,7 +58,7 @@ def claim_trash() -> None:
             print(f"{shared} may contain files of others, so this project's Trash is now {place}. Jobs of this project "
                   f"that were moved to {shared} before can be moved there.", file=sys.stderr)
         if text_of(Path(place, OWNER)) != here:
-            write_text(Path(place, OWNER), f"{here}\n")
+            write_text(Path(place, OWNER), f"{here}\n", durable=True)
     except OSError as error:
         raise CryosnakeError(f"{error.filename}: can't be written ({error.strerror}); it is needed for this project's "
                              "Trash") from error

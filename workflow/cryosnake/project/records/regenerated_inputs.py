@@ -28,5 +28,6 @@ def read_needed(job: str) -> dict[str, tuple[str, ...]]:
 def write_needed(job: str, needed: Mapping[str, tuple[str, ...]]) -> None:
     """Write the table, complete or not at all."""
     if needed != read_needed(job):
-        write_text(Path(job, NEEDED), "".join(f"{key}\t{path}\n" for key, paths in needed.items() for path in paths))
+        write_text(Path(job, NEEDED), "".join(f"{key}\t{path}\n" for key, paths in needed.items() for path in paths),
+                   durable=True)
 

@@ -1,5 +1,7 @@
 """Times of the runs of a job: one line per program run in `run_times.tsv` of the job's directory.
 
+Jobs of RELION have none: note.txt and the exit file say how long they took.
+
 Seconds come from a clock that never goes backwards; the time of day is only for people.
 """
 
@@ -7,13 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import time
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from cryosnake.atomic import own_file
+from cryosnake.pipeline.markers import EXIT_FILES
+from cryosnake.pipeline.model import Status
+from cryosnake.processes import text_of
+
 FILE = "run_times.tsv"
+_START = r"\+\+\+\+ Executing new job on (.+)$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +60,7 @@ def add_run_time(out: Path, run: RunTime) -> None:
     path = out / FILE
     head = "" if path.exists() else "\t".join(field.name for field in fields(RunTime)) + "\n"
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = own_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
             os.write(descriptor, (head + "\t".join(map(str, astuple(run))) + "\n").encode())
         finally:
@@ -61,7 +70,7 @@ def add_run_time(out: Path, run: RunTime) -> None:
 def read_run_times(out: str | os.PathLike[str]) -> list[RunTime]:
     """Return the runs of a job, in the order in which they finished; incomplete lines and headers are left out."""
     try:
-        lines = Path(out, FILE).read_text().splitlines()
+        lines = Path(out, FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     runs = []
@@ -78,6 +87,23 @@ def total(runs: Iterable[RunTime]) -> tuple[float, float]:
     """Return wall seconds, added up over all runs, and CPU seconds."""
     runs = list(runs)
     return sum(run.seconds for run in runs), sum(run.cpu_seconds for run in runs)
+
+
+def seconds_taken(job: str) -> float | None:
+    """Return the wall seconds that a job took, summed over its batches; None when it recorded nothing.
+
+    Runs that failed or were aborted do not count: making the data again would not repeat them.
+    """
+    runs = [run.seconds for run in read_run_times(job) if run.outcome == "ok"]
+    if runs:
+        return sum(runs)
+    starts = re.findall(_START, text_of(f"{job}/note.txt"), re.MULTILINE)
+    try:
+        started = time.mktime(time.strptime(starts[-1].strip()))
+        ended = Path(job, EXIT_FILES[Status.SUCCEEDED]).stat().st_mtime
+    except (IndexError, ValueError, OSError):
+        return None
+    return max(0.0, ended - started)
 
 
 def _cpu_seconds() -> float:

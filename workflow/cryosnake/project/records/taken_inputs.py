@@ -9,6 +9,7 @@ from pathlib import Path
 from cryosnake.io.star_rows import TABLES, count_rows
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.joined_tables import joined_batches, write_joined
+from cryosnake.project.records.known_files import KnownFile, note_files
 from cryosnake.project.records.made_from import TakenFile, digest
 from cryosnake.project.records.record import read_record, record_made_from
 
@@ -17,8 +18,8 @@ def taken_inputs(out: Path, inputs: Mapping[str, Path]) -> dict[str, Path]:
     """Return the files that a job's program reads, by slot, and record what they are.
 
     A table that has other rows now than when the job first started is joined again from the batches that it had then,
-    with its time of then, so that the iterations made from it are not older. A file that was not joined from batches
-    can't be had as it was: the job takes it as it is now.
+    with its time of then, so that the iterations made from it are not older. A file that can't be had as it was (it was
+    not joined from batches, or these are others now) the job takes as it is now.
     """
     record = read_record(out)
     if record is None:  # started by hand, outside a project
@@ -29,11 +30,13 @@ def taken_inputs(out: Path, inputs: Mapping[str, Path]) -> dict[str, Path]:
         known, files[slot] = record.made_from.get(slot), path
         if known and known.path == str(path) and _is_untouched(known):
             made_from[slot] = known
-        elif known and known.path == str(path) and (stars := _stars(known)):
-            made_from[slot], files[slot] = known, _joined_again(out, slot, known, stars)
+        elif known and known.path == str(path) and (again := _joined_again(out, slot, known)):
+            made_from[slot], files[slot] = known, again
         elif path.is_file():
             made_from[slot] = _take(str(path))
     record_made_from(out, made_from)
+    note_files(str(out), {file.path: KnownFile(file.size, file.time, file.digest, file.time)
+                          for file in made_from.values()})  # their times of then count, whatever those of a copy are
     return files
 
 
@@ -45,7 +48,7 @@ def _take(path: str) -> TakenFile:
 
 
 def _is_untouched(known: TakenFile) -> bool:
-    return os.path.exists(known.path) and os.stat(known.path).st_mtime_ns == known.time and known.is_as_it_was()
+    return os.path.exists(known.path) and known.is_as_it_was()
 
 
 def _stars(known: TakenFile) -> list[str]:
@@ -54,13 +57,17 @@ def _stars(known: TakenFile) -> list[str]:
     return stars if all(map(os.path.exists, stars)) else []
 
 
-def _joined_again(out: Path, slot: str, known: TakenFile, stars: list[str]) -> Path:
-    path = out / f".cryosnake_{slot}.star"
-    if not path.exists():
+def _joined_again(out: Path, slot: str, known: TakenFile) -> Path | None:
+    """Return a table as the job first read it, joined again from its batches; None where these are others by now."""
+    path, stars = out / f".cryosnake_{slot}.star", _stars(known)
+    if not path.exists() and stars:
         text = Path(stars[0]).read_text()
-        table = next(name for name in TABLES if f"data_{name}\n" in text)
+        table = next((name for name in TABLES if f"data_{name}\n" in text), "")
         write_joined(path, table, stars)
         print(f"{known.path} has changed since this job first started; it ends on the {known.rows:,} rows of then, in "
               f"{path}")
+    if not path.exists() or digest(str(path)) != known.digest:
+        path.unlink(missing_ok=True)
+        return None
     os.utime(path, ns=(known.time, known.time))
     return path

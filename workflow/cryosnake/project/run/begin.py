@@ -8,18 +8,30 @@ import sys
 from contextlib import chdir
 from pathlib import Path
 
+from cryosnake.atomic import touch
 from cryosnake.errors import CryosnakeError
-from cryosnake.pipeline.lock import remove_stale_locks
+from cryosnake.pipeline.lock import remove_stale_locks, update_pipeline
 from cryosnake.pipeline.markers import correct_alias_links
+from cryosnake.pipeline.recover import is_cut
 from cryosnake.processes import this_process
 from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
 from cryosnake.project.locks.clean_up_lock import clean_up_owner, cleaning_up
-from cryosnake.project.locks.snakemake_lock import claim_lane, claim_run, release_claim, running_claim
+from cryosnake.project.locks.snakemake_lock import CLAIM, claim_lane, claim_run, release_claim, running_claim
 from cryosnake.project.planning.planned import Plan
 from cryosnake.project.planning.unfinished import empty_outputs
 from cryosnake.project.records.archive import refuse_archived
 from cryosnake.project.records.cleaned_files import remove_incomplete_tables
 from cryosnake.project.run.closing import tidy_results
+from cryosnake.project.run.copied_files import (
+    future_times,
+    record_files,
+    renew_movies,
+    restore_times,
+    say_copied,
+    say_future,
+    set_future_times,
+    times_of_record,
+)
 from cryosnake.project.run.snakemake_marks import clear_stale_marks, mark_unfinished
 
 
@@ -50,11 +62,39 @@ def claim(lane: str = "") -> None:
         if message:
             print(message, file=sys.stderr)
     remove_stale_locks(Path())
+    if is_cut("."):
+        update_pipeline(Path(), lambda pipeline: pipeline)
 
 
 def _release(project: str, lane: str) -> None:
     with chdir(project):  # Snakemake has gone back to where it was called
         release_claim(lane)
+
+
+def restore_copied(plan: Plan) -> dict[str, int]:
+    """Give files of a copied project their recorded times, and record what is new; return the times of those not ours.
+
+    Raises
+    ------
+    CryosnakeError
+        when a job is to be made from a file from outside that is dated in the future
+    """
+    now = _now()
+    times = times_of_record(plan)
+    say_copied(plan, times)
+    say_future(future_times(plan, now), now)
+    others = restore_times(plan, times)
+    renew_movies(plan)
+    set_future_times(plan, now)
+    record_files(plan)
+    return others
+
+
+def _now() -> int:
+    """Return the time in ns as the project's file system tells it, which may be another computer's."""
+    clock = CLAIM.with_name("clock")
+    touch(clock)
+    return clock.stat().st_mtime_ns
 
 
 def repair_after_kills(plan: Plan) -> None:

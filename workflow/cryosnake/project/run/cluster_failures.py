@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryosnake.atomic import own_file
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status
 from cryosnake.project import snakemake_internals
@@ -89,7 +90,7 @@ def _tell(path: str, number: str, reason: Reason | None, aborted: bool) -> None:
     text = f"{path}: {job} was ended: {reason.cause}. {reason.remedy[:1].upper()}{reason.remedy[1:]}."
     print(text, file=sys.stderr)
     if Path(path).is_dir():
-        with open(Path(path, "run.err"), "a", encoding="utf-8") as log:
+        with open(Path(path, "run.err"), "a", encoding="utf-8", opener=own_file) as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
 

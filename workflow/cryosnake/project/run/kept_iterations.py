@@ -18,6 +18,7 @@ from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.cleaning.clean_sets import connected_iterations, iterations_of
+from cryosnake.project.records.disk import table_lines
 
 WAITING = ".cryosnake_superseded"  # lists the files to remove when the run that made the job has ended
 
@@ -55,10 +56,7 @@ def drop_superseded(job: str, root: str, number: int, result: bool = False, star
 
 def drop_waiting(job: str) -> None:
     """Remove what `drop_superseded` noted down in a job directory; report what can't be removed."""
-    try:
-        files = Path(job, WAITING).read_text().splitlines()
-    except FileNotFoundError:
-        return
+    files = table_lines(f"{job}/{WAITING}")
     try:
         _remove(job, iterations_of(f"{job}/", files))  # nothing else that the list may name
     except CryosnakeError as error:

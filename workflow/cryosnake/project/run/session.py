@@ -7,11 +7,13 @@ Snakemake holds its lock the plan is made real (`start`).
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import chdir, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,7 @@ from cryosnake.project.planning import frozen_plan
 from cryosnake.project.planning.forced import forced_jobs
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan, PlannedJob
+from cryosnake.project.planning.rule_values import rule_name
 from cryosnake.project.planning.unfinished import empty_outputs
 
 CONFIG = "config.yaml"
@@ -119,7 +122,23 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     snakemake_internals.before_dag(workflow, begin)
     if snakemake_internals.is_main(workflow):
         _announce(plan)
+        if request.builds_dag:
+            atexit.register(_say_what_waits, os.getcwd(), plan)
     return plan
+
+
+def _say_what_waits(folder: str, plan: Plan) -> None:
+    """Say last of all what waits for a person, in the files as they are then."""
+    sys.stdout.flush()
+    with suppress(OSError), chdir(os.path.join(folder, plan.folder)):
+        for line in _waiting_for_you(plan):
+            print(line, file=sys.stderr)
+
+
+def _waiting_for_you(plan: Plan) -> list[str]:
+    from cryosnake.project.planning.choices import waiting_for_you  # here: most plans have no choice
+
+    return waiting_for_you(plan) if any(job.choice for job in plan.jobs.values()) else []
 
 
 def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
@@ -135,6 +154,9 @@ def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
                          at_once=snakemake_internals.jobs_at_once(workflow))
         if request.builds_dag:
             refuse_unusable(plan, elsewhere=snakemake_internals.runs_elsewhere(workflow))
+    for job in plan.jobs.values():
+        if job.why_held and snakemake_internals.name_of_rule(workflow, rule_name(job.name)) in request.targets:
+            raise CryosnakeError("; ".join([f"{job.name} {job.why_held}", *_waiting_for_you(plan)]))
     return replace(plan, cores=snakemake_internals.cores_given(workflow), gpu=_gpus_to_ask_for(workflow),
                    lane=parsed.lane, folder=folder)
 
@@ -167,9 +189,11 @@ def _begin(workflow: Any, plan: Plan, *, as_module: bool, repeats: bool) -> None
     start again by itself when it has made what jobs waited for.
     """
     if not snakemake_internals.executes(workflow):
+        if snakemake_internals.is_main(workflow):
+            _compare_copied(workflow, plan)
         return
     from cryosnake.project.run.again import repeat_at_exit
-    from cryosnake.project.run.begin import claim, finish_interrupted_deletions, repair_after_kills
+    from cryosnake.project.run.begin import claim, finish_interrupted_deletions, repair_after_kills, restore_copied
 
     try:
         with snakemake_internals.in_project(plan.folder):
@@ -177,12 +201,24 @@ def _begin(workflow: Any, plan: Plan, *, as_module: bool, repeats: bool) -> None
             claim(plan.lane)
             if not plan.lane and _half_deleted():
                 finish_interrupted_deletions()
+            snakemake_internals.put_times(workflow, restore_copied(plan))
             repair_after_kills(plan)
     except CryosnakeError as error:
         raise snakemake_internals.refusal(str(error)) from None
     handlers = {"start": partial(start, workflow, plan, as_module), "success": partial(succeed, plan, repeats),
                 "error": partial(fail, plan, time.time())}
     snakemake_internals.add_handlers(workflow, **{event: _in_project(plan, act) for event, act in handlers.items()})
+
+
+def _compare_copied(workflow: Any, plan: Plan) -> None:
+    """In a dry run, or a query: files that are the same as recorded count with their recorded times."""
+    from cryosnake.project.run.copied_files import future_times, say_copied, say_future, times_of_record
+
+    with snakemake_internals.in_project(plan.folder):
+        times, now = times_of_record(plan), time.time_ns()
+        say_copied(plan, times)
+        say_future(future_times(plan, now), now)
+        snakemake_internals.put_times(workflow, times)
 
 
 def _in_project(plan: Plan, act: Callable[[], None]) -> Callable[[], None]:
@@ -217,29 +253,38 @@ def start(workflow: Any, plan: Plan, as_module: bool = False) -> None:
 
 
 def succeed(plan: Plan, repeats: bool = False) -> None:
-    """After a run in which every job succeeded: markers and backup copies are brought up to date."""
+    """After a run in which every job succeeded: superseded jobs are settled; markers and backup copies are renewed."""
     from cryosnake.project.run.again import go_on
+    from cryosnake.project.run.bound_numbers import record_bound_numbers
     from cryosnake.project.run.closing import close_success, tidy_results
+    from cryosnake.project.run.copied_files import record_files
     from cryosnake.project.run.run_status import forget_abort_requests
     from cryosnake.project.run.superseded import settle_superseded
 
-    close_success(plan)
     tidy_results(plan.own)
+    record_bound_numbers(plan.own)
+    record_files(plan)
     forget_abort_requests(plan.own)
     if not plan.lane:  # the watcher does so between the calls of its lanes
         settle_superseded(plan)
+    close_success(plan)
+    if not plan.lane:
         go_on(plan, by_itself=repeats)
 
 
 def fail(plan: Plan, since: float) -> None:
     """After a run that began at a time (seconds) and failed: nothing is left as running, and the reasons are said."""
+    from cryosnake.project.run.bound_numbers import record_bound_numbers
     from cryosnake.project.run.closing import tidy_results
     from cryosnake.project.run.cluster_failures import failed_jobs
+    from cryosnake.project.run.copied_files import record_files
     from cryosnake.project.run.run_status import close_run, failures, forget_abort_requests
 
     forget_abort_requests(plan.own)
     close_run(plan.own, failed_jobs(plan.folder))
     tidy_results(plan.own)
+    record_bound_numbers(plan.own)
+    record_files(plan)
     print(*failures(plan.own, since), sep="\n", file=sys.stderr)
 
 

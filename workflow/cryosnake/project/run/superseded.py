@@ -1,8 +1,8 @@
 """Superseded jobs: finished ones whose place in the config a job with more data has taken, and what becomes of them.
 
 When the successor has succeeded, `superseded: clear` moves their iterations but the last to the Trash, `trash` the
-whole jobs, `keep` nothing. Protected are jobs that are final, have a note, or are named in the config or in a decision,
-those that a job uses that is not superseded itself, and all that these were made from.
+whole jobs, `keep` nothing. Protected are jobs that are final, have a note, were made by a decision, or are named in one
+or in the config, those that a job uses that is not superseded itself, and all that these were made from.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.cleaning.clean import clean, plan_action
 from cryosnake.project.cleaning.delete import delete_jobs, plan_deletion
 from cryosnake.project.cleaning.guards import INTERMEDIATE, NEITHER, standings
+from cryosnake.project.config.config import DECISIONS
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.disk import job_directories
@@ -28,7 +29,6 @@ from cryosnake.project.records.file_sizes import folder_size
 from cryosnake.project.records.record import JobRecord, same_job
 
 _NOTE = "\n ++++ Note of "  # as `cryosnake note` begins one
-DECISIONS = Path("decisions")
 
 
 def superseded_jobs(plan: Plan, pipeline: Pipeline) -> dict[str, str]:
@@ -57,9 +57,11 @@ def _is_former(record: JobRecord, path: str, job: PlannedJob, known: Mapping[str
 def unprotected(plan: Plan, pipeline: Pipeline, superseded: Mapping[str, str]) -> list[str]:
     """Return those superseded jobs that nothing protects, in the order of their numbers."""
     standing, named = standings(pipeline), _named(plan)
-    first_choices = _first_choices(superseded, _records(pipeline))
+    records = _records(pipeline)
+    chosen = {path for path, record in records.items() if record and record.decision}
+    chosen |= _first_choices(superseded, records)
     kept = {name for name in pipeline.processes for path in [name.rstrip("/")]
-            if path not in superseded or standing[name] != NEITHER or path in first_choices or _has_note(path)
+            if path not in superseded or standing[name] != NEITHER or path in chosen or _has_note(path)
             or any(word == path or word.startswith(name) for word in named)}
     kept |= set().union(*(pipeline.ancestors(name) for name in kept)) if kept else set()
     return sorted((path for path in superseded if f"{path}/" in pipeline.processes and f"{path}/" not in kept),
@@ -70,9 +72,9 @@ def _named(plan: Plan) -> list[str]:
     """Return all paths in the config and in decisions."""
     found = list(plan.named)
     for job in plan.jobs.values():
-        found += [source.path for source in job.inputs.values() if not source.job]
+        found += [source.pinned or source.path for source in job.inputs.values() if not source.job]
         found += [value for value in job.config.stated.values() if isinstance(value, str)]
-    for file in DECISIONS.glob("*.yaml"):
+    for file in Path(DECISIONS).glob("*.yaml"):
         found += file.read_text(errors="replace").replace('"', " ").replace("'", " ").split()
     return found
 

@@ -13,8 +13,8 @@ from cryosnake.project.cleaning.guards import CLEAR, refusal
 from cryosnake.project.cleaning.trash import in_trash
 from cryosnake.project.records.batches import read_manifest
 from cryosnake.project.records.cleaned_files import missing_files, read_cleaned
-from cryosnake.project.records.job_times import seconds_taken
 from cryosnake.project.records.record import FILE as RECORD
+from cryosnake.project.records.run_times import seconds_taken
 
 
 @dataclass(frozen=True)

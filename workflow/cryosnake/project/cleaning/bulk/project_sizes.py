@@ -10,10 +10,13 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cryosnake.atomic import write_text
+from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import read_json
 from cryosnake.names import TRASH
 from cryosnake.project.records.file_sizes import folder_size
 from cryosnake.project.records.own_trash import trash_size
@@ -51,8 +54,9 @@ def measure(jobs: Iterable[str]) -> ProjectSizes:
     total = folder_size(".") + (trash if os.path.islink(TRASH) else 0)
     sizes = ProjectSizes(measured=time.time(), jobs=in_jobs, trash=trash, other=total - in_jobs - trash,
                          folders=_folders())
-    FILE.parent.mkdir(exist_ok=True)
-    write_text(FILE, json.dumps(asdict(sizes)))
+    with suppress(OSError, CryosnakeError):  # a preview needs no permission to write
+        FILE.parent.mkdir(exist_ok=True)
+        write_text(FILE, json.dumps(asdict(sizes)))
     return sizes
 
 
@@ -64,7 +68,8 @@ def with_trash(sizes: ProjectSizes) -> ProjectSizes:
 def read_sizes() -> ProjectSizes | None:
     """Return the last measured sizes, None if there are none or the file is damaged."""
     try:
-        return ProjectSizes(**json.loads(FILE.read_text()))
+        found = ProjectSizes(**read_json(FILE))
+        return found if found.total + found.measured >= 0 and dict(found.folders) == found.folders else None
     except (OSError, ValueError, TypeError):
         return None
 

@@ -11,18 +11,21 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cryosnake import __version__
-from cryosnake.atomic import write_text
+from cryosnake.atomic import own_file, write_text
 from cryosnake.errors import CryosnakeError
+from cryosnake.json_files import parse_json
 from cryosnake.pipeline.model import Pipeline
 from cryosnake.project.cleaning.bulk.plan import CleanupPlan
 from cryosnake.project.cleaning.clean import clean, plan_action
 from cryosnake.project.cleaning.delete import Deletion, current_pipeline, delete_jobs, plan_deletion
 from cryosnake.project.cleaning.guards import DELETE
+from cryosnake.project.records.disk import table_lines
 from cryosnake.project.records.record import FILE as RECORD
 
 FOLDER = Path(".cryosnake", "cleanup")
@@ -106,13 +109,22 @@ def _parameters(name: str) -> str:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text().split("\n")[:-1]  # a killed program can leave a last line without its end
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(table_lines(str(path)), 1):
+        with suppress(ValueError):
+            if isinstance(item := parse_json(line), dict) and (
+                    not {"job", "action"} & item.keys() or {str} == {type(item.get("job")), type(item.get("action"))}):
+                found.append(item)
+                continue
+        if line.startswith("{") and line.endswith("}"):  # a killed program can leave others, without their ends
+            raise CryosnakeError(f"{path}, line {number}: the record of an interrupted clean-up is damaged; move this "
+                                 "file away, then choose again what to clean")
+    return found
 
 
 def _append(path: Path, line: dict[str, Any]) -> None:
     torn = not path.read_text().endswith("\n")
-    with open(path, "a") as file:
+    with open(path, "a", opener=own_file) as file:
         file.write("\n" * torn + json.dumps(line) + "\n")
         file.flush()
         os.fsync(file.fileno())

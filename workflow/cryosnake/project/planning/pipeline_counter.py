@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.model import job_number
 
@@ -17,15 +16,15 @@ def next_job_number(existing: Iterable[str]) -> int:
 
 def _counter() -> int:
     try:
-        with open(Path(PIPELINE_FILE)) as lines:
-            for line in lines:
-                if line.startswith("_rlnPipeLineJobCounter"):
-                    return max(1, int(line.split()[1]))
+        with open(PIPELINE_FILE, "rb") as file:
+            text = file.read()
     except FileNotFoundError:
         from cryosnake.pipeline.rebuild import highest_number  # imported here: only a new project needs it
 
         return highest_number(Path()) + 1
-    except (ValueError, IndexError) as error:
-        raise CryosnakeError(f"{PIPELINE_FILE}: the job counter can't be read; `cryosnake rebuild-pipeline` writes the "
-                             "file again from the job directories") from error
-    return 1
+    word = text.partition(b"\n_rlnPipeLineJobCounter")[2].split(maxsplit=1)[:1]
+    if text.endswith(b"\n") and word and word[0].isdigit():
+        return max(1, int(word[0]))
+    from cryosnake.pipeline.recover import recovered  # imported here: a power cut has cut the file off
+
+    return recovered(".").counter
