@@ -21,7 +21,8 @@ def register(commands: Commands) -> None:
     add_command(commands, "status", _status, help="list the jobs, and whether a run is in progress")
     listed = add_command(commands, "list", _list, help="list the jobs: state, micrographs, time, size")
     listed.add_argument("--state", default="", metavar="WORD",
-                        help="only jobs that are running, scheduled, succeeded, failed, aborted, killed or final")
+                        help="only jobs that are running, scheduled, succeeded, failed, aborted, killed, replaced or "
+                        "final")
     listed.add_argument("--type", default="", metavar="FOLDER", help="only jobs of a type, such as Class2D")
     listed.add_argument("--names", action="store_true", help="print one path per line, for pipes")
 
