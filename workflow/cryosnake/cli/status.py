@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +12,8 @@ from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.human import human_age, human_size
 from cryosnake.project.actions.status import JobStatus, chosen, project_status
 from cryosnake.project.locks.snakemake_lock import running_claim
+from cryosnake.project.records.movies import not_imported
+from cryosnake.project.records.record import read_record
 
 _SHOWN = 10  # movies that are not imported
 _COLOURS = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted": "red", "Scheduled": "dim"}
@@ -31,19 +34,20 @@ def _status(_: Arguments) -> None:
     jobs = project_status()
     _table(jobs)
     for job in jobs:
-        for line in movies_not_imported(job):
+        for line in movies_not_imported(job.path):
             print(line)
     claim = running_claim()
     Console(highlight=False).print(f"running: {claim}" if claim else "no run is in progress")
 
 
-def movies_not_imported(job: JobStatus) -> list[str]:
+def movies_not_imported(job: str) -> list[str]:
     """Return a line that counts the movies that an import job leaves out, and some of them with their reasons."""
-    if not job.not_imported:
+    left_out = not_imported(job, read_record(Path(job)))
+    if not left_out:
         return []
-    shown = [f"  {name}: {reason}" for name, reason in job.not_imported[:_SHOWN]]
-    more = [f"  … and {len(job.not_imported) - _SHOWN} more"] if len(job.not_imported) > _SHOWN else []
-    return [f"{len(job.not_imported)} not imported into {job.path}, and not counted above:", *shown, *more]
+    shown = [f"  {name}: {reason}" for name, reason in left_out[:_SHOWN]]
+    more = [f"  and {len(left_out) - _SHOWN} more"] if len(left_out) > _SHOWN else []
+    return [f"{len(left_out)} not imported into {job}, and not counted above:", *shown, *more]
 
 
 def _list(arguments: Arguments) -> None:

@@ -17,7 +17,6 @@ from cryosnake.project.records.batches import batch_number, read_done, revisions
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.file_sizes import size_and_time
 from cryosnake.project.records.final_marks import is_final
-from cryosnake.project.records.movies import not_imported
 from cryosnake.project.records.record import JobRecord, read_record
 
 
@@ -39,7 +38,6 @@ class JobStatus:
     replaced: bool  # listed as scheduled, though another job has its place in the config: it never starts
     final: bool
     outdated: str  # how its input has grown since, "" if it has not
-    not_imported: tuple[tuple[str, str], ...] = ()  # of an import: movies that can't be imported yet, with the reason
 
     @property
     def full_state(self) -> str:
@@ -63,8 +61,7 @@ def job_status(process: Process) -> JobStatus:
     return JobStatus(path=path, alias=process.short_alias, state=process.status.label, done=counts["ok"],
                      failed=counts["failed"], rejected=counts["rejected"], batches=len(revisions(path)),
                      changed=changed, size=size, version=record.version if record else "", dead=dead,
-                     replaced=_is_replaced(process, record), final=is_final(path), outdated=outdated(record),
-                     not_imported=not_imported(path, record))
+                     replaced=_is_replaced(process, record), final=is_final(path), outdated=outdated(record))
 
 
 def _is_replaced(process: Process, record: JobRecord | None) -> bool:
