@@ -93,7 +93,8 @@ def test_values_that_no_program_could_use(job: str, parameter: str, value: Any, 
 
 @pytest.mark.parametrize(("job", "changes"), [
     ("refine", {"symmetry": "d2"}), ("refine", {"symmetry": "I3"}), ("refine", {"symmetry": "O"}),
-    ("refine", {"gpu_ids": "0,1:2"}), ("motion", {"first_frame": 3, "last_frame": -1}),
+    ("refine", {"gpu_ids": "0,1:2"}), ("refine", {"gpu_ids": "", "continue_from": ""}), ("motion", {"gain": ""}),
+    ("motion", {"first_frame": 3, "last_frame": -1}),
     ("motion", {"first_frame": 3, "last_frame": 0}), ("motion", {"gain_rotation": 3}),
     ("boxes", {"rescale": 40}), ("boxes", {"box_size": 60, "rescale": 30}), ("picks", {"diameter": [50, 50]}),
     ("ctf", {"dfmin": 50000, "dfmax": 60000}), ("ctf", {"min_defocus": 8000}),
@@ -191,6 +192,9 @@ def test_programs_of_external_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("pick.sh").chmod(0o755)
     for program in ("./pick.sh --x", "sh pick.sh", f"{Path('pick.sh').resolve()}"):
         planned(config("theirs", executable=program, **job))
+    monkeypatch.setenv("PATH", "/nowhere")  # jobs see what is installed beside this Python
+    planned(config("theirs", executable="python pick.py", **job))
+    assert "is not on the PATH" in refused(config("theirs", executable="sh pick.sh", **job))
 
 
 @pytest.mark.parametrize(("job", "changes", "words"), [

@@ -74,8 +74,13 @@ def test_the_pixel_size_of_mrc_and_tiff_headers(folder, given, read) -> None:
     """1 Å is what programs write that do not know it."""
     write_mrc("m.mrc", np.ones((2, 8, 8), np.float32), given or 1.0, stack=True)
     resolution = (1e8 / given, 1e8 / given) if given else None
-    tifffile.imwrite("m.tif", np.ones((2, 8, 8), np.uint8), resolution=resolution, resolutionunit=3, metadata=None)
-    assert recorded_pixel_size("m.mrc") == recorded_pixel_size("m.tif") == read
+    for form in ({}, {"bigtiff": True}, {"byteorder": ">"}, {"byteorder": ">", "bigtiff": True}):
+        tifffile.imwrite("m.tif", np.ones((2, 8, 8), np.uint8), resolution=resolution, resolutionunit=3, metadata=None,
+                         **form)
+        assert recorded_pixel_size("m.mrc") == recorded_pixel_size("m.tif") == read
+    for damage in (b"II*\0", b"MM\0*" + b"\xff" * 40, b"no tiff at all"):
+        Path("m.tif").write_bytes(damage)
+        assert recorded_pixel_size("m.tif") is None
 
 
 def test_the_pixel_size_of_eer_metadata(folder) -> None:

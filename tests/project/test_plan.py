@@ -307,6 +307,12 @@ def test_movies_that_are_left_out_are_counted_and_listed(project, capsys) -> Non
         assert main(words) == 0
         said = capsys.readouterr().out
         assert "2 not imported into Import/job001" in said and "Movies/m09.mrcs: it" in said
+    for name in (b"Movies/caf\xe9.mrcs", b"Movies/a\tb.mrcs"):  # not UTF-8; a tab
+        os.link(b"Movies/m09.mrcs", name)
+        assert main(["status"]) == 0 and "3 not imported" in capsys.readouterr().out
+        commit(plan_of())
+        assert len(Path("Import/job001/not_imported.tsv").read_text().splitlines()) == 3
+        os.unlink(name)
     add_movies(8)  # copied again
     assert main(["status"]) == 0 and "Movies/m08.mrcs: " not in capsys.readouterr().out
     Path("Movies/m09.mrcs").unlink()

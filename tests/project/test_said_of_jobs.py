@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from small_history import PATHS, make_project
+from small_history import PATHS, make_project, plan
 
 from cryosnake.cli import main
 from cryosnake.jobs.registry import job_types
 from cryosnake.project.actions.status import project_status
 from cryosnake.project.records.final_marks import set_final
+from cryosnake.project.run.commit import commit
 from cryosnake.report.cleanup_page import cleanup_page
 from cryosnake.running.arguments import parse_arguments
 
@@ -142,3 +143,21 @@ def test_the_command_of_a_plug_in_can_be_called(monkeypatch, program: str, comma
     monkeypatch.setattr(sys, "argv", [program])
     words = ["--out", "Select/job001", "--particles", "p.star"]
     assert parse_arguments(job_types()["select"], words).command.startswith(command)
+
+
+def test_jobs_that_were_replaced_before_they_started_are_named(project, capsys) -> None:
+    """One wrong value fails the first job of a chain; corrected, it makes all of them new, and the old ones stay."""
+    assert "replaced" not in "".join(job.full_state for job in project_status())
+    text = Path("config.yaml").read_text()
+    Path("config.yaml").write_text(text.replace("symmetry: D2", "symmetry: C2"))  # of the third of five jobs
+    commit(plan())
+    assert main(["list", "--state", "replaced", "--names"]) == 0
+    replaced = capsys.readouterr().out.split()
+    assert replaced == list(PATHS[2:])
+    states = {job.path: job.full_state for job in project_status()}
+    assert states[PATHS[2]] == "Scheduled (replaced)" and states["InitialModel/job006"] == "Scheduled"
+    assert main(["delete", "--yes", *replaced]) == 0
+    assert not any(job.replaced for job in project_status())
+    Path("config.yaml").write_text(text)  # the former value again: the deleted jobs' numbers stay free
+    commit(plan())
+    assert "InitialModel/job003" not in {job.path for job in project_status()}

@@ -96,10 +96,21 @@ def test_the_list_of_reasons_is_there_when_nothing_is_left(capsys) -> None:
     listed(("Movies/x.mrc", "c.star"), ("Movies/y.mrc", "c.star"))
     assert run() == 1
     assert "Extract/job001/failed_micrographs.star names the reasons" in capsys.readouterr().err
-    assert {state for state, _ in left_out().values()} == {"unknown"} and len(left_out()) == 2
+    assert {name: state for name, (state, _) in left_out().items()} == {
+        A: "without", B: "without", "Movies/x.mrc": "unknown", "Movies/y.mrc": "unknown"}
     listed((A, "gone.star"), (B, "gone.star"))
     assert run() == 1
     assert [state for state, _ in left_out().values()] == ["failed", "failed"]
+
+
+def test_a_micrograph_without_coordinates_is_counted_and_listed(capsys) -> None:
+    listed((A, "c.star"))
+    assert run() == 0
+    assert left_out() == {B: ("without", "coords.star has no row of it")}
+    assert "1 of 2 micrographs, 2 particles, 1 without a row in another table" in capsys.readouterr().out
+    listed((A, "c.star"), (B, "c.star"))
+    assert run() == 0 and len(made()) == 4
+    assert not Path("Extract/job001/failed_micrographs.star").exists()
 
 
 def test_a_batch_of_which_all_fail_is_listed(capsys) -> None:

@@ -18,13 +18,16 @@ from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
-from cryosnake.processes import ProcessId
+from cryosnake.processes import ProcessId, process
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.locks.work_locks import lock_file
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.records.batches import done_file, read_manifest
+from cryosnake.project.run.commit import commit
 from cryosnake.project.snakemake_internals import MARKS
-from cryosnake.watching import announce, preconditions, session, status_file
+from cryosnake.watching import announce, preconditions, rounds, session, status_file
+from cryosnake.watching.calls import Call
+from cryosnake.watching.lanes import Task
 from cryosnake.watching.owner import CLAIM, only_watcher
 from cryosnake.watching.requests import ask_for_retry
 from cryosnake.watching.session import run_session
@@ -55,6 +58,29 @@ def test_nothing_is_called_when_there_is_nothing_to_do(project, snakemake) -> No
     run_session(options())
     run_session(options())
     assert len(snakemake.calls) == 1
+
+
+def test_counts_go_on_during_a_round(project, snakemake, monkeypatch) -> None:
+    """The status files follow the batches' own records, also in the first round, which makes the jobs."""
+    arrive("a", "b", "c")
+    done, seen = Path(done_file("MotionCorr/job002", 1)), []
+
+    class Round:
+        def poll(self) -> int | None:
+            with done.open("a") as file:
+                file.write(f"Movies/{len(seen)}.mrcs\t1:2\tok\t\n")
+            time.sleep(0.03)
+            rows = {job["name"]: job for job in status()["jobs"]}
+            seen.append(rows["motion"]["done"])
+            return 1 if len(seen) > 30 else None
+
+    def begin(words: list[str], task: Task) -> Call:
+        commit(make_plan(parse_config(CONFIG)))
+        return Call(task, process(0), Round())  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rounds, "begin", begin)
+    run_session(options(rounds=1))
+    assert seen[0] <= 1 and seen[30] > 10 and seen == sorted(seen)
 
 
 def test_marks_of_what_outlived_a_killed_snakemake_are_taken_away(project, snakemake) -> None:

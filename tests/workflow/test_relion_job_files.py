@@ -34,13 +34,13 @@ jobs:
   by_map:     {type: autopick, micrographs: micrographs.star, reference: reference.mrc, method: template,
                diameter: [140, 180], psi_step: 90, symmetry: D2, max_stddev_noise: 9}
   again:      {type: extract, micrographs: micrographs.star, particles: particles.star, box_size: 32}
-  classes:    {type: class2d, particles: particles.star, classes: 2, iterations: 1, particle_diameter: 160,
+  classes:    {type: class2d, particles: few.star, classes: 2, iterations: 1, particle_diameter: 160,
                psi_step: 24}
-  initial:    {type: initialmodel, particles: few.star, iterations: 20, particle_diameter: 160}
-  maps:       {type: class3d, particles: particles.star, reference: reference.mrc, classes: 2, iterations: 1,
+  initial:    {type: initialmodel, particles: two.star, iterations: 20, particle_diameter: 160}
+  maps:       {type: class3d, particles: few.star, reference: reference.mrc, classes: 2, iterations: 1,
                particle_diameter: 160, symmetry: D2, sampling: 15 degrees}
   refine:     {type: refine3d, particles: few.star, reference: reference.mrc, symmetry: D2,
-               particle_diameter: 160, sampling: 15 degrees, initial_lowpass: 40}
+               particle_diameter: 160, sampling: 30 degrees, initial_lowpass: 40, offset_range: 2}
   mask:       {type: maskcreate, map: reference.mrc, threshold: 0.01}
   sharp:      {type: postprocess, half_maps: half1.mrc, mask: mask.mrc}
   local:      {type: localres, half_maps: half1.mrc, mask: mask.mrc}
@@ -90,7 +90,8 @@ def make_inputs() -> None:
     particles["rlnCoordinateX"], particles["rlnCoordinateY"] = rng.uniform(40, 470, (2, len(particles)))
     particles["rlnOriginXAngst"] = particles["rlnOriginYAngst"] = 0.0
     write_star("particles.star", {**tables, "particles": particles})
-    write_star("few.star", {**tables, "particles": particles[:8]})
+    for name, count in (("few.star", 8), ("two.star", 2)):
+        write_star(name, {**tables, "particles": particles[:count]})
     micrographs = pd.DataFrame({"rlnMicrographName": names, "rlnOpticsGroup": 1, "rlnDefocusU": 15000.0,
                                 "rlnDefocusV": 15000.0, "rlnDefocusAngle": 0.0, "rlnCtfFigureOfMerit": 0.1})
     write_star("micrographs.star", {"optics": optics, "micrographs": micrographs})
@@ -100,7 +101,8 @@ def run_copy(job: str) -> str:
     """Add a job.star as a new job through the pipeliner and run it; return "", or what RELION said when it failed."""
     star = read_job_star(Path(job, "job.star"))
     if job.startswith("InitialModel"):  # of 300 iterations, which would take half an hour
-        star.options.update(sgd_ini_iter="1", sgd_inbetween_iter="1", sgd_fin_iter="1")
+        star.options.update(sgd_ini_iter="1", sgd_inbetween_iter="1", sgd_fin_iter="1", sampling="30 degrees",
+                            offset_range="1")
     write_job_star("short.star", star.type_id, star.type_label, False, star.options)
     pipeliner("--addJobFromStar", "short.star")
     new = max(read_pipeline("default_pipeline.star").processes, key=lambda name: name.partition("/job")[2])

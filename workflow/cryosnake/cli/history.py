@@ -59,7 +59,7 @@ def _show(arguments: Arguments) -> None:
     print(f"{status.path}  {status.alias}  {details.title}")
     for name, text in _facts(details):
         print(f"  {name:<10} {text}")
-    for line in movies_not_imported(status):
+    for line in movies_not_imported(status.path):
         print(f"  {line}")
     _section("results", [f"{result.name}: {result}" for result in details.results])
     stated = {name: value for name, (value, stated) in details.parameters.items() if stated or arguments.all}

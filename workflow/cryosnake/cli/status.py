@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +13,8 @@ from cryosnake.human import human_age, human_size
 from cryosnake.project.actions.choosing import project_waits
 from cryosnake.project.actions.status import JobStatus, chosen, project_status
 from cryosnake.project.locks.snakemake_lock import running_claim
+from cryosnake.project.records.movies import not_imported
+from cryosnake.project.records.record import read_record
 
 _SHOWN = 10  # movies that are not imported
 _COLOURS = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted": "red", "Scheduled": "dim"}
@@ -22,7 +25,8 @@ def register(commands: Commands) -> None:
     add_command(commands, "status", _status, help="list the jobs, and whether a run is in progress")
     listed = add_command(commands, "list", _list, help="list the jobs: state, micrographs, time, size")
     listed.add_argument("--state", default="", metavar="WORD",
-                        help="only jobs that are running, scheduled, succeeded, failed, aborted, killed or final")
+                        help="only jobs that are running, scheduled, succeeded, failed, aborted, killed, replaced or "
+                        "final")
     listed.add_argument("--type", default="", metavar="FOLDER", help="only jobs of a type, such as Class2D")
     listed.add_argument("--names", action="store_true", help="print one path per line, for pipes")
 
@@ -31,20 +35,21 @@ def _status(_: Arguments) -> None:
     jobs = project_status()
     _table(jobs)
     for job in jobs:
-        for line in movies_not_imported(job):
+        for line in movies_not_imported(job.path):
             print(line)
     claim = running_claim()
     Console(highlight=False).print(f"running: {claim}" if claim else "no run is in progress")
     _say_what_waits()
 
 
-def movies_not_imported(job: JobStatus) -> list[str]:
+def movies_not_imported(job: str) -> list[str]:
     """Return a line that counts the movies that an import job leaves out, and some of them with their reasons."""
-    if not job.not_imported:
+    left_out = not_imported(job, read_record(Path(job)))
+    if not left_out:
         return []
-    shown = [f"  {name}: {reason}" for name, reason in job.not_imported[:_SHOWN]]
-    more = [f"  … and {len(job.not_imported) - _SHOWN} more"] if len(job.not_imported) > _SHOWN else []
-    return [f"{len(job.not_imported)} not imported into {job.path}, and not counted above:", *shown, *more]
+    shown = [f"  {name}: {reason}" for name, reason in left_out[:_SHOWN]]
+    more = [f"  and {len(left_out) - _SHOWN} more"] if len(left_out) > _SHOWN else []
+    return [f"{len(left_out)} not imported into {job}, and not counted above:", *shown, *more]
 
 
 def _list(arguments: Arguments) -> None:

@@ -21,6 +21,7 @@ from cryosnake.jobs.model import JobType
 from cryosnake.names import shown, why_unusable
 from cryosnake.project.planning.planned import PER_MICROGRAPH
 from cryosnake.project.records.batches import Finished, batch_number, batch_star, read_manifest
+from cryosnake.project.records.unknown_names import LACKING
 from cryosnake.running.arguments import Arguments
 
 _NAMES = ("rlnMicrographMovieName", "rlnMicrographName")
@@ -31,7 +32,8 @@ LEFT_OUT = "; "  # in the record of a micrograph, between what it gave and what 
 class BatchInput:
     """The rows of a batch by micrograph, in order, the optics groups by number, and why some rows can't be used.
 
-    `unknown` has the rows of other tables whose micrograph is none of these: table to name to what it lists.
+    `unknown` has the rows of other tables whose micrograph is none of these: table to name to what it lists; and under
+    `LACKING` the micrographs that another table lacks.
     """
 
     rows: dict[str, Row]
@@ -57,15 +59,17 @@ def read_input(job_type: JobType, program: PerMicrograph, arguments: Arguments) 
                       if PER_MICROGRAPH.intersection(job_type.slot(slot).types)]
     rows, optics = _by_name(*first), optics_of(first[1], first[0])
     every, unknown = set(rows), {}
+    lacking: dict[str, str] = {}
     for other in others:
         found = _by_name(*other)
         same = _same(every, found)
+        lacking |= {name: f"{other[0]} has no row of it" for name in rows if name not in same}
         unknown[str(other[0])] = {name: _listing(found[name]) for name in found.keys() - set(same.values())}
         rows = {name: _with(row, found[same[name]]) for name, row in rows.items() if name in same}
     _check_optics(rows, optics, first[0])
     used = {row.get("rlnOpticsGroup") for row in rows.values()}
     checked(first[0], "optics", pd.DataFrame(list(optics.values()))[[number in used for number in optics]], OPTICS)
-    return BatchInput(rows, optics, _refused(arguments.out, rows), unknown)
+    return BatchInput(rows, optics, _refused(arguments.out, rows), {**unknown, LACKING: lacking} if others else {})
 
 
 def _same(names: Collection[str], others: Collection[str]) -> dict[str, str]:

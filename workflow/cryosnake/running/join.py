@@ -14,15 +14,15 @@ from cryosnake.jobs.forms import PerMicrograph
 from cryosnake.jobs.model import JobType
 from cryosnake.project.records.batches import Finished, batch_key, batch_star, read_done, revisions
 from cryosnake.project.records.joined_tables import FAILED_STAR, record_joined, write_joined
-from cryosnake.project.records.unknown_names import read_unknown
+from cryosnake.project.records.unknown_names import LACKING, read_unknown
 from cryosnake.running.arguments import Arguments
 from cryosnake.running.batch_tables import LEFT_OUT, found_in_all, table_name
 from cryosnake.running.frame import finish
 from cryosnake.running.nodes import check_outputs, declare_outputs, made_outputs
 
-# States in failed_micrographs.star, beside those of `Finished`: some of its particles are left out; it is in a table of
-# coordinates or particles, but none of the micrographs
-PARTLY, UNKNOWN = "partly", "unknown"
+# States in failed_micrographs.star, beside those of `Finished`: another table has no row of it; some of its particles
+# are left out; it is in a table of coordinates or particles, but none of the micrographs
+WITHOUT, PARTLY, UNKNOWN = "without", "partly", "unknown"
 
 
 def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments) -> None:
@@ -59,9 +59,11 @@ def list_left_out(out: str, batches: Iterable[int]) -> list[Finished]:
     items = [item for number in batches for item in read_done(out, number).values()]
     partly = [Finished(item.name, "", PARTLY, item.reason.partition(LEFT_OUT)[2]) for item in items
               if item.state == "ok" and LEFT_OUT in item.reason]
+    noted = read_unknown(out, batches)
+    without = [Finished(name, "", WITHOUT, why) for name, why in sorted(noted.pop(LACKING, {}).items())]
     unknown = [Finished(name, "", UNKNOWN, f"{table} lists {what} of it, but it is none of the micrographs")
-               for table, names in read_unknown(out, batches).items() for name, what in sorted(names.items())]
-    left_out = [item for item in items if item.state != "ok"] + partly + unknown
+               for table, names in noted.items() for name, what in sorted(names.items())]
+    left_out = [item for item in items if item.state != "ok"] + without + partly + unknown
     _write_left_out(Path(out), left_out)
     return left_out
 
@@ -93,8 +95,10 @@ def _quotable(text: str) -> str:
 def _summary(job_type: JobType, out: str, items: list[Finished], left_out: list[Finished]) -> str:
     count = Counter(item.state for item in left_out)
     done = sum(item.state == "ok" for item in items)
-    parts = [f"{done} of {len(items)} micrographs", found_in_all(items)]
+    parts = [f"{done} of {len(items) + count[WITHOUT]} micrographs", found_in_all(items)]
     parts += [f"{count[state]} {state}" for state in ("failed", "rejected") if count[state]]
+    if count[WITHOUT]:
+        parts.append(f"{count[WITHOUT]} without a row in another table ({FAILED_STAR} lists them)")
     if count[PARTLY]:
         parts.append(f"some particles of {count[PARTLY]} micrographs left out ({FAILED_STAR} lists them)")
     if count[UNKNOWN]:

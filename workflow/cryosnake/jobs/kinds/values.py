@@ -34,5 +34,6 @@ def quarter_turns(value: int) -> str:
 
 
 def gpu_numbers(value: str) -> str:
-    """Judge GPUs in RELION's notation."""
-    return "" if re.fullmatch(_GPUS, value.strip()) else "must be numbers of GPUs, as in 0,1 or, for two ranks, 0,1:2,3"
+    """Judge GPUs in RELION's notation; an empty text stands for all."""
+    known = not value or re.fullmatch(_GPUS, value.strip())
+    return "" if known else "must be numbers of GPUs, as in 0,1 or, for two ranks, 0,1:2,3"

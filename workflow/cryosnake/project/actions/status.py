@@ -17,8 +17,7 @@ from cryosnake.project.records.batches import batch_number, read_done, revisions
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.file_sizes import size_and_time
 from cryosnake.project.records.final_marks import is_final
-from cryosnake.project.records.movies import not_imported
-from cryosnake.project.records.record import read_record
+from cryosnake.project.records.record import JobRecord, read_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +35,14 @@ class JobStatus:
     size: int  # bytes that deleting the job would free
     version: str
     dead: bool  # listed as running, though no program works in it: it was killed
+    replaced: bool  # listed as scheduled, though another job has its place in the config: it never starts
     final: bool
     outdated: str  # how its input has grown since, "" if it has not
-    not_imported: tuple[tuple[str, str], ...] = ()  # of an import: movies that can't be imported yet, with the reason
 
     @property
     def full_state(self) -> str:
-        """The state, with a remark if the job was killed."""
-        return "Running (killed)" if self.dead else self.state
+        """The state, with a remark if the job was killed, or replaced before it started."""
+        return f"{self.state}{' (killed)' * self.dead}{' (replaced)' * self.replaced}"
 
 
 def project_status() -> list[JobStatus]:
@@ -62,25 +61,31 @@ def job_status(process: Process) -> JobStatus:
     return JobStatus(path=path, alias=process.short_alias, state=process.status.label, done=counts["ok"],
                      failed=counts["failed"], rejected=counts["rejected"], batches=len(revisions(path)),
                      changed=changed, size=size, version=record.version if record else "", dead=dead,
-                     final=is_final(path), outdated=outdated(record), not_imported=not_imported(path, record))
+                     replaced=_is_replaced(process, record), final=is_final(path), outdated=outdated(record))
+
+
+def _is_replaced(process: Process, record: JobRecord | None) -> bool:
+    """Whether a job of ours never started, and lost the alias that it has from the config to another one."""
+    return (process.status == Status.SCHEDULED and record is not None and not process.alias
+            and not Path(process.name, "note.txt").exists())
 
 
 def chosen(jobs: list[JobStatus], state: str = "", folder: str = "") -> list[JobStatus]:
-    """Return the jobs in a state (running, …, killed, final) and of a type's folder; "" selects all.
+    """Return the jobs in a state (running, …, killed, replaced, final) and of a type's folder; "" selects all.
 
     Raises
     ------
     CryosnakeError
         for an unknown state
     """
-    states = {*(status.label.lower() for status in Status), "killed", "final"}
+    states = {*(status.label.lower() for status in Status), "killed", "final", "replaced"}
     word = {"finished": "succeeded"}.get(state.lower(), state.lower())
     if word and word not in states:
         raise CryosnakeError(f"{state!r} is not a state of a job{nearest(word, states)}; the states are "
                              f"{', '.join(sorted(states))}")
     return [job for job in jobs if folder.lower() in ("", job.path.partition("/")[0].lower())
             and (not word or word == job.state.lower() or (word == "killed" and job.dead)
-                 or (word == "final" and job.final))]
+                 or (word == "replaced" and job.replaced) or (word == "final" and job.final))]
 
 
 def recorded_batches(path: str) -> list[int]:

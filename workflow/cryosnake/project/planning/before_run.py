@@ -35,8 +35,8 @@ def refuse_unusable(plan: Plan, elsewhere: bool = False) -> None:
     for job in _to_do(plan):
         for parameter in job.config.type.parameters:
             value = job.config.stated.get(parameter.name)
-            if value is None:
-                continue
+            if value is None or (value == "" and not parameter.required):
+                continue  # programs take an empty text for none
             problem = (_of_file(plan, job, parameter, str(value), elsewhere) if parameter.file else
                        _of_length(plan, job, parameter) if parameter.at_most in job.inputs else "")
             if problem:

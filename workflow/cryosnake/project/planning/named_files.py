@@ -12,6 +12,7 @@ import shlex
 import shutil
 import stat
 import struct
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
@@ -92,7 +93,8 @@ def _program_problem(command: str) -> str:
         return f"is no command line ({error})"
     if not words:
         return "is empty"
-    if shutil.which(words[0]):
+    paths = os.pathsep.join(filter(None, [os.path.dirname(sys.executable), os.environ.get("PATH")]))  # as jobs have it
+    if shutil.which(words[0], path=paths):
         return ""
     if "/" not in words[0]:
         return "is not on the PATH; give its path, relative to the project or absolute"

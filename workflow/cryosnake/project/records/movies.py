@@ -85,10 +85,10 @@ def new_arrivals(pattern: str, known: Collection[str], settling_time: float, *, 
 
 def write_not_imported(job: str, waiting: Iterable[tuple[str, str]]) -> None:
     """Write the list of an import job, a movie and its reason a line; none where all were imported."""
-    text = "".join("\t".join(re.sub(r"\s", " ", field) for field in pair) + "\n" for pair in waiting)
+    text = "".join("\t".join(map(_printable, pair)) + "\n" for pair in waiting)
     path = Path(job, NOT_IMPORTED)
     if text:
-        write_text(path, text.encode(errors="backslashreplace").decode())
+        write_text(path, text)
     else:
         path.unlink(missing_ok=True)
 
@@ -100,4 +100,10 @@ def not_imported(job: str, record: JobRecord | None) -> tuple[tuple[str, str], .
     if not record or record.type != "import" or not pattern:
         return ()
     known = {name for names in read_manifest(job).values() for name in names}
-    return new_arrivals(pattern, known, parameters.get("settling_time") or 0.0).waiting
+    waiting = new_arrivals(pattern, known, parameters.get("settling_time") or 0.0).waiting
+    return tuple((_printable(name), _printable(reason)) for name, reason in waiting)
+
+
+def _printable(text: str) -> str:
+    """Return a name or reason on one line, in characters that can be written."""
+    return re.sub(r"\s", " ", text).encode(errors="backslashreplace").decode()
