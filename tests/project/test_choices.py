@@ -332,6 +332,17 @@ def test_what_cannot_be_chosen(here, capsys) -> None:
         assert says in error and error.count("\n") == 1 and not decision_file("good").exists()
 
 
+def test_a_choice_is_not_written_out_of_the_project(here, capsys, tmp_path_factory) -> None:
+    raw = raw_of("choose")
+    run(raw)
+    other = tmp_path_factory.mktemp("other")
+    Path("decisions").symlink_to(other)
+    assert choose("good", "--classes", "1") == 1
+    assert "leads out of the project" in capsys.readouterr().err and not list(other.iterdir())
+    run(raw_of([1]))  # which succeeds, and says that it could not note the numbers
+    assert "could not be noted in decisions" in capsys.readouterr().err and not list(other.iterdir())
+
+
 def test_there_is_nothing_to_choose_from_before_the_first_run(here, capsys) -> None:
     Path("config.yaml").write_text(json.dumps(raw_of("choose")))
     assert choose("good", "--classes", "1") == 1

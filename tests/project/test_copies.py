@@ -84,7 +84,9 @@ def test_nothing_is_made_again_and_planning_writes_nothing(plan, way, capsys) ->
     assert set(restore_times(again, times)) <= {"particles.star"}, "what is not ours keeps its time"
     renew_movies(again)
     record_files(again)
-    assert all(os.stat(path).st_mtime_ns == recorded[path] for path in times if path != "particles.star")
+    restored = {path for path in times if path != "particles.star"}
+    renewed = {path for path in restored if path.startswith("Import/") and path.endswith(".done")}  # 1 ns earlier
+    assert all(os.stat(path).st_mtime_ns == recorded[path] - (path in renewed) for path in restored)
     assert not pending_files(plan_of(RAW_COPIED))
     say_copied(again, {path: moment for path, moment in times_of_record(again).items() if path != "particles.star"})
     assert not capsys.readouterr().err, "the next run finds nothing any more"

@@ -176,6 +176,8 @@ def test_marks_of_finished_jobs_are_taken_away(plan) -> None:
     assert marks["shape"].exists(), "its program has not said that it is finished"
     assert other.exists()
     assert clear_stale_marks(plan) == []
+    Path(outputs["shape"]).unlink()
+    assert clear_stale_marks(plan) == [] and not marks["shape"].exists(), "a power cut has taken the file"
 
 
 def test_results_of_a_program_that_was_killed_before_its_end_are_marked(plan) -> None:

@@ -110,7 +110,8 @@ def test_tables_are_held_for_a_program_that_outlived_its_snakemake(made) -> None
 
 
 def test_a_replaced_movie_waits_while_particles_are_read(made) -> None:
-    arrive("b")
+    with open("Movies/b.mrcs", "ab") as movie:
+        movie.write(b"another")
     os.utime("Movies/b.mrcs", ns=(1, 1))
     assert plan_of(made).jobs["movies"].batches == {1: "0001.r2"}
     assert plan_of(made, hold=TABLE).jobs["movies"].batches == {1: "0001"}

@@ -14,6 +14,7 @@ from typing import Any
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
+from cryosnake.names import is_below
 from cryosnake.project.config.config import DECISIONS
 from cryosnake.project.records.made_from import digest
 
@@ -136,6 +137,9 @@ def _numbers(raw: Any) -> tuple[int, ...]:
 def _write(job: str, decisions: Sequence[Decision]) -> None:
     import yaml
 
+    if not is_below("", str(decision_file(job))):
+        raise CryosnakeError(f"{decision_file(job)}: {DECISIONS} is a link that leads out of the project; make it a "
+                             "folder of the project")
     listed = []
     for one in decisions:
         item: dict[str, Any] = {"classes": list(one.classes), "made_on": one.made_on, "files": list(one.files),

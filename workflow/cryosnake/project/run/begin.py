@@ -8,7 +8,6 @@ import sys
 from contextlib import chdir
 from pathlib import Path
 
-from cryosnake.atomic import touch
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.lock import remove_stale_locks, update_pipeline
 from cryosnake.pipeline.markers import correct_alias_links
@@ -16,7 +15,7 @@ from cryosnake.pipeline.recover import is_cut
 from cryosnake.processes import this_process
 from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
 from cryosnake.project.locks.clean_up_lock import clean_up_owner, cleaning_up
-from cryosnake.project.locks.snakemake_lock import CLAIM, claim_lane, claim_run, release_claim, running_claim
+from cryosnake.project.locks.snakemake_lock import claim_lane, claim_run, release_claim, running_claim, time_on_disk
 from cryosnake.project.planning.planned import Plan
 from cryosnake.project.planning.unfinished import empty_outputs
 from cryosnake.project.records.archive import refuse_archived
@@ -79,7 +78,7 @@ def restore_copied(plan: Plan) -> dict[str, int]:
     CryosnakeError
         when a job is to be made from a file from outside that is dated in the future
     """
-    now = _now()
+    now = time_on_disk()
     times = times_of_record(plan)
     say_copied(plan, times)
     say_future(future_times(plan, now), now)
@@ -88,13 +87,6 @@ def restore_copied(plan: Plan) -> dict[str, int]:
     set_future_times(plan, now)
     record_files(plan)
     return others
-
-
-def _now() -> int:
-    """Return the time in ns as the project's file system tells it, which may be another computer's."""
-    clock = CLAIM.with_name("clock")
-    touch(clock)
-    return clock.stat().st_mtime_ns
 
 
 def repair_after_kills(plan: Plan) -> None:

@@ -13,6 +13,7 @@ from cryosnake.project.planning.completeness import died_at_the_end
 from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.freshness import is_finished
+from cryosnake.project.records.known_files import job_of
 from cryosnake.project.snakemake_internals import mark, marks
 
 
@@ -20,13 +21,16 @@ def clear_stale_marks(plan: Plan) -> list[str]:
     """Remove Snakemake's marks of results that are complete; return these results.
 
     Only while no other Snakemake makes these jobs. A batch's STAR is complete when it exists; the outputs of a job are
-    complete when its program has left RELION_JOB_EXIT_SUCCESS, which each program removes when it starts.
+    complete when its program has left RELION_JOB_EXIT_SUCCESS, which each program removes when it starts. Marks of
+    files that a power cut has taken go, too: a batch is then made under its next name, and nobody would remove them.
     """
     marked = marks()
     if not marked:
         return []
     found = [path for job in plan.own for path in _complete(job) if path in marked]
-    for path in found:
+    own = {job.path for job in plan.own}
+    gone = [path for path in marked if job_of(path) in own and not os.path.exists(path)]
+    for path in found + gone:
         marked[path].unlink(missing_ok=True)
     return found
 
