@@ -17,7 +17,7 @@ _WORD = re.compile(r"\S+", re.ASCII)
 _CLOSING = {quote: re.compile(rf"{quote}(?=\s|$)", re.ASCII) for quote in "\"'"}
 
 
-_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_BINARY = rb"[\x00-\x08\x0e-\x1f]"
 _MARK = "\ufeff"  # editors on Windows begin a file with it; files joined by `cat` have it further down
 
 
@@ -43,7 +43,7 @@ def _decoded(data: bytes, errors: str) -> str:
     try:
         return data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError:
-        if _BINARY.search(data):
+        if re.search(_BINARY, data):
             raise
         return data.decode("latin-1")
 

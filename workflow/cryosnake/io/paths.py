@@ -17,7 +17,7 @@ from cryosnake.names import is_below, is_listed_name
 
 # RELION treats the first path component that starts with "job" and three digits as a job directory.
 _JOB_PREFIX = re.compile(r"^(?:.*?/)?job[0-9]{3}[^/]*/+")
-_JOB_FOLDERS = re.compile(r"(^|/)[^/]+/job[0-9]{3}[^/]*/+")
+_JOB_FOLDERS = r"(^|/)[^/]+/job[0-9]{3}[^/]*/+"  # compiled when used: every plan imports this module
 _NO_DOTS = "MotionCorr"  # of all RELION's jobs, only motion correction writes the dots of a movie's path as _
 
 
@@ -48,7 +48,7 @@ def movie_of(name: str) -> str:
     >>> movie_of("sessionA/MotionCorr/job002/Movies/a.mrc")
     'sessionA/Movies/a.mrc'
     """
-    return _JOB_FOLDERS.sub(r"\1", usual_name(name), count=1)
+    return re.sub(_JOB_FOLDERS, r"\1", usual_name(name), count=1)
 
 
 class MicrographNames:
