@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from small_history import PATHS, make_project, plan
 
 from cryosnake.cli import main
 from cryosnake.jobs.registry import job_types
+from cryosnake.project.actions.notes import recorded_command
 from cryosnake.project.actions.status import project_status
 from cryosnake.project.records.final_marks import set_final
+from cryosnake.project.records.record import read_record
 from cryosnake.project.run.commit import commit
 from cryosnake.report.cleanup_page import cleanup_page
 from cryosnake.running.arguments import parse_arguments
@@ -143,6 +146,15 @@ def test_the_command_of_a_plug_in_can_be_called(monkeypatch, program: str, comma
     monkeypatch.setattr(sys, "argv", [program])
     words = ["--out", "Select/job001", "--particles", "p.star"]
     assert parse_arguments(job_types()["select"], words).command.startswith(command)
+
+
+@pytest.mark.parametrize(("kind", "command"), [
+    ("select", "run_select.py --out Select/job002"), ("import", "run_import.py --out"),
+    ("denoise", "python -m cryosnake.running denoise --out Select/job002")])
+def test_the_command_of_a_job_that_has_not_run(project, kind: str, command: str) -> None:
+    record = read_record(Path(GOOD))
+    assert record is not None
+    assert recorded_command(GOOD, replace(record, type=kind)).startswith(command)
 
 
 def test_jobs_that_were_replaced_before_they_started_are_named(project, capsys) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryosnake.atomic import own_file
 from cryosnake.errors import CryosnakeError
+from cryosnake.installation import workflow_folder
 from cryosnake.jobs.registry import job_types
 from cryosnake.project.planning.rule_values import words_of
 from cryosnake.project.records.record import JobRecord, read_record
@@ -85,7 +86,9 @@ def commands(job_dir: str) -> list[str]:
 
 def recorded_command(job_dir: str, record: JobRecord) -> str:
     """Return the command line of a job's record."""
-    words = [f"run_{record.type}.py", "--out", job_dir]
+    script = workflow_folder() / f"scripts/run_{record.type}.py"  # types of other packages have none
+    program = [script.name] if script.exists() else ["python", "-m", "cryosnake.running", record.type]
+    words = [*program, "--out", job_dir]
     for slot, source in record.inputs.items():
         words += [f"--{slot}", source_path(source)]
     for name, value in record.stated.items():
