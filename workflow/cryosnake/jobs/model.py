@@ -150,7 +150,7 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # nothing compares them
 class Resources:
-    """What one attempt requests from Snakemake; memory and time grow in proportion to the attempt.
+    """What the first attempt requests from Snakemake; one that had too little memory or time is repeated with more.
 
     `threads` is what a job asks for where jobs run on other computers; on this one it takes up to `most_threads` of
     the cores that Snakemake was given. `maps` is the number of padded maps that a process refines, or the parameter
