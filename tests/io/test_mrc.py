@@ -141,7 +141,7 @@ def test_file_that_is_longer_than_implied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("offset", "value", "message"), [
     (0, 0, "header is invalid"), (8, -1, "header is invalid"), (12, 77, "mode 77"), (92, -4, "extended header"),
-    (12, 4, "mode 4; modes 0, 1, 2, 6 and 12"),
+    (12, 4, "mode 4, a Fourier transform"), (12, 3, "mode 3, a Fourier"), (12, 16, "mode 16; modes 0, 1.*newstack"),
 ])
 def test_headers_that_make_no_sense(tmp_path: Path, offset: int, value: int, message: str) -> None:
     path = tmp_path / "bad.mrc"

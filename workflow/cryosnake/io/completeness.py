@@ -11,7 +11,7 @@ import struct
 from typing import BinaryIO
 
 from cryosnake.io.mrc_header import HEADER_BYTES, parse_header
-from cryosnake.io.tiff_directories import directories
+from cryosnake.io.tiff_directories import Directory, directories, stacked
 
 MRC_NAMES = (".mrc", ".mrcs")
 TIFF_NAMES = (".tif", ".tiff")
@@ -50,15 +50,17 @@ def _mrc_reason(file: BinaryIO, size: int) -> str | None:
 
 
 def _tiff_reason(file: BinaryIO, size: int) -> str | None:
-    frames = 0
+    frames, found = 0, list[Directory]()
     try:
         for directory in directories(file):
             frames += 1
+            found = [*found, directory][:2]
             if directory.end > size:
                 return f"it has {size} bytes, but frame {frames} ends at {directory.end}"
             if not directory.is_possible:
                 return (f"it is corrupt: frame {frames} has no room for the {directory.width} x {directory.height} "
                         "pixels that its header states")
+        stacked(found, size)
     except (struct.error, ValueError) as error:
         return f"it is cut off or corrupt after {frames} frames ({error})"
     return None if frames else "it has no frames"

@@ -1,4 +1,4 @@
-"""Movies: MRC, TIFF and EER files as arrays (frame, row, column) in RELION's orientation.
+"""Movies, and micrographs: MRC, TIFF and EER files as arrays (frame, row, column) in RELION's orientation.
 
 Row order, established by running RELION 3.1.3 (`tests/io/test_movies_relion.py`): an MRC file and an EER file keep the
 order of their rows; a TIFF file is flipped upside down, as TIFF counts rows from the top and MRC from the bottom. So
@@ -16,11 +16,16 @@ import numpy as np
 
 from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.completeness import EER_NAMES, MRC_NAMES, check_movie_complete
+from cryosnake.io.completeness import EER_NAMES, MRC_NAMES, TIFF_NAMES, check_movie_complete
 from cryosnake.io.eer import eer_directories, render
-from cryosnake.io.mrc import open_stack
+from cryosnake.io.mrc import read_mrc
+from cryosnake.io.mrc_header import read_header
+from cryosnake.io.mrc_sections import count_sections, map_sections
+from cryosnake.io.recorded_pixel_size import recorded_pixel_size
+from cryosnake.io.tiff_directories import frames_behind
 
-__all__ = ["MovieInfo", "check_movie_complete", "movie_info", "read_frames", "write_movie_tiff"]
+__all__ = ["MovieInfo", "check_movie_complete", "header_pixel_size", "movie_info", "read_frames", "read_image",
+            "write_movie_tiff"]
 
 MoviePath = str | os.PathLike[str]
 
@@ -51,8 +56,9 @@ def movie_info(path: MoviePath) -> MovieInfo:
     _require_complete(path)
     kind = _kind(path)
     if kind == "mrc":
-        stack = open_stack(path)
-        (frames, height, width), dtype = stack.shape, stack.dtype.newbyteorder("=")
+        one = map_sections(path, 0, 1)
+        (height, width), dtype = one.shape[1:], one.dtype.newbyteorder("=")
+        frames = count_sections(read_header(path))
     elif kind == "eer":
         entries = eer_directories(path)
         frames, height, width, dtype = len(entries), entries[0].height, entries[0].width, np.dtype(np.uint8)
@@ -61,7 +67,8 @@ def movie_info(path: MoviePath) -> MovieInfo:
 
         with _readable(path), tifffile.TiffFile(path) as file:
             page = file.pages.first
-            frames, (height, width), dtype = len(file.pages), _page_shape(path, page), np.dtype(page.dtype)
+            frames = frames_behind(path) or len(file.pages)
+            (height, width), dtype = _page_shape(path, page), np.dtype(page.dtype)
     return MovieInfo(frames=frames, height=height, width=width, dtype=dtype, kind=kind)
 
 
@@ -97,8 +104,9 @@ def read_frames(path: MoviePath, first: int | None = None, last: int | None = No
     _require_complete(path)
     kind = _kind(path)
     if kind == "mrc":
-        stack = open_stack(path)
-        return np.array(stack[_chosen(path, len(stack), first, last)], stack.dtype.newbyteorder("="))
+        chosen = _chosen(path, count_sections(read_header(path)), first, last)
+        stack = map_sections(path, chosen.start, chosen.stop)
+        return np.array(stack, stack.dtype.newbyteorder("="))
     if kind == "eer":
         if eer_grouping < 1 or eer_upsampling not in (1, 2, 3):
             raise CryosnakeError(f"EER grouping is {eer_grouping} (must be at least 1), upsampling {eer_upsampling} "
@@ -109,6 +117,44 @@ def read_frames(path: MoviePath, first: int | None = None, last: int | None = No
             return render(path, entries[groups.start * eer_grouping : groups.stop * eer_grouping], eer_grouping,
                           eer_upsampling)
     return _read_tiff(path, first, last, workers)
+
+
+def read_image(path: MoviePath) -> tuple[np.ndarray, float]:
+    """Read a micrograph.
+
+    Returns
+    -------
+    image
+        float32, shape (rows, columns); the rows of a TIFF file from the bottom up, as RELION has them.
+    pixel_size
+        Å, 0.0 when the file does not give it.
+
+    Raises
+    ------
+    CryosnakeError
+        When the file is missing, cut off, of another format, or a stack.
+    """
+    if not _is_tiff(path):
+        image, pixel_size = read_mrc(path)
+    elif not os.path.exists(path):
+        raise CryosnakeError(f"{path} cannot be read: there is no such file. Has the job that makes it been run?")
+    else:
+        frames = movie_info(path).frames
+        if frames != 1:
+            raise CryosnakeError(f"{path} is a stack of {frames} images, not one image; import it as a movie")
+        image, pixel_size = read_frames(path)[0].astype(np.float32), header_pixel_size(path)
+    if image.ndim != 2:
+        raise CryosnakeError(f"{path} is a stack of shape {image.shape}, not one image")
+    return image, pixel_size
+
+
+def header_pixel_size(path: MoviePath) -> float:
+    """Return the pixel size in Å that a micrograph's header states, 0.0 where it states none."""
+    return (recorded_pixel_size(path) or 0.0) if _is_tiff(path) else read_header(path).pixel_size
+
+
+def _is_tiff(path: MoviePath) -> bool:
+    return os.fspath(path).lower().endswith(TIFF_NAMES)
 
 
 def write_movie_tiff(path: MoviePath, frames: np.ndarray, compression: str | None = "lzw") -> None:
@@ -169,6 +215,12 @@ def _read_tiff(path: MoviePath, first: int | None, last: int | None, workers: in
     import tifffile
 
     with _readable(path), tifffile.TiffFile(path) as file:
+        behind = frames_behind(path)
+        if behind:  # all of one directory, one after the other
+            page = file.pages.first
+            stored = np.memmap(path, np.dtype(page.dtype).newbyteorder(file.byteorder), "r", page.dataoffsets[0],
+                               (behind, *_page_shape(path, page)))
+            return np.array(stored[_chosen(path, behind, first, last), ::-1], page.dtype)
         pages = file.pages[_chosen(path, len(file.pages), first, last)]
         shape = _page_shape(path, pages[0])
         if any(_page_shape(path, page) != shape for page in pages):

@@ -2,7 +2,8 @@
 
 An array has shape (section, row, column); the first row of the file is the row of index 0, and nothing is flipped.
 Mode 6 is unsigned here, as in the standard; RELION 3.1 treats it as signed, which is wrong above 32,767. Mode 0 is
-signed, except in files of IMOD that are marked as unsigned.
+signed, except in files of IMOD that are marked as unsigned. Mode 101 has two pixels in a byte, as SerialEM writes them.
+A file whose columns, rows and sections are not x, y and z, by its header, is turned into that order; RELION does not.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc_header import MrcHeader, check_complete, read_header
-from cryosnake.io.mrc_sections import pixel_type, read_sections
-from cryosnake.io.mrc_writer import check_finite, write_mrc
+from cryosnake.io.mrc_sections import map_sections, read_sections
+from cryosnake.io.mrc_writer import check_finite, within_one, write_mrc
 
 __all__ = ["MrcHeader", "check_complete", "check_finite", "open_stack", "read_header", "read_images", "read_mrc",
-           "write_mrc"]
+           "within_one", "write_mrc"]
 
 MrcPath = str | os.PathLike[str]
 
@@ -42,7 +43,7 @@ def read_mrc(path: MrcPath) -> tuple[np.ndarray, float]:
     Raises
     ------
     CryosnakeError
-        When the file is missing, cut off, or of a mode that is not 0, 1, 2, 6 or 12.
+        When the file is missing, cut off, or of a mode that is not 0, 1, 2, 6, 12 or 101.
     """
     sections = open_stack(path)
     array = np.array(sections, dtype=np.float32)
@@ -50,16 +51,17 @@ def read_mrc(path: MrcPath) -> tuple[np.ndarray, float]:
     return (array[0] if single else array), read_header(path).pixel_size
 
 
-def open_stack(path: MrcPath) -> np.memmap:
+def open_stack(path: MrcPath) -> np.ndarray:
     """Map the sections of a file into memory, read-only, in the type of the file: shape (n, rows, columns).
+
+    Pixels of 4 bits become bytes, which are in memory.
 
     Raises
     ------
     CryosnakeError
         As `read_mrc`.
     """
-    header = check_complete(path)
-    return np.memmap(path, pixel_type(path, header), "r", header.offset, (header.nz, header.ny, header.nx))
+    return map_sections(path)
 
 
 def read_images(names: Sequence[str]) -> np.ndarray:

@@ -15,7 +15,10 @@ from cryosnake.errors import CryosnakeError
 
 HEADER_BYTES = 1024
 MODE_BITS = {0: 8, 1: 16, 2: 32, 3: 32, 4: 64, 6: 16, 12: 16, 101: 4}
+_READ = "modes 0, 1, 2, 6, 12 and 101 are read"
 _MOST_PIXELS = 1 << 20  # more along one side means the other byte order
+_STAMPS = {b"DD": "<", b"DA": "<", b"\x11\x11": ">"}
+_USUAL_AXES = (1, 2, 3)
 _IMOD_STAMP = 1146047817
 
 
@@ -24,7 +27,8 @@ class MrcHeader:
     """Contents of a header.
 
     `pixel_size` is in Å along x, 0.0 when the file does not give it; `extended` is the size of the extended header in
-    bytes; `byte_order` is "<" or ">"; `unsigned_bytes` is true for mode 0 files of IMOD with its flag.
+    bytes; `byte_order` is "<" or ">"; `unsigned_bytes` is true for mode 0 files of IMOD with its flag. `axes` are x, y,
+    z as 1, 2, 3 in the order of columns, rows and sections.
     """
 
     nx: int
@@ -35,6 +39,7 @@ class MrcHeader:
     extended: int
     byte_order: str
     unsigned_bytes: bool = False
+    axes: tuple[int, int, int] = _USUAL_AXES
 
     @property
     def offset(self) -> int:
@@ -58,13 +63,9 @@ def parse_header(data: bytes) -> MrcHeader:
     """
     if len(data) < HEADER_BYTES:
         raise ValueError(f"it has {len(data)} bytes where the header alone has {HEADER_BYTES}")
-    for order in "<>":
-        nx, ny, nz, mode = struct.unpack_from(f"{order}4i", data)
-        if mode in MODE_BITS and 0 < nx < _MOST_PIXELS and 0 < ny < _MOST_PIXELS and nz > 0:
-            break
-    else:
-        nx, ny, nz, mode = struct.unpack_from("<4i", data)
-        raise ValueError(f"its header is invalid (size {nx} x {ny} x {nz}, mode {mode})")
+    order = _byte_order(data)
+    nx, ny, nz, mode = struct.unpack_from(f"{order}4i", data)
+    axes = struct.unpack_from(f"{order}3i", data, 64)
     (sampling,) = struct.unpack_from(f"{order}i", data, 28)
     (cell,) = struct.unpack_from(f"{order}f", data, 40)
     (extended,) = struct.unpack_from(f"{order}i", data, 92)
@@ -74,7 +75,28 @@ def parse_header(data: bytes) -> MrcHeader:
     # A NaN cell compares false and counts as unknown, too.
     pixel_size = cell / sampling if sampling > 0 and 0 < cell < float("inf") else 0.0
     return MrcHeader(nx=nx, ny=ny, nz=nz, mode=mode, pixel_size=pixel_size, extended=extended, byte_order=order,
-                     unsigned_bytes=stamp == _IMOD_STAMP and not flags & 1)
+                     unsigned_bytes=stamp == _IMOD_STAMP and not flags & 1,
+                     axes=axes if sorted(axes) == [*_USUAL_AXES] else _USUAL_AXES)
+
+
+def _byte_order(data: bytes) -> str:
+    """Return the order in which sizes and mode make sense; where both do, that of sensible axes, then of the stamp."""
+    def sizes(order: str) -> tuple[int, int, int, int]:
+        return struct.unpack_from(f"{order}4i", data)
+
+    def rank(order: str) -> tuple[bool, bool, int]:
+        nx, ny, nz, _ = sizes(order)
+        usual = sorted(struct.unpack_from(f"{order}3i", data, 64)) == [*_USUAL_AXES]
+        return usual, _STAMPS.get(data[212:214]) == order, -nx * ny * nz
+
+    possible = [order for order in "<>" if all(0 < side < _MOST_PIXELS for side in sizes(order)[:2])
+                and sizes(order)[2] > 0]
+    known = [order for order in possible if sizes(order)[3] in MODE_BITS]
+    if known:
+        return max(known, key=rank)
+    nx, ny, nz, mode = sizes(max(possible or "<", key=rank))
+    raise ValueError(f"its header is invalid (size {nx} x {ny} x {nz}, mode {mode}"
+                     + (f"; {_READ}: convert it, for example with IMOD's newstack -mode 2)" if possible else ")"))
 
 
 def read_header(path: str | os.PathLike[str]) -> MrcHeader:

@@ -21,13 +21,44 @@ def pixel_type(path: str | os.PathLike[str], header: MrcHeader) -> np.dtype:
     Raises
     ------
     CryosnakeError
-        For a mode that is not 0, 1, 2, 6 or 12.
+        For a mode that is not 0, 1, 2, 6, 12 or 101.
     """
-    if header.mode not in DTYPES:
-        raise CryosnakeError(f"{path} is an MRC file of mode {header.mode}; modes 0, 1, 2, 6 and 12 are known. "
+    if header.mode in (3, 4):
+        raise CryosnakeError(f"{path} is an MRC file of mode {header.mode}, a Fourier transform. Give the image or map "
+                             "of which it is one.")
+    if header.mode not in (*DTYPES, 101):
+        raise CryosnakeError(f"{path} is an MRC file of mode {header.mode}; modes 0, 1, 2, 6, 12 and 101 are known. "
                              "Convert it, for example with IMOD's newstack -mode 2.")
-    code = "u1" if header.unsigned_bytes and header.mode == 0 else DTYPES[header.mode]
+    of_bytes = header.mode == 101 or (header.unsigned_bytes and header.mode == 0)
+    code = "u1" if of_bytes else DTYPES[header.mode]
     return np.dtype(header.byte_order + code)
+
+
+def map_sections(path: str | os.PathLike[str], start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Return sections from `start` to before `stop`, (n, rows, columns) as stored, with axes in the order z, y, x.
+
+    They are mapped into memory, read-only; pixels of 4 bits become bytes.
+
+    Raises
+    ------
+    CryosnakeError
+        When the file is missing, cut off or of an unknown mode.
+    """
+    header = check_complete(path)
+    columns = (header.nx + 1) // 2 if header.mode == 101 else header.nx
+    stored: np.ndarray = np.memmap(path, pixel_type(path, header), "r", header.offset, (header.nz, header.ny, columns))
+    order = header.axes[::-1]
+    if header.axes[2] == 3:  # sections are sections: those that are not asked for stay on the disk
+        stored, start, stop = stored[start:stop], 0, None
+    if header.mode == 101:
+        # The low half comes first, and a row has whole bytes
+        stored = np.stack([stored & 15, stored >> 4], -1).reshape(*stored.shape[:2], -1)[:, :, :header.nx]
+    return stored.transpose([order.index(axis) for axis in (3, 2, 1)])[start:stop]
+
+
+def count_sections(header: MrcHeader) -> int:
+    """Return how many sections a file has along z."""
+    return (header.nx, header.ny, header.nz)[header.axes.index(3)]
 
 
 def read_sections(path: str | os.PathLike[str], sections: Sequence[int]) -> np.ndarray:
@@ -39,10 +70,13 @@ def read_sections(path: str | os.PathLike[str], sections: Sequence[int]) -> np.n
         When the file is missing, cut off, of an unknown mode, or has no such section.
     """
     header = check_complete(path)
-    dtype = pixel_type(path, header)
-    if max(sections) >= header.nz:
-        raise CryosnakeError(f"{path} has {header.nz} images; image {max(sections) + 1} was requested. The STAR file "
+    dtype, plain = pixel_type(path, header), header.mode != 101 and header.axes == (1, 2, 3)
+    count = count_sections(header)
+    if max(sections) >= count:
+        raise CryosnakeError(f"{path} has {count} images; image {max(sections) + 1} was requested. The STAR file "
                              "does not belong to this stack: extract again.")
+    if not plain:
+        return np.asarray(map_sections(path)[list(sections)])
     images = np.empty((len(sections), header.ny, header.nx), dtype)
     try:
         with open(path, "rb", buffering=0) as file:

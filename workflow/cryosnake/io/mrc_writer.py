@@ -20,7 +20,26 @@ MrcPath = str | os.PathLike[str]
 DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _MODES = {np.dtype(code): mode for mode, code in DTYPES.items()}
 _KEPT = {np.dtype(code) for code in ("i1", "i2", "u2")}  # the rest becomes float32
+_ROUNDING, _OVERSHOOT = 1e-3, 0.02  # of masks, as filters and resampling of other programs leave them
 _BYTE_ORDER_STAMP = b"DD\0\0"  # little-endian
+
+
+def within_one(mask: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
+    """Return a mask with values from 0 to 1; what overshoots by up to 0.02 is cut, with a line that says so.
+
+    Raises
+    ------
+    CryosnakeError
+        When it overshoots by more.
+    """
+    low, high = float(mask.min()), float(mask.max())
+    beyond = max(-low, high - 1.0)
+    if not beyond <= _OVERSHOOT:
+        raise CryosnakeError(f"{path} is not a mask: its values range from {low:.3g} to {high:.3g} instead of 0 to 1; "
+                             "give the mask.mrc of a MaskCreate job")
+    if beyond > _ROUNDING:
+        print(f"{path}: the mask's values range from {low:.3g} to {high:.3g}; they are cut to 0 to 1")
+    return np.clip(mask, 0.0, 1.0)
 
 
 def check_finite(array: np.ndarray, path: MrcPath) -> None:

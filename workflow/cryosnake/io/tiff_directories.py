@@ -6,16 +6,23 @@ section 2, and the BigTIFF extension; EER is a BigTIFF with codecs of its own.
 
 from __future__ import annotations
 
+import math
+import os
+import re
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import BinaryIO
 
 _TYPE_CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _ROWS_PER_STRIP = 256, 257, 258, 259, 278
 _OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips, of tiles
+_DESCRIPTION = 270
 _EER_BITS = (65007, 65008, 65009)  # skip, horizontal, vertical
 _WANTED = {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _ROWS_PER_STRIP, *_OFFSETS, *_COUNTS, *_EER_BITS}
+# The number of frames by ImageJ, and the shape by tifffile
+_IMAGES = r'(?m)^ImageJ=[^\0]*?^images=(\d{1,9})|^\{"shape": \[([\d, ]+)\]'
 _MOST_ENTRIES, _MOST_VALUES = 4096, 10_000_000  # more is a corrupt file, not a large one
 # Pixels that a byte can hold at most: LZW, deflate, run lengths of EER and of PackBits; any other codec
 _RUNS, _MOST_PER_BYTE, _MOST_PER_BYTE_ELSE = {5, 8, 32773, 32946, 65000, 65001, 65002}, 2048, 1 << 17
@@ -35,6 +42,7 @@ class Directory:
     eer_bits: tuple[int, ...] = ()
     bits: int = 1
     rows_per_strip: int = 0  # 0: it has tiles, or does not say
+    description: str = ""
 
     @property
     def end(self) -> int:
@@ -50,6 +58,45 @@ class Directory:
         if self.compression == 1:
             return pixels * self.bits <= stored * 8
         return pixels <= stored * (_MOST_PER_BYTE if self.compression in _RUNS else _MOST_PER_BYTE_ELSE)
+
+
+def frames_behind(path: str | os.PathLike[str]) -> int:
+    """Return the number of frames of a file in which they follow one another and have one directory; 0 for others.
+
+    ImageJ writes stacks beyond 4 GB like that, with the number in the description; other programs may.
+
+    Raises
+    ------
+    OSError
+        When there is no such file.
+    ValueError, struct.error
+        When it is cut off or corrupt, or has room for more frames than its description states.
+    """
+    with open(path, "rb") as file:
+        return stacked(list(islice(directories(file), 2)), os.fstat(file.fileno()).st_size)
+
+
+def stacked(found: Sequence[Directory], size: int) -> int:
+    """Return `frames_behind` of the first directories of a file of `size` bytes."""
+    if len(found) != 1 or found[0].compression != 1:
+        return 0
+    frame = found[0].width * found[0].height * found[0].bits // 8
+    start = found[0].strips[0][0]
+    count = _stated_frames(found[0])
+    if count > 1 and start + count * frame > size:
+        raise ValueError(f"its description states {count} frames, and it has room for {(size - start) // frame}")
+    if count <= 1 and frame and size - found[0].end >= frame:
+        raise ValueError(f"it has a directory of one frame and {size - found[0].end} bytes behind it, which may be "
+                         "more frames: write it anew with a directory for each, as with IMOD's tif2mrc and mrc2tif")
+    return count if count > 1 else 0
+
+
+def _stated_frames(first: Directory) -> int:
+    stated = re.search(_IMAGES, first.description)
+    if not stated or stated[1]:
+        return int(stated[1]) if stated else 1
+    *others, height, width = (0, *map(int, re.findall(r"\d{1,9}", stated[2])))
+    return math.prod(others[1:]) if (height, width) == (first.height, first.width) else 1
 
 
 def directories(file: BinaryIO) -> Iterator[Directory]:
@@ -88,7 +135,9 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
         # One read for the whole directory and the pointer that follows it: EER files have thousands of frames.
         table = file.read(entries * layout.entry_bytes + layout.size)
         (position,) = struct.unpack_from(order + layout.word, table, entries * layout.entry_bytes)
-        yield _directory(_tags(file, layout, table, entries))
+        found = _directory(_tags(file, layout, table, entries))
+        first = len(seen) == 1 and found.compression == 1
+        yield replace(found, description=_description(file, layout, table)) if first else found
 
 
 @dataclass(frozen=True)
@@ -103,6 +152,18 @@ class _Layout:
     @property
     def entry_bytes(self) -> int:
         return 4 + 2 * self.size
+
+
+def _description(file: BinaryIO, layout: _Layout, table: bytes) -> str:
+    for start in range(0, len(table) - layout.size, layout.entry_bytes):
+        tag, _, count = struct.unpack_from(f"{layout.order}2H{layout.word}", table, start)
+        if tag == _DESCRIPTION:
+            place = table[start + layout.entry_bytes - layout.size : start + layout.entry_bytes]
+            if count <= layout.size:
+                return place[:count].decode("latin-1")
+            file.seek(struct.unpack(layout.order + layout.word, place)[0])
+            return file.read(min(count, _MOST_ENTRIES)).decode("latin-1")
+    return ""
 
 
 def _tags(file: BinaryIO, layout: _Layout, table: bytes, entries: int) -> dict[int, tuple[int, ...]]:

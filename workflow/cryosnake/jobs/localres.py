@@ -24,7 +24,8 @@ JOB = JobType(
     description="Measures the resolution of two half maps at each voxel, by their FSC in a soft sphere around it, and "
     "filters their mean to it: FSC weighting, low-pass, MTF correction and sharpening by a B-factor.",
     inputs=(
-        Slot("half_maps", (HALF_MAP,), "One of the two unfiltered half maps (…half1…); the other is found by its name.",
+        Slot("half_maps", (HALF_MAP,), "One of the two unfiltered half maps (…half1…, …half_A…,"
+             " …half_map_1…); the other is found by its name.",
              relion="fn_in"),
         Slot("mask", (MASK,), "Soft solvent mask, values 0 to 1. Both maps are 0 outside it (RELION's are not). Not "
              "given: the whole box.", required=False, relion="fn_mask"),

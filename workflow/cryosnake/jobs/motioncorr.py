@@ -68,7 +68,8 @@ JOB = JobType(
                   "not read them.", relion="do_float16"),
         Parameter("eer_grouping", int, 40, "EER only: detector frames summed to one frame.", minimum=1,
                   relion="eer_grouping"),
-        Parameter("eer_upsampling", int, 1, "EER only: 1 for the detector's pixels (4K), 2 for half pixels (8K).",
+        Parameter("eer_upsampling", int, 1, "EER only: 1 for the detector's pixels (4K), 2 for half pixels (8K). "
+                  "pixel_size of the import is that of these pixels: half the detector's for 2, a quarter for 3.",
                   minimum=1, maximum=3, advanced=True),
         Parameter("max_shift", float, 50.0, "Largest shift searched between a frame and the sum.", unit="px",
                   minimum=1.0, advanced=True),

@@ -23,7 +23,8 @@ JOB = JobType(
     description="Measures the resolution of two half maps inside a mask, corrected for the effect of the mask itself; "
     "then MTF correction, B-factor sharpening, FSC weighting and a low-pass filter at the resolution.",
     inputs=(
-        Slot("half_maps", (HALF_MAP,), "One of the two unfiltered half maps (…half1…); the other is found by its name.",
+        Slot("half_maps", (HALF_MAP,), "One of the two unfiltered half maps (…half1…, …half_A…,"
+             " …half_map_1…); the other is found by its name.",
              relion="fn_in"),
         Slot("mask", (MASK,), "Soft solvent mask, values 0 to 1.", relion="fn_mask"),
     ),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cryosnake.io.movies import read_image
 from cryosnake.io.mrc import read_images, read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.jobs.model import root_name
@@ -81,7 +82,7 @@ def _picks(out: Path, parameters: Mapping[str, Any]) -> Figure:
     counts = [0 if found is None else len(found) for found in picks]
     middle = int(np.argsort(counts)[len(counts) // 2])
     found, name = picks[middle], table["rlnMicrographName"][middle]
-    image, pixel_size = read_mrc(name)
+    image, pixel_size = read_image(name)
     places = np.zeros((0, 2)) if found is None else found[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(float)
     return micrograph_picks(image, places, parameters["diameter"][1] / pixel_size, pixel_size, Path(name).name)
 

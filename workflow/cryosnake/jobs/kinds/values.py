@@ -19,6 +19,8 @@ def even(value: int) -> str:
 def point_group(value: str) -> str:
     """Judge a symmetry of maps."""
     known = re.fullmatch(_POINT_GROUP, value.strip(), re.IGNORECASE)
+    if value.strip().upper() == "I5":
+        return "is I5, which RELION has no operators for either; turn the map to one of I1 to I4"
     return "" if known else "must be a point group: Cn, Dn, T, O, I, I1, I2, I3 or I4, such as C1 or D2"
 
 

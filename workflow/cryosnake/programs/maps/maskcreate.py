@@ -21,7 +21,7 @@ from cryosnake.numerics.masking import (
     solvent_mask,
     threshold_for_mass,
 )
-from cryosnake.programs.maps.maskcreate_maps import other_half, read_map
+from cryosnake.programs.maps.maskcreate_maps import half_names, read_map
 
 
 def run(options: MaskCreateOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
@@ -63,7 +63,7 @@ def make_mask(volume: Array, pixel_size: float, options: MaskCreateOptions, path
 
 def _read(path: str, pixel_size: float | None) -> tuple[np.ndarray, float]:
     volume, size = read_map(path, pixel_size)
-    second = other_half(path)
+    second = next((name for name in half_names(path) or () if name != path), None)
     if second is None or not Path(second).exists():
         return volume, size
     print(f"using the mean of {path} and {second}")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import re
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import check_finite, read_mrc
+
+# half1 also where letters follow it, as RELION has it; another spelling only as a word
+_HALF = re.compile(r"(half(?=[12])|(?<![a-zA-Z])[Hh]alf[-_]?(?:[Mm]ap)?[-_]?(?=[12ABab](?![0-9a-zA-Z])))([12ABab])")
+_PAIRS = ("12", "AB", "ab")
 
 
 def read_map(path: str, pixel_size: float | None = None) -> tuple[np.ndarray, float]:
@@ -31,14 +36,20 @@ def read_map(path: str, pixel_size: float | None = None) -> tuple[np.ndarray, fl
     return volume, size
 
 
-def other_half(path: str) -> str | None:
-    """Return the name of the second half map by RELION's rule, half1 → half2 in the file's name, or None.
+def half_names(path: str) -> tuple[str, str] | None:
+    """Return the names of the first and second half map of which `path` is one, by its file's name; None if it is none.
 
-    >>> other_half("Refine3D/job005/run_half1_class001_unfil.mrc")
-    'Refine3D/job005/run_half2_class001_unfil.mrc'
+    RELION's (half1, half2), cryoSPARC's (half_A, half_B) and EMDB's (half_map_1, half_map_2).
+
+    >>> half_names("Refine3D/job005/run_half2_class001_unfil.mrc")
+    ('Refine3D/job005/run_half1_class001_unfil.mrc', 'Refine3D/job005/run_half2_class001_unfil.mrc')
+    >>> half_names("J12_003_volume_map_half_B.mrc")
+    ('J12_003_volume_map_half_A.mrc', 'J12_003_volume_map_half_B.mrc')
     """
-    folder, name = Path(path).parent, Path(path).name
-    for mine, other in (("half1", "half2"), ("half2", "half1")):
-        if mine in name:
-            return str(folder / name.replace(mine, other))
-    return None
+    folder, name = os.path.split(path)
+    found = _HALF.findall(name)
+    if not found:
+        return None
+    pair = next(pair for pair in _PAIRS if found[-1][1] in pair)
+    first, second = (os.path.join(folder, _HALF.sub(rf"\g<1>{half}", name)) for half in pair)
+    return first, second

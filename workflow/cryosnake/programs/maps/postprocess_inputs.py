@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.programs.maps.maskcreate_maps import other_half, read_map
+from cryosnake.io.mrc import within_one
+from cryosnake.programs.maps.maskcreate_maps import half_names, read_map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,9 @@ def read_mask(path: str, halves: Halves, pixel_size: float | None) -> np.ndarray
     """Return the mask (box, box, box) of the half maps, 0 to 1; errors as `read_halves`."""
     mask, size = read_map(path, pixel_size)
     _check_fit(path, mask, size, halves)
+    mask = within_one(mask, path)
     _check_mask(mask, path)
-    return np.clip(mask, 0.0, 1.0)
+    return mask
 
 
 def _check_fit(name: str, volume: np.ndarray, size: float, halves: Halves) -> None:
@@ -59,22 +61,20 @@ def _check_fit(name: str, volume: np.ndarray, size: float, halves: Halves) -> No
 
 
 def _names(path: str) -> tuple[str, str]:
-    other = other_half(path)
-    if other is None:
-        raise CryosnakeError(f"{path}: the name of a half map contains half1 or half2, by which the other is found; "
-                             "give run_half1_class001_unfil.mrc of a refinement")
-    if not Path(other).exists():
-        raise CryosnakeError(f"{other}, the other half of {path}, does not exist; both halves of the refinement are "
-                             "needed")
-    return (path, other) if "half1" in Path(path).name else (other, path)
+    names = half_names(path)
+    if names is None:
+        raise CryosnakeError(f"{path}: the name of a half map contains half1 or half2, half_A or half_B, half_map_1 or "
+                             "half_map_2, by which the other is found; rename both, or give "
+                             "run_half1_class001_unfil.mrc of a refinement")
+    for name in names:
+        if not Path(name).exists():
+            raise CryosnakeError(f"{name}, the other half of {path}, does not exist; both halves of the refinement are "
+                                 "needed")
+    return names
 
 
 def _check_mask(mask: np.ndarray, path: str) -> None:
-    low, high = float(mask.min()), float(mask.max())
-    if low < -1e-3 or high > 1.0 + 1e-3:
-        raise CryosnakeError(f"{path} is not a mask: its values range from {low:.3g} to {high:.3g} instead of 0 to 1; "
-                             "give the mask.mrc of a MaskCreate job")
     if not (mask > 0.5).any():
         raise CryosnakeError(f"{path} is an empty mask: no value above 0.5; make it with a lower threshold")
-    if low > 0.5:
+    if mask.min() > 0.5:
         raise CryosnakeError(f"{path} covers the whole box: no value below 0.5; make it with a higher threshold")

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError, Rejected
-from cryosnake.io.mrc import read_mrc, write_mrc
+from cryosnake.io.movies import read_image
+from cryosnake.io.mrc import write_mrc
 from cryosnake.jobs.options import CtfFindOptions
 from cryosnake.numerics.backend import choose_device, to_device
 from cryosnake.numerics.ctf import Microscope
@@ -111,9 +112,7 @@ def _existing(name: str, remedy: str) -> Path:
 def _spectrum(path: Path, is_spectrum: bool, optics: Mapping[str, Any], state: CtfFindState,
               ) -> tuple[np.ndarray, float]:
     """Return the amplitude spectrum (n, n) and its sampling in Å."""
-    image, header_size = read_mrc(path)
-    if image.ndim != 2:
-        raise CryosnakeError(f"{path} is a stack of shape {image.shape}, not one image")
+    image, header_size = read_image(path)
     if is_spectrum:
         if not header_size > 0.0:
             raise CryosnakeError(f"{path}: the header of a power spectrum must give its sampling in Å, this "

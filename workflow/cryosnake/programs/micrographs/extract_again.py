@@ -12,7 +12,7 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import POSE, checked, numbers_of
-from cryosnake.io.mrc import read_header
+from cryosnake.io.movies import header_pixel_size
 from cryosnake.io.paths import MicrographNames
 from cryosnake.io.star import optics_of, read_star
 from cryosnake.io.star_optics import with_optics
@@ -190,11 +190,14 @@ def _pixel_size_before(refined: Refined, name: str, optics: Mapping[str, Any], m
     if name == micrograph:
         return pixel_size
     if Path(name).is_file() and Path(micrograph).is_file():
-        return pixel_size * read_header(name).pixel_size / read_header(micrograph).pixel_size
+        before, now = header_pixel_size(name), header_pixel_size(micrograph)
+        if before and now:
+            return pixel_size * before / now
     label = "rlnMicrographOriginalPixelSize"
     original = optics_value(optics, label) if label in optics else pixel_size
     if np.isclose(original, pixel_size, rtol=1e-4):
         return pixel_size
-    raise CryosnakeError(f"{refined.path}: its particles were picked on {name}, which does not exist, and nothing says "
+    raise CryosnakeError(f"{refined.path}: its particles were picked on {name}, which "
+                         f"{'gives no pixel size' if Path(name).is_file() else 'does not exist'}, and nothing says "
                          f"whether that had {original:g} Å per pixel, as its movie, or was binned ({micrograph} has "
                          f"{pixel_size:g}); add the column rlnMicrographPixelSize to data_optics")

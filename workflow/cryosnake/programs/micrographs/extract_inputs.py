@@ -11,7 +11,7 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import numbers_of
-from cryosnake.io.mrc import read_header, read_mrc
+from cryosnake.io.movies import header_pixel_size, read_image
 from cryosnake.io.star import read_star
 from cryosnake.jobs.forms import PICKED_ON
 from cryosnake.programs.micrographs.box_files import SUFFIXES, read_boxes
@@ -35,9 +35,7 @@ def read_micrograph(row: Mapping[str, Any]) -> tuple[Path, np.ndarray]:
     path = Path(str(row["rlnMicrographName"]))
     if not path.is_file():
         raise CryosnakeError(f"{path} does not exist: run the job that makes it again")
-    image, _ = read_mrc(path)
-    if image.ndim != 2:
-        raise CryosnakeError(f"{path} is a stack of shape {image.shape}, not one micrograph")
+    image, _ = read_image(path)
     if not np.isfinite(image).all():
         raise CryosnakeError(f"{path}: {np.count_nonzero(~np.isfinite(image))} pixels are NaN or infinite; run motion "
                              "correction of this movie again or leave it out")
@@ -78,7 +76,7 @@ def picked_elsewhere(table: pd.DataFrame, row: Mapping[str, Any]) -> pd.DataFram
     other, micrograph = Path(str(row.get(PICKED_ON, ""))), Path(str(row["rlnMicrographName"]))
     if PICKED_ON not in row or not other.is_file() or not micrograph.is_file():
         return table
-    before, now = (read_header(path).pixel_size for path in (other, micrograph))
+    before, now = (header_pixel_size(path) for path in (other, micrograph))
     if not before or not now or np.isclose(before, now, rtol=1e-4):
         return table
     return table.assign(**{label: table[label] * (before / now) for label in _PLACE})

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import read_mrc
+from cryosnake.io.mrc import read_mrc, within_one
 from cryosnake.io.star import read_star
 from cryosnake.numerics.refine.sums.maximisation import low_pass
 from cryosnake.programs.refinement.estep import reference_scale
@@ -88,11 +88,7 @@ def solvent_mask(path: str | Path | None, diameter: float, particles: ParticleSe
     """
     if path is None:
         return particles.disc(diameter, 3)
-    solvent = read_map(path, "mask", particles)
-    if solvent.min() < -1e-3 or solvent.max() > 1.001:
-        raise CryosnakeError(f"{path}: a mask has values from 0 to 1, this one {solvent.min():g} to "
-                             f"{solvent.max():g}. Make it with MaskCreate.")
-    return solvent
+    return within_one(read_map(path, "mask", particles), path)
 
 
 def reference_names(path: str | Path, classes: int) -> list[str]:
