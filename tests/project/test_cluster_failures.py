@@ -143,6 +143,19 @@ def test_a_cancelled_job_is_not_tried_again(listener) -> None:
     assert listener.rule.restart_times == 0 and cluster_failures.failed_jobs()
 
 
+def test_a_refused_array_is_explained_for_each_of_its_jobs(listener, capsys) -> None:
+    listener.emit(logging.makeLogRecord({"msg": (
+        "SLURM sbatch failed for array job submission (tasks 1-3). The error message was 'sbatch: error: Batch job "
+        "submission failed: Invalid account'.\n    sbatch call:\n        sbatch …\n")}))
+    record = logging.makeLogRecord({
+        "event": SimpleNamespace(value="job_error"), "rule_name": "motion", "jobid": 5, "aux": {},
+        "rule_msg": "Part of failed array sbatch submission (tasks 1-3); see log for details.",
+        "output": ["MotionCorr/job002/batches/0001.star"]})
+    listener.emit(record)
+    said = capsys.readouterr().err
+    assert "Invalid account" in said and "slurm_account" in said and listener.rule.restart_times == 0
+
+
 def test_an_aborted_job_is_not_tried_again_and_stays_aborted(listener, capsys) -> None:
     set_exit("MotionCorr/job002", Status.ABORTED)
     error(listener, "FAILED")

@@ -246,4 +246,7 @@ def test_what_the_executor_for_slurm_writes() -> None:
     assert "sbatch failed. " in source and "The error message was '{e.output.strip()}'.\\n" in source
     assert "SLURM status is: '{status}'" in source
     assert re.search(internals.REFUSED, "SLURM sbatch failed. The error message was 'sbatch: error: no'.\n")[1] == "no"
+    assert '"SLURM sbatch failed for array job submission "' in source
+    assert "Part of failed array sbatch submission" in source
+    assert '"(tasks {start_index}-{end_index}). "' in source and "self.logger.error(error_msg)" in source
     assert internals.CLUSTER_LOGS.name in source

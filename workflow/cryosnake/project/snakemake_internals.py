@@ -24,7 +24,10 @@ MARKS = Path(".snakemake", "incomplete")
 CLUSTER_LOGS = Path(".snakemake", "slurm_logs")
 UNTESTED = 10  # the first major version that this was not tested with
 LONGEST = 200  # characters of a mark's name: Snakemake splits longer ones
-REFUSED = r"(?s)sbatch failed\. The error message was '(?:sbatch: )?(?:error: )?(.*?)'\.?\n"  # compiled by its user
+_ARRAY = "for array job submission "  # logged of a refused array, of which each job only says "see log"
+REFUSED = (rf"(?s)sbatch failed(?: {_ARRAY}\(tasks [\d-]+\))?\. The error message was "
+           r"'(?:sbatch: )?(?:error: )?(.*?)'\.?\n")  # compiled by its user
+
 
 _up = Path()  # Snakemake's working directory, from the project
 _folder = ""  # the project, from there: with "/" at its end, "" where it is the same
@@ -303,14 +306,20 @@ def listener(finished: Callable[[Any], object], failed: Callable[[FailedJob], ob
     import logging  # here: every job of a cluster that parses the Snakefile imports this module
 
     class Listener(logging.Handler):
+        array = ""
+
         def emit(self, record: logging.LogRecord) -> None:
             event, content = getattr(getattr(record, "event", None), "value", ""), vars(record)
             try:
-                if event == "job_finished":
+                if not event and _ARRAY in str(record.msg):
+                    self.array = str(record.msg)
+                elif event == "job_finished":
                     finished(content["job_id"])
                 elif event == "job_error":
-                    failed(FailedJob(number=content["jobid"], rule=content["rule_name"],
-                                     said=str(content["rule_msg"] or ""), outputs=tuple(map(str, content["output"])),
+                    said = str(content["rule_msg"] or "")
+                    said = self.array if "failed array sbatch" in said else said
+                    failed(FailedJob(number=content["jobid"], rule=content["rule_name"], said=said,
+                                     outputs=tuple(map(str, content["output"])),
                                      external=str(content["aux"].get("external_jobid", ""))))
             except Exception:  # what is said about a failure must not add another one
                 self.handleError(record)
