@@ -118,7 +118,7 @@ def test_a_c1_particle_keeps_its_hand(tmp_path, monkeypatch):
 
 def test_the_same_seed_gives_the_same_result_and_a_killed_run_goes_on(project):
     def interrupted(done, total, message):
-        if message.startswith("iteration 3"):
+        if message.startswith("of iteration 3"):
             raise KeyboardInterrupt
 
     refine(project, symmetry="D2", max_iterations=3, zero_mask=False)

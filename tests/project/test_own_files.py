@@ -297,6 +297,7 @@ def test_a_trash_that_is_a_link_to_files_of_others(project, capsys, target: str)
     assert main(["empty-trash", "--yes"]) == 0
     assert main(["delete", "1", "--yes"]) == 0
     assert len(deletions()) == 1 and os.path.realpath("Trash").startswith(os.path.realpath(project))
+    assert os.path.isabs(os.readlink("Trash")) == os.path.isabs(target.format(shared=shared)), "a moved project works"
     assert main(["undelete", "1"]) == 0 and tree(REFINE) == mine
     assert main(["delete", "1", "--yes"]) == 0
     assert main(["empty-trash", "--yes"]) == 0

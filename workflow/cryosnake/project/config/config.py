@@ -19,7 +19,7 @@ from cryosnake.jobs.running_options import KEEP_ITERATIONS, PICTURES
 from cryosnake.names import is_job_name
 from cryosnake.pipeline.edit import alias_problem
 from cryosnake.project.config.values import check_order, check_value, nearest
-from cryosnake.project.locks.snakemake_lock import LANES
+from cryosnake.project.locks.lanes import LANES
 
 MICROSCOPE_KEYS = ("voltage", "spherical_aberration", "amplitude_contrast", "pixel_size", "dose_per_frame",
                    "pre_exposure", "gain", "gain_rotation", "gain_flip", "defects", "mtf")

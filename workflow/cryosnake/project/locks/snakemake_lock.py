@@ -22,10 +22,10 @@ from cryosnake.atomic import own_file, write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.json_files import read_json
 from cryosnake.processes import ProcessId, read_process, this_process
+from cryosnake.project.locks.lanes import LANES
 from cryosnake.project.snakemake_internals import remove_lock
 
 CLAIM = Path(".cryosnake", "run.json")
-LANES = ("micrographs", "particles")
 
 
 def claim_run(*, insist: bool = False) -> str:

@@ -50,11 +50,12 @@ def claim_trash() -> None:
         raise CryosnakeError(f"{TRASH} is a link to {place}, which does not exist; mount its disk, or make the folder")
     try:
         if not is_own() and os.listdir(place):
-            shared, place = place, f"{place}/{os.path.basename(here)}-trash-{os.urandom(4).hex()}"
+            folder = f"{os.path.basename(here)}-trash-{os.urandom(4).hex()}"
+            shared, place = place, f"{place}/{folder}"
             os.mkdir(place)
             with replacing(TRASH) as temporary:
                 temporary.unlink()
-                temporary.symlink_to(place)
+                temporary.symlink_to(os.path.join(os.readlink(TRASH), folder))  # relative if it was
             print(f"{shared} may contain files of others, so this project's Trash is now {place}. Jobs of this project "
                   f"that were moved to {shared} before can be moved there.", file=sys.stderr)
         if text_of(Path(place, OWNER)) != here:
