@@ -1,25 +1,39 @@
-"""Damaged files of bookkeeping, our own and of importers: refused by name or passed over, never a traceback."""
+"""Damaged files, our own and of users: refused by name or passed over; no traceback, no hang, no memory for nothing.
+
+Each reader gets `MUTATIONS` damaged files: a few here, 50,000 in all by hand, with figures by reader:
+
+    CRYOSNAKE_MUTATIONS=1430 python -m pytest -q -s tests/project/test_damaged_records.py
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
+import resource
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from cryosnake.cluster.importing import read_lane_files
 from cryosnake.cluster.lane import read_lane
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.completeness import check_movie_complete
 from cryosnake.io.defects import read_defects
-from cryosnake.io.movies import read_frames, write_movie_tiff
+from cryosnake.io.gain import read_gain
+from cryosnake.io.movies import movie_info, read_frames, read_image, write_movie_tiff
+from cryosnake.io.mrc import read_images, read_mrc, write_mrc
+from cryosnake.io.recorded_pixel_size import recorded_pixel_size
 from cryosnake.io.star import read_star
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.job_star import read_job_star, read_output_nodes
+from cryosnake.programs.micrographs.box_files import read_boxes
 from cryosnake.project.cleaning.bulk import run as clean_up
 from cryosnake.project.cleaning.bulk.project_sizes import read_sizes, staleness
 from cryosnake.project.config.config import parse_config
@@ -97,8 +111,19 @@ FILES: dict[str, tuple[str, str, Callable[[], object]]] = {
     "config": ("config.yaml", 'title: x\nmicroscope: {voltage: 300, spherical_aberration: 2.7, pixel_size: 1.0}\n'
                'jobs:\n  movies: {type: import, movies: "Movies/*.tiff"}\n',
                lambda: parse_config(read_config_file("config.yaml"))),
+    "boxes": ("a.box", "10 12 8 8\n30\t2\t8\t8\n", lambda: read_boxes(Path("a.box"))),
+    "MRC": ("a.mrc", "", lambda: (read_mrc("a.mrc"), read_images(["2@a.mrc"]), recorded_pixel_size("a.mrc"))),
+    "MRC movie": ("m.mrcs", "", lambda: (movie_info("m.mrcs"), read_frames("m.mrcs", 1, 2))),
+    "MRC of 4 bits": ("four.mrc", "", lambda: (movie_info("four.mrc"), read_frames("four.mrc"))),
+    "TIFF of one directory": ("one.tif", "", lambda: (movie_info("one.tif"), read_frames("one.tif"))),
+    "TIFF micrograph": ("mic.tif", "", lambda: read_image("mic.tif")),
+    "EER": ("m.eer", "", lambda: check_movie_complete("m.eer") or read_frames("m.eer", eer_grouping=2)),
+    "gain in TIFF": ("gain.tif", "", lambda: read_gain("gain.tif", (16, 16))),
+    "gain in MRC": ("gain.mrc", "", lambda: read_gain("gain.mrc", (16, 16))),
     "movie": ("m.tiff", "", lambda: check_movie_complete("m.tiff") or read_frames("m.tiff")),
 }
+MUTATIONS = int(os.environ.get("CRYOSNAKE_MUTATIONS", "145"))  # of each of 35 readers
+LONGEST, MOST = 5.0, 1 << 20  # seconds of one file; KiB more than before
 PIECES = [b"\n", b"\t", b"'", b'"', b"\0", b"\xff", b"-1", b"9" * 30, b"nan", b"../x", b"[]", b"{}", b"null", b"\x1c",
           "٣".encode(), b"\r", b"1e999", b"[" * 9000, b'{"a":' * 9000, b"{{" * 3000, b"#", b"data_", b"loop_\n", b"_x "]
 
@@ -110,8 +135,29 @@ def project(tmp_path, monkeypatch) -> Path:
     (tmp_path / "S/j1/job.star").write_text(FILES["job.star"][1])
     Path("script").write_text(FILES["script"][1])
     Path("good.json").write_text(json.dumps(INFO))
-    write_movie_tiff("m.tiff", np.random.default_rng(0).poisson(5, (3, 16, 16)).astype("u1"))
+    write_images()
     return tmp_path
+
+
+def write_images() -> None:
+    """Write the files of `FILES` that are no text."""
+    frames = np.random.default_rng(0).poisson(5, (3, 16, 16)).astype("u1")
+    write_movie_tiff("m.tiff", frames)
+    write_mrc("a.mrc", frames.astype("f4"), 1.5)
+    write_mrc("m.mrcs", frames.astype("i2"), 1.5, stack=True)
+    write_mrc("gain.mrc", frames[0].astype("f4"), 1.5)
+    head = bytearray(Path("a.mrc").read_bytes()[:1024])
+    struct.pack_into("<4i", head, 0, 16, 16, 3, 101)
+    Path("four.mrc").write_bytes(bytes(head) + frames.tobytes()[:384])
+    tifffile.imwrite("one.tif", frames, imagej=True, truncate=True)
+    for name in ("mic.tif", "gain.tif"):
+        tifffile.imwrite(name, frames[0].astype("f4"), photometric="minisblack")
+    directory = b"".join(struct.pack("<2H2Q", tag, 4, 1, value) for tag, value in
+                         ((256, 16), (257, 16), (259, 65001), (273, 16), (279, 8)))
+    table = struct.pack("<Q", 5) + directory
+    second = 24 + len(table) + 8
+    Path("m.eer").write_bytes(b"II" + struct.pack("<3HQ", 43, 8, 0, 24) + bytes(8) + table + struct.pack("<Q", second)
+                              + table + bytes(8))
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
@@ -136,10 +182,16 @@ def test_a_damaged_file_ends_in_no_traceback(project, name: str) -> None:
     good = text.encode() or path.read_bytes()
     path.write_bytes(good)
     read()
-    for _ in range(60):
+    before, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0.0
+    for _ in range(MUTATIONS):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(damaged(good, chance))
+        start = time.monotonic()
         try:
             read()
         except CryosnakeError as error:
             assert path.name in str(error) or name in ("config", "script", "info", "scheme"), error
+        slowest = max(slowest, time.monotonic() - start)
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(f"{name}: {MUTATIONS} files, the slowest {slowest:.3f} s, {more / 1024:.0f} MiB more")
+    assert slowest < LONGEST and more < MOST
