@@ -191,3 +191,20 @@ def test_lost_file_beside_jobs_is_not_started_anew(tmp_path: Path) -> None:
 def test_missing_project_is_named(tmp_path: Path) -> None:
     with pytest.raises(CryosnakeError, match="no: the project cannot be locked for writing: No such file"):
         update_pipeline(tmp_path / "no", lambda pipeline: pipeline)
+
+
+def test_a_lock_that_a_kill_left_without_a_file_is_freed_by_who_waits(project: Path, monkeypatch) -> None:
+    monkeypatch.setattr(lock_module, "_LONGEST_UNSIGNED", 0.05)
+    (project / LOCK_DIRECTORY).mkdir()
+    with pipeline_lock(project, timeout=20):
+        assert (project / LOCK_DIRECTORY / LOCK_FILE).exists()
+    assert clean(project)
+
+
+def test_a_lock_with_a_file_of_another_program_is_never_freed(project: Path, monkeypatch) -> None:
+    monkeypatch.setattr(lock_module, "_LONGEST_UNSIGNED", 0.05)
+    (project / LOCK_DIRECTORY).mkdir()
+    (project / LOCK_DIRECTORY / LOCK_FILE).write_text("lock mainly for writing")
+    with pytest.raises(CryosnakeError, match="does not write its name"), pipeline_lock(project, timeout=0.5):
+        pass
+    assert (project / LOCK_DIRECTORY / LOCK_FILE).exists()

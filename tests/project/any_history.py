@@ -278,8 +278,9 @@ class Histories(RuleBasedStateMachine):
         files = [str(path) for job in plan.jobs.values() if job.numbered and not is_final(job.path)
                  for path in sorted(Path(job.path).rglob("*")) if path.suffix in (".mrc", ".mrcs", ".star")
                  and (str(path) in job.files() or "Movies" in path.parts)]
-        Path(files[choice % len(files)]).unlink()
-        self._did("product deleted")
+        if files:
+            Path(files[choice % len(files)]).unlink()
+            self._did("product deleted")
 
     @precondition(lambda self: job_paths())
     @rule(choice=NUMBERS, level=st.sampled_from(["clear", "harsh", "gentle"]))

@@ -118,9 +118,9 @@ def test_three_more_movies_are_processed_alone(project, simulated) -> None:
     assert len(read_star(project / "CtfFind/job003/micrographs_ctf.star")["micrographs"]) == 15
 
 
-def test_a_deleted_product_is_made_again_alone_with_what_depends_on_it(project) -> None:
+def test_a_deleted_product_is_made_again_alone(project) -> None:
     (project / "CtfFind/job003/Movies/movie_0006.ctf").unlink()
-    assert work(snakemake(project)) == {"CtfFind/job003": 1, "AutoPick/job004": 1, "Extract/job005": 1}
+    assert work(snakemake(project)) == {"CtfFind/job003": 1}, "its contents are the same: what was made from it stays"
     assert "Nothing to be done" in snakemake(project)
     assert len(read_star(project / "CtfFind/job003/micrographs_ctf.star")["micrographs"]) == 12
 

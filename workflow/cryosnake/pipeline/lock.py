@@ -31,6 +31,7 @@ LOCK_FILE = "lock_default_pipeline.star"
 DEFAULT_TIMEOUT = 60.0  # seconds; RELION itself waits 60 to 120
 _OWN = "cryosnake"
 _LONGEST_PAUSE = 0.25  # seconds between attempts; RELION tries every 3
+_LONGEST_UNSIGNED = 5.0  # seconds; whoever makes the directory, RELION too, puts a file into it at once
 
 
 def update_pipeline(project: str | os.PathLike[str], function: Callable[[Pipeline], Pipeline],
@@ -104,10 +105,15 @@ def pipeline_lock(project: str | os.PathLike[str], timeout: float = DEFAULT_TIME
     """
     lock = Path(project, LOCK_DIRECTORY)
     deadline = time.monotonic() + timeout
-    pause = 0.005
+    pause, unsigned, since = 0.005, 0, 0.0
     while not _acquire(lock):
         if _break_if_stale(lock):
             continue
+        if (now := _unsigned(lock)) != unsigned:
+            unsigned, since = now, time.monotonic()
+        elif unsigned and time.monotonic() - since > _LONGEST_UNSIGNED:
+            with suppress(OSError):  # it is signed by now, or free
+                os.rmdir(lock)
         if time.monotonic() >= deadline:
             raise CryosnakeError(_explanation(lock, timeout))
         time.sleep(pause * (0.5 + os.urandom(1)[0] / 256))  # jitter: waiting writers must not retry in step
@@ -138,6 +144,14 @@ def _acquire(lock: Path) -> bool:
         _release(lock)
         raise
     return True
+
+
+def _unsigned(lock: Path) -> int:
+    """Return the inode of a lock without a file, which a kill just after it was made has left; 0 for any other."""
+    try:
+        return 0 if os.listdir(lock) else lock.stat().st_ino
+    except OSError:
+        return 0
 
 
 def _release(lock: Path) -> None:
