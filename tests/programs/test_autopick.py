@@ -280,7 +280,7 @@ def test_coords_suffix_names_the_micrographs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("spoil", "message"), [
     ("nan", "NaN"), ("blank", "blank"), ("small", "two particles"), ("missing", "run the job that makes it"),
-    ("stack", "not one micrograph")])
+    ("stack", "not one image")])
 def test_bad_micrographs(tmp_path: Path, spoil: str, message: str) -> None:
     image = np.random.default_rng(1).standard_normal((200, 200)).astype(np.float32)
     if spoil == "nan":

@@ -33,10 +33,10 @@ def run(folder: Path, *command: str) -> None:
 
 def ours(folder: Path, movies: list[str], **chosen: object) -> list[dict[str, object]]:
     options = MotionCorrOptions(**{"dose_per_frame": DOSE, "device": "cpu"} | chosen)
-    state = motioncorr.prepare(options, OPTICS, {})
     before = Path.cwd()
     os.chdir(folder)
     try:
+        state = motioncorr.prepare(options, OPTICS, {})
         return [motioncorr.process({"rlnMicrographMovieName": name, "rlnOpticsGroup": 1}, OPTICS, state,
                                    Path("ours") / Path(name).with_suffix("")) for name in movies]
     finally:

@@ -74,7 +74,8 @@ def refused(raw: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(("job", "parameter", "value", "words"), [
-    *[("refine", "symmetry", value, "must be a point group") for value in ("D2x", "C0", "Td", "", "D", "C-1", "I5")],
+    *[("refine", "symmetry", value, "must be a point group") for value in ("D2x", "C0", "Td", "", "D", "C-1")],
+    ("refine", "symmetry", "I5", "one of I1 to I4"),
     ("boxes", "rescale", 21, "must be even: 20 or 22"), ("boxes", "box_size", 41, "must be even"),
     ("boxes", "rescale", 64, r"rescale \(64\) must not be above box_size \(40\)"),
     ("boxes", "background_diameter", 44, "must not be above box_size"), ("ctf", "box", 511, "must be even"),
@@ -82,8 +83,8 @@ def refused(raw: dict[str, Any]) -> str:
     ("ctf", "dfmin", 60000, r"dfmin \(60000\) must not be above dfmax \(50000\)"), ("ctf", "resmax", 40, "resmin"),
     ("ctf", "dfmax", 4000, "dfmin .5000. must not be above dfmax"), ("ctf", "phase_max", -1, "between 0 and 180"),
     ("motion", "gain_rotation", 45, "must be 0, 90, 180 or 270"), ("motion", "last_frame", -2, "at least -1"),
-    ("refine", "gpu_ids", "all", "numbers of GPUs"), ("refine", "particle_diameter", float("inf"), "must be a number"),
-    ("movies", "pixel_size", float("nan"), "must be a number"), ("movies", "pixel_size", float("inf"), "a number"),
+    ("refine", "gpu_ids", "all", "numbers of GPUs"), ("refine", "particle_diameter", float("inf"), "must be a finite"),
+    ("movies", "pixel_size", float("nan"), "a finite number"), ("movies", "pixel_size", float("inf"), "finite"),
     ("movies", "voltage", 300000, "between 10 and 3000"), ("movies", "spherical_aberration", 2700, "between 0 and 20"),
 ])
 def test_values_that_no_program_could_use(job: str, parameter: str, value: Any, words: str) -> None:

@@ -107,6 +107,8 @@ def test_the_next_snakemake_removes_half_a_table_of_cleaned_files(project) -> No
     half, table = job / "..cryosnake_cleaned.tsv.0f0f.tmp", job / ".cryosnake_cleaned.tsv"
     half.write_text("half a table")
     table.write_text("run_it024_data.star\t10\t1\n")
-    job_of_plan = cast(PlannedJob, SimpleNamespace(path=str(job), disposition=Disposition.CLEARED))
+    config = SimpleNamespace(type=SimpleNamespace(folder="Class2D"))
+    job_of_plan = cast(PlannedJob, SimpleNamespace(name="classes", path=str(job), config=config,
+                                                   disposition=Disposition.CLEARED))
     begin.repair_after_kills(Plan({"classes": job_of_plan}))
     assert not half.exists() and table.exists()
