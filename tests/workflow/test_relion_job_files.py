@@ -89,6 +89,7 @@ def make_inputs() -> None:
     particles["rlnMicrographName"] = [names[n % 2] for n in range(len(particles))]
     particles["rlnCoordinateX"], particles["rlnCoordinateY"] = rng.uniform(40, 470, (2, len(particles)))
     particles["rlnOriginXAngst"] = particles["rlnOriginYAngst"] = 0.0
+    particles["rlnRandomSubset"] = [n // 2 % 2 + 1 for n in range(len(particles))]  # by chance a half would be empty
     write_star("particles.star", {**tables, "particles": particles})
     for name, count in (("few.star", 8), ("two.star", 2)):
         write_star(name, {**tables, "particles": particles[:count]})
