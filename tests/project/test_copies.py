@@ -21,6 +21,7 @@ from cryosnake.project.records.freshness import is_stale, newest
 from cryosnake.project.records.known_files import TABLE, as_found, note_files, read_known, time_of
 from cryosnake.project.run.commit import commit
 from cryosnake.project.run.copied_files import (
+    changed_movies,
     future_times,
     record_files,
     renew_movies,
@@ -79,16 +80,17 @@ def test_nothing_is_made_again_and_planning_writes_nothing(plan, way, capsys) ->
     times = times_of_record(again)
     assert {path: path.stat().st_mtime_ns for path in files()} == now
     assert {path: path.read_bytes() for path in files()} == before
-    say_copied(again, times)
+    say_copied(times, changed_movies(again))
     assert "have other times than recorded and the same contents" in capsys.readouterr().err
     assert set(restore_times(again, times)) <= {"particles.star"}, "what is not ours keeps its time"
-    renew_movies(again)
+    renew_movies(changed_movies(again))
     record_files(again)
     restored = {path for path in times if path != "particles.star"}
     renewed = {path for path in restored if path.startswith("Import/") and path.endswith(".done")}  # 1 ns earlier
     assert all(os.stat(path).st_mtime_ns == recorded[path] - (path in renewed) for path in restored)
     assert not pending_files(plan_of(RAW_COPIED))
-    say_copied(again, {path: moment for path, moment in times_of_record(again).items() if path != "particles.star"})
+    times = {path: moment for path, moment in times_of_record(again).items() if path != "particles.star"}
+    say_copied(times, changed_movies(again))
     assert not capsys.readouterr().err, "the next run finds nothing any more"
 
 
@@ -99,7 +101,7 @@ def test_what_has_changed_is_made_again(plan, way) -> None:
     again = plan_of(RAW_COPIED)
     assert again.jobs["movies"].batches == {1: "0001", 2: "0002.r2"}
     restore_times(again, times_of_record(again))
-    renew_movies(again)
+    renew_movies(changed_movies(again))
     assert plan_of(RAW_COPIED).jobs["movies"].batches == {1: "0001", 2: "0002.r2"}
     Path("particles.star").write_text(particles(30).replace("1", "2"))
     assert plan_of(RAW_COPIED).jobs["classes"].supersedes == plan.jobs["classes"].path
@@ -116,9 +118,9 @@ def test_a_project_of_an_earlier_version_has_no_signatures_and_sizes_count(plan,
     set_times("now")
     again = plan_of(RAW_COPIED)
     assert not pending_files(again)
-    say_copied(again, {})
+    say_copied({}, changed_movies(again))
     assert "3 movies were recorded by an earlier version, without signatures" in capsys.readouterr().err
-    renew_movies(again)
+    renew_movies(changed_movies(again))
     assert all(item.stamp == signed_stamp(name) for name, item in read_done("Import/job001", 1).items())
 
 

@@ -12,7 +12,13 @@ from test_growth import TABLE, plan_of, project, run  # noqa: F401
 
 from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.run.commit import commit
-from cryosnake.project.run.copied_files import record_files, renew_movies, restore_times, times_of_record
+from cryosnake.project.run.copied_files import (
+    changed_movies,
+    record_files,
+    renew_movies,
+    restore_times,
+    times_of_record,
+)
 
 
 @pytest.mark.parametrize("file", [TABLE, "Class2D/job005/run_it002_data.star", "Class2D/job005/run_it002_model.star"])
@@ -41,5 +47,5 @@ def test_a_copy_of_a_copy_of_a_copy_is_the_same_project(tmp_path, monkeypatch) -
         plan = test_plan.plan_of()
         assert all(job.batches == {1: "0001", 2: "0002"} for job in plan.jobs.values())
         assert restore_times(plan, times_of_record(plan)) == {}
-        renew_movies(plan)
+        renew_movies(changed_movies(plan))
         record_files(plan)

@@ -2,7 +2,8 @@
 
 The mutex is RELION's: whoever creates the directory `.relion_lock` holds the lock. It contains one file, which RELION
 expects under the name `lock_default_pipeline.star`; we write our identity into it, so that a lock whose owner was
-killed can be distinguished from one in use. RELION writes no owner, hence its locks are only explained, never broken.
+killed can be distinguished from one in use. RELION writes no owner, hence its locks are only explained,
+never broken, except for a directory that stays without a file, which only a kill leaves.
 """
 
 from __future__ import annotations

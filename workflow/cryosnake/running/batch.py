@@ -23,6 +23,7 @@ from cryosnake.errors import PERMISSION, CryosnakeError, Rejected, machine_error
 from cryosnake.io.paths import micrograph_root
 from cryosnake.jobs.forms import Partly, PerMicrograph, Progress, Row
 from cryosnake.jobs.model import JobType
+from cryosnake.json_files import parse_json
 from cryosnake.project.records.batches import (
     DROPPED,
     Finished,
@@ -45,6 +46,7 @@ from cryosnake.running.stamps import Stamper, stamper
 
 _REFUSED = "refused"  # the stamp of a row that can't be used: another one as soon as it can be
 _FORBIDDEN = "may not be read"
+
 
 def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, progress: Progress) -> None:
     """Process the unfinished micrographs of one batch and write `batches/<key>.star`.
@@ -221,7 +223,7 @@ def _read_rows(out: Path, number: int) -> dict[str, list[Row]]:
         return rows
     for line in text.splitlines():
         try:
-            name, found = json.loads(line)
+            name, found = parse_json(line)
         except ValueError:
             continue  # a torn line: its micrograph has no line in the .done file either
         rows[name] = found

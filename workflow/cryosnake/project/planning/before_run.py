@@ -17,7 +17,6 @@ from cryosnake.project.config.config import ConfigError
 from cryosnake.project.planning.image_sizes import images_of, some_movies
 from cryosnake.project.planning.named_files import file_problem, look_at
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
-from cryosnake.project.records.batches import batch_star
 
 _TOLERATED = 1.2  # between the pixel size of a header and the stated one
 
@@ -74,8 +73,7 @@ def _to_do(plan: Plan) -> Iterator[PlannedJob]:
 
 def _results(job: PlannedJob) -> Iterator[str]:
     yield from job.files()
-    for key in job.batches.values():
-        yield batch_star(job.path, key)
+    yield from job.batch_stars()
 
 
 def _kind_of(slot: Slot) -> FileKind:

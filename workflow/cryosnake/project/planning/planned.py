@@ -106,6 +106,10 @@ class PlannedJob:
         return [output for output in self.config.type.all_outputs(self.config.parameters())
                 if is_made(self.config, output)]
 
+    def batch_stars(self) -> list[str]:
+        """Return the STAR files of its batches, in order; none for a job that takes its input whole."""
+        return [batch_star(self.path, key) for _, key in sorted(self.batches.items())]
+
     def label(self) -> str:
         """Return RELION 5's label of the job."""
         return self.config.type.label_of(self.config.parameters() | dict(self.inputs))

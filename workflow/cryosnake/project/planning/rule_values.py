@@ -89,8 +89,7 @@ def batch_input(plan: Plan, job: PlannedJob, slot: str, key: str) -> str:
 
 def batch_stars(plan: Plan, path: str) -> list[str]:
     """Return the STAR files of all batches of a per-micrograph job, which are joined into its output."""
-    job = plan.at(path)
-    return [batch_star(path, key) for _, key in sorted(job.batches.items())]
+    return plan.at(path).batch_stars()
 
 
 def job_inputs(plan: Plan, path: str) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cryosnake.atomic import write_text
+from cryosnake.json_files import read_json
 from cryosnake.project.records.disk import BATCHES
 
 LACKING = ""  # in place of a table: micrographs of the batch that another table lacks, with the reason
@@ -27,7 +28,7 @@ def read_unknown(job: str, numbers: Iterable[int]) -> dict[str, dict[str, str]]:
     by_table: dict[str, list[dict[str, str]]] = defaultdict(list)
     for number in numbers:
         try:
-            noted = json.loads(Path(_file(job, number)).read_text())
+            noted = read_json(_file(job, number))
             for table, names in noted.items():
                 by_table[table].append(dict(names))
         except (OSError, ValueError, AttributeError, TypeError):

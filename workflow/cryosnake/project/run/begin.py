@@ -22,6 +22,7 @@ from cryosnake.project.records.archive import refuse_archived
 from cryosnake.project.records.cleaned_files import remove_incomplete_tables
 from cryosnake.project.run.closing import tidy_results
 from cryosnake.project.run.copied_files import (
+    changed_movies,
     future_times,
     record_files,
     renew_movies,
@@ -79,11 +80,11 @@ def restore_copied(plan: Plan) -> dict[str, int]:
         when a job is to be made from a file from outside that is dated in the future
     """
     now = time_on_disk()
-    times = times_of_record(plan)
-    say_copied(plan, times)
+    times, movies = times_of_record(plan), changed_movies(plan)
+    say_copied(times, movies)
     say_future(future_times(plan, now), now)
     others = restore_times(plan, times)
-    renew_movies(plan)
+    renew_movies(movies)
     set_future_times(plan, now)
     record_files(plan)
     return others

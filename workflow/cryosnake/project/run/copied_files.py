@@ -19,7 +19,7 @@ from cryosnake.human import CLOCK_SLACK, human_time
 from cryosnake.project.locks.work_locks import at_work
 from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.planning.rule_values import pictures
-from cryosnake.project.records.batches import Finished, batch_star, done_file, read_done
+from cryosnake.project.records.batches import Finished, done_file, read_done
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.file_stamps import is_same_file, signed_stamp, stamp, unsigned
 from cryosnake.project.records.known_files import KnownFile, as_found, job_of, read_known, write_known
@@ -68,8 +68,12 @@ def record_files(plan: Plan) -> None:
             write_known(job.path, found)
 
 
-def changed_movies(plan: Plan) -> Iterator[tuple[PlannedJob, int, dict[str, Finished]]]:
-    """Yield import job, batch and records of movies that have other times than recorded, and are the same."""
+ChangedMovies = list[tuple[PlannedJob, int, dict[str, Finished]]]  # import job, batch, records by movie
+
+
+def changed_movies(plan: Plan) -> ChangedMovies:
+    """Return the movies that have other times than recorded, and are the same."""
+    changed: ChangedMovies = []
     for job in plan.own:
         if job.config.type.inputs or not job.config.type.per_micrograph:
             continue
@@ -77,12 +81,13 @@ def changed_movies(plan: Plan) -> Iterator[tuple[PlannedJob, int, dict[str, Fini
             found = {name: item for name, item in read_done(job.path, number).items()
                      if stamp(name) not in ("", unsigned(item.stamp)) and is_same_file(item.stamp, name)}
             if found:
-                yield job, number, found
+                changed.append((job, number, found))
+    return changed
 
 
-def renew_movies(plan: Plan) -> None:
+def renew_movies(changed: ChangedMovies) -> None:
     """Record the present times of movies that are the same as when they were imported."""
-    for job, number, movies in changed_movies(plan):
+    for job, number, movies in changed:
         if at_work(Path(job.path)):  # it writes these records
             continue
         path = done_file(job.path, number)
@@ -95,9 +100,9 @@ def renew_movies(plan: Plan) -> None:
             os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns - 1))
 
 
-def say_copied(plan: Plan, times: Mapping[str, int]) -> None:
+def say_copied(times: Mapping[str, int], changed: ChangedMovies) -> None:
     """Print how many files have other times than recorded, and which were recorded without a signature."""
-    movies = [item for _, _, items in changed_movies(plan) for item in items.values()]
+    movies = [item for _, _, items in changed for item in items.values()]
     if times or movies:
         print(f"{len(times) + len(movies):,} files have other times than recorded and the same contents, as in a copy "
               f"(read in {seconds_reading():.1f} s): nothing is made again for that", file=sys.stderr)
@@ -145,8 +150,7 @@ def say_future(future: Mapping[str, int], now: int) -> None:
 
 
 def _is_to_be_made(job: PlannedJob) -> bool:
-    stars = [batch_star(job.path, key) for key in job.batches.values()]
-    return not job.why_held and not all(map(os.path.exists, job.files() + stars))
+    return not job.why_held and not all(map(os.path.exists, job.files() + job.batch_stars()))
 
 
 def _ahead(moment: int, now: int) -> str:

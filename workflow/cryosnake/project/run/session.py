@@ -114,9 +114,10 @@ def _opened(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
     if snakemake_internals.is_module(workflow) and not config:
         raise CryosnakeError("the module has no config: write `configfile: \"config.yaml\"` above it, in it `config: "
                              "config`, or `config: config[\"cryosnake\"]` for a part of yours")
-    plan: Plan = _plan(workflow, config, folder)
+    request = snakemake_internals.request()
+    plan: Plan = _plan(workflow, config, folder, request)
     projects[folder] = dict(config), plan
-    request, as_module = snakemake_internals.request(), snakemake_internals.is_module(workflow)
+    as_module = snakemake_internals.is_module(workflow)
     repeats = not (request.again or request.everything or as_module or os.environ.get(BY_WATCHER))
     begin = partial(_begin, workflow, plan, as_module=as_module, repeats=repeats)
     snakemake_internals.before_dag(workflow, begin)
@@ -141,10 +142,10 @@ def _waiting_for_you(plan: Plan) -> list[str]:
     return waiting_for_you(plan) if any(job.choice for job in plan.jobs.values()) else []
 
 
-def _plan(workflow: Any, config: Mapping[str, Any], folder: str) -> Plan:
+def _plan(workflow: Any, config: Mapping[str, Any], folder: str, request: snakemake_internals.Request) -> Plan:
     from cryosnake.project.planning.before_run import refuse_unusable
 
-    parsed, request = parse_config(config), snakemake_internals.request()
+    parsed = parse_config(config)
     forced = forced_jobs(parsed.jobs, request, folder, partial(snakemake_internals.name_of_rule, workflow))
     if folder and not os.path.isdir(folder):
         raise CryosnakeError(f"{folder}: there is no such folder; it is the module's prefix, where cryosnake looks for "
@@ -212,11 +213,11 @@ def _begin(workflow: Any, plan: Plan, *, as_module: bool, repeats: bool) -> None
 
 def _compare_copied(workflow: Any, plan: Plan) -> None:
     """In a dry run, or a query: files that are the same as recorded count with their recorded times."""
-    from cryosnake.project.run.copied_files import future_times, say_copied, say_future, times_of_record
+    from cryosnake.project.run.copied_files import changed_movies, future_times, say_copied, say_future, times_of_record
 
     with snakemake_internals.in_project(plan.folder):
         times, now = times_of_record(plan), time.time_ns()
-        say_copied(plan, times)
+        say_copied(times, changed_movies(plan))
         say_future(future_times(plan, now), now)
         snakemake_internals.put_times(workflow, times)
 

@@ -11,7 +11,6 @@ import os
 
 from cryosnake.project.planning.completeness import died_at_the_end
 from cryosnake.project.planning.planned import Plan, PlannedJob
-from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.freshness import is_finished
 from cryosnake.project.records.known_files import job_of
 from cryosnake.project.snakemake_internals import mark, marks
@@ -45,5 +44,4 @@ def mark_unfinished(plan: Plan) -> list[str]:
 
 
 def _complete(job: PlannedJob) -> list[str]:
-    stars = [batch_star(job.path, key) for key in job.batches.values()]
-    return [*filter(os.path.exists, stars), *(job.files() if is_finished(job.path, job.files()) else [])]
+    return [*filter(os.path.exists, job.batch_stars()), *(job.files() if is_finished(job.path, job.files()) else [])]
