@@ -17,13 +17,14 @@ import numpy as np
 
 from cryosnake.io.movies import read_frames
 from cryosnake.io.mrc import read_mrc
-from cryosnake.jobs.options import MotionCorrOptions
+from cryosnake.jobs import options
 from cryosnake.programs.micrographs.movie_doubts import MovieDoubts
 
 
 def said(frames: list[np.ndarray], gain: np.ndarray | None, pixel_size: float, dose: float) -> str:
     """Return what is said of movies of one batch."""
-    doubts = MovieDoubts(MotionCorrOptions(dose_per_frame=dose, gain="" if gain is None else "gain.mrc"), 0, pixel_size)
+    chosen = options.MotionCorrOptions(dose_per_frame=dose, gain="" if gain is None else "gain.mrc")
+    doubts = MovieDoubts(options=chosen, rotation=0, pixel_size=pixel_size)
     with contextlib.redirect_stdout(io.StringIO()) as out:
         for number, raw in enumerate(frames):
             doubts.look_at(f"movie {number}", raw, gain)

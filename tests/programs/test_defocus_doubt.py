@@ -16,7 +16,7 @@ from cryosnake.programs.simulate.particles import StackSettings, simulate_partic
 @pytest.fixture(scope="module")
 def particles(tmp_path_factory: pytest.TempPathFactory) -> ParticleSet:
     folder = tmp_path_factory.mktemp("defocus")
-    simulate_particles(folder, StackSettings(count=256, box=64, pixel_size=3.0, residues=240,
+    simulate_particles(folder, StackSettings(count=400, box=64, pixel_size=3.0, residues=240, defocus=(8000.0, 14000.0),
                                              prefix=f"{folder}/"))
     return read_particles(folder / "particles.star")
 

@@ -40,7 +40,7 @@ def gain(made: Path) -> np.ndarray:
 def said(capsys: pytest.CaptureFixture[str], movies: list[np.ndarray], applied: np.ndarray | None,
          pixel_size: float = PIXEL, rotation: int = 0, **chosen: Any) -> list[str]:
     options = MotionCorrOptions(**{"dose_per_frame": DOSE, "gain": "gain.mrc"} | chosen)
-    doubts = MovieDoubts(options, rotation, pixel_size)
+    doubts = MovieDoubts(options=options, rotation=rotation, pixel_size=pixel_size)
     for number, movie in enumerate(movies, 1):
         doubts.look_at(f"m{number}", movie, applied)
     return capsys.readouterr().out.splitlines()

@@ -64,7 +64,7 @@ def prepare(options: MotionCorrOptions, optics: Mapping[str, Any], inputs: Mappi
         pixel_size=pixel_size,
         device=choose_device(options.device),
         calibration=Calibration(options, rotation),
-        doubts=MovieDoubts(options, rotation, pixel_size),
+        doubts=MovieDoubts(options=options, rotation=rotation, pixel_size=pixel_size),
     )
 
 

@@ -26,7 +26,7 @@ _FAR_OFF = 3.0  # times: of electrons counted and stated; losses of cameras, fil
 _UNCORRECTED = 0.015  # relative standard deviation of a pattern that a gain would remove; of corrected frames under 1 %
 
 
-@dataclass
+@dataclass(kw_only=True)
 class MovieDoubts:
     """The doubts about the movies of one process. `rotation` of the gain in quarter turns, `pixel_size` in Å."""
 
