@@ -180,6 +180,17 @@ def test_marks_of_finished_jobs_are_taken_away(plan) -> None:
     assert clear_stale_marks(plan) == [] and not marks["shape"].exists(), "a power cut has taken the file"
 
 
+def test_the_mark_of_a_batch_that_is_made_under_its_next_name_is_taken_away(plan) -> None:
+    """A power cut left its table empty, and Snakemake's mark of it."""
+    job = replace(plan.jobs["mask"], batches={1: "0001.r2", 2: "0002"})
+    marks = [mark(f"{job.path}/batches/{name}.star") for name in ("0001", "0001.r2", "0002")]
+    Path(job.path, "batches").mkdir(parents=True)
+    for name in ("0001", "0001.r2"):
+        Path(job.path, f"batches/{name}.star").touch()
+    assert clear_stale_marks(Plan({"mask": job})) == [f"{job.path}/batches/0001.r2.star"]
+    assert not any(path.exists() for path in marks)
+
+
 def test_results_of_a_program_that_was_killed_before_its_end_are_marked(plan) -> None:
     """Snakemake did not see it either, and would take the job for complete."""
     job = plan.jobs["mask"]

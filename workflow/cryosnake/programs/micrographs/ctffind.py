@@ -22,7 +22,7 @@ from cryosnake.numerics.ctf_fit.model import CtfFit, FitOptions
 from cryosnake.numerics.ctf_fit.picture import diagnostic_image
 from cryosnake.numerics.ctf_fit.spectrum import amplitude_spectrum, fitting_sampling
 from cryosnake.programs.micrographs.ctf_gate import gate
-from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value
+from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value, say_microscope
 
 # A fit that reaches the last ring cannot do better: the gate requires no more than this times Nyquist.
 NYQUIST_MARGIN = 1.1
@@ -47,8 +47,10 @@ def prepare(options: CtfFindOptions, optics: Mapping[str, Any], inputs: Mapping[
         if the optics table lacks a value, or the limits of a search are in the wrong order
     """
     _check_order(options)
+    microscope = microscope_of(optics)
+    say_microscope(optics, microscope, "rlnMicrographPixelSize")
     return CtfFindState(
-        microscope=microscope_of(optics),
+        microscope=microscope,
         fit=FitOptions(
             resolution_low=options.resmin, resolution_high=options.resmax, defocus_min=options.dfmin,
             defocus_max=options.dfmax, defocus_step=options.dfstep, astigmatism_tolerance=options.dast,

@@ -29,7 +29,7 @@ from cryosnake.programs.micrographs.extract_again import (
     unknown_micrographs,
 )
 from cryosnake.programs.micrographs.extract_inputs import picked_elsewhere, read_coordinates, read_micrograph
-from cryosnake.programs.micrographs.optics_values import optics_value
+from cryosnake.programs.micrographs.optics_values import optics_value, say_optics
 
 # Columns that a particle inherits from its micrograph, in RELION's order, and those that RELION adds.
 QUALITY_COLUMNS = ("rlnCtfMaxResolution", "rlnCtfFigureOfMerit")
@@ -71,7 +71,9 @@ def prepare(options: ExtractOptions, optics: Mapping[str, Any], inputs: Mapping[
     if refined is None and (options.recenter or options.reset_offsets):
         raise CryosnakeError("extract: recenter and reset_offsets are for refined particles; connect `particles`, or "
                              "leave them out")
-    return ExtractState(pixel_size=optics_value(optics, "rlnMicrographPixelSize"), box=options.box_size, size=size,
+    pixel_size = optics_value(optics, "rlnMicrographPixelSize")
+    say_optics(optics, f"{pixel_size:g} Å per pixel")
+    return ExtractState(pixel_size=pixel_size, box=options.box_size, size=size,
                         sign=-1.0 if options.invert else 1.0,
                         pixels=_background(options, size) if options.normalise else None,
                         dust=DustLimits(options.white_dust, options.black_dust), float16=options.float16,

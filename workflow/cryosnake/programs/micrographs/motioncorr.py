@@ -22,7 +22,8 @@ from cryosnake.numerics.motion.summing import sum_frames
 from cryosnake.numerics.motion.track import AlignmentSettings, MovieMotion, track_motion
 from cryosnake.programs.micrographs.motioncorr_files import MovieRecord, accumulated_motion, write_metadata
 from cryosnake.programs.micrographs.motioncorr_movie import Calibration, Spectra, dose_weights, transform_movie
-from cryosnake.programs.micrographs.optics_values import optics_value
+from cryosnake.programs.micrographs.movie_doubts import MovieDoubts
+from cryosnake.programs.micrographs.optics_values import optics_value, say_optics
 
 _EARLY = 4.0  # e/Å², RELION's limit between early and late motion
 
@@ -36,6 +37,7 @@ class MotionCorrState:
     pixel_size: float
     device: str
     calibration: Calibration
+    doubts: MovieDoubts
 
 
 def prepare(options: MotionCorrOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> MotionCorrState:
@@ -54,12 +56,15 @@ def prepare(options: MotionCorrOptions, optics: Mapping[str, Any], inputs: Mappi
     voltage = optics_value(optics, "rlnVoltage")
     if options.dose_weighting:
         _check_voltage(voltage, optics)
+    pixel_size = optics_value(optics, "rlnMicrographOriginalPixelSize")
+    say_optics(optics, f"{voltage:g} kV", f"{pixel_size:g} Å per pixel", f"{options.dose_per_frame:g} e/Å² per frame")
     return MotionCorrState(
         options=options,
         voltage=voltage,
-        pixel_size=optics_value(optics, "rlnMicrographOriginalPixelSize"),
+        pixel_size=pixel_size,
         device=choose_device(options.device),
         calibration=Calibration(options, rotation),
+        doubts=MovieDoubts(options=options, rotation=rotation, pixel_size=pixel_size),
     )
 
 
@@ -80,8 +85,10 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorr
     raw = read_frames(name, first, last, eer_grouping=options.eer_grouping, eer_upsampling=options.eer_upsampling)
     try:
         spectra = transform_movie(raw, name, state.calibration, options.bfactor, options.bin_factor, state.device)
+        state.doubts.look_at(name, raw, state.calibration.of(name, spectra.movie_shape)[0])
         del raw
         motion = track_motion(spectra.band_spectra, spectra.band, spectra.movie_shape, _settings(state))
+        state.doubts.look_at_motion(name, motion.shifts)
         root.parent.mkdir(parents=True, exist_ok=True)
         doses = accumulated_dose(len(motion.shifts), options.dose_per_frame, before, first - 1)
         written = _write_images(spectra, motion, state, doses, root)

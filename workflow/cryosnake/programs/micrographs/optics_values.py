@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,3 +33,16 @@ def microscope_of(optics: Mapping[str, Any]) -> Microscope:
     """Return the microscope of an optics group; errors as `optics_value`."""
     return Microscope(voltage=optics_value(optics, "rlnVoltage"), cs=optics_value(optics, "rlnSphericalAberration"),
                       amplitude_contrast=optics_value(optics, "rlnAmplitudeContrast"))
+
+
+def say_optics(optics: Mapping[str, Any], *values: str) -> None:
+    """Print the values of an optics group that a job uses: no image says whether they are right."""
+    print(f"Optics group {optics.get('rlnOpticsGroup', 1)}: {', '.join(values)}", flush=True)
+
+
+def say_microscope(optics: Mapping[str, Any], microscope: Microscope, pixel_size: str) -> None:
+    """Print the microscope of an optics group, and the pixel size in the column of this label, where it is given."""
+    size = number_of(optics.get(pixel_size, ""), pixel_size)
+    pixel = "the pixel size of the spectra" if math.isnan(size) else f"{size:g} Å per pixel"
+    say_optics(optics, f"{microscope.voltage:g} kV", f"Cs {microscope.cs:g} mm",
+               f"amplitude contrast {microscope.amplitude_contrast:g}", pixel)

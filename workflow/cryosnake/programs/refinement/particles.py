@@ -96,9 +96,16 @@ class ParticleSet:
         return soft_disc(self.box, radius, MASK_EDGE, dimensions=dimensions)
 
     def describe(self) -> str:
-        """Return their number, box, pixel size, micrographs and optics groups as text."""
+        """Return their number, box, pixel size, micrographs, optics groups and microscope as text."""
         return (f"{len(self)} particles, {self.box} px of {self.pixel_size:g} Å, {len(self.group_names)} micrographs, "
-                f"{len(self.tables['optics'])} optics group(s)")
+                f"{len(self.tables['optics'])} optics group(s){self._microscopes()}")
+
+    def _microscopes(self) -> str:
+        optics = self.used_optics
+        if not set(_CTF_OPTICS) <= set(optics.columns):
+            return ""
+        return "".join(f", {voltage:g} kV, Cs {cs:g} mm, amplitude contrast {amplitude:g}" for voltage, cs, amplitude
+                       in dict.fromkeys(zip(*(numbers_of(optics[label]) for label in _CTF_OPTICS), strict=True)))
 
     def column(self, label: str, default: float = 0.0) -> np.ndarray:
         """Return a column as float64, the default where the table has none."""

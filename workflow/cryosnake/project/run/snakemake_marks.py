@@ -11,6 +11,7 @@ import os
 
 from cryosnake.project.planning.completeness import died_at_the_end
 from cryosnake.project.planning.planned import Plan, PlannedJob
+from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.freshness import is_finished
 from cryosnake.project.records.known_files import job_of
 from cryosnake.project.snakemake_internals import mark, marks
@@ -21,15 +22,17 @@ def clear_stale_marks(plan: Plan) -> list[str]:
 
     Only while no other Snakemake makes these jobs. A batch's STAR is complete when it exists; the outputs of a job are
     complete when its program has left RELION_JOB_EXIT_SUCCESS, which each program removes when it starts. Marks of
-    files that a power cut has taken go, too: a batch is then made under its next name, and nobody would remove them.
+    files that a power cut has taken or emptied go, too: a batch is then made under its next name, and nobody would
+    remove them.
     """
     marked = marks()
     if not marked:
         return []
     found = [path for job in plan.own for path in _complete(job) if path in marked]
-    own = {job.path for job in plan.own}
-    gone = [path for path in marked if job_of(path) in own and not os.path.exists(path)]
-    for path in found + gone:
+    own = {job.path: set(job.files() + job.batch_stars()) for job in plan.own}
+    others = [path for path in marked if (job := job_of(path)) in own
+              and (not os.path.exists(path) or (_is_star_of_batch(path) and path not in own[job]))]
+    for path in found + others:
         marked[path].unlink(missing_ok=True)
     return found
 
@@ -45,3 +48,7 @@ def mark_unfinished(plan: Plan) -> list[str]:
 
 def _complete(job: PlannedJob) -> list[str]:
     return [*filter(os.path.exists, job.batch_stars()), *(job.files() if is_finished(job.path, job.files()) else [])]
+
+
+def _is_star_of_batch(path: str) -> bool:
+    return path.endswith(".star") and path.split("/")[-2] == BATCHES
