@@ -46,8 +46,8 @@ STANDARD_ONLY = ("jobs", "pipeline", "atomic", "human", "json_files", "names", "
 FLOORS = {
     "project": ((".",), ("records",), ("locks",), ("config",), ("planning", "schemes", "cleaning"), ("cleaning/bulk",),
                 ("run", "actions", "start")),
-    "programs": (("refinement", "micrographs", "select", "simulate"),
-                 ("class2d", "class3d", "initialmodel", "refine3d", "maps")),
+    "programs": (("maps", "micrographs", "select", "simulate"), ("refinement",),
+                 ("class2d", "class3d", "initialmodel", "refine3d")),
     "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),
     "report": (("panels", "flowchart"), (".",)),
 }

@@ -7,7 +7,6 @@ import pytest
 
 from cryosnake.numerics.alignment import Alignment, transform_map
 from cryosnake.numerics.euler import euler_to_matrix
-from cryosnake.numerics.map_resample import resample_map
 from cryosnake.numerics.symmetry import operators
 from cryosnake.numerics.symmetry_axes import find_axes, symmetrised
 
@@ -41,13 +40,3 @@ def test_a_map_without_symmetry_is_told_apart():
     assert find_axes(blobs("C1", 12), "D2", 9).agreement < 0.4
     nothing = find_axes(blobs("C1"), "C1", 9)
     assert nothing.agreement == 1.0 and (nothing.alignment.matrix == np.eye(3)).all()
-
-
-@pytest.mark.parametrize(("old", "new"), [(24, 32), (32, 24)])
-def test_a_resampled_map_keeps_extent_place_and_density(old, new):
-    def gaussian(box):
-        axis = (np.arange(box) - box // 2) / box  # in units of the extent
-        x, y, z = (np.exp(-0.5 * ((axis - centre) / 0.11) ** 2) for centre in (0.05, -0.1, 0.0))
-        return np.einsum("i,j,k->kji", x, y, z).astype(np.float32)
-
-    np.testing.assert_allclose(resample_map(gaussian(old), new), gaussian(new), atol=2e-3)

@@ -96,8 +96,8 @@ def _spoil(folder: Path, kind: str, flexible: FlexibleHalves) -> None:
         write_mrc(second, -flexible.half1, PIXEL_SIZE)
     elif kind == "other box":
         write_mrc(second, flexible.half2[:48, :48, :48], PIXEL_SIZE)
-    elif kind == "mask of other box":
-        write_mrc(folder / "mask.mrc", flexible.mask[8:56, 8:56, 8:56], PIXEL_SIZE)
+    elif kind == "cut mask":
+        write_mrc(folder / "mask.mrc", flexible.mask[20:44, 20:44, 20:44], PIXEL_SIZE)
     elif kind == "other pixel size":
         write_mrc(second, flexible.half2, 2 * PIXEL_SIZE)
     elif kind == "odd box":
@@ -112,7 +112,7 @@ def _spoil(folder: Path, kind: str, flexible: FlexibleHalves) -> None:
 @pytest.mark.parametrize(("kind", "message", "name"), [
     ("missing half", "does not exist", "half2"), ("same halves", "same map", "half2"),
     ("opposite halves", "do not agree anywhere", "half1"), ("other box", "box of 48", "half2"),
-    ("mask of other box", "box of 48", "mask.mrc"), ("other pixel size", "pixel size of 4.8 Å", "half2"),
+    ("cut mask", "reaches the faces of its box", "mask.mrc"), ("other pixel size", "pixel size of 4.8 Å", "half2"),
     ("odd box", "even box", "half1"), ("nan", "NaN", "half1"),
 ])
 def test_bad_input_is_explained(tmp_path: Path, half: Path, flexible: FlexibleHalves, kind: str, message: str,

@@ -139,8 +139,8 @@ def _spoil(folder: Path, kind: str) -> None:
         second.unlink()
     elif kind == "same halves":
         shutil.copy(first, second)
-    elif kind == "other box":
-        write_mrc(folder / "mask.mrc", soft_ball(40), PIXEL_SIZE)
+    elif kind == "cut mask":
+        write_mrc(folder / "mask.mrc", soft_ball()[12:-12, 12:-12, 12:-12], PIXEL_SIZE)
     elif kind == "other pixel size":
         write_mrc(folder / "mask.mrc", soft_ball(), 2 * PIXEL_SIZE)
     elif kind == "empty mask":
@@ -160,8 +160,8 @@ def _spoil(folder: Path, kind: str) -> None:
 
 @pytest.mark.parametrize(("kind", "message", "name"), [
     ("missing half", "does not exist", "half2"), ("same halves", "same map", "half2"),
-    ("other box", "box of 40", "mask.mrc"),
-    ("other pixel size", "pixel size of 3 Å", "mask.mrc"), ("empty mask", "empty mask", "mask.mrc"),
+    ("cut mask", "reaches the faces of its box", "mask.mrc"),
+    ("other pixel size", "has 3 Å per voxel", "mask.mrc"), ("empty mask", "empty mask", "mask.mrc"),
     ("no mask", "not a mask: its values", "mask.mrc"), ("full mask", "whole box", "mask.mrc"), ("nan", "NaN", "half1"),
     ("unlike halves", "do not agree", "half1"),
 ])

@@ -40,9 +40,10 @@ JOB = JobType(
     inputs=(
         Slot("particles", (PARTICLES,), "Particles to classify.", relion="fn_img"),
         Slot("reference", (MAP, FINAL_MAP, HALF_MAP, MODEL), "Map from which all classes start, or a STAR file whose "
-             "rlnReferenceImage names one map per class; low-pass filtered first.", relion="fn_ref"),
-        Slot("mask", (MASK,), "Soft solvent mask. Not given: a sphere of the particle's diameter.", required=False,
-             relion="fn_mask"),
+             "rlnReferenceImage names one map per class; of any box and pixel size; low-pass filtered first.",
+             relion="fn_ref"),
+        Slot("mask", (MASK,), "Soft solvent mask, of any box and pixel size. Not given: a sphere of the particle's "
+             "diameter.", required=False, relion="fn_mask"),
     ),
     outputs=(
         Output("particles", "run_it{iterations:03d}_data.star", PARTICLES, label="refine3d"),

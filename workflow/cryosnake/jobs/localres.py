@@ -27,8 +27,8 @@ JOB = JobType(
         Slot("half_maps", (HALF_MAP,), "One of the two unfiltered half maps (…half1…, …half_A…,"
              " …half_map_1…); the other is found by its name.",
              relion="fn_in"),
-        Slot("mask", (MASK,), "Soft solvent mask, values 0 to 1. Both maps are 0 outside it (RELION's are not). Not "
-             "given: the whole box.", required=False, relion="fn_mask"),
+        Slot("mask", (MASK,), "Soft solvent mask, values 0 to 1; of any box and pixel size. Both maps are 0 outside it "
+             "(RELION's are not). Not given: the whole box.", required=False, relion="fn_mask"),
     ),
     outputs=(
         Output("resolution", "relion_locres.mrc", LOCAL_RESOLUTION),

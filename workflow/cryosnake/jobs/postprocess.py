@@ -26,7 +26,7 @@ JOB = JobType(
         Slot("half_maps", (HALF_MAP,), "One of the two unfiltered half maps (…half1…, …half_A…,"
              " …half_map_1…); the other is found by its name.",
              relion="fn_in"),
-        Slot("mask", (MASK,), "Soft solvent mask, values 0 to 1.", relion="fn_mask"),
+        Slot("mask", (MASK,), "Soft solvent mask, values 0 to 1; of any box and pixel size.", relion="fn_mask"),
     ),
     outputs=(
         Output("map", "postprocess.mrc", FINAL_MAP),

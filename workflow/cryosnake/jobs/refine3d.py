@@ -41,9 +41,10 @@ JOB = JobType(
     "resolution nor the assignments improve, and joins the halves in a last iteration with all data.",
     inputs=(
         Slot("particles", (PARTICLES,), "Particles to refine.", relion="fn_img"),
-        Slot("reference", (MAP, FINAL_MAP, HALF_MAP), "Map to start from; low-pass filtered first.", relion="fn_ref"),
-        Slot("mask", (MASK,), "Soft solvent mask. Not given: a sphere of the particle's diameter.", required=False,
-             relion="fn_mask"),
+        Slot("reference", (MAP, FINAL_MAP, HALF_MAP), "Map to start from, of any box and pixel size; low-pass filtered "
+             "first.", relion="fn_ref"),
+        Slot("mask", (MASK,), "Soft solvent mask, of any box and pixel size. Not given: a sphere of the particle's "
+             "diameter.", required=False, relion="fn_mask"),
     ),
     outputs=(
         Output("particles", "run_data.star", PARTICLES, label="refine3d"),

@@ -1,4 +1,4 @@
-"""Reading maps, with checks shared by MaskCreate and PostProcess."""
+"""Reading maps, with the checks that all jobs share."""
 
 from __future__ import annotations
 
@@ -23,17 +23,29 @@ def read_map(path: str, pixel_size: float | None = None) -> tuple[np.ndarray, fl
     CryosnakeError
         when it is not a cube, contains NaN or infinities, is constant, or its pixel size is not known
     """
-    volume, from_header = read_mrc(path)
-    if volume.ndim != 3 or len(set(volume.shape)) != 1:
-        raise CryosnakeError(f"{path} is not a cubic map but {' x '.join(str(n) for n in volume.shape[::-1])} voxels; "
-                             "give a 3D map")
-    check_finite(volume, path)
+    volume, from_header = read_cube(path)
     if not volume.any():
         raise CryosnakeError(f"{path} is zero everywhere; check the job that made it")
     size = pixel_size or from_header
     if size <= 0:
         raise CryosnakeError(f"{path} does not give its pixel size; set pixel_size (in Å)")
     return volume, size
+
+
+def read_cube(path: str) -> tuple[np.ndarray, float]:
+    """Return a cubic map (box, box, box) float32 and the pixel size in Å of its header, 0 where it has none.
+
+    Raises
+    ------
+    CryosnakeError
+        when it is not a cube, or contains NaN or infinities
+    """
+    volume, from_header = read_mrc(path)
+    if volume.ndim != 3 or len(set(volume.shape)) != 1:
+        raise CryosnakeError(f"{path} is not a cubic map but {' x '.join(str(n) for n in volume.shape[::-1])} voxels; "
+                             "give a 3D map")
+    check_finite(volume, path)
+    return volume, from_header
 
 
 def half_names(path: str) -> tuple[str, str] | None:

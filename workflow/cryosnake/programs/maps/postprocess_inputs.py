@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import within_one
+from cryosnake.io.mrc import read_header
+from cryosnake.programs.maps.fitted_maps import Grid, fitted_mask
 from cryosnake.programs.maps.maskcreate_maps import half_names, read_map
 
 
@@ -43,12 +44,29 @@ def read_halves(path: str, pixel_size: float | None) -> Halves:
 
 
 def read_mask(path: str, halves: Halves, pixel_size: float | None) -> np.ndarray:
-    """Return the mask (box, box, box) of the half maps, 0 to 1; errors as `read_halves`."""
-    mask, size = read_map(path, pixel_size)
-    _check_fit(path, mask, size, halves)
-    mask = within_one(mask, path)
-    _check_mask(mask, path)
+    """Return the mask (box, box, box) of the half maps, 0 to 1, whatever its own box and pixel size.
+
+    Raises
+    ------
+    CryosnakeError
+        when it is none, is empty or keeps the whole box, or would cut the particle
+    """
+    grid = Grid(len(halves.half1), halves.pixel_size, halves.name1)
+    mask = fitted_mask(path, grid, _calibrated(path, halves, pixel_size))
+    if mask.min() > 0.5:
+        raise CryosnakeError(f"{path} covers the whole box: no value below 0.5; make it with a higher threshold")
     return mask
+
+
+def _calibrated(path: str, halves: Halves, pixel_size: float | None) -> float | None:
+    """Return the mask's pixel size, Å, where one for the half maps overrides their headers: as much larger."""
+    if pixel_size is None:
+        return None
+    mask, half = read_header(path), read_header(halves.name1)
+    if mask.nx == half.nx:
+        return pixel_size
+    known = min(mask.pixel_size, half.pixel_size) > 0
+    return mask.pixel_size * pixel_size / half.pixel_size if known else None
 
 
 def _check_fit(name: str, volume: np.ndarray, size: float, halves: Halves) -> None:
@@ -71,10 +89,3 @@ def _names(path: str) -> tuple[str, str]:
             raise CryosnakeError(f"{name}, the other half of {path}, does not exist; both halves of the refinement are "
                                  "needed")
     return names
-
-
-def _check_mask(mask: np.ndarray, path: str) -> None:
-    if not (mask > 0.5).any():
-        raise CryosnakeError(f"{path} is an empty mask: no value above 0.5; make it with a lower threshold")
-    if mask.min() > 0.5:
-        raise CryosnakeError(f"{path} covers the whole box: no value below 0.5; make it with a higher threshold")

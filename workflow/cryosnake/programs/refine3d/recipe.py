@@ -69,7 +69,8 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
     def start(self) -> Refinement:
         """Return the reference for both halves, low-passed and on the grey scale of each half's particles."""
         particles, options = self.particles, self.options
-        volume = read_reference(self.inputs["reference"], particles, options.initial_lowpass) * self.solvent
+        volume = self.solvent * read_reference(self.inputs["reference"], particles, options.particle_diameter,
+                                               options.initial_lowpass)
         half = half_sets(particles, np.random.default_rng([options.seed, 0]))
         assignments, sampling = first_assignments(particles), self._first_sampling()
         direction = flat_direction(options, sampling)

@@ -1,4 +1,4 @@
-"""Reading the inputs of a 3D refinement: reference maps and solvent mask, checked against the particles."""
+"""The maps that a 3D refinement starts from, and its solvent mask, on the grid of the particles."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import read_mrc, within_one
+from cryosnake.io.mrc import read_header
 from cryosnake.io.star import read_star
 from cryosnake.numerics.refine.sums.maximisation import low_pass
+from cryosnake.programs.maps.fitted_maps import Grid, contradict, fitted_map, fitted_mask
 from cryosnake.programs.refinement.estep import reference_scale
 from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.step import ExpectationStep
 
 _DEGREES = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees", "1.8 degrees", "0.9 degrees", "0.5 degrees",
             "0.2 degrees", "0.1 degrees")
+_NARROWEST = 0.8  # box of a reference, in diameters of the particle: a mask's diameter has a margin
 
 
 def order_of(text: str, name: str) -> int:
@@ -26,40 +28,32 @@ def order_of(text: str, name: str) -> int:
     return _DEGREES.index(text)
 
 
-def read_map(path: str | Path, what: str, particles: ParticleSet) -> np.ndarray:
-    """Return a map (box, box, box) that fits the particles; `what` names it in messages.
+def map_grid(particles: ParticleSet) -> Grid:
+    """Return the box and pixel size of maps that are compared with particles."""
+    return Grid(particles.box, particles.pixel_size, f"the particles of {particles.path}")
+
+
+def read_reference(path: str | Path, particles: ParticleSet, diameter: float, resolution: float, remedy: str = "",
+                   ) -> np.ndarray:
+    """Return a reference map for the particles, of any box and pixel size, without what is finer than a resolution.
+
+    `diameter` of the particle and `resolution` in Å.
 
     Raises
     ------
     CryosnakeError
-        when it contains NaN, or has another box or pixel size than the particles
+        when it cannot hold the particle, is no map, or is zero; `remedy` ends the message
     """
-    volume, pixel = read_mrc(path)
-    if not np.isfinite(volume).all():
-        raise CryosnakeError(f"{path}: the {what} contains NaN or infinite values. Make it again.")
-    remedy = ("Rescale it, for example with relion_image_handler --rescale_angpix "
-              f"{particles.pixel_size:g} --new_box {particles.box}.")
-    if volume.shape != (particles.box,) * 3:
-        raise CryosnakeError(f"{path}: the {what} is {' × '.join(map(str, volume.shape))} voxels, the particles of "
-                             f"{particles.path} are {particles.box} pixels wide. {remedy}")
-    if pixel > 0 and abs(pixel / particles.pixel_size - 1.0) > 0.01:
-        raise CryosnakeError(f"{path}: the {what} has {pixel:g} Å per voxel, the particles of {particles.path} "
-                             f"{particles.pixel_size:g}. {remedy}")
-    return volume
-
-
-def read_reference(path: str | Path, particles: ParticleSet, resolution: float, remedy: str = "") -> np.ndarray:
-    """Return a reference map that fits the particles, without what is finer than a resolution in Å.
-
-    Raises
-    ------
-    CryosnakeError
-        when it does not fit, or is zero; `remedy` ends the message
-    """
-    volume = read_map(path, "reference", particles)
+    volume, pixel = fitted_map(path, "reference", map_grid(particles))
     if not volume.any():
         raise CryosnakeError(f"{path}: the reference is zero everywhere{remedy}.")
-    return low_pass(volume, particles.pixel_size, resolution)
+    width = read_header(path).nx * pixel
+    if width < _NARROWEST * diameter:
+        raise CryosnakeError(f"{path}: the reference is {width:.0f} Å wide, the particle {diameter:g} Å "
+                             "(particle_diameter). If its header has a wrong pixel size, correct that with a maptool "
+                             f"job (map: {path}, pixel_size: Å).")
+    # a projection sums over voxels: as many more as these are smaller
+    return low_pass(volume, particles.pixel_size, resolution) * np.float32(particles.pixel_size / pixel)
 
 
 def on_grey_scale(volume: np.ndarray, step: ExpectationStep, name: str,
@@ -79,16 +73,16 @@ def on_grey_scale(volume: np.ndarray, step: ExpectationStep, name: str,
 
 
 def solvent_mask(path: str | Path | None, diameter: float, particles: ParticleSet) -> np.ndarray:
-    """Return the solvent mask (box, box, box) of a file, or a soft ball of `diameter` Å.
+    """Return the solvent mask (box, box, box) of a file, of any box and pixel size, or a soft ball of `diameter` Å.
 
     Raises
     ------
     CryosnakeError
-        when the file's values are not those of a mask, or it does not fit the particles
+        when the file's values are not those of a mask, or it would cut the particle
     """
     if path is None:
         return particles.disc(diameter, 3)
-    return within_one(read_map(path, "mask", particles), path)
+    return fitted_mask(path, map_grid(particles))
 
 
 def reference_names(path: str | Path, classes: int) -> list[str]:
@@ -112,4 +106,18 @@ def reference_names(path: str | Path, classes: int) -> list[str]:
     if len(names) not in (1, classes):
         raise CryosnakeError(f"{path} lists {len(names)} maps, the job asks for {classes} classes. Set classes: "
                              f"{len(names)}, or give one map that all classes start from.")
+    _check_list(path, names)
     return names
+
+
+def _check_list(path: str | Path, names: list[str]) -> None:
+    """Raise CryosnakeError where maps of a list contradict each other."""
+    first = read_header(names[0])
+    for name in names[1:]:
+        other = read_header(name)
+        if other.nx == first.nx and min(first.pixel_size, other.pixel_size) > 0 and contradict(
+                first.pixel_size, other.pixel_size):
+            raise CryosnakeError(f"{path}: {names[0]} has {first.pixel_size:.4g} Å per voxel and {name} "
+                                 f"{other.pixel_size:.4g} Å, both in a box of {first.nx}: probably one of the "
+                                 "two is wrong. Correct its header with a maptool job (pixel_size), or resample it "
+                                 "with one.")
