@@ -13,9 +13,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from cryosnake.jobs.model import JobType, Parameter
+from cryosnake.jobs.model import JobType, Parameter, Slot
 from cryosnake.jobs.registry import job_types
 from cryosnake.project.config.config import AT_LEAST, JOB_KEYS, MICROSCOPE_KEYS, VALUES
+from cryosnake.project.config.joins import JOIN
 
 DOCS = Path(__file__).resolve().parent
 STUBS = DOCS.parent / "workflow" / "cryosnake" / "jobs" / "options.pyi"
@@ -112,8 +113,9 @@ def job_page(job_type: JobType) -> str:
              + ("Works batch by batch." if job_type.per_micrograph else "Processes its whole input at once."), ""]
     if job_type.inputs:
         lines += ["## Inputs", "", "| slot | takes | |", "|---|---|---|"]
-        lines += [f"| `{s.name}`{'' if s.required else ' (optional)'} | {' or '.join(t.name for t in s.types)} | "
-                  f"{s.help} |" for s in job_type.inputs] + [""]
+        lines += [f"| `{s.listed or s.name}`{'' if s.required else ' (optional)'} | "
+                  f"{' or '.join(t.name for t in s.types)}{', a list' if s.listed else ''} | {s.help} |"
+                  for s in job_type.inputs if not s.listed or s.name == f"{s.listed}1"] + [""]
     lines += ["## Outputs", "", "| output | file | node |", "|---|---|---|"]
     lines += [f"| `{o.name}` | `{o.file}` | {o.node.name}{f', when `{o.when}` is set' if o.when else ''}"
               f"{f', for each number from 1 to `{o.each}`' if o.each else ''} |" for o in job_type.outputs]
@@ -173,10 +175,21 @@ def schema() -> dict[str, Any]:
 def _job_schema(job_type: JobType) -> dict[str, Any]:
     properties: dict[str, Any] = {"type": {"const": job_type.name}, AT_LEAST.name: _value_schema(AT_LEAST)}
     assert set(properties) == set(JOB_KEYS)
-    properties |= {slot.name: {"type": "string", "description": slot.help} for slot in job_type.inputs}
+    properties |= {slot.listed or slot.name: _slot_schema(slot) for slot in job_type.inputs}
     properties |= {p.name: _value_schema(p) for p in job_type.parameters}
     return {"type": "object", "title": job_type.title, "additionalProperties": False, "properties": properties,
             "required": ["type", *(slot.name for slot in job_type.inputs if slot.required)]}
+
+
+def _slot_schema(slot: Slot) -> dict[str, Any]:
+    """Return the schema of an input: a connection, or a list of them that are joined."""
+    kinds = {one.listed for one in job_types()[JOIN].inputs}
+    found: dict[str, Any] = {"description": slot.help}
+    if slot.listed:
+        return {**found, "type": "array", "items": {"type": "string"}, "minItems": 2}
+    if any(node.name in kinds for node in slot.types):
+        return {**found, "type": ["string", "array"], "items": {"type": "string"}}
+    return {**found, "type": "string"}
 
 
 def _value_schema(parameter: Parameter) -> dict[str, Any]:

@@ -47,7 +47,7 @@ FLOORS = {
     "project": ((".",), ("records",), ("locks",), ("config",), ("planning", "schemes", "cleaning"), ("cleaning/bulk",),
                 ("run", "actions", "start")),
     "programs": (("maps", "micrographs", "select", "simulate"), ("refinement",),
-                 ("class2d", "class3d", "initialmodel", "refine3d")),
+                 ("class2d", "class3d", "initialmodel", "joinstar", "refine3d")),
     "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),
     "report": (("panels", "flowchart"), (".",)),
 }

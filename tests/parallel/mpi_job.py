@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.kinds.running_options import RUNNING
 from cryosnake.jobs.model import JobType, Parameter
-from cryosnake.jobs.running_options import RUNNING
 from cryosnake.parallel import transfer
 from cryosnake.parallel.images import Reading, open_images
 from cryosnake.parallel.ranks import Ranks

@@ -12,7 +12,7 @@ import pytest
 
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import read_star, write_star
-from cryosnake.jobs.running_options import CONTINUE, RUNNING
+from cryosnake.jobs.kinds.running_options import CONTINUE, RUNNING
 from cryosnake.programs.refinement.loop import run_recipe
 from cryosnake.programs.refinement.recipe import Model, Recipe
 from cryosnake.programs.refinement.state import first_assignments

@@ -1,5 +1,13 @@
 """Class2D: class averages of particles."""
 
+from cryosnake.jobs.kinds.refinement_options import (
+    CTF,
+    DIAMETER,
+    HIGHRES_LIMIT,
+    HOW_IT_RUNS,
+    OFFSETS,
+    ZERO_MASK,
+)
 from cryosnake.jobs.model import (
     MODEL,
     OPTIMISER,
@@ -11,14 +19,6 @@ from cryosnake.jobs.model import (
     Parameter,
     Resources,
     Slot,
-)
-from cryosnake.jobs.refinement_options import (
-    CTF,
-    DIAMETER,
-    HIGHRES_LIMIT,
-    HOW_IT_RUNS,
-    OFFSETS,
-    ZERO_MASK,
 )
 
 JOB = JobType(

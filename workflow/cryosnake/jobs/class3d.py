@@ -1,5 +1,17 @@
 """Class3D: several maps from one particle set."""
 
+from cryosnake.jobs.kinds.refinement_options import (
+    CTF,
+    DIAMETER,
+    GREYSCALE,
+    HIGHRES_LIMIT,
+    HOW_IT_RUNS,
+    INITIAL_LOWPASS,
+    OFFSETS,
+    STEPS,
+    SYMMETRY,
+    ZERO_MASK,
+)
 from cryosnake.jobs.model import (
     FINAL_MAP,
     HALF_MAP,
@@ -14,18 +26,6 @@ from cryosnake.jobs.model import (
     Parameter,
     Resources,
     Slot,
-)
-from cryosnake.jobs.refinement_options import (
-    CTF,
-    DIAMETER,
-    GREYSCALE,
-    HIGHRES_LIMIT,
-    HOW_IT_RUNS,
-    INITIAL_LOWPASS,
-    OFFSETS,
-    STEPS,
-    SYMMETRY,
-    ZERO_MASK,
 )
 
 JOB = JobType(

@@ -1,5 +1,11 @@
 """InitialModel: maps from particles alone."""
 
+from cryosnake.jobs.kinds.refinement_options import (
+    CTF,
+    DIAMETER,
+    SYMMETRY,
+)
+from cryosnake.jobs.kinds.running_options import RUNNING
 from cryosnake.jobs.model import (
     DEVICE,
     MAP,
@@ -13,12 +19,6 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
-from cryosnake.jobs.refinement_options import (
-    CTF,
-    DIAMETER,
-    SYMMETRY,
-)
-from cryosnake.jobs.running_options import RUNNING
 
 JOB = JobType(
     name="initialmodel",

@@ -105,7 +105,8 @@ class Slot:
     `relion` is the variable in job.star that holds the file name; where RELION wants another output of the job that
     fills the slot, `relion_output` names it. `relion_switch` is Yes when the slot is filled, and then
     `relion_also` are values of other variables. `images` says whether the
-    program opens the images that the file lists.
+    program opens the images that the file lists. `listed` is the key of the config whose list fills this slot and the
+    next ones with the same `listed`.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Slot:
     relion_switch: str = ""
     relion_also: Mapping[str, str] = field(default_factory=dict)
     images: bool = True
+    listed: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,18 @@
 
 from dataclasses import replace
 
+from cryosnake.jobs.kinds.refinement_options import (
+    CTF,
+    DIAMETER,
+    FIRST_OFFSETS,
+    GREYSCALE,
+    HIGHRES_LIMIT,
+    HOW_IT_RUNS,
+    INITIAL_LOWPASS,
+    STEPS,
+    SYMMETRY,
+    ZERO_MASK,
+)
 from cryosnake.jobs.model import (
     FINAL_MAP,
     HALF_MAP,
@@ -15,18 +27,6 @@ from cryosnake.jobs.model import (
     Parameter,
     Resources,
     Slot,
-)
-from cryosnake.jobs.refinement_options import (
-    CTF,
-    DIAMETER,
-    FIRST_OFFSETS,
-    GREYSCALE,
-    HIGHRES_LIMIT,
-    HOW_IT_RUNS,
-    INITIAL_LOWPASS,
-    STEPS,
-    SYMMETRY,
-    ZERO_MASK,
 )
 
 JOB = JobType(

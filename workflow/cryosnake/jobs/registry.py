@@ -10,8 +10,8 @@ from importlib import import_module
 from cryosnake.jobs.model import JobType
 
 GROUP = "cryosnake.jobs"  # of entry points
-BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "class2d", "select", "initialmodel",
-            "class3d", "refine3d", "maskcreate", "postprocess", "localres", "external")
+BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "class2d", "select", "joinstar",
+            "initialmodel", "class3d", "refine3d", "maskcreate", "postprocess", "localres", "external")
 
 
 @cache

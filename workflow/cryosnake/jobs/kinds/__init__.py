@@ -1,1 +1,1 @@
-"""What a parameter holds besides its type: kinds of files, and checks of values; for the definitions of job types."""
+"""For the definitions of job types: kinds of files, checks of values, and the options that several types have."""

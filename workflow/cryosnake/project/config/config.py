@@ -13,11 +13,12 @@ from typing import Any
 
 from cryosnake import __version__
 from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.kinds.running_options import KEEP_ITERATIONS, PICTURES
 from cryosnake.jobs.model import JobType, Output, Parameter, Slot
 from cryosnake.jobs.registry import job_types
-from cryosnake.jobs.running_options import KEEP_ITERATIONS, PICTURES
 from cryosnake.names import is_job_name
 from cryosnake.pipeline.edit import alias_problem
+from cryosnake.project.config.joins import JOIN, check_join, with_joins
 from cryosnake.project.config.values import check_order, check_value, nearest
 from cryosnake.project.locks.lanes import LANES
 
@@ -129,13 +130,25 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     values = {p.name: check_value(p.name, p, raw.get(p.name, p.default), ConfigError)
               for p in (*VALUES, _LANE, _FULL_BATCHES)}
     del values[KEEP_ITERATIONS.name]  # of each job
-    drafts = {str(name): _job(str(name), body, raw) for name, body in jobs_raw.items()}
-    _check_aliases(drafts)
-    for job in drafts.values():
-        _check_connections(job, drafts)
+    drafts = _drafts(jobs_raw, raw)
     return Config(title=str(raw.get("title", "")), jobs={name: drafts[name] for name in _order(drafts)},
                   workspaces=parse_workspaces(raw.get("workspaces"), drafts),
                   only=_listed(raw.get("only", "")), hold=_listed(raw.get("hold", "")), **values)
+
+
+def _drafts(jobs: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, JobConfig]:
+    """Return the checked jobs and the joins that lists ask for; a mistake in such a join is one in its list."""
+    listed = with_joins(jobs, ConfigError)
+    try:
+        drafts = {name: _job(name, body, {**raw, "jobs": listed.jobs}) for name, body in listed.jobs.items()}
+        _check_aliases(drafts)
+        for job in drafts.values():
+            _check_connections(job, drafts)
+            if job.type.name == JOIN:
+                check_join(f"jobs.{job.name}", job.type, job.connections, ConfigError)
+    except ConfigError as error:
+        raise ConfigError(listed.place_of(error.key), error.message) from None
+    return drafts
 
 
 def _check_version(raw: Any) -> None:
@@ -177,7 +190,7 @@ class ConfigError(CryosnakeError):
     """A mistake in config.yaml; `key` is its dotted path, from which its line is found."""
 
     def __init__(self, key: str, message: str) -> None:
-        self.key = key
+        self.key, self.message = key, message
         super().__init__(f"{key}: {message}")
 
 
@@ -199,11 +212,14 @@ def _job(name: str, body: Any, raw: Mapping[str, Any]) -> JobConfig:
         raise ConfigError(f"{key}.type", f"there is no job type {body['type']!r}{nearest(str(body['type']), types)}; "
                           f"known are {', '.join(types)}")
     job_type = types[body["type"]]
-    allowed = (*JOB_KEYS, *(slot.name for slot in job_type.inputs), *(p.name for p in job_type.parameters))
-    _known(body, allowed, f"job {name} ({job_type.name})", key)
+    allowed = (*JOB_KEYS, *dict.fromkeys(slot.listed or slot.name for slot in job_type.inputs),
+               *(p.name for p in job_type.parameters))
+    listed = {slot.name for slot in job_type.inputs if slot.listed}
+    _known({word: value for word, value in body.items() if word not in listed}, allowed,
+           f"job {name} ({job_type.name})", key)
     stated, places = _stated(key, job_type, body, raw)
     check_order(job_type.parameters, stated, places.__getitem__, ConfigError)
-    connections = {slot.name: _connection(f"{key}.{slot.name}", str(body[slot.name]), all_jobs)
+    connections = {slot.name: _connection(f"{key}.{slot.listed or slot.name}", str(body[slot.name]), all_jobs)
                    for slot in job_type.inputs if body.get(slot.name) is not None}
     if job_type.declared:
         try:
@@ -270,7 +286,7 @@ def is_made(job: JobConfig, output: Output) -> bool:
 
 def _check_connections(job: JobConfig, jobs: Mapping[str, JobConfig]) -> None:
     for slot in job.type.inputs:
-        key, connection = f"jobs.{job.name}.{slot.name}", job.connections.get(slot.name)
+        key, connection = f"jobs.{job.name}.{slot.listed or slot.name}", job.connections.get(slot.name)
         kinds = " or ".join(t.name for t in slot.types)
         if connection is None:
             if slot.required:
@@ -280,7 +296,8 @@ def _check_connections(job: JobConfig, jobs: Mapping[str, JobConfig]) -> None:
             source = jobs[connection.job]
             offers = ", ".join(f"{source.name}.{o.name} ({o.node.name})" for o in
                                source.type.all_outputs(source.parameters()) if is_made(source, o))
-            raise ConfigError(key, f"{slot.name} takes {kinds}, and {source.name} ({source.type.name}) offers {offers}")
+            raise ConfigError(key, f"{slot.listed or slot.name} takes {kinds}, and {source.name} ({source.type.name}) "
+                              f"offers {offers}")
 
 
 def _check_aliases(jobs: Mapping[str, JobConfig]) -> None:

@@ -79,11 +79,20 @@ def growth_of(job: PlannedJob, record: JobRecord, upstream: Mapping[str, Planned
         if not _has_changed(job, source, known, before):
             continue
         now = row_count(source.path) if before else 0
+        if beside := _listed_beside(job, record, slot):
+            before, now = before + sum(file.rows for file in beside), now + sum(row_count(file.path) for file in beside)
         if before and (now >= factor * before or factor == 1):
             return f"{before:,} -> {now:,} {_unit(source)}"
         if not before:
             return f"{source.path} has changed"
     return ""
+
+
+def _listed_beside(job: PlannedJob, record: JobRecord, slot: str) -> list[TakenFile]:
+    """Return the tables that a job has joined with that of a slot."""
+    kind = job.config.type.slot(slot).listed
+    return [file for name, file in record.made_from.items()
+            if kind and name != slot and job.config.type.slot(name).listed == kind]
 
 
 def outdated(record: JobRecord | None) -> str:

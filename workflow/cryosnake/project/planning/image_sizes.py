@@ -16,7 +16,8 @@ from cryosnake.pipeline.star_text import Block, parse_blocks
 from cryosnake.project.planning.named_files import HEAD, look_at
 from cryosnake.project.planning.planned import Plan, PlannedJob
 
-_PASSED_ON = ("micrographs", "particles", "movies")  # slots whose images a job's results have, too
+# Slots whose images a job's results have, too; of a join, the first
+_PASSED_ON = ("micrographs", "particles", "movies", "micrographs1", "particles1", "movies1")
 _NAMES = ("rlnMicrographName", "rlnMicrographMovieName")
 
 

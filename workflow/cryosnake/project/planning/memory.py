@@ -46,7 +46,7 @@ def particle_box(plan: Plan, job: PlannedJob) -> int:
 
     From their STAR file, or from the job that will extract them.
     """
-    source = job.inputs.get("particles")
+    source = job.inputs.get("particles") or job.inputs.get("particles1")  # of a join
     if source is None:
         return 0
     found = _box_in_star(os.path.join(plan.folder, source.path))

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from cryosnake.jobs.kinds.running_options import CONTINUE, RUNNING
 from cryosnake.jobs.kinds.values import point_group
 from cryosnake.jobs.model import DEVICE, Parameter
-from cryosnake.jobs.running_options import CONTINUE, RUNNING
 
 STEPS = ("30 degrees", "15 degrees", "7.5 degrees", "3.7 degrees", "1.8 degrees", "0.9 degrees", "0.5 degrees",
          "0.2 degrees", "0.1 degrees")

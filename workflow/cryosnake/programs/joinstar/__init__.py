@@ -1,0 +1,1 @@
+"""Join: the rows of several tables in one."""
