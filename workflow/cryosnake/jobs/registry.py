@@ -11,7 +11,7 @@ from cryosnake.jobs.model import JobType
 
 GROUP = "cryosnake.jobs"  # of entry points
 BUILT_IN = ("import_data", "motioncorr", "ctffind", "autopick", "extract", "class2d", "select", "joinstar",
-            "initialmodel", "class3d", "refine3d", "maskcreate", "postprocess", "localres", "external")
+            "initialmodel", "class3d", "refine3d", "maskcreate", "postprocess", "localres", "maptool", "external")
 
 
 @cache

@@ -60,13 +60,16 @@ def mirror(volume: np.ndarray) -> np.ndarray:
     return np.roll(flipped, 1, axis=2) if volume.shape[2] % 2 == 0 else flipped
 
 
-def transform_map(volume: np.ndarray, alignment: Alignment) -> np.ndarray:
-    """Return the map (box, box, box) float32 rotated and shifted; quintic splines, 0 outside the box."""
+def transform_map(volume: np.ndarray, alignment: Alignment, order: int = 5) -> np.ndarray:
+    """Return the map (box, box, box) float32 rotated and shifted; 0 outside the box.
+
+    Splines of an `order`: quintic ones, or linear ones (1) for masks, which then do not overshoot.
+    """
     source = mirror(volume) if alignment.mirrored else volume
     centre = np.full(3, volume.shape[0] // 2, np.float64)
     matrix = alignment.matrix[::-1, ::-1]  # from x, y, z to z, y, x
     offset = centre - matrix @ (centre + alignment.shift[::-1])
-    return scipy.ndimage.affine_transform(source.astype(np.float32), matrix, offset, order=5).astype(np.float32)
+    return scipy.ndimage.affine_transform(source.astype(np.float32), matrix, offset, order=order).astype(np.float32)
 
 
 def align_maps(moving: np.ndarray, fixed: np.ndarray, *, mirror_test: bool = False, search_radius: int = 10,

@@ -51,6 +51,7 @@ PROCESS_TYPES = (
     ProcessType(57, "ExcludeTiltImages", "relion.excludetilts"),
     ProcessType(58, "Denoise", "relion.denoisetomo"),
     ProcessType(59, "Picks", "relion.picktomo"),
+    ProcessType(99, "MapTool", "relion.external.maptool"),  # ours; before External, which owns the number
     ProcessType(99, "External", "relion.external"),
 )
 UNKNOWN_PROCESS = 99  # RELION 3.1 treats an unknown job type as an external program

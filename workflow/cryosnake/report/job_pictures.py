@@ -19,6 +19,7 @@ from cryosnake.io.movies import read_image
 from cryosnake.io.mrc import read_images, read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.jobs.model import root_name
+from cryosnake.numerics.map_resample import refit_mask
 from cryosnake.numerics.masking import automatic_threshold
 from cryosnake.numerics.symmetry import operators
 from cryosnake.report.panels.class_maps import class_slices
@@ -177,10 +178,16 @@ def _local_resolution(out: Path, parameters: Mapping[str, Any]) -> Figure:
     """Draw histogram and slices of the mask's inside; without one, of whatever is denser than solvent."""
     density, pixel_size = read_mrc(out / "relion_locres_filtered.mrc")
     if parameters.get("mask"):
-        particle = read_mrc(parameters["mask"])[0] > 0.5
+        mask, own = read_mrc(parameters["mask"])
+        particle = (mask if mask.shape == density.shape else refit_mask(mask, own, len(density), pixel_size)) > 0.5
     else:
         particle = density > automatic_threshold(density, pixel_size).value
     return local_resolution_views(read_mrc(out / "relion_locres.mrc")[0], density, particle, pixel_size)
+
+
+def _changed_map(out: Path, _: Mapping[str, Any]) -> Figure:
+    """Draw the map, or one of the half maps where there are only these."""
+    return map_views(*read_mrc(next(path for name in ("map", "half1_map") if (path := out / f"{name}.mrc").exists())))
 
 
 PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
@@ -196,6 +203,7 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "initial_map": lambda out, _: map_views(*read_mrc(out / "initial_model.mrc")),
     "stages": _stages,
     "angular_distribution": _angular_distribution,
+    "changed_map": _changed_map,
     "mask": lambda out, _: map_views(*read_mrc(out / "mask.mrc"), title="Mask"),
     "postprocess_fsc": _postprocess_fsc,
     "postprocess_guinier": _postprocess_guinier,

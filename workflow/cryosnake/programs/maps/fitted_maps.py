@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import within_one
+from cryosnake.io.mrc import read_header, within_one
 from cryosnake.numerics.map_resample import refit_map, refit_mask
 from cryosnake.programs.maps.maskcreate_maps import read_cube
 
@@ -30,17 +30,18 @@ class Grid:
         return f"{self.box} of {self.pixel_size:.4g} Å"
 
 
-def fitted_map(path: str | Path, what: str, grid: Grid) -> tuple[np.ndarray, float]:
+def fitted_map(path: str | Path, what: str, grid: Grid, pixel_size: float | None = None) -> tuple[np.ndarray, float]:
     """Return a map (box, box, box) float32 on a grid, and the pixel size in Å that it had; `what` names it in messages.
 
     Where box or pixel size are others, it is cropped or padded in Fourier space (refit_map), with a line that says so.
+    `pixel_size` (Å) overrides the header.
 
     Raises
     ------
     CryosnakeError
         when it is no cube, contains NaN, does not give its pixel size, or gives one that contradicts its box
     """
-    volume, pixel = _read(path, what, grid)
+    volume, pixel = _read(path, what, grid, pixel_size)
     if _differs(volume, pixel, grid):
         volume = refit_map(volume, pixel, grid.box, grid.pixel_size)
     return volume, pixel
@@ -58,11 +59,25 @@ def fitted_mask(path: str | Path, grid: Grid, pixel_size: float | None = None) -
     mask, pixel = _read(path, "mask", grid, pixel_size)
     mask = within_one(mask, path)
     if _differs(mask, pixel, grid):
-        _check_cut(mask, pixel, path, grid)
+        check_cut(mask, pixel, path, grid)
         mask = np.clip(refit_mask(mask, pixel, grid.box, grid.pixel_size), 0.0, 1.0)
     if not (mask > _INSIDE).any():
         raise CryosnakeError(f"{path} is an empty mask: no value above {_INSIDE:g}; make it with a lower threshold")
     return mask
+
+
+def calibrated(path: str | Path, other: str | Path, pixel_size: float | None) -> float | None:
+    """Return the pixel size of a map in Å where `pixel_size` overrides that of another one: as many times larger.
+
+    None leaves it to the header.
+    """
+    if pixel_size is None:
+        return None
+    mine, its = read_header(path), read_header(other)
+    if mine.nx == its.nx:
+        return pixel_size
+    known = min(mine.pixel_size, its.pixel_size) > 0
+    return mine.pixel_size * pixel_size / its.pixel_size if known else None
 
 
 def contradict(pixel_size: float, other: float) -> bool:
@@ -70,7 +85,33 @@ def contradict(pixel_size: float, other: float) -> bool:
     return max(pixel_size / other, other / pixel_size) > _CONTRADICTION
 
 
-def _read(path: str | Path, what: str, grid: Grid, pixel_size: float | None = None) -> tuple[np.ndarray, float]:
+def check_cut(mask: np.ndarray, pixel_size: float, path: str | Path, grid: Grid) -> None:
+    """Check that a mask of `pixel_size` Å keeps what it keeps on a grid; `path` is its file.
+
+    Raises
+    ------
+    CryosnakeError
+        when its own box has cut it, or that of the grid would
+    """
+    own, new = len(mask) * pixel_size, grid.box * grid.pixel_size
+    faces = max(float(side.max()) for axis in range(3) for side in (mask.take(0, axis), mask.take(-1, axis)))
+    if own < new - 2.0 * grid.pixel_size and faces > _INSIDE:
+        raise CryosnakeError(f"{path}: the mask reaches the faces of its box, {own:.0f} Å wide, and would cut the "
+                             f"particle in the {new:.0f} Å of {grid.owner}. Make it from a map of the whole box.")
+    reach = math.ceil(new / pixel_size / 2.0) + 1
+    middle = len(mask) // 2
+    if own <= new or reach >= middle:
+        return
+    kept = slice(middle - reach, middle + reach + 1)
+    outside = mask > _INSIDE
+    outside[kept, kept, kept] = False
+    if outside.any():
+        raise CryosnakeError(f"{path}: the mask, {own:.0f} Å wide, keeps density outside the {new:.0f} Å of "
+                             f"{grid.owner}, and would be cut. Is its pixel size right ({pixel_size:.4g} Å)? A larger "
+                             "particle needs a larger box.")
+
+
+def _read(path: str | Path, what: str, grid: Grid, pixel_size: float | None) -> tuple[np.ndarray, float]:
     """Return the map and its pixel size; that of the grid where it is the same, or not known in the same box."""
     volume, pixel = read_cube(str(path))
     box, pixel = len(volume), pixel_size or pixel
@@ -97,23 +138,3 @@ def _header_remedy(path: str | Path, pixel_size: float | None) -> str:
 
 def _differs(volume: np.ndarray, pixel_size: float, grid: Grid) -> bool:
     return len(volume) != grid.box or pixel_size != grid.pixel_size
-
-
-def _check_cut(mask: np.ndarray, pixel_size: float, path: str | Path, grid: Grid) -> None:
-    """Raise CryosnakeError where fitting a mask would cut off what it keeps."""
-    own, new = len(mask) * pixel_size, grid.box * grid.pixel_size
-    faces = max(float(side.max()) for axis in range(3) for side in (mask.take(0, axis), mask.take(-1, axis)))
-    if own < new - 2.0 * grid.pixel_size and faces > _INSIDE:
-        raise CryosnakeError(f"{path}: the mask reaches the faces of its box, {own:.0f} Å wide, and would cut the "
-                             f"particle in the {new:.0f} Å of {grid.owner}. Make it from a map of the whole box.")
-    reach = math.ceil(new / pixel_size / 2.0) + 1
-    middle = len(mask) // 2
-    if own <= new or reach >= middle:
-        return
-    kept = slice(middle - reach, middle + reach + 1)
-    outside = mask > _INSIDE
-    outside[kept, kept, kept] = False
-    if outside.any():
-        raise CryosnakeError(f"{path}: the mask, {own:.0f} Å wide, keeps density outside the {new:.0f} Å of "
-                             f"{grid.owner}, and would be cut. Is its pixel size right ({pixel_size:.4g} Å)? A larger "
-                             "particle needs a larger box.")

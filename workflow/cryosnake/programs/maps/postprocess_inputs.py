@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import read_header
-from cryosnake.programs.maps.fitted_maps import Grid, fitted_mask
+from cryosnake.programs.maps.fitted_maps import Grid, calibrated, fitted_mask
 from cryosnake.programs.maps.maskcreate_maps import half_names, read_map
 
 
@@ -52,21 +51,10 @@ def read_mask(path: str, halves: Halves, pixel_size: float | None) -> np.ndarray
         when it is none, is empty or keeps the whole box, or would cut the particle
     """
     grid = Grid(len(halves.half1), halves.pixel_size, halves.name1)
-    mask = fitted_mask(path, grid, _calibrated(path, halves, pixel_size))
+    mask = fitted_mask(path, grid, calibrated(path, halves.name1, pixel_size))
     if mask.min() > 0.5:
         raise CryosnakeError(f"{path} covers the whole box: no value below 0.5; make it with a higher threshold")
     return mask
-
-
-def _calibrated(path: str, halves: Halves, pixel_size: float | None) -> float | None:
-    """Return the mask's pixel size, Å, where one for the half maps overrides their headers: as much larger."""
-    if pixel_size is None:
-        return None
-    mask, half = read_header(path), read_header(halves.name1)
-    if mask.nx == half.nx:
-        return pixel_size
-    known = min(mask.pixel_size, half.pixel_size) > 0
-    return mask.pixel_size * pixel_size / half.pixel_size if known else None
 
 
 def _check_fit(name: str, volume: np.ndarray, size: float, halves: Halves) -> None:
