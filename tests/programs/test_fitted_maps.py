@@ -11,13 +11,21 @@ import pytest
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
+from cryosnake.jobs.refine3d import JOB
+from cryosnake.numerics.alignment import Alignment, transform_map
 from cryosnake.numerics.fsc import fsc
 from cryosnake.numerics.map_resample import refit_map
+from cryosnake.numerics.symmetry import operators, rotation_about
 from cryosnake.programs.maps.fitted_maps import Grid, fitted_mask
 from cryosnake.programs.refinement.reference_maps import read_reference, reference_names
 
 GRID = Grid(48, 4.0, "the particles of p.star")
-PARTICLES = SimpleNamespace(box=48, pixel_size=4.0, path="p.star")
+PARTICLES = SimpleNamespace(box=48, pixel_size=4.0, path="p.star", shell_at=lambda resolution: int(192 / resolution))
+
+
+def read(name, symmetry="C1"):
+    return read_reference(name, PARTICLES, JOB.options(particle_diameter=120.0, initial_lowpass=15.0,
+                                                       symmetry=symmetry))
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +48,7 @@ def density(box=48, pixel_size=4.0):
 def test_a_reference_of_any_box_and_pixel_size_is_the_same_reference(box, pixel_size, capsys):
     write_mrc("here.mrc", density(), 4.0)
     write_mrc("there.mrc", density(box, pixel_size), pixel_size)
-    here, there = (read_reference(name, PARTICLES, 120.0, 15.0) for name in ("here.mrc", "there.mrc"))
+    here, there = (read(name) for name in ("here.mrc", "there.mrc"))
     said = capsys.readouterr().out
     assert said == (f"there.mrc: the reference, {box} voxels of {pixel_size:g} Å, is resampled to the 48 of 4 Å of the "
                     "particles of p.star\n")
@@ -59,7 +67,17 @@ def test_a_reference_of_any_box_and_pixel_size_is_the_same_reference(box, pixel_
 def test_references_that_make_no_sense_are_refused(volume, pixel_size, message):
     write_mrc("r.mrc", volume, pixel_size)
     with pytest.raises(CryosnakeError, match=message):
-        read_reference("r.mrc", PARTICLES, 120.0, 15.0)
+        read("r.mrc")
+
+
+def test_a_reference_without_the_symmetry_is_said(capsys):
+    turned = sum(transform_map(density(), Alignment(rotation, np.zeros(3), False, 1.0)) for rotation in operators("D2"))
+    write_mrc("d2.mrc", turned, 4.0)
+    write_mrc("off.mrc", transform_map(turned, Alignment(rotation_about((1, 1, 0), 40), np.zeros(3), False, 1.0)), 4.0)
+    for name, symmetry, said in (("d2.mrc", "D2", ""), ("d2.mrc", "C1", ""), ("off.mrc", "D2", "D2 about its axes"),
+                                 ("d2.mrc", "C5", r"d2.mrc does not have the symmetry C5")):
+        read(name, symmetry)
+        assert said in (printed := capsys.readouterr().out) and bool(said) == ("maptool job (symmetry" in printed)
 
 
 def test_a_mask_of_another_box_is_the_same_mask(capsys):

@@ -69,6 +69,23 @@ def find_axes(volume: np.ndarray, group: str, radius: int) -> Axes:
     return Axes(Alignment(matrix, -matrix.T @ middle, False, agreement), agreement)
 
 
+def symmetry_agreement(volume: np.ndarray, group: str, radius: int) -> float:
+    """Return the mean correlation of a map (box, box, box) with its copies turned by a point group about its origin.
+
+    Whitened by shell, up to `radius` Fourier pixels: 1 for a map that has the symmetry, about its axes.
+
+    Raises
+    ------
+    CryosnakeError
+        when the group is unknown
+    """
+    group_operators = operators(group)
+    if len(group_operators) == 1:
+        return 1.0
+    return _agreement(padded_transform(volume), np.eye(3), np.zeros(3), group_operators,
+                      _points(radius, volume.shape[0]))
+
+
 def symmetrised(volume: np.ndarray, axes: Axes, group: str) -> np.ndarray:
     """Return the map (box, box, box) float32 brought onto its axes and averaged over the group."""
     total = np.zeros(volume.shape, np.float64)
@@ -105,7 +122,7 @@ def _agreement(transform: np.ndarray, matrix: np.ndarray, centre: np.ndarray, gr
         mean += values
         power += np.abs(values) ** 2
     level = np.bincount(band.shell, power) / np.maximum(np.bincount(band.shell), 1)
-    white = np.maximum(level, 1e-30)[band.shell]
+    white = np.maximum(level, max(1e-8 * float(level.max()), 1e-30))[band.shell]  # shells without signal do not count
     together = float((np.abs(mean) ** 2 / white).sum()) / float((power / white).sum())  # 1 apart … g together
     return (together - 1.0) / (len(group) - 1.0)
 

@@ -71,9 +71,8 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
     def start(self) -> Classification3D:
         """Return the references, low-passed and on the particles' grey scale."""
         particles, options = self.particles, self.options
-        volumes = np.stack([
-            self.solvent * read_reference(name, particles, options.particle_diameter, options.initial_lowpass,
-                                          "; leave it out") for name in self.names])
+        volumes = np.stack([self.solvent * read_reference(name, particles, options, "; leave it out")
+                            for name in self.names])
         assignments, everyone = first_assignments(particles), np.arange(len(particles))
         statistics = first_statistics(self.work, everyone, assignments.offset, self.mask, 1)
         count = options.classes * (len(self.grid(1).pixels) if has_directions(options) else 1)

@@ -69,8 +69,7 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
     def start(self) -> Refinement:
         """Return the reference for both halves, low-passed and on the grey scale of each half's particles."""
         particles, options = self.particles, self.options
-        volume = self.solvent * read_reference(self.inputs["reference"], particles, options.particle_diameter,
-                                               options.initial_lowpass)
+        volume = self.solvent * read_reference(self.inputs["reference"], particles, options)
         half = half_sets(particles, np.random.default_rng([options.seed, 0]))
         assignments, sampling = first_assignments(particles), self._first_sampling()
         direction = flat_direction(options, sampling)
