@@ -44,6 +44,7 @@ from cryosnake.numerics.refine.search.schedule import coarse_size
 from cryosnake.numerics.refine.sums.maximisation import finish_sums
 from cryosnake.numerics.symmetry import operators
 from cryosnake.programs.class2d import recipe as class2d
+from cryosnake.programs.optics.groups import optics_groups
 from cryosnake.programs.refine3d import recipe as refine3d
 from cryosnake.programs.refinement import estep as refine_estep
 from cryosnake.programs.refinement.device_images import half_precision_is_safe
@@ -142,7 +143,8 @@ def synthetic(count: int, box: int, snr: float, seed: int = 1) -> tuple[Executio
                             "rlnAmplitudeContrast": 0.1, "rlnImagePixelSize": pixel, "rlnImageSize": box}])
     zeros = np.zeros(count, np.int64)
     particles = ParticleSet(path="none.star", tables={"optics": optics, "particles": table}, box=box, pixel_size=pixel,
-                            optics=zeros, group=zeros, group_names=["none"])
+                            optics=zeros, group=zeros, group_names=["none"],
+                            groups=optics_groups("none.star", optics, ctf=True))
     return Execution(particles=particles, images=lambda rows: images[rows]), poses, volume / np.float32(noise)
 
 

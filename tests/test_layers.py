@@ -46,7 +46,7 @@ STANDARD_ONLY = ("jobs", "pipeline", "atomic", "human", "json_files", "names", "
 FLOORS = {
     "project": ((".",), ("records",), ("locks",), ("config",), ("planning", "schemes", "cleaning"), ("cleaning/bulk",),
                 ("run", "actions", "start")),
-    "programs": (("maps", "micrographs", "select", "simulate"), ("refinement",),
+    "programs": (("maps", "micrographs", "optics", "select", "simulate"), ("refinement",),
                  ("class2d", "class3d", "initialmodel", "joinstar", "refine3d")),
     "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),
     "report": (("panels", "flowchart"), (".",)),

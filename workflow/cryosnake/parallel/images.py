@@ -13,7 +13,7 @@ from cryosnake.parallel.prefetch import read_ahead
 from cryosnake.parallel.preread import image_bytes, preread
 from cryosnake.parallel.ranks import Computer, Ranks, SingleComputer
 from cryosnake.parallel.scratch import scratch_copy
-from cryosnake.parallel.stacks import Images, KeptImages, StackImages
+from cryosnake.parallel.stacks import Images, KeptImages, ReadImages
 
 KEPT_BYTES = 1 << 30  # sets up to this size always stay in memory
 
@@ -38,7 +38,7 @@ class ImageSource:
 
 
 @contextmanager
-def open_images(stacks: StackImages, reading: Reading, ranks: Ranks, job: str) -> Iterator[ImageSource]:
+def open_images(stacks: ReadImages, reading: Reading, ranks: Ranks, job: str) -> Iterator[ImageSource]:
     """Yield the source of images for this rank; all ranks enter and leave this together.
 
     Raises
@@ -65,7 +65,7 @@ def open_images(stacks: StackImages, reading: Reading, ranks: Ranks, job: str) -
         ranks.meet()  # no rank reads any more
 
 
-def _local(stacks: StackImages, reading: Reading, computer: Computer, job: str, stack: ExitStack,
+def _local(stacks: ReadImages, reading: Reading, computer: Computer, job: str, stack: ExitStack,
            ) -> tuple[Images, bool]:
     """Return the images that this process reads itself, and whether they are in memory."""
     if reading.preread:

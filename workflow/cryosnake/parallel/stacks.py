@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -11,6 +12,17 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_images
 
 Images = Callable[[np.ndarray], np.ndarray]  # rows (n,) -> images (n, box, box) float32
+
+
+class ReadImages(Protocol):
+    """Images that are read when they are asked for, and their number and size."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of images, box, box."""
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Return images (n, box, box) float32, which the caller may change."""
 
 
 @dataclass(frozen=True)

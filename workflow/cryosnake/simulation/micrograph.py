@@ -14,8 +14,9 @@ import numpy as np
 import scipy.fft
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.numerics.ctf import Defocus, Microscope, ctf
+from cryosnake.numerics.ctf import Defocus, Microscope, ctf_phase
 from cryosnake.numerics.euler import euler_to_matrix
+from cryosnake.simulation.aberrations import NONE, Aberrations
 from cryosnake.simulation.atoms import Atoms, diameter
 from cryosnake.simulation.density import project_atoms
 
@@ -30,6 +31,7 @@ class Optics:
     pixel_size: float
     microscope: Microscope = USUAL_MICROSCOPE
     b_factor: float = 30.0
+    aberrations: Aberrations = NONE
 
     @property
     def interaction(self) -> float:
@@ -49,6 +51,10 @@ class PlacedParticles:
 def frequency_grid(shape: tuple[int, int], pixel_size: float) -> tuple[np.ndarray, np.ndarray]:
     """Return k² (Å⁻²) and the azimuth (radians) of a half transform of an image `shape`, float32."""
     ky, kx = np.fft.fftfreq(shape[0], pixel_size)[:, None], np.fft.rfftfreq(shape[1], pixel_size)[None]
+    return _polar(kx, ky)
+
+
+def _polar(kx: np.ndarray, ky: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (kx * kx + ky * ky).astype(np.float32), np.arctan2(ky, kx).astype(np.float32)
 
 
@@ -85,12 +91,22 @@ def place_particles(rng: np.random.Generator, shape: tuple[int, int], count: int
 
 
 def optical_transfer(shape: tuple[int, int], optics: Optics, defocus: Defocus) -> np.ndarray:
-    """Return CTF times envelope (…, h, w // 2 + 1) float32 on the half transform of an image `shape`."""
-    squared, azimuth = frequency_grid(shape, optics.pixel_size)
+    """Return CTF times envelope (…, h, w // 2 + 1) on the half transform of an image `shape`.
+
+    float32, or complex64 where there are odd aberrations.
+    """
+    ky, kx = np.fft.fftfreq(shape[0], optics.pixel_size)[:, None], np.fft.rfftfreq(shape[1], optics.pixel_size)[None]
+    kx, ky = optics.aberrations.at(kx, ky)  # of the particle
+    squared, azimuth = _polar(kx, ky)
     u, v, angle, phase_shift = (np.asarray(value, np.float32) for value in
                                 (defocus.u, defocus.v, defocus.angle, defocus.phase_shift))
-    transfer = ctf(squared, azimuth, Defocus(u, v, angle, phase_shift), optics.microscope)
-    return np.asarray(transfer * np.exp(-0.25 * optics.b_factor * squared), np.float32)
+    phase = ctf_phase(squared, azimuth, Defocus(u, v, angle, phase_shift), optics.microscope)
+    if any(optics.aberrations.even):
+        phase = phase - optics.aberrations.even_phase(kx, ky)
+    transfer = np.asarray(np.sin(phase) * np.exp(-0.25 * optics.b_factor * squared), np.float32)
+    if optics.aberrations.is_even:
+        return transfer
+    return np.asarray(transfer * np.exp(1j * optics.aberrations.odd_phase(kx, ky, optics.microscope)), np.complex64)
 
 
 def delocalised_box(atoms: Atoms, optics: Optics, defocus: float) -> int:
@@ -114,7 +130,8 @@ def contrast_images(
     The members of `defocus` may be arrays (n, 1, 1). `box` is even and should be at least `delocalised_box`.
     """
     inner = min(box, _even(1.1 * diameter(atoms) / optics.pixel_size + 16))
-    images = scipy.fft.irfft2(project_atoms(atoms, matrices, inner, optics.pixel_size, b_factor, shifts=shifts),
+    seen = optics.aberrations.seen_axes(matrices)
+    images = scipy.fft.irfft2(project_atoms(atoms, seen, inner, optics.pixel_size, b_factor, shifts=shifts),
                               s=(inner, inner))
     padded = np.zeros((len(images), box, box), np.float32)
     start = box // 2 - inner // 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.ctf_scale import MIDDLE, SCALES, agreement, radial_power
 from cryosnake.parallel.stacks import Images
 from cryosnake.programs.refinement.particles import ParticleSet
@@ -50,9 +49,8 @@ def _rings(particles: ParticleSet, rows: np.ndarray, images: Images) -> np.ndarr
     mean = float(defocus.mean())
     if mean <= 0 or defocus.std() > _ALIKE * mean or len(np.unique(particles.optics[rows])) > 1:
         return None
-    optics = particles.tables["optics"].iloc[int(particles.optics[rows[0]])]
-    microscope = Microscope(float(optics["rlnVoltage"]), float(optics["rlnSphericalAberration"]),
-                            float(optics["rlnAmplitudeContrast"]))
+    microscope = particles.groups[particles.optics[rows[0]]].microscope
+    assert microscope is not None
     phase_shift = float(particles.column("rlnPhaseShift")[rows].mean())
     if agreement(np.ones(particles.box // 2), mean, phase_shift, particles.length, microscope) is None:
         return None  # nothing is read

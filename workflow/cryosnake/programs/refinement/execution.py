@@ -16,8 +16,9 @@ from cryosnake.numerics.refine.kernels.budget import budget_of, particles_of, us
 from cryosnake.parallel.images import Reading, open_images
 from cryosnake.parallel.memory import available_bytes
 from cryosnake.parallel.ranks import Ranks, SingleRank
-from cryosnake.parallel.stacks import Images, StackImages
+from cryosnake.parallel.stacks import Images, ReadImages, StackImages
 from cryosnake.parallel.world import world
+from cryosnake.programs.optics.corrected_images import CorrectedImages
 from cryosnake.programs.refinement.particle_checks import refuse_blank
 from cryosnake.programs.refinement.particles import ParticleSet, read_particles
 
@@ -82,9 +83,12 @@ def execution_of(path: str | os.PathLike[str], options: Any, out: str | os.PathL
                         block=block, combine_in=Path(out) if options.combine_through_disc else None, device=device)
 
 
-def stack_images(particles: ParticleSet) -> StackImages:
-    """Return the images of particles from their own files."""
-    return StackImages(particles.path, particles.table["rlnImageName"].tolist(), particles.box, refuse_blank)
+def stack_images(particles: ParticleSet) -> ReadImages:
+    """Return the images of particles from their own files, corrected for what their optics groups say."""
+    stacks = StackImages(particles.path, particles.table["rlnImageName"].tolist(), particles.box, refuse_blank)
+    if not any(group.distorted or group.turned for group in particles.groups):
+        return stacks
+    return CorrectedImages(stacks=stacks, groups=particles.groups, group_of=particles.optics)
 
 
 def _memory(options: Any, ranks: Ranks) -> int:

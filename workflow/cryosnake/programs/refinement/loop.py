@@ -85,7 +85,8 @@ def _begin(recipe: Recipe[Any, M, S], progress: Progress) -> M:
         model = recipe.lead(recipe.start)
     if not path:
         recipe.say(recipe.headline())
-    recipe.say(not_applied(recipe.particles.used_optics, recipe.particles.table))
+    recipe.say(not_applied(recipe.particles.table))
+    recipe.say(recipe.particles.describe_applied())
     recipe.say(doubled(recipe.particles.table["rlnImageName"], recipe.particles.first_at_place()))
     if not path and getattr(recipe.options, "ctf", False):
         recipe.say(recipe.lead(partial(doubt_defocus, recipe.particles, recipe.work.images)))

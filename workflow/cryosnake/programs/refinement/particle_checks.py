@@ -1,4 +1,4 @@
-"""Checks before a refinement: duplicate particles, images already CTF-corrected, optics that are not applied."""
+"""Checks before a refinement: duplicate particles, images already CTF-corrected, aberrations in the wrong table."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import CTF, FLAGS, POSE, checked, number_of
 from cryosnake.programs.refinement.same_particles import first_of_image
 
-# Columns of RELION's CtfRefine that refinements here do not use, with the value that changes nothing
-_NOT_APPLIED = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0, "rlnOddZernike": 0.0, "rlnEvenZernike": 0.0,
+# Columns of data_optics, with the value that changes nothing
+_OF_OPTICS = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0, "rlnOddZernike": 0.0, "rlnEvenZernike": 0.0,
                 "rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
 _NUMBER = re.compile(r"[^\[\],\s]+")
 
@@ -41,18 +41,17 @@ def check_values(path: str, particles: pd.DataFrame, optics: pd.DataFrame, need_
     return particles
 
 
-def not_applied(*tables: pd.DataFrame) -> str:
-    """Return a warning that names the aberrations and magnifications in the tables, "" where there are none.
+def not_applied(particles: pd.DataFrame) -> str:
+    """Return a warning that names aberrations and magnifications in the particles' rows, "" where there are none.
 
-    RELION applies them in its refinements; here they are only passed on.
+    RELION, and so do we, takes them from the optics table alone.
     """
-    found = [label for label, usual in _NOT_APPLIED.items() for table in tables
-             if label in table.columns and any(_differs(value, usual) for value in table[label].unique())]
+    found = [label for label, usual in _OF_OPTICS.items()
+             if label in particles.columns and any(_differs(value, usual) for value in particles[label].unique())]
     if not found:
         return ""
-    return (f"WARNING: {', '.join(dict.fromkeys(found))}: aberrations and anisotropic magnification of the particles "
-            "are NOT APPLIED by this program, only passed on. Beyond about 3 Å, or where the magnification is more "
-            "than 1 % off, the result is worse than it could be; refine with RELION there.")
+    return (f"WARNING: {', '.join(found)}: aberrations and magnifications in data_particles are NOT APPLIED, only "
+            "passed on; they belong in data_optics, where CtfRefine writes them.")
 
 
 def _differs(value: object, usual: float) -> bool:

@@ -14,10 +14,10 @@ from cryosnake.io.checked_numbers import FLAGS, checked, numbers_of
 from cryosnake.io.star import read_star
 from cryosnake.io.star_optics import with_optics
 from cryosnake.numerics.backend import Array, namespace
-from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.images import ctf_at, soft_disc
+from cryosnake.programs.optics.groups import OpticsGroup, optics_groups
 from cryosnake.programs.refinement.particle_checks import check_values
 from cryosnake.programs.refinement.same_particles import first_at_place
 
@@ -47,6 +47,8 @@ class ParticleSet:
     group : (n,) int64
         Index of its micrograph (or rlnGroupName) in `group_names`.
     group_names : list of str
+    groups : tuple of OpticsGroup
+        The rows of the optics table.
     """
 
     path: str
@@ -56,6 +58,7 @@ class ParticleSet:
     optics: np.ndarray
     group: np.ndarray
     group_names: list[str]
+    groups: tuple[OpticsGroup, ...]
 
     def __len__(self) -> int:
         return len(self.table)
@@ -100,6 +103,15 @@ class ParticleSet:
         return (f"{len(self)} particles, {self.box} px of {self.pixel_size:g} Å, {len(self.group_names)} micrographs, "
                 f"{len(self.tables['optics'])} optics group(s){self._microscopes()}")
 
+    def describe_applied(self) -> str:
+        """Return what is applied beyond the usual CTF and to how many particles, "" for nothing."""
+        count = np.bincount(self.optics, minlength=len(self.groups))
+        words: dict[str, int] = {}
+        for group, members in zip(self.groups, count.tolist(), strict=True):
+            words |= {word: words.get(word, 0) + members for word in group.applied() if members}
+        listed = ", ".join(f"{word} ({members})" for word, members in words.items())
+        return f"Applied from the optics groups (particles): {listed}" if words else ""
+
     def _microscopes(self) -> str:
         optics = self.used_optics
         if not set(_CTF_OPTICS) <= set(optics.columns):
@@ -120,14 +132,13 @@ class ParticleSet:
         columns = {"u": "rlnDefocusU", "v": "rlnDefocusV", "angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
                    "b_factor": "rlnCtfBfactor", "scale": "rlnCtfScalefactor"}
         values = {key: self.column(label, 1.0 if key == "scale" else 0.0)[rows] for key, label in columns.items()}
-        for index, optics in self.tables["optics"].iterrows():
+        for index, group in enumerate(self.groups):
             mine = self.optics[rows] == index
             if mine.any():
+                assert group.microscope is not None
                 own = {key: value[mine] for key, value in values.items()}
-                microscope = Microscope(float(optics["rlnVoltage"]), float(optics["rlnSphericalAberration"]),
-                                        float(optics["rlnAmplitudeContrast"]))
-                result[xp.asarray(mine)] = ctf_at(band, own, self.pixel_size, microscope, like=like,
-                                                  intact_first_peak=intact_first_peak)
+                result[xp.asarray(mine)] = ctf_at(band, own, self.pixel_size, group.microscope, like=like,
+                                                  even=group.even, intact_first_peak=intact_first_peak)
         return result
 
     def poses(self) -> np.ndarray:
@@ -174,7 +185,8 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
         raise CryosnakeError(f"{path}: rlnImageSize is {box}; the box must be even. Extract with an even box_size.")
     group, names = _groups(tables["particles"])
     return ParticleSet(path=path, tables={name: tables[name] for name in ("optics", "particles")}, box=box,
-                       pixel_size=pixel_size, optics=index, group=group, group_names=names)
+                       pixel_size=pixel_size, optics=index, group=group, group_names=names,
+                       groups=optics_groups(path, optics, need_ctf))
 
 
 def _require(path: str, block: str, tables: Mapping[str, pd.DataFrame], labels: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.filters import low_pass
 from cryosnake.programs.simulate.false_picks import USUAL, false_kinds, replace_false_picks
 from cryosnake.programs.simulate.settings import optics_row, silent
+from cryosnake.simulation.aberrations import NONE, Aberrations
 from cryosnake.simulation.atoms import Atoms
 from cryosnake.simulation.density import density_from_atoms
 from cryosnake.simulation.micrograph import Optics, contrast_images, delocalised_box, random_poses
@@ -36,7 +37,8 @@ class StackSettings:
     `b_factor` (Å²) is of the atoms and so of the true map. `prefix` precedes `particles.mrcs` in rlnImageName, for
     example "Extract/job001/". `false_picks` is the share of the images that are not particles but of
     `false_pick_kinds`: truth/particles.star says which in rlnClassNumber (0 a particle, 1 empty, 2 parts of
-    neighbours, 3 contamination, 4 film edge, 5 blob). The same seed gives the same bytes.
+    neighbours, 3 contamination, 4 film edge, 5 blob). `aberrations` are those of the images, and stand in the optics
+    table. The same seed gives the same bytes.
     """
 
     count: int = 500
@@ -53,6 +55,7 @@ class StackSettings:
     prefix: str = ""
     false_picks: float = 0.0
     false_pick_kinds: Sequence[int] = USUAL
+    aberrations: Aberrations = NONE
     seed: int = 1
 
 
@@ -78,7 +81,7 @@ def simulate_particles(folder: str | Path, settings: StackSettings, *, atoms: At
     rng = np.random.default_rng([settings.seed, 0])
     if atoms is None:
         atoms = pseudo_protein(settings.symmetry, settings.residues, settings.seed)
-    optics = Optics(pixel_size, b_factor=0.0)
+    optics = Optics(pixel_size, b_factor=0.0, aberrations=settings.aberrations)
     table = _random_table(rng, settings)
     signal = _signal(atoms, table, box, optics, settings.b_factor, progress)
     noise = float(np.sqrt(signal.var() / settings.snr))
@@ -95,7 +98,8 @@ def simulate_particles(folder: str | Path, settings: StackSettings, *, atoms: At
     write_mrc(folder / "reference.mrc", low_pass(density, 40.0, pixel_size), pixel_size)
     table.insert(0, "rlnImageName", [f"{number:06d}@{settings.prefix}particles.mrcs" for number in range(1, count + 1)])
     groups = pd.DataFrame([{**optics_row(pixel_size, optics.microscope), "rlnImagePixelSize": pixel_size,
-                            "rlnImageSize": box, "rlnImageDimensionality": 2}])
+                            "rlnImageSize": box, "rlnImageDimensionality": 2,
+                            **settings.aberrations.columns()}])
     write_star(folder / "truth/particles.star", {"optics": groups, "particles": table})
     poses = [label for label in table if str(label).startswith(("rlnAngle", "rlnOrigin", "rlnClass"))]
     write_star(folder / "particles.star", {"optics": groups, "particles": table.drop(columns=poses)})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cryosnake.numerics.aberrations import even_phase
 from cryosnake.numerics.backend import Array, fft_of, is_gpu, namespace
 from cryosnake.numerics.ctf import Defocus, Microscope, ctf_phase
 from cryosnake.numerics.fsc import sum_over_axes
@@ -67,7 +68,7 @@ def shell_sums(values: Array, band: Band) -> Array:
 
 
 def ctf_at(band: Band, defocus: Mapping[str, np.ndarray], pixel_size: float, microscope: Microscope, *,
-           intact_first_peak: bool = False, like: Array | None = None) -> Array:
+           even: Sequence[float] = (), intact_first_peak: bool = False, like: Array | None = None) -> Array:
     """Return CTFs (n, pixels) float32, on the device of `like` (in host memory without it).
 
     Parameters
@@ -76,6 +77,8 @@ def ctf_at(band: Band, defocus: Mapping[str, np.ndarray], pixel_size: float, mic
         "u" and "v" in Å, "angle" and "phase_shift" in degrees, "b_factor" in Å², "scale".
     pixel_size, microscope
         Å; of one optics group.
+    even : sequence of float
+        Its even aberrations, see `numerics/aberrations.py`.
     intact_first_peak : bool
         1 up to the first peak, for particles with little signal at low resolution.
     """
@@ -86,6 +89,9 @@ def ctf_at(band: Band, defocus: Mapping[str, np.ndarray], pixel_size: float, mic
     u, v, angle, shift, b_factor, scale = (xp.asarray(np.asarray(defocus[key], np.float32))[:, None] for key in
                                            ("u", "v", "angle", "phase_shift", "b_factor", "scale"))
     phase = ctf_phase(squared, azimuth, Defocus(u, v, angle, shift), microscope)
+    if any(even):
+        step = 1.0 / (band.box * pixel_size)
+        phase = phase - even_phase(even, kx * step, ky * step)
     value = xp.sin(phase)
     if intact_first_peak:
         beyond = xp.abs(phase) >= np.pi / 2
