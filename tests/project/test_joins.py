@@ -12,10 +12,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
+from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star, read_table, write_star
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.job_star import read_job_star
+from cryosnake.project.actions.job_actions import give_alias
 from cryosnake.project.config.config import Config, ConfigError, parse_config
 from cryosnake.project.config.lines import line_of
 from cryosnake.project.planning.growth import row_count
@@ -56,6 +59,12 @@ def test_a_join_of_the_config_is_taken_for_its_list_and_another_order_is_another
                     turned=CLASSES | {"particles": ["second", "first"]})
     assert inputs_of(config, "classes") == inputs_of(config, "others") == ["both"]
     assert inputs_of(config, "turned") == ["turned_particles"]
+
+
+def test_the_example_joins_two_sessions_after_extraction(root: Path) -> None:
+    config = parse_config(yaml.safe_load((root / "examples/two_sessions.yaml").read_text()))
+    joins = {job.name: inputs_of(config, job.name) for job in config.jobs.values() if job.type.name == "joinstar"}
+    assert joins == {"classes_particles": ["cut1", "cut2"]}
 
 
 def test_a_list_of_one_is_that_one_and_a_long_one_is_joined_in_steps() -> None:
@@ -201,3 +210,15 @@ def test_lists_of_micrographs_are_joined_again_in_their_place(project: Path) -> 
     os.utime("JoinStar/job001/join_mics.star", (1, 1))
     plan = run(jobs=jobs)
     assert plan.jobs["both"].path == "JoinStar/job001" and row_count("JoinStar/job001/join_mics.star") == 8
+
+
+def test_renaming_a_job_reaches_into_lists_and_a_join_has_its_name_from_the_list(project: Path) -> None:
+    text = yaml.safe_dump({"jobs": JOBS, "pictures": False}, default_flow_style=None, sort_keys=False)
+    Path("config.yaml").write_text(text)
+    run()
+    processes = read_pipeline("default_pipeline.star").processes
+    give_alias(processes["Select/job001/"], "best")
+    assert Path("config.yaml").read_text() == text.replace("[first, second]", "[best, second]").replace(
+        "[first.particles, second]", "[best.particles, second]").replace("  first:", "  best:")
+    with pytest.raises(CryosnakeError, match="'classes_particles' is the join of a list"):
+        give_alias(processes["JoinStar/job003/"], "both")

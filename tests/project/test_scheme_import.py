@@ -105,6 +105,17 @@ def test_the_stock_preprocessing_loop(old, capsys) -> None:
     assert "config.yaml exists" in capsys.readouterr().err
 
 
+def test_a_join_takes_the_list_of_the_kind_that_is_switched_on(capsys) -> None:
+    join = {"do_part": "Yes", "fn_part1": "{root}/first/particles.star", "fn_part2": "b.star", "fn_part3": "",
+            "do_mic": "No", "fn_mic1": "left.star", "fn_mic2": "over.star", "do_mov": "No"}
+    value = {"fn_data": "a.star", "do_select_values": "Yes", "select_label": "rlnDefocusU", "select_minval": "0"}
+    folder = Folder(False, "joins")
+    folder.write({}, [], {"first": (7, "relion.select", value), "both": (13, "relion.joinstar.particles", join)}, [])
+    assert main(["import-schedule", str(folder.path)]) == 0
+    raw = yaml.safe_load(Path("config.yaml").read_text())
+    assert raw["jobs"]["both"] == {"type": "joinstar", "particles": ["first", "b.star"]}
+
+
 def proc() -> Path:
     """Picking to refinement, started when there are particles enough, the reference from a variable."""
     folder = Folder(False, "proc")

@@ -48,6 +48,7 @@ jobs:
   parts:      {type: select, particles: particles.star, split_count: 2}
   apart:      {type: select, particles: particles.star, duplicate_distance: 10}
   typical:    {type: select, particles: particles.star, discard_sigma: 4}
+  joined:     {type: joinstar, particles: [few.star, rest.star]}
 """
 
 
@@ -91,8 +92,8 @@ def make_inputs() -> None:
     particles["rlnOriginXAngst"] = particles["rlnOriginYAngst"] = 0.0
     particles["rlnRandomSubset"] = [n // 2 % 2 + 1 for n in range(len(particles))]  # by chance a half would be empty
     write_star("particles.star", {**tables, "particles": particles})
-    for name, count in (("few.star", 8), ("two.star", 2)):
-        write_star(name, {**tables, "particles": particles[:count]})
+    for name, part in (("few.star", particles[:8]), ("two.star", particles[:2]), ("rest.star", particles[8:])):
+        write_star(name, {**tables, "particles": part})
     micrographs = pd.DataFrame({"rlnMicrographName": names, "rlnOpticsGroup": 1, "rlnDefocusU": 15000.0,
                                 "rlnDefocusV": 15000.0, "rlnDefocusAngle": 0.0, "rlnCtfFigureOfMerit": 0.1})
     write_star("micrographs.star", {"optics": optics, "micrographs": micrographs})

@@ -13,7 +13,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import write_star
 from cryosnake.jobs.forms import Progress
-from cryosnake.numerics.ctf import Defocus
+from cryosnake.numerics.ctf import Defocus, Microscope
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.filters import low_pass
 from cryosnake.programs.simulate.false_picks import USUAL, false_kinds, replace_false_picks
@@ -21,7 +21,13 @@ from cryosnake.programs.simulate.settings import optics_row, silent
 from cryosnake.simulation.aberrations import NONE, Aberrations
 from cryosnake.simulation.atoms import Atoms
 from cryosnake.simulation.density import density_from_atoms
-from cryosnake.simulation.micrograph import Optics, contrast_images, delocalised_box, random_poses
+from cryosnake.simulation.micrograph import (
+    USUAL_MICROSCOPE,
+    Optics,
+    contrast_images,
+    delocalised_box,
+    random_poses,
+)
 from cryosnake.simulation.protein import pseudo_protein
 
 _CHUNK = 64
@@ -56,6 +62,7 @@ class StackSettings:
     false_picks: float = 0.0
     false_pick_kinds: Sequence[int] = USUAL
     aberrations: Aberrations = NONE
+    microscope: Microscope = USUAL_MICROSCOPE
     seed: int = 1
 
 
@@ -81,7 +88,7 @@ def simulate_particles(folder: str | Path, settings: StackSettings, *, atoms: At
     rng = np.random.default_rng([settings.seed, 0])
     if atoms is None:
         atoms = pseudo_protein(settings.symmetry, settings.residues, settings.seed)
-    optics = Optics(pixel_size, b_factor=0.0, aberrations=settings.aberrations)
+    optics = Optics(pixel_size, settings.microscope, b_factor=0.0, aberrations=settings.aberrations)
     table = _random_table(rng, settings)
     signal = _signal(atoms, table, box, optics, settings.b_factor, progress)
     noise = float(np.sqrt(signal.var() / settings.snr))

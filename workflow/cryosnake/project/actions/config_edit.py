@@ -52,14 +52,21 @@ def rename_job(old: str, new: str) -> list[int]:
     jobs = raw.get("jobs") or {}
     if new in jobs:
         raise CryosnakeError(f"{FILE}: there is already a job called {new!r}; choose another name")
-    connected = {job.name: [slot for slot, source in job.connections.items() if source.job == old]
-                 for job in parse_config(raw).jobs.values()}
+    if old not in jobs:
+        raise CryosnakeError(f"{FILE}: {old!r} is the join of a list, and has its name from the job with that list; "
+                             f"for another name add it as a job, {new}: {{type: joinstar, …}}, with that list")
+    slots = {name: {slot.listed or slot.name for slot in job.type.inputs} for name, job in
+             parse_config(raw).jobs.items()}
+
+    def renamed(connection: Any) -> Any:
+        if isinstance(connection, list):
+            return [renamed(one) for one in connection]
+        return new + str(connection).removeprefix(old) if _is_of(str(connection), old) else connection
+
     wanted = copy.deepcopy(raw)
-    wanted["jobs"] = {new if name == old else name: body for name, body in wanted["jobs"].items()}
-    for name, slots in connected.items():
-        body = wanted["jobs"][new if name == old else name]
-        for slot in slots:
-            body[slot] = new + str(body[slot]).removeprefix(old)
+    wanted["jobs"] = {new if name == old else name: {key: renamed(value) if key in slots[str(name)] else value
+                                                     for key, value in body.items()}
+                      for name, body in wanted["jobs"].items()}
     if raw.get("workspaces"):
         wanted["workspaces"] = {name: [new if job == old else job for job in members]
                                 for name, members in raw["workspaces"].items()}
@@ -69,9 +76,17 @@ def rename_job(old: str, new: str) -> list[int]:
     for key, body in _block(text, "jobs"):
         if key.value == old:
             edits.append(_replaced(key, _dumped(new)))
-        edits += [_replaced(value, _dumped(new + value.value.removeprefix(old))) for slot, value in _items(body)
-                  if slot.value in connected.get(key.value, [])]
+        edits += [_replaced(one, _dumped(renamed(one.value))) for slot, value in _items(body)
+                  if slot.value in slots.get(key.value, ())
+                  for one in (value.value if isinstance(value, yaml.SequenceNode) else [value])
+                  if _is_of(one.value, old)]
     return _write(text, edits, wanted)
+
+
+def _is_of(connection: str, job: str) -> bool:
+    """Whether a connection is to a job or one of its outputs, not to a file whose name begins like that."""
+    return connection == job or (connection.startswith(f"{job}.") and "/" not in connection
+                                 and not connection.endswith((".star", ".mrc", ".mrcs")))
 
 
 def set_values(job: str, values: dict[str, Any]) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def import_schemes(folders: Sequence[Path]) -> Imported:
             result.notes += [f"{name}: {line}" for line in [*lines, *_remarks(options)]]
             inputs = _inputs(kind, options, names)
             result.notes += [f"{name}: {path} is made by another schedule; import both folders together"
-                             for path in inputs.values() if _source(path) != ("", "")]
+                             for path in _flat(inputs.values()) if _source(path) != ("", "")]
             _to_microscope(kind, body, microscope)
             jobs[name] = {"type": kind.name, **inputs, **body}
             if job in thresholds and any(PARTICLES in slot.types for slot in kind.inputs):
@@ -100,16 +100,25 @@ def _names(schemes: Sequence[Scheme]) -> dict[tuple[str, str], str]:
     return names
 
 
-def _inputs(kind: JobType, options: dict[str, str], names: dict[tuple[str, str], str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _inputs(kind: JobType, options: dict[str, str], names: dict[tuple[str, str], str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for slot in kind.inputs:
         path = options.get(slot.relion, "")
-        switched_off = slot.relion_switch and options.get(slot.relion_switch, "Yes") != "Yes"
-        if path not in NOTHING and not switched_off:
+        switch = kind.slot(f"{slot.listed}1").relion_switch if slot.listed else slot.relion_switch
+        if path in NOTHING or (switch and options.get(switch, "Yes") != "Yes"):
+            continue
+        if slot.listed:
+            found.setdefault(slot.listed, []).append(names.get(_source(path), path))
+        else:
             found[slot.name] = names.get(_source(path), path)
     if kind.name == "select" and "model" in found:
         found.setdefault("particles", found["model"])  # RELION takes them from the same job
     return found
+
+
+def _flat(inputs: Iterable[Any]) -> list[str]:
+    """Return the connections of a job, those of lists as well."""
+    return [path for one in inputs for path in (one if isinstance(one, list) else [one])]
 
 
 def _source(path: str) -> tuple[str, str]:
