@@ -18,7 +18,7 @@ from cryosnake.jobs.model import JobType, Output, Parameter, Slot
 from cryosnake.jobs.registry import job_types
 from cryosnake.names import is_job_name
 from cryosnake.pipeline.edit import alias_problem
-from cryosnake.project.config.joins import JOIN, check_join, with_joins
+from cryosnake.project.config.joins import JOIN, Joins, check_join
 from cryosnake.project.config.values import check_order, check_value, nearest
 from cryosnake.project.locks.lanes import LANES
 
@@ -138,7 +138,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
 
 def _drafts(jobs: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, JobConfig]:
     """Return the checked jobs and the joins that lists ask for; a mistake in such a join is one in its list."""
-    listed = with_joins(jobs, ConfigError)
+    listed = Joins(jobs, ConfigError)
     try:
         drafts = {name: _job(name, body, {**raw, "jobs": listed.jobs}) for name, body in listed.jobs.items()}
         _check_aliases(drafts)
