@@ -6,10 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, class_ssnr, log_shares
+from cryosnake.numerics.refine.classes.class_maps import (
+    class_directions,
+    class_shares,
+    class_ssnr,
+    equal_classes,
+    log_shares,
+)
 from cryosnake.numerics.refine.grids.grids import sphere_grid
 from cryosnake.numerics.refine.grids.references import map_reference
 from cryosnake.numerics.refine.sums.insertion import empty_sums
+from cryosnake.numerics.refine.sums.maximisation import reference_power
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
 
 
@@ -30,9 +37,17 @@ def test_ssnr_is_signal_power_times_the_number_of_measurements() -> None:
     transform = map_reference(volume, 12, sphere_grid(0, "C1")).transforms[0]
     sums = empty_sums(6, (1,))[0]
     sums[..., 2] = 5.0 / 8.0  # padding³ cells share the weight of one Fourier voxel
-    ssnr = class_ssnr(mean_weight(sums, 6), transform, 4.0)
+    ssnr = class_ssnr(mean_weight(sums, 6), reference_power(transform, 7), 4.0, 3)
     np.testing.assert_allclose(ssnr[1:], 4.0 * 9.0 * 5.0, rtol=0.02)
-    assert not class_ssnr(np.zeros(7), transform, 4.0).any()
+    assert not class_ssnr(np.zeros(7), reference_power(transform, 7), 4.0, 3).any()
+
+
+def test_classes_are_equally_likely_but_for_the_dead() -> None:
+    prior = class_directions(np.array([[3.0, 1.0, 0.0], [0.0, 0.0, 0.0], [16.0, 0.0, 2.0]]))
+    equal = equal_classes(prior, 3).reshape(3, 3)
+    np.testing.assert_allclose(equal.sum(1), [0.5, 0.0, 0.5])
+    np.testing.assert_allclose(equal[0], np.array([4.0, 2.0, 1.0]) / 14.0)
+    np.testing.assert_allclose(equal_classes(np.array([0.75, 0.25]), 2), [0.5, 0.5])
 
 
 def test_local_searches_know_the_classes_shares() -> None:

@@ -3,6 +3,7 @@ resuming, bad input, and RELION as a client."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import numpy as np
@@ -18,6 +19,7 @@ from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.fsc import fsc
 from cryosnake.programs.class3d import recipe as class3d
+from cryosnake.programs.class3d.model import deaths
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.select import select
 from cryosnake.programs.simulate.mixture import simulate_mixture
@@ -141,7 +143,7 @@ def test_local_searches_from_several_references(project):
     np.testing.assert_allclose(share, np.array(COUNTS) / sum(COUNTS), atol=0.06)
 
 
-def test_a_class_that_nothing_fits_dies_and_harms_no_other(project):
+def test_a_class_that_nothing_fits_dies_and_harms_no_other(project, capsys):
     volume, pixel = read_mrc("1/truth/map.mrc")
     write_mrc("inverted.mrc", -volume, pixel)
     names = ["1/truth/map.mrc", "inverted.mrc", "2/truth/map.mrc"]
@@ -152,6 +154,7 @@ def test_a_class_that_nothing_fits_dies_and_harms_no_other(project):
     alone = [read_mrc(f"out/run_it002_class{number:03d}.mrc")[0] for number in (1, 2)]
     classify("truth/particles.star", "three.star", classes=3, **settings)
     assert counts(2, classes=3)[1].sum() == 0
+    assert "next to none are in class 2 (0)" in capsys.readouterr().out
     dead, *living = (read_mrc(f"out/run_it002_class{number:03d}.mrc")[0] for number in (2, 1, 3))
     assert not dead.any()
     for found, expected in zip(living, alone, strict=True):
@@ -165,6 +168,13 @@ def test_a_class_that_nothing_fits_dies_and_harms_no_other(project):
         classify("truth/particles.star", "three.star", classes=3, **settings | {"align": True, "iterations": 3} | more,
                  continue_from="out/run_it002_optimiser.star" if "local_range" in more else None)
         assert counts(3, classes=3)[1].sum() == 0 and not read_mrc("out/run_it003_class002.mrc")[0].any()
+
+
+@pytest.mark.parametrize(("counts_of", "said"), [
+    ([600, 400], ""), ([580, 12, 408], ""), ([999, 1], "all classes but one have died"),
+    ([500, 3, 497], r"next to none are in class 2 \(3\)"), ([0, 1000, 0], r"class 1 \(0\), class 3 \(0\). Nothing")])
+def test_a_collapse_is_said(counts_of, said):
+    assert re.search(said, deaths(np.array(counts_of))) if said else not deaths(np.array(counts_of))
 
 
 def test_the_same_seed_gives_the_same_and_a_killed_run_goes_on(project):

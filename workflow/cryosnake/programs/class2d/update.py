@@ -19,6 +19,7 @@ from cryosnake.numerics.refine.classes.averages import (
 from cryosnake.numerics.refine.classes.class_maps import class_ssnr
 from cryosnake.numerics.refine.grids.images import shift_images
 from cryosnake.numerics.refine.grids.references import ClassReferences
+from cryosnake.numerics.refine.sums.maximisation import reference_power
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
 from cryosnake.programs.class2d.model import Classification
 from cryosnake.programs.refinement.estep import new_statistics
@@ -68,7 +69,8 @@ def maximised(model: Classification, sums: np.ndarray, references: ClassReferenc
     weight, within = np.zeros_like(ssnr), slice(radius + 1)
     for number, transform in enumerate(to_numpy(references.transforms)):
         weight[number, within] = mean_weight(sums[number], radius)
-        ssnr[number, within] = class_ssnr(weight[number, within], transform, tau2_fudge)
+        power = reference_power(transform, radius + 1)
+        ssnr[number, within] = class_ssnr(weight[number, within], power, tau2_fudge, 2)
     return replace(model, unmasked=class_averages(sums, radius, box, ssnr[:, within]), ssnr=ssnr, weight=weight)
 
 

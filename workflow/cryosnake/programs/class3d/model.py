@@ -13,6 +13,7 @@ from cryosnake.programs.refinement.recipe import Model
 from cryosnake.programs.refinement.reference_maps import order_of
 from cryosnake.programs.refinement.state import Statistics
 
+_DEAD = 0.01  # of the particles
 RANGE = 3.0  # standard deviations of a local search (RELION: sigma_ang = range / 3)
 
 
@@ -52,3 +53,16 @@ def has_directions(options: Class3DOptions) -> bool:
 def grid_of(options: Class3DOptions, perturbation: float, classes: int, whole: bool) -> SphereGrid:
     """Return the orientations of `classes` maps, over an asymmetric unit or the whole sphere."""
     return sphere_grid(order_of(options.sampling, "sampling"), options.symmetry, perturbation, whole, classes)
+
+
+def deaths(counts: np.ndarray) -> str:
+    """Return a warning about classes that hold next to none of the particles, given their numbers (classes,), or ""."""
+    total, dead = int(counts.sum()), np.flatnonzero(counts < _DEAD * counts.sum())
+    if not dead.size:
+        return ""
+    named = ", ".join(f"class {number + 1} ({counts[number]:,})" for number in dead)
+    if len(dead) == len(counts) - 1:
+        return (f"WARNING: all classes but one have died: of {total:,} particles next to none are in {named}. Nothing "
+                "was told apart: give each class a starting map of its own, a lower initial_lowpass, or classify "
+                "without alignment (align: false) at the poses of a refinement.")
+    return f"WARNING: of {total:,} particles next to none are in {named}, which died. Ask for fewer classes."

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.forms import IterationProgress
 from cryosnake.jobs.options import Class3DOptions
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.refine.classes.averages import class_shells
@@ -16,11 +17,11 @@ from cryosnake.numerics.refine.classes.class_maps import class_directions, class
 from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid
 from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.search.accuracy import estimate_accuracy
-from cryosnake.numerics.refine.sums.maximisation import finish_sums, regularised_map
+from cryosnake.numerics.refine.sums.maximisation import finish_sums, reference_power, regularised_map
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
 from cryosnake.numerics.symmetry import operators
 from cryosnake.programs.class3d.files import read_classification, write_classes
-from cryosnake.programs.class3d.model import RANGE, Classification3D, grid_of, has_directions, sigma_of
+from cryosnake.programs.class3d.model import RANGE, Classification3D, deaths, grid_of, has_directions, sigma_of
 from cryosnake.programs.class3d.search import expect_at_poses, expect_everywhere, expect_in_sampled, scale_at_poses
 from cryosnake.programs.refinement.block import prepare_block
 from cryosnake.programs.refinement.estep import new_statistics, reference_scale
@@ -179,16 +180,21 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         return replace(model, accuracy=self._accuracy(model, plan))
 
     def _maximised(self, model: Classification3D, sums: np.ndarray, transforms: np.ndarray) -> Classification3D:
-        """Return the model with new maps; a class without particles becomes zero and stays so."""
+        """Return the model with new maps; a class without particles becomes zero and stays so.
+
+        All maps are regularised with the τ² of the strongest one, since classes are structures of one kind: with its
+        own, a class that has fewer particles is shrunk, loses particles for that, and is shrunk more each time.
+        """
         box, radius, group = self.particles.box, model.size // 2, operators(self.options.symmetry)
         volumes, weights = np.empty_like(model.volumes), []
         ssnr = np.zeros((self.options.classes, self.particles.shells))
-        for number, transform in enumerate(transforms):
+        powers, fudge = np.stack([reference_power(each, radius + 1) for each in transforms]), self.options.tau2_fudge
+        for number, power in enumerate(powers):
             total = finish_sums(sums[:, number], group)
             weights.append(mean_weight(total, radius))
-            curve = class_ssnr(weights[-1], transform, self.options.tau2_fudge)
+            curve = class_ssnr(weights[-1], powers.max(0), fudge, 3)
             volumes[number] = regularised_map(total, radius, box, curve) * self.solvent
-            ssnr[number, : radius + 1] = curve
+            ssnr[number, : radius + 1] = class_ssnr(weights[-1], power, fudge, 3)
         return replace(model, volumes=volumes, ssnr=ssnr, weight=np.stack(weights))
 
     def _accuracy(self, model: Classification3D, plan: SearchPlan) -> np.ndarray:
@@ -220,6 +226,10 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         """See `Recipe`."""
         write_classes(self, model)
         return True
+
+    def close(self, model: Classification3D, progress: IterationProgress) -> None:
+        """Name the classes that have died."""
+        self.say(deaths(np.bincount(model.assignments.class_index, minlength=self.options.classes)))
 
     def picture(self, model: Classification3D) -> Any:
         """See `Recipe`."""

@@ -1,4 +1,8 @@
-"""The expectation step of Class3D: all classes at all or at known poses, or each particle in a sampled class."""
+"""The expectation step of Class3D: all classes at all or at known poses, or each particle in a sampled class.
+
+All classes are equally likely beforehand: with their shares as prior the largest one attracts what fits two of them,
+and in the end all particles.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cryosnake.numerics.refine.classes.class_maps import log_shares
+from cryosnake.numerics.refine.classes.class_maps import equal_classes, log_shares
 from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.search.fixed_poses import classify_at_poses, scale_terms
 from cryosnake.programs.refinement.block import prepare_block
@@ -17,8 +21,8 @@ from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, emp
 
 
 def expect_everywhere(step: ExpectationStep, reference: MapReference) -> Accumulated:
-    """Search all classes' maps, the step's reference; the statistics' `direction` is the prior."""
-    prior = log_shares(step.statistics.direction)
+    """Search all classes' maps, the step's reference; the statistics' `direction` is the prior within each class."""
+    prior = log_shares(equal_classes(step.statistics.direction, len(reference.transforms)))
     if step.plan.sigma > 0:
         grid = replace(reference.grid, log_shares=tuple(prior.tolist()))
         return expect(replace(step, reference=replace(reference, grid=grid)))
@@ -47,7 +51,7 @@ def expect_at_poses(step: ExpectationStep, sampled: np.ndarray | None) -> Accumu
     for where, images in image_blocks(step.work, step.rows, step.work.block or BLOCK):
         mine = step.rows[where]
         block = prepare_block(step, where, images)
-        prior = log_shares(step.statistics.direction)
+        prior = log_shares(equal_classes(step.statistics.direction, len(transforms)))
         if sampled is not None:
             prior = log_shares((sampled[where, None] == np.arange(len(transforms))).astype(np.float64))
         found = classify_at_poses(block.operands, transforms, before.pose[mine],

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from cryosnake.numerics.refine.sums.maximisation import reference_power
-
 _PADDING = 2.0  # padding² or padding³ cells of the padded grid share the data of one Fourier pixel or voxel
 _NEVER = -1e5  # log prior of an empty class
 
 
-def class_ssnr(weight: np.ndarray, transform: np.ndarray, tau2_fudge: float) -> np.ndarray:
+def class_ssnr(weight: np.ndarray, power: np.ndarray, tau2_fudge: float, dimensions: int) -> np.ndarray:
     """Return the expected signal-to-noise ratio (shells,) of a class's average or map; 0 for one without particles.
 
-    τ² is the power of the present reference, σ² the inverse of the summed weights; without two halves there is no FSC
-    to measure it (Scheres 2012, J. Mol. Biol. 415, eqs. 8 and 10). `tau2_fudge` multiplies τ².
+    σ² is the inverse of the summed weights; without two halves there is no FSC to measure τ², and the power of the
+    present reference takes its place (Scheres 2012, J. Mol. Biol. 415, eqs. 8 and 10). `tau2_fudge` multiplies τ².
 
     Parameters
     ----------
     weight : (shells,)
         Mean weight of the sums, see `reconstruction.mean_weight`.
-    transform : (2m + 1, m + 1) or (2m + 1, 2m + 1, m + 1) complex64
-        The present reference, as in `ClassReferences` or `MapReference`.
+    power : (shells,)
+        τ², see `maximisation.reference_power`.
+    dimensions
+        2 for averages, 3 for maps.
     """
-    return tau2_fudge * reference_power(transform, len(weight)) * weight * _PADDING**transform.ndim
+    return tau2_fudge * power * weight * _PADDING**dimensions
+
+
+def equal_classes(prior: np.ndarray, classes: int) -> np.ndarray:
+    """Return the prior (classes · directions,) with the same sum for every class that has particles."""
+    each = prior.reshape(classes, -1)
+    total = each.sum(1, keepdims=True)
+    return (each / np.where(total > 0, total, 1.0) / np.count_nonzero(total)).ravel()
 
 
 def class_shares(mass: np.ndarray) -> np.ndarray:
