@@ -14,7 +14,9 @@ import pytest
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.joinstar import JOB
+from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.programs.joinstar import joinstar
+from cryosnake.programs.refinement.particles import read_particles
 
 TILTED = {"rlnBeamTiltX": [0.5], "rlnBeamTiltY": [-0.25], "rlnOddZernike": ["[0.1,0.2,0.3,0.4,0.5,0.6]"],
           "rlnMagMat00": [1.003], "rlnMagMat01": [0.001], "rlnMagMat10": [0.001], "rlnMagMat11": [0.997]}
@@ -80,6 +82,12 @@ def test_columns_that_only_some_have_are_left_out_and_named(capsys) -> None:
     assert "half sets anew" in said
 
 
+def test_a_session_without_phase_plate_does_not_take_the_shift_of_the_other(capsys) -> None:
+    found = join(table("a.star", optics(), particles(5)), table("b.star", optics(), particles(6, rlnPhaseShift=90.0)))
+    assert found["particles"]["rlnPhaseShift"].tolist() == [0.0] * 20 + [90.0] * 20
+    assert "a.star: rlnPhaseShift is 0, for it has none" in capsys.readouterr().out
+
+
 def test_groups_of_one_name_are_merged_where_they_agree_and_kept_apart_where_not(capsys) -> None:
     tables = [table("a.star", optics(), particles(5)), table("b.star", optics(rlnVoltage=[200.0]), particles(6)),
               table("c.star", optics(rlnVoltage=[200.0]), particles(7)),
@@ -107,6 +115,23 @@ def test_aberrations_and_half_sets_survive_beside_a_table_without_them() -> None
     assert found["particles"]["rlnRandomSubset"].tolist() == [1, 2] * 20
 
 
+def test_each_particle_keeps_the_optics_of_its_session() -> None:
+    """What a refinement takes from the tables; benchmarks/join.py refines."""
+    defocus = {"rlnDefocusV": 9900.0, "rlnDefocusAngle": 30.0}
+    other = optics(rlnVoltage=[200.0], rlnSphericalAberration=[1.4], rlnEvenZernike=["[0,9,0,0,0,0,90,0,0]"])
+    paths = [table("a.star", optics(**TILTED), particles(5, **defocus)),
+             table("b.star", other, particles(6, rlnPhaseShift=80.0, **defocus))]
+    join(*paths)
+    joined, sessions = read_particles("JoinStar/job009/join_particles.star"), list(map(read_particles, paths))
+    apart = [session.ctf(np.arange(20), full_band(16)) for session in sessions]
+    np.testing.assert_array_equal(joined.ctf(np.arange(40), full_band(16)), np.concatenate(apart))
+    assert abs(apart[0] - apart[1]).max() > 0.5
+    for number, session in enumerate(sessions):
+        ours, own = joined.groups[joined.optics[20 * number]], session.groups[0]
+        assert (ours.tilt, ours.turned, ours.magnification.tolist()) == (own.tilt, own.turned,
+                                                                         own.magnification.tolist())
+
+
 def test_a_group_without_aberrations_is_that_with_zeros() -> None:
     none = optics(rlnBeamTiltX=[0.0], rlnOddZernike=["[0.0,0,0,0,0,0]"])
     assert len(join(table("a.star", optics(), particles(5)), table("b.star", none, particles(6)))["optics"]) == 1
@@ -127,8 +152,8 @@ def test_particles_that_are_there_already_are_refused_in_every_spelling(again: d
         label: [f"{name.split('@')[0].lstrip('0')}@{again[label].format(here=tmp_path)}" if "Image" in label
                 else again[label].format(here=tmp_path) for name in first.iloc[[0, 4]][label]] for label in again})
     paths = [table("a.star", optics(), first), table("b.star", optics(), pd.concat([second, twice]))]
-    with pytest.raises(CryosnakeError, match=r"^2 particles are in several .* of b\.star: 000001@Extract/job005/S5/"
-                                             r"m0\.mrcs of a\.star .*duplicates: keep_first"):
+    with pytest.raises(CryosnakeError, match=r"^2 of 42 particles had been listed before.* of b\.star, the same as "
+                                             r"000001@Extract/job005/S5/m0\.mrcs of a\.star.*duplicates: keep_first"):
         join(*paths)
     found = join(*paths, duplicates="keep_first")["particles"]
     assert found["rlnImageName"].tolist() == [*first["rlnImageName"], *second["rlnImageName"]]
@@ -139,13 +164,13 @@ def test_micrographs_and_movies_of_one_name_are_refused() -> None:
                   "micrographs"),
             table("b.star", optics(), micrographs("MotionCorr/job007/M/b.mrc", "MotionCorr/job007/M/c.mrc"),
                   "micrographs")]
-    with pytest.raises(CryosnakeError, match=r"1 micrographs are in several .*MotionCorr/job007/M/b\.mrc of b\.star"):
+    with pytest.raises(CryosnakeError, match=r"1 of 4 micrographs .* is MotionCorr/job007/M/b\.mrc of b\.star"):
         join(*pair, kind="micrographs")
     kept = join(*pair, kind="micrographs", duplicates="keep_first")["micrographs"]["rlnMicrographName"]
     assert kept.tolist() == ["MotionCorr/job002/M/a.mrc", "MotionCorr/job002/M/b.mrc", "MotionCorr/job007/M/c.mrc"]
     for name, movies in (("m.star", ["M/a.tif"]), ("n.star", ["M//a.tif", "N/a.tif"])):
         table(name, optics(), pd.DataFrame({"rlnMicrographMovieName": movies, "rlnOpticsGroup": 1}), "movies")
-    with pytest.raises(CryosnakeError, match=r"1 movies .* is M//a\.tif of n\.star"):
+    with pytest.raises(CryosnakeError, match=r"1 of 3 movies .* is M//a\.tif of n\.star"):
         join("m.star", "n.star", kind="movies")
     assert len(join("m.star", "n.star", kind="movies", duplicates="keep_first")["movies"]) == 2
 

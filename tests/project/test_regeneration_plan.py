@@ -92,6 +92,16 @@ def test_a_second_cleaning_gets_another_key() -> None:
     Path(batch_star(MOTION, "0001.again1")).write_text("x")
     assert plan_of().jobs["motion"].again == {1: "0001.again2", 2: "0002.again1"}
 
+def test_what_opens_images_of_joined_lists_needs_those_of_each() -> None:
+    raw = with_job("ctf")
+    raw["jobs"]["again"] = {"type": "motioncorr", "movies": "movies", "patches": [1, 1]}
+    raw["jobs"]["picks"] = {"type": "autopick", "micrographs": ["motion", "again"], "method": "log",
+                            "diameter": [90, 90]}
+    cleaned(MOTION)
+    picks = plan_of(raw).jobs["picks"]
+    assert picks.inputs["micrographs"].path == "JoinStar/job005/join_mics.star"
+    assert set(picks.needs["0001"]) == {batch_star(MOTION, f"{number:04d}.again1") for number in BOTH}
+
 
 def test_a_new_job_on_cleaned_data_and_one_that_only_looks_at_rows() -> None:
     cleaned(MOTION)

@@ -12,6 +12,19 @@ if TYPE_CHECKING:
 
 _NUMBERED_ANEW = "rlnGroupNumber"  # of the micrographs of one table; what takes particles numbers them again
 _GROUP = "rlnGroupName"
+_USUAL = {"rlnPhaseShift": 0.0, "rlnCtfBfactor": 0.0, "rlnCtfScalefactor": 1.0}  # what a row without the column says
+
+
+def with_usual(paths: Sequence[str], tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Return the tables with the columns of the CTF that only others have: without a phase plate the shift is 0."""
+    there = [label for label in _USUAL if any(label in table.columns for table in tables)]
+    found = []
+    for path, table in zip(paths, tables, strict=True):
+        lacking = {label: _USUAL[label] for label in there if label not in table.columns}
+        if lacking:
+            print(f"{path}: {', '.join(f'{label} is {value:g}' for label, value in lacking.items())}, for it has none")
+        found.append(table.assign(**lacking))
+    return found
 
 
 def common_columns(paths: Sequence[str], tables: Sequence[pd.DataFrame], kind: str) -> list[str]:

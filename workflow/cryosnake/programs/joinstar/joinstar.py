@@ -13,7 +13,7 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.io.star_optics import with_optics
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import JoinStarOptions
-from cryosnake.programs.joinstar.columns import common_columns, stacked, with_own_groups
+from cryosnake.programs.joinstar.columns import common_columns, stacked, with_own_groups, with_usual
 from cryosnake.programs.joinstar.duplicates import duplicates
 from cryosnake.programs.joinstar.optics_groups import joined_optics, with_checked_groups
 
@@ -44,8 +44,9 @@ def run(options: JoinStarOptions, inputs: Mapping[str, str | Path], out: str | P
                              "jobs that made them")
     names = [path for path, _, _ in used]
     optics, numbers = joined_optics(names, [optics for _, optics, _ in used], kind)
+    tables = with_usual(names, [rows for _, _, rows in used])
     tables = [rows.assign(rlnOpticsGroup=rows["rlnOpticsGroup"].map(own).to_numpy(np.int64))
-              for (_, _, rows), own in zip(used, numbers, strict=True)]
+              for rows, own in zip(tables, numbers, strict=True)]
     labels = common_columns(names, tables, kind)
     rows, source = stacked(with_own_groups(names, tables, labels), labels)
     rows = rows[_kept(names, rows, source, optics, kind, options)].reset_index(drop=True)
@@ -87,11 +88,11 @@ def _kept(names: list[str], rows: pd.DataFrame, source: np.ndarray, optics: pd.D
         return np.ones(len(rows), bool)
     row, name = int(twice[0]), rows[_NAMES[kind]]
     other = int(first[row])
-    said = (f"{len(twice):,} {kind} are in several of the tables, or twice in one. The first is {name.iloc[row]} of "
-            f"{names[source[row]]}: {name.iloc[other]} of {names[source[other]]} is the same")
+    said = (f"{len(twice):,} of {len(rows):,} {kind} had been listed before; the first of them is {name.iloc[row]} of "
+            f"{names[source[row]]}, the same as {name.iloc[other]} of {names[source[other]]}")
     if options.duplicates != "keep_first":
-        raise CryosnakeError(f"{said}. They would count twice, and link half sets. Leave one of the tables out, or "
-                             f"write the join as a job, {{type: joinstar, {kind}: […], duplicates: keep_first}}, which "
-                             "keeps the first of each")
+        why = "count twice, and link half sets" if kind == "particles" else "be processed and count twice"
+        raise CryosnakeError(f"{said}. They would {why}. Leave one of the tables out, or write the join as a job, "
+                             f"{{type: joinstar, {kind}: […], duplicates: keep_first}}, which keeps the first of each")
     print(f"{said}. Left out, for duplicates: keep_first")
     return first == np.arange(len(rows))

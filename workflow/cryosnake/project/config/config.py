@@ -18,7 +18,7 @@ from cryosnake.jobs.model import JobType, Output, Parameter, Slot
 from cryosnake.jobs.registry import job_types
 from cryosnake.names import is_job_name
 from cryosnake.pipeline.edit import alias_problem
-from cryosnake.project.config.joins import JOIN, Joins, check_join
+from cryosnake.project.config.joins import JOIN, Joins, check_choice, check_join
 from cryosnake.project.config.values import check_order, check_value, nearest
 from cryosnake.project.locks.lanes import LANES
 
@@ -146,6 +146,9 @@ def _drafts(jobs: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, JobCon
             _check_connections(job, drafts)
             if job.type.name == JOIN:
                 check_join(f"jobs.{job.name}", job.type, job.connections, ConfigError)
+            joined = [slot for slot, source in job.connections.items() if source.job
+                      and drafts[source.job].type.name == JOIN]
+            check_choice(f"jobs.{job.name}", job.type, {*job.stated, *job.connections}, joined, ConfigError)
     except ConfigError as error:
         raise ConfigError(listed.place_of(error.key), error.message) from None
     return drafts

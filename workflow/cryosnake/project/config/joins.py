@@ -6,7 +6,7 @@ its list is that. As RELION's, it takes a few tables: of a longer list the first
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from cryosnake.jobs.model import JobType, Slot
@@ -60,7 +60,6 @@ class Joins:
         slots = [one.name for one in job_type.inputs if slot.listed and one.listed == slot.listed] or [slot.name]
         excess = len(items) - len(slots) + 1
         if excess > 1:
-            self._refuse_choice(key, job_type, slot, body)
             items = [self._join(kind, full[:excess], f"{name}_{word}", key), *items[excess:]]
         self.jobs[name] = {**body, **dict(zip(slots, items, strict=False))}
 
@@ -101,14 +100,6 @@ class Joins:
             found.append(f"{item}.{outputs[0]}" if outputs else item)
         return tuple(found)
 
-    def _refuse_choice(self, key: str, job_type: JobType, slot: Slot, body: Mapping[str, Any]) -> None:
-        """Refuse a list where a job chooses classes from it: their numbers are of several classifications."""
-        for parameter in job_type.parameters:
-            chosen = [name for name in (parameter.name, *parameter.chosen_from) if name != slot.name and name in body]
-            if slot.name in parameter.chosen_from and chosen:
-                raise self._refuse(key, f"{chosen[0]} is of one classification, and a list has particles of several; "
-                                   "choose from each by a job of its own, and join what these select")
-
 
 def _lists_of(job_type: JobType, body: Mapping[str, Any]) -> list[Slot]:
     """Return the slots of a job that the config fills with lists; of slots that one list fills, the first."""
@@ -127,3 +118,16 @@ def check_join(key: str, job_type: JobType, connections: Mapping[str, Any], refu
     if sum(count > 0 for count in counts) != 1 or max(counts) < 2:
         raise refuse(key, f"a join takes two or more lists of one kind, as in {{type: {JOIN}, particles: [first, "
                      f"second]}}; the kinds are {', '.join(kinds)}")
+
+
+def check_choice(key: str, job_type: JobType, given: Collection[str], joined: Collection[str], refuse: _Refuse) -> None:
+    """Refuse that a job chooses classes from a join: the numbers there are of several classifications.
+
+    `given` are the parameters and slots of the job that the config fills, `joined` those slots that a join fills.
+    """
+    for parameter in job_type.parameters:
+        for slot in set(parameter.chosen_from) & set(joined):
+            chosen = [name for name in (parameter.name, *parameter.chosen_from) if name in given and name != slot]
+            if chosen:
+                raise refuse(f"{key}.{slot}", f"{chosen[0]} is of one classification, and joined particles are of "
+                             "several; choose from each by a job of its own, and join what these select")
