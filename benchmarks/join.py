@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Two sessions with different optics, joined and refined, against one session of as many particles.
 
-    python benchmarks/join.py [--seeds 4] [--first_seed 1] [--particles 400] [--box 64] [--snr 0.1]
+    python benchmarks/join.py [--seeds 6] [--first_seed 1] [--particles 200] [--box 64] [--snr 0.1]
 
 Both sessions are of one particle (D2), on microscopes of 300 and 200 kV with other aberrations and amplitude contrast,
 and call their optics group opticsGroup1, as sessions do. Refined are, with `--particles` in all: either session alone
@@ -99,7 +99,7 @@ def measure(given: argparse.Namespace, seed: int) -> dict[str, list[tuple[float,
 def main() -> int:
     """Measure all seeds, print them and the differences."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, kind, default in (("seeds", int, 4), ("first_seed", int, 1), ("particles", int, 400), ("box", int, 64),
+    for name, kind, default in (("seeds", int, 6), ("first_seed", int, 1), ("particles", int, 200), ("box", int, 64),
                                 ("snr", float, 0.1)):
         parser.add_argument(f"--{name}", type=kind, default=default)
     given = parser.parse_args()
