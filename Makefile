@@ -4,7 +4,8 @@
 # and one more makes what others install:
 #   make wheel   dist/cryosnake-*.whl, the package with the workflow in it
 # What takes too long for every change, an hour or two, is run before a release; its figures go to docs/performance.md:
-#   make gates   random histories and kills, a disk that fills up, memory under a limit, a session that grows, joins
+#   make gates   random histories and kills, a disk that fills up, memory under a limit, a session that grows, joins,
+#                alarms
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -36,6 +37,7 @@ gates: $(VENV)/.installed
 	$(BIN)/python benchmarks/memory_limits.py
 	$(BIN)/python benchmarks/watch_growth.py
 	$(BIN)/python benchmarks/join.py
+	$(BIN)/python benchmarks/healthy_movies.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py

@@ -201,10 +201,18 @@ def test_a_lock_that_a_kill_left_without_a_file_is_freed_by_who_waits(project: P
     assert clean(project)
 
 
+def test_a_lock_without_a_file_is_freed_by_who_needs_none(project: Path, monkeypatch) -> None:
+    monkeypatch.setattr(lock_module, "_LONGEST_UNSIGNED", 0.05)
+    (project / LOCK_DIRECTORY).mkdir()
+    lock_module.remove_stale_locks(project)
+    assert clean(project)
+
+
 def test_a_lock_with_a_file_of_another_program_is_never_freed(project: Path, monkeypatch) -> None:
     monkeypatch.setattr(lock_module, "_LONGEST_UNSIGNED", 0.05)
     (project / LOCK_DIRECTORY).mkdir()
     (project / LOCK_DIRECTORY / LOCK_FILE).write_text("lock mainly for writing")
+    lock_module.remove_stale_locks(project)
     with pytest.raises(CryosnakeError, match="does not write its name"), pipeline_lock(project, timeout=0.5):
         pass
     assert (project / LOCK_DIRECTORY / LOCK_FILE).exists()

@@ -20,10 +20,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from acquisition_records import epu, mdoc
 
 from cryosnake.cluster.importing import read_lane_files
 from cryosnake.cluster.lane import read_lane
 from cryosnake.errors import CryosnakeError
+from cryosnake.io.acquisition.beside import read_acquisition
 from cryosnake.io.completeness import check_movie_complete
 from cryosnake.io.defects import read_defects
 from cryosnake.io.gain import read_gain
@@ -111,6 +113,8 @@ FILES: dict[str, tuple[str, str, Callable[[], object]]] = {
     "config": ("config.yaml", 'title: x\nmicroscope: {voltage: 300, spherical_aberration: 2.7, pixel_size: 1.0}\n'
                'jobs:\n  movies: {type: import, movies: "Movies/*.tiff"}\n',
                lambda: parse_config(read_config_file("config.yaml"))),
+    "SerialEM's record": ("r.tif.mdoc", mdoc(), lambda: read_acquisition("r.tif")),
+    "EPU's record": ("e.xml", epu(), lambda: read_acquisition("e.tif")),
     "boxes": ("a.box", "10 12 8 8\n30\t2\t8\t8\n", lambda: read_boxes(Path("a.box"))),
     "MRC": ("a.mrc", "", lambda: (read_mrc("a.mrc"), read_images(["2@a.mrc"]), recorded_pixel_size("a.mrc"))),
     "MRC movie": ("m.mrcs", "", lambda: (movie_info("m.mrcs"), read_frames("m.mrcs", 1, 2))),
@@ -122,7 +126,7 @@ FILES: dict[str, tuple[str, str, Callable[[], object]]] = {
     "gain in MRC": ("gain.mrc", "", lambda: read_gain("gain.mrc", (16, 16))),
     "movie": ("m.tiff", "", lambda: check_movie_complete("m.tiff") or read_frames("m.tiff")),
 }
-MUTATIONS = int(os.environ.get("CRYOSNAKE_MUTATIONS", "145"))  # of each of 35 readers
+MUTATIONS = int(os.environ.get("CRYOSNAKE_MUTATIONS", "145"))  # of each of 37 readers
 LONGEST, MOST = 5.0, 1 << 20  # seconds of one file; KiB more than before
 PIECES = [b"\n", b"\t", b"'", b'"', b"\0", b"\xff", b"-1", b"9" * 30, b"nan", b"../x", b"[]", b"{}", b"null", b"\x1c",
           "٣".encode(), b"\r", b"1e999", b"[" * 9000, b'{"a":' * 9000, b"{{" * 3000, b"#", b"data_", b"loop_\n", b"_x "]

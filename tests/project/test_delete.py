@@ -350,9 +350,10 @@ def test_a_pipeline_that_relion_holds_stops_everything(project, monkeypatch) -> 
     monkeypatch.setattr("cryosnake.project.cleaning.delete.update_pipeline", partial(update_pipeline, timeout=0.1))
     before = tree()
     os.mkdir(".relion_lock")
+    Path(".relion_lock/lock_default_pipeline.star").write_text("lock mainly for writing pipeline.star")
     with pytest.raises(CryosnakeError, match=r"by RELION or another program .* remove it with `rm -r"):
         delete("6")
-    os.rmdir(".relion_lock")
+    shutil.rmtree(".relion_lock")
     assert tree() == before
 
 

@@ -204,6 +204,24 @@ def test_results_that_were_removed_by_hand_are_made_again_from_the_same_rows(pro
     assert paths(plan_of()) == ["Class2D/job007", "Select/job008"]
 
 
+@pytest.mark.parametrize("removed", ["run_it002_data.star", "run_it002_model.star"])
+@pytest.mark.parametrize("killed", ["", "classes"])
+def test_results_of_a_file_that_is_another_by_now(project, removed, killed) -> None:
+    raw = raw_with(classes={"particles": "theirs.star"})
+    Path("theirs.star").write_text(table_of(["m01"]))
+    run(raw, killed=killed)
+    before = checksums("Class2D/job005")
+    if not killed:
+        Path("Class2D/job005", removed).unlink()
+        before.pop(f"Class2D/job005/{removed}")
+    Path("theirs.star").write_text(table_of(["m01", "m02"]))
+    plan = run(raw, grow=2)
+    assert plan.jobs["classes"].path == f"Class2D/job00{5 if killed else 7}", "what has not finished keeps its number"
+    assert killed or checksums("Class2D/job005") == before, "what is left stands"
+    assert Path(f"Class2D/job00{5 if killed else 7}/read").read_text() == "20"
+    assert pending_files(plan_of(raw)) == []
+
+
 def test_a_job_that_waits_has_no_number(project) -> None:
     raw = raw_with(classes={"at_least": 40})
     plan = run(raw)

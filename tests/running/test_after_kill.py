@@ -16,6 +16,7 @@ import pytest
 
 from cryosnake.atomic import replacing
 from cryosnake.jobs.model import MAP, JobType, Output, Slot
+from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.markers import exit_of, set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.config.config import parse_config
@@ -142,6 +143,23 @@ def test_temporary_files_of_the_dead_go_and_those_of_the_living_stay(program) ->
             at_work_now.write_text("whole")
     left = {path.name for path in job.rglob("*") if path.is_file()}
     assert left == {"0001.lock", ".cryosnake.lock", "a.mrcs", "b.mrcs"}
+
+
+def test_half_a_picture_goes_when_it_is_drawn_again(program) -> None:
+    job = Path("Class2D/job006")
+    job.mkdir(parents=True)
+    for name in (".class_averages.png.0f0f.tmp", ".run_it003_data.star.0f0f.tmp"):
+        (job / name).touch()
+    words = ["--draw", "--out", str(job), "--particles", "p.star", "--particle_diameter", "90"]
+    assert run_job(job_types()["class2d"], words) == 0
+    assert {path.name for path in job.iterdir()} == {"class_averages.png", ".run_it003_data.star.0f0f.tmp"}
+
+
+def test_how_a_job_ended_survives_a_power_cut(tmp_path, monkeypatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(os.fstat(file).st_ino))
+    set_exit(tmp_path, Status.SUCCEEDED)
+    assert flushed == [(tmp_path / "RELION_JOB_EXIT_SUCCESS").stat().st_ino]
 
 
 @pytest.fixture

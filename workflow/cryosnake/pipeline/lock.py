@@ -113,8 +113,7 @@ def pipeline_lock(project: str | os.PathLike[str], timeout: float = DEFAULT_TIME
         if (now := _unsigned(lock)) != unsigned:
             unsigned, since = now, time.monotonic()
         elif unsigned and time.monotonic() - since > _LONGEST_UNSIGNED:
-            with suppress(OSError):  # it is signed by now, or free
-                os.rmdir(lock)
+            _break_unsigned(lock)
         if time.monotonic() >= deadline:
             raise CryosnakeError(_explanation(lock, timeout))
         time.sleep(pause * (0.5 + os.urandom(1)[0] / 256))  # jitter: waiting writers must not retry in step
@@ -155,6 +154,11 @@ def _unsigned(lock: Path) -> int:
         return 0
 
 
+def _break_unsigned(lock: Path) -> None:
+    with suppress(OSError):  # it is signed by now, or free
+        os.rmdir(lock)
+
+
 def _release(lock: Path) -> None:
     # One rename frees the lock in one step: a kill before the removal leaves a harmless directory, not a lock.
     aside = lock.with_name(f"{LOCK_DIRECTORY}.released.{os.getpid()}.{os.urandom(4).hex()}")
@@ -166,8 +170,14 @@ def _release(lock: Path) -> None:
 
 
 def remove_stale_locks(project: str | os.PathLike[str]) -> None:
-    """Remove locks that killed programs of ours left: a complete one, which stops RELION, or one being released."""
-    _break_if_stale(Path(project, LOCK_DIRECTORY))
+    """Remove locks that killed programs of ours left: complete, which stops RELION, unsigned, or being released."""
+    lock = Path(project, LOCK_DIRECTORY)
+    _break_if_stale(lock)
+    unsigned, deadline = _unsigned(lock), time.monotonic() + _LONGEST_UNSIGNED
+    while unsigned and _unsigned(lock) == unsigned:
+        if time.monotonic() > deadline:
+            _break_unsigned(lock)
+        time.sleep(_LONGEST_PAUSE)
     for aside in Path(project).glob(f"{LOCK_DIRECTORY}.released.*"):
         _remove(aside)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from cryosnake.atomic import own_file, replacing, touch
+from cryosnake.atomic import flush, own_file, replacing, touch
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE, is_below, is_listed_name, job_of_link
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
@@ -28,7 +28,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)  # from exFAT, and som
 
 
 def set_exit(job_dir: str | os.PathLike[str], kind: Status, keep_request: bool = False) -> None:
-    """Record how a job ended: write its exit file, remove the other two and any abort request.
+    """Record how a job ended: write its exit file, flushed, remove the other two and any abort request.
 
     Parameters
     ----------
@@ -40,6 +40,7 @@ def set_exit(job_dir: str | os.PathLike[str], kind: Status, keep_request: bool =
         Leave an abort request that another program of the job has not seen yet.
     """
     touch(Path(job_dir, EXIT_FILES[kind]))
+    flush(Path(job_dir, EXIT_FILES[kind]))
     clear_exit(job_dir, EXIT_FILES[kind], *([ABORT_REQUEST] if keep_request else []))
 
 

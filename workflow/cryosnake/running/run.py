@@ -38,7 +38,7 @@ from cryosnake.running.progress import JobProgress
 from cryosnake.running.ranks import check_ranks, choose_gpus, run_as_follower, sharing_errors, these_ranks, together
 from cryosnake.running.regenerated import AGAIN, finish_regenerated_batch, finish_regenerated_job
 from cryosnake.running.resume import resume
-from cryosnake.running.temporaries import remove_temporaries
+from cryosnake.running.temporaries import remove_pictures_in_part, remove_temporaries
 
 
 def run_script(name: str) -> NoReturn:
@@ -57,6 +57,7 @@ def run_job(job_type: JobType, words: Sequence[str] | None = None) -> int:
     if arguments.draw:
         from cryosnake.report.job_pictures import draw_pictures
 
+        remove_pictures_in_part(Path(arguments.out), job_type.panels)
         draw_pictures(job_type.panels, Path(arguments.out), {**vars(arguments.options), **arguments.inputs})
         return 0
     try:

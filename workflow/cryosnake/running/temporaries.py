@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cryosnake.project.locks.work_locks import is_held, lock_files
@@ -22,6 +22,13 @@ def remove_temporaries(out: Path) -> None:
                 os.unlink(path)
         except FileNotFoundError:
             continue
+
+
+def remove_pictures_in_part(out: Path, panels: Iterable[str]) -> None:
+    """Remove what a killed program left of these pictures of a job; only one program draws them at a time."""
+    for panel in panels:
+        for path in out.glob(f".{panel}.png.*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def _temporaries(out: Path) -> Iterator[str]:

@@ -25,6 +25,7 @@ from cryosnake.numerics.picking.pick import Picks, pick_particles
 from cryosnake.numerics.picking.templates import TemplateBank, correlate, ctf_grid
 from cryosnake.numerics.picking.threshold import NoisePeaks, PickOptions, Responses, count_noise_peaks
 from cryosnake.programs.micrographs.autopick_templates import load_templates
+from cryosnake.programs.micrographs.contrast_doubt import ContrastDoubt
 from cryosnake.programs.micrographs.extract_inputs import read_micrograph
 from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value
 
@@ -44,6 +45,7 @@ class AutoPickState:
     dark: bool
     device: str
     noise: NoisePeaks
+    doubt: ContrastDoubt
     bank: TemplateBank | None = None
     microscope: Microscope | None = None
 
@@ -73,7 +75,9 @@ def prepare(options: AutoPickOptions, optics: Mapping[str, Any], inputs: Mapping
         bank = replace(bank, transforms=to_device(np.asarray(bank.transforms), device))
     state = AutoPickState(pixel_size=pixel_size, working_pixel_size=working, diameters=(smallest, largest),
                           pick=_pick_options(options), dark=options.invert, device=device,
-                          noise=NoisePeaks(np.zeros(1), 1.0, 1.0), bank=bank, microscope=microscope)
+                          noise=NoisePeaks(np.zeros(1), 1.0, 1.0), bank=bank,
+                          doubt=ContrastDoubt(size=0.5 * (smallest + largest), dark=options.invert),
+                          microscope=microscope)
     return replace(state, noise=_noise(state))
 
 
@@ -93,6 +97,7 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: AutoPickSt
     try:
         working = working_image(micrograph, state.pixel_size, state.working_pixel_size)
         picks = pick_particles(working, lambda image: _detect(image, state, transfer), state.noise, state.pick)
+        state.doubt.look_at(path, working)
     except ValueError as error:
         raise CryosnakeError(f"{path}: {error}; check the micrograph and leave it out") from error
     target = root.with_name(root.name + SUFFIX)

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star_writer import is_whole
 from cryosnake.jobs.forms import IterationProgress, Progress
-from cryosnake.programs.refinement.defocus_doubt import doubt_defocus
 from cryosnake.programs.refinement.execution import execution_of
+from cryosnake.programs.refinement.image_doubts import doubt_contrast, doubt_defocus
 from cryosnake.programs.refinement.iteration_pictures import Pictures
 from cryosnake.programs.refinement.memory import planned
 from cryosnake.programs.refinement.particle_checks import not_applied
@@ -88,8 +88,9 @@ def _begin(recipe: Recipe[Any, M, S], progress: Progress) -> M:
     recipe.say(not_applied(recipe.particles.table))
     recipe.say(recipe.particles.describe_applied())
     recipe.say(doubled(recipe.particles.table["rlnImageName"], recipe.particles.first_at_place()))
-    if not path and getattr(recipe.options, "ctf", False):
-        recipe.say(recipe.lead(partial(doubt_defocus, recipe.particles, recipe.work.images)))
+    doubts = [doubt_contrast, *([doubt_defocus] if getattr(recipe.options, "ctf", False) else [])]
+    for doubt in [] if path else doubts:
+        recipe.say(recipe.lead(partial(doubt, recipe.particles, recipe.work.images)))
     if recipe.work.ranks.rank == 0:
         recipe.say_plan(model)
         if recipe.start_has_files and not path:

@@ -9,16 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from cryosnake.io.completeness import EER_NAMES
-from cryosnake.io.recorded_pixel_size import recorded_pixel_size
 from cryosnake.jobs.kinds.files import FileKind, Format
 from cryosnake.jobs.model import Parameter, Slot
 from cryosnake.project.config.config import ConfigError
-from cryosnake.project.planning.image_sizes import images_of, some_movies
+from cryosnake.project.planning.image_sizes import images_of
 from cryosnake.project.planning.named_files import file_problem, look_at
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
-
-_TOLERATED = 1.2  # between the pixel size of a header and the stated one
+from cryosnake.project.planning.recorded_values import contradictions
 
 
 def refuse_unusable(plan: Plan, elsewhere: bool = False) -> None:
@@ -48,20 +45,8 @@ def refuse_unusable(plan: Plan, elsewhere: bool = False) -> None:
 
 
 def doubts(plan: Plan) -> list[str]:
-    """Return a line for each import whose movies' header contradicts the stated pixel size by more than 20 %."""
-    lines = []
-    for job in _to_do(plan):
-        stated = job.config.parameters().get("pixel_size")
-        name = next(iter(some_movies(job)), "")
-        if not name or not stated or job.config.type.inputs:
-            continue
-        recorded = _pixel_size_in(name)
-        factors = (1, 2, 3) if name.lower().endswith(EER_NAMES) else (1,)  # stated for upsampled pixels
-        if recorded and not any(1 / _TOLERATED < factor * stated / recorded < _TOLERATED for factor in factors):
-            lines.append(f"{job.name}: pixel_size is {stated:g} Å, and the header of {name} says {recorded:g} Å; "
-                         "one of them is wrong. Defocus, dose and resolution depend on it; correct the config if the "
-                         "header is right")
-    return lines
+    """Return a line for each value of the config that headers or records of the first movies contradict."""
+    return [line for job in _to_do(plan) for line in contradictions(plan, job)]
 
 
 def _to_do(plan: Plan) -> Iterator[PlannedJob]:
@@ -109,10 +94,3 @@ def _of_length(plan: Plan, job: PlannedJob, parameter: Parameter) -> str:
     scale = "" if in_pixels else f" of {images.pixel_size:g} Å, {limit:g} Å"
     return (f"{job.name}: {parameter.name} is {value:g} {'px' if in_pixels else 'Å'}, and the {parameter.at_most} are "
             f"{images.side:g} px{scale} wide; it must fit in them. Correct it, or pixel size, binning or box before it")
-
-
-def _pixel_size_in(name: str) -> float | None:
-    try:
-        return recorded_pixel_size(name)
-    except Exception:  # a header that can't be read is the import's affair
-        return None

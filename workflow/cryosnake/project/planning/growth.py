@@ -95,6 +95,20 @@ def _listed_beside(job: PlannedJob, record: JobRecord, slot: str) -> list[TakenF
             if kind and name != slot and job.config.type.slot(name).listed == kind]
 
 
+def replaced(job: PlannedJob, record: JobRecord) -> str:
+    """Return "theirs.star has changed" for a finished job that lacks a result and is made from a file that has changed.
+
+    Made again in its directory, the job would write other results over those that are left; "" where it would not.
+    """
+    if job.config.type.per_micrograph or keeps_number(job.outputs()) or exit_of(job.path) != Status.SUCCEEDED:
+        return ""
+    for slot, source in job.inputs.items():
+        known = record.made_from.get(slot)
+        if known and not source.job and not source.pinned and not known.is_as_it_was():
+            return f"{source.path} has changed"
+    return ""
+
+
 def outdated(record: JobRecord | None) -> str:
     """Return "outdated: 581 of the 881 rows that are there now" for a job of which an input has changed, else ""."""
     for file in record.made_from.values() if record else ():

@@ -62,7 +62,7 @@ def _made_by(plan: Plan, job: PlannedJob) -> Images:
         return Images(((side, side),), images_of(plan, job, "micrographs").pixel_size * box / side)
     found = next((images_of(plan, job, slot) for slot in _PASSED_ON if slot in job.inputs), Images())
     if "bin_factor" in values:  # the pixel size of EER movies is stated for upsampled pixels
-        factor = (values["eer_upsampling"] if found.eer else 1) / values["bin_factor"]
+        factor = (2 ** (values["eer_upsampling"] - 1) if found.eer else 1) / values["bin_factor"]
         found = replace(found, sizes=tuple((x * factor, y * factor) for x, y in found.sizes),
                         pixel_size=found.pixel_size * values["bin_factor"], eer=False)
     return found

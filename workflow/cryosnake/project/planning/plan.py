@@ -23,7 +23,7 @@ from cryosnake.project.config.config import (
     JobConfig,
     fitting_output,
 )
-from cryosnake.project.planning.growth import growth_of, is_complete, missing_particles
+from cryosnake.project.planning.growth import growth_of, is_complete, missing_particles, replaced
 from cryosnake.project.planning.parts import part_of
 from cryosnake.project.planning.pipeline_counter import next_job_number
 from cryosnake.project.planning.planned import (
@@ -206,13 +206,15 @@ def _disposed(job: PlannedJob, known: str, records: Mapping[str, JobRecord | Non
     if not known and (former := _former_directory(job, jobs, records)):
         leader = next(up.name for up in jobs.values() if up.supersedes and up.path in job.takes())
         return replace(job, supersedes=former, growth=f"follows {leader}")
-    if record is None or not is_complete(job):
+    if record is None:
         return job
-    growth = growth_of(job, record, {other.path: other for other in jobs.values()}, factor=config.grow,
-                       as_joined=config.as_joined or bool(config.only))
+    complete = is_complete(job)
+    growth = replaced(job, record) if not complete else growth_of(
+        job, record, {other.path: other for other in jobs.values()}, factor=config.grow,
+        as_joined=config.as_joined or bool(config.only))
     if growth:
         return replace(job, path=WAITING + job.name, new=True, supersedes=known, growth=growth)
-    return replace(job, disposition=Disposition.BELOW_GROWTH)
+    return replace(job, disposition=Disposition.BELOW_GROWTH) if complete else job
 
 
 def _gets_number(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config) -> bool:
