@@ -212,6 +212,8 @@ def test_bad_references_masks_and_options_are_refused(project):
         refine(project, inputs={"mask": "inverted.mrc"})
     with pytest.raises(CryosnakeError, match="solvent_fsc needs a mask"):
         refine(project, solvent_fsc=True)
+    with pytest.raises(CryosnakeError, match=r"no orientations \(rlnAngleRot\).*sampling: 1.8 degrees"):
+        refine(project, sampling="1.8 degrees")
     with pytest.raises(CryosnakeError, match=r"smaller than the box.*224 Å"):
         refine(project, particle_diameter=300.0)
     with pytest.raises(CryosnakeError, match="Cn, Dn, T, O"):
@@ -231,6 +233,19 @@ def test_solvent_fsc_measures_inside_the_mask(project, capsys):
     inside = fsc_curves(*halves, read_mrc("mask.mrc")[0], options().seed).corrected
     inside[0] = 1.0
     check_resolution(capsys.readouterr().out, "half maps inside the mask", inside)
+
+
+def test_refined_particles_are_searched_near_their_orientations(project, capsys):
+    """From 5 degrees beside the truth, nearer to it, and nowhere else."""
+    tables = read_star("truth/particles.star")
+    tables["particles"]["rlnAngleTilt"] += 5.0
+    write_star("refined.star", tables)
+    refine(project, inputs={"particles": "refined.star"}, symmetry="D2", sampling="3.7 degrees",
+           local_sampling="3.7 degrees", max_iterations=1)
+    said = capsys.readouterr().out
+    assert "local searches at 7.5°" in said and "orientations near the last" in said
+    rotation, shift = pose_errors("out/run_data.star", "truth/particles.star", "D2")
+    assert np.median(rotation) < 4.5 and rotation.max() < 40.0 and np.median(shift) < 3.0
 
 
 @pytest.mark.relion

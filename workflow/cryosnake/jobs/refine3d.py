@@ -57,8 +57,9 @@ JOB = JobType(
         SYMMETRY,
         INITIAL_LOWPASS,
         DIAMETER,
-        Parameter("sampling", str, "7.5 degrees", "Initial angular step, after oversampling.", choices=STEPS,
-                  relion="sampling"),
+        Parameter("sampling", str, "7.5 degrees", "Initial angular step, after oversampling. If it is as fine as "
+                  "local_sampling, only orientations near those of the particles are searched, from the start: for "
+                  "particles that have been refined.", choices=STEPS, relion="sampling"),
         Parameter("local_sampling", str, "1.8 degrees", "Angular step at which searches become local.",
                   choices=STEPS, relion="auto_local_sampling"),
         *FIRST_OFFSETS,

@@ -23,6 +23,7 @@ from cryosnake.numerics.refine.search.schedule import (
     coarse_size,
     invisible_step,
     last_sampling,
+    local_sigma,
     next_sampling,
 )
 from cryosnake.numerics.refine.sums.maximisation import finish_sums
@@ -65,6 +66,11 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
             raise CryosnakeError("solvent_fsc needs a mask: connect one to the slot mask, or set solvent_fsc: false.")
         self.solvent = solvent_mask(inputs.get("mask"), options.particle_diameter, work.particles)
         self.local_order = order_of(options.local_sampling, "local_sampling")
+        if self._first_sampling().sigma > 0 and "rlnAngleRot" not in work.particles.table:
+            raise CryosnakeError(f"{work.particles.path} has no orientations (rlnAngleRot), near which sampling: "
+                                 f"{options.sampling} searches from the start (local_sampling: "
+                                 f"{options.local_sampling}). Give the particles of a refinement, or a coarser "
+                                 "sampling.")
 
     def start(self) -> Refinement:
         """Return the reference for both halves, low-passed and on the grey scale of each half's particles."""
@@ -85,15 +91,23 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
         return model if options.reference_absolute_greyscale else self._on_grey_scale(model)
 
     def _first_sampling(self) -> Sampling:
+        """Return the sampling of the options; one as fine as local searches starts with these, as in RELION."""
         options = self.options
-        return Sampling(order_of(options.sampling, "sampling"), options.offset_range, 2.0 * options.offset_step)
+        order = order_of(options.sampling, "sampling")
+        return Sampling(order, options.offset_range, 2.0 * options.offset_step, local_sigma(order, self.local_order))
+
+    def _global_sampling(self) -> Sampling:
+        """Return the first sampling, no finer than global searches are."""
+        first = self._first_sampling()
+        return replace(first, order=min(first.order, max(self.local_order - 1, 0)), sigma=0.0)
 
     def _on_grey_scale(self, model: Refinement) -> Refinement:
         """Return the model with its maps on the particles' grey scale, each half by its own particles."""
-        grid, particles = grid_of(self.options, model.sampling), self.particles
+        sampling, particles = self._global_sampling(), self.particles
+        grid = grid_of(self.options, sampling)
         coarse = coarse_size(grid.step, self.options.particle_diameter, particles.pixel_size, particles.box, model.size,
                              False)
-        plan = replace(self._plan(model), coarse_size=coarse)
+        plan = replace(self._plan(replace(model, sampling=sampling)), coarse_size=coarse)
         volumes = []
         for half, rows in enumerate(self.sets(model)):
             step = self._step(model, half, rows[:_SCALE_PARTICLES], plan, grid)
@@ -108,13 +122,14 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
     def headline(self) -> str:
         """See `Recipe`."""
         sampling = self._first_sampling()
-        return (f"{self.particles.describe()}; symmetry {self.options.symmetry}; orientations "
-                f"{grid_of(self.options, sampling).size} at {angular_step(sampling.order):g}°, shifts "
+        grid = f"orientations {grid_of(self.options, sampling).size}" if sampling.sigma == 0 else "local searches"
+        return (f"{self.particles.describe()}; symmetry {self.options.symmetry}; {grid} at "
+                f"{angular_step(sampling.order):g}°, shifts "
                 f"{len(shift_grid(sampling.offset_range, sampling.offset_step).coarse)}")
 
     def demand(self, size: int) -> Demand:
         """See `Recipe`: the last iteration, in which both halves' maps and that of all are made by least squares."""
-        sampling = self._first_sampling()
+        sampling = self._global_sampling()
         grid, shifts = grid_of(self.options, sampling), shift_grid(sampling.offset_range, sampling.offset_step)
         plan = self.search_plan(size, size, shifts, np.zeros(0, bool), 0, diameter=self.options.particle_diameter)
         return Demand(when=f"the last iteration, at all frequencies of box {size}", sets=2, maps=_MAPS,

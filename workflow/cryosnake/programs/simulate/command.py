@@ -10,6 +10,7 @@ from typing import Any
 from cryosnake.errors import CryosnakeError
 
 # `tiny` is for tests, `demo` for `make demo`: 160 px of the micrographs scaled to 64 px give 4.425 Å per pixel.
+# `full_resolution` are the same movies, with the truth at their own pixel size.
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"movies": 4, "size": (512, 512), "frames": 10, "pixel_size": 2.2, "dose_per_frame": 4.0,
              "particles_per_movie": 14, "box": 48, "box_pixel_size": 5.5, "hot_pixels": 8, "dead_pixels": 4,
@@ -17,6 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "demo": {"movies": 12, "size": (1280, 1280), "frames": 16, "pixel_size": 1.77, "dose_per_frame": 3.0,
              "particles_per_movie": 75, "box": 64, "box_pixel_size": 4.425},
 }
+PRESETS["full_resolution"] = PRESETS["demo"] | {"box": 128, "box_pixel_size": 1.77}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -96,6 +96,11 @@ def after_iteration(before: Convergence, shell: int, rotation: float, offset: fl
     )
 
 
+def local_sigma(order: int, local_order: int) -> float:
+    """Return the sigma of the prior at a HEALPix order, degrees; 0 (a global search) below the order of local ones."""
+    return 2.0 * angular_step(order + 1) if order >= local_order else 0.0
+
+
 def next_sampling(sampling: Sampling, convergence: Convergence, *, accuracy_rotation: float, accuracy_offset: float,
                   offset_change: float, local_order: int, invisible: float = 0.0) -> tuple[Sampling, Convergence]:
     """Return the sampling of the next iteration.
@@ -123,9 +128,8 @@ def next_sampling(sampling: Sampling, convergence: Convergence, *, accuracy_rota
     step = max(step, reach / 4.0)
     reach = max(reach, min(sampling.offset_range, _REACH * accuracy_offset + 0.5 * step))
     order = sampling.order + 1
-    sigma = 2.0 * angular_step(order + 1) if order >= local_order else 0.0
     fresh = replace(convergence, without_gain=0, without_change=0)
-    return Sampling(order, reach, step, sigma), fresh
+    return Sampling(order, reach, step, local_sigma(order, local_order)), fresh
 
 
 def last_sampling(sampling: Sampling, *, accuracy_rotation: float, accuracy_offset: float, offset_change: float,
