@@ -5,14 +5,17 @@
 #   make wheel   dist/cryosnake-*.whl, the package with the workflow in it
 # What takes too long for every change, an hour or two, is run before a release; its figures go to docs/performance.md:
 #   make gates   random histories and kills, a disk that fills up, memory under a limit, a session that grows, joins,
-#                alarms
+#                alarms, a refinement of box 256. make gates NAME ... for some of them:
+#                histories kills disk memory growth joins alarms box256
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: demo test check tests gates docs wheel venv clean
+GATES := histories kills disk memory growth joins alarms box256
+
+.PHONY: demo test check tests gates $(GATES) docs wheel venv clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py --cores $(JOBS)
@@ -30,14 +33,31 @@ check: $(VENV)/.installed
 tests: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-gates: $(VENV)/.installed
+gates: $(or $(filter $(GATES),$(MAKECMDGOALS)),$(GATES))
+
+histories: $(VENV)/.installed
 	$(BIN)/python tests/project/any_history.py --histories 300
+
+kills: $(VENV)/.installed
 	$(BIN)/python tests/workflow/random_kills.py --kills 200 --at-once $(JOBS)
+
+disk: $(VENV)/.installed
 	$(BIN)/python tests/workflow/full_disk.py --moments 10
+
+memory: $(VENV)/.installed
 	$(BIN)/python benchmarks/memory_limits.py
+
+growth: $(VENV)/.installed
 	$(BIN)/python benchmarks/watch_growth.py
+
+joins: $(VENV)/.installed
 	$(BIN)/python benchmarks/join.py
+
+alarms: $(VENV)/.installed
 	$(BIN)/python benchmarks/healthy_movies.py
+
+box256: $(VENV)/.installed
+	$(BIN)/python benchmarks/refine_box256.py --cores $(JOBS)
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py

@@ -101,7 +101,9 @@ def test_init_writes_a_config_that_is_taken(folder, capsys) -> None:
     jobs = raw["jobs"]
     assert jobs["movies"]["movies"] == "Movies/m*.mrc"
     assert (jobs["particles"]["box_size"], jobs["particles"]["rescale"]) == (180, 80)
-    assert jobs["refine"]["symmetry"] == "D2" and jobs["refine"]["particle_diameter"] == 198
+    assert jobs["unbinned"]["box_size"] == 180
+    for job in ("refine", "fine"):
+        assert jobs[job]["symmetry"] == "D2" and jobs[job]["particle_diameter"] == 198
     assert list(parse_config(raw).jobs) == list(yaml.safe_load((workflow_folder() / "config.yaml").read_text())["jobs"])
     assert "# kV" in Path("config.yaml").read_text()
     assert sorted(path.name for path in folder.iterdir()) == ["Movies", "Snakefile", "config.yaml", "profiles"]

@@ -63,8 +63,9 @@ class NewProject:
             ("jobs", "picks", "diameter"): list(self.diameter),
             ("jobs", "particles", "box_size"): box,
             ("jobs", "particles", "rescale"): small,
-            **{("jobs", job, "particle_diameter"): mask for job in ("classes", "initial", "refine")},
-            **{("jobs", job, "symmetry"): self.symmetry for job in ("initial", "refine")},
+            ("jobs", "unbinned", "box_size"): box,
+            **{("jobs", job, "particle_diameter"): mask for job in ("classes", "initial", "refine", "fine")},
+            **{("jobs", job, "symmetry"): self.symmetry for job in ("initial", "refine", "fine")},
         }
 
 
