@@ -16,7 +16,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import pandas as pd
 
 from cryosnake.io.mrc import write_mrc
 from cryosnake.io.star import read_star, write_star
+from cryosnake.jobs.registry import job_types
 from cryosnake.programs.micrographs import autopick, extract
 
 IMPORTS = time.process_time()
@@ -117,7 +117,7 @@ def reference(box: int = 64) -> np.ndarray:
 def ours(program: Any, rows: list[dict[str, Any]], folder: str, inputs: dict[str, Path], **given: Any,
          ) -> tuple[float, float]:
     """Return CPU seconds per micrograph and of `prepare`; kernels are compiled before."""
-    job = import_module(f"cryosnake.jobs.{program.__name__.rpartition('.')[2]}").JOB
+    job = job_types()[program.__name__.rpartition(".")[2]]
     options = job.options(**given, device="cpu")
     Path(folder, "Movies").mkdir(parents=True, exist_ok=True)
     program.prepare(options, OPTICS, inputs)

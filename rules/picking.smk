@@ -1,5 +1,36 @@
 # Micrographs to particle images: picking and extraction, batch by batch as in micrographs.smk.
 
+for job in jobs_of("trainpicker"):
+
+    rule:
+        name:
+            rule_name(job)
+        input:
+            coordinates=optional(job, "coordinates"),
+            particles=optional(job, "particles"),
+            regenerated=regenerated(job),
+        output:
+            picker=out(job, "picker"),
+        log:
+            f"{job.path}/snakemake.log",
+        benchmark:
+            f"{job.path}/benchmark.tsv"
+        conda:
+            environment(job)
+        threads: cores(job)
+        resources:
+            mem_mb=memory(job),
+            runtime=runtime(job),
+            gpu=gpus(job),
+        params:
+            program=program(job),
+            arguments=arguments(job),
+        message:
+            f"{job.name} ({job.path})"
+        shell:
+            "python {params.program} {params.arguments} --threads {threads} 2>&1 | tee {log}"
+
+
 for job in jobs_of("autopick"):
 
     rule:
@@ -9,6 +40,7 @@ for job in jobs_of("autopick"):
             micrographs=slot(job, "micrographs"),
             reference=optional(job, "reference"),
             references=optional(job, "references"),
+            picker=optional(job, "picker"),
             regenerated=regenerated(job),
         output:
             f"{job.path}/batches/{{batch}}.star",

@@ -73,7 +73,7 @@ def test_labels_follow_from_integers_and_integers_from_labels(pipeline: Pipeline
 
 @pytest.mark.parametrize("kind", KNOWN, ids=lambda kind: f"{kind.id}-{kind.folder}")
 def test_process_types_agree_in_both_directions(kind: object) -> None:
-    assert process_label_of(kind.id) == kind.label  # type: ignore[attr-defined]
+    assert process_label_of(kind.id, kind.folder) == kind.label  # type: ignore[attr-defined]
     assert process_id_of(kind.label + ".own.deeper") == kind.id  # type: ignore[attr-defined]
     assert process_id_of("renamed.in.future", kind.folder) == kind.id  # type: ignore[attr-defined]
 

@@ -83,7 +83,8 @@ def test_an_installed_package_shows_an_environment_itself_alone(tmp_path: Path, 
 
 PLUG_IN = """
 from dataclasses import replace
-from cryosnake.jobs import autopick, maskcreate
+from cryosnake.jobs import maskcreate
+from cryosnake.jobs.picking import autopick
 
 PICKER = replace(autopick.JOB, name="mypicker", topic="other")
 MASK = replace(maskcreate.JOB, name="mymask", topic="other", panels=())

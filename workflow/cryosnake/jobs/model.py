@@ -42,9 +42,10 @@ LOCAL_RESOLUTION = NodeType("local_resolution", 12, "Image3D.mrc.localresmap", _
 LOG = NodeType("log", 13, "LogFile.pdf.relion", ())
 POSTPROCESS = NodeType("postprocess", 14, "ProcessData.star.relion.postprocess")
 POLISH_PARAMETERS = NodeType("polish_parameters", 15, "ParamsData.txt.relion.polish", (Format.TEXT,))
+PICKER = NodeType("picker", 98, "MlModel.npz.cryosnake.picker", (Format.ARRAYS,))  # no RELION has the number
 
 NODE_TYPES = (MOVIES, MICROGRAPHS, COORDINATES, PARTICLES, REFERENCES_2D, MAP, MASK, MODEL, OPTIMISER, HALF_MAP,
-              FINAL_MAP, LOCAL_RESOLUTION, LOG, POSTPROCESS, POLISH_PARAMETERS)
+              FINAL_MAP, LOCAL_RESOLUTION, LOG, POSTPROCESS, POLISH_PARAMETERS, PICKER)
 
 
 @dataclass(frozen=True)

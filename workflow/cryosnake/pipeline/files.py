@@ -156,7 +156,8 @@ def _processes(block: Block | None, path: str | os.PathLike[str]) -> list[Proces
             raise CryosnakeError(f"{path}: {name!r} with the alias {alias!r} is not a job of a project: a name such as "
                                  "Class2D/job007/ and an alias such as Class2D/best/ are expected; correct the file, "
                                  "or run `cryosnake rebuild-pipeline`")
-        processes.append(Process(name, alias, label or process_label_of(type_id), type_id, status=status))
+        label = label or process_label_of(type_id, name.partition("/")[0])
+        processes.append(Process(name, alias, label, type_id, status=status))
     return processes
 
 

@@ -178,7 +178,7 @@ def _process_from_job_star(directory: Path, name: str, notes: list[str]) -> Proc
     except CryosnakeError as error:
         notes.append(f"{error}; the type of {name} is taken from its folder")
         type_id = process_id_of("", folder)
-        return Process(name, "", process_label_of(type_id), type_id)
+        return Process(name, "", process_label_of(type_id, folder), type_id)
     return Process(name, "", job.type_label, job.type_id)
 
 

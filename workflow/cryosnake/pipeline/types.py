@@ -52,6 +52,7 @@ PROCESS_TYPES = (
     ProcessType(58, "Denoise", "relion.denoisetomo"),
     ProcessType(59, "Picks", "relion.picktomo"),
     ProcessType(99, "MapTool", "relion.external.maptool"),  # ours; before External, which owns the number
+    ProcessType(99, "TrainPicker", "relion.external.trainpicker"),
     ProcessType(99, "External", "relion.external"),
 )
 UNKNOWN_PROCESS = 99  # RELION 3.1 treats an unknown job type as an external program
@@ -84,9 +85,13 @@ def type_folders() -> set[str]:
     return {job_type.folder for job_type in job_types().values()} | {kind.folder for kind in PROCESS_TYPES}
 
 
-def process_label_of(type_id: int) -> str:
-    """Return the RELION 4/5 label of a process type of 3.1; `relion.external` if the integer is unknown."""
-    return _BY_ID.get(type_id, _BY_ID[UNKNOWN_PROCESS]).label
+def process_label_of(type_id: int, folder: str = "") -> str:
+    """Return the RELION 4/5 label of a process type of 3.1; `relion.external` if the integer is unknown.
+
+    The folder decides among types that share an integer, as those of this package do with External.
+    """
+    shared = (kind.label for kind in PROCESS_TYPES if (kind.id, kind.folder) == (type_id, folder))
+    return next(shared, _BY_ID.get(type_id, _BY_ID[UNKNOWN_PROCESS]).label)
 
 
 def process_id_of(label: str, folder: str = "") -> int:

@@ -12,6 +12,7 @@ class Format:
     MRC_VOLUME = "an MRC map (x, y and z alike)"
     MRC_STACK = "an MRC stack"
     TIFF = "a TIFF file"
+    ARRAYS = "an archive of NumPy arrays (.npz)"
     PROGRAM = "a program"
 
 

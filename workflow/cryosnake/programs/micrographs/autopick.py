@@ -20,6 +20,8 @@ from cryosnake.numerics.backend import Array, choose_device, to_device, to_numpy
 from cryosnake.numerics.ctf import Defocus, Microscope, ctf
 from cryosnake.numerics.picking.background import working_image
 from cryosnake.numerics.picking.blobs import blob_responses
+from cryosnake.numerics.picking.learned import LearnedPicker, score_map
+from cryosnake.numerics.picking.learned_features import feature_maps
 from cryosnake.numerics.picking.noise import NoiseLimits
 from cryosnake.numerics.picking.pick import Picks, pick_particles
 from cryosnake.numerics.picking.templates import TemplateBank, correlate, ctf_grid
@@ -28,15 +30,20 @@ from cryosnake.programs.micrographs.autopick_templates import load_templates
 from cryosnake.programs.micrographs.contrast_doubt import ContrastDoubt
 from cryosnake.programs.micrographs.extract_inputs import read_micrograph
 from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value
+from cryosnake.programs.micrographs.picker_files import read_picker
 
 SUFFIX = "_autopick.star"
 # Noise is counted on a square with a side of this many particle diameters: enough for a few hundred peaks.
-NOISE_WIDTH = {"log": 40, "template": 24}
+NOISE_WIDTH = {"log": 40, "template": 24, "trained": 24}
+COARSER = 1.02  # times the pixels that a picker was learned with, for micrographs that are picked with it
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoPickState:
-    """Settings shared by all micrographs of an optics group; `bank` and `microscope` are for templates."""
+    """Settings shared by all micrographs of an optics group; `bank` and `microscope` are for templates.
+
+    Without `bank` or `picker` (a learned one), blobs are picked.
+    """
 
     pixel_size: float
     working_pixel_size: float
@@ -48,6 +55,7 @@ class AutoPickState:
     doubt: ContrastDoubt
     bank: TemplateBank | None = None
     microscope: Microscope | None = None
+    picker: LearnedPicker | None = None
 
 
 def prepare(options: AutoPickOptions, optics: Mapping[str, Any], inputs: Mapping[str, Path]) -> AutoPickState:
@@ -57,27 +65,28 @@ def prepare(options: AutoPickOptions, optics: Mapping[str, Any], inputs: Mapping
     ------
     CryosnakeError
         if the pixel size is missing, the diameters are the wrong way round, or the reference is missing, not finite
-        or of unknown pixel size
+        or of unknown pixel size, or the picker is missing, or learned with smaller pixels than the micrograph's
     """
     smallest, largest = options.diameter
     if smallest > largest:
         raise CryosnakeError(f"autopick: diameter is [{smallest:g}, {largest:g}]; give the smaller one first")
     pixel_size = optics_value(optics, "rlnMicrographPixelSize")
-    working = max(pixel_size, 0.5 * options.lowpass)
+    device = choose_device(options.device)
+    picker = _picker(options, inputs, pixel_size)
+    working = picker.pixel_size if picker else max(pixel_size, 0.5 * options.lowpass)
     if smallest < 4.0 * working:
         raise CryosnakeError(f"autopick: a particle of {smallest:g} Å is too small for lowpass: {options.lowpass:g} "
                              f"at {pixel_size:g} Å per pixel; set lowpass to {smallest / 2:g} Å or less")
-    device = choose_device(options.device)
     template = options.method == "template"
     bank = load_templates(options, inputs, working, largest) if template else None
     microscope = microscope_of(optics) if template and options.ctf else None
     if bank is not None:
         bank = replace(bank, transforms=to_device(np.asarray(bank.transforms), device))
     state = AutoPickState(pixel_size=pixel_size, working_pixel_size=working, diameters=(smallest, largest),
-                          pick=_pick_options(options), dark=options.invert, device=device,
+                          pick=_pick_options(options, picker), dark=options.invert, device=device,
                           noise=NoisePeaks(np.zeros(1), 1.0, 1.0), bank=bank,
                           doubt=ContrastDoubt(size=0.5 * (smallest + largest), dark=options.invert),
-                          microscope=microscope)
+                          microscope=microscope, picker=picker.on(device) if picker else None)
     return replace(state, noise=_noise(state))
 
 
@@ -121,10 +130,24 @@ def finalise(options: AutoPickOptions, inputs: Mapping[str, Path], out: Path, st
     write_text(out / f"coords_suffix{SUFFIX}", os.fspath(inputs["micrographs"]) + "\n")
 
 
-def _pick_options(options: AutoPickOptions) -> PickOptions:
+def _picker(options: AutoPickOptions, inputs: Mapping[str, Path], pixel_size: float) -> LearnedPicker | None:
+    """Return the learned picker for micrographs of a pixel size (Å), None for the other methods."""
+    if options.method != "trained":
+        return None
+    if "picker" not in inputs:
+        raise CryosnakeError("autopick: method: trained needs a picker; add a job of type trainpicker, which learns it "
+                             "from picks or particles, and connect it as `picker`")
+    picker = read_picker(inputs["picker"])
+    if pixel_size > COARSER * picker.pixel_size:
+        raise CryosnakeError(f"{inputs['picker']} was learned at {picker.pixel_size:g} Å per pixel, and these "
+                             f"micrographs have {pixel_size:g} Å; train a picker on micrographs like these")
+    return picker
+
+
+def _pick_options(options: AutoPickOptions, picker: LearnedPicker | None) -> PickOptions:
     mean = 0.5 * (options.diameter[0] + options.diameter[1])
     return PickOptions(
-        diameter=options.diameter[1] if options.method == "template" else mean,
+        diameter=picker.diameter if picker else options.diameter[1] if options.method == "template" else mean,
         distance=options.min_distance or 2.0 / 3.0 * mean,
         border=0.5 * options.diameter[0] if options.border is None else options.border,
         threshold=options.threshold, upper=options.upper_threshold, avoid_contamination=options.avoid_contamination,
@@ -132,6 +155,9 @@ def _pick_options(options: AutoPickOptions) -> PickOptions:
 
 
 def _detect(image: Array, state: AutoPickState, transfer: Array | None) -> Responses:
+    if state.picker is not None:
+        maps = feature_maps(image, state.picker.diameter / state.working_pixel_size)
+        return Responses(to_numpy(score_map(state.picker, maps))[None], True)
     if state.bank is None:
         smallest, largest = (diameter / state.working_pixel_size for diameter in state.diameters)
         return Responses(to_numpy(blob_responses(image, smallest, largest)))
@@ -146,7 +172,7 @@ def _noise(state: AutoPickState) -> NoisePeaks:
         typical = {"rlnDefocusU": 15000.0, "rlnDefocusV": 15000.0, "rlnDefocusAngle": 0.0}
         transfer = _ctf(typical, state.bank, state.microscope, Path())
     return count_noise_peaks(lambda image: _detect(image, state, transfer), state.pick, state.working_pixel_size,
-                             NOISE_WIDTH["log" if state.bank is None else "template"],
+                             NOISE_WIDTH["trained" if state.picker else "template" if state.bank else "log"],
                              lambda noise: to_device(noise, state.device))
 
 

@@ -24,6 +24,7 @@ from cryosnake.jobs.kinds.files import FileKind, Format
 
 HEAD = 1 << 16  # bytes at the start of a STAR file that contain a data_ line, and the optics table
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_ZIP = b"PK\3\4"
 _UTF16_STARTS = (b"\xff\xfe", b"\xfe\xff")
 _DATA = re.compile(rb"^[ \t]*data_", re.MULTILINE)
 _TIFF_LIKE = (*TIFF_NAMES, ".gain")
@@ -124,6 +125,8 @@ def _look(file: BinaryIO, size: int) -> Look:
     if start.startswith(_UTF16_STARTS) or b"\0" not in start:
         text = (start + file.read(HEAD)).replace(b"\0", b"").removeprefix(b"\xef\xbb\xbf").lstrip(b"\xff\xfe")
         return Look(format=Format.STAR if _DATA.search(text.replace(b"\r", b"\n")) else Format.TEXT)
+    if start.startswith(_ZIP):
+        return Look(format=Format.ARRAYS)
     try:
         header = parse_header(start)
     except ValueError:

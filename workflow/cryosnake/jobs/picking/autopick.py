@@ -1,4 +1,4 @@
-"""AutoPick: coordinates of particles, by blob detection or with templates."""
+"""AutoPick: coordinates of particles, by blob detection, with templates, or with a learned picker."""
 
 from cryosnake.jobs.kinds.values import ascending, point_group
 from cryosnake.jobs.model import (
@@ -9,6 +9,7 @@ from cryosnake.jobs.model import (
     MAP,
     MAX_FAILED,
     MICROGRAPHS,
+    PICKER,
     REFERENCES_2D,
     CleanUp,
     JobType,
@@ -27,7 +28,8 @@ JOB = JobType(
     title="Particle picking",
     topic="picking",
     description="Picks particles as blobs of a given size (Laplacian of Gaussian), or by correlation with projections "
-    "of a map or class averages, multiplied by each micrograph's CTF. The threshold adapts to each micrograph: it lies "
+    "of a map or class averages, multiplied by each micrograph's CTF, or with a picker that was learned from picks or "
+    "particles (trainpicker). The threshold adapts to each micrograph: it lies "
     "where peaks become more frequent than noise explains. Regions denser than particles (crystals) are left out.",
     inputs=(
         Slot("micrographs", (MICROGRAPHS,), "Micrographs, with CTF if available.", relion="fn_input_autopick"),
@@ -35,6 +37,8 @@ JOB = JobType(
              required=False, relion="fn_ref3d_autopick", relion_switch="do_ref3d"),
         Slot("references", (REFERENCES_2D,), "Class averages as templates, instead of a map: a stack, or a STAR "
              "file with rlnReferenceImage.", required=False, relion="fn_refs_autopick", relion_switch="do_refs"),
+        Slot("picker", (PICKER,), "Learned picker, for method: trained; `picker: TrainPicker/job012` stays with that "
+             "one.", required=False),
     ),
     outputs=(
         Output("coordinates", "autopick.star", COORDINATES, label="autopick"),
@@ -42,8 +46,9 @@ JOB = JobType(
     ),
     parameters=(
         Parameter("method", str, "log", "log finds dark blobs of the given diameters; template correlates with "
-                  "projections of `reference` or with `references`.", choices=("log", "template"), relion="do_log",
-                  relion_values={"log": "Yes", "template": "No"}),
+                  "projections of `reference` or with `references`; trained uses `picker`.",
+                  choices=("log", "template", "trained"), relion="do_log",
+                  relion_values={"log": "Yes", "template": "No", "trained": "No"}),
         Parameter("diameter", list[float], None, "Smallest and largest diameter of the particle. Templates are "
                   "compared within the larger one.", unit="Å", length=2, minimum=10, required=True,
                   relion="log_diam_min,log_diam_max", check=ascending, at_most="micrographs"),

@@ -1,0 +1,1 @@
+"""Picking, and the training of pickers."""
