@@ -74,7 +74,7 @@ def prepare(options: AutoPickOptions, optics: Mapping[str, Any], inputs: Mapping
     device = choose_device(options.device)
     picker = _picker(options, inputs, pixel_size)
     working = picker.pixel_size if picker else max(pixel_size, 0.5 * options.lowpass)
-    if smallest < 4.0 * working:
+    if not picker and smallest < 4.0 * working:
         raise CryosnakeError(f"autopick: a particle of {smallest:g} Å is too small for lowpass: {options.lowpass:g} "
                              f"at {pixel_size:g} Å per pixel; set lowpass to {smallest / 2:g} Å or less")
     template = options.method == "template"
