@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from cryosnake.errors import CryosnakeError
@@ -62,7 +64,6 @@ def test_each_term_alone_spoils_the_map_and_is_brought_back(tmp_path, monkeypatc
     assert f"Applied from the optics groups (particles): {words} (100)" in capsys.readouterr().out
     ignored = refined(without_columns(tmp_path / "particles.star"), "without")
     assert "Applied" not in capsys.readouterr().out
-    print(usual, applied, ignored)
     assert applied > usual - 0.05
     assert ignored < applied - 0.1
 
@@ -81,8 +82,6 @@ def test_what_can_be_no_aberration_is_refused(tmp_path, monkeypatch, columns, wo
 
 
 def particles_with(columns):
-    import pandas as pd
-
     optics = {"rlnOpticsGroupName": "opticsGroup1", "rlnOpticsGroup": 1, "rlnVoltage": 300.0, "rlnImageSize": 32,
               "rlnSphericalAberration": 2.7, "rlnAmplitudeContrast": 0.1, "rlnImagePixelSize": 4.0}
     rows = {"rlnImageName": ["1@a.mrcs", "2@a.mrcs"], "rlnOpticsGroup": 1, "rlnDefocusU": 1e4, "rlnDefocusV": 1e4,
@@ -96,6 +95,18 @@ def test_what_changes_nothing_is_not_applied(tmp_path, monkeypatch, columns):
     monkeypatch.chdir(tmp_path)
     write_star("p.star", particles_with(columns))
     assert read_particles("p.star").describe_applied() == ""
+
+
+def test_origins_are_those_of_the_images_on_disk(tmp_path, monkeypatch):
+    """A particle at x of the undistorted image is at Mᵀ x of the one on disk."""
+    monkeypatch.chdir(tmp_path)
+    tables = particles_with({"rlnMagMat00": 1.1, "rlnMagMat01": 0.05, "rlnMagMat10": -0.02, "rlnMagMat11": 0.9})
+    seen = np.array([[1.1, 0.05], [-0.02, 0.9]]).T @ np.array([20.0, -8.0])
+    write_star("p.star", tables | {"particles": tables["particles"].assign(
+        rlnOriginXAngst=[seen[0], 0.0], rlnOriginYAngst=[seen[1], 0.0])})
+    particles = read_particles("p.star")
+    np.testing.assert_allclose(particles.offsets() * 4.0, [[20.0, -8.0], [0.0, 0.0]], atol=1e-4)
+    np.testing.assert_allclose(particles.origins_of(particles.offsets()), [seen, [0.0, 0.0]], atol=1e-4)
 
 
 @pytest.mark.relion
@@ -112,5 +123,4 @@ def test_relion_applies_the_same_to_simulated_particles(tmp_path, monkeypatch, r
         subprocess.run(["relion_reconstruct", "--i", star, "--o", "theirs.mrc", "--ctf", "--sym", "D2"], check=True,
                        capture_output=True)
         agreement.append(fsc(read_mrc("theirs.mrc")[0], read_mrc("truth/map.mrc")[0])[12:22].mean())
-    print(agreement)
     assert agreement[0] > 0.9 and agreement[1] < agreement[0] - 0.2

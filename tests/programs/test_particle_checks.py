@@ -32,7 +32,7 @@ def test_good_particles_pass() -> None:
     (table(rlnDefocusU=[1e4, np.nan, 1e4, 1e4]), OPTICS, "rlnDefocusU is not a number for 1 particle.*000002@a.mrcs"),
     (table(rlnAngleRot=[0, 0, np.inf, 0]), OPTICS, "rlnAngleRot is not a number.*000003@a.mrcs"),
     (table(rlnImageName=[*NAMES[:3], NAMES[0]]), OPTICS, "appear twice, the first is 000001@a.mrcs"),
-    (table(), OPTICS.assign(rlnCtfDataAreCtfPremultiplied=1), "rlnCtfDataAreCtfPremultiplied is set"),
+    (table(), OPTICS.assign(rlnCtfDataArePhaseFlipped=1), "rlnCtfDataArePhaseFlipped is set"),
 ])
 def test_what_would_spoil_a_refinement_is_refused(particles, optics, words) -> None:
     with pytest.raises(CryosnakeError, match=words):

@@ -165,16 +165,16 @@ def _spoiled(change):
 
 
 def test_bad_particles_are_refused_with_a_remedy(project):
-    def two_sizes(tables):
-        second = tables["optics"].assign(rlnOpticsGroup=2, rlnImagePixelSize=5.0)
+    def odd_box(tables):
+        second = tables["optics"].assign(rlnOpticsGroup=2, rlnImageSize=33)
         tables["optics"] = pd.concat([tables["optics"], second], ignore_index=True)
         tables["particles"]["rlnOpticsGroup"] = np.where(np.arange(240) < 200, 1, 2)
 
     def half_halves(tables):
         tables["particles"]["rlnRandomSubset"] = np.where(np.arange(240) < 5, 1, 0)
 
-    with pytest.raises(CryosnakeError, match=r"bad\.star.*different images.*32 px of 5 Å.*Extract"):
-        refine(project, inputs=_spoiled(two_sizes))
+    with pytest.raises(CryosnakeError, match=r"bad\.star: rlnImageSize is 33; the box must be even. Extract"):
+        refine(project, inputs=_spoiled(odd_box))
     with pytest.raises(CryosnakeError, match="rlnRandomSubset must be 1 or 2"):
         refine(project, inputs=_spoiled(half_halves))
     with pytest.raises(CryosnakeError, match=r"lacks rlnDefocusU.*CtfFind"):

@@ -22,12 +22,16 @@ from cryosnake.programs.refinement.execution import Execution, stack_images
 from cryosnake.programs.refinement.loop import iterate
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
+from cryosnake.simulation.aberrations import Aberrations
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("device")
-    simulate_particles(folder, StackSettings(count=14, box=24, pixel_size=9.0, snr=1.0, symmetry="D2", residues=300))
+    aberrations = Aberrations(beam_tilt=(20.0, 10.0), even=(0.0, 0.0, 20.0, 30.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+                              magnification=((1.02, 0.01), (0.0, 0.97)))
+    simulate_particles(folder, StackSettings(count=14, box=24, pixel_size=9.0, snr=1.0, symmetry="D2", residues=300,
+                                             aberrations=aberrations))
     return folder
 
 

@@ -22,6 +22,7 @@ from cryosnake.parallel.stacks import StackImages
 from cryosnake.parallel.threads import thread_limit
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
+from cryosnake.simulation.aberrations import Aberrations
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mpi_refine import CASES, JOBS, run
@@ -34,10 +35,15 @@ EDGE = 3e-3
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """A folder with particles, and the results of one rank with one thread and plain reading."""
+    """A folder with particles, and the results of one rank with one thread and plain reading.
+
+    Their images are corrected when they are read, so that all ways to read and to work on them are tested with that.
+    """
     folder = tmp_path_factory.mktemp("running")
+    aberrations = Aberrations(beam_tilt=(20.0, 10.0), even=(0.0, 0.0, 20.0, 30.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+                              magnification=((1.02, 0.01), (0.0, 0.97)))
     simulate_particles(folder, StackSettings(count=COUNT, box=BOX, pixel_size=7.0, snr=0.3, symmetry="D2", residues=240,
-                                             seed=3, per_micrograph=20))
+                                             seed=3, per_micrograph=20, aberrations=aberrations))
     with pytest.MonkeyPatch.context() as patch, thread_limit(1):
         patch.chdir(folder)
         (folder / "scratch").mkdir()

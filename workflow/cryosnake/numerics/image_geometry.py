@@ -11,8 +11,8 @@ def resampled(images: Array, matrix: np.ndarray, box: int) -> Array:
     """Return f'(x) = √det(A) f(A x), float32 (n, box, box), of images f (n, N, N); x counts pixels from the centre.
 
     Method: A is a scaling and shear along x, followed by one along y; each evaluates the trigonometric series of a row
-    at the wanted places, exactly: a transform and a matrix product, 2 N² box operations per image and axis. What lies
-    beyond the new Nyquist frequency is left out. White noise keeps its power, √det(A) sees to it.
+    at the wanted places, exactly: a transform and a matrix product, 2 N² box operations per image and axis. What is
+    beyond the new Nyquist frequency is left out, what lies outside f is 0; √det(A) lets white noise keep its power.
 
     Parameters
     ----------
@@ -40,7 +40,9 @@ def _stretched(images: Array, scale: float, shear: float, box: int, rows: int) -
     weight = xp.where((frequency == 0) | (2 * frequency == width), 1.0, 2.0) / width
     weight = weight * (frequency * abs(scale) <= 0.5 * width)
     waves = weight[:, None] * _phases(xp, frequency[:, None] * (scale * x) / width)
-    return series.real @ waves.real - series.imag @ waves.imag
+    result = series.real @ waves.real - series.imag @ waves.imag
+    outside = abs(scale * x + shear * y[:, None]) > width / 2 + 1.0
+    return xp.where(outside, xp.float32(0.0), result) if outside.any() else result
 
 
 def _phases(xp: object, turns: Array) -> Array:

@@ -19,8 +19,10 @@ from cryosnake.numerics.ctf import Microscope
 
 _SEPARATORS = re.compile(r"[\[\],\s]+")
 _EMPTY = ("", "None", "nan")
+_MULTIPLIED = "rlnCtfDataAreCtfPremultiplied"
 _MAGNIFICATION = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
 _MOST_TILT = 100.0  # mrad
+_NYQUIST = 0.5 + 1e-6  # cycles per pixel
 _MOST_DISTORTION = 0.2  # of an element of the magnification matrix
 
 
@@ -41,6 +43,8 @@ class OpticsGroup:
         Of the beam, mrad.
     odd, even : tuple of float
         Zernike coefficients in RELION's order, rad Åⁿ; see `numerics/aberrations.py`.
+    premultiplied : bool
+        Whether its images have been multiplied by their CTF.
     """
 
     pixel_size: float
@@ -50,11 +54,30 @@ class OpticsGroup:
     tilt: tuple[float, float] = (0.0, 0.0)
     odd: tuple[float, ...] = ()
     even: tuple[float, ...] = ()
+    premultiplied: bool = False
 
     @property
     def distorted(self) -> bool:
-        """Whether the magnification is not that of the other groups, or not the same in all directions."""
+        """Whether there is a magnification to be undone."""
         return not np.array_equal(self.magnification, np.eye(2))
+
+    @property
+    def as_recorded(self) -> bool:
+        """Whether its images need no correction but that of their grid."""
+        return not (self.distorted or self.turned or self.premultiplied)
+
+    def fits(self, box: int, pixel_size: float) -> bool:
+        """Return whether its images are on a grid of `box` pixels of `pixel_size` Å, but for their magnification."""
+        return self.box == box and round(self.pixel_size, 4) == round(pixel_size, 4)
+
+    def place(self, pixel_size: float) -> np.ndarray:
+        """Return the matrix (2, 2) from pixels of `pixel_size` Å of the particle to pixels of the images on disk."""
+        return np.asarray(self.magnification.T * (pixel_size / self.pixel_size))
+
+    def seen(self, kx: Array, ky: Array) -> Array:
+        """Return which frequencies of the particle, 1/Å, are below the Nyquist frequency of the images on disk."""
+        (xx, xy), (yx, yy) = np.linalg.inv(self.magnification) * self.pixel_size
+        return (abs(xx * kx + xy * ky) < _NYQUIST) & (abs(yx * kx + yy * ky) < _NYQUIST)
 
     @property
     def turned(self) -> bool:
@@ -72,7 +95,7 @@ class OpticsGroup:
     def applied(self) -> list[str]:
         """Return in words what is applied beyond the usual CTF."""
         known = {"beam tilt": any(self.tilt), "odd Zernike terms": any(self.odd), "even Zernike terms": any(self.even),
-                 "anisotropic magnification": self.distorted}
+                 "anisotropic magnification": self.distorted, "images multiplied by their CTF": self.premultiplied}
         return [name for name, there in known.items() if there]
 
 
@@ -95,7 +118,8 @@ def _group(path: str, row: Mapping[Hashable, Any], ctf: bool) -> OpticsGroup:
     microscope = Microscope(*(_usual(row, f"rln{name}") for name in
                               ("Voltage", "SphericalAberration", "AmplitudeContrast")))
     x, y = (_one(path, row, f"rlnBeamTilt{axis}", 0.0, _MOST_TILT) for axis in "XY")
-    return OpticsGroup(**images, microscope=microscope, tilt=(x, y),
+    multiplied = number_of(row.get(_MULTIPLIED, 0), _MULTIPLIED) == 1
+    return OpticsGroup(**images, microscope=microscope, tilt=(x, y), premultiplied=multiplied,
                        odd=_terms(path, row, "rlnOddZernike"), even=_terms(path, row, "rlnEvenZernike"))
 
 

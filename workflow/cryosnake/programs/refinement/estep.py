@@ -21,7 +21,7 @@ from cryosnake.programs.refinement.block import Block, prepare_block
 from cryosnake.programs.refinement.device_images import image_blocks
 from cryosnake.programs.refinement.outcomes import Found, outcomes_of
 from cryosnake.programs.refinement.particles import ParticleSet
-from cryosnake.programs.refinement.state import Statistics
+from cryosnake.programs.refinement.state import LEAST_NOISE, Statistics
 from cryosnake.programs.refinement.step import Accumulated, ExpectationStep, Report, empty_accumulated
 
 BLOCK = 256  # particles at a time on a CPU
@@ -138,7 +138,7 @@ def new_statistics(particles: ParticleSet, rows: np.ndarray, accumulated: Accumu
     noise = old.noise.copy()
     noise[filled] = accumulated.noise[filled] / (accumulated.counts[filled, None] * np.bincount(
         full_band(particles.box).shell))
-    noise = np.maximum(noise, 1e-4 * noise.max(1, keepdims=True))
+    noise = np.maximum(noise, LEAST_NOISE * noise.max(1, keepdims=True))
     norm = accumulated.assigned.norm * np.sqrt(2.0 * accumulated.residual) / old.norm_average
     norm = np.maximum(norm, 0.01 * np.median(norm))  # images almost without contrast leave no residual
     direction = old.direction

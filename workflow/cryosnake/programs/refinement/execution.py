@@ -85,10 +85,18 @@ def execution_of(path: str | os.PathLike[str], options: Any, out: str | os.PathL
 
 def stack_images(particles: ParticleSet) -> ReadImages:
     """Return the images of particles from their own files, corrected for what their optics groups say."""
-    stacks = StackImages(particles.path, particles.table["rlnImageName"].tolist(), particles.box, refuse_blank)
-    if not any(group.distorted or group.turned for group in particles.groups):
-        return stacks
-    return CorrectedImages(stacks=stacks, groups=particles.groups, group_of=particles.optics)
+    names, groups = particles.table["rlnImageName"], particles.groups
+    box, pixel_size = particles.box, particles.pixel_size
+    if all(group.as_recorded and group.fits(box, pixel_size) for group in particles.used_groups):
+        return StackImages(particles.path, names.tolist(), box, refuse_blank)
+    members = [np.flatnonzero(particles.optics == number) for number in range(len(groups))]
+    place_of = np.empty(len(names), np.int64)
+    for rows in members:
+        place_of[rows] = np.arange(len(rows))
+    stacks = [StackImages(particles.path, names.iloc[rows].tolist(), group.box, refuse_blank)
+              for rows, group in zip(members, groups, strict=True)]
+    return CorrectedImages(box=box, pixel_size=pixel_size, groups=groups, stacks=stacks, group_of=particles.optics,
+                           place_of=place_of, ctf=particles.ctf)
 
 
 def _memory(options: Any, ranks: Ranks) -> int:

@@ -87,6 +87,7 @@ def _begin(recipe: Recipe[Any, M, S], progress: Progress) -> M:
         recipe.say(recipe.headline())
     recipe.say(not_applied(recipe.particles.table))
     recipe.say(recipe.particles.describe_applied())
+    recipe.say(recipe.particles.describe_resampled())
     recipe.say(doubled(recipe.particles.table["rlnImageName"], recipe.particles.first_at_place()))
     doubts = [doubt_contrast, *([doubt_defocus] if getattr(recipe.options, "ctf", False) else [])]
     for doubt in [] if path else doubts:

@@ -1,4 +1,4 @@
-"""Checks before a refinement: duplicate particles, images already CTF-corrected, aberrations in the wrong table."""
+"""Checks before a refinement: duplicate particles, images whose phases were flipped, aberrations in the wrong table."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.checked_numbers import CTF, FLAGS, POSE, checked, number_of
+from cryosnake.io.checked_numbers import CTF, POSE, checked, number_of
 from cryosnake.programs.refinement.same_particles import first_of_image
 
 # Columns of data_optics, with the value that changes nothing
 _OF_OPTICS = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0, "rlnOddZernike": 0.0, "rlnEvenZernike": 0.0,
                 "rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
+_FLIPPED = "rlnCtfDataArePhaseFlipped"
 _NUMBER = re.compile(r"[^\[\],\s]+")
 
 
@@ -34,10 +35,9 @@ def check_values(path: str, particles: pd.DataFrame, optics: pd.DataFrame, need_
         raise CryosnakeError(f"{path}: {len(twice)} particle(s) appear twice, the first is {name}"
                              f"{f' (as {other})' if other != name else ''}. They would link the half sets; remove them "
                              "(select: duplicate_distance).")
-    for label in FLAGS:
-        if need_ctf and label in optics.columns and optics[label].any():
-            raise CryosnakeError(f"{path}: {label} is set in data_optics; this program needs images whose CTF was not "
-                                 "corrected. Extract them again.")
+    if need_ctf and _FLIPPED in optics.columns and optics[_FLIPPED].any():
+        raise CryosnakeError(f"{path}: {_FLIPPED} is set in data_optics; this program needs images whose phases were "
+                             "not flipped. Extract them again.")
     return particles
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,11 @@ class ParticleSet:
         return self.tables["particles"]
 
     @property
+    def used_groups(self) -> list[OpticsGroup]:
+        """The groups to which particles belong."""
+        return [self.groups[number] for number in np.unique(self.optics)]
+
+    @property
     def used_optics(self) -> pd.DataFrame:
         """The rows of the optics table to which particles belong."""
         return self.tables["optics"].iloc[np.unique(self.optics)]
@@ -112,6 +118,13 @@ class ParticleSet:
         listed = ", ".join(f"{word} ({members})" for word, members in words.items())
         return f"Applied from the optics groups (particles): {listed}" if words else ""
 
+    def describe_resampled(self) -> str:
+        """Return which images are resampled to the box and pixel size of most, "" if all have these."""
+        others = Counter((self.groups[number].box, self.groups[number].pixel_size) for number in self.optics.tolist()
+                         if not self.groups[number].fits(self.box, self.pixel_size))
+        listed = ", ".join(f"{count} of {box} px of {pixel:g} Å" for (box, pixel), count in others.items())
+        return f"Resampled to {self.box} px of {self.pixel_size:g} Å: {listed}" if others else ""
+
     def _microscopes(self) -> str:
         optics = self.used_optics
         if not set(_CTF_OPTICS) <= set(optics.columns):
@@ -131,14 +144,18 @@ class ParticleSet:
         result = xp.empty((len(rows), band.kx.size), xp.float32)
         columns = {"u": "rlnDefocusU", "v": "rlnDefocusV", "angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
                    "b_factor": "rlnCtfBfactor", "scale": "rlnCtfScalefactor"}
-        values = {key: self.column(label, 1.0 if key == "scale" else 0.0)[rows] for key, label in columns.items()}
+        defoci = {key: self.column(label, 1.0 if key == "scale" else 0.0)[rows] for key, label in columns.items()}
         for index, group in enumerate(self.groups):
             mine = self.optics[rows] == index
             if mine.any():
                 assert group.microscope is not None
-                own = {key: value[mine] for key, value in values.items()}
-                result[xp.asarray(mine)] = ctf_at(band, own, self.pixel_size, group.microscope, like=like,
-                                                  even=group.even, intact_first_peak=intact_first_peak)
+                own = {key: value[mine] for key, value in defoci.items()}
+                values = ctf_at(band, own, self.pixel_size, group.microscope, like=like, even=group.even,
+                                intact_first_peak=intact_first_peak)
+                if group.distorted or not group.fits(self.box, self.pixel_size):
+                    kx, ky = band.frequencies(values)
+                    values *= group.seen(kx / self.length, ky / self.length)
+                result[xp.asarray(mine)] = values
         return result
 
     def poses(self) -> np.ndarray:
@@ -147,17 +164,33 @@ class ParticleSet:
 
     def offsets(self) -> np.ndarray:
         """Return rlnOriginX/YAngst in pixels, (n, 2): the shift that centres the particle."""
-        return np.stack([self.column(f"rlnOrigin{axis}Angst") for axis in "XY"], -1) / self.pixel_size
+        return self.offsets_of(np.stack([self.column(f"rlnOrigin{axis}Angst") for axis in "XY"], -1))
+
+    def offsets_of(self, origins: np.ndarray) -> np.ndarray:
+        """Return origins (n, 2) of images on disk, Å, as shifts of the corrected images in pixels."""
+        return self._through(np.linalg.inv, origins) / self.pixel_size
+
+    def origins_of(self, offsets: np.ndarray) -> np.ndarray:
+        """Return the inverse of `offsets_of`."""
+        return self._through(np.asarray, offsets * self.pixel_size)
+
+    def _through(self, turn: Callable[[np.ndarray], np.ndarray], shifts: np.ndarray) -> np.ndarray:
+        """Return shifts (n, 2), each times `turn` of its group's magnification."""
+        if not any(group.distorted for group in self.groups):
+            return shifts
+        matrices = np.stack([turn(group.magnification.T) for group in self.groups])
+        return np.einsum("nij,nj->ni", matrices[self.optics], shifts)
 
 
 def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> ParticleSet:
     """Read and check a particle STAR file, also one of RELION 3.0 and older.
 
+    Images of several boxes or pixel sizes are resampled to those of most particles.
+
     Raises
     ------
     CryosnakeError
-        when the file cannot be read, is empty, lacks a column, has a field that is no sensible number, or mixes box
-        or pixel sizes
+        when the file cannot be read, is empty, lacks a column, or has a field that is no sensible number
     """
     path = os.fspath(path)
     tables = with_optics(path, read_star(path))
@@ -174,19 +207,16 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
     used = checked(path, "optics", optics.iloc[np.unique(index)], [*_OPTICS_COLUMNS, *FLAGS,
                                                                    *(_CTF_OPTICS if need_ctf else ())])
     tables["particles"] = check_values(path, tables["particles"], used, need_ctf)
-    boxes, pixels = used["rlnImageSize"].astype(int), used["rlnImagePixelSize"].astype(float).round(4)
-    sizes = set(zip(boxes.tolist(), pixels.tolist(), strict=True))
-    if len(sizes) > 1:
-        listed = ", ".join(f"{box} px of {pixel:g} Å" for box, pixel in sorted(sizes))
-        raise CryosnakeError(f"{path}: the optics groups have different images ({listed}). Extract all particles with "
-                             "one box size and pixel size (Extract: box_size, rescale), or refine them separately.")
-    ((box, pixel_size),) = sizes
-    if box % 2:
-        raise CryosnakeError(f"{path}: rlnImageSize is {box}; the box must be even. Extract with an even box_size.")
+    odd = [box for box in used["rlnImageSize"].astype(int) if box % 2]
+    if odd:
+        raise CryosnakeError(f"{path}: rlnImageSize is {odd[0]}; the box must be even. Extract with an even box_size.")
+    groups = optics_groups(path, optics, need_ctf)
+    sizes = Counter((groups[number].box, round(groups[number].pixel_size, 4)) for number in index.tolist())
+    (box, pixel_size), _ = sizes.most_common(1)[0]
     group, names = _groups(tables["particles"])
     return ParticleSet(path=path, tables={name: tables[name] for name in ("optics", "particles")}, box=box,
                        pixel_size=pixel_size, optics=index, group=group, group_names=names,
-                       groups=optics_groups(path, optics, need_ctf))
+                       groups=groups)
 
 
 def _require(path: str, block: str, tables: Mapping[str, pd.DataFrame], labels: tuple[str, ...]) -> None:
@@ -217,7 +247,8 @@ def _groups(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
 
 def require_diameter(particles: ParticleSet, diameter: float) -> None:
     """Raise CryosnakeError unless a particle's diameter, Å, is smaller than the box."""
-    box, pixel = particles.box, particles.pixel_size
+    sizes = ((group.box, group.pixel_size) for group in particles.used_groups)
+    box, pixel = min(sizes, key=lambda size: size[0] * size[1])
     if not 0 < diameter < box * pixel:
         raise CryosnakeError(f"particle_diameter is {diameter:g} Å; it must be smaller than the box of "
                              f"{particles.path}, {box} × {pixel:g} = {box * pixel:g} Å.")

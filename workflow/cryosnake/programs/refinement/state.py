@@ -14,6 +14,7 @@ from cryosnake.numerics.symmetry import nearest_mate
 from cryosnake.programs.refinement.execution import Execution
 from cryosnake.programs.refinement.particles import ParticleSet
 
+LEAST_NOISE = 1e-4  # of that of the noisiest shell
 _FIRST_OFFSET_SIGMA = 10.0  # Å, before it is estimated
 
 
@@ -116,6 +117,7 @@ def first_statistics(work: Execution, rows: np.ndarray, offsets: np.ndarray, mas
             power += shell_power(transforms, band).sum(0)
         common = shell_power((mean / len(mine))[None, :], band)[0] if len(mine) > 1 else 0.0
         noise[group] = np.maximum(power / len(mine) - common, 1e-3 * power / len(mine)) / pixels
+    noise = np.maximum(noise, LEAST_NOISE * noise.max(1, keepdims=True))  # beyond what coarser images show
     noise[noise.sum(1) == 0] = noise.max(0)  # optics groups without particles in this half
     return Statistics(noise=noise, scale=np.ones(len(particles.group_names)), norm_average=1.0,
                       offset_sigma=_FIRST_OFFSET_SIGMA / particles.pixel_size,

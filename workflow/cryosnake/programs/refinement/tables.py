@@ -25,10 +25,10 @@ _MOST_SSNR = 999.0
 def data(particles: ParticleSet, found: Assignments, half: np.ndarray | None = None) -> dict[str, pd.DataFrame]:
     """Return optics and particles: all input columns, with the results of the refinement."""
     rot, tilt, psi = matrix_to_euler(found.pose)
+    origins = particles.origins_of(found.offset)
     values: dict[str, Any] = {
         "rlnGroupNumber": particles.group + 1, "rlnAngleRot": rot, "rlnAngleTilt": tilt, "rlnAnglePsi": psi,
-        "rlnOriginXAngst": found.offset[:, 0] * particles.pixel_size,
-        "rlnOriginYAngst": found.offset[:, 1] * particles.pixel_size, "rlnClassNumber": found.class_index + 1,
+        "rlnOriginXAngst": origins[:, 0], "rlnOriginYAngst": origins[:, 1], "rlnClassNumber": found.class_index + 1,
         "rlnNormCorrection": found.norm}
     if half is not None:
         values["rlnRandomSubset"] = half
@@ -58,7 +58,7 @@ def read_assignments(path: str, particles: ParticleSet) -> tuple[Assignments, np
 
     assignments = Assignments(
         pose=euler_to_matrix(column("rlnAngleRot"), column("rlnAngleTilt"), column("rlnAnglePsi")),
-        offset=np.stack([column("rlnOriginXAngst"), column("rlnOriginYAngst")], -1) / particles.pixel_size,
+        offset=particles.offsets_of(np.stack([column("rlnOriginXAngst"), column("rlnOriginYAngst")], -1)),
         class_index=np.maximum(column("rlnClassNumber").astype(np.int64) - 1, 0), norm=column("rlnNormCorrection"),
         top_weight=column("rlnMaxValueProbDistribution"), log_likelihood=column("rlnLogLikeliContribution"),
         significant=column("rlnNrOfSignificantSamples").astype(np.int64))
