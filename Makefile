@@ -5,15 +5,15 @@
 #   make wheel   dist/cryosnake-*.whl, the package with the workflow in it
 # What takes too long for every change, an hour or two, is run before a release; its figures go to docs/performance.md:
 #   make gates   random histories and kills, a disk that fills up, memory under a limit, a session that grows, joins,
-#                alarms, a refinement of box 256. make gates NAME ... for some of them:
-#                histories kills disk memory growth joins alarms box256
+#                alarms, a refinement of box 256, aberrations. make gates NAME ... for some of them:
+#                histories kills disk memory growth joins alarms box256 aberrations
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-GATES := histories kills disk memory growth joins alarms box256
+GATES := histories kills disk memory growth joins alarms box256 aberrations
 
 .PHONY: demo test check tests gates $(GATES) docs wheel venv clean
 
@@ -58,6 +58,9 @@ alarms: $(VENV)/.installed
 
 box256: $(VENV)/.installed
 	$(BIN)/python benchmarks/refine_box256.py --cores $(JOBS)
+
+aberrations: $(VENV)/.installed
+	$(BIN)/python benchmarks/aberrations.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py

@@ -76,7 +76,7 @@ class OpticsGroup:
 
     def seen(self, kx: Array, ky: Array) -> Array:
         """Return which frequencies of the particle, 1/Å, are below the Nyquist frequency of the images on disk."""
-        (xx, xy), (yx, yy) = np.linalg.inv(self.magnification) * self.pixel_size
+        (xx, xy), (yx, yy) = (np.linalg.inv(self.magnification) * self.pixel_size).tolist()
         return (abs(xx * kx + xy * ky) < _NYQUIST) & (abs(yx * kx + yy * ky) < _NYQUIST)
 
     @property

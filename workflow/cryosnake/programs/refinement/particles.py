@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,10 +120,9 @@ class ParticleSet:
 
     def describe_resampled(self) -> str:
         """Return which images are resampled to the box and pixel size of most, "" if all have these."""
-        others = Counter((self.groups[number].box, self.groups[number].pixel_size) for number in self.optics.tolist()
-                         if not self.groups[number].fits(self.box, self.pixel_size))
-        listed = ", ".join(f"{count} of {box} px of {pixel:g} Å" for (box, pixel), count in others.items())
-        return f"Resampled to {self.box} px of {self.pixel_size:g} Å: {listed}" if others else ""
+        others = ", ".join(f"{count} of {box} px of {pixel:g} Å" for (box, pixel), count
+                           in _sizes(self.groups, self.optics).items() if (box, pixel) != (self.box, self.pixel_size))
+        return f"Resampled to {self.box} px of {self.pixel_size:g} Å: {others}" if others else ""
 
     def _microscopes(self) -> str:
         optics = self.used_optics
@@ -211,12 +210,20 @@ def read_particles(path: str | os.PathLike[str], need_ctf: bool = True) -> Parti
     if odd:
         raise CryosnakeError(f"{path}: rlnImageSize is {odd[0]}; the box must be even. Extract with an even box_size.")
     groups = optics_groups(path, optics, need_ctf)
-    sizes = Counter((groups[number].box, round(groups[number].pixel_size, 4)) for number in index.tolist())
-    (box, pixel_size), _ = sizes.most_common(1)[0]
+    (box, pixel_size), _ = _sizes(groups, index).most_common(1)[0]
     group, names = _groups(tables["particles"])
     return ParticleSet(path=path, tables={name: tables[name] for name in ("optics", "particles")}, box=box,
                        pixel_size=pixel_size, optics=index, group=group, group_names=names,
                        groups=groups)
+
+
+def _sizes(groups: Sequence[OpticsGroup], index: np.ndarray) -> Counter[tuple[int, float]]:
+    """Return how many particles, of which `index` (n,) is the group, have images of each box and pixel size, Å."""
+    found: Counter[tuple[int, float]] = Counter()
+    for group, count in zip(groups, np.bincount(index, minlength=len(groups)).tolist(), strict=True):
+        if count:
+            found[group.box, round(group.pixel_size, 4)] += count
+    return found
 
 
 def _require(path: str, block: str, tables: Mapping[str, pd.DataFrame], labels: tuple[str, ...]) -> None:
