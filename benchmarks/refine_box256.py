@@ -50,7 +50,7 @@ def main() -> int:
     command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "Snakefile"), "--directory",
                str(options.folder), "--cores", str(options.cores)]
     subprocess.run(command, check=True)
-    return report(options.folder, max(EXPECTED, 2.2 * WIDTH / options.box))
+    return report(options.folder, max(EXPECTED, 2.3 * WIDTH / options.box))
 
 
 def make_data(folder: Path, particles: int, box: int) -> None:
