@@ -199,6 +199,14 @@ def test_growth_of_a_join_is_that_of_all_its_tables(project: Path) -> None:
     assert [job.path for job in plan.jobs.values()] == ["JoinStar/job003", "Class2D/job004"]
 
 
+def test_what_waits_for_particles_counts_those_of_a_join_that_is_still_to_be_made(project: Path) -> None:
+    jobs = {"classes": CLASSES | {"particles": ["a.star", "b.star"], "at_least": 11}}
+    plan = make_plan(parse_config({"jobs": jobs}))
+    assert plan.jobs["classes"].why_held == "waits for 11 particles; 10 so far"
+    particles("b", 5)
+    assert make_plan(parse_config({"jobs": jobs})).jobs["classes"].path == "Class2D/job002"
+
+
 def test_lists_of_micrographs_are_joined_again_in_their_place(project: Path) -> None:
     for name, count in (("m", 2), ("n", 3)):
         write_star(f"{name}.star", {"optics": read_table("a.star", "optics", []), "micrographs": pd.DataFrame(

@@ -6,7 +6,7 @@ A finished job stays as it is. When its input has grown enough, the config's job
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,12 +33,20 @@ def row_count(path: str) -> int:
     return _counted(path, ())
 
 
-def missing_particles(job: PlannedJob) -> str:
+def missing_particles(job: PlannedJob, jobs: Iterable[PlannedJob]) -> str:
     """Return what a job waits for by its `at_least`, as in "waits for 400 particles; 120 so far"; "" for nothing."""
-    wanted = job.config.at_least
-    counts = [particle_count(source.path) for source in job.inputs.values() if source.path.endswith(".star")]
+    wanted, makers = job.config.at_least, {other.path: other for other in jobs}
+    counts = [_particles_of(source, makers) for source in job.inputs.values() if source.path.endswith(".star")]
     found = max(counts, default=0)
     return f"waits for {wanted:,} particles; {found:,} so far" if found < wanted else ""
+
+
+def _particles_of(source: Source, makers: Mapping[str, PlannedJob]) -> int:
+    """Return the particles of a table; of a join that is still to be made, those of the tables that it joins."""
+    found, maker = particle_count(source.path), makers.get(source.job)
+    if found or maker is None or not any(slot.listed for slot in maker.config.type.inputs):
+        return found
+    return sum(_particles_of(own, makers) for own in maker.inputs.values())
 
 
 def is_complete(job: PlannedJob) -> bool:

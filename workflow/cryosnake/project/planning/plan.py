@@ -230,7 +230,7 @@ def _why_held(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
         for other in jobs.values():
             if other.path == source.job and other.why_held:
                 return f"waits for {other.name}"
-    return missing_particles(job) if job.config.at_least else ""
+    return missing_particles(job, jobs.values()) if job.config.at_least else ""
 
 
 def _with_batches(job: PlannedJob, jobs: Mapping[str, PlannedJob], config: Config, without_data: bool, at_once: int,

@@ -25,7 +25,8 @@ def repeat_at_exit() -> None:
 
 def go_on(plan: Plan, *, by_itself: bool) -> None:
     """After a run that succeeded: go on with the jobs that waited for particles, or say that they can be made."""
-    found = [job.name for job in plan.own if job.config.at_least and job.why_held and not missing_particles(job)
+    jobs = plan.jobs.values()
+    found = [job.name for job in plan.own if job.config.at_least and job.why_held and not missing_particles(job, jobs)
              and not (job.choice and job.choice.waits)]
     if not found:
         return
