@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from cryosnake.numerics.picking.background import clip_outliers, local_normalise, trend, working_image
-from cryosnake.numerics.picking.blobs import blob_responses
+from cryosnake.numerics.picking.blobs import BALL, blob_responses
 from cryosnake.numerics.picking.noise import NoiseLimits, contaminated, within_limits
 from cryosnake.numerics.picking.peaks import find_peaks
 from cryosnake.numerics.picking.pick import pick_particles
+from cryosnake.numerics.picking.profile import mean_profile, profile_response
 from cryosnake.numerics.picking.templates import TemplateSettings, correlate, project_templates, rotate_templates
 from cryosnake.numerics.picking.threshold import (
     NoisePeaks,
@@ -94,7 +95,9 @@ def test_blobs_answer_at_their_place_and_scale(radius: float) -> None:
     positions, heights, _ = find_peaks(responses.max(0), np.ones(image.shape, bool), 5.0)
     assert np.hypot(*(positions[0] - (40.3, 51.6))) < 0.2
     assert heights[0] > 3 * heights[1:].max(initial=0.0)
-    assert responses[:, 52, 40].argmax() == len(responses) - 1  # the largest diameter is the ball's
+    # its own scale answers most: the nearest to 0.78 of its diameter
+    scales = np.linspace(BALL * 9.0, 17.0 if radius > 8 else 15.0, len(responses))
+    assert responses[:, 52, 40].argmax() == np.abs(scales - BALL * 2.0 * radius).argmin()
     assert blob_responses(-image, 9.0, 15.0)[:, 52, 40].max() < 0.0
 
 
@@ -145,6 +148,45 @@ def test_balls_in_noise_are_picked_few_or_many(noise: NoisePeaks, count: int, co
     # Even odds with a margin: of six particles among hundreds of noise peaks, one or two false ones are expected.
     assert precision > (0.6 if count == 6 else 0.9)
     assert (np.diff(picks.scores) <= 0).all()
+
+
+def test_shells_that_fill_the_micrograph_are_picked_at_their_centres(noise: NoisePeaks) -> None:
+    """Hollow particles close together: their own contrast is most of the image's, and the wall is the densest."""
+    rng = np.random.default_rng(15)
+    image = 0.5 * rng.standard_normal((240, 240)).astype(np.float32)
+    places = np.stack(np.meshgrid(*[np.arange(14.0, 230.0, 23.5)] * 2), -1).reshape(-1, 2)
+    places += rng.uniform(-2.0, 2.0, places.shape)
+    for x, y in places:
+        image -= ball(image.shape, (x, y), 8.0) - 0.7 * ball(image.shape, (x, y), 5.5)
+    options = PickOptions(diameter=160.0, distance=107.0, border=0.0)
+    picks = pick_particles(working_image(image, PIXEL, PIXEL), detect, noise, options)
+    recall, precision = recall_and_precision(places, picks.positions, 2.0)
+    assert recall > 0.97
+    assert precision > 0.97
+    distance = np.hypot(*(places[:, None] - picks.positions[None]).transpose(2, 0, 1)).min(1)
+    assert np.median(distance) < 0.5  # pixels of a sixteenth of the particle; filters of fixed shapes give 1 to 2
+
+
+def test_a_mean_profile_finds_the_centre_where_one_end_is_denser() -> None:
+    """Elongated particles with a dense lobe: blobs answer to the lobe, the mean over all directions does not."""
+    rng = np.random.default_rng(16)
+    places = np.stack(np.meshgrid(*[np.arange(24, 316, 28.0)] * 2), -1).reshape(-1, 2) + rng.uniform(-2, 2, (121, 2))
+    turns = rng.uniform(0.0, 2.0 * np.pi, len(places))
+    image = 0.3 * rng.standard_normal((340, 340)).astype(np.float32)
+    for (x, y), turn in zip(places, turns, strict=True):
+        along = np.array([np.cos(turn), np.sin(turn)])
+        for place, weight in ((-4.0, 0.8), (0.0, 1.0), (4.0, 1.2)):
+            image -= np.float32(weight) * ball(image.shape, (x + place * along[0], y + place * along[1]), 5.0)
+    pixels = np.rint(places).astype(int)[:, ::-1]
+    kernel = mean_profile(image, pixels, 12.0)
+    assert kernel.sum() == pytest.approx(0.0, abs=1e-4)
+    everything = np.ones(image.shape, bool)
+
+    def error(score: np.ndarray) -> float:
+        positions = find_peaks(score, everything, 10.0)[0][: len(places)]
+        return float(np.median(np.hypot(*(places[:, None] - positions[None]).transpose(2, 0, 1)).min(1)))
+
+    assert error(profile_response(image, kernel)) < 0.6 * error(blob_responses(image, 12.0, 18.0).max(0))
 
 
 def test_coordinates_are_those_of_the_micrograph(noise: NoisePeaks) -> None:

@@ -27,10 +27,11 @@ JOB = JobType(
     sublabels=(("references", "ref2d"), ("reference", "ref3d"), ("", "log")),
     title="Particle picking",
     topic="picking",
-    description="Picks particles as blobs of a given size (Laplacian of Gaussian), or by correlation with projections "
-    "of a map or class averages, multiplied by each micrograph's CTF, or with a picker that was learned from picks or "
-    "particles (trainpicker). The threshold adapts to each micrograph: it lies "
-    "where peaks become more frequent than noise explains. Regions denser than particles (crystals) are left out.",
+    description="Picks particles as blobs of a given size (Laplacian of Gaussian) that are then centred and ranked by "
+    "their own mean profile, by correlation with projections of a map or class averages, multiplied by each "
+    "micrograph's CTF, or with a picker that was learned from picks or particles (trainpicker). The threshold adapts "
+    "to each micrograph: it lies where peaks become more frequent than noise explains. Regions denser than particles "
+    "(crystals) are left out.",
     inputs=(
         Slot("micrographs", (MICROGRAPHS,), "Micrographs, with CTF if available.", relion="fn_input_autopick"),
         Slot("reference", (MAP, FINAL_MAP, HALF_MAP), "Map whose projections are templates.",

@@ -135,3 +135,10 @@ def near(marked: np.ndarray, radius: float) -> np.ndarray:
     if not marked.any():
         return marked.copy()
     return np.asarray(distance_transform_edt(~marked) <= radius)
+
+
+def near_pixels(pixels: np.ndarray, shape: tuple[int, ...], radius: float) -> np.ndarray:
+    """Return the pixels (h, w) bool within `radius` pixels of those given, (n, 2) rows and columns."""
+    marked = np.zeros(shape, np.bool_)
+    marked[tuple(pixels.T)] = True
+    return near(marked, radius)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cryosnake.numerics.backend import namespace
-from cryosnake.numerics.picking.background import WorkingImage, local_normalise
+from cryosnake.numerics.backend import namespace, to_numpy
+from cryosnake.numerics.picking.background import WorkingImage, local_normalise, near_pixels
 from cryosnake.numerics.picking.noise import contaminated, within_limits
+from cryosnake.numerics.picking.profile import ENOUGH, REACH, mean_profile, profile_response
 from cryosnake.numerics.picking.threshold import (
     Detector,
     NoisePeaks,
@@ -36,6 +37,8 @@ class Picks:
 def pick_particles(working: WorkingImage, detect: Detector, noise: NoisePeaks, options: PickOptions) -> Picks:
     """Pick particles: score, mask contamination relative to a typical pick, score again, apply the threshold.
 
+    Blobs are then replaced by as many peaks of the correlation with their mean profile.
+
     Raises
     ------
     ValueError
@@ -54,13 +57,16 @@ def pick_particles(working: WorkingImage, detect: Detector, noise: NoisePeaks, o
         if bad.any() and (~bad).mean() > ENOUGH_GOOD:
             good = ~bad
             found, responses = _score(working, detect, good, options)
-    threshold = adaptive_threshold(found.heights, found.free, _area(good, diameter), noise) + options.threshold
-    keep = found.heights >= threshold
-    if options.upper is not None:
-        keep &= found.heights <= options.upper
+    accepted = _accepted(working, found, options)
+    threshold = adaptive_threshold(found.heights[accepted], found.free, _area(good, diameter), noise)
+    threshold += options.threshold
+    high = found.heights >= threshold
+    keep = high & accepted
+    if not responses.is_maximum and keep.sum() >= ENOUGH:
+        allowed = good & ~near_pixels(found.pixels[high & ~accepted], good.shape, 0.5 * diameter)
+        found, keep = _match_profile(working, found, keep, allowed, options)
     border = options.border / working.pixel_size
     keep &= ((found.pixels >= border) & (found.pixels <= np.array(shape) - 1 - border)).all(1)
-    keep &= within_limits(working.image, found.pixels, diameter, options.limits)
     rows, columns = found.pixels[keep].T
     best = np.zeros(keep.sum(), np.int64) if responses.best is None else responses.best[rows, columns]
     return Picks(positions=found.positions[keep] * np.array([working.step[1], working.step[0]]),
@@ -73,6 +79,26 @@ def _score(working: WorkingImage, detect: Detector, good: np.ndarray, options: P
     mask = namespace(working.image).asarray(good)
     responses = detect(local_normalise(working.image, mask, diameter))
     return standardise(responses, good, options.distance / working.pixel_size, diameter), responses
+
+
+def _match_profile(working: WorkingImage, blobs: Standardised, keep: np.ndarray, allowed: np.ndarray,
+                   options: PickOptions) -> tuple[Standardised, np.ndarray]:
+    """Return the peaks of the correlation with the mean profile of the blobs to keep, and which of them: as many.
+
+    The number is that of the blobs: what noise does to a filter that was made of the same picks is not known.
+    """
+    diameter = options.diameter / working.pixel_size
+    image = to_numpy(local_normalise(working.image, namespace(working.image).asarray(allowed), diameter))
+    score = profile_response(image, mean_profile(image, blobs.pixels[keep], REACH * diameter))
+    found = standardise(Responses(score[None]), allowed, options.distance / working.pixel_size, diameter)
+    accepted = _accepted(working, found, options)
+    return found, accepted & (np.cumsum(accepted) <= keep.sum())
+
+
+def _accepted(working: WorkingImage, found: Standardised, options: PickOptions) -> np.ndarray:
+    """Return which peaks (n,) are neither too high nor in surroundings that are left out."""
+    low = found.heights <= (np.inf if options.upper is None else options.upper)
+    return low & within_limits(working.image, found.pixels, options.diameter / working.pixel_size, options.limits)
 
 
 def _area(good: np.ndarray, diameter: float) -> float:

@@ -14,16 +14,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cryosnake.numerics.backend import Array
-from cryosnake.numerics.picking.background import near, robust_scale
+from cryosnake.numerics.picking.background import near_pixels, robust_scale
 from cryosnake.numerics.picking.noise import NoiseLimits
 from cryosnake.numerics.picking.peaks import find_peaks
 
-# A missed particle is lost, a false pick is removed in 2D classification: hence this many s.d. below even odds.
-# Template scores fall off less steeply with the particle's contrast, so half the margin gains as many particles.
-MARGIN, MARGIN_TEMPLATES = 0.6, 0.3
+# A missed particle is lost, a false pick is removed in 2D classification: hence this many s.d. below even odds, and
+# more, up to the second number, while noise explains no more than MOST_FALSE of the picks. Template scores fall off
+# less steeply with the particle's contrast, so half the margin gains as many particles.
+MARGINS, MARGINS_TEMPLATES = (0.6, 0.9), (0.3, 0.3)
+MOST_FALSE = 0.3
 # Areas of peaks above this many s.d. are excluded when noise is measured; a maximum over templates has a longer tail.
 CROWDED, CROWDED_TEMPLATES = 2.5, 3.5
 FREE_RADIUS = 0.67  # particle diameters around such a peak
+# Passes to the noise level, as fractions of these limits. From below, for where particles cover most of the micrograph
+# they raise the first estimate of the noise so much that none of them would be excluded, and the estimate would stay.
+PASSES = (0.4, 0.6, 0.8, 1.0, 1.0, 1.0)
+LEAST_FREE = 0.1  # of the area, however crowded
 MOST_NOISE = 0.15  # largest fraction of noise peaks that may pass (before the margin), however crowded the micrograph
 HIGHEST = 8.0  # s.d.: no micrograph needs a higher threshold
 
@@ -60,14 +66,14 @@ class PickOptions:
 class NoisePeaks:
     """Peaks that a detector finds in noise: heights (n,) ascending, in s.d., in `area` (particle diameters squared).
 
-    `free` is the fraction of the area away from the highest peaks, `margin` (s.d.) how far below even odds to pick
-    with this detector.
+    `free` is the fraction of the area away from the highest peaks, `margins` (s.d.) how far below even odds to pick
+    with this detector, at least and at most.
     """
 
     heights: np.ndarray
     area: float
     free: float
-    margin: float = MARGIN
+    margins: tuple[float, float] = MARGINS
 
 
 @dataclass(frozen=True)
@@ -93,19 +99,22 @@ def standardise(
     """
     free = allowed
     crowded = CROWDED_TEMPLATES if responses.is_maximum else CROWDED
-    for _ in range(5):
+    for fraction in PASSES:
         levels = [robust_scale(score[free]) for score in responses.scores]
         score = np.stack([(score - (middle if responses.is_maximum else 0.0)) / max(spread, 1e-12)
                           for score, (middle, spread) in zip(responses.scores, levels, strict=True)]).max(0)
         positions, heights, pixels = find_peaks(score, allowed, distance)
-        occupied = np.zeros(allowed.shape, np.bool_)
-        rows, columns = pixels[heights > crowded].T
-        occupied[rows, columns] = True
-        now = allowed & ~near(occupied, FREE_RADIUS * diameter)
-        if now.sum() < 0.1 * allowed.sum() or np.array_equal(now, free):
-            break
-        free = now
+        free = _away_from(pixels[heights > fraction * crowded], allowed, FREE_RADIUS * diameter)
     return Standardised(positions, heights, pixels, float(free.sum() / max(1, allowed.sum())))
+
+
+def _away_from(pixels: np.ndarray, allowed: np.ndarray, radius: float) -> np.ndarray:
+    """Return the allowed pixels (h, w) bool that are not within `radius` of a peak, at least a tenth."""
+    free = allowed & ~near_pixels(pixels, allowed.shape, radius)
+    while free.sum() < LEAST_FREE * allowed.sum():  # side by side: what lies between particles is little, but is there
+        radius *= 0.9
+        free = allowed & ~near_pixels(pixels, allowed.shape, radius)
+    return free
 
 
 def count_noise_peaks(
@@ -122,7 +131,7 @@ def count_noise_peaks(
     responses = detect(like(noise))
     found = standardise(responses, np.ones((size, size), np.bool_), options.distance / pixel_size, diameter)
     return NoisePeaks(np.sort(found.heights), (size / diameter) ** 2, found.free,
-                      MARGIN_TEMPLATES if responses.is_maximum else MARGIN)
+                      MARGINS_TEMPLATES if responses.is_maximum else MARGINS)
 
 
 def adaptive_threshold(
@@ -136,4 +145,11 @@ def adaptive_threshold(
     levels = np.arange(np.quantile(noise.heights, 1.0 - MOST_NOISE), HIGHEST, 0.05)
     above = len(heights) - np.searchsorted(np.sort(heights), levels)
     false = expected * (len(noise.heights) - np.searchsorted(noise.heights, levels))
-    return float(levels[int(np.argmax(above - 2.0 * false))]) - noise.margin
+    even = float(levels[int(np.argmax(above - 2.0 * false))])
+    least, most = noise.margins
+    levels = np.append(np.arange(even - most, even - least, 0.05), even - least)
+    above = len(heights) - np.searchsorted(np.sort(heights), levels)
+    false = expected * (len(noise.heights) - np.searchsorted(noise.heights, levels))
+    few = false <= MOST_FALSE * above
+    few[-1] = True
+    return float(levels[np.argmax(few)])
