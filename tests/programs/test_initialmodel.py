@@ -62,7 +62,7 @@ def test_a_d2_map_comes_out_of_particles_alone_and_on_its_axes(project, capsys):
         turned = np.roll(found[flip], 1, tuple(i for i, part in enumerate(flip) if part.step == -1))
         assert np.corrcoef(turned.ravel(), found.ravel())[0, 1] > 0.98
     verdict = json.loads((project / "out/convergence.json").read_text())
-    assert verdict["converged"] and not verdict["doubts"]
+    assert verdict["converged"] and not verdict["doubts"] and verdict["views"]["evenness"] > 0.9
     assert "Converged" in capsys.readouterr().out
     data = read_star("out/run_it040_data.star")["particles"]
     assert data["rlnImageName"].tolist() == read_star("particles.star")["particles"]["rlnImageName"].tolist()

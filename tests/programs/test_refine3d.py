@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -96,6 +98,9 @@ def test_d2_map_and_poses_are_found(project, capsys):
     said = capsys.readouterr().out
     assert "Pmax" in said
     check_resolution(said)
+    judged = json.loads(Path("out/run_views.json").read_text())
+    assert judged["evenness"] > 0.9 and np.array(judged["curves"]).shape[0] == len(judged["resolution"]) == 24
+    assert "in cones of 20°" in said and "uneven" not in said
     data = read_star("out/run_data.star")["particles"]
     assert {"rlnRandomSubset", "rlnNormCorrection", "rlnMaxValueProbDistribution"} <= set(data.columns)
     assert data["rlnImageName"].tolist() == read_star("particles.star")["particles"]["rlnImageName"].tolist()

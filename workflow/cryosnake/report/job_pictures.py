@@ -6,7 +6,6 @@ A definition names its panels; here each is a function of the job's directory, a
 from __future__ import annotations
 
 import base64
-import json
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from cryosnake.io.movies import read_image
 from cryosnake.io.mrc import read_images, read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.jobs.model import root_name
+from cryosnake.json_files import read_json
 from cryosnake.numerics.map_resample import refit_mask
 from cryosnake.numerics.masking import automatic_threshold
 from cryosnake.numerics.symmetry import operators
@@ -122,22 +122,26 @@ def _class_selection(out: Path, _: Mapping[str, Any]) -> Figure:
 def _refine_fsc(out: Path, parameters: Mapping[str, Any]) -> Figure:
     tables = read_star(out / f"{root_name(parameters)}_model.star")
     table, where = tables["model_class_1"], "inside the mask" if parameters.get("solvent_fsc") else "unmasked"
+    views = out / f"{root_name(parameters)}_views.json"  # not there in jobs of RELION and of earlier versions
     return fsc_curves({f"half maps, {where}": table["rlnGoldStandardFsc"].to_numpy(float)},
                       table["rlnResolution"].to_numpy(float),
-                      resolution=float(tables["model_general"]["rlnCurrentResolution"].iloc[0]))
+                      resolution=float(tables["model_general"]["rlnCurrentResolution"].iloc[0]),
+                      directional=[np.array(curve) for curve in read_json(views)["curves"]] if views.exists() else ())
 
 
 def _stages(out: Path, _: Mapping[str, Any]) -> Figure:
     """Draw the intermediate maps, the first class of each."""
-    verdict = json.loads((out / "convergence.json").read_text())
+    verdict = read_json(out / "convergence.json")
     maps = {f"batch {int(path.name[6:9])}": read_mrc(path)[0] for path in sorted(out.glob("run_it???_class001.mrc"))}
     return map_stages(maps, "Initial model: " + ("converged" if verdict["converged"] else "not converged"))
 
 
 def _angular_distribution(out: Path, parameters: Mapping[str, Any]) -> Figure:
     table = read_star(out / f"{root_name(parameters)}_data.star")["particles"]
+    views = out / f"{root_name(parameters)}_views.json"
+    evenness = f" (evenness {read_json(views)['evenness']:.2f})" if views.exists() else ""
     return angular_distribution(table["rlnAngleRot"].to_numpy(float), table["rlnAngleTilt"].to_numpy(float),
-                                operators(parameters["symmetry"]))
+                                operators(parameters["symmetry"]), f"Angular distribution{evenness}")
 
 
 def _particles(out: Path, _: Mapping[str, Any]) -> Figure:

@@ -16,6 +16,7 @@ from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.sums.online import Stage, stage_at
 from cryosnake.numerics.symmetry import operators
 from cryosnake.parallel.preread import image_bytes
+from cryosnake.programs.initialmodel.even_views import evened
 from cryosnake.programs.initialmodel.files import write_final, write_maps
 from cryosnake.programs.initialmodel.images import RESIDENT_BYTES, with_small_images
 from cryosnake.programs.initialmodel.model import (
@@ -170,7 +171,8 @@ class InitialModel(Recipe[InitialModelOptions, InitialMaps, _Sampling]):
         if step >= _AXES * self.options.iterations and model.symmetry != self.symmetry:
             model = self.lead(partial(self._on_axes, model))
         model = self._at(model, step)
-        rows = np.sort(self.rng(1, step).choice(count, min(model.stage.batch, count), replace=False))
+        chance = self.lead(partial(evened, model)) if step >= _CHOICE[0] * self.options.iterations else None
+        rows = np.sort(self.rng(1, step).choice(count, min(model.stage.batch, count), replace=False, p=chance))
         return replace(model, iteration=step + 1, rows=rows, perturbation=float(self.rng(2, step).uniform(-0.5, 0.5)))
 
     def _on_axes(self, model: InitialMaps) -> InitialMaps:

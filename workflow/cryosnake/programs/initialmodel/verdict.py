@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from cryosnake.numerics.map_resample import resample_map
 from cryosnake.numerics.refine.sums.maximisation import low_pass
 from cryosnake.numerics.refine.sums.reconstruction import fsc_of_sums
 from cryosnake.numerics.symmetry import nearest_mate, operators
+from cryosnake.numerics.views.spread import ViewSpread, view_spread
 from cryosnake.programs.initialmodel.model import InitialMaps
+from cryosnake.programs.refinement.iteration_pictures import views
 from cryosnake.programs.refinement.state import Assignments
 
 _COMPARED = 30.0  # Å, at which the maps of the starts are compared
@@ -41,6 +43,8 @@ class Verdict:
         Å, where the FSC of the two halves falls below 0.5. Both were aligned to the same map.
     top_weight : float
         Mean probability of the best pose.
+    views : ViewSpread
+        How even the views are.
     """
 
     starts: list[float]
@@ -49,6 +53,7 @@ class Verdict:
     symmetry: float
     resolution: float
     top_weight: float
+    views: ViewSpread
 
     @property
     def doubts(self) -> list[str]:
@@ -67,13 +72,13 @@ class Verdict:
 
     def as_dict(self) -> dict[str, object]:
         """Return all of it for a file."""
-        return {"converged": not self.doubts, "doubts": self.doubts} | vars(self)
+        return {"converged": not self.doubts, "doubts": self.doubts} | asdict(self)
 
     def describe(self) -> str:
-        """Return the numbers, and whether the map can be believed, in two lines."""
+        """Return the numbers, how even the views are, and whether the map can be believed, a line for each."""
         numbers = (f"Pmax {self.top_weight:.3f}; FSC of the halves 0.5 at {self.resolution:.1f} Å; poses found with "
                    f"either half's map agree for {self.reproduced:.0%} of the particles ({self.by_chance:.0%} by "
-                   "chance)\n")
+                   f"chance)\n{self.views.describe()}\n")
         if not self.doubts:
             return numbers + "Converged. The hand is not known: it is right in one case of two."
         return numbers + (f"NOT CONVERGED: {'; '.join(self.doubts)}. Do not refine from this map: try more starts, "
@@ -93,7 +98,8 @@ def judge(length: float, model: InitialMaps, first: Assignments, second: Assignm
     return Verdict(
         starts=list(model.agreements), reproduced=float((near & (first.class_index == second.class_index)).mean()),
         by_chance=_chance(model.symmetry) / classes, symmetry=model.had_symmetry, resolution=length / shell,
-        top_weight=float(model.assignments.top_weight.mean()))
+        top_weight=float(model.assignments.top_weight.mean()),
+        views=view_spread(views(model.assignments.pose, model.symmetry)))
 
 
 def _chance(symmetry: str) -> float:

@@ -38,6 +38,7 @@ from cryosnake.programs.refine3d.model import (
     resolution_of,
     resolution_shell,
 )
+from cryosnake.programs.refine3d.views import judged_views
 from cryosnake.programs.refinement.block import prepare_block
 from cryosnake.programs.refinement.estep import expect, new_statistics
 from cryosnake.programs.refinement.iteration_pictures import views
@@ -289,9 +290,10 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
         return replace(model, sampling=sampling, convergence=convergence, statistics=statistics)
 
     def close(self, model: Refinement, progress: IterationProgress) -> None:
-        """Print the resolution reached."""
+        """Print the resolution reached, in all directions and in each, and how even the views are."""
         where = "half maps inside the mask" if self.options.solvent_fsc else "unmasked half maps"
         self.say(f"Resolution of the {where}: {self.resolution(model):.2f} Å (FSC 0.143)")
+        self.say(self.lead(partial(judged_views, self, model, self.solvent)))
 
 
 run = partial(run_recipe, Refine3D)

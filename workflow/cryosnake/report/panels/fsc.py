@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,8 @@ _COLOURS = (BLUE, GREEN, ORANGE, RED, GREY, INK)
 
 
 def fsc_curves(curves: Mapping[str, np.ndarray], frequency: np.ndarray, *, resolution: float | None = None,
-               threshold: float = 0.143, title: str = "Fourier shell correlation") -> Figure:
+               threshold: float = 0.143, directional: Sequence[np.ndarray] = (),
+               title: str = "Fourier shell correlation") -> Figure:
     """Return a plot of FSC curves by name, each (shells,), the first one drawn as the main curve.
 
     Parameters
@@ -26,9 +27,14 @@ def fsc_curves(curves: Mapping[str, np.ndarray], frequency: np.ndarray, *, resol
         1/d in Å⁻¹.
     resolution : float
         Å, marked on the axis.
+    directional
+        Curves of single directions, which may end earlier.
     """
     with new_figure(6.4, 4.2) as figure:
         axes = figure.subplots()
+        for number, curve in enumerate(directional):
+            axes.plot(frequency[1 : len(curve)], curve[1:], color=GREY, linewidth=0.7, alpha=0.6,
+                      label="" if number else "in single directions")
         axes.axhline(0.0, color=INK, linewidth=0.8)
         axes.axhline(threshold, color=GREY, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.annotate(f"{threshold:g}", (0.004, threshold), xycoords=("axes fraction", "data"), xytext=(2, 3),

@@ -1,0 +1,1 @@
+"""How particles' views are spread, and what a map owes to them in each direction."""
