@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,7 @@ _REACH = 2.5  # pixels farther than this many s.d. from picks are examples of wh
 _MOST = 8000  # such pixels per micrograph
 _RIDGE = 0.02  # penalty on the coefficients, per unit of the examples' weight
 _NETWORKS, _UNITS = 4, 100  # random layers, each fitted by itself, and their units
+_CENTRE = 0.99  # wanted score of the pixels in which particles lie
 _AT_ONCE = 1 << 14  # pixels scored at a time
 
 
@@ -73,19 +75,35 @@ def learn(examples: Sequence[Example], pixel_size: float, diameter: float, seed:
     a narrow bump around each particle. Particles as a whole weigh as much as all that is not one.
     """
     rng = np.random.default_rng(seed)
-    parts = [_drawn(example, diameter / pixel_size, rng) for example in examples]
-    values = np.concatenate([part[0] for part in parts])
-    wanted = np.concatenate([part[1] for part in parts])
-    is_near = np.concatenate([part[2] for part in parts])
-    weight = np.where(is_near, 0.5 / is_near.sum(), 0.5 / (~is_near).sum())
-    mean, spread = values.mean(0), values.std(0) + 1e-6
-    values = (values - mean) / spread
+    drawn = _drawn(examples, diameter / pixel_size, rng)
+    mean, spread = drawn.values.mean(0), drawn.values.std(0) + 1e-6
+    values = (drawn.values - mean) / spread
     count = values.shape[1]
     units = rng.standard_normal((_NETWORKS, count, _UNITS), dtype=np.float32) / np.float32(np.sqrt(count))
     offsets = 0.5 * rng.standard_normal((_NETWORKS, _UNITS), dtype=np.float32)
-    readout = np.stack([_ridge(_layer(values, *layer), wanted, weight) for layer in zip(units, offsets, strict=True)])
+    layers = zip(units, offsets, strict=True)
+    readout = np.stack([_ridge(_layer(values, *layer), drawn.wanted, drawn.weights()) for layer in layers])
     return LearnedPicker(pixel_size=pixel_size, diameter=diameter, mean=mean, spread=spread, units=units,
                          offsets=offsets, readout=readout.astype(np.float32))
+
+
+def separation(examples: Sequence[Example], pixel_size: float, diameter: float) -> float:
+    """Return how often a particle scores higher than a place without one, learned from the other half of micrographs.
+
+    1 where all do, 0.5 where the picks lie anywhere. The linear part of the picker tells that.
+    """
+    drawn = _drawn(examples, diameter / pixel_size, np.random.default_rng(0))
+    values = (drawn.values - drawn.values.mean(0)) / (drawn.values.std(0) + 1e-6)
+    drawn = drawn._replace(values=np.concatenate([values, np.ones((len(values), 1), np.float32)], axis=1))
+    higher = []
+    for half in (0, 1):
+        learned_from, judged = drawn.taken(drawn.half != half), drawn.taken(drawn.half == half)
+        if not learned_from.near.any() or judged.near.all():
+            continue
+        score = judged.values @ _ridge(learned_from.values, learned_from.wanted, learned_from.weights())
+        elsewhere = np.sort(score[~judged.near])
+        higher.append(np.searchsorted(elsewhere, score[judged.wanted > _CENTRE]) / len(elsewhere))
+    return float(np.mean(np.concatenate(higher))) if higher else 1.0
 
 
 def score_map(picker: LearnedPicker, features: Array) -> Array:
@@ -101,20 +119,41 @@ def score_map(picker: LearnedPicker, features: Array) -> Array:
     return xp.concatenate(scores).reshape(features.shape[1:])
 
 
-def _drawn(example: Example, diameter: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features (p, n) of all pixels near particles and of some others, the score wanted there, and which."""
+class _Drawn(NamedTuple):
+    """Features (p, n) of pixels near particles and of others, the score wanted, whether near, and the half (0, 1)."""
+
+    values: np.ndarray
+    wanted: np.ndarray
+    near: np.ndarray
+    half: np.ndarray
+
+    def weights(self) -> np.ndarray:
+        return np.where(self.near, 0.5 / max(1, self.near.sum()), 0.5 / max(1, (~self.near).sum()))
+
+    def taken(self, which: np.ndarray) -> _Drawn:
+        return _Drawn(*(part[which] for part in self))
+
+
+def _drawn(examples: Sequence[Example], diameter: float, rng: np.random.Generator) -> _Drawn:
+    """Return all pixels near particles and some others, of particles `diameter` pixels wide."""
+    parts = [_drawn_of_one(example, diameter, rng) for example in examples]
+    return _Drawn(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _drawn_of_one(example: Example, diameter: float, rng: np.random.Generator) -> _Drawn:
     from scipy.ndimage import distance_transform_edt
 
-    shape = example.features.shape[1:]
-    columns, rows = np.clip(np.rint(example.places).astype(int), 0, np.array(shape)[::-1] - 1).T
-    elsewhere = np.ones(shape, np.bool_)
+    height, width = example.features.shape[1:]
+    columns, rows = np.clip(np.rint(example.places).astype(int), 0, (width - 1, height - 1)).T
+    elsewhere = np.ones((height, width), np.bool_)
     elsewhere[rows, columns] = False
     distance = distance_transform_edt(elsewhere).reshape(-1) / (_BUMP * diameter)
     near, far = np.flatnonzero(distance <= _REACH), np.flatnonzero(distance > _REACH)
     pixels = np.concatenate([near, np.sort(rng.permutation(far)[:_MOST])])
     flat = example.features.reshape(len(example.features), -1)
     values = to_numpy(flat[:, namespace(flat).asarray(pixels)].T)
-    return values, np.exp(-0.5 * distance[pixels] ** 2).astype(np.float32), distance[pixels] <= _REACH
+    wanted = np.exp(-0.5 * distance[pixels] ** 2).astype(np.float32)
+    return _Drawn(values, wanted, distance[pixels] <= _REACH, (pixels % width >= width // 2).astype(np.int64))
 
 
 def _layer(values: Array, units: Array, offsets: Array) -> Array:

@@ -34,7 +34,7 @@ def read_picker(path: Path) -> LearnedPicker:
     if not path.is_file():
         raise CryosnakeError(f"{path} does not exist: run the trainpicker job that makes it again")
     try:
-        with np.load(path) as archive:
+        with path.open("rb") as file, np.load(file) as archive:
             parts = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise CryosnakeError(f"{path} is no picker, or is damaged ({error}); run its trainpicker job again") from None

@@ -12,10 +12,12 @@ from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import TrainPickerOptions
 from cryosnake.numerics.backend import choose_device, to_device
 from cryosnake.numerics.picking.background import working_image
-from cryosnake.numerics.picking.learned import Example, features_of, learn, working_pixel_size
+from cryosnake.numerics.picking.learned import Example, features_of, learn, separation, working_pixel_size
 from cryosnake.programs.micrographs.extract_inputs import read_micrograph
 from cryosnake.programs.micrographs.picker_files import write_picker
 from cryosnake.programs.micrographs.training_picks import TrainingPicks, checked_places, training_picks
+
+CHANCE = 0.7  # share of places that a pick scores higher than: 0.5 for picks anywhere, 0.9 and more for good ones
 
 
 def run(options: TrainPickerOptions, inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
@@ -35,8 +37,20 @@ def run(options: TrainPickerOptions, inputs: Mapping[str, Path], out: Path, prog
         examples.append(example_of(picks, options, pixel_size, diameter))
     count = sum(len(example.places) for example in examples)
     print(f"learning from {count} particles on {len(examples)} micrographs, at {pixel_size:.2f} Å per pixel")
+    _check_separation(separation(examples, pixel_size, diameter), drawn)
     write_picker(Path(out) / "picker.npz", learn(examples, pixel_size, diameter, options.seed))
     progress(len(drawn), len(drawn), "done")
+
+
+def _check_separation(share: float, drawn: Sequence[TrainingPicks]) -> None:
+    """Say how well particles are told from other places, and refuse what is hardly better than chance."""
+    print(f"in the half of the micrographs that was not learned from, a particle scores higher than {share:.0%} of all "
+          "other places")
+    if share < CHANCE:
+        raise CryosnakeError(f"the picks do not show what a particle is: they score higher than {share:.0%} of all "
+                             f"other places, 50% would be chance. Look at them on {drawn[0].micrograph}: were they "
+                             "picked at another pixel size, or on other micrographs of the same names? Is the diameter "
+                             "right?")
 
 
 def drawn_micrographs(picks: Sequence[TrainingPicks], most: int, seed: int) -> list[TrainingPicks]:
