@@ -5,15 +5,16 @@
 #   make wheel   dist/cryosnake-*.whl, the package with the workflow in it
 # What takes too long for every change, an hour or two, is run before a release; its figures go to docs/performance.md:
 #   make gates   random histories and kills, a disk that fills up, memory under a limit, a session that grows, joins,
-#                alarms, a refinement of box 256, aberrations. make gates NAME ... for some of them:
-#                histories kills disk memory growth joins alarms box256 aberrations
+#                alarms, a refinement of box 256, aberrations, learned picking (MOSAICS=folder of real micrographs,
+#                PARTICLES=refined particles of these). make gates NAME ... for some of them:
+#                histories kills disk memory growth joins alarms box256 aberrations trained
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-GATES := histories kills disk memory growth joins alarms box256 aberrations
+GATES := histories kills disk memory growth joins alarms box256 aberrations trained
 
 .PHONY: demo test check tests gates $(GATES) docs wheel venv clean
 
@@ -61,6 +62,9 @@ box256: $(VENV)/.installed
 
 aberrations: $(VENV)/.installed
 	$(BIN)/python benchmarks/aberrations.py
+
+trained: $(VENV)/.installed
+	$(BIN)/python benchmarks/trained_picking.py $(addprefix --mosaics ,$(MOSAICS)) $(addprefix --particles ,$(PARTICLES))
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py

@@ -101,10 +101,11 @@ def _join(job: PlannedJob, plan: Plan) -> None:
 
 def _work(job: PlannedJob, killed: bool) -> bool:
     taken = taken_inputs(Path(job.path), {slot: Path(source.path) for slot, source in job.inputs.items()})
-    Path(job.path, "read").write_text(str(count_rows(taken["particles"])))
+    first = next(iter(taken.values()))
+    Path(job.path, "read").write_text(str(count_rows(first)))
     if not killed:
         for file in job.files():
-            shutil.copy(taken["particles"], file)
+            shutil.copy(first, file)
         end(job)
     return not killed
 
@@ -324,3 +325,23 @@ def test_what_is_marked_as_failed_by_hand_is_not_replaced_either(project) -> Non
     set_job_status("Class2D/job005", Status.FAILED)
     arrive(3)
     assert paths(plan_of()) == ["Class2D/job007", "Select/job008"]
+
+
+TRAINED = {"type": "autopick", "micrographs": "motion", "method": "trained", "diameter": [90, 90]}
+
+
+def test_a_picker_that_a_person_picked_for_stays_when_movies_come_and_one_of_particles_follows_them(project) -> None:
+    Path("picked.star").write_text("data_coordinate_files\n\nloop_\n_rlnMicrographName #1\nm01.mrc\n")
+    trained = {"type": "trainpicker", "diameter": [90, 90]}
+    raw = raw_with(person={**trained, "coordinates": "picked.star"}, picks1={**TRAINED, "picker": "person"},
+                   kept={**trained, "particles": "good"}, picks2={**TRAINED, "picker": "kept"})
+    run(raw)
+    names = ("person", "picks1", "kept", "picks2")
+    before = {name: plan_of(raw).jobs[name].path for name in names}
+    arrive(3)
+    now = {name: plan_of(raw).jobs[name] for name in names}
+    assert [name for name in names if now[name].path != before[name]] == ["kept", "picks2"]
+    assert now["picks1"].batches.keys() > {1}  # new movies, the same picker
+    pinned = raw_with(person=raw["jobs"]["person"], picks1=raw["jobs"]["picks1"], kept=raw["jobs"]["kept"],
+                      picks2={**TRAINED, "picker": before["kept"]})
+    assert plan_of(pinned).jobs["picks2"].path == before["picks2"]

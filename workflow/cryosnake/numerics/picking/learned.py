@@ -8,15 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cryosnake.numerics.backend import Array, namespace, product, to_device, to_numpy
-from cryosnake.numerics.picking.background import WorkingImage, local_normalise
+from cryosnake.numerics.backend import Array, is_gpu, namespace, product, to_device, to_numpy
+from cryosnake.numerics.picking.background import WorkingImage, local_normalise, near
 from cryosnake.numerics.picking.learned_features import ACROSS, feature_maps
+from cryosnake.numerics.picking.peaks import find_peaks
 
 _BUMP = 0.06  # particle diameters: s.d. of what the score is to be around each pick; sharp, so that centres are found
 _REACH = 2.5  # pixels farther than this many s.d. from picks are examples of what is no particle
 _MOST = 8000  # such pixels per micrograph
 _RIDGE = 0.02  # penalty on the coefficients, per unit of the examples' weight
 _NETWORKS, _UNITS = 4, 100  # random layers, each fitted by itself, and their units
+# Places that score higher than this share of the picks and are none may be particles that were not picked: they are
+# examples of neither. This far (diameters) from picks and around themselves.
+_DOUBTFUL, _APART, _AROUND, _BETWEEN = 0.3, 0.36, 0.3, 2.0 / 3.0
 _CENTRE = 0.99  # wanted score of the pixels in which particles lie
 _AT_ONCE = 1 << 14  # pixels scored at a time
 
@@ -42,16 +46,24 @@ class LearnedPicker:
         arrays = {name: to_device(np.asarray(getattr(self, name)), device) for name in ARRAYS}
         return LearnedPicker(pixel_size=self.pixel_size, diameter=self.diameter, **arrays)
 
+    def on_device_of(self, array: Array) -> LearnedPicker:
+        """Return the picker with its arrays where this one is."""
+        return self.on("gpu" if is_gpu(array) else "cpu")
+
 
 ARRAYS = ("mean", "spread", "units", "offsets", "readout")
 
 
 @dataclass(frozen=True)
 class Example:
-    """Features (n, h, w) of a micrograph and the places (m, 2) of particles on it, x and y in pixels of these."""
+    """Features (n, h, w) of a micrograph and the places (m, 2) of particles on it, x and y in pixels of these.
+
+    `doubtful` (h, w) bool are pixels that are no example of anything, None for none.
+    """
 
     features: Array
     places: np.ndarray
+    doubtful: np.ndarray | None = None
 
 
 def working_pixel_size(diameter: float, pixel_size: float) -> float:
@@ -72,10 +84,17 @@ def learn(examples: Sequence[Example], pixel_size: float, diameter: float, seed:
 
     Method: networks with one layer of random units, of which only the readout is fitted, by ridge regression (Huang
     et al. 2006, Neurocomputing 70, 489-501; Hoerl and Kennard 1970, Technometrics 12, 55-67). The readout is fitted to
-    a narrow bump around each particle. Particles as a whole weigh as much as all that is not one.
+    a narrow bump around each particle. Particles as a whole weigh as much as all that is not one. It is fitted twice:
+    what a first picker takes for particles beside the picks is left out of the examples of the second.
     """
-    rng = np.random.default_rng(seed)
-    drawn = _drawn(examples, diameter / pixel_size, rng)
+    across = diameter / pixel_size
+    first = _fitted(_drawn(examples, across, seed), pixel_size, diameter, seed)
+    sure = [Example(example.features, example.places, _doubtful(first, example)) for example in examples]
+    return _fitted(_drawn(sure, across, seed), pixel_size, diameter, seed)
+
+
+def _fitted(drawn: _Drawn, pixel_size: float, diameter: float, seed: int) -> LearnedPicker:
+    rng = np.random.default_rng([seed, 1])
     mean, spread = drawn.values.mean(0), drawn.values.std(0) + 1e-6
     values = (drawn.values - mean) / spread
     count = values.shape[1]
@@ -87,12 +106,29 @@ def learn(examples: Sequence[Example], pixel_size: float, diameter: float, seed:
                          offsets=offsets, readout=readout.astype(np.float32))
 
 
+def _doubtful(picker: LearnedPicker, example: Example) -> np.ndarray:
+    """Return the pixels (h, w) bool around what a picker takes for particles that were not picked."""
+    from scipy.ndimage import maximum_filter
+
+    across = picker.diameter / picker.pixel_size
+    score = to_numpy(score_map(picker.on_device_of(example.features), example.features))
+    rows, columns = _pixels(example, score.shape)
+    usual = np.quantile(maximum_filter(score, 3)[rows, columns], _DOUBTFUL)
+    _, heights, peaks = find_peaks(score, np.ones(score.shape, np.bool_), _BETWEEN * across)
+    picked = np.zeros(score.shape, np.bool_)
+    picked[rows, columns] = True
+    apart = ~near(picked, _APART * across)[peaks[:, 0], peaks[:, 1]]
+    found = np.zeros(score.shape, np.bool_)
+    found[tuple(peaks[apart & (heights > usual)].T)] = True
+    return near(found, _AROUND * across)
+
+
 def separation(examples: Sequence[Example], pixel_size: float, diameter: float) -> float:
     """Return how often a particle scores higher than a place without one, learned from the other half of micrographs.
 
     1 where all do, 0.5 where the picks lie anywhere. The linear part of the picker tells that.
     """
-    drawn = _drawn(examples, diameter / pixel_size, np.random.default_rng(0))
+    drawn = _drawn(examples, diameter / pixel_size, 0)
     values = (drawn.values - drawn.values.mean(0)) / (drawn.values.std(0) + 1e-6)
     drawn = drawn._replace(values=np.concatenate([values, np.ones((len(values), 1), np.float32)], axis=1))
     higher = []
@@ -134,8 +170,9 @@ class _Drawn(NamedTuple):
         return _Drawn(*(part[which] for part in self))
 
 
-def _drawn(examples: Sequence[Example], diameter: float, rng: np.random.Generator) -> _Drawn:
+def _drawn(examples: Sequence[Example], diameter: float, seed: int) -> _Drawn:
     """Return all pixels near particles and some others, of particles `diameter` pixels wide."""
+    rng = np.random.default_rng(seed)
     parts = [_drawn_of_one(example, diameter, rng) for example in examples]
     return _Drawn(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -143,17 +180,25 @@ def _drawn(examples: Sequence[Example], diameter: float, rng: np.random.Generato
 def _drawn_of_one(example: Example, diameter: float, rng: np.random.Generator) -> _Drawn:
     from scipy.ndimage import distance_transform_edt
 
-    height, width = example.features.shape[1:]
-    columns, rows = np.clip(np.rint(example.places).astype(int), 0, (width - 1, height - 1)).T
-    elsewhere = np.ones((height, width), np.bool_)
-    elsewhere[rows, columns] = False
+    shape = example.features.shape[1:]
+    elsewhere = np.ones(shape, np.bool_)
+    elsewhere[_pixels(example, shape)] = False
     distance = distance_transform_edt(elsewhere).reshape(-1) / (_BUMP * diameter)
-    near, far = np.flatnonzero(distance <= _REACH), np.flatnonzero(distance > _REACH)
-    pixels = np.concatenate([near, np.sort(rng.permutation(far)[:_MOST])])
+    far = distance > _REACH
+    if example.doubtful is not None:
+        far &= ~example.doubtful.reshape(-1)
+    pixels = np.concatenate([np.flatnonzero(distance <= _REACH),
+                             np.sort(rng.permutation(np.flatnonzero(far))[:_MOST])])
     flat = example.features.reshape(len(example.features), -1)
     values = to_numpy(flat[:, namespace(flat).asarray(pixels)].T)
     wanted = np.exp(-0.5 * distance[pixels] ** 2).astype(np.float32)
-    return _Drawn(values, wanted, distance[pixels] <= _REACH, (pixels % width >= width // 2).astype(np.int64))
+    return _Drawn(values, wanted, distance[pixels] <= _REACH, (pixels % shape[1] >= shape[1] // 2).astype(np.int64))
+
+
+def _pixels(example: Example, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns (m,) of the pixels in which the particles lie."""
+    columns, rows = np.clip(np.rint(example.places).astype(int), 0, (shape[1] - 1, shape[0] - 1)).T
+    return rows, columns
 
 
 def _layer(values: Array, units: Array, offsets: Array) -> Array:
