@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Refine3D on particles with known aberrations, applied and not, beside the same particles without: shell of FSC 0.5.
 
-    python benchmarks/aberrations.py [--particles 400] [--box 96] [--snr 0.3] [--seed 1] [--folder build/aberrations]
+    python benchmarks/aberrations.py [--particles 400] [--box 96] [--snr 0.06] [--seed 1] [--folder build/aberrations]
 
 The particles have a beam tilt of 0.5 mrad, odd and even Zernike terms of 1.5 rad at the Nyquist frequency, 3 Å, and a
 magnification that differs by 0.3 %. Same atoms, poses and noise in all three. Prints for each the shell at which the
@@ -82,7 +82,7 @@ def shell_of(folder: Path, star: str) -> tuple[int, float]:
 def main() -> int:
     """Simulate, refine and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, kind, default in (("particles", int, 400), ("box", int, 96), ("snr", float, 0.3), ("seed", int, 1),
+    for name, kind, default in (("particles", int, 400), ("box", int, 96), ("snr", float, 0.06), ("seed", int, 1),
                                 ("folder", Path, Path("build/aberrations"))):
         parser.add_argument(f"--{name}", type=kind, default=default)
     given = parser.parse_args()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,18 @@ import pytest
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star, write_star
+from cryosnake.jobs import class2d as class2d_job
+from cryosnake.jobs import class3d as class3d_job
+from cryosnake.jobs import initialmodel as initialmodel_job
 from cryosnake.jobs.refine3d import JOB
+from cryosnake.numerics.fourier_crop import resample_image
 from cryosnake.numerics.fsc import fsc
+from cryosnake.numerics.refine.grids.bands import full_band
+from cryosnake.programs.class2d import recipe as class2d
+from cryosnake.programs.class3d import recipe as class3d
+from cryosnake.programs.initialmodel.images import with_small_images
 from cryosnake.programs.refine3d import recipe as refine3d
+from cryosnake.programs.refinement.execution import execution_of
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.simulate.particles import StackSettings, simulate_particles
 from cryosnake.simulation.aberrations import Aberrations
@@ -124,3 +134,61 @@ def test_relion_applies_the_same_to_simulated_particles(tmp_path, monkeypatch, r
                        capture_output=True)
         agreement.append(fsc(read_mrc("theirs.mrc")[0], read_mrc("truth/map.mrc")[0])[12:22].mean())
     assert agreement[0] > 0.9 and agreement[1] < agreement[0] - 0.2
+
+
+ALL = Aberrations(beam_tilt=(20.0, -15.0), odd=(-600.0, 800.0, 400.0, -300.0, 400.0, -700.0),
+                  even=ALONE["even"][0].even, magnification=ALONE["magnification"][0].magnification)
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """Particles with all aberrations: particles.star, without.star, truth/."""
+    folder = tmp_path_factory.mktemp("everything")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        simulate_particles(folder, replace(STACK, aberrations=ALL))
+        without_columns(folder / "truth/particles.star").rename(folder / "truth/without.star")
+        without_columns(folder / "particles.star")
+    return folder
+
+
+def run(job, program, inputs, out, **changed):
+    (out := Path(out)).mkdir()
+    options = job.JOB.options(**{"particle_diameter": 90.0} | changed)
+    program.run(options, inputs, out, lambda done, total, message: None)
+    return out
+
+
+def test_class3d_at_known_poses(everything, monkeypatch):
+    monkeypatch.chdir(everything)
+    agreement = []
+    for star in ("truth/particles.star", "truth/without.star"):
+        out = run(class3d_job, class3d, {"particles": star, "reference": "reference.mrc"}, f"class3d_{Path(star).stem}",
+                  classes=1, iterations=2, align=False, symmetry="D2", initial_lowpass=20.0)
+        curve = fsc(read_mrc(out / "run_it002_class001.mrc")[0], read_mrc("truth/map.mrc")[0])
+        agreement.append(curve[6:14].mean())
+    assert agreement[0] > 0.6 and agreement[1] < agreement[0] - 0.1
+
+
+def test_class2d(everything, monkeypatch, capsys):
+    monkeypatch.chdir(everything)
+    averages = []
+    for star in ("particles.star", "without.star"):
+        out = run(class2d_job, class2d, {"particles": star}, f"class2d_{Path(star).stem}", classes=4, iterations=2,
+                  psi_step=20.0, method="full")
+        averages.append(read_mrc(out / "run_it002_classes.mrcs")[0])
+    assert np.abs(averages[0] - averages[1]).max() > 0.2 * averages[0].std()
+    assert capsys.readouterr().out.count("Applied from the optics groups (particles): beam tilt (100), odd Z") == 1
+
+
+def test_initialmodel_works_on_corrected_images(everything, monkeypatch):
+    monkeypatch.chdir(everything)
+    found = []
+    for star in ("particles.star", "without.star"):
+        with execution_of(star, initialmodel_job.JOB.options(particle_diameter=90.0), everything) as work:
+            small, rows = with_small_images(work, 20.0), np.arange(5)
+            assert small.particles.box < work.particles.box
+            found.append((small.images(rows), resample_image(work.images(rows), small.images(rows).shape[1:]),
+                          small.particles.ctf(rows, full_band(small.particles.box))))
+    np.testing.assert_allclose(found[0][0], found[0][1], atol=1e-5)
+    assert all(np.abs(one - other).max() > 0.1 for one, other in zip(*found, strict=True))
