@@ -16,7 +16,6 @@ from pathlib import Path
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.completeness import check_movie_complete
 from cryosnake.io.paths import post_name
 from cryosnake.names import shown, why_unusable
 from cryosnake.project.records.batches import read_manifest
@@ -50,6 +49,12 @@ def matching_files(pattern: str) -> Iterator[str]:
             yield name
 
 
+def _why_incomplete(name: str) -> str:
+    from cryosnake.io.completeness import check_movie_complete  # here: most plans have no new movies
+
+    return check_movie_complete(name)
+
+
 def new_arrivals(pattern: str, known: Collection[str], settling_time: float, *, now: float | None = None,
                  leave_out: Collection[str] = ()) -> Arrivals:
     """Return the files matching `pattern` that are not known yet, and not to be left out.
@@ -72,7 +77,7 @@ def new_arrivals(pattern: str, known: Collection[str], settling_time: float, *, 
             waiting.append((name, str(error)))
             continue
         # a clock that runs behind the file server's must not keep files waiting permanently
-        reason = f"changed {age:.0f} s ago" if 0 <= age < settling_time else check_movie_complete(name)
+        reason = f"changed {age:.0f} s ago" if 0 <= age < settling_time else _why_incomplete(name)
         twin = roots.setdefault(_root(name), name)
         if twin != name:
             reason = f"would get the same products as {twin}; rename one of them"
