@@ -100,6 +100,13 @@ def test_noise_is_rejected_with_its_reason_and_its_picture(project: Path) -> Non
     assert ROOT.with_name("a.ctf").exists()
 
 
+def test_a_defocus_below_the_range_is_named(project: Path) -> None:
+    write_mrc(Path(ROW["rlnMicrographName"]), micrograph((3200.0, 3000.0, 10.0)), 1.0)
+    assert abs(run()["rlnDefocusU"] - 3200.0) < 150.0  # the default range has it
+    with pytest.raises(Rejected, match=r"its defocus may lie below dfmin \(5000 Å\): 3[01]\d\d Å fits to"):
+        run(dfmin=5000.0)
+
+
 def test_limit_never_asks_for_more_than_nyquist(project: Path) -> None:
     """At 3 Å per pixel no ring beyond 6 Å can be seen; the default limit of 5 Å must not refuse everything."""
     image = np.fft.fftshift(np.fft.fft2(micrograph(size=2100)))[700:1400, 700:1400]

@@ -27,7 +27,7 @@ JOB = JobType(
     outputs=(Output("micrographs", "micrographs_ctf.star", MICROGRAPHS, label="ctf"),),
     parameters=(
         Parameter("use_power_spectrum", bool, True, "Use the power spectra written by motion correction "
-                  "(rlnCtfPowerSpectrum) if there are any; they are sharper than those of the sums.",
+                  "(rlnCtfPowerSpectrum) if there are any; the frames of each movie determine how they are summed.",
                   relion="use_given_ps"),
         Parameter("use_unweighted", bool, False, "Without a power spectrum, use the micrograph without dose weighting "
                   "(rlnMicrographNameNoDW) if there is one.", relion="use_noDW"),
@@ -37,7 +37,7 @@ JOB = JobType(
                   relion="resmin"),
         Parameter("resmax", float, 5.0, "Highest resolution used in the fit.", unit="Å", minimum=1.5, maximum=50,
                   relion="resmax", at_most="resmin"),
-        Parameter("dfmin", float, 5000.0, "Lowest defocus searched.", unit="Å", minimum=100, relion="dfmin",
+        Parameter("dfmin", float, 2000.0, "Lowest defocus searched.", unit="Å", minimum=100, relion="dfmin",
                   at_most="dfmax"),
         Parameter("dfmax", float, 50000.0, "Highest defocus searched.", unit="Å", minimum=200, relion="dfmax"),
         Parameter("dfstep", float, 100.0, "Step of the exhaustive search, which takes almost no time.", unit="Å",

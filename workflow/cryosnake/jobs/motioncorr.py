@@ -62,7 +62,8 @@ JOB = JobType(
                   relion="do_save_noDW"),
         Parameter("power_spectrum", bool, True, "Write the power spectrum for CTF estimation (_PS.mrc).",
                   relion="do_save_ps"),
-        Parameter("power_spectrum_dose", float, 4.0, "Dose of the groups of frames whose spectra are added.",
+        Parameter("power_spectrum_dose", float, None, "Dose of the groups of frames whose spectra are added. Not set: "
+                  "4, 8, 16, … or all of it, whichever gives each movie the clearest rings.",
                   unit="e/Å²", minimum=0.01, relion="group_for_ps", advanced=True),
         Parameter("float16", bool, False, "Write sums in half precision (MRC mode 12), half the size; RELION 3.1 does "
                   "not read them.", relion="do_float16"),

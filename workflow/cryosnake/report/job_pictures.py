@@ -73,7 +73,9 @@ def _motion(out: Path, _: Mapping[str, Any]) -> Figure:
 
 
 def _ctf(out: Path, _: Mapping[str, Any]) -> Figure:
-    return ctf_overview(read_star(out / "micrographs_ctf.star")["micrographs"])
+    left_out = out / "failed_micrographs.star"
+    reasons = list(read_star(left_out)["left_out"]["csnReason"]) if left_out.exists() else []
+    return ctf_overview(read_star(out / "micrographs_ctf.star")["micrographs"], reasons)
 
 
 def _picks(out: Path, parameters: Mapping[str, Any]) -> Figure:

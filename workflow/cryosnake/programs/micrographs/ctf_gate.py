@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -46,6 +49,13 @@ def gate(table: pd.DataFrame, options: CtfFindOptions) -> pd.Series:
         if (bound := getattr(options, limit)) is not None:
             reasons += _reasons(values, limit, bound)
     return reasons.str.removesuffix("; ")
+
+
+def found(row: Mapping[str, Any]) -> str:
+    """Return the values of a rejected fit as text; the picture of the job reads them (report/panels/ctf.py)."""
+    return (f"(found: mean defocus {0.5 * (row['rlnDefocusU'] + row['rlnDefocusV']):.0f} Å, fit resolution "
+            f"{row['rlnCtfMaxResolution']:.2f} Å, astigmatism {abs(row['rlnDefocusU'] - row['rlnDefocusV']):.0f} Å, "
+            f"figure of merit {row['rlnCtfFigureOfMerit']:.4f})")
 
 
 def _reasons(values: pd.DataFrame, limit: str, bound: float) -> pd.Series:

@@ -21,9 +21,10 @@ from cryosnake.numerics.ctf_fit.fit import fit_ctf
 from cryosnake.numerics.ctf_fit.model import CtfFit, FitOptions
 from cryosnake.numerics.ctf_fit.picture import diagnostic_image
 from cryosnake.numerics.ctf_fit.spectrum import amplitude_spectrum, fitting_sampling
-from cryosnake.programs.micrographs.ctf_gate import gate
+from cryosnake.programs.micrographs.ctf_gate import found, gate
 from cryosnake.programs.micrographs.optics_values import microscope_of, optics_value, say_microscope
 
+LEAST_DEFOCUS = 1000.0  # Å: below dfmin it is looked for down to here, for a hint
 # A fit that reaches the last ring cannot do better: the gate requires no more than this times Nyquist.
 NYQUIST_MARGIN = 1.1
 
@@ -80,10 +81,23 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: CtfFindSta
     picture = root.with_name(root.name + ".ctf")
     write_mrc(picture, diagnostic_image(spectrum, sampling, fit, state.microscope, state.fit.resolution_low), sampling)
     result = _row(row, fit, picture, state.fit.fit_phase_shift)
-    reason = gate(pd.DataFrame([result]), _within_nyquist(state.options, sampling)).iloc[0]
+    limits = _within_nyquist(state.options, sampling)
+    reason = gate(pd.DataFrame([result]), limits).iloc[0]
     if reason:
-        raise Rejected(f"CTF fit of {path}: {reason}")
+        raise Rejected(f"CTF fit of {path}: {reason}{_below_range(spectrum, sampling, state, limits)} {found(result)}")
     return result
+
+
+def _below_range(spectrum: np.ndarray, sampling: float, state: CtfFindState, limits: CtfFindOptions) -> str:
+    """Return a hint where a rejected micrograph has a good fit at a smaller defocus than those searched."""
+    if not LEAST_DEFOCUS < state.fit.defocus_min:
+        return ""
+    fit = fit_ctf(spectrum, sampling, state.microscope,
+                  replace(state.fit, defocus_min=LEAST_DEFOCUS, defocus_max=state.fit.defocus_min))
+    if fit.figure_of_merit < (limits.min_figure_of_merit or 0.0) or fit.fit_resolution > limits.max_resolution:
+        return ""
+    return (f"; its defocus may lie below dfmin ({state.fit.defocus_min:g} Å): {fit.defocus.mean:.0f} Å fits to "
+            f"{fit.fit_resolution:.1f} Å")
 
 
 def _source(row: Mapping[str, Any], options: CtfFindOptions) -> tuple[Path, bool]:

@@ -25,6 +25,7 @@ from cryosnake.programs.micrographs.motioncorr_movie import Calibration, Spectra
 from cryosnake.programs.micrographs.movie_doubts import MovieDoubts
 from cryosnake.programs.micrographs.optics_values import optics_value, say_optics
 
+_LEAST_DOSE = 4.0  # e/Å², RELION's dose of the groups whose spectra are added
 _EARLY = 4.0  # e/Å², RELION's limit between early and late motion
 
 
@@ -128,8 +129,8 @@ def _write_images(spectra: Spectra, motion: MovieMotion, state: MotionCorrState,
         save("rlnMicrographNameNoDW", "_noDW.mrc", sum_frames(spectra.sum_spectra, spectra.shape, shifts, local),
              pixel_size, options.float16)
     if options.power_spectrum:
-        group = max(1, round(options.power_spectrum_dose / options.dose_per_frame)) if options.dose_per_frame else 1
-        image, pixel = power_spectrum(spectra.sum_spectra, shifts, spectra.shape, pixel_size, group)
+        groups = _spectrum_groups(options, len(shifts))
+        image, pixel = power_spectrum(spectra.sum_spectra, shifts, spectra.shape, pixel_size, groups)
         save("rlnCtfPowerSpectrum", "_PS.mrc", image, pixel, False)
     weights = None
     if options.dose_weighting:
@@ -138,6 +139,17 @@ def _write_images(spectra: Spectra, motion: MovieMotion, state: MotionCorrState,
     save("rlnMicrographName", ".mrc", sum_frames(spectra.sum_spectra, spectra.shape, shifts, local, weights),
          pixel_size, options.float16)
     return names
+
+
+def _spectrum_groups(options: MotionCorrOptions, frames: int) -> list[int]:
+    """Return the frames per group of the power spectrum, several where the dose is not given."""
+    if not options.dose_per_frame:
+        return [1]
+    if options.power_spectrum_dose is not None:
+        return [max(1, round(options.power_spectrum_dose / options.dose_per_frame))]
+    most = max(1, round(frames * options.dose_per_frame / _LEAST_DOSE))
+    # Groups of the same size: a last one of a few frames would count as much as the others.
+    return sorted({math.ceil(frames / max(1, most // 2**halvings)) for halvings in range(most.bit_length())})
 
 
 def _settings(state: MotionCorrState) -> AlignmentSettings:
