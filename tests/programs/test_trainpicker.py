@@ -42,10 +42,10 @@ def rods(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return image, places
 
 
-def write_picked(names: list[str], wrong: float = 1.0, keep: int = 40) -> dict[str, np.ndarray]:
+def write_picked(names: list[str], wrong: float = 1.0, keep: int = 40, first: int = 0) -> dict[str, np.ndarray]:
     """Write micrographs, the files of a ManualPick job (coordinates times `wrong`); return the true places by name."""
     truth = {}
-    for number, name in enumerate(names):
+    for number, name in enumerate(names, first):
         image, truth[name] = rods(number)
         Path(name).parent.mkdir(exist_ok=True)
         write_mrc(name, image, PIXEL)
@@ -94,8 +94,8 @@ def write_particles(truth: dict[str, np.ndarray], path: str = "run_data.star") -
 
 
 def test_rods_are_picked_from_picks_and_from_particles_and_blobs_miss_them() -> None:
-    truth = write_picked(["Movies/a.mrc", "Movies/b.mrc", "Movies/c.mrc"])
-    unseen = truth.pop("Movies/c.mrc")
+    unseen = write_picked(["Movies/c.mrc"], first=7)["Movies/c.mrc"]
+    truth = write_picked(["Movies/a.mrc", "Movies/b.mrc"])
     picked = f1(unseen, pick("Movies/c.mrc", train()))
     write_particles(truth)
     kept = f1(unseen, pick("Movies/c.mrc", train("particles", "run_data.star")))

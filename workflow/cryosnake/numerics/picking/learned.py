@@ -16,8 +16,8 @@ from cryosnake.numerics.picking.peaks import find_peaks
 _BUMP = 0.06  # particle diameters: s.d. of what the score is to be around each pick; sharp, so that centres are found
 _REACH = 2.5  # pixels farther than this many s.d. from picks are examples of what is no particle
 _MOST = 8000  # such pixels per micrograph
-_RIDGE = 0.02  # penalty on the coefficients, per unit of the examples' weight
-_NETWORKS, _UNITS = 4, 100  # random layers, each fitted by itself, and their units
+_RIDGE = 0.05  # penalty on the coefficients, per unit of the examples' weight
+_NETWORKS, _UNITS = 4, 30  # random layers, each fitted by itself, and their units
 # Places that score higher than this share of the picks and are none may be particles that were not picked: they are
 # examples of neither. This far (diameters) from picks and around themselves.
 _DOUBTFUL, _APART, _AROUND, _BETWEEN = 0.3, 0.36, 0.3, 2.0 / 3.0
