@@ -26,8 +26,7 @@ def feature_maps(
 
     Means over rings around the pixel, and the amplitudes of their circular harmonics (which do not depend on where
     the angle starts); Laplacians of Gaussians. Each is there twice: by itself, and as a mean over a small square.
-    Local power and slope are left out: they tell one micrograph's ice from another's (recall on real ones 0.82, 0.81
-    with them).
+    Local power and slope are left out: they tell one micrograph's ice from another's.
     """
     unit = diameter / ACROSS
     xp = namespace(image)
