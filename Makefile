@@ -6,15 +6,16 @@
 # What takes too long for every change, an hour or two, is run before a release; its figures go to docs/performance.md:
 #   make gates   random histories and kills, a disk that fills up, memory under a limit, a session that grows, joins,
 #                alarms, a refinement of box 256, aberrations, learned picking (MOSAICS=folder of real micrographs,
-#                PARTICLES=refined particles of these). make gates NAME ... for some of them:
-#                histories kills disk memory growth joins alarms box256 aberrations trained
+#                PARTICLES=refined particles of these), defaults of CTF and picking (SIMULATOR=folder of sim.py).
+#                make gates NAME ... for some of them:
+#                histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-GATES := histories kills disk memory growth joins alarms box256 aberrations trained
+GATES := histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking
 
 .PHONY: demo test check tests gates $(GATES) docs wheel venv clean
 
@@ -65,6 +66,10 @@ aberrations: $(VENV)/.installed
 
 trained: $(VENV)/.installed
 	$(BIN)/python benchmarks/trained_picking.py $(addprefix --mosaics ,$(MOSAICS)) $(addprefix --particles ,$(PARTICLES))
+
+ctf_picking: $(VENV)/.installed
+	$(if $(SIMULATOR),$(BIN)/python benchmarks/ctf_picking.py --simulator $(SIMULATOR) --cores $(JOBS),\
+		@echo "ctf_picking needs SIMULATOR=folder of sim.py: left out")
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
