@@ -36,7 +36,7 @@ def run(case: str, out: str, **changed) -> None:
     job = registry.job_types()[program.__name__.split(".")[2]]
     usual = {"particle_diameter": 160.0, "zero_mask": False} | usual
     options = job.options(**usual | CASES.get(case, {}) | changed)
-    particles = "truth/particles.star" if case == "known" else "particles.star"
+    particles = {"known": "truth/particles.star", "initial": "usual/particles.star"}.get(case, "particles.star")
     program.run(options, {"particles": particles, "reference": "reference.mrc"}, out, lambda *told: None)
 
 
