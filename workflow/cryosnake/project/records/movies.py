@@ -49,7 +49,7 @@ def matching_files(pattern: str) -> Iterator[str]:
             yield name
 
 
-def _why_incomplete(name: str) -> str:
+def _why_incomplete(name: str) -> str | None:
     from cryosnake.io.completeness import check_movie_complete  # here: most plans have no new movies
 
     return check_movie_complete(name)
