@@ -32,7 +32,6 @@ jobs:
   ctf:    {{type: ctffind, micrographs: motion{phase}}}
   picks:  {{type: autopick, micrographs: motion, diameter: [{diameter}]}}
 """
-WRONG = 1000.0  # Å of defocus
 MOST_DEFOCUS, MOST_ASTIGMATISM = 20.0, 80.0  # Å, medians
 MOST_BIAS, MOST_PHASE = 50.0, 2.0  # Å and degrees, phase plate
 
