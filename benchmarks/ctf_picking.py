@@ -27,7 +27,7 @@ CONFIG = """title: {name}
 microscope: {{voltage: 300, spherical_aberration: 2.7, amplitude_contrast: 0.1, pixel_size: 1.35,
              dose_per_frame: {dose}, gain: Movies/gain.mrc}}
 jobs:
-  movies: {{type: import, movies: "Movies/*.tiff"}}
+  movies: {{type: import, movies: "Movies/*.tiff", settling_time: 0}}
   motion: {{type: motioncorr, movies: movies, patches: [4, 4]}}
   ctf:    {{type: ctffind, micrographs: motion{phase}}}
   picks:  {{type: autopick, micrographs: motion, diameter: [{diameter}]}}

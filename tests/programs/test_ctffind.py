@@ -100,6 +100,22 @@ def test_noise_is_rejected_with_its_reason_and_its_picture(project: Path) -> Non
     assert ROOT.with_name("a.ctf").exists()
 
 
+def test_clear_rings_that_fade_early_pass(project: Path) -> None:
+    """Rings that fade (B-factor 240 Å²) before 5 Å, and are clear until then: the fit is right, and is kept."""
+    rng = np.random.default_rng(2)
+    ky, kx = np.meshgrid(np.fft.fftfreq(900), np.fft.rfftfreq(900), indexing="ij")
+    k2 = kx**2 + ky**2
+    transfer = ctf(k2, np.arctan2(ky, kx), Defocus(*DEFOCUS), Microscope(300.0, 2.7, 0.1))
+    signal = 2.0 * np.fft.rfft2(rng.normal(size=(900, 900))) * transfer * np.exp(-60.0 * k2)
+    image = np.fft.irfft2(signal, (900, 900)) + rng.normal(size=(900, 900))
+    write_mrc(Path(ROW["rlnMicrographName"]), image.astype(np.float32), 1.0)
+    row = run()
+    assert 5.2 < row["rlnCtfMaxResolution"] < 7.0
+    assert abs(row["rlnDefocusU"] - 12600.0) < 60.0
+    with pytest.raises(Rejected, match=r"fit resolution .* Å is above 4\.8 Å"):
+        run(max_resolution=3.0)
+
+
 def test_a_defocus_below_the_range_is_named(project: Path) -> None:
     write_mrc(Path(ROW["rlnMicrographName"]), micrograph((3200.0, 3000.0, 10.0)), 1.0)
     assert abs(run()["rlnDefocusU"] - 3200.0) < 150.0  # the default range has it

@@ -52,7 +52,8 @@ JOB = JobType(
         Parameter("phase_step", float, 10.0, "Step of the exhaustive search of the phase shift.", unit="degrees",
                   minimum=1, maximum=45, advanced=True, relion="phase_step"),
         Parameter("max_resolution", float, 5.0, "Gate: leave out micrographs whose Thon rings cannot be followed to "
-                  "this resolution (or to Nyquist, if that comes first); 100 for no limit.", unit="Å", minimum=2),
+                  "this resolution (or to Nyquist, if that comes first; to 1.6 times this where the rings are beyond "
+                  "doubt); 100 for no limit.", unit="Å", minimum=2),
         Parameter("min_figure_of_merit", float, 0.03, "Gate: leave out fits that agree less than this with the "
                   "spectrum. Noise alone reaches 0.025, good micrographs 0.08 and more; -1 for no limit.",
                   minimum=-1, maximum=1),

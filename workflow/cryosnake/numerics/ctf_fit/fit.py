@@ -41,7 +41,8 @@ def fit_ctf(spectrum: np.ndarray, pixel_size: float, microscope: Microscope, opt
     if inner.frequency.size < 16:
         raise ValueError(f"only {inner.frequency.size} rings lie between {options.resolution_low:g} and "
                          f"{options.resolution_high:g} Å: widen the range or use a larger box")
-    candidates = best_candidates(*search_defocus(inner, microscope, options), CANDIDATES)
+    scores, defoci, phases = search_defocus(inner, microscope, options)
+    candidates = best_candidates(scores, defoci, phases, CANDIDATES)
     defocus = refine_defocus(rings, microscope, options, candidates)
     observed, weight = equiphase_average(rings, defocus, microscope)
     frequency = rings.frequency
@@ -52,6 +53,7 @@ def fit_ctf(spectrum: np.ndarray, pixel_size: float, microscope: Microscope, opt
         defocus=defocus,
         figure_of_merit=figure_of_merit(inner, defocus, microscope),
         fit_resolution=fit_resolution(frequency, correlation, first_maximum),
+        profile_correlation=float(scores.max()),
         ice_ring_density=ice_ring_density(spectrum, pixel_size),
         frequency=frequency,
         observed=observed - Background(frequency, weight).fit(observed),

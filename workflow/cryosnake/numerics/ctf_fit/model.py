@@ -34,6 +34,7 @@ class CtfFit:
     defocus: Defocus
     figure_of_merit: float  # correlation of |CTF| with the spectrum
     fit_resolution: float  # Å, the rings agree with the fit to this resolution
+    profile_correlation: float  # of the rotational average with its best CTF: noise 0.2 to 0.55, rings 0.6 and more
     ice_ring_density: float  # excess power between 4.0 and 3.57 Å relative to both sides; NaN where there is no data
     frequency: np.ndarray  # (n,) Å⁻¹
     observed: np.ndarray  # (n,) equi-phase average of the spectrum without background, in units of the background

@@ -27,6 +27,9 @@ from cryosnake.programs.micrographs.optics_values import microscope_of, optics_v
 LEAST_DEFOCUS = 1000.0  # Å: below dfmin it is looked for down to here, for a hint
 # A fit that reaches the last ring cannot do better: the gate requires no more than this times Nyquist.
 NYQUIST_MARGIN = 1.1
+# Right fits explain 0.6 to 0.99 of the rotational average (correlation), fits to noise up to 0.55: those above may end
+# at a resolution this many times worse than the limit.
+CLEAR, CLEAR_MARGIN = 0.7, 1.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,20 +84,21 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: CtfFindSta
     picture = root.with_name(root.name + ".ctf")
     write_mrc(picture, diagnostic_image(spectrum, sampling, fit, state.microscope, state.fit.resolution_low), sampling)
     result = _row(row, fit, picture, state.fit.fit_phase_shift)
-    limits = _within_nyquist(state.options, sampling)
+    limits = _limits(state.options, sampling, fit)
     reason = gate(pd.DataFrame([result]), limits).iloc[0]
     if reason:
-        raise Rejected(f"CTF fit of {path}: {reason}{_below_range(spectrum, sampling, state, limits)} {found(result)}")
+        raise Rejected(f"CTF fit of {path}: {reason}{_below_range(spectrum, sampling, state)} {found(result)}")
     return result
 
 
-def _below_range(spectrum: np.ndarray, sampling: float, state: CtfFindState, limits: CtfFindOptions) -> str:
+def _below_range(spectrum: np.ndarray, sampling: float, state: CtfFindState) -> str:
     """Return a hint where a rejected micrograph has a good fit at a smaller defocus than those searched."""
     if not LEAST_DEFOCUS < state.fit.defocus_min:
         return ""
     fit = fit_ctf(spectrum, sampling, state.microscope,
                   replace(state.fit, defocus_min=LEAST_DEFOCUS, defocus_max=state.fit.defocus_min))
-    if fit.figure_of_merit < (limits.min_figure_of_merit or 0.0) or fit.fit_resolution > limits.max_resolution:
+    options = state.options
+    if fit.figure_of_merit < (options.min_figure_of_merit or 0.0) or fit.fit_resolution > options.max_resolution:
         return ""
     return (f"; its defocus may lie below dfmin ({state.fit.defocus_min:g} Å): {fit.defocus.mean:.0f} Å fits to "
             f"{fit.fit_resolution:.1f} Å")
@@ -162,9 +166,13 @@ def _row(row: Mapping[str, Any], fit: CtfFit, picture: Path, phase_shift: bool) 
     return result | {label: value for label, value in row.items() if label not in result}
 
 
-def _within_nyquist(options: CtfFindOptions, sampling: float) -> CtfFindOptions:
-    """Return the options with no stricter limit of resolution than the sampling (Å) allows."""
-    return replace(options, max_resolution=max(options.max_resolution, NYQUIST_MARGIN * 2.0 * sampling))
+def _limits(options: CtfFindOptions, sampling: float, fit: CtfFit) -> CtfFindOptions:
+    """Return the options with the limit of resolution that a fit at this sampling (Å) must keep.
+
+    Rings that are clear over the whole range show that the fit is right, also where they end early.
+    """
+    limit = options.max_resolution * (CLEAR_MARGIN if fit.profile_correlation >= CLEAR else 1.0)
+    return replace(options, max_resolution=max(limit, NYQUIST_MARGIN * 2.0 * sampling))
 
 
 def _phase_shifts(options: CtfFindOptions) -> tuple[float, ...]:
