@@ -134,7 +134,8 @@ def test_the_loop_carries_a_recipe_to_the_truth(truth, capsys):
 
 def test_aberrations_are_said_not_to_be_applied_once(truth, capsys):
     tables = read_star("particles.star")
-    write_star("particles.star", {**tables, "optics": tables["optics"].assign(rlnMagMat00=1.05, rlnBeamTiltX=0.0)})
+    rows = tables["particles"].assign(rlnMagMat00=1.05, rlnBeamTiltX=0.0)
+    write_star("particles.star", {**tables, "particles": rows})
     run(Listener(), iterations=2)
     said = [line for line in capsys.readouterr().out.splitlines() if "NOT APPLIED" in line]
     assert len(said) == 1 and said[0].startswith("WARNING: rlnMagMat00: ")

@@ -81,7 +81,7 @@ def refused(raw: dict[str, Any]) -> str:
     ("boxes", "background_diameter", 44, "must not be above box_size"), ("ctf", "box", 511, "must be even"),
     ("picks", "diameter", [180, 140], r"smaller value first: \[140, 180\]"), ("picks", "symmetry", "X", "point group"),
     ("ctf", "dfmin", 60000, r"dfmin \(60000\) must not be above dfmax \(50000\)"), ("ctf", "resmax", 40, "resmin"),
-    ("ctf", "dfmax", 4000, "dfmin .5000. must not be above dfmax"), ("ctf", "phase_max", -1, "between 0 and 180"),
+    ("ctf", "dfmax", 1500, "dfmin .2000. must not be above dfmax"), ("ctf", "phase_max", -1, "between 0 and 180"),
     ("motion", "gain_rotation", 45, "must be 0, 90, 180 or 270"), ("motion", "last_frame", -2, "at least -1"),
     ("refine", "gpu_ids", "all", "numbers of GPUs"), ("refine", "particle_diameter", float("inf"), "must be a finite"),
     ("movies", "pixel_size", float("nan"), "a finite number"), ("movies", "pixel_size", float("inf"), "finite"),

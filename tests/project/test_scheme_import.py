@@ -98,7 +98,7 @@ def test_the_stock_preprocessing_loop(old, capsys) -> None:
         "importmovies": {"type": "import", "movies": "Movies/*.tif"},
         "motioncorr": {"type": "motioncorr", "movies": "importmovies", "patches": [7, 5], "bin_factor": 2.0,
                        "save_unweighted": True},
-        "ctffind": {"type": "ctffind", "micrographs": "motioncorr", "resmax": 4.0}}
+        "ctffind": {"type": "ctffind", "micrographs": "motioncorr", "resmax": 4.0, "dfmin": 5000.0}}
     assert parse_config(raw).jobs["motioncorr"].parameters()["gain_rotation"] == 90
     assert "timeout 48h cryosnake watch --minutes 3" in Path("config.yaml").read_text()
     assert main(["import-schedule", "Schemes/prep"]) == 1
@@ -226,7 +226,7 @@ def test_options_that_are_to_be_filled_in_are_left_out_with_their_place(capsys) 
     fill(folder, "ctffind/job.star", "box 512", "box $$nowhere")
     assert main(["import-schedule", "Schemes/prep"]) == 0
     raw = yaml.safe_load(Path("config.yaml").read_text())
-    assert "gain" not in raw["microscope"] and set(raw["jobs"]["ctffind"]) == {"type", "micrographs"}
+    assert "gain" not in raw["microscope"] and set(raw["jobs"]["ctffind"]) == {"type", "micrographs", "dfmin"}
     said = capsys.readouterr().out
     for place in (f"fn_gain_ref, which is {BLANK} in prep/motioncorr/job.star", "resmax, which is XXX_RES_XXX",
                   "bin_factor, which is $$EM_bin in the variable EM_bin of prep", "box, which is $$nowhere"):
