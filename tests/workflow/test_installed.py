@@ -78,9 +78,9 @@ def called(programs: Path, project: Path, *words: str, code: int = 0) -> str:
 
 
 def shorten(config: Path) -> None:
-    """Edit the config as a user does: no classes, a reference in place of an initial model, few iterations."""
-    text = re.sub(r"  (classes|initial): .*\n", "", config.read_text())
-    for old, new in ((", at_least: 1000", ""), ("patches: [5, 5]", "patches: [1, 1]"),
+    """Edit the config as a user does: no classes, a reference in place of an initial model, one short refinement."""
+    text = re.sub(r"  (classes|good|initial|unbinned): .*\n|  fine: .*\n.*\n", "", config.read_text())
+    for old, new in (("good.particles", "particles"), ("fine.", "refine."), ("patches: [5, 5]", "patches: [1, 1]"),
                      ("box_size: 80, rescale: 80", "box_size: 64, rescale: 32"),
                      ("micrographs: motion", "micrographs: motion, resmax: 8, box: 256, max_resolution: 30, "
                       "min_figure_of_merit: -1"),
