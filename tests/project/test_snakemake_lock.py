@@ -105,6 +105,14 @@ def test_a_lane_that_was_killed_is_in_nobodys_way(other, locked) -> None:
     assert locked.exists(), "a lane makes no locks, so these are of somebody else"
 
 
+def test_a_lane_removes_the_lock_of_a_killed_run(locked) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as dead:
+        claim_of(dead.pid)
+        dead.kill()
+    claim_lane("particles")
+    assert not locked.exists() and running_claim(lanes=False) is None
+
+
 def test_no_lane_begins_while_a_run_of_the_user_works(locked) -> None:
     claim_of(os.getppid())
     with pytest.raises(CryosnakeError, match=rf"another run works in this project \(process {os.getppid()} on"):

@@ -56,6 +56,8 @@ def claim_run(*, insist: bool = False) -> str:
 def claim_lane(lane: str, *, begun: bool = False) -> None:
     """Claim a lane for this process; `begun` says that it has written its plan to disk.
 
+    The lock of a run that was killed goes: lanes need none, and may do all that there is to do.
+
     Raises
     ------
     CryosnakeError
@@ -65,6 +67,9 @@ def claim_lane(lane: str, *, begun: bool = False) -> None:
         for owner in filter(None, (_living(""), _living(lane))):
             if owner.pid != os.getpid():
                 raise CryosnakeError(f"another run works in this project ({owner})")
+        former = read_process(_read_claim(""))
+        if former is not None and not former.lives():
+            remove_lock()
         _write_claim(lane, begun=begun)
 
 
