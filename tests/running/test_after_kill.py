@@ -74,7 +74,7 @@ def work(seconds: float, finish: bool) -> None:
 
 def left_at_work(finish: bool) -> multiprocessing.Process:
     OUT.mkdir(parents=True, exist_ok=True)
-    orphan = multiprocessing.get_context("fork").Process(target=work, args=(0.5, finish))
+    orphan = multiprocessing.get_context("fork").Process(target=work, args=(2.0, finish))  # long enough on a busy machine
     orphan.start()
     while not Path("ready").exists():
         time.sleep(0.01)
