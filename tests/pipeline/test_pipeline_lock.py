@@ -208,6 +208,20 @@ def test_a_lock_without_a_file_is_freed_by_who_needs_none(project: Path, monkeyp
     assert clean(project)
 
 
+def test_a_lock_that_cannot_be_removed_is_waited_for_once(project: Path, monkeypatch) -> None:
+    monkeypatch.setattr(lock_module, "_LONGEST_UNSIGNED", 0.05)
+    (project / LOCK_DIRECTORY).mkdir()
+    tried: list[Path] = []
+
+    def forbidden(path: Path) -> None:
+        tried.append(path)
+        raise PermissionError
+
+    monkeypatch.setattr(lock_module.os, "rmdir", forbidden)
+    lock_module.remove_stale_locks(project)
+    assert tried == [project / LOCK_DIRECTORY]
+
+
 def test_a_lock_with_a_file_of_another_program_is_never_freed(project: Path, monkeypatch) -> None:
     monkeypatch.setattr(lock_module, "_LONGEST_UNSIGNED", 0.05)
     (project / LOCK_DIRECTORY).mkdir()

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
@@ -79,10 +80,10 @@ def snakemake(raw: Mapping[str, Any], forced: Collection[str] = ()) -> list[str]
     CryosnakeError
         when a program failed, or the project can't be planned
     """
-    os.environ["CRYOSNAKE_WORKFLOW"] = "1"
     plan, since = plan_of(raw, forced), time.time()
     said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _claimed():
+    with (contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _claimed(),
+          patch.dict(os.environ, CRYOSNAKE_WORKFLOW="1")):
         if _half_deleted():
             finish_interrupted_deletions()
         restore_copied(plan)

@@ -74,7 +74,8 @@ def work(seconds: float, finish: bool) -> None:
 
 def left_at_work(finish: bool) -> multiprocessing.Process:
     OUT.mkdir(parents=True, exist_ok=True)
-    orphan = multiprocessing.get_context("fork").Process(target=work, args=(0.5, finish))
+    seconds = 2.0  # long enough on a busy machine
+    orphan = multiprocessing.get_context("fork").Process(target=work, args=(seconds, finish))
     orphan.start()
     while not Path("ready").exists():
         time.sleep(0.01)

@@ -174,10 +174,10 @@ def remove_stale_locks(project: str | os.PathLike[str]) -> None:
     lock = Path(project, LOCK_DIRECTORY)
     _break_if_stale(lock)
     unsigned, deadline = _unsigned(lock), time.monotonic() + _LONGEST_UNSIGNED
-    while unsigned and _unsigned(lock) == unsigned:
-        if time.monotonic() > deadline:
-            _break_unsigned(lock)
+    while unsigned and _unsigned(lock) == unsigned and time.monotonic() < deadline:
         time.sleep(_LONGEST_PAUSE)
+    if unsigned and _unsigned(lock) == unsigned:
+        _break_unsigned(lock)
     for aside in Path(project).glob(f"{LOCK_DIRECTORY}.released.*"):
         _remove(aside)
 

@@ -31,7 +31,7 @@ class ContrastDoubt:
         found = darkness(working, self.size)
         self._right += found > _SURE
         self._wrong += found < -_SURE
-        if self._wrong == _ENOUGH and not self._right:
+        if self._wrong == _ENOUGH:
             seen, wanted = ("bright", "dark") if self.dark else ("dark", "bright")
             print(f"WARNING: {micrograph}: what has the size of the particles is {seen}, and {wanted} particles are "
                   f"picked, as in {_ENOUGH - 1} micrographs before. Is the contrast inverted? If the particles are "
