@@ -6,16 +6,17 @@
 # What takes too long for every change, an hour or two, is run before a release; its figures go to docs/performance.md:
 #   make gates   random histories and kills, a disk that fills up, memory under a limit, a session that grows, joins,
 #                alarms, a refinement of box 256, aberrations, learned picking (MOSAICS=folder of real micrographs,
-#                PARTICLES=refined particles of these), defaults of CTF and picking (SIMULATOR=folder of sim.py).
+#                PARTICLES=refined particles of these), defaults of CTF and picking, and classes in 3D from the consensus
+#                (SIMULATOR=folder of sim.py).
 #                make gates NAME ... for some of them:
-#                histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking
+#                histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking conformations
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-GATES := histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking
+GATES := histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking conformations
 
 .PHONY: demo test check tests gates $(GATES) docs wheel venv clean
 
@@ -66,6 +67,10 @@ aberrations: $(VENV)/.installed
 
 trained: $(VENV)/.installed
 	$(BIN)/python benchmarks/trained_picking.py $(addprefix --mosaics ,$(MOSAICS)) $(addprefix --particles ,$(PARTICLES))
+
+conformations: $(VENV)/.installed
+	$(if $(SIMULATOR),$(BIN)/python benchmarks/conformations.py --simulator $(SIMULATOR) --cores $(JOBS),\
+		@echo "conformations needs SIMULATOR=folder of sim.py: left out")
 
 ctf_picking: $(VENV)/.installed
 	$(if $(SIMULATOR),$(BIN)/python benchmarks/ctf_picking.py --simulator $(SIMULATOR) --cores $(JOBS),\
