@@ -1,0 +1,111 @@
+"""The report of a project: one HTML file that holds everything, to be read anywhere and sent to anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryosnake.atomic import write_text
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.mrc import read_mrc
+from cryosnake.pages.blocks.panel import Panel
+from cryosnake.pages.blocks.volumes import Volume, volume_of
+from cryosnake.pages.document import MARK, page
+from cryosnake.pages.facts.jobs import JobFacts
+from cryosnake.pages.facts.methods import methods
+from cryosnake.pages.facts.project import ProjectFacts, project_facts, summary
+from cryosnake.pages.facts.versions import versions
+from cryosnake.pages.panels.of_jobs import PANELS, panels_of
+from cryosnake.pages.panels.refinement import map_file
+from cryosnake.pipeline.edit import remove_processes
+from cryosnake.report.flowchart.chart import Flowchart, layout
+from cryosnake.report.flowchart.project import node_counts
+
+_MOST_BYTES = 6_000_000  # of panels and maps; what comes later than this has its numbers only
+_MOST_SHOWN = 60  # jobs with panels
+_MOST_MAPS = 4
+_MOST_BOXES = 150  # of a flowchart that can still be read
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownJob:
+    """A job with its panels; `cut` where there was no room for them."""
+
+    facts: JobFacts
+    panels: list[Panel]
+    cut: bool = False
+
+
+def write_report(out: Path) -> ProjectFacts:
+    """Write the report of the project in the working directory; nothing else is written.
+
+    Raises
+    ------
+    CryosnakeError
+        where there is no project, or `out` is a file that is not a report
+    """
+    _refuse_others(out)
+    project = project_facts()
+    volumes = _volumes(project)
+    jobs = _shown(project, sum(len(volume.packed) for volume in volumes))
+    write_text(out, page("report.html.j2", project=project, figures=summary(project), jobs=jobs, volumes=volumes,
+                         flowchart=_flowchart(project), methods=methods(project.chain),
+                         versions=versions(project.jobs), lead=_lead(project, jobs)))
+    return project
+
+
+def _refuse_others(out: Path) -> None:
+    """Refuse to replace what is no report: a table, a map, a page of another program."""
+    if out.is_dir():
+        raise CryosnakeError(f"{out} is a folder; name a file in it: --out {out / 'report.html'}")
+    try:
+        with open(out, "rb") as file:
+            start = file.read(400)
+    except FileNotFoundError:
+        return
+    if MARK.encode() not in start:
+        raise CryosnakeError(f"{out} exists and is no report of cryosnake; name another file: --out my_report.html")
+
+
+def _shown(project: ProjectFacts, spent: int) -> list[ShownJob]:
+    """Return all jobs in the order of their numbers: those of the chain have panels, then the newest, while room is."""
+    chain = list(project.chain)
+    others = [job for job in reversed(project.jobs) if job not in chain]
+    panels: dict[str, list[Panel]] = {}
+    for job in [*reversed(chain), *others]:
+        if job.process.folder not in PANELS or len(panels) >= _MOST_SHOWN or spent > _MOST_BYTES:
+            continue
+        panels[job.path] = panels_of(job.view())
+        spent += sum(len(repr(panel.blocks)) for panel in panels[job.path])
+    return [ShownJob(facts=job, panels=panels.get(job.path, []),
+                     cut=job.process.folder in PANELS and job.path not in panels) for job in project.jobs]
+
+
+def _volumes(project: ProjectFacts) -> list[Volume]:
+    """Return the maps of the jobs that the project has come to; one that can't be read is left out."""
+    found = []
+    for job in project.goals[:_MOST_MAPS]:
+        path = map_file(job.view())
+        resolution = next((result.value for result in job.results if result.name == "resolution"), 0.0)
+        try:
+            if path is not None:
+                found.append(volume_of(str(path), *read_mrc(path), resolution))
+        except (CryosnakeError, OSError, ValueError):
+            continue
+    return found
+
+
+def _flowchart(project: ProjectFacts) -> Flowchart | None:
+    """Return the flowchart; of too many jobs only those that the result depends on."""
+    pipeline = project.pipeline
+    if len(pipeline.processes) > _MOST_BOXES:
+        kept = {job.process.name for job in project.chain}
+        pipeline = remove_processes(pipeline, [name for name in pipeline.processes if name not in kept])
+    return layout(pipeline, node_counts(pipeline)) if 0 < len(pipeline.processes) <= _MOST_BOXES else None
+
+
+def _lead(project: ProjectFacts, jobs: Iterable[ShownJob]) -> Panel | None:
+    """Return the panel by which the result is judged: the first one of the newest goal."""
+    goal = project.goals[0] if project.goals else None
+    return next((job.panels[0] for job in jobs if job.facts is goal and job.panels), None)
