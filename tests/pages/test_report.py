@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from shown_project import make_project
 
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
@@ -167,3 +169,30 @@ def test_projects_of_relion(real_data: Path, name: str, tmp_path: Path, monkeypa
     page = report(str(tmp_path / "report.html"))
     assert "RELION, or another program" in page.text()
     assert re.search(r"\d+ of \d+ jobs have succeeded", page.text())
+
+
+def test_every_panel_of_a_whole_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_project(10)
+    page = report()
+    text = page.text()
+    assert "Could not be shown" not in text
+    for words in ("7.25 Å at FSC 0.143", "B-factor −80 Å²", "500 particles in 12 of 12 classes", "11 iterations",
+                  "2,000 particles; the most frequent", "bad_2.mrc", "the file is cut off",
+                  "2 micrographs were left out", "were aligned in 5 × 5 patches", "symmetry C2",
+                  "Rosenthal & Henderson", "Converged. Both halves", "cryosnake 0.1.0 (10)", "numpy"):
+        assert words in text, words
+    assert [given["data-kind"] for _, given in page.elements if given.get("class") == "chart"].count("resolution") == 3
+    assert len([tag for tag, _ in page.elements if tag == "canvas"]) == 1
+    assert Path("report.html").stat().st_size < 600_000
+
+
+def test_a_project_of_2000_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_project(2000, micrographs=10)
+    start = time.process_time()
+    page = report()
+    assert time.process_time() - start < 30.0
+    assert Path("report.html").stat().st_size < 10_000_000
+    assert "2000 of 2000 jobs" in page.text() and "job2000" in page.attributes("id")
+    assert "Only the jobs that the result depends on" in page.text()

@@ -6,25 +6,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc
 from cryosnake.pages.blocks.panel import Panel
+from cryosnake.pages.blocks.pictures import Gallery
 from cryosnake.pages.blocks.volumes import Volume, volume_of
 from cryosnake.pages.document import MARK, page
 from cryosnake.pages.facts.jobs import JobFacts
 from cryosnake.pages.facts.methods import methods
 from cryosnake.pages.facts.project import ProjectFacts, project_facts, summary
 from cryosnake.pages.facts.versions import versions
+from cryosnake.pages.panels.maps import map_file
 from cryosnake.pages.panels.of_jobs import PANELS, panels_of
-from cryosnake.pages.panels.refinement import map_file
 from cryosnake.pipeline.edit import remove_processes
 from cryosnake.report.flowchart.chart import Flowchart, layout
 from cryosnake.report.flowchart.project import node_counts
 
 _MOST_BYTES = 6_000_000  # of panels and maps; what comes later than this has its numbers only
-_MOST_SHOWN = 60  # jobs with panels
+_MOST_SHOWN = 100  # jobs with panels
 _MOST_MAPS = 4
+_AVERAGES = 8  # in the summary
 _MOST_BOXES = 150  # of a flowchart that can still be read
 
 
@@ -51,7 +55,8 @@ def write_report(out: Path) -> ProjectFacts:
     jobs = _shown(project, sum(len(volume.packed) for volume in volumes))
     write_text(out, page("report.html.j2", project=project, figures=summary(project), jobs=jobs, volumes=volumes,
                          flowchart=_flowchart(project), methods=methods(project.chain),
-                         versions=versions(project.jobs), lead=_lead(project, jobs)))
+                         versions=versions(project.jobs), lead=_lead(project, jobs), glance=_glance(project, jobs),
+                         classes=_classes(project, jobs)))
     return project
 
 
@@ -90,10 +95,22 @@ def _volumes(project: ProjectFacts) -> list[Volume]:
         resolution = next((result.value for result in job.results if result.name == "resolution"), 0.0)
         try:
             if path is not None:
-                found.append(volume_of(str(path), *read_mrc(path), resolution))
+                density, pixel_size = read_mrc(path)
+                found.append(volume_of(str(path), density, pixel_size, resolution,
+                                       _local_resolution(project, job, density.shape)))
         except (CryosnakeError, OSError, ValueError):
             continue
     return found
+
+
+def _local_resolution(project: ProjectFacts, goal: JobFacts, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return the local resolution (box, box, box) of the newest job that made one from a job that `goal` is from."""
+    for job in reversed(project.jobs):
+        path = Path(job.path, "relion_locres.mrc")
+        if set(job.inputs) & set(goal.inputs) and path.exists():
+            local = read_mrc(path)[0]
+            return local if local.shape == shape else None
+    return None
 
 
 def _flowchart(project: ProjectFacts) -> Flowchart | None:
@@ -109,3 +126,20 @@ def _lead(project: ProjectFacts, jobs: Iterable[ShownJob]) -> Panel | None:
     """Return the panel by which the result is judged: the first one of the newest goal."""
     goal = project.goals[0] if project.goals else None
     return next((job.panels[0] for job in jobs if job.facts is goal and job.panels), None)
+
+
+def _glance(project: ProjectFacts, jobs: Iterable[ShownJob]) -> list[tuple[JobFacts, Panel]]:
+    """Return the panels that judge the way to the result, in the order of processing: of each kind the last one."""
+    shown = {job.facts.path: job for job in jobs}
+    last = {panel.title: (job, panel) for job in project.chain for panel in shown[job.path].panels if panel.level}
+    return sorted(last.values(), key=lambda found: found[0].process.number)
+
+
+def _classes(project: ProjectFacts, jobs: Iterable[ShownJob]) -> Gallery | None:
+    """Return the largest class averages of the newest job with any, as the summary shows them."""
+    for job in sorted(jobs, key=lambda job: (job.facts in project.chain, job.facts.process.number), reverse=True):
+        for panel in job.panels if job.facts.process.folder in ("Class2D", "Select") else []:
+            for block in panel.blocks:
+                if isinstance(block, Gallery):
+                    return Gallery(pictures=block.pictures[:_AVERAGES], size="small")
+    return None

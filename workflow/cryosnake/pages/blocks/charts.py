@@ -9,8 +9,8 @@ import numpy as np
 
 from cryosnake.pages.blocks.scales import Axis, resolution_ticks, round_axis, tick_text, tight_axis
 
-WIDTH, HEIGHT = 560.0, 300.0  # px of the drawing
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 16.0, 16.0, 44.0
+WIDTH, HEIGHT = 460.0, 264.0  # px of the drawing
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54.0, 12.0, 14.0, 42.0
 _MOST_POINTS = 400  # of a line: more are thinned, which nobody sees at this width
 
 
@@ -120,7 +120,7 @@ def histogram(title: str, x_label: str, groups: Sequence[tuple[str, np.ndarray, 
               guides: Iterable[Guide] = ()) -> Chart:
     """Return a histogram of groups of values (name, values, colour), stacked from the first on.
 
-    The uppermost per cent of more than 100 values is gathered in the last bar.
+    The uppermost values of more than 100 are gathered in the last bar. With "%" in `y_label` bars are shares of all.
     """
     groups = [(name, values[np.isfinite(values)], colour) for name, values, colour in groups]
     everything = np.concatenate([values for _, values, _ in groups])
@@ -134,10 +134,11 @@ def histogram(title: str, x_label: str, groups: Sequence[tuple[str, np.ndarray, 
     edges = np.linspace(low, high, bins + 1)
     centres, below = 0.5 * (edges[1:] + edges[:-1]), np.zeros(bins)
     bars = []
+    each = 100.0 / everything.size if "%" in y_label else 1.0
     for name, values, colour in groups:
-        below = below + np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
+        below = below + each * np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
         bars.append(Series(name=name, x=centres, y=below.copy(), look="bars", colour=colour))
-    return chart(title, (x_label, y_label), bars[::-1], guides=guides, whole=True)
+    return chart(title, (x_label, y_label), bars[::-1], guides=guides, whole="%" not in y_label)
 
 
 def course(title: str, y_label: str, values: np.ndarray, *, colour: int = 0, most: int = 300) -> Chart:

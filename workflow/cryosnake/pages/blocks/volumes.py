@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cryosnake.numerics.map_resample import refit_map
+from cryosnake.numerics.map_resample import refit_map, refit_mask
 from cryosnake.numerics.masking import automatic_threshold
 from cryosnake.report.panels.map import content_window
 
@@ -26,16 +26,20 @@ class Volume:
     step: float
     level: float  # threshold at the start, a density
     packed: str
-    kind: str = "volume"
+    colours: str = ""  # a second volume: 0 where resolution is `best`, 31 where it is `worst`
+    best: float = 0.0  # Å
+    worst: float = 0.0
 
 
-def volume_of(name: str, density: np.ndarray, pixel_size: float, resolution: float = 0.0) -> Volume:
+def volume_of(name: str, density: np.ndarray, pixel_size: float, resolution: float = 0.0,
+              local: np.ndarray | None = None) -> Volume:
     """Return a map (box, box, box) for the viewer.
 
     Densities below 0 are solvent and become 0. Where the map's own `resolution` (Å) is known, no finer voxels are kept
-    than show it.
+    than show it. `local` (box, box, box) is the resolution at each voxel in Å, 0 where there is none, as colour.
     """
-    density = density[content_window(density)]
+    window = content_window(density)
+    density = density[window]
     extent = density.shape[0] * pixel_size
     box = min(LARGEST_BOX, density.shape[0])
     if resolution:
@@ -50,5 +54,22 @@ def volume_of(name: str, density: np.ndarray, pixel_size: float, resolution: flo
             break
         box = int(box * 0.85)
     level = automatic_threshold(density, pixel_size).value
-    return Volume(name=name, box=box, pixel_size=extent / box, step=highest / 255.0, level=level,
-                  packed=base64.b64encode(packed).decode())
+    colours, best, worst = "", 0.0, 0.0
+    if local is not None:
+        colours, best, worst = _colours(local[window], density > level, pixel_size, box, extent / box)
+    return Volume(name=name, box=box, pixel_size=extent / box, step=highest / 255.0, level=level, colours=colours,
+                  packed=base64.b64encode(packed).decode(), best=best, worst=worst)
+
+
+def _colours(local: np.ndarray, inside: np.ndarray, pixel_size: float, box: int,
+             new_pixel_size: float) -> tuple[str, float, float]:
+    """Return the local resolution in 32 steps, packed, and its limits in Å: 5 and 95 % inside the surface."""
+    known = local > 0.0
+    if not (known & inside).any():
+        return "", 0.0, 0.0
+    best, worst = (float(value) for value in np.percentile(local[known & inside], (5, 95)))
+    total = refit_mask(np.where(known, local, 0.0).astype(np.float32), pixel_size, box, new_pixel_size)
+    weight = refit_mask(known.astype(np.float32), pixel_size, box, new_pixel_size)
+    fine = np.where(weight > 0.05, total / np.maximum(weight, 0.05), worst)
+    steps = np.clip(np.round(31 * (fine - best) / max(worst - best, 1e-6)), 0, 31).astype(np.uint8)
+    return base64.b64encode(gzip.compress(steps.tobytes(), 9, mtime=0)).decode(), best, worst

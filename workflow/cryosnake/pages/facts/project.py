@@ -12,7 +12,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc_header import read_header
 from cryosnake.names import PIPELINE_FILE
 from cryosnake.pages.facts.jobs import JobFacts, job_facts
-from cryosnake.pages.panels.refinement import map_file
+from cryosnake.pages.panels.maps import map_file
 from cryosnake.pipeline.model import Pipeline, Status
 from cryosnake.pipeline.rebuild import rebuild
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
@@ -82,7 +82,8 @@ def summary(project: ProjectFacts) -> list[Figure]:
         for result in job.results:
             seen.setdefault(f"first {result.name}", str(result))
             seen[f"last {result.name}"] = str(result)
-    lost = sum(job.status.failed + job.status.rejected for job in project.chain)
+    lost = sum(job.status.failed + job.status.rejected for job in project.chain
+               if job.process.folder in ("MotionCorr", "CtfFind"))
     for name, key in (("movies", "first movies"), ("micrographs", "last micrographs"), ("picks", "last picks"),
                       ("particles extracted", "first particles"), ("particles in the result", "last particles")):
         if key in seen:
@@ -92,8 +93,10 @@ def summary(project: ProjectFacts) -> list[Figure]:
         return found
     goal = project.goals[0]
     for result in goal.results:
-        if result.name in ("resolution", "B-factor") and result.value:
-            found.append(Figure(name=result.name, value=str(result)))
+        if result.name == "resolution":
+            found.append(Figure(name=result.name, value=f"{result.value:.2f} Å"))
+        elif result.name == "B-factor" and result.value:
+            found.append(Figure(name=result.name, value=f"{result.value:.0f} Å²".replace("-", "−")))
     pixel_size, box = _sampling(goal)
     if pixel_size:
         found.append(Figure(name="pixel size", value=f"{pixel_size:.3f} Å", more=f"box {box} px"))

@@ -36,7 +36,7 @@ def motion(job: JobView) -> Panel | None:
     verdict = (f"Median {middle:.1f} Å in total: {np.median(early):.1f} Å early, {np.median(late):.1f} Å late in the "
                f"exposure. {many:.0%} of {len(total):,} movies moved more than {_LARGE_MOTION:.0f} Å.")
     guides = [Guide(axis="x", value=middle, text=f"median {middle:.1f}")]
-    return Panel(title="Motion during the exposure", verdict=verdict,
+    return Panel(title="Motion during the exposure", verdict=verdict, wide=True,
                  level=GOOD if many < 0.1 else DOUBTFUL if many < 0.3 else BAD,
                  caption="How far the specimen moved, added up over the frames. Good: nearly all movies below 50 Å, "
                  "most of it in the first frames. Bad: a long tail, or steps in the course, which are signs of a loose "
@@ -81,8 +81,10 @@ def left_out(job: JobView) -> Panel | None:
         return None
     kinds = Counter(reason.partition("(found:")[0].strip(" .:;") for _, reason in reasons)
     named = [(Path(name).name, reason) for name, reason in reasons[:_MOST_NAMED]]
-    blocks: list[object] = [Table(titles=("micrographs", "why"), rows=[(f"{count:,}", kind) for kind, count in
-                                                                      kinds.most_common(12)])] if len(kinds) > 1 else []
+    blocks: list[object] = []
+    if 1 < len(kinds) < len(reasons):
+        blocks.append(Table(titles=("micrographs", "why"), rows=[(f"{count:,}", kind) for kind, count in
+                                                                 kinds.most_common(12)]))
     blocks.append(Table(titles=("micrograph", "why"), rows=named))
     more = f" The first {_MOST_NAMED} of {len(reasons):,}:" if len(reasons) > _MOST_NAMED else ""
     return Panel(title="Left out", verdict=f"{len(reasons):,} micrographs.{more}", blocks=blocks, wide=True,
@@ -119,8 +121,8 @@ def particles(job: JobView) -> Panel | None:
     box = images.shape[-1]
     shown = [Picture(source=grey_uri(shrunk(image, 128)[0]), words="", width=box, height=box) for image in images]
     return Panel(title="Particles", verdict=f"{len(images)} of {len(names):,}, at even intervals; box {box} px.",
-                 caption="Good: one particle in the middle of each box, light on grey. Bad: dark particles (inverted "
-                 "contrast), neighbours, edges of holes.", blocks=[Gallery(pictures=shown, size="small")])
+                 wide=True, caption="Good: one particle in the middle of each box, light on grey. Bad: dark particles "
+                 "(inverted contrast), neighbours, edges of holes.", blocks=[Gallery(pictures=shown, size="small")])
 
 
 def _marked(job: JobView, name: str, coordinates: str, count: int) -> MarkedPicture:
@@ -150,4 +152,5 @@ def _left_out(job: JobView) -> list[tuple[str, str]]:
     if not job.has(LEFT_OUT):
         return []
     table = read_star(job.path / LEFT_OUT)["left_out"]
-    return list(zip(table.iloc[:, 0].astype(str), table["csnReason"].astype(str), strict=True))
+    return [(name, reason.removeprefix(f"{name}: ")) for name, reason in zip(
+        table.iloc[:, 0].astype(str), table["csnReason"].astype(str), strict=True)]

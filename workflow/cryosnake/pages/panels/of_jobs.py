@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cryosnake.pages.blocks.panel import DOUBTFUL, Panel
-from cryosnake.pages.panels import classes, micrographs, refinement
+from cryosnake.pages.panels import classes, maps, micrographs, postprocess, refinement
 from cryosnake.pages.panels.view import JobView
 
 # Type folders, which RELION's jobs have, too.
@@ -16,13 +16,13 @@ PANELS: dict[str, Sequence[Callable[[JobView], Panel | None]]] = {
     "Extract": (micrographs.particles, micrographs.left_out),
     "Class2D": (classes.class_averages, refinement.iterations),
     "Select": (classes.selection,),
-    "InitialModel": (refinement.map_slices, refinement.iterations),
-    "Class3D": (classes.class_maps, refinement.map_slices, refinement.iterations),
-    "Refine3D": (refinement.refine_fsc, refinement.iterations, refinement.views, refinement.map_slices),
-    "MaskCreate": (refinement.map_slices,),
-    "PostProcess": (refinement.postprocess_fsc, refinement.guinier, refinement.map_slices),
-    "LocalRes": (refinement.local_resolution,),
-    "MapTool": (refinement.map_slices,),
+    "InitialModel": (maps.convergence, maps.map_slices, refinement.iterations),
+    "Class3D": (classes.class_maps, maps.map_slices, refinement.iterations),
+    "Refine3D": (refinement.refine_fsc, refinement.iterations, refinement.views, maps.map_slices),
+    "MaskCreate": (maps.mask,),
+    "PostProcess": (postprocess.postprocess_fsc, postprocess.guinier, maps.map_slices),
+    "LocalRes": (maps.local_resolution,),
+    "MapTool": (maps.map_slices,),
 }
 
 

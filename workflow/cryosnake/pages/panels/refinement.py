@@ -1,4 +1,4 @@
-"""Panels of refined maps: FSC, iterations, viewing directions, slices, Guinier plot, local resolution."""
+"""Panels of refinements: FSC, iterations, viewing directions."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from typing import Any
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import read_mrc
 from cryosnake.io.star import read_star
 from cryosnake.json_files import read_json
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.numerics.symmetry import operators
-from cryosnake.pages.blocks.charts import Guide, Series, chart, histogram
+from cryosnake.pages.blocks.charts import Guide, Series, chart
 from cryosnake.pages.blocks.panel import DOUBTFUL, GOOD, Panel
-from cryosnake.pages.blocks.pictures import Gallery, Picture, colour_uri, grey_uri, shrunk
+from cryosnake.pages.blocks.pictures import Gallery, Picture, colour_uri
 from cryosnake.pages.panels.view import JobView
 from cryosnake.pipeline.star_text import read_blocks
-from cryosnake.report.panels.map import central_slices, content_window
 
+GOLD = 0.143  # FSC of half maps at the resolution
 _ITERATION = re.compile(r"^iteration +(\d+): +(?:best class )?([\d.]+) Å", re.MULTILINE)
-_GOLD = 0.143
 
 
 def refine_fsc(job: JobView) -> Panel | None:
@@ -40,11 +38,11 @@ def refine_fsc(job: JobView) -> Panel | None:
     thin = [Series(name="" if number else "single directions", x=frequency[: len(curve) - 1], y=np.array(curve[1:]),
                    look="thin", colour=4) for number, curve in enumerate(directional)]
     main = Series(name=f"half maps, {where}", x=frequency, y=table["rlnGoldStandardFsc"].to_numpy(float)[1:])
-    limited = _limited(main.y)
-    return Panel(title="Fourier shell correlation", level=DOUBTFUL if limited else "",
-                 verdict=f"{resolution:.2f} Å at FSC {_GOLD} ({where}).{limited}", blocks=[
+    note = limited(main.y)
+    return Panel(title="Fourier shell correlation", level=DOUBTFUL if note else "",
+                 verdict=f"{resolution:.2f} Å at FSC {GOLD} ({where}).{note}", blocks=[
         chart("FSC of the half maps", ("resolution, Å", "FSC"), [*thin, main], x_kind="resolution", y_range=(0.0, 1.0),
-              guides=_fsc_guides(resolution))],
+              guides=fsc_guides(resolution))],
         caption="Two halves of the particles, refined apart. Good: close to 1, then one smooth fall to 0, directions "
         "close together. Bad: a bump after the fall, a plateau that never reaches 0 (duplicates, too tight a mask), "
         "directions that fan out (preferred views).")
@@ -85,118 +83,24 @@ def views(job: JobView) -> Panel | None:
                  "everywhere. Bad: a few bright spots on black; the map is then smeared along what is not seen.")
 
 
-def map_slices(job: JobView) -> Panel | None:
-    """Return central slices and projections of the job's map."""
-    path = map_file(job)
-    if path is None:
-        return None
-    volume, pixel_size = read_mrc(path)
-    volume = volume[content_window(volume)]
-    contrast = (float(np.percentile(volume, 1.0)), float(np.percentile(volume, 99.9)))
-    slices = central_slices(volume)
-    shown = [_slice(f"slice {name}", image, contrast) for name, image in slices.items()]
-    shown += [_slice(f"projection {name}", volume.sum(axis), None) for axis, name in enumerate(slices)]
-    return Panel(title="Map", verdict=f"{path.name}: {pixel_size:.3f} Å per pixel.", wide=True,
-                 blocks=[Gallery(pictures=shown)],
-                 caption="Density is light. Good: sharp inside, flat outside. Bad: streaks along one direction, "
-                 "rings around the centre, noise that is as strong as the particle.")
+def limited(curve: np.ndarray) -> str:
+    """Return a sentence where a curve (shells,) ends before it has fallen below 0.143, else ""."""
+    if not len(curve) or curve[-1] < GOLD:
+        return ""
+    return (f" At the finest frequency the curve is still {curve[-1]:.2f}: the pixel size limits the resolution, not "
+            "the particles. Extract them again with smaller pixels.")
 
 
-def map_file(job: JobView) -> Path | None:
-    """Return the map that a job stands for; None if it has none."""
-    names = ("postprocess_masked.mrc", "postprocess.mrc", f"{Path(job.root).name}_class001.mrc", "initial_model.mrc",
-             "map.mrc", "mask.mrc")
-    return next((job.path / name for name in names if (job.path / name).exists()), None)
-
-
-def postprocess_fsc(job: JobView) -> Panel | None:
-    """Return the FSC curves of post-processing."""
-    if not job.has("postprocess.star"):
-        return None
-    tables = read_star(job.path / "postprocess.star")
-    table, frequency = tables["fsc"], tables["fsc"]["rlnResolution"].to_numpy(float)[1:]
-    resolution = float(tables["general"]["rlnFinalResolution"].iloc[0])
-    curve = "FourierShellCorrelation"
-    names = {"corrected for the mask": f"rln{curve}Corrected", "inside the mask": f"rln{curve}MaskedMaps",
-             "unmasked": f"rln{curve}UnmaskedMaps",
-             "phases randomised": f"rlnCorrected{curve}PhaseRandomizedMaskedMaps"}
-    series = [Series(name=name, x=frequency, y=table[label].to_numpy(float)[1:], colour=colour)
-              for colour, (name, label) in enumerate(names.items()) if label in table.columns]
-    randomised = table[names["phases randomised"]].to_numpy(float)[1:] if len(series) == 4 else np.zeros(1)
-    tight = bool(np.any(randomised[frequency >= 1.0 / resolution][:3] > _GOLD)) if len(series) == 4 else False
-    limited = _limited(series[0].y) if series else ""
-    return Panel(title="Resolution", level=DOUBTFUL if tight or limited else GOOD, blocks=[
-        chart("FSC of the half maps", ("resolution, Å", "FSC"), series, x_kind="resolution", y_range=(0.0, 1.0),
-              guides=_fsc_guides(resolution))],
-        verdict=f"{resolution:.2f} Å at FSC {_GOLD}, corrected for the effect of the mask.{limited}"
-        + (" With randomised phases the masked maps still correlate there: the mask is too tight or too sharp." if tight
-           else ""),
-        caption="Good: the corrected curve falls once and smoothly, and that of randomised phases is near 0 where it "
-        "falls. Bad: randomised phases that correlate (the mask itself does), a curve that rises again.")
-
-
-def guinier(job: JobView) -> Panel | None:
-    """Return the Guinier plot of post-processing."""
-    if not job.has("postprocess.star"):
-        return None
-    tables = read_star(job.path / "postprocess.star")
-    general, table = tables["general"].iloc[0], tables.get("guinier")
-    if table is None:
-        return None
-    squared = table["rlnResolutionSquared"].to_numpy(float)
-    names = {"as refined": "Original", "weighted by the FSC": "Weighted", "sharpened": "Sharpened"}
-    series = []
-    for colour, (name, label) in enumerate(names.items()):
-        values = table[f"rlnLogAmplitudes{label}"].to_numpy(float)
-        shown = values > -50.0  # -99 where there is no signal
-        series.append(Series(name=name, x=squared[shown], y=values[shown], colour=colour))
-    b_factor = float(general["rlnBfactorUsedForSharpening"])
-    odd = b_factor > 0 or b_factor < -400
-    return Panel(title="Guinier plot", level=DOUBTFUL if odd else "", verdict=f"B-factor {b_factor:.0f} Å².", blocks=[
-        chart("Amplitudes", ("1/d², Å⁻²", "ln amplitude"), series)],
-        caption="The slope beyond 10 Å is the B-factor. Usual: −30 to −200 Å² (the better the data, the smaller). "
-        "Good: the sharpened curve is flat up to the resolution. Bad: it rises, so noise is amplified.")
-
-
-def local_resolution(job: JobView) -> Panel | None:
-    """Return the histogram of the local resolution inside the particle, and slices coloured by it."""
-    if not job.has("relion_locres.mrc", "relion_locres_filtered.mrc"):
-        return None
-    resolution, pixel_size = read_mrc(job.path / "relion_locres.mrc")
-    density = read_mrc(job.path / "relion_locres_filtered.mrc")[0]
-    particle = _particle(job, density, pixel_size) & (resolution > 0.0)
-    inside = resolution[particle]
-    low, middle, high = (float(value) for value in np.percentile(inside, (5, 50, 95)))
-    window = content_window(np.where(particle, density, 0.0))
-    coloured = [_coloured(name, image, colour, mask, (low, high)) for (name, image), colour, mask in zip(
-        central_slices(density[window]).items(), central_slices(resolution[window]).values(),
-        central_slices(particle[window]).values(), strict=True)]
-    return Panel(title="Local resolution", verdict=f"Median {middle:.2f} Å; {low:.2f} to {high:.2f} Å (5 to 95 %).",
-                 wide=True, blocks=[histogram("Local resolution inside the mask", "Å", [("", inside, 0)], guides=[
-                     Guide(axis="x", value=middle, text=f"median {middle:.2f}")], y_label="voxels"),
-                     Gallery(pictures=coloured)],
-                 caption=f"Slices, coloured from blue ({low:.1f} Å and better) to red ({high:.1f} Å and worse). Good: "
-                 "a rigid core that is best, falling off to the edge. Bad: better at the edge than inside (the mask), "
-                 "or large parts that are much worse (they move: classify).")
+def fsc_guides(resolution: float) -> list[Guide]:
+    """Return lines at FSC 0.143 and at the resolution (Å)."""
+    return [Guide(axis="y", value=GOLD, text=f"{GOLD}"),
+            Guide(axis="x", value=1.0 / resolution, text=f"{resolution:.2f} Å")]
 
 
 def _views_of(job: JobView) -> dict[str, Any]:
     """Return what a refinement says of its viewing directions; {} in jobs of RELION and of earlier versions."""
     path = Path(f"{job.root}_views.json")
     return dict(read_json(path)) if path.exists() else {}
-
-
-def _limited(curve: np.ndarray) -> str:
-    """Return a sentence where a curve ends before it has fallen."""
-    if not len(curve) or curve[-1] < _GOLD:
-        return ""
-    return (f" At the finest frequency the curve is still {curve[-1]:.2f}: the pixel size limits the resolution, not "
-            "the particles. Extract them again with smaller pixels.")
-
-
-def _fsc_guides(resolution: float) -> list[Guide]:
-    return [Guide(axis="y", value=_GOLD, text=f"{_GOLD}"),
-            Guide(axis="x", value=1.0 / resolution, text=f"{resolution:.2f} Å")]
 
 
 def _from_log(job: JobView) -> list[tuple[int, float]]:
@@ -244,33 +148,3 @@ def _mollweide(rot: np.ndarray, tilt: np.ndarray, symmetry: str) -> tuple[np.nda
     image = colormaps["magma"](counts / max(highest, 1e-12))[row, column]
     image[..., 3] = np.abs(around) <= 1.0
     return image, highest, float(np.mean(counts == 0))
-
-
-def _particle(job: JobView, density: np.ndarray, pixel_size: float) -> np.ndarray:
-    from cryosnake.numerics.map_resample import refit_mask
-    from cryosnake.numerics.masking import automatic_threshold
-
-    mask_file = job.values.get("mask")
-    if mask_file and Path(mask_file).exists():
-        mask, own = read_mrc(mask_file)
-        fitted = mask if mask.shape == density.shape else refit_mask(mask, own, len(density), pixel_size)
-        return np.asarray(fitted > 0.5)
-    return np.asarray(density > automatic_threshold(density, pixel_size).value)
-
-
-def _slice(name: str, image: np.ndarray, contrast: tuple[float, float] | None) -> Picture:
-    return Picture(source=grey_uri(shrunk(image, 256)[0], contrast), words=name, width=image.shape[1],
-                   height=image.shape[0])
-
-
-def _coloured(name: str, image: np.ndarray, resolution: np.ndarray, inside: np.ndarray,
-              limits: tuple[float, float]) -> Picture:
-    from matplotlib import colormaps
-
-    low, high = np.percentile(image, (0.5, 99.8))
-    grey = np.clip((image - low) / max(high - low, 1e-12), 0.0, 1.0)[..., None]
-    share = np.clip((resolution - limits[0]) / max(limits[1] - limits[0], 1e-6), 0.0, 1.0)
-    colour = colormaps["turbo"](0.1 + 0.8 * share)[..., :3]
-    mixed = np.where(inside[..., None], 0.35 * grey + 0.65 * colour * (0.35 + 0.65 * grey), grey)
-    return Picture(source=colour_uri(mixed[::-1]), words=f"slice {name}", width=image.shape[1], height=image.shape[0])
-

@@ -44,14 +44,19 @@ function surfaceOf(values, box, level) {
 }
 
 const VERTEX = `attribute vec3 place, normal; uniform mat3 turned; uniform vec2 scale; uniform float zoom;
-varying vec3 facing; varying float depth;
-void main() { vec3 seen = turned * place * zoom; facing = turned * normal; depth = seen.z;
+attribute float worth; varying vec3 facing; varying float depth, shade;
+void main() { shade = worth; vec3 seen = turned * place * zoom; facing = turned * normal; depth = seen.z;
   gl_Position = vec4(seen.xy * scale / (1.0 - 0.25 * seen.z), -0.4 * seen.z, 1.0); }`;
-const FRAGMENT = `precision mediump float; uniform vec3 colour, fog; varying vec3 facing; varying float depth;
+const FRAGMENT = `precision mediump float; uniform vec3 colour, fog; uniform bool coloured;
+varying vec3 facing; varying float depth, shade;
+vec3 ramp(float at) { vec3 low = vec3(0.23, 0.39, 0.78), second = vec3(0.21, 0.71, 0.77), middle = vec3(0.56, 0.82, 0.42);
+  vec3 fourth = vec3(0.94, 0.71, 0.24), high = vec3(0.82, 0.25, 0.18);
+  return at < 0.25 ? mix(low, second, at * 4.0) : at < 0.5 ? mix(second, middle, at * 4.0 - 1.0)
+    : at < 0.75 ? mix(middle, fourth, at * 4.0 - 2.0) : mix(fourth, high, at * 4.0 - 3.0); }
 void main() { vec3 n = normalize(facing);
   float light = 0.30 + 0.62 * max(dot(n, normalize(vec3(0.35, 0.5, 0.8))), 0.0)
     + 0.18 * max(dot(n, normalize(vec3(-0.7, -0.2, 0.5))), 0.0);
-  vec3 shown = colour * light + vec3(0.22) * pow(max(dot(n, normalize(vec3(0.2, 0.35, 0.92))), 0.0), 24.0);
+  vec3 shown = (coloured ? ramp(clamp(shade, 0.0, 1.0)) : colour) * light + vec3(0.22) * pow(max(dot(n, normalize(vec3(0.2, 0.35, 0.92))), 0.0), 24.0);
   gl_FragColor = vec4(mix(fog, shown, clamp(0.80 + 0.45 * depth, 0.35, 1.0)), 1.0); }`;
 
 function programOf(gl) {
@@ -73,12 +78,14 @@ const aboutY = angle => [Math.cos(angle), 0, -Math.sin(angle), 0, 1, 0, Math.sin
 const aboutX = angle => [1, 0, 0, 0, Math.cos(angle), Math.sin(angle), 0, -Math.sin(angle), Math.cos(angle)];
 
 class MapViewer {
-  constructor(figure, values) {
+  constructor(figure, values, colours) {
     this.figure = figure;
     this.values = values;
+    this.colours = colours;  // of the same size, 0 to 31, or null
+    this.check = figure.querySelector("input[type=checkbox]");
     this.box = Number(figure.dataset.box);
     this.canvas = figure.querySelector("canvas");
-    this.slider = figure.querySelector("input");
+    this.slider = figure.querySelector("input[type=range]");
     this.output = figure.querySelector("output");
     this.canvas.addEventListener("webglcontextlost", event => { event.preventDefault(); this.gl = null; });
     this.canvas.addEventListener("webglcontextrestored", () => this.begin());
@@ -94,7 +101,7 @@ class MapViewer {
     if (!gl || !gl.getExtension("OES_element_index_uint")) throw new Error("this browser has no WebGL");
     this.gl = gl;
     this.program = programOf(gl);
-    this.buffers = [gl.createBuffer(), gl.createBuffer(), gl.createBuffer()];
+    this.buffers = Array.from({length: 4}, () => gl.createBuffer());
     gl.enable(gl.DEPTH_TEST);
     this.contour();
   }
@@ -121,16 +128,27 @@ class MapViewer {
     this.count = surface.faces.length;
     this.points = surface.points;
     if (!this.zoom) this.fit();
-    for (const [index, name] of ["points", "normals"].entries()) {
+    const given = [["place", surface.points, 3], ["normal", surface.normals, 3], ["worth", this.worths(surface.points), 1]];
+    for (const [index, [name, numbers, size]] of given.entries()) {
       gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[index]);
-      gl.bufferData(gl.ARRAY_BUFFER, surface[name], gl.STATIC_DRAW);
-      const place = gl.getAttribLocation(this.program, index ? "normal" : "place");
+      gl.bufferData(gl.ARRAY_BUFFER, numbers, gl.STATIC_DRAW);
+      const place = gl.getAttribLocation(this.program, name);
       gl.enableVertexAttribArray(place);
-      gl.vertexAttribPointer(place, 3, gl.FLOAT, false, 0, 0);
+      gl.vertexAttribPointer(place, size, gl.FLOAT, false, 0, 0);
     }
-    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.buffers[2]);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.buffers[3]);
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, surface.faces, gl.STATIC_DRAW);
     this.draw();
+  }
+
+  // Where each vertex is between the best and the worst resolution.
+  worths(points) {
+    const found = new Float32Array(points.length / 3), middle = this.box / 2;
+    if (this.colours) for (let i = 0; i < found.length; i++) {
+      const [x, y, z] = [0, 1, 2].map(axis => Math.round(points[i * 3 + axis] + middle));
+      found[i] = this.colours[x + this.box * (y + this.box * z)] / 31;
+    }
+    return found;
   }
 
   draw() {
@@ -158,6 +176,7 @@ class MapViewer {
     gl.uniform1f(uniform("zoom"), 1.72 * this.zoom / this.box);
     gl.uniform3fv(uniform("colour"), rgb("--density"));
     gl.uniform3fv(uniform("fog"), paper);
+    gl.uniform1i(uniform("coloured"), this.check && this.check.checked ? 1 : 0);
     gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_INT, 0);
     canvas.dataset.drawn = this.count / 3;
   }
@@ -194,6 +213,7 @@ class MapViewer {
       event.preventDefault();
     });
     this.slider.addEventListener("input", () => this.contour());
+    if (this.check) this.check.addEventListener("change", () => this.draw());
     this.figure.querySelector("button").addEventListener("click", () => { this.reset(); this.contour(); });
   }
 }
@@ -207,7 +227,8 @@ async function unpacked(text) {
 async function showMap(figure) {
   try {
     const values = await unpacked(document.getElementById(figure.dataset.map).textContent);
-    figure.viewer = new MapViewer(figure, values);
+    const colours = document.getElementById(`${figure.dataset.map}-colours`);
+    figure.viewer = new MapViewer(figure, values, colours && await unpacked(colours.textContent));
   } catch (error) {
     figure.querySelector("canvas").hidden = true;
     figure.querySelector(".controls").hidden = true;
