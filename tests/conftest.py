@@ -94,7 +94,7 @@ def chromedriver() -> str:
     """The program that drives a headless Chromium."""
     driver = shutil.which("chromedriver")
     if driver is None or shutil.which("chromium") is None:
-        _absent("browser", "chromium or its driver is not on the PATH (Debian: apt-get install chromium chromium-driver)")
+        _absent("browser", "chromium or its driver is not on the PATH (Debian: apt-get install chromium-driver)")
     return str(driver)
 
 

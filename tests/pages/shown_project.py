@@ -16,6 +16,7 @@ from cryosnake.io.mrc_writer import write_mrc
 from cryosnake.io.star_writer import write_star as write_tables
 from cryosnake.jobs.registry import by_folder
 from cryosnake.pipeline.files import PIPELINE_FILE, write_pipeline
+from cryosnake.pipeline.job_star import write_job_star
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
 from cryosnake.pipeline.types import process_id_of, process_label_of
@@ -32,19 +33,22 @@ STATED: dict[str, dict[str, Any]] = {  # what the methods name
 
 
 def make_project(jobs: int, micrographs: int = 60) -> None:
-    """Make a project of so many jobs in the working directory."""
+    """Make a project of so many jobs in the working directory; of many, those in the middle are empty."""
     store = Path(".store")
     store.mkdir()
     write = {"MotionCorr": _motion, "CtfFind": _ctf, "AutoPick": _picks, "Extract": _particles, "Class2D": _classes,
              "InitialModel": _initial, "Refine3D": _refinement, "MaskCreate": _mask, "PostProcess": _postprocess}
     rng = np.random.default_rng(1)
-    for folder, fill in write.items():
+    options = {f"an_option_{number}": "some/path/of/a/file.star" for number in range(80)}
+    for folder in FOLDERS:
         (store / folder).mkdir()
+        write_job_star(store / folder / "job.star", 3, process_label_of(3), False, options)
+    for folder, fill in write.items():
         fill(store / folder, rng, micrographs)
     processes, nodes, inputs, outputs = {}, {}, [], []
     for number in range(1, jobs + 1):
         folder = FOLDERS[(number - 1) % len(FOLDERS)]
-        process = _job(folder, number, store / folder)
+        process = _job(folder, number, store / folder, number <= 300 or number > jobs - 100)
         node = f"{process.name}result"
         processes[process.name], nodes[node] = process, Node(node, "ProcessData.star.relion", 8)
         outputs.append((process.name, node))
@@ -53,7 +57,7 @@ def make_project(jobs: int, micrographs: int = 60) -> None:
     write_pipeline(PIPELINE_FILE, Pipeline(jobs + 1, processes, nodes, tuple(inputs), output_edges=tuple(outputs)))
 
 
-def _job(folder: str, number: int, store: Path) -> Process:
+def _job(folder: str, number: int, store: Path, files: bool) -> Process:
     process = Process(f"{folder}/job{number:03d}/", f"{folder}/{folder.lower()}_{number}/", process_label_of(
         process_id_of("", folder), folder), process_id_of("", folder), status=Status.SUCCEEDED)
     out = Path(process.name)
@@ -65,7 +69,7 @@ def _job(folder: str, number: int, store: Path) -> Process:
         "type": job_type.name, "name": process.short_alias, "stated": STATED.get(folder, {}), "parameters": values,
         "inputs": {}, "version": "0.1.0", "created": 1.8e9}))
     (out / "run_times.tsv").write_text(f"2026-11-30T12:00:00\t\tok\t{number % 97}.5\t{number % 97}.0\t512\t2\tscope\n")
-    for file in store.glob("*"):
+    for file in store.glob("*") if files else [store / "job.star"]:
         os.link(file, out / file.name)
     set_exit(out, Status.SUCCEEDED)
     return process

@@ -14,7 +14,8 @@ from shown_project import make_project
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.pages.report import write_report
-from cryosnake.pipeline.files import PIPELINE_FILE
+from cryosnake.pipeline.edit import set_status
+from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline, write_pipeline
 from cryosnake.pipeline.model import Status
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "project"))
@@ -160,7 +161,7 @@ def test_jobs_of_unknown_types_and_gone_folders(project: Path) -> None:
     text = Path(PIPELINE_FILE).read_text()
     Path(PIPELINE_FILE).write_text(text.replace("Polish/", "Tomography/"))
     page = report()
-    assert "Tomography/job004" in page.text() and "its directory does not exist" in page.text()
+    assert "Tomography/job004" in page.text() and "Its directory does not exist." in page.text()
 
 
 @pytest.mark.parametrize("name", ["relion20_bgal_falcon", "relion31_project_bgal", "relion50_project_bgal"])
@@ -190,9 +191,20 @@ def test_every_panel_of_a_whole_project(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_project_of_2000_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_project(2000, micrographs=10)
+    for number, record in enumerate(sorted(Path().glob("*/job*/cryosnake.json"))):
+        if number % 2:
+            record.unlink()  # as RELION's
+        elif number % 4:
+            (record.parent / "run.out").unlink(missing_ok=True)  # a link that all share
+            (record.parent / "run.out").write_text("WARNING: a line that is long" * 100 + "\n")
+    pipeline = read_pipeline(PIPELINE_FILE)
+    for number in range(500, 1000):
+        pipeline = set_status(pipeline, next(name for name in pipeline.processes if name.endswith(f"job{number}/")),
+                              Status.FAILED)
+    write_pipeline(PIPELINE_FILE, pipeline)
     start = time.process_time()
     page = report()
     assert time.process_time() - start < 30.0
     assert Path("report.html").stat().st_size < 10_000_000
-    assert "2000 of 2000 jobs" in page.text() and "job2000" in page.attributes("id")
+    assert "1500 of 2000 jobs" in page.text() and "job2000" in page.attributes("id")
     assert "Only the jobs that the result depends on" in page.text()

@@ -15,7 +15,7 @@ from cryosnake.pages.blocks.panel import Panel
 from cryosnake.pages.blocks.pictures import Gallery
 from cryosnake.pages.blocks.volumes import Volume, volume_of
 from cryosnake.pages.document import MARK, page
-from cryosnake.pages.facts.jobs import JobFacts
+from cryosnake.pages.facts.jobs import JobFacts, Setting
 from cryosnake.pages.facts.methods import methods
 from cryosnake.pages.facts.project import ProjectFacts, project_facts, summary
 from cryosnake.pages.facts.versions import versions
@@ -28,6 +28,7 @@ from cryosnake.report.flowchart.project import node_counts
 _MOST_BYTES = 6_000_000  # of panels and maps; what comes later than this has its numbers only
 _MOST_SHOWN = 100  # jobs with panels
 _MOST_MAPS = 4
+_MOST_SETTINGS = 10_000  # of jobs of RELION, which list all that they have
 _AVERAGES = 8  # in the summary
 _MOST_BOXES = 150  # of a flowchart that can still be read
 
@@ -38,6 +39,7 @@ class ShownJob:
 
     facts: JobFacts
     panels: list[Panel]
+    settings: tuple[Setting, ...]
     cut: bool = False
 
 
@@ -83,7 +85,9 @@ def _shown(project: ProjectFacts, spent: int) -> list[ShownJob]:
             continue
         panels[job.path] = panels_of(job.view())
         spent += sum(len(repr(panel.blocks)) for panel in panels[job.path])
+    listed = sum(len(job.settings) for job in project.jobs)
     return [ShownJob(facts=job, panels=panels.get(job.path, []),
+                     settings=job.settings if job.record or job in chain or listed < _MOST_SETTINGS else (),
                      cut=job.process.folder in PANELS and job.path not in panels) for job in project.jobs]
 
 
@@ -131,7 +135,8 @@ def _lead(project: ProjectFacts, jobs: Iterable[ShownJob]) -> Panel | None:
 def _glance(project: ProjectFacts, jobs: Iterable[ShownJob]) -> list[tuple[JobFacts, Panel]]:
     """Return the panels that judge the way to the result, in the order of processing: of each kind the last one."""
     shown = {job.facts.path: job for job in jobs}
-    last = {panel.title: (job, panel) for job in project.chain for panel in shown[job.path].panels if panel.level}
+    last = {panel.title: (job, panel) for job in project.chain for panel in shown[job.path].panels
+            if panel.level and not panel.missing}
     return sorted(last.values(), key=lambda found: found[0].process.number)
 
 

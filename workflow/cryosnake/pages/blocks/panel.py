@@ -28,3 +28,4 @@ class Panel:
     verdict: str = ""
     level: str = ""
     wide: bool = False
+    missing: bool = False  # it could not be made

@@ -25,6 +25,7 @@ from cryosnake.project.records.run_times import RunTime, read_run_times, seconds
 _NOTICE = re.compile(r"WARNING:? *(.+)")
 _LOG_LINES = 400
 _MOST_NOTICES = 8
+_LONGEST = 500  # letters of a value, a line or a reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class JobFacts:
     runs: tuple[RunTime, ...]
     seconds: float
     problem: str
+    gone: bool  # its directory does not exist
     notices: tuple[str, ...]  # lines of its log that begin with WARNING
     log: tuple[str, ...]  # the end of its log, of a job that failed
     inputs: tuple[str, ...]  # process names
@@ -94,17 +96,15 @@ def job_facts(pipeline: Pipeline, process: Process) -> JobFacts:
     except (CryosnakeError, OSError, UnicodeError) as error:
         status, problem = _bare_status(process), str(error)
     runs = tuple(read_run_times(path))
-    if not problem and not os.path.isdir(path):
-        problem = "its directory does not exist"
-    elif not problem and (status.dead or process.status in (Status.FAILED, Status.ABORTED)):
+    if not problem and os.path.isdir(path) and (status.dead or process.status in (Status.FAILED, Status.ABORTED)):
         problem = last_reason(Path(path)) or (KILLED if status.dead else "no reason was written to run.err")
-    log = log_tail(path, _LOG_LINES)
+    log = [line[:_LONGEST] for line in log_tail(path, _LOG_LINES)]
     return JobFacts(
         process=process, status=status, job_type=job_types().get(record.type) if record else by_folder(process.folder),
         record=record, results=tuple(key_results(path)), settings=tuple(_settings(path, record)), runs=runs,
-        seconds=sum(run.seconds for run in runs) or seconds_taken(path) or 0.0, problem=problem,
-        notices=_notices(log), log=tuple(log[-12:]) if problem else (), inputs=tuple(pipeline.parents(process.name)),
-        users=tuple(pipeline.children(process.name)))
+        seconds=sum(run.seconds for run in runs) or seconds_taken(path) or 0.0, problem=problem[:_LONGEST],
+        gone=not os.path.isdir(path), notices=_notices(log), log=tuple(log[-12:]) if problem else (),
+        inputs=tuple(pipeline.parents(process.name)), users=tuple(pipeline.children(process.name)))
 
 
 def _bare_status(process: Process) -> JobStatus:
@@ -132,15 +132,20 @@ def _settings(path: str, record: JobRecord | None) -> list[Setting]:
 
 
 def _text(value: Any) -> str:
+    text = _words(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+
+
+def _words(value: Any) -> str:
     if value is None:
         return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(_text(item) for item in value)
+        return ", ".join(_words(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _notices(log: list[str]) -> tuple[str, ...]:
-    found = dict.fromkeys(match[1].strip() for line in log if (match := _NOTICE.match(line.strip())))
+    found = dict.fromkeys(match[1].strip()[:_LONGEST] for line in log if (match := _NOTICE.match(line.strip())))
     return tuple(found)[:_MOST_NOTICES]

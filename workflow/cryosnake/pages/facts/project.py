@@ -53,6 +53,11 @@ class ProjectFacts:
         """The jobs that failed, were killed, or can't be read."""
         return [job for job in self.jobs if job.problem]
 
+    @property
+    def gone(self) -> list[JobFacts]:
+        """The jobs that are listed, and whose directories do not exist."""
+        return [job for job in self.jobs if job.gone]
+
 
 def project_facts() -> ProjectFacts:
     """Return the facts of the project in the working directory.
@@ -131,7 +136,7 @@ def _title(warnings: list[str]) -> str:
 
 
 def _goals(jobs: Iterable[JobFacts]) -> list[JobFacts]:
-    done = [job for job in jobs if job.process.status == Status.SUCCEEDED and not job.problem]
+    done = [job for job in jobs if job.process.status == Status.SUCCEEDED and not job.problem and not job.gone]
     final = [job for job in done if job.status.final]
     if final:
         return sorted(final, key=lambda job: (_rank(job), -job.process.number))

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from cryosnake.io.mrc import read_images, read_mrc
-from cryosnake.io.star import read_star
 from cryosnake.pages.blocks.panel import BAD, DOUBTFUL, GOOD, Panel
 from cryosnake.pages.blocks.pictures import Gallery, Picture, grey_uri, shrunk
-from cryosnake.pages.panels.view import JobView
+from cryosnake.pages.panels.view import JobView, table_of
 from cryosnake.report.panels.map import central_slices, content_window
 
 _MOST_CLASSES = 100
@@ -23,10 +22,10 @@ def class_averages(job: JobView) -> Panel | None:
     if not root or not Path(f"{root}_classes.mrcs").exists():
         return None
     averages, pixel_size = read_mrc(f"{root}_classes.mrcs")
-    table = read_star(f"{root}_model.star")["model_classes"]
+    table = table_of(f"{root}_model.star", "model_classes")
     counts = _members(root, len(table))
     order = [index for index in np.argsort(-counts, kind="stable") if counts[index] > 0]
-    inside = _circle(averages.shape[-1], (job.values.get("particle_diameter") or 0.0) / pixel_size)
+    inside = _circle(averages.shape[-1], (job.values.get("particle_diameter") or 0.0) / (pixel_size or 1.0))
     resolutions = table["rlnEstimatedResolution"].to_numpy(float)
     shown = [_average(averages[index], inside, f"{counts[index]:,} ({counts[index] / counts.sum():.0%})",
                       f"class {index + 1} · {_angstrom(resolutions[index])}") for index in order[:_MOST_CLASSES]]
@@ -46,7 +45,7 @@ def class_maps(job: JobView) -> Panel | None:
     root = job.last_iteration()
     if not root or not Path(f"{root}_class002.mrc").exists():
         return None
-    table = read_star(f"{root}_model.star")["model_classes"]
+    table = table_of(f"{root}_model.star", "model_classes")
     counts, resolutions = _members(root, len(table)), table["rlnEstimatedResolution"].to_numpy(float)
     shown = []
     for index in np.argsort(-counts, kind="stable")[:12]:
@@ -65,7 +64,7 @@ def selection(job: JobView) -> Panel | None:
     """Return the classes of a selection: first those that were kept."""
     if not job.has("class_selection.star"):
         return None
-    table = read_star(job.path / "class_selection.star")["class_selection"]
+    table = job.table("class_selection.star", "class_selection")
     kept, members = table["rlnSelected"].to_numpy(bool), table["cryosnakeParticles"].to_numpy()
     images = read_images(table["rlnReferenceImage"].tolist())
     scores, resolutions = table["rlnClassScore"].to_numpy(float), table["rlnEstimatedResolution"].to_numpy(float)
@@ -94,9 +93,9 @@ def _average(image: np.ndarray, inside: np.ndarray, words: str, more: str, mark:
 def _members(root: str, classes: int) -> np.ndarray:
     """Return the particles of each class (classes,); from the model's shares where the particles are gone."""
     if Path(f"{root}_data.star").exists():
-        numbers = read_star(f"{root}_data.star")["particles"]["rlnClassNumber"].to_numpy()
+        numbers = table_of(f"{root}_data.star", "particles")["rlnClassNumber"].to_numpy()
         return np.bincount(numbers, minlength=classes + 1)[1:]
-    shares = read_star(f"{root}_model.star")["model_classes"]["rlnClassDistribution"].to_numpy(float)
+    shares = table_of(f"{root}_model.star", "model_classes")["rlnClassDistribution"].to_numpy(float)
     return np.round(1000 * shares).astype(int)
 
 

@@ -23,11 +23,12 @@ def map_slices(job: JobView) -> Panel | None:
         return None
     volume, pixel_size = read_mrc(path)
     volume = volume[content_window(volume)]
+    sampling = f"{pixel_size:.3f} Å per pixel" if pixel_size else "its header has no pixel size"
     contrast = (float(np.percentile(volume, 1.0)), float(np.percentile(volume, 99.9)))
     slices = central_slices(volume)
     shown = [_slice(f"slice {name}", image, contrast) for name, image in slices.items()]
     shown += [_slice(f"projection {name}", volume.sum(axis), None) for axis, name in enumerate(slices)]
-    return Panel(title="Map", verdict=f"{path.name}: {pixel_size:.3f} Å per pixel.", wide=True,
+    return Panel(title="Map", verdict=f"{path.name}: {sampling}.", wide=True,
                  blocks=[Gallery(pictures=shown)],
                  caption="Density is light. Good: sharp inside, flat outside. Bad: streaks along one direction, "
                  "rings around the centre, noise that is as strong as the particle.")

@@ -27,29 +27,32 @@ def motion(job: JobView) -> Panel | None:
     """Return histogram and course of the accumulated motion."""
     if not job.has("corrected_micrographs.star"):
         return None
-    tables = read_star(job.path / "corrected_micrographs.star")
-    pixel_size = float(tables["optics"]["rlnMicrographOriginalPixelSize"][0])
-    table = tables["micrographs"]
+    table, pixel_size, unit = job.table("corrected_micrographs.star", "micrographs"), 1.0, "px"
+    if "rlnOpticsGroup" in table.columns:
+        optics = job.table("corrected_micrographs.star", "optics")
+        pixel_size, unit = float(optics["rlnMicrographOriginalPixelSize"][0]), "Å"
+    if "rlnAccumMotionTotal" not in table.columns:
+        return None  # of RELION before 3.0
     total, early, late = (table[f"rlnAccumMotion{name}"].to_numpy(float) * pixel_size
                           for name in ("Total", "Early", "Late"))
     middle, many = float(np.median(total)), float(np.mean(total > _LARGE_MOTION))
-    verdict = (f"Median {middle:.1f} Å in total: {np.median(early):.1f} Å early, {np.median(late):.1f} Å late in the "
-               f"exposure. {many:.0%} of {len(total):,} movies moved more than {_LARGE_MOTION:.0f} Å.")
+    verdict = (f"Median {middle:.1f} {unit} in total: {np.median(early):.1f} early, {np.median(late):.1f} late in the "
+               f"exposure. {many:.0%} of {len(total):,} movies moved more than {_LARGE_MOTION:.0f} {unit}.")
     guides = [Guide(axis="x", value=middle, text=f"median {middle:.1f}")]
     return Panel(title="Motion during the exposure", verdict=verdict, wide=True,
                  level=GOOD if many < 0.1 else DOUBTFUL if many < 0.3 else BAD,
                  caption="How far the specimen moved, added up over the frames. Good: nearly all movies below 50 Å, "
                  "most of it in the first frames. Bad: a long tail, or steps in the course, which are signs of a loose "
                  "grid, of charging, or of a stage that had not settled.",
-                 blocks=[histogram("Accumulated motion", "motion, Å", [("", total, 0)], guides=guides),
-                         course("Motion in the order of the session", "motion, Å", total)])
+                 blocks=[histogram("Accumulated motion", f"motion, {unit}", [("", total, 0)], guides=guides),
+                         course("Motion in the order of the session", f"motion, {unit}", total)])
 
 
 def ctf(job: JobView) -> Panel | None:
     """Return defocus, resolution of the fit, its course, and what was left out."""
     if not job.has("micrographs_ctf.star"):
         return None
-    table = read_star(job.path / "micrographs_ctf.star")["micrographs"]
+    table = job.table("micrographs_ctf.star", "micrographs")
     reasons = _left_out(job)
     rejected = rejected_values([reason for _, reason in reasons])
     u, v = table["rlnDefocusU"].to_numpy(float), table["rlnDefocusV"].to_numpy(float)
@@ -95,7 +98,7 @@ def picks(job: JobView) -> Panel | None:
     """Return the micrograph with the median number of picks, and the picks per micrograph."""
     if not job.has("autopick.star"):
         return None
-    table = read_star(job.path / "autopick.star")["coordinate_files"]
+    table = job.table("autopick.star", "coordinate_files")
     counts = np.array([_rows(path) for path in table["rlnMicrographCoordinates"]])
     middle = int(np.argsort(counts)[len(counts) // 2])
     blocks: list[object] = [histogram("Picks per micrograph", "picks", [("", counts.astype(float), 0)]),
@@ -116,7 +119,7 @@ def particles(job: JobView) -> Panel | None:
     """Return some of the extracted particles, taken at even intervals."""
     if not job.has("particles.star"):
         return None
-    names = read_star(job.path / "particles.star")["particles"]["rlnImageName"].to_numpy()
+    names = job.table("particles.star", "particles")["rlnImageName"].to_numpy()
     images = read_images(list(names[np.linspace(0, len(names) - 1, min(16, len(names))).astype(int)]))
     box = images.shape[-1]
     shown = [Picture(source=grey_uri(shrunk(image, 128)[0]), words="", width=box, height=box) for image in images]
@@ -151,6 +154,6 @@ def _left_out(job: JobView) -> list[tuple[str, str]]:
     """Return the names of micrographs that were left out, with the reasons."""
     if not job.has(LEFT_OUT):
         return []
-    table = read_star(job.path / LEFT_OUT)["left_out"]
+    table = job.table(LEFT_OUT, "left_out")
     return [(name, reason.removeprefix(f"{name}: ")) for name, reason in zip(
         table.iloc[:, 0].astype(str), table["csnReason"].astype(str), strict=True)]

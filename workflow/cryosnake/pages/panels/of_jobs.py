@@ -33,9 +33,9 @@ def panels_of(job: JobView) -> list[Panel]:
         try:
             panel = draw(job)
         except Exception as error:  # a file may be cut off, gone meanwhile, or odd in any way
-            reason = f"{type(error).__name__}: {error}"
-            panel = Panel(title=draw.__name__.replace("_", " ").capitalize(), caption="", level=DOUBTFUL,
-                          verdict=f"Could not be shown: {reason}. The results themselves are not affected by this.")
+            reason = f"{type(error).__name__}: {error}".rstrip(".?")
+            panel = Panel(title=draw.__name__.replace("_", " ").capitalize(), caption="", level=DOUBTFUL, missing=True,
+                          verdict=f"Could not be shown: {reason}. The results themselves are not affected.")
         if panel is not None:
             found.append(panel)
     return found

@@ -16,7 +16,7 @@ from cryosnake.numerics.symmetry import operators
 from cryosnake.pages.blocks.charts import Guide, Series, chart
 from cryosnake.pages.blocks.panel import DOUBTFUL, GOOD, Panel
 from cryosnake.pages.blocks.pictures import Gallery, Picture, colour_uri
-from cryosnake.pages.panels.view import JobView
+from cryosnake.pages.panels.view import JobView, table_of
 from cryosnake.pipeline.star_text import read_blocks
 
 GOLD = 0.143  # FSC of half maps at the resolution
@@ -67,7 +67,7 @@ def views(job: JobView) -> Panel | None:
     """Return the distribution of viewing directions."""
     if not Path(f"{job.root}_data.star").exists():
         return None
-    table = read_star(f"{job.root}_data.star")["particles"]
+    table = table_of(f"{job.root}_data.star", "particles")
     rot, tilt = table["rlnAngleRot"].to_numpy(float), table["rlnAngleTilt"].to_numpy(float)
     image, highest, empty = _mollweide(rot, tilt, job.values.get("symmetry") or "C1")
     evenness = _views_of(job).get("evenness")

@@ -96,7 +96,10 @@ const whenSeen = (elements, act) => {
   elements.forEach(element => watch.observe(element));
 };
 
-whenSeen(document.querySelectorAll(".chart"), figure => new ChartReader(figure));
+for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, event => {  // before the first move
+  const figure = event.target.closest(".chart");
+  if (figure && !figure.reader) figure.reader = new ChartReader(figure);
+});
 whenSeen(document.querySelectorAll(".map"), showMap);
 
 const links = new Map([...document.querySelectorAll("nav a")].map(link => [link.hash.slice(1), link]));
