@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -14,6 +15,7 @@ from cryosnake.numerics.projection import padded_transform
 from cryosnake.numerics.symmetry import operators, rotation_by
 
 _CANDIDATES = 12
+_SAME = 1e-5  # agreements that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ def find_axes(volume: np.ndarray, group: str, radius: int) -> Axes:
 
     Method: for every rotation of a grid, the transform at the group's mates of each Fourier pixel up to `radius`,
     whitened by shell; the power of their mean over the group is largest where the axes coincide. The best rotations
-    are refined with halved steps, finally together with the centre (Powell's method).
+    are refined with halved steps, finally together with the centre (Powell's method, then Newton's with steps wide
+    enough to average over the roughness of interpolation, which decides where Powell's stops).
 
     Raises
     ------
@@ -64,8 +67,10 @@ def find_axes(volume: np.ndarray, group: str, radius: int) -> Axes:
         step /= 2.0
         climbed = sorted((climb(score, matrix, step) for matrix in found), key=itemgetter(0))
         found = [matrix for _, matrix in climbed[-max(len(found) // 2, 3) :]]
-    polished = (_polish(transform, matrix, centre, group_operators, fine) for matrix in found)
-    agreement, matrix, middle = max(polished, key=itemgetter(0))
+    polished = [_polish(transform, matrix, centre, group_operators, fine) for matrix in found]
+    best = max(agreement for agreement, _, _ in polished)
+    # Among those that differ by one of the axes' own turns, and so by rounding only, the first.
+    agreement, matrix, middle = next(each for each in polished if each[0] > best - _SAME)
     return Axes(Alignment(matrix, -matrix.T @ middle, False, agreement), agreement)
 
 
@@ -134,4 +139,24 @@ def _polish(transform: np.ndarray, matrix: np.ndarray, centre: np.ndarray, group
 
     found = scipy.optimize.minimize(cost, np.zeros(6), method="Powell", options={"xtol": 1e-2, "ftol": 1e-5,
                                                                                 "maxiter": 8})
-    return -float(found.fun), matrix @ rotation_by(found.x[:3]), centre + found.x[3:]
+    angle = 0.25 / band.points.max()  # the phases of the finest points change by a quarter of a radian
+    steps = np.repeat([math.degrees(angle), angle * band.box / (2 * math.pi)], 3)
+    x = _newton(cost, _newton(cost, found.x, steps), steps)
+    return -cost(x), matrix @ rotation_by(x[:3]), centre + x[3:]
+
+
+def _newton(cost: Callable[[np.ndarray], float], x: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return where the parabola through x (n,) and points `steps` (n,) away is smallest, at most a step away.
+
+    Directions in which nothing changes, such as along the axis of a cyclic group, are left alone.
+    """
+    moves = np.diag(steps)
+    middle, up, down = cost(x), [cost(x + move) for move in moves], [cost(x - move) for move in moves]
+    slope = (np.array(up) - down) / 2
+    bend = np.diag(np.array(up) + down - 2 * middle)
+    for i, j in zip(*np.triu_indices(len(x), 1), strict=True):
+        bend[i, j] = bend[j, i] = cost(x + moves[i] + moves[j]) - up[i] - up[j] + middle
+    level, direction = np.linalg.eigh(bend)
+    curved = level > 0.01 * level.max()
+    there = direction[:, curved] @ (direction[:, curved].T @ slope / level[curved])
+    return x - steps * np.clip(there, -1, 1)

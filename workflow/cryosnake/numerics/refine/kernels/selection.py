@@ -112,7 +112,8 @@ def normalise(values, order, starts, fraction, draws, numbers, sampled, best, to
                     count += 1
                 else:
                     row[u] = 0
-        passed = ((numbers[i] * 0.618034) % 1.0) / draws  # each particle's own start of the comb, in whatever block
+        # Each particle's own start of the comb, in whatever block; never 0, or rounding decides about the last draw.
+        passed = (((numbers[i] + 0.5) * 0.618034) % 1.0) / draws
         share = np.float32(1.0 / kept) if kept > 0 else np.float32(0.0)
         for k in range(starts[i], starts[i + 1]):
             row, picked = flat[order[k]], twin[order[k]]
