@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
@@ -89,6 +90,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     movies = add_job("Import", 1, {"movies.star": MOVIES}, alias="movies")
     micrographs = add_job("MotionCorr", 2, {"corrected_micrographs.star": MICROGRAPHS}, (f"{movies}movies.star",))
     failed = add_job("CtfFind", 3, {}, (f"{micrographs}corrected_micrographs.star",), status=Status.FAILED)
+    Path(movies, "not_imported.tsv").write_text("Movies/cut.tiff\tis cut off\n")
     Path(failed, "run.err").write_text("2026-11-30 12:00:00  the disk is full\n")
     return tmp_path
 
@@ -97,6 +99,7 @@ def test_states_failures_and_titles(project: Path) -> None:
     page = report()
     text = page.text()
     assert "apoferritin" in text and "2 of 3 jobs have succeeded, 1 needs attention." in text
+    assert "Movies/cut.tiff is cut off" in text and "1 file, at the last run" in text
     assert "the disk is full" in text and "problems" in page.attributes("id")
     assert {"#job001", "#job002", "#job003"} <= set(page.attributes("href"))
 
@@ -208,3 +211,15 @@ def test_a_project_of_2000_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Path("report.html").stat().st_size < 10_000_000
     assert "1500 of 2000 jobs" in page.text() and "job2000" in page.attributes("id")
     assert "Only the jobs that the result depends on" in page.text()
+
+
+def test_a_run_in_progress_and_one_that_was_killed(project: Path) -> None:
+    add_job("Class2D", 4, {}, status=Status.RUNNING)  # RELION's, which may live
+    killed = Path(add_job("Refine3D", 5, {}, status=Status.RUNNING))
+    killed.joinpath("cryosnake.json").write_text(json.dumps({
+        "type": "refine3d", "name": "refine", "stated": {}, "parameters": {"symmetry": "D2"}, "inputs": {},
+        "version": "0.1.0", "created": 1.8e9}))
+    page = report()
+    assert "Class2D/job004 running" in page.text() and "Refine3D/job005 killed" in page.text()
+    assert "killed from outside" in page.text()
+    assert "symmetry D2 default C1" in page.text()

@@ -14,6 +14,7 @@ from cryosnake.pages.blocks.charts import Guide, course, histogram
 from cryosnake.pages.blocks.panel import BAD, DOUBTFUL, GOOD, Panel, Table
 from cryosnake.pages.blocks.pictures import Gallery, MarkedPicture, Picture, grey_uri, shrunk
 from cryosnake.pages.panels.view import JobView
+from cryosnake.project.records.movies import NOT_IMPORTED
 from cryosnake.report.panels.ctf import rejected_values
 from cryosnake.report.panels.particles import smooth
 
@@ -21,6 +22,19 @@ LEFT_OUT = "failed_micrographs.star"
 _MOST_NAMED = 30  # micrographs that are named one by one
 _SHOWN_WIDTH = 640  # px of a micrograph
 _LARGE_MOTION, _POOR_FIT = 100.0, 8.0  # Å: what users of single-particle data leave out
+
+
+def not_imported(job: JobView) -> Panel | None:
+    """Return the movies that the last run of an import left out, with the reasons."""
+    if not job.has(NOT_IMPORTED):
+        return None
+    lines = (job.path / NOT_IMPORTED).read_text(encoding="utf-8", errors="replace").splitlines()
+    rows = [(name, reason) for name, _, reason in (line.partition("\t") for line in lines)]
+    return Panel(title="Not imported", wide=True, level=DOUBTFUL,
+                 verdict=f"{len(rows):,} file{'s' * (len(rows) > 1)}, at the last run.",
+                 blocks=[Table(titles=("file", "why"), rows=rows[:_MOST_NAMED])],
+                 caption="Files that are still growing or are cut off, and names that can't be used. They are imported as soon "
+                 "as they can be.")
 
 
 def motion(job: JobView) -> Panel | None:

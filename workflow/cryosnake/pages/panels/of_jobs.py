@@ -10,6 +10,7 @@ from cryosnake.pages.panels.view import JobView
 
 # Type folders, which RELION's jobs have, too.
 PANELS: dict[str, Sequence[Callable[[JobView], Panel | None]]] = {
+    "Import": (micrographs.not_imported,),
     "MotionCorr": (micrographs.motion, micrographs.left_out),
     "CtfFind": (micrographs.ctf, micrographs.left_out),
     "AutoPick": (micrographs.picks, micrographs.left_out),
