@@ -3,9 +3,9 @@
 
     python benchmarks/conformations.py --simulator FOLDER [--folder conformations] [--seeds 82001 82002 82003]
 
-FOLDER holds sim.py. For each seed: 1,000 particles of box 64, then initialmodel and class3d with two classes as they
-are by default. What is finished in `--folder` is not done again. 1 when fewer particles than asked for are in the right
-class, or a class has died.
+FOLDER holds sim.py. For each seed: 1,000 particles of box 64, then initialmodel and 15 iterations of class3d with two
+classes, all else as it is by default. What is finished in `--folder` is not done again. 1 when fewer particles than
+asked for are in the right class, or a class has died.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from cryosnake.io.star import read_star
 CONFIG = """title: {name}
 jobs:
   initial: {{type: initialmodel, particles: particles.star, particle_diameter: 210}}
-  classes: {{type: class3d, particles: particles.star, reference: initial.map, classes: 2, particle_diameter: 210}}
+  classes: {{type: class3d, particles: particles.star, reference: initial.map, classes: 2, particle_diameter: 210,
+            iterations: 15}}
 """
 PARTICLES, LEAST = 1000, 0.85
 
@@ -56,7 +57,7 @@ def make(project: Path, simulator: Path, seed: int, cores: int) -> None:
 
 def judge(project: Path, seed: int) -> bool:
     """Print how many particles are in the right class; return whether they are enough."""
-    found = read_star(sorted((project / "Class3D/job002").glob("run_it*_data.star"))[-1])["particles"]
+    found = read_star(sorted((project / "Class3D/classes").glob("run_it*_data.star"))[-1])["particles"]
     second = found["rlnImageName"].str.split("@").str[0].astype(int).sub(1).mod(5).ge(3)  # as sim.py mixes them
     sizes = found["rlnClassNumber"].value_counts().sort_index()
     right = ((found["rlnClassNumber"] == 2) == second).mean()

@@ -178,7 +178,7 @@ def test_a_mean_profile_finds_the_centre_where_one_end_is_denser() -> None:
         for place, weight in ((-4.0, 0.8), (0.0, 1.0), (4.0, 1.2)):
             image -= np.float32(weight) * ball(image.shape, (x + place * along[0], y + place * along[1]), 5.0)
     pixels = np.rint(places).astype(int)[:, ::-1]
-    kernel = mean_profile(image, pixels, 12.0)
+    kernel = mean_profile(image, pixels, 14.0)
     assert kernel.sum() == pytest.approx(0.0, abs=1e-4)
     everything = np.ones(image.shape, bool)
 
@@ -224,6 +224,19 @@ def test_crystals_and_their_rims_are_not_picked(noise: NoisePeaks) -> None:
     outside &= np.hypot(*(places - 250.0).T) > 30.0
     assert recall_and_precision(places[outside], picks.positions, 4.0)[0] > 0.95
     assert 0.05 < picks.contaminated < 0.2
+
+
+def test_particles_beside_ice_are_picked(noise: NoisePeaks) -> None:
+    image, places = particles_in_noise(12, 60)
+    turns = np.linspace(0.0, 2.0 * np.pi, 12, endpoint=False)
+    beside = 170.0 + 45.0 * np.stack([np.cos(turns), np.sin(turns)], -1)  # within a pixel of touching the ice
+    image = np.random.default_rng(12).standard_normal(image.shape, dtype=np.float32)
+    image -= 12.0 * (ball(image.shape, (170, 170), 36.0) > 0)
+    for x, y in [*places[np.hypot(*(places - 170.0).T) > 57.0], *beside]:
+        image -= 2.0 * ball(image.shape, (x, y), 8.0)
+    picks = pick_particles(working_image(image, PIXEL, PIXEL), detect, noise, OPTIONS)
+    assert recall_and_precision(beside, picks.positions, 4.0)[0] > 0.9
+    assert not (np.hypot(*(picks.positions - 170.0).T) < 34.0).any()
 
 
 def test_a_few_particles_are_not_contamination() -> None:

@@ -11,8 +11,10 @@ from scipy.signal import fftconvolve
 from cryosnake.numerics.backend import Array, to_numpy
 from cryosnake.numerics.picking.background import near, smooth
 
-# Densities relative to a typical particle of the same micrograph: a seed, and how far the region grows from it.
+# Densities relative to a typical particle of the same micrograph: a seed, and how far the region grows from it; then by
+# a margin in diameters, so that its edge isn't picked. A wide one loses the particles beside ice, which are good.
 _SEED, _GROWTH = 3.0, 1.5
+_MARGIN = 0.2
 _ENOUGH = 5  # peaks needed to estimate the typical particle
 
 
@@ -32,7 +34,7 @@ def contaminated(
     """Return where the micrograph is darker or brighter than particles could make it, bool (h, w).
 
     Pixels three times as dense as a typical particle are seeds (a layer of particles is as dense as one); regions grow
-    to 1.5 times this density and by half a diameter. The particle's density is the median over the peaks found.
+    to 1.5 times this density and by a fifth of the diameter. The particle's density is the median over the peaks found.
     """
     density = to_numpy(smooth(image, 0.25 * diameter))
     density = density - np.median(density)
@@ -47,7 +49,7 @@ def contaminated(
         return none
     labels, _ = ndimage.label(np.abs(density) > max(_GROWTH * typical, 3.0 * spread))
     grown = np.isin(labels, np.unique(labels[seed])) & (labels > 0)
-    return near(grown, 0.5 * diameter)
+    return near(grown, _MARGIN * diameter)
 
 
 def ring_statistics(image: Array, radius: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from cryosnake.numerics.backend import namespace, to_numpy
 from cryosnake.numerics.picking.background import WorkingImage, local_normalise, near_pixels
 from cryosnake.numerics.picking.noise import contaminated, within_limits
-from cryosnake.numerics.picking.profile import ENOUGH, REACH, mean_profile, profile_response
+from cryosnake.numerics.picking.profile import ENOUGH, mean_profile, profile_response
 from cryosnake.numerics.picking.threshold import (
     Detector,
     NoisePeaks,
@@ -89,7 +89,7 @@ def _match_profile(working: WorkingImage, blobs: Standardised, keep: np.ndarray,
     """
     diameter = options.diameter / working.pixel_size
     image = to_numpy(local_normalise(working.image, namespace(working.image).asarray(allowed), diameter))
-    score = profile_response(image, mean_profile(image, blobs.pixels[keep], REACH * diameter))
+    score = profile_response(image, mean_profile(image, blobs.pixels[keep], diameter))
     found = standardise(Responses(score[None]), allowed, options.distance / working.pixel_size, diameter)
     accepted = _accepted(working, found, options)
     return found, accepted & (np.cumsum(accepted) <= keep.sum())

@@ -2,7 +2,8 @@
 
 What a particle looks like depends on its shape, on the defocus and on how densely it is surrounded: the mean of the
 first picks, averaged over all directions, contains all of it, for balls as for hollow particles. Its centre is the
-particle's, where a filter of a fixed shape answers to the densest part.
+particle's, where a filter of a fixed shape answers to the densest part. It reaches into the neighbours, which
+lie at other distances around what is none; it fades there, for an edge would draw picks off their centres.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import math
 import numpy as np
 import scipy.fft
 
-REACH = 0.85  # particle diameters: the profile's radius, with the ring around the particle
+REACH, FADED = 0.85, 1.15  # particle diameters: the radius to which the profile is taken as it is, and where it ends
 ENOUGH = 5  # picks that make a profile
 
 
 def mean_profile(
     image: np.ndarray,  # (h, w), normalised
     pixels: np.ndarray,  # (n, 2) rows and columns of picks
-    radius: float,  # pixels
+    diameter: float,  # pixels
 ) -> np.ndarray:
-    """Return the filter (d, d) float32: the picks' mean, averaged over directions, with mean 0 and norm 1 on a disc."""
-    reach = math.ceil(radius)
+    """Return the filter (d, d) float32: the picks' mean, averaged over directions, with mean 0 and norm 1.
+
+    From `REACH` to `FADED` diameters around the middle it fades linearly.
+    """
+    reach = math.ceil(FADED * diameter)
     around = np.arange(-reach, reach + 1)
     padded = np.pad(image, reach, mode="reflect")
     rows, columns = pixels.T + reach
@@ -33,9 +37,9 @@ def mean_profile(
     ring = np.concatenate([inner.ravel(), inner.ravel() + 1])
     weight = np.concatenate([(1.0 - share).ravel(), share.ravel()])
     profile = np.bincount(ring, weight * np.tile(mean.ravel(), 2)) / np.maximum(np.bincount(ring, weight), 1e-9)
-    disc = distance <= radius
-    kernel = np.where(disc, np.interp(distance, np.arange(len(profile)), profile), 0.0)
-    kernel = np.where(disc, kernel - kernel[disc].mean(), 0.0)
+    fading = np.clip((FADED - distance / diameter) / (FADED - REACH), 0.0, 1.0)
+    kernel = np.interp(distance, np.arange(len(profile)), profile)
+    kernel = fading * (kernel - (fading * kernel).sum() / fading.sum())
     return np.asarray(kernel / max(float(np.linalg.norm(kernel)), 1e-12), np.float32)
 
 
