@@ -182,7 +182,8 @@ def test_every_panel_of_a_whole_project(tmp_path: Path, monkeypatch: pytest.Monk
     text = page.text()
     assert "Could not be shown" not in text
     for words in ("7.25 Å at FSC 0.143", "B-factor −80 Å²", "500 particles in 12 of 12 classes", "11 iterations",
-                  "2,000 particles; the most frequent", "bad_2.mrc", "the file is cut off",
+                  "2,000 particles; the most frequent", "processed with cryosnake 0.1.0, a Snakemake workflow. 1",
+                  "bad_2.mrc", "the file is cut off",
                   "2 micrographs were left out", "were aligned in 5 × 5 patches", "symmetry C2",
                   "Rosenthal & Henderson", "Converged. Both halves", "cryosnake 0.1.0 (10)", "numpy"):
         assert words in text, words

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cryosnake.pages.facts.jobs import JobFacts
+from cryosnake.project.actions.key_results import Result
+from cryosnake.project.records.record import JobRecord
 
+_RELION = "Scheres 2012, J. Struct. Biol. 180, 519-530"
 _SNAKEMAKE = "Mölder et al. 2021, F1000Research 10, 33 (Snakemake)"
 Values = Mapping[str, Any]
 Results = Mapping[str, str]
@@ -15,11 +18,10 @@ Results = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Sentence:
-    """One step in words, the numbers of its references, and its job's place in the page."""
+    """One step in words, and the numbers of its references."""
 
     text: str
     references: tuple[int, ...]
-    anchor: str
 
 
 @dataclass(frozen=True)
@@ -33,38 +35,53 @@ class Methods:
 def methods(chain: Sequence[JobFacts]) -> Methods:
     """Return the methods of a chain of jobs, each after those it depends on."""
     references: dict[str, int] = {}
-    sentences = []
+    sentences = [_frame(chain, references)] if chain else []
     for job in chain:
-        text = _sentence(job)
-        if text:
-            named = [*(job.job_type.references if job.job_type and job.record else ())]
-            numbers = tuple(references.setdefault(name, len(references) + 1) for name in named)
-            sentences.append(Sentence(text, numbers, job.anchor))
-    if sentences:
-        references.setdefault(_SNAKEMAKE, len(references) + 1)
+        if job.record is not None:
+            numbers = _numbers(references, job.job_type.references if job.job_type else ())
+            sentences.append(Sentence(_sentence(job, job.record), numbers))
     return Methods(sentences, list(references))
 
 
-def _sentence(job: JobFacts) -> str:
-    if job.record is None:
-        return f"{job.process.folder} ({job.process.type_label or 'unknown type'}) was run in RELION."
-    write = _SENTENCES.get(job.record.type)
-    results = {result.name: str(result) for result in job.results}
+def _frame(chain: Sequence[JobFacts], references: dict[str, int]) -> Sentence:
+    """Return in what the jobs ran."""
+    ours = sorted({job.record.version for job in chain if job.record})
+    theirs = list(dict.fromkeys(job.process.folder for job in chain if not job.record))
+    text, papers = "", []
+    if ours:
+        text, papers = f"The data were processed with cryosnake {', '.join(ours)}, a Snakemake workflow.", [_SNAKEMAKE]
+    if theirs:
+        text += f" These jobs were made by RELION, or by another program: {', '.join(theirs)}."
+        papers.append(_RELION)
+    return Sentence(text.strip(), _numbers(references, papers))
+
+
+def _numbers(references: dict[str, int], papers: Iterable[str]) -> tuple[int, ...]:
+    return tuple(references.setdefault(name, len(references) + 1) for name in papers)
+
+
+def _sentence(job: JobFacts, record: JobRecord) -> str:
+    write = _SENTENCES.get(record.type)
+    results = {result.name: _number(result) for result in job.results}
     if write is not None:
         try:
-            return write(job.record.parameters, results)
+            return write(record.parameters, results)
         except (KeyError, TypeError, ValueError, IndexError):  # a record of an earlier version
             pass
-    return f"{job.title}: {job.job_type.description}" if job.job_type else f"A job of type {job.record.type} was run."
+    return f"{job.title}: {job.job_type.description}" if job.job_type else f"A job of type {record.type} was run."
+
+
+def _number(result: Result) -> str:
+    digits = {"resolution": ".2f", "B-factor": ".0f"}.get(result.name)
+    return f"{result.value:{digits}} {result.unit}".replace("-", "−") if digits else str(result)
 
 
 def _import(values: Values, results: Results) -> str:
-    count = results.get("movies") or results.get("micrographs") or "The"
+    what = next((f"{results[name]} {name}" for name in ("movies", "micrographs") if name in results), "The movies")
     optics = [f"{values[name]:g} {unit}" for name, unit in (("voltage", "kV"), ("pixel_size", "Å per pixel"))
               if values.get(name)]
     cs = f", spherical aberration {values['spherical_aberration']:g} mm" if values.get("spherical_aberration") else ""
-    return f"{count} movies or micrographs were imported ({', '.join(optics)}{cs})." if optics else \
-        f"{count} movies or micrographs were imported."
+    return f"{what} were imported ({', '.join(optics)}{cs})." if optics else f"{what} were imported."
 
 
 def _motion(values: Values, _: Results) -> str:

@@ -102,7 +102,7 @@ def _members(root: str, classes: int) -> np.ndarray:
 def _circle(box: int, diameter: float) -> np.ndarray:
     y, x = np.mgrid[:box, :box] - box // 2
     radius = diameter / 2 if 0 < diameter < box else box / 2
-    return x * x + y * y <= radius * radius
+    return np.asarray(x * x + y * y <= radius * radius)
 
 
 def _angstrom(value: float) -> str:

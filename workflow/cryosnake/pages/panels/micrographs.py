@@ -33,8 +33,8 @@ def not_imported(job: JobView) -> Panel | None:
     return Panel(title="Not imported", wide=True, level=DOUBTFUL,
                  verdict=f"{len(rows):,} file{'s' * (len(rows) > 1)}, at the last run.",
                  blocks=[Table(titles=("file", "why"), rows=rows[:_MOST_NAMED])],
-                 caption="Files that are still growing or are cut off, and names that can't be used. They are imported as soon "
-                 "as they can be.")
+                 caption="Files that are still growing or are cut off, and names that can't be used. They are "
+                 "imported as soon as they can be.")
 
 
 def motion(job: JobView) -> Panel | None:
