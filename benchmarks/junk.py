@@ -28,7 +28,7 @@ from scipy.spatial import cKDTree
 
 from cryosnake.io.star import read_star, write_star
 
-REAL_KEPT, REAL_DROPPED = 0.955, 0.14  # means over the seeds: of known particles, of all other picks
+REAL_KEPT, REAL_DROPPED = 0.96, 0.125  # means over the seeds: of known particles, of all other picks
 SIMULATED_KEPT, SIMULATED_DROPPED = 0.97, 0.90
 FAR = 80.0  # Å from the next refined particle: nothing that was refined is in the picture's middle
 FALSE_PER_MICROGRAPH = 14

@@ -69,6 +69,7 @@ def test_members_of_a_class_that_spreads_must_show_more_of_their_own():
     given = given_extent(probability, np.array([1.0, 1.0, 1.25, 1.25, 1.25]))
     assert given[0] == 0.0 and given[1] == pytest.approx(0.6) and given[2] < 0.5 < given[3] < 0.99
     assert given[4] == pytest.approx(1.0)
+    assert given_extent(np.array([0.95]), np.array([3.0])) > 0.5  # the side view of a rod among views from its end
 
 
 def members(rng, signal):

@@ -27,7 +27,7 @@ _RAYLEIGH = 1.1774  # median over σ of the length of a 2D Gaussian
 _LEAST_SPREAD = 0.5  # of a fit; that of white noise is 1
 _LEAST_SHIFT = 0.05  # of the diameter: what shifts of well centred particles may be
 _EDGE = 1.6  # extent over root mean square radius: 1.58 for a projected ball, 1.41 for a disc, 1.73 for a rod
-_BY_EXTENT = 9.0  # power of the relative extent: 1.2 times the usual is a fifth of the odds, as among real picks
+_BY_EXTENT, _LEAST_ODDS = 12.0, 1.0 / 9.0  # power of the relative extent; at worst, so that a rare side view stays
 
 
 def filtered_halves(halves: np.ndarray, shells: int, first: int = 0) -> np.ndarray:
@@ -97,7 +97,7 @@ def given_extent(probability: np.ndarray, relative: np.ndarray) -> np.ndarray:
 
     `probability` is that at even odds; the extent is relative to that of most particles' classes, see `ranking.rank`.
     """
-    odds = np.maximum(relative, 0.1) ** -_BY_EXTENT
+    odds = np.maximum(np.maximum(relative, 0.5) ** -_BY_EXTENT, _LEAST_ODDS)
     return probability * odds / (probability * odds + 1.0 - probability)
 
 
