@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
-"""Class2D's figures: false picks that the ranking drops, mini-batches beside full iterations, and real particles.
+"""Class2D's figures: false picks that the ranking drops, and mini-batches beside full iterations; real ones: junk.py.
 
-    python benchmarks/class2d.py [--seeds 5] [--particles 600] [--snr 0.1 0.05] [--classes 12] [--data FOLDER]
-        [--kinds usual noise shapes] [--only junk|methods|real]
+    python benchmarks/class2d.py [--seeds 5] [--particles 600] [--snr 0.1 0.05] [--classes 12]
+        [--kinds usual noise shapes] [--only junk|methods]
 
 Junk: simulated particles (box 48, 4.67 Å) of which a fifth are false picks, "usual" of three kinds (empty ice, parts of
 neighbours, lumps of ice), "noise" empty ice alone, "shapes" edges of the film and blobs as large and as contrasty as
 particles: the share of each kind that Select drops with `minimum_score: 0.5`, by classes alone and by classes and
 particle scores, and the share of the particles that it keeps. Mini-batches: CPU seconds and passes of both methods,
 what they end with (log likelihood per particle, resolution, and how well classes part views: the mean over particles of
-the largest eigenvalue of ⟨d dᵀ⟩ of the class's true viewing directions d, 1/3 for no order, 1 for one view). Real: the
-β-galactosidase picks, of which 707 are known particles.
+the largest eigenvalue of ⟨d dᵀ⟩ of the class's true viewing directions d, 1/3 for no order, 1 for one view).
 """
 
 from __future__ import annotations
@@ -159,24 +158,6 @@ def claimed_and_true(truth: ParticleSet, volume: np.ndarray, root: str) -> tuple
     return table["rlnEstimatedResolution"].to_numpy(float)[chosen], box * truth.pixel_size / np.array(shells)
 
 
-def real(data: Path) -> None:
-    """Print what becomes of the 1,408 LoG picks of the real set, 707 of which are known particles."""
-    folder, here = data / "bgal_k2_particles", Path.cwd()
-    known = set(read_star(folder / "known_poses.star")["particles"]["rlnImageName"])
-    with contextlib.chdir(folder):
-        rows, table, seconds = classify("particles_all_goodctf.star", str(here / "real"), classes=16, iterations=20,
-                                        particle_diameter=200.0)
-    is_known = rows["rlnImageName"].isin(known).to_numpy()
-    for name, keep in zip(("classes", "classes and particle scores"), kept(rows, table), strict=True):
-        print(f"real picks, by {name}: {keep[is_known].mean():.1%} of {is_known.sum()} known particles kept, "
-              f"{(~keep[~is_known]).sum()} of {(~is_known).sum()} others dropped; {seconds:.0f} CPU s", flush=True)
-    for k in np.argsort(-table["rlnClassScore"].to_numpy(float)):
-        mine = rows["rlnClassNumber"].to_numpy(int) == k + 1
-        if mine.any():
-            print(f"    score {table['rlnClassScore'][k]:.2f}: {mine.sum():4d} picks, {is_known[mine].mean():.0%} "
-                  f"known, {table['rlnEstimatedResolution'][k]:.0f} Å")
-
-
 def main() -> int:
     """Run the cases."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -184,17 +165,13 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=type_, default=default)
     parser.add_argument("--snr", type=float, nargs="+", default=[0.1, 0.05])
     parser.add_argument("--kinds", choices=tuple(KINDS), nargs="+", default=["usual"])
-    parser.add_argument("--data", type=Path, default=None, help="folder of the real data sets")
-    parser.add_argument("--only", choices=("junk", "methods", "real"), default=None)
+    parser.add_argument("--only", choices=("junk", "methods"), default=None)
     given = parser.parse_args()
-    data = None if given.data is None else given.data.resolve()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         if given.only in (None, "junk"):
             all_junk(given)
         if given.only in (None, "methods"):
             methods(given.many, given.classes, given.snr[0])
-        if data is not None and given.only in (None, "real"):
-            real(data)
     return 0
 
 

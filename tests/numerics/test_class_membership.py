@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryosnake.numerics.refine.classes.membership import filtered_halves, fits, membership, particle_radius
+from cryosnake.numerics.refine.classes.membership import (
+    extents,
+    filtered_halves,
+    fits,
+    given_extent,
+    membership,
+    particle_radius,
+)
 
 
 def noise_of(rng, shape):
@@ -33,6 +40,8 @@ def test_halves_that_do_not_agree_are_filtered_away():
     assert np.allclose(clean[:, 18 - 8 : 18 + 9, :3], signal[:, 18 - 8 : 18 + 9, :3], atol=1e-5)
     assert (clean[:, :, 14:] == 0).all()  # beyond shell 6 of a plane padded twice
     assert np.abs(mixed).sum() < 0.3 * np.abs(signal).sum()
+    fine = filtered_halves(signal, 6, 3)  # without what a lump shows, too
+    assert (fine[:, 16:21, :3] == 0).all() and np.array_equal(fine[:, :, 8:], clean[:, :, 8:])
 
 
 def test_radius_of_balls_discs_and_rods():
@@ -44,6 +53,23 @@ def test_radius_of_balls_discs_and_rods():
     for number in range(3):
         assert 13.0 < particle_radius(images, np.eye(3)[number]) < 18.0
     assert particle_radius(images, np.zeros(3)) == 0.0
+
+
+def test_the_extent_of_an_average_is_about_its_own_centre():
+    y, x = np.mgrid[:64, :64] - 32
+    ball = [np.sqrt(np.maximum(12.0**2 - (x - shift) ** 2 - y**2, 0.0)) for shift in (0, 9)]
+    spread = np.exp(-np.hypot(x, y) / 12.0)
+    reach = extents(np.stack([*ball, spread, -spread]).astype(np.float32))
+    assert reach[0] == pytest.approx(12.0, rel=0.05) and reach[1] == pytest.approx(reach[0], rel=0.01)
+    assert reach[2] > 1.5 * reach[0] and reach[3] == 0.0
+
+
+def test_members_of_a_class_that_spreads_must_show_more_of_their_own():
+    probability = np.array([0.0, 0.6, 0.6, 0.99, 1.0])
+    given = given_extent(probability, np.array([1.0, 1.0, 1.25, 1.25, 1.25]))
+    assert given[0] == 0.0 and given[1] == pytest.approx(0.6) and given[2] < 0.5 < given[3] < 0.99
+    assert given[4] == pytest.approx(1.0)
+    assert given_extent(np.array([0.95]), np.array([3.0])) > 0.5  # the side view of a rod among views from its end
 
 
 def members(rng, signal):

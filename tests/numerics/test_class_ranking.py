@@ -81,7 +81,7 @@ def spectra(kinds):
         result["cross"][k], result["norm"][k] = signal[kind] + 0.3 * noise, signal[kind] + noise
         result["null_cross"][k], result["null_norm"][k] = 0.3 * noise, noise
         result["ctf2"][k] = 1.0
-    return result | {"members": looked}, looked
+    return result | {"members": looked, "extent": np.full(len(kinds), 20.0)}, looked
 
 
 def test_particles_are_told_from_noise_lumps_and_outlines():
@@ -107,6 +107,15 @@ def test_resolution_that_few_members_cannot_reach_is_not_held_against_them():
     assert ranking.score[2] >= KEEP
     many = rank(data | {"members": np.full(3, 200)}, np.full(3, 200), 1, np.full(3, MOST))
     assert many.answers["resolution"][2] < KEEP
+
+
+def test_a_class_that_spreads_is_doubted_but_kept():
+    """A blur of what is not alike, or the side view of an elongated particle: its members decide."""
+    data, counts = spectra(["good", "good", "good", "noise"])
+    ranking = rank(data | {"extent": np.array([19.0, 20.0, 27.0, 27.0])}, counts, outline=1, most=MOST)
+    assert ranking.extent.tolist() == pytest.approx([0.95, 1.0, 1.35, 1.35])
+    assert ranking.score[:2].min() > 0.9 and KEEP <= ranking.score[2] < 0.55 and ranking.score[3] < KEEP
+    assert ranking.reason(2) == "" and CRITERIA[ranking.worst[2]] == "extent"
 
 
 def test_good_classes_need_not_be_the_majority():

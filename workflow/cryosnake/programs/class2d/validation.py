@@ -9,7 +9,14 @@ import numpy as np
 
 from cryosnake.jobs.options import Class2DOptions
 from cryosnake.numerics.refine.classes.averages import class_shells
-from cryosnake.numerics.refine.classes.membership import filtered_halves, fits, membership, particle_radius
+from cryosnake.numerics.refine.classes.membership import (
+    extents,
+    filtered_halves,
+    fits,
+    given_extent,
+    membership,
+    particle_radius,
+)
 from cryosnake.numerics.refine.classes.ranking import KEEP, rank
 from cryosnake.numerics.refine.classes.validation import (
     best_in_plane,
@@ -78,6 +85,7 @@ def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) ->
                for name in ("cross", "norm", "null_cross", "null_norm", "ctf2")}
     accuracy = np.full((options.classes, 2), _NO_ACCURACY)
     evidence, null = np.zeros((2, len(particles))), {}
+    detail = int(2.0 * particles.length / options.particle_diameter) + 1  # waves shorter than half the diameter
     for k in range(options.classes):
         members = rng.permutation(np.flatnonzero(model.assignments.class_index == k))
         some, others = np.sort(members[:_MOST]), np.sort(members[_MOST:])
@@ -86,18 +94,20 @@ def validate(recipe: Recipe[Class2DOptions, Any, Any], model: Classification) ->
             real, noise, accuracy[k] = _one_class(search, some, references, rng)
             for name, curve in _curves(real, noise, search.band).items():
                 spectra[name][k] = curve
-            averages = filtered_halves(real.averages, _agreed(spectra, k))
+            averages = filtered_halves(real.averages, _agreed(spectra, k), detail)
             evidence[:, some] = _fits(real.members, averages, search)
             null[k] = _fits(noise.members, averages, search)[0]
             _fit_others(search, others, averages, evidence)
     outline = max(1, round(particles.length / options.particle_diameter))
     counts = np.bincount(model.assignments.class_index, minlength=options.classes)
-    ranking = rank(spectra | {"members": np.minimum(counts, _MOST)}, counts, outline, class_shells(model.ssnr))
+    spectra |= {"members": np.minimum(counts, _MOST), "extent": extents(model.averages)}
+    ranking = rank(spectra, counts, outline, class_shells(model.ssnr))
     kept = ranking.score >= KEEP
     radius = particle_radius(model.averages, counts * kept)
     belongs = membership(evidence[0], evidence[1], np.concatenate([null[k] for k in null if kept[k]] or [np.zeros(0)]),
                          np.hypot(*model.assignments.offset.T), kept[model.assignments.class_index], radius,
                          options.particle_diameter / particles.pixel_size)
+    belongs = given_extent(belongs, ranking.extent[model.assignments.class_index])
     return Validation(ranking, accuracy, belongs, radius)
 
 
