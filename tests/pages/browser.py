@@ -44,7 +44,9 @@ class Browser:
         raise AssertionError(f"still not so after {seconds:.0f} s: {script}")
 
     def move_to(self, selector: str, *, drag: tuple[int, int] | None = None) -> None:
-        """Put the pointer on the middle of an element; with `drag`, press there and move by so many px."""
+        """Scroll to an element and put the pointer on its middle; with `drag`, press there and move by so many px."""
+        where = "{behavior: 'instant', block: 'center'}"
+        self.run(f"document.querySelector(arguments[0]).scrollIntoView({where})", selector)
         element = self._post("element", {"using": "css selector", "value": selector})[_ELEMENT]
         moves: list[dict[str, Any]] = [{"type": "pointerMove", "x": 0, "y": 0, "origin": {_ELEMENT: element}}]
         if drag:
