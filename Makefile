@@ -6,18 +6,20 @@
 # What takes too long for every change, an hour or two, is run before a release; its figures go to docs/performance.md:
 #   make gates   random histories and kills, a disk that fills up, memory under a limit, a session that grows, joins,
 #                alarms, a refinement of box 256, aberrations, learned picking (MOSAICS=folder of real micrographs,
-#                PARTICLES=refined particles of these), defaults of CTF and picking, classes in 3D from the consensus
-#                (SIMULATOR=folder of sim.py), and junk among picks (the same, DATA=folder of real data sets).
+#                PARTICLES=refined particles of these), defaults of CTF and picking, classes in 3D from the consensus,
+#                preferred views (SIMULATOR=folder of sim.py), and junk among picks (the same, DATA=folder of real data
+#                sets).
 #                make gates NAME ... for some of them:
 #                histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking conformations
-#                junk
+#                junk preferred
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-GATES := histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking conformations junk
+GATES := histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking conformations junk \
+         preferred
 
 .PHONY: demo test check tests gates $(GATES) docs wheel venv clean
 
@@ -79,6 +81,10 @@ ctf_picking: $(VENV)/.installed
 
 junk: $(VENV)/.installed
 	$(BIN)/python benchmarks/junk.py $(addprefix --data ,$(DATA)) $(addprefix --simulator ,$(SIMULATOR)) --cores $(JOBS)
+
+preferred: $(VENV)/.installed
+	$(if $(SIMULATOR),$(BIN)/python benchmarks/preferred_views.py --simulator $(SIMULATOR) --cores $(JOBS),\
+		@echo "preferred needs SIMULATOR=folder of sim.py: left out")
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py

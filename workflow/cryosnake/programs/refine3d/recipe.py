@@ -28,6 +28,7 @@ from cryosnake.numerics.refine.search.schedule import (
 )
 from cryosnake.numerics.refine.sums.maximisation import finish_sums
 from cryosnake.numerics.symmetry import operators
+from cryosnake.programs.refine3d.depth import with_depth
 from cryosnake.programs.refine3d.files import read_refinement, write_final, write_iteration
 from cryosnake.programs.refine3d.maximise import maximised
 from cryosnake.programs.refine3d.model import (
@@ -164,6 +165,7 @@ class Refine3D(Recipe[Refine3DOptions, Refinement, _Sampling]):
             model = replace(model, sampling=last_sampling(
                 model.sampling, accuracy_rotation=model.accuracy[0], accuracy_offset=model.accuracy[1],
                 offset_change=model.change[1], local_order=self.local_order))
+            model = self.lead(partial(with_depth, self, model, self.solvent)) if model.sampling.sigma > 0 else model
         perturbation = float(np.random.default_rng([self.options.seed, iteration]).uniform(-0.5, 0.5))
         return replace(model, iteration=iteration, last=last, size=self.particles.box if last else model.size,
                        perturbation=perturbation)
