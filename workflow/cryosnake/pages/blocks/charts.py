@@ -16,13 +16,17 @@ _MOST_POINTS = 400  # of a line: more are thinned, which nobody sees at this wid
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """Values of one name: `look` is line, thin, dots or bars; `colour` the number of its colour and dashes."""
+    """Values of one name: `look` is line, thin, dots or bars; `colour` the number of its colour and dashes.
+
+    Bars end at `y`, and stand for `own` where they are stacked.
+    """
 
     name: str
     x: np.ndarray
     y: np.ndarray
     look: str = "line"
     colour: int = 0
+    own: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +140,9 @@ def histogram(title: str, x_label: str, groups: Sequence[tuple[str, np.ndarray, 
     bars = []
     each = 100.0 / everything.size if "%" in y_label else 1.0
     for name, values, colour in groups:
-        below = below + each * np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
-        bars.append(Series(name=name, x=centres, y=below.copy(), look="bars", colour=colour))
+        own = each * np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
+        below = below + own
+        bars.append(Series(name=name, x=centres, y=below, look="bars", colour=colour, own=own))
     return chart(title, (x_label, y_label), bars[::-1], guides=guides, whole="%" not in y_label)
 
 
@@ -154,6 +159,8 @@ def course(title: str, y_label: str, values: np.ndarray, *, colour: int = 0, mos
 
 
 def _finite(series: Series) -> Series:
+    if series.look == "bars":
+        return series
     x, y = np.asarray(series.x, float), np.asarray(series.y, float)
     kept = np.isfinite(x) & np.isfinite(y)
     x, y = x[kept], y[kept]
@@ -169,7 +176,8 @@ def _bar_width(series: Sequence[Series]) -> float:
 
 def _drawn(series: Series, x: Axis, y: Axis) -> DrawnSeries:
     places = [(x.place(a), y.place(min(max(b, y.low), y.high))) for a, b in zip(series.x, series.y, strict=True)]
-    points = " ".join(f"{_short(a)},{_short(b)}" for a, b in places)
+    read = places if series.own is None else [(a, y.place(b)) for (a, _), b in zip(places, series.own, strict=True)]
+    points = " ".join(f"{_short(a)},{_short(b)}" for a, b in read)
     path = ""
     if series.look == "bars":
         half = (x.place(_bar_width([series]) / 2) - x.place(0.0)) * 0.94 or 8.0
