@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -224,3 +225,17 @@ def test_a_run_in_progress_and_one_that_was_killed(project: Path) -> None:
     assert "Class2D/job004 running" in page.text() and "Refine3D/job005 killed" in page.text()
     assert "killed from outside" in page.text()
     assert "symmetry D2 default C1" in page.text()
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[: len(content) // 3],
+                                    lambda content: b"\xff\0\xfe<b>" * 40, lambda content: content.replace(b"5", b"x"),
+                                    lambda content: content[:1024] + bytes(len(content[1024:]))],
+                         ids=["empty", "cut", "binary", "letters", "zeros"])
+def test_files_that_are_damaged_in_any_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                           damage: Callable[[bytes], bytes]) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_project(10)
+    for path in [*Path(".store").rglob("*"), *Path().glob("*/job*/*.json"), *Path().glob("*/job*/*.tsv")]:
+        if path.is_file():
+            path.write_bytes(damage(path.read_bytes()))  # all its links, too
+    assert "of 10 jobs have succeeded" in report().text()

@@ -102,7 +102,7 @@ def _volumes(project: ProjectFacts) -> list[Volume]:
                 density, pixel_size = read_mrc(path)
                 found.append(volume_of(str(path), density, pixel_size, resolution,
                                        _local_resolution(project, job, density.shape)))
-        except (CryosnakeError, OSError, ValueError):
+        except (CryosnakeError, OSError, ValueError):  # the job's own panel says why
             continue
     return found
 

@@ -36,8 +36,17 @@ def volume_of(name: str, density: np.ndarray, pixel_size: float, resolution: flo
     """Return a map (box, box, box) for the viewer.
 
     Densities below 0 are solvent and become 0. Where the map's own `resolution` (Å) is known, no finer voxels are kept
-    than show it. `local` (box, box, box) is the resolution at each voxel in Å, 0 where there is none, as colour.
+    than show it. `local` (box, box, box) is the resolution at each voxel in Å, 0 where there is none, as colour. A map
+    whose header has no pixel size counts with 1 Å.
+
+    Raises
+    ------
+    ValueError
+        where it is no cube, or has no density above 0
     """
+    if density.ndim != 3 or len(set(density.shape)) > 1 or not np.nanmax(density) > 0.0:
+        raise ValueError(f"{name} is no map with density in a cube")
+    pixel_size = pixel_size or 1.0
     window = content_window(density)
     density = density[window]
     extent = density.shape[0] * pixel_size
