@@ -14,9 +14,9 @@ from cryosnake.numerics.ctf_fit.rings import Rings
 # moves the maxima of the rings to lower frequencies, which a model that can't follow takes for a phase shift.
 SIGNAL_RATIO = 1.3
 NOISE_SPACING = 0.08  # Å⁻¹: the noise of a detector has no structure
-ENVELOPE_STEPS = 5  # of signal and noise alone, with the lens as it was found before
+ENVELOPE_STEPS = 3  # of signal and noise alone, with the lens as it was found before
 MOST_STEPS = 40
-ENOUGH = 0.05  # a step that gains less log likelihood is the last
+ENOUGH = 0.05  # a step that gains less is the last; log likelihood, that is, a third of a standard deviation
 STIFFNESS = 1e-3  # of second differences of the splines: keeps finite what the spectrum says nothing about
 LENS = 4  # variables, see Defocus.vector
 MOST_MOVE = np.array([300.0, 300.0, 300.0, 0.5])  # of these in one step; Å and radians
@@ -41,6 +41,7 @@ class PowerModel:
         bends = [np.diff(np.eye(basis.shape[1]), 2, axis=0) for basis in self.bases]
         sizes = [LENS, *(bend.shape[1] for bend in bends)]
         self.parts = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes), strict=True)]
+        self.slopes = np.empty((sum(sizes), self.power.size), np.float32)  # of each pixel's log; memory for all steps
         self.prior = np.zeros((sum(sizes), sum(sizes)))
         for part, bend in zip(self.parts[1:], bends, strict=True):
             self.prior[part, part] = STIFFNESS * bend.T @ bend
@@ -67,9 +68,10 @@ class PowerModel:
     def equations(self, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the gradient of -cost and the curvature to be expected (Fisher's information)."""
         signal, noise, phase, expected = self.expected(state)
-        slopes = np.concatenate([self.lens * (signal * np.sin(2.0 * phase) / expected),
-                                 self.columns[0] * ((expected - noise) / expected),
-                                 self.columns[1] * (noise / expected)])
+        share, slopes = noise / expected, self.slopes
+        factors = (signal * np.sin(2.0 * phase) / expected, 1.0 - share, share)
+        for part, columns, factor in zip(self.parts, (self.lens, *self.columns), factors, strict=True):
+            np.multiply(columns, factor, out=slopes[part])
         gradient = slopes @ (self.power / expected - 1.0) - self.prior @ state
         return gradient, (slopes @ slopes.T).astype(np.float64) + self.prior
 
@@ -96,7 +98,7 @@ def most_likely(rings: Rings, microscope: Microscope, vector: np.ndarray, free: 
 
 
 def _climb(model: PowerModel, state: np.ndarray, free: np.ndarray, steps: int) -> np.ndarray:
-    damping, cost = 1e-3, model.cost(state)
+    damping, cost, enough = 1e-3, model.cost(state), ENOUGH * model.spread(state)
     for _ in range(steps):
         gradient, curvature = model.equations(state)
         gradient, curvature = gradient[free], curvature[np.ix_(free, free)]
@@ -109,7 +111,7 @@ def _climb(model: PowerModel, state: np.ndarray, free: np.ndarray, steps: int) -
             damping *= 5.0
         if gain > 0.0:
             state, cost, damping = trial, cost - gain, damping / 25.0
-        if gain < ENOUGH:
+        if gain < enough:
             break
     return state
 

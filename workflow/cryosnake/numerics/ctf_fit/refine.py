@@ -125,12 +125,13 @@ def refine_defocus(
                      phase_range=phases)
     starts = [np.array([defocus, half * math.cos(turn), half * math.sin(turn), math.radians(phase)])
               for defocus, phase in candidates for half, turn in _astigmatism_starts()]
-    fine.choose_decay(max(starts, key=fine.correlation))
+    ranked = sorted(starts, key=fine.cost)
+    fine.choose_decay(ranked[0])
     coarse.decay = fine.decay
     free = 4 if options.fit_phase_shift else 3
     fitted = [_simplex(coarse, start, free, 150.0, 20.0) for start in sorted(starts, key=coarse.cost)[:KEPT_STARTS]]
-    fitted += sorted(starts, key=fine.cost)[:KEPT_STARTS]
-    finalists = [_simplex(fine, start, free, 100.0, 10.0) for start in sorted(fitted, key=fine.cost)[:FINALISTS]]
+    fitted += ranked[:KEPT_STARTS]
+    finalists = [_simplex(fine, start, free, 100.0, 20.0) for start in sorted(fitted, key=fine.cost)[:FINALISTS]]
     best = most_likely(fine.rings, microscope, min(finalists, key=fine.cost), free, options.astigmatism_tolerance)
     if not phases[0] <= best[3] <= phases[1]:
         best[3] = np.clip(best[3], *phases)
