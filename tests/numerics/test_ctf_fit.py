@@ -78,6 +78,24 @@ def test_phase_shift(phase_shift: float) -> None:
     assert abs(fit.defocus.mean - truth.mean) < 120.0
 
 
+def test_phase_plates_have_no_bias_where_the_signal_falls_steeply() -> None:
+    """Of protein: the fall moves the maxima of the rings, which must not pass for a phase shift and less defocus."""
+    rng = np.random.default_rng(0)
+    size, sampling, errors = 512, 1.4, []
+    axis = (np.arange(size) - size // 2) / (size * sampling)
+    k2, azimuth = axis**2 + axis[:, None] ** 2, np.arctan2(*np.meshgrid(axis, axis, indexing="ij"))
+    signal = 0.9 * (np.maximum(k2, 1e-4) / 0.075**2) ** -1.5 * np.exp(-60.0 * (k2 - 0.075**2))
+    for mean, phase_shift in [(8000.0, 110.0), (12000.0, 60.0), (16000.0, 35.0), (20000.0, 90.0), (24000.0, 75.0)]:
+        truth = Defocus(mean + 100.0, mean - 100.0, 40.0, phase_shift)
+        power = 1.0 + signal * ctf(k2, azimuth, truth, MICROSCOPE) ** 2
+        spectrum = np.sqrt(power * rng.gamma(32.0, 1.0 / 32.0, power.shape))
+        fit = fit_ctf(spectrum, sampling, MICROSCOPE, FitOptions(phase_shifts=tuple(np.arange(0.0, 181.0, 10.0))))
+        errors.append((fit.defocus.mean - mean, fit.defocus.phase_shift - phase_shift))
+    defocus_bias, phase_bias = np.mean(errors, axis=0)
+    assert abs(defocus_bias) < 30.0  # Å; -200 with a correlation that expects the same fall everywhere
+    assert abs(phase_bias) < 1.0  # degrees; 7.2
+
+
 def test_noise_is_recognised() -> None:
     for seed in range(3):
         fit = estimate(simulate(seed, None))

@@ -95,7 +95,7 @@ def test_phase_shift_column_appears_only_when_fitted(project: Path) -> None:
 def test_noise_is_rejected_with_its_reason_and_its_picture(project: Path) -> None:
     noise = np.random.default_rng(1).normal(size=(900, 900)).astype(np.float32)
     write_mrc(Path(ROW["rlnMicrographName"]), noise, 1.0)
-    with pytest.raises(Rejected, match=r"a\.mrc: fit resolution .* Å is above 5 Å; figure of merit .* is below 0\.03"):
+    with pytest.raises(Rejected, match=r"a\.mrc: fit resolution .* Å is above 5 Å; figure of merit .* is below 0\.025"):
         run()
     assert ROOT.with_name("a.ctf").exists()
 
@@ -190,7 +190,7 @@ TABLE = pd.DataFrame({"rlnDefocusU": [12000.0, 30000.0, 9000.0], "rlnDefocusV": 
 def test_gate_gives_every_reason() -> None:
     reasons = gate(TABLE, options(min_defocus=10000.0, max_defocus=20000.0, max_astigmatism=500.0))
     assert reasons[0] == "astigmatism 1000 Å is above 500 Å"
-    assert reasons[1] == ("fit resolution 9 Å is above 5 Å; figure of merit 0.01 is below 0.03; "
+    assert reasons[1] == ("fit resolution 9 Å is above 5 Å; figure of merit 0.01 is below 0.025; "
                           "mean defocus 2.995e+04 Å is above 20000 Å")
     assert reasons[2] == "figure of merit is not a number; mean defocus 8950 Å is below 10000 Å"
 

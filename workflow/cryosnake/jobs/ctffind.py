@@ -54,9 +54,9 @@ JOB = JobType(
         Parameter("max_resolution", float, 5.0, "Gate: leave out micrographs whose Thon rings cannot be followed to "
                   "this resolution (or to Nyquist, if that comes first; to 1.6 times this where the rings are beyond "
                   "doubt); 100 for no limit.", unit="Å", minimum=2),
-        Parameter("min_figure_of_merit", float, 0.03, "Gate: leave out fits that agree less than this with the "
-                  "spectrum. Noise alone reaches 0.025, good micrographs 0.08 and more; -1 for no limit.",
-                  minimum=-1, maximum=1),
+        Parameter("min_figure_of_merit", float, 0.025, "Gate: leave out fits that agree less than this with the "
+                  "spectrum. Noise alone reaches 0.02, good micrographs 0.03 near focus, elsewhere 0.06 and more; -1 "
+                  "for no limit.", minimum=-1, maximum=1),
         Parameter("min_defocus", float, None, "Gate: leave out micrographs with a smaller mean defocus.", unit="Å",
                   minimum=0, at_most="max_defocus"),
         Parameter("max_defocus", float, None, "Gate: leave out micrographs with a larger mean defocus.", unit="Å",
@@ -76,5 +76,5 @@ JOB = JobType(
     clean=CleanUp(harsh=("**/*.ctf",)),
     panels=("ctf",),
     references=("Rohou & Grigorieff 2015, J. Struct. Biol. 192", "Zhang 2016, J. Struct. Biol. 193",
-                "Welch 1967, IEEE Trans. Audio Electroacoust. 15"),
+                "Welch 1967, IEEE Trans. Audio Electroacoust. 15", "Whittle 1953, Ark. Mat. 2"),
 )

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from cryosnake.numerics.ctf import Defocus, Microscope
+from cryosnake.numerics.ctf_fit.likelihood import most_likely
 from cryosnake.numerics.ctf_fit.model import FitOptions
 from cryosnake.numerics.ctf_fit.rings import Background, Rings
 from cryosnake.numerics.ctf_fit.search import DECAYS, resolved
@@ -111,8 +112,9 @@ def refine_defocus(
     """Fit defocus U, V, angle (and phase shift) from candidates (defocus in Å, phase shift in degrees).
 
     Starts with and without astigmatism are compared on the rings below COARSE_RESOLUTION, the best are fitted there
-    by the simplex method, and the best of these is fitted to all rings. The phase is linear in the mean defocus and
-    the two components of the astigmatism, so these are the variables: the angle has no seam and U, V need no order.
+    by the simplex method, and the best of these are fitted to all rings, the winner by likelihood. The phase is linear
+    in the mean defocus and the two components of the astigmatism, so these are the variables: the angle has no seam and
+    U, V need no order.
     """
     limit = 1.0 / options.resolution_high
     coarse_limit = min(limit, max(1.0 / COARSE_RESOLUTION, rings.frequency[0] + 0.6 * (limit - rings.frequency[0])))
@@ -123,16 +125,17 @@ def refine_defocus(
                      phase_range=phases)
     starts = [np.array([defocus, half * math.cos(turn), half * math.sin(turn), math.radians(phase)])
               for defocus, phase in candidates for half, turn in _astigmatism_starts()]
-    fine.choose_decay(max(starts, key=fine.correlation))
+    ranked = sorted(starts, key=fine.cost)
+    fine.choose_decay(ranked[0])
     coarse.decay = fine.decay
     free = 4 if options.fit_phase_shift else 3
     fitted = [_simplex(coarse, start, free, 150.0, 20.0) for start in sorted(starts, key=coarse.cost)[:KEPT_STARTS]]
-    fitted += sorted(starts, key=fine.cost)[:KEPT_STARTS]
-    finalists = [_simplex(fine, start, free, 100.0, 10.0) for start in sorted(fitted, key=fine.cost)[:FINALISTS]]
-    best = min(finalists, key=fine.cost)
-    fine.choose_decay(best)
-    best = _simplex(fine, best, free, 40.0, 1.0)
-    best[3] = np.clip(best[3], *phases)
+    fitted += ranked[:KEPT_STARTS]
+    finalists = [_simplex(fine, start, free, 100.0, 20.0) for start in sorted(fitted, key=fine.cost)[:FINALISTS]]
+    best = most_likely(fine.rings, microscope, min(finalists, key=fine.cost), free, options.astigmatism_tolerance)
+    if not phases[0] <= best[3] <= phases[1]:
+        best[3] = np.clip(best[3], *phases)
+        best = most_likely(fine.rings, microscope, best, 3, options.astigmatism_tolerance)
     return Defocus.from_vector(best)
 
 

@@ -24,6 +24,7 @@ class Rings:
     cosine: np.ndarray  # (n,) float32, cos 2α of the azimuth α
     sine: np.ndarray  # (n,) float32, sin 2α
     ring: np.ndarray  # (n,) int32
+    background: np.ndarray  # (rings,) float64, amplitudes
     first: int
     step: float
     size: int  # box of the spectrum in pixels
@@ -46,7 +47,8 @@ class Rings:
         """Return the rings below a frequency in Å⁻¹."""
         keep = self.ring <= int(np.floor(frequency / self.step)) - self.first
         return Rings(value=self.value[keep], frequency_squared=self.frequency_squared[keep], cosine=self.cosine[keep],
-                     sine=self.sine[keep], ring=self.ring[keep], first=self.first, step=self.step, size=self.size)
+                     sine=self.sine[keep], ring=self.ring[keep], background=self.background[:self.ring[keep].max() + 1],
+                     first=self.first, step=self.step, size=self.size)
 
 
 def flatten_spectrum(
@@ -83,10 +85,11 @@ def flatten_spectrum(
     kx, ky, radius = kx[keep], ky[keep], radius[keep]
     with np.errstate(divide="ignore", invalid="ignore"):
         cosine, sine = (kx**2 - ky**2) / radius**2, 2.0 * kx * ky / radius**2
-    flat = amplitude / _smooth_background(amplitude, ring, (first + np.arange(centre - first)) * step)[ring] - 1.0
+    background = _smooth_background(amplitude, ring, (first + np.arange(centre - first)) * step)
+    flat = amplitude / background[ring] - 1.0
     return Rings(value=_clip(flat, ring), frequency_squared=((radius * step) ** 2).astype(np.float32),
-                 cosine=cosine.astype(np.float32), sine=sine.astype(np.float32), ring=ring, first=first, step=step,
-                 size=size)
+                 cosine=cosine.astype(np.float32), sine=sine.astype(np.float32), ring=ring, background=background,
+                 first=first, step=step, size=size)
 
 
 def _smooth_background(amplitude: np.ndarray, ring: np.ndarray, frequency: np.ndarray) -> np.ndarray:
