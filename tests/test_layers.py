@@ -51,7 +51,7 @@ FLOORS = {
                  ("class2d", "class3d", "initialmodel", "joinstar", "refine3d")),
     "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),
     "report": (("panels", "flowchart"), (".",)),
-    "pages": (("blocks",), ("panels",), ("facts",), (".",)),
+    "pages": (("blocks",), ("panels",), ("facts",), (".",), ("web",)),
 }
 MOST_FILES = 20  # in a room; 12 beside the rooms of project and programs
 

@@ -25,6 +25,7 @@ TOPICS = {
     "job_actions": ("alias", "note", "mark", "abort", "continue"),
     "flowchart": ("flowchart",),
     "report": ("report",),
+    "web": ("web",),
     "micrographs": ("retry",),
     "watch": ("watch",),
     "schedules": ("import-schedule",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def write_report(out: Path) -> ProjectFacts:
     volumes = _volumes(project)
     jobs = _shown(project, sum(len(volume.packed) for volume in volumes))
     write_text(out, page("report.html.j2", project=project, figures=summary(project), jobs=jobs, volumes=volumes,
-                         flowchart=_flowchart(project), methods=methods(project.chain),
+                         flowchart=flowchart_of(project), methods=methods(project.chain),
                          versions=versions(project.jobs), lead=_lead(project, jobs), glance=_glance(project, jobs),
                          classes=_classes(project, jobs)))
     return project
@@ -95,21 +95,27 @@ def _volumes(project: ProjectFacts) -> list[Volume]:
     """Return the maps of the jobs that the project has come to; one that can't be read is left out."""
     found = []
     for job in project.goals[:_MOST_MAPS]:
-        path = map_file(job.view())
-        resolution = next((result.value for result in job.results if result.name == "resolution"), 0.0)
-        try:
-            if path is not None:
-                density, pixel_size = read_mrc(path)
-                found.append(volume_of(str(path), density, pixel_size, resolution,
-                                       _local_resolution(project, job, density.shape)))
-        except (CryosnakeError, OSError, ValueError):  # the job's own panel says why
-            continue
+        volume = volume_of_job(job, project.jobs)
+        found += [volume] if volume else []
     return found
 
 
-def _local_resolution(project: ProjectFacts, goal: JobFacts, shape: tuple[int, ...]) -> np.ndarray | None:
+def volume_of_job(job: JobFacts, jobs: Sequence[JobFacts]) -> Volume | None:
+    """Return a job's map for the viewer, coloured by what one of `jobs` says of it; None without a whole one."""
+    path = map_file(job.view())
+    resolution = next((result.value for result in job.results if result.name == "resolution"), 0.0)
+    try:
+        if path is None:
+            return None
+        density, pixel_size = read_mrc(path)
+        return volume_of(str(path), density, pixel_size, resolution, _local_resolution(jobs, job, density.shape))
+    except (CryosnakeError, OSError, ValueError):  # the job's own panel says why
+        return None
+
+
+def _local_resolution(jobs: Sequence[JobFacts], goal: JobFacts, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return the local resolution (box, box, box) of the newest job that made one from a job that `goal` is from."""
-    for job in reversed(project.jobs):
+    for job in reversed(jobs):
         path = Path(job.path, "relion_locres.mrc")
         if set(job.inputs) & set(goal.inputs) and path.exists():
             local = read_mrc(path)[0]
@@ -117,7 +123,7 @@ def _local_resolution(project: ProjectFacts, goal: JobFacts, shape: tuple[int, .
     return None
 
 
-def _flowchart(project: ProjectFacts) -> Flowchart | None:
+def flowchart_of(project: ProjectFacts) -> Flowchart | None:
     """Return the flowchart; of too many jobs only those that the result depends on."""
     pipeline = project.pipeline
     if len(pipeline.processes) > _MOST_BOXES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cryosnake.io.mrc_header import read_header
 from cryosnake.names import PIPELINE_FILE
 from cryosnake.pages.facts.jobs import JobFacts, job_facts
 from cryosnake.pages.panels.maps import map_file
-from cryosnake.pipeline.model import Pipeline, Status
+from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.pipeline.rebuild import rebuild
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions.config_edit import read_config
@@ -59,8 +59,8 @@ class ProjectFacts:
         return [job for job in self.jobs if job.gone]
 
 
-def project_facts() -> ProjectFacts:
-    """Return the facts of the project in the working directory.
+def project_facts(read: Callable[[Pipeline, Process], JobFacts] = job_facts) -> ProjectFacts:
+    """Return the facts of the project in the working directory; `read` returns those of a job.
 
     Raises
     ------
@@ -68,9 +68,9 @@ def project_facts() -> ProjectFacts:
         where there is no project
     """
     warnings: list[str] = []
-    pipeline = _pipeline(warnings)
+    pipeline = pipeline_of(warnings)
     order = sorted(pipeline.processes.values(), key=lambda process: process.number)
-    jobs = {process.name: job_facts(pipeline, process) for process in order}
+    jobs = {process.name: read(pipeline, process) for process in order}
     goals = _goals(jobs.values())
     names = in_order(pipeline, {goals[0].process.name, *pipeline.ancestors(goals[0].process.name)}) if goals else []
     return ProjectFacts(title=_title(warnings), folder=os.path.basename(os.getcwd()), pipeline=pipeline,
@@ -112,7 +112,7 @@ def summary(project: ProjectFacts) -> list[Figure]:
     return found
 
 
-def _pipeline(warnings: list[str]) -> Pipeline:
+def pipeline_of(warnings: list[str]) -> Pipeline:
     """Return the project's pipeline; where the file is damaged, what the job directories say."""
     try:
         return read_pipeline_unlocked()
@@ -121,7 +121,7 @@ def _pipeline(warnings: list[str]) -> Pipeline:
             raise
         rebuilt = rebuild(".", warnings)
         if Path(PIPELINE_FILE).exists() or rebuilt.processes:
-            warnings.insert(0, f"{error}. The report is made from what the job directories say.")
+            warnings.insert(0, f"{error}. This is what the job directories say.")
         return rebuilt
 
 

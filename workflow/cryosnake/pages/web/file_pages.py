@@ -1,0 +1,113 @@
+"""`view`: any STAR file, image, stack, map or text of a project, as RELION's Display shows them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.pages.blocks.charts import Chart, histogram
+from cryosnake.pages.blocks.volumes import volume_of
+from cryosnake.pages.web.files import IMAGES, file_of
+from cryosnake.pages.web.images import sections_of, wish_of
+from cryosnake.pages.web.micrographs import seen_micrograph
+from cryosnake.pages.web.project_pages import opened_project, page
+from cryosnake.pages.web.projects import working_in
+from cryosnake.pages.web.site import ShownProject, Site
+from cryosnake.pages.web.tables import Wanted, fitting, is_numeric, page_of, wanted_of
+
+_MOST_TEXT = 200_000  # bytes of the end of a text
+_SECTIONS = 40  # of a page of a stack
+
+
+def view(request: Request) -> Response:
+    """Answer with the page of a file, by its kind."""
+    opened = opened_project(request)
+    name = request.path_params["name"]
+    image = Path(name).suffix.lower() in IMAGES
+    path = file_of(opened.project.root, name, through_links=image)
+    show = _image if image else _table if path.suffix.lower() == ".star" else _text
+    template, content = show(request, opened, name, path)
+    with working_in(opened.project):
+        return page(opened, opened.remembered.project(), template, name=name, path=path, size=path.stat().st_size,
+                    **content)
+
+
+def image(request: Request) -> Response:
+    """Answer with a picture of an image, a section or a slice."""
+    site: Site = request.app.state.site
+    path = file_of(opened_project(request).project.root, request.path_params["name"], through_links=True)
+    return Response(site.images.picture(path, wish_of(request.query_params)), media_type="image/png")
+
+
+def _table(request: Request, _: ShownProject, name: str, path: Path) -> tuple[str, dict[str, Any]]:
+    site: Site = request.app.state.site
+    tables = site.tables.read(path)
+    block = request.query_params.get("block", "")
+    if block not in tables:
+        block = max(tables, key=lambda one: len(tables[one]), default="")
+    if not tables:
+        return "text.html.j2", {"text": "", "cut": False}
+    table, wanted = tables[block], wanted_of(request.query_params)
+    shown = page_of(table, wanted)
+
+    def again(**changed: object) -> str:
+        """Return this page's address with other wishes."""
+        kept = {**dict(request.query_params), **changed}
+        return "?" + urlencode({key: value for key, value in kept.items() if value not in ("", None)})
+
+    return "table.html.j2", {"tables": tables, "block": block, "table": shown, "wanted": wanted, "again": again,
+                             "chart": _chart(table, wanted), "named": "rlnMicrographName" in table.columns}
+
+
+def _chart(table: Any, wanted: Wanted) -> Chart | None:
+    """Return the histogram of the column that is sorted or cut by."""
+    column = next((one for one in (wanted.column, wanted.sort) if one in table.columns), "")
+    if not column or not is_numeric(table, column) or not len(table):
+        return None
+    kept = fitting(table, wanted)[column].to_numpy(float)
+    left = table[column].drop(fitting(table, wanted).index).to_numpy(float)
+    groups = [("shown", kept, 0)] + ([("not shown", left, 3)] if len(left) else [])
+    return histogram(column.removeprefix("rln"), column.removeprefix("rln"), groups, y_label="rows")
+
+
+def _image(request: Request, opened: ShownProject, name: str, path: Path) -> tuple[str, dict[str, Any]]:
+    found, query = sections_of(path), request.query_params
+    header, count = found if found else (None, 1)
+    wish = wish_of(query)
+    if header is None or count == 1:
+        site: Site = request.app.state.site
+        return "micrograph.html.j2", {"wish": wish, "seen": seen_micrograph(opened, site.tables, name, path, query)}
+    cube = header.nx == header.ny == header.nz and path.suffix.lower() in (".mrc", ".map")
+    first = min(wish.section, count - 1) // _SECTIONS * _SECTIONS
+    content: dict[str, Any] = {"wish": wish, "header": header, "count": count, "first": first, "cube": cube,
+                               "sections": range(first, min(first + _SECTIONS, count)), "step": _SECTIONS,
+                               "volume": None}
+    if cube and header.nx <= 512:
+        content["volume"] = _volume(name, path)
+    return "stack.html.j2", content
+
+
+def _volume(name: str, path: Path) -> Any:
+    from cryosnake.io.mrc import read_mrc
+
+    try:
+        density, pixel_size = read_mrc(path)
+        return volume_of(name, density, pixel_size)
+    except (CryosnakeError, ValueError):  # a mask of zeros, a map without density: its slices are shown all the same
+        return None
+
+
+def _text(request: Request, _: ShownProject, name: str, path: Path) -> tuple[str, dict[str, Any]]:
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - _MOST_TEXT))
+        data = file.read(_MOST_TEXT)
+    if b"\0" in data:
+        raise CryosnakeError(f"{name} is no text and no image that can be shown; download it")
+    return "text.html.j2", {"text": data.decode(errors="replace"), "cut": size > _MOST_TEXT}

@@ -1,0 +1,131 @@
+"""Pictures of micrographs, sections of stacks and slices of maps, made when they are asked for."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.movies import read_image
+from cryosnake.io.mrc import open_stack
+from cryosnake.io.mrc_header import MrcHeader, read_header
+from cryosnake.pages.blocks.pictures import shrunk
+from cryosnake.pages.web.tables import number_of
+from cryosnake.report.panels.particles import smooth
+
+_MOST_SIDE, _MOST_PIXELS = 2048, 1 << 28  # px of a picture; of an image that is read
+_KEPT = 3  # images after the low-pass, of 100 MB at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """How an image is to be shown; the region (left, top, width, height) in px of the image, as it is seen."""
+
+    section: int = 0
+    low_pass: float = 0.0  # Å, 0 for none
+    sigma: float = 3.0  # black and white at so many standard deviations from the mean; 0: at 0.5 and 99.5 %
+    side: int = 1024
+    region: tuple[int, int, int, int] | None = None
+
+
+def wish_of(query: Mapping[str, str]) -> Wish:
+    """Return what an address asks for; what is no number counts for nothing."""
+    def number(name: str, usual: float, low: float, high: float) -> float:
+        value = number_of(query.get(name, ""))
+        return usual if value is None else min(max(value, low), high)
+
+    usual = Wish()
+    places = [number_of(text) for text in query.get("region", "").split(",")]
+    whole = [int(place) for place in places if place is not None]
+    return Wish(section=int(number("section", 0, 0, 1e7)), low_pass=number("lowpass", usual.low_pass, 0, 1000),
+                sigma=number("sigma", usual.sigma, 0, 50), side=int(number("side", usual.side, 16, _MOST_SIDE)),
+                region=(whole[0], whole[1], whole[2], whole[3]) if len(whole) == 4 else None)
+
+
+class Images:
+    """Makes pictures; keeps the last images, so that another contrast or region costs little."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def picture(self, path: Path, wish: Wish) -> bytes:
+        """Return a PNG of an image, row 0 at the bottom as in all pictures of cryosnake.
+
+        Raises
+        ------
+        CryosnakeError
+            where the file is no image that can be read
+        """
+        image = self._image(path, wish)
+        contrast = _contrast(image, wish.sigma)
+        seen = image[::-1]
+        if wish.region:
+            left, top, width, height = wish.region
+            top, left = max(top, 0), max(left, 0)
+            seen = seen[top:top + max(height, 1), left:left + max(width, 1)]
+        if not seen.size:
+            raise CryosnakeError(f"{path.name}: there is nothing in that region")
+        return png(shrunk(seen, wish.side)[0] if max(seen.shape) > wish.side else seen, contrast)
+
+    def _image(self, path: Path, wish: Wish) -> np.ndarray:
+        found = os.stat(path)
+        key = (str(path), found.st_mtime_ns, found.st_size, wish.section, wish.low_pass)
+        with self._lock:
+            if key not in self._kept:
+                image, pixel_size = _read(path, wish.section)
+                if wish.low_pass and pixel_size:
+                    image = smooth(image, pixel_size, wish.low_pass)
+                self._kept[key] = image
+            self._kept.move_to_end(key)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[key]
+
+
+def sections_of(path: Path) -> tuple[MrcHeader, int] | None:
+    """Return the header of an MRC file and how many images it holds; None for other files."""
+    if path.suffix.lower() not in (".mrc", ".mrcs", ".map", ".st", ".ctf"):
+        return None
+    header = read_header(path)
+    return header, header.nz
+
+
+def png(image: np.ndarray, contrast: tuple[float, float]) -> bytes:
+    """Return an image (rows, columns) as PNG, its first row at the top."""
+    from imagecodecs import png_encode
+
+    low, high = contrast
+    scaled = np.clip((image - low) / max(high - low, 1e-12), 0.0, 1.0)
+    return bytes(png_encode(np.ascontiguousarray((255.0 * scaled).astype(np.uint8)), level=3))
+
+
+def _read(path: Path, section: int) -> tuple[np.ndarray, float]:
+    found = sections_of(path)
+    if found is None:
+        return read_image(path)
+    header, count = found
+    if header.nx * header.ny > _MOST_PIXELS:
+        raise CryosnakeError(f"{path.name} is too large to be shown: {header.nx} x {header.ny}")
+    if count == 1:
+        return read_image(path)
+    if section >= count:
+        raise CryosnakeError(f"{path.name} has {count} images; there is no {section + 1}")
+    return np.asarray(open_stack(path)[section], np.float32), header.pixel_size
+
+
+def _contrast(image: np.ndarray, sigma: float) -> tuple[float, float]:
+    """Return the values of black and white, from every n-th pixel of a large image."""
+    step = max(1, int((image.size / 1e6) ** 0.5))
+    sample = image[::step, ::step]
+    if not sigma:
+        low, high = np.nanpercentile(sample, (0.5, 99.5))
+        return float(low), float(high)
+    middle, spread = float(np.nanmean(sample)), float(np.nanstd(sample)) or 1.0
+    return middle - sigma * spread, middle + sigma * spread

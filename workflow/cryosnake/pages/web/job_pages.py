@@ -1,0 +1,36 @@
+"""The page of a job, and the files that it offers."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from cryosnake.pages.web.files import NoSuchFileError, file_of
+from cryosnake.pages.web.project_pages import opened_project, page
+from cryosnake.pages.web.projects import working_in
+from cryosnake.project.actions.job_details import log_tail
+
+_LOG_LINES = 200
+_CHOSEN_FROM = ("Class2D", "Class3D")
+
+
+def job(request: Request) -> Response:
+    """Answer with all about one job: panels, map, files, log, times."""
+    opened = opened_project(request)
+    with working_in(opened.project):
+        facts = opened.remembered.project()
+        name = request.path_params["name"].rstrip("/")
+        found = next((job for job in facts.jobs if name in (job.path, job.process.alias.rstrip("/"))), None)
+        if found is None:
+            raise NoSuchFileError(f"{name}: there is no such job in this project")
+        shown = opened.remembered.shown(facts, found)
+        return page(opened, facts, "job.html.j2", job=found, shown_job=shown, log=log_tail(found.path, _LOG_LINES),
+                    errors=log_tail(found.path, _LOG_LINES, error=True),
+                    chooses=found.process.folder in _CHOSEN_FROM and found.state == "succeeded")
+
+
+def download(request: Request) -> Response:
+    """Answer with a file of the project as it is, to be saved."""
+    opened = opened_project(request)
+    path = file_of(opened.project.root, request.path_params["name"])
+    return FileResponse(path, media_type="application/octet-stream", filename=path.name)

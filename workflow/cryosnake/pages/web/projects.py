@@ -1,0 +1,86 @@
+"""The projects that are shown: those below the folders given at the start."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.names import PIPELINE_FILE
+
+_WORKING_DIRECTORY = threading.Lock()  # there is one for the whole process, and the readers of projects work in it
+_MOST_LISTED = 2000
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's folder, and the word that stands for it in addresses."""
+
+    key: str
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """Its folder's name."""
+        return self.root.name
+
+
+def projects_below(roots: Sequence[Path]) -> list[Project]:
+    """Return the projects among some folders and the folders in them, in the order of their names."""
+    found: dict[Path, Project] = {}
+    for root in roots:
+        for folder in (root, *_folders(root)):
+            if is_project(folder):
+                real = folder.resolve()
+                found.setdefault(real, Project(_key(real), real))
+    return sorted(found.values(), key=lambda project: (project.name.lower(), str(project.root)))
+
+
+def is_project(folder: Path) -> bool:
+    """Whether a folder holds a pipeline of RELION or of ours, or the config of one that has not run."""
+    if (folder / PIPELINE_FILE).is_file():
+        return True
+    try:
+        with open(folder / "config.yaml", encoding="utf-8") as file:
+            return any(line.startswith("jobs:") for line in file)
+    except (OSError, UnicodeError):
+        return False
+
+
+@contextlib.contextmanager
+def working_in(project: Project) -> Iterator[None]:
+    """Work in a project's folder, one at a time.
+
+    Raises
+    ------
+    CryosnakeError
+        where the folder is gone or can't be entered
+    """
+    with _WORKING_DIRECTORY, contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(contextlib.chdir(project.root))
+        except OSError as error:
+            raise CryosnakeError(f"{project.root}: {error.strerror}. Was it moved, or is its disk not mounted?") \
+                from error
+        yield
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        with os.scandir(root) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return []
+    return [root / name for name in names[:_MOST_LISTED]]
+
+
+def _key(root: Path) -> str:
+    """Return a word that stays the same between starts, and tells two folders of one name apart."""
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:6]
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', root.name).lstrip('.') or 'project'}-{digest}"
