@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pages.document import static_text
-from cryosnake.pages.web import file_pages, job_pages, project_pages
+from cryosnake.pages.web import choosing_pages, file_pages, job_pages, project_pages
 from cryosnake.pages.web.files import NoSuchFileError
 from cryosnake.pages.web.guard import Access, Guard
 from cryosnake.pages.web.project_pages import opened_project
@@ -41,6 +41,8 @@ def _routes() -> Sequence[BaseRoute]:
         Route(f"{project}/space", project_pages.space),
         Route(f"{project}/events", _events),
         Route(f"{project}/job/{{name:path}}", job_pages.job),
+        Route(f"{project}/choose/{{name:path}}", choosing_pages.offer),
+        Route(f"{project}/choose/{{name:path}}", choosing_pages.decide, methods=["POST"]),
         Route(f"{project}/file/{{name:path}}", job_pages.download),
         Route(f"{project}/view/{{name:path}}", file_pages.view),
         Route(f"{project}/image/{{name:path}}", file_pages.image),

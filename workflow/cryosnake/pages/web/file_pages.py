@@ -14,7 +14,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.pages.blocks.charts import Chart, histogram
 from cryosnake.pages.blocks.volumes import volume_of
 from cryosnake.pages.web.files import IMAGES, file_of
-from cryosnake.pages.web.images import sections_of, wish_of
+from cryosnake.pages.web.images import Wish, sections_of, wish_of
 from cryosnake.pages.web.micrographs import seen_micrograph
 from cryosnake.pages.web.project_pages import opened_project, page
 from cryosnake.pages.web.projects import working_in
@@ -23,6 +23,7 @@ from cryosnake.pages.web.tables import Wanted, fitting, is_numeric, page_of, wan
 
 _MOST_TEXT = 200_000  # bytes of the end of a text
 _SECTIONS = 40  # of a page of a stack
+_MICROGRAPH, _STACK = Wish(low_pass=20.0), Wish(sigma=0.0)  # particles can be seen; averages are not bell-shaped
 
 
 def view(request: Request) -> Response:
@@ -79,10 +80,11 @@ def _chart(table: Any, wanted: Wanted) -> Chart | None:
 def _image(request: Request, opened: ShownProject, name: str, path: Path) -> tuple[str, dict[str, Any]]:
     found, query = sections_of(path), request.query_params
     header, count = found if found else (None, 1)
-    wish = wish_of(query)
     if header is None or count == 1:
         site: Site = request.app.state.site
-        return "micrograph.html.j2", {"wish": wish, "seen": seen_micrograph(opened, site.tables, name, path, query)}
+        seen = seen_micrograph(opened, site.tables, name, path, query)
+        return "micrograph.html.j2", {"wish": wish_of(query, _MICROGRAPH), "seen": seen}
+    wish = wish_of(query, _STACK)
     cube = header.nx == header.ny == header.nz and path.suffix.lower() in (".mrc", ".map")
     first = min(wish.section, count - 1) // _SECTIONS * _SECTIONS
     content: dict[str, Any] = {"wish": wish, "header": header, "count": count, "first": first, "cube": cube,

@@ -34,13 +34,12 @@ class Wish:
     region: tuple[int, int, int, int] | None = None
 
 
-def wish_of(query: Mapping[str, str]) -> Wish:
-    """Return what an address asks for; what is no number counts for nothing."""
-    def number(name: str, usual: float, low: float, high: float) -> float:
+def wish_of(query: Mapping[str, str], usual: Wish = Wish()) -> Wish:
+    """Return what an address asks for; `usual` counts where it says nothing, or no number."""
+    def number(name: str, default: float, low: float, high: float) -> float:
         value = number_of(query.get(name, ""))
-        return usual if value is None else min(max(value, low), high)
+        return default if value is None else min(max(value, low), high)
 
-    usual = Wish()
     places = [number_of(text) for text in query.get("region", "").split(",")]
     whole = [int(place) for place in places if place is not None]
     return Wish(section=int(number("section", 0, 0, 1e7)), low_pass=number("lowpass", usual.low_pass, 0, 1000),
