@@ -28,7 +28,10 @@ class Browser:
         self._session = self._call("POST", "session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
 
     def open(self, page: Path) -> None:
-        self._post("url", {"url": page.resolve().as_uri()})
+        self.go(page.resolve().as_uri())
+
+    def go(self, address: str) -> None:
+        self._post("url", {"url": address})
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self._post("execute/sync", {"script": script, "args": list(arguments)})

@@ -1,0 +1,153 @@
+"""The dashboard in a browser, from a real server: pages that follow the project, nothing from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette")
+
+from browser import Browser, browser
+from shown_project import make_project, write_star
+
+from cryosnake.cli import main
+from cryosnake.io.mrc_writer import write_mrc
+
+_PLUS, _TAB, _SPACE = "+", "\ue004", " "
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten jobs, one micrograph with picks, and a job that waits for a choice."""
+    folder = tmp_path_factory.mktemp("web") / "shown"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        make_project(10)
+        for name in ("Movies", "gone"):
+            Path(name).mkdir()
+        write_mrc("Movies/m0001.mrc", np.random.default_rng(0).normal(size=(600, 800)).astype(np.float32), 1.5)
+        write_star(Path("gone/1.star"), {"": {"rlnCoordinateX": [100.0, 200.0], "rlnCoordinateY": [50.0, 400.0]}})
+        Path("config.yaml").write_text("title: shown\njobs:\n  good: {type: select, classes: choose, particles: "
+                                       "Class2D/job006/run_it025_data.star}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(project: Path) -> Iterator[str]:
+    """What the command prints, with the token."""
+    command = [sys.executable, "-m", "cryosnake.cli", "web", str(project), "--edit"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+        server.terminate()
+
+
+@pytest.fixture(scope="module")
+def window(chromedriver: str, address: str) -> Iterator[Browser]:
+    with browser(chromedriver) as opened:
+        opened.go(address)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def at(window: Browser) -> str:
+    return str(window.wait("location.pathname.endsWith('/overview') && location.href")).removesuffix("/overview")
+
+
+def test_the_address_has_lost_the_token(window: Browser, at: str, address: str) -> None:
+    assert "token" not in at
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{30,}", address)
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"{at}/overview", timeout=10)
+    assert window.run("return document.cookie") == ""
+
+
+def test_a_box_of_the_flowchart_leads_to_its_job(window: Browser, at: str) -> None:
+    window.go(f"{at}/overview")
+    window.wait("document.querySelector('canvas').dataset.drawn")
+    window.run("document.querySelector('.flow a[href$=\"Class2D/job006\"] .box').dispatchEvent("
+               "new MouseEvent('click', {bubbles: true}))")
+    window.wait("location.pathname.endsWith('/job/Class2D/job006')")
+    assert window.run("return document.querySelectorAll('.gallery img').length") == 12
+
+
+def test_a_page_follows_its_job_without_being_loaded_again(window: Browser, at: str, project: Path) -> None:
+    window.go(f"{at}/job/Refine3D/job008")
+    window.wait("document.querySelector('canvas').dataset.drawn")
+    window.run("window.mark = 1; document.querySelector('canvas').mark = 1; "
+               "document.querySelector('details').open = true")
+    time.sleep(1.2)  # the server has looked once
+    log = project / "Refine3D/job008/run.out"
+    text = log.read_text()
+    log.unlink()  # it has other names
+    log.write_text(text + "iteration  12: a line of now\n")
+    window.wait("document.querySelector('.log').textContent.includes('a line of now')", 20)
+    assert window.run("return [window.mark, document.querySelector('canvas').mark]") == [1, 1]
+    assert window.run("return document.querySelector('details').open")
+
+
+def test_a_job_that_fails_shows_it(window: Browser, at: str, project: Path) -> None:
+    window.go(f"{at}/overview")
+    window.wait("document.querySelector('.state.succeeded')")
+    time.sleep(1.2)
+    with contextlib.chdir(project):
+        assert main(["mark", "MaskCreate/job009", "failed"]) == 0
+    assert window.wait("[...document.querySelectorAll('.jobs .failed')].map(one => one.textContent).join()", 20)
+    assert window.run("return document.querySelector('nav .dot.failed') !== null")
+
+
+def test_a_micrograph_is_zoomed_into(window: Browser, at: str) -> None:
+    window.go(f"{at}/view/Movies/m0001.mrc")
+    assert window.run("return document.querySelectorAll('.picks circle').length") == 2
+    window.run("document.querySelector('.micrograph svg').focus()")
+    window.press(_PLUS, _PLUS, _PLUS, _PLUS)
+    finer = window.wait("document.querySelector('.fine')?.getAttribute('href')")
+    assert "region=" in finer
+    window.move_to(".micrograph svg", drag=(40, 30))
+    assert window.wait(f"document.querySelector('.fine')?.getAttribute('href') !== {finer!r}")
+    window.press("0")
+    window.wait("!document.querySelector('.fine')")
+
+
+def test_bars_choose_rows(window: Browser, at: str) -> None:
+    window.go(f"{at}/view/CtfFind/job003/micrographs_ctf.star?block=micrographs&sort=rlnDefocusU")
+    window.move_to(".brush .chart > svg", drag=(90, 0))
+    window.wait("location.search.includes('low=')")
+    assert " of 60 rows" in window.run("return document.querySelector('[data-part=table]').textContent")
+
+
+def test_classes_are_chosen_by_keys(window: Browser, at: str, project: Path) -> None:
+    window.go(f"{at}/choose/good")
+    window.run("document.querySelector('.gallery input').focus()")
+    window.press(_SPACE, _TAB, _TAB, _SPACE)
+    assert window.run("return document.querySelector('.sum').value").startswith("2 of 12 classes")
+    command = window.run("return document.querySelector('.command').textContent")
+    window.run("document.querySelector('.primary').focus()")
+    window.press(_SPACE)
+    window.wait("location.search === '?written=1'")
+    chosen = command.rpartition(" ")[2].replace(",", ", ")
+    assert f"classes: [{chosen}]" in (project / "decisions/good.yaml").read_text()
+
+
+def test_no_page_is_wider_than_the_window_and_nothing_is_loaded_from_elsewhere(window: Browser, at: str) -> None:
+    """The last one: after all that the others did."""
+    pages = ("overview", "runs", "space", "job/Extract/job005", "job/CtfFind/job003", "job/PostProcess/job010",
+             "view/Class2D/job006/run_it025_classes.mrcs", "view/default_pipeline.star")
+    for page in pages:
+        window.go(f"{at}/{page}")
+        assert window.run("return document.documentElement.scrollWidth <= innerWidth"), page
+        outside = window.run("return performance.getEntriesByType('resource').map(found => found.name)"
+                             ".filter(name => !name.startsWith(location.origin) && !name.startsWith('data:'))")
+        assert outside == [], page
+    assert window.log() == []
