@@ -19,7 +19,7 @@ from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.fsc import fsc
 from cryosnake.programs.class3d import recipe as class3d
-from cryosnake.programs.class3d.model import deaths
+from cryosnake.programs.class3d.model import deaths, stages_of
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.select import select
 from cryosnake.programs.simulate.mixture import simulate_mixture
@@ -199,6 +199,26 @@ def test_the_same_seed_gives_the_same_and_a_killed_run_goes_on(project):
         classify(sampling="7.5 degrees", continue_from="out/run_it002_optimiser.star")
 
 
+def test_the_last_iterations_search_nearby_with_half_the_step(classified, monkeypatch):
+    monkeypatch.chdir(classified)
+    order = [int(read_star(f"out/run_it{number:03d}_sampling.star")["sampling_general"].iloc[0]["rlnHealpixOrder"])
+             for number in (6, 7, 8)]
+    assert order == [2, 3, 3]  # a third of eight iterations, rounded down
+    true = read_particles("truth/particles.star").poses()
+    off = [np.median(angular_distance(read_particles(f"out/run_it{number:03d}_data.star").poses(), true))
+           for number in (6, 8)]
+    assert off[1] < off[0] and separated(counts(8)) >= separated(counts(6))
+    # more iterations go on everywhere: the prior of directions, which the last ones do not have, is even then
+    classify(iterations=12, sampling="7.5 degrees", fine_iterations=3, continue_from="out/run_it008_optimiser.star")
+    assert separated(counts(12)) >= 0.9
+
+
+@pytest.mark.parametrize(("local_range", "expected"), [(None, 5.0), (20.0, 5.0), (6.0, 2.0)])
+def test_fine_iterations_search_no_farther_than_local_range(local_range, expected):
+    first, last, fine = stages_of(options(sampling="7.5 degrees", local_range=local_range, fine_iterations=9), 1)
+    assert last.sigma == pytest.approx(expected) and last.order == first.order + 1 and fine == 3  # all there are
+
+
 def test_masks_are_obeyed_and_the_limit_by_the_expectation_alone(project):
     axis = np.arange(BOX) - BOX // 2
     radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
@@ -237,6 +257,8 @@ def test_bad_input_is_refused(project):
     write_star("flat.star", {"": pd.DataFrame({"rlnReferenceImage": ["000001@a.mrcs"] * 2})})
     for message, reference, changed in (
             ("no orientations", None, {"align": False}), ("no orientations", None, {"local_range": 10.0}),
+            ("no orientations .* fine_iterations: 5, which is all", None, {"fine_iterations": 5}),
+            ("fine_iterations sets how many", None, {"fine_iterations": 2, "align": False}),
             ("local_range sets how far", None, {"local_range": 10.0, "align": False}),
             ("lists 2 maps, the job asks for 3", "zeros.star", {"classes": 3}),
             (r"zero\.mrc: the reference is zero everywhere", "zeros.star", {}),

@@ -67,6 +67,9 @@ JOB = JobType(
         Parameter("local_range", float, None, "Search orientations only within this angle of the last one (three "
                   "standard deviations of a Gaussian prior). Not set: all orientations.", unit="degrees", minimum=0.1,
                   maximum=180, relion="sigma_angles", relion_switch="do_local_ang_searches"),
+        Parameter("fine_iterations", int, None, "Iterations at the end that search near each particle's orientation "
+                  "with half the step. Not set: a third of them, where all orientations were searched before and all "
+                  "classes start from one map; else none.", minimum=0, maximum=999),
         *OFFSETS,
         HIGHRES_LIMIT,
         ZERO_MASK,

@@ -14,14 +14,14 @@ from cryosnake.jobs.options import Class3DOptions
 from cryosnake.numerics.backend import to_numpy
 from cryosnake.numerics.refine.classes.averages import class_shells
 from cryosnake.numerics.refine.classes.class_maps import class_directions, class_shares, class_ssnr
-from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid
+from cryosnake.numerics.refine.grids.grids import shift_grid
 from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.search.accuracy import estimate_accuracy
 from cryosnake.numerics.refine.sums.maximisation import finish_sums, reference_power, regularised_map
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
 from cryosnake.numerics.symmetry import operators
 from cryosnake.programs.class3d.files import read_classification, write_classes
-from cryosnake.programs.class3d.model import RANGE, Classification3D, deaths, grid_of, has_directions, sigma_of
+from cryosnake.programs.class3d.model import RANGE, Classification3D, Stage, deaths, prior_for, stages_of
 from cryosnake.programs.class3d.search import expect_at_poses, expect_everywhere, expect_in_sampled, scale_at_poses
 from cryosnake.programs.refinement.block import prepare_block
 from cryosnake.programs.refinement.estep import new_statistics, reference_scale
@@ -48,20 +48,25 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
     def set_up(self) -> None:
         """See `Recipe`."""
         work, options, inputs = self.work, self.options, self.inputs
-        self.names, self.sigma = reference_names(inputs["reference"], options.classes), sigma_of(options)
+        self.names = reference_names(inputs["reference"], options.classes)
+        self.first, self.last, self.fine = stages_of(options, len(self.names))
         require_members(work.particles, options.classes)
         if options.local_range and not options.align:
             raise CryosnakeError("local_range sets how far orientations are searched, but align: false does not search "
                                  "them; leave one of the two out.")
-        if (options.local_range or not options.align) and "rlnAngleRot" not in work.particles.table:
-            option = "align: false" if not options.align else f"local_range: {options.local_range:g}"
+        if options.fine_iterations and not options.align:
+            raise CryosnakeError("fine_iterations sets how many iterations search orientations more finely, but align: "
+                                 "false does not search them; leave one of the two out.")
+        if not self.stage(1).has_directions and "rlnAngleRot" not in work.particles.table:
+            option = ("align: false" if not options.align else f"local_range: {options.local_range:g}"
+                      if options.local_range else f"fine_iterations: {options.fine_iterations}, which is all of them,")
             raise CryosnakeError(f"{work.particles.path} has no orientations (rlnAngleRot), which {option} starts "
                                  "from. Give the particles of a refinement, or search all orientations.")
         self.solvent = solvent_mask(inputs.get("mask"), options.particle_diameter, work.particles)
 
-    def grid(self, classes: int, perturbation: float = 0.0) -> SphereGrid:
-        """Return the orientations of `classes` maps: an asymmetric unit, or the whole sphere for local searches."""
-        return grid_of(self.options, perturbation, classes, self.sigma > 0)
+    def stage(self, iteration: int) -> Stage:
+        """Return how an iteration, counted from 1, searches."""
+        return self.last if iteration > self.options.iterations - self.fine else self.first
 
     @cached_property
     def sampled(self) -> np.ndarray:
@@ -76,7 +81,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
                             for name in self.names])
         assignments, everyone = first_assignments(particles), np.arange(len(particles))
         statistics = first_statistics(self.work, everyone, assignments.offset, self.mask, 1)
-        count = options.classes * (len(self.grid(1).pixels) if has_directions(options) else 1)
+        count = options.classes * (len(self.first.grid(1).pixels) if self.first.has_directions else 1)
         shell = max(particles.shell_at(options.initial_lowpass), 2)
         ssnr = np.tile(np.where(np.arange(particles.shells) <= shell, 10.0, 0.0), (options.classes, 1))
         model = Classification3D(
@@ -92,8 +97,8 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
     def _on_grey_scale(self, model: Classification3D) -> np.ndarray:
         """Return the maps on the particles' grey scale, which a random sample of them determines."""
         rows = np.random.default_rng([self.options.seed, 1]).permutation(len(self.particles))[:_SCALE_PARTICLES]
-        plan, grid = self._plan(model), grid_of(self.options, 0.0, 1, False)
-        measure = reference_scale if has_directions(self.options) else scale_at_poses
+        plan, grid = self._plan(model), replace(self.first, sigma=0.0).grid(1)
+        measure = reference_scale if self.first.has_directions else scale_at_poses
         step = partial(ExpectationStep, work=self.work, rows=rows, assignments=model.assignments,
                        statistics=model.statistics, plan=plan)
         references = [self.maps(volume[None], plan.size, grid) for volume in model.volumes]
@@ -102,23 +107,26 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
 
     def read(self, path: str) -> Classification3D:
         """See `Recipe`."""
-        return read_classification(path, self)
+        return read_classification(path, self, self.first)
 
     def headline(self) -> str:
         """See `Recipe`."""
-        options, grid, searched = self.options, self.grid(self.options.classes), "no alignment"
+        options, grid, searched = self.options, self.first.grid(self.options.classes), "no alignment"
         if options.align:
             shifts = len(shift_grid(options.offset_range, 2.0 * options.offset_step).coarse)
-            searched = (f"local search within {RANGE * self.sigma:g}°" if self.sigma > 0 else
+            searched = (f"local search within {RANGE * self.first.sigma:g}°" if self.first.sigma > 0 else
                         f"orientations {grid.size}") + f" at {grid.step:g}°, shifts {shifts}"
+        if self.fine:
+            searched += (f"; in the last {self.fine} iterations within {RANGE * self.last.sigma:g}° at "
+                         f"{self.last.grid(1).step:g}°")
         return (f"{self.particles.describe()}; {options.classes} classes from {len(self.names)} map(s), symmetry "
                 f"{options.symmetry}; {searched}")
 
     def demand(self, size: int) -> Demand:
         """See `Recipe`: an iteration at all frequencies, if the classes get so far."""
         options, classes = self.options, self.options.classes
-        grid, shifts = self.grid(classes), shift_grid(options.offset_range, 2.0 * options.offset_step)
-        plan = self.search_plan(size, size, shifts, np.zeros(0, bool), 0, sigma=self.sigma,
+        grid, shifts = self.first.grid(classes), shift_grid(options.offset_range, 2.0 * options.offset_step)
+        plan = self.search_plan(size, size, shifts, np.zeros(0, bool), 0, sigma=self.first.sigma,
                                 diameter=options.particle_diameter)
         load = workload(self.work, plan, grid, len(self.particles))
         if not options.align:
@@ -128,9 +136,10 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
 
     def say_plan(self, model: Classification3D) -> None:
         """See `Recipe`."""
-        plan, classes = self._plan(model), self.options.classes
+        stage, classes = self.stage(model.iteration + 1), self.options.classes
+        plan = self._plan(replace(model, iteration=model.iteration + 1))
         if self.options.align:
-            say_plan(self.work, plan, self.grid(classes), len(self.particles), model.assignments)
+            say_plan(self.work, plan, stage.grid(classes), len(self.particles), model.assignments)
         else:
             say_plan_at_poses(self.work, plan, classes)
 
@@ -138,20 +147,21 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         """See `Recipe`."""
         iteration = model.iteration + 1
         perturbation = float(np.random.default_rng([self.options.seed, iteration]).uniform(-0.5, 0.5))
-        return replace(model, iteration=iteration, perturbation=perturbation,
-                       size=next_size(model.ssnr, self.largest))
+        prior = prior_for(self.stage(iteration), model.statistics.direction, self.options.classes)
+        return replace(model, iteration=iteration, perturbation=perturbation, size=next_size(model.ssnr, self.largest),
+                       statistics=replace(model.statistics, direction=prior))
 
     def _plan(self, model: Classification3D) -> SearchPlan:
-        options = self.options
+        options, stage = self.options, self.stage(model.iteration)
         shifts = shift_grid(options.offset_range, 2.0 * options.offset_step, model.perturbation)
-        return self.search_plan(model.size, self.coarse_size(self.grid(1).step, model.size), shifts,
-                                model.ssnr.max(0) > 3.0, options.seed + model.iteration, sigma=self.sigma,
+        return self.search_plan(model.size, self.coarse_size(stage.grid(1).step, model.size), shifts,
+                                model.ssnr.max(0) > 3.0, options.seed + model.iteration, sigma=stage.sigma,
                                 diameter=options.particle_diameter)
 
     def sampling(self, model: Classification3D) -> _Sampling:
         """Return the plan and all classes' maps as references."""
-        plan = self._plan(model)
-        return plan, self.maps(model.volumes, plan.size, self.grid(self.options.classes, model.perturbation))
+        plan, stage = self._plan(model), self.stage(model.iteration)
+        return plan, self.maps(model.volumes, plan.size, stage.grid(self.options.classes, model.perturbation))
 
     def expect(self, model: Classification3D, sampling: _Sampling, number: int, rows: np.ndarray, report: Report,
                ) -> Accumulated:
@@ -172,7 +182,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         (plan, reference), options = sampling, self.options
         statistics, norm = new_statistics(self.particles, np.arange(len(self.particles)), found[0], model.statistics)
         mass = found[0].direction.reshape(options.classes, -1)
-        direction = class_directions(mass) if has_directions(options) else class_shares(mass)
+        direction = class_directions(mass) if self.stage(model.iteration).has_directions else class_shares(mass)
         model = replace(
             model, assignments=replace(assignments, norm=norm), statistics=replace(statistics, direction=direction),
             change=model.assignments.changes_to(assignments, options.symmetry))
@@ -206,7 +216,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
             if not members.size or not self.options.align:
                 continue
             rows = np.sort(rng.choice(members, min(_ACCURACY_PARTICLES, len(members)), replace=False))
-            reference = self.seen(self.maps(volume[None], plan.size, self.grid(1)))
+            reference = self.seen(self.maps(volume[None], plan.size, self.stage(model.iteration).grid(1)))
             step = ExpectationStep(work=self.work, rows=rows, assignments=assignments, statistics=model.statistics,
                                    reference=reference, plan=plan)
             ctf = prepare_block(step).operands.ctf2**0.5
@@ -224,7 +234,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
 
     def write(self, model: Classification3D) -> bool:
         """See `Recipe`."""
-        write_classes(self, model)
+        write_classes(self, model, self.stage(model.iteration))
         return True
 
     def close(self, model: Classification3D, progress: IterationProgress) -> None:
