@@ -36,15 +36,13 @@ def make_project(jobs: int, micrographs: int = 60) -> None:
     """Make a project of so many jobs in the working directory; of many, those in the middle are empty."""
     store = Path(".store")
     store.mkdir()
-    write = {"MotionCorr": _motion, "CtfFind": _ctf, "AutoPick": _picks, "Extract": _particles, "Class2D": _classes,
-             "InitialModel": _initial, "Refine3D": _refinement, "MaskCreate": _mask, "PostProcess": _postprocess}
-    rng = np.random.default_rng(1)
     options = {f"an_option_{number}": "some/path/of/a/file.star" for number in range(80)}
     for folder in FOLDERS:
         (store / folder).mkdir()
         write_job_star(store / folder / "job.star", 3, process_label_of(3), False, options)
-    for folder, fill in write.items():
-        fill(store / folder, rng, micrographs)
+    rng = np.random.default_rng(1)
+    for folder in FOLDERS[1:]:
+        fill(store / folder, micrographs, rng)
     processes, nodes, inputs, outputs = {}, {}, [], []
     for number in range(1, jobs + 1):
         folder = FOLDERS[(number - 1) % len(FOLDERS)]
@@ -55,6 +53,14 @@ def make_project(jobs: int, micrographs: int = 60) -> None:
         if folder != FOLDERS[0]:
             inputs.append((outputs[-2][1], process.name))
     write_pipeline(PIPELINE_FILE, Pipeline(jobs + 1, processes, nodes, tuple(inputs), output_edges=tuple(outputs)))
+
+
+def fill(out: Path, micrographs: int, rng: np.random.Generator | None = None) -> None:
+    """Write the files of a job, or of a type into the store."""
+    write = {"MotionCorr": _motion, "CtfFind": _ctf, "AutoPick": _picks, "Extract": _particles, "Class2D": _classes,
+             "InitialModel": _initial, "Refine3D": _refinement, "MaskCreate": _mask, "PostProcess": _postprocess}
+    folder = out.name if out.name in write else out.parent.name
+    write[folder](out, rng or np.random.default_rng(1), micrographs)
 
 
 def _job(folder: str, number: int, store: Path, files: bool) -> Process:

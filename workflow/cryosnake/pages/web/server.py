@@ -47,6 +47,7 @@ def _listening(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen(128)  # here: who reads the address may come before the server has begun
     except (OSError, OverflowError) as error:
         listener.close()
         raise CryosnakeError(f"port {port} can't be had ({error}); leave --port out: then a free one is taken") \
