@@ -14,7 +14,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.pages.blocks.charts import Chart, histogram
 from cryosnake.pages.blocks.volumes import volume_of
 from cryosnake.pages.web.files import IMAGES, file_of
-from cryosnake.pages.web.images import Wish, sections_of, wish_of
+from cryosnake.pages.web.images import Wish, shape_of, wish_of
 from cryosnake.pages.web.micrographs import seen_micrograph
 from cryosnake.pages.web.project_pages import opened_project, page
 from cryosnake.pages.web.projects import working_in
@@ -78,19 +78,18 @@ def _chart(table: Any, wanted: Wanted) -> Chart | None:
 
 
 def _image(request: Request, opened: ShownProject, name: str, path: Path) -> tuple[str, dict[str, Any]]:
-    found, query = sections_of(path), request.query_params
-    header, count = found if found else (None, 1)
-    if header is None or count == 1:
+    shape, query = shape_of(path), request.query_params
+    if shape.nz == 1:
         site: Site = request.app.state.site
         seen = seen_micrograph(opened, site.tables, name, path, query)
         return "micrograph.html.j2", {"wish": wish_of(query, _MICROGRAPH), "seen": seen}
     wish = wish_of(query, _STACK)
-    cube = header.nx == header.ny == header.nz and path.suffix.lower() in (".mrc", ".map")
-    first = min(wish.section, count - 1) // _SECTIONS * _SECTIONS
-    content: dict[str, Any] = {"wish": wish, "header": header, "count": count, "first": first, "cube": cube,
-                               "sections": range(first, min(first + _SECTIONS, count)), "step": _SECTIONS,
+    cube = shape.nx == shape.ny == shape.nz and path.suffix.lower() in (".mrc", ".map")
+    first = min(wish.section, shape.nz - 1) // _SECTIONS * _SECTIONS
+    content: dict[str, Any] = {"wish": wish, "shape": shape, "first": first, "cube": cube,
+                               "sections": range(first, min(first + _SECTIONS, shape.nz)), "step": _SECTIONS,
                                "volume": None}
-    if cube and header.nx <= 512:
+    if cube and shape.nx <= 512:
         content["volume"] = _volume(name, path)
     return "stack.html.j2", content
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import is_below, is_listed_name, shown, why_not_ours
 
-IMAGES = (".mrc", ".mrcs", ".st", ".map", ".tif", ".tiff", ".ctf")
+IMAGES = (".mrc", ".mrcs", ".st", ".map", ".tif", ".tiff", ".eer", ".ctf")
 
 
 class NoSuchFileError(CryosnakeError):

@@ -12,15 +12,26 @@ from pathlib import Path
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.movies import read_image
+from cryosnake.io.movies import header_pixel_size, movie_info, read_frames, read_image
 from cryosnake.io.mrc import open_stack
-from cryosnake.io.mrc_header import MrcHeader, read_header
+from cryosnake.io.mrc_header import read_header
 from cryosnake.pages.blocks.pictures import shrunk
 from cryosnake.pages.web.tables import number_of
 from cryosnake.report.panels.particles import smooth
 
 _MOST_SIDE, _MOST_PIXELS = 2048, 1 << 28  # px of a picture; of an image that is read
+_EER_GROUP = 40  # detector frames that are summed to one
 _KEPT = 3  # images after the low-pass, of 100 MB at most
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sides of an image in px, how many there are, and the pixel size in Å (0 where the file has none)."""
+
+    nx: int
+    ny: int
+    nz: int
+    pixel_size: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +99,19 @@ class Images:
             return self._kept[key]
 
 
-def sections_of(path: Path) -> tuple[MrcHeader, int] | None:
-    """Return the header of an MRC file and how many images it holds; None for other files."""
-    if path.suffix.lower() not in (".mrc", ".mrcs", ".map", ".st", ".ctf"):
-        return None
-    header = read_header(path)
-    return header, header.nz
+def shape_of(path: Path) -> Shape:
+    """Return the sides of an image, a stack, a map or a movie; frames of EER files after grouping.
+
+    Raises
+    ------
+    CryosnakeError
+        where it can't be read
+    """
+    if path.suffix.lower() in (".mrc", ".mrcs", ".map", ".st", ".ctf"):
+        header = read_header(path)
+        return Shape(header.nx, header.ny, header.nz, header.pixel_size)
+    info = movie_info(path)
+    return Shape(info.width, info.height, info.frames // (_EER_GROUP if info.kind == "eer" else 1), 0.0)
 
 
 def png(image: np.ndarray, contrast: tuple[float, float]) -> bytes:
@@ -106,17 +124,17 @@ def png(image: np.ndarray, contrast: tuple[float, float]) -> bytes:
 
 
 def _read(path: Path, section: int) -> tuple[np.ndarray, float]:
-    found = sections_of(path)
-    if found is None:
+    shape = shape_of(path)
+    if shape.nx * shape.ny > _MOST_PIXELS:
+        raise CryosnakeError(f"{path.name} is too large to be shown: {shape.nx} x {shape.ny}")
+    if section >= shape.nz:
+        raise CryosnakeError(f"{path.name} has {shape.nz} images; there is no {section + 1}")
+    if shape.nz == 1 and path.suffix.lower() != ".eer":
         return read_image(path)
-    header, count = found
-    if header.nx * header.ny > _MOST_PIXELS:
-        raise CryosnakeError(f"{path.name} is too large to be shown: {header.nx} x {header.ny}")
-    if count == 1:
-        return read_image(path)
-    if section >= count:
-        raise CryosnakeError(f"{path.name} has {count} images; there is no {section + 1}")
-    return np.asarray(open_stack(path)[section], np.float32), header.pixel_size
+    if path.suffix.lower() in (".tif", ".tiff", ".eer"):
+        frames = read_frames(path, section + 1, section + 1, eer_grouping=_EER_GROUP)
+        return frames[0].astype(np.float32), header_pixel_size(path)
+    return np.asarray(open_stack(path)[section], np.float32), shape.pixel_size
 
 
 def _contrast(image: np.ndarray, sigma: float) -> tuple[float, float]:

@@ -9,10 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.movies import movie_info
-from cryosnake.io.mrc_header import read_header
 from cryosnake.io.star import read_star
 from cryosnake.pages.web.files import file_of
+from cryosnake.pages.web.images import shape_of
 from cryosnake.pages.web.site import ShownProject
 from cryosnake.pages.web.tables import Tables, number_of
 from cryosnake.pipeline.types import type_folders
@@ -46,7 +45,8 @@ class SeenMicrograph:
 def seen_micrograph(opened: ShownProject, tables: Tables, name: str, path: Path,
                     query: Mapping[str, str]) -> SeenMicrograph:
     """Return what is known of a micrograph; tables that can't be read count for nothing."""
-    width, height, pixel_size = _sides(path)
+    shape = shape_of(path)
+    height, pixel_size = shape.ny, shape.pixel_size
     values: dict[str, str] = {}
     before, after, spectrum = "", "", ""
     root = opened.project.root
@@ -67,17 +67,9 @@ def seen_micrograph(opened: ShownProject, tables: Tables, name: str, path: Path,
     source = query.get("picks", "") if "picks" in query else next(iter(reversed(found)), "")
     picks = _picks(root, found.get(source, ""), height)
     diameter = number_of(query.get("diameter", "")) or _diameter(root, source)
-    return SeenMicrograph(width=width, height=height, pixel_size=pixel_size, values=list(values.items()), picks=picks,
-                          radius=diameter / (pixel_size or 1.0) / 2, sources=list(found), source=source,
+    return SeenMicrograph(width=shape.nx, height=height, pixel_size=pixel_size, values=list(values.items()),
+                          picks=picks, radius=diameter / (pixel_size or 1.0) / 2, sources=list(found), source=source,
                           before=before, after=after, spectrum=spectrum)
-
-
-def _sides(path: Path) -> tuple[int, int, float]:
-    if path.suffix.lower() in (".tif", ".tiff"):
-        info = movie_info(path)
-        return info.width, info.height, 0.0
-    header = read_header(path)
-    return header.nx, header.ny, header.pixel_size
 
 
 def _tables(root: Path, tables: Tables, names: Mapping[str, str], block: str) -> Iterator[tuple[str, pd.DataFrame]]:
