@@ -59,7 +59,8 @@ def _static(request: Request) -> Response:
 async def _events(request: Request) -> Response:
     opened = opened_project(request)
     seen = request.headers.get("last-event-id", "")
-    return StreamingResponse(opened.changes.follow(seen), media_type="text/event-stream")
+    return StreamingResponse(opened.changes.follow(seen), media_type="text/event-stream",
+                             headers={"x-accel-buffering": "no"})  # a proxy must not keep events back
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -63,7 +63,13 @@ def _table(request: Request, _: ShownProject, name: str, path: Path) -> tuple[st
         return "?" + urlencode({key: value for key, value in kept.items() if value not in ("", None)})
 
     return "table.html.j2", {"tables": tables, "block": block, "table": shown, "wanted": wanted, "again": again,
-                             "chart": _chart(table, wanted), "named": "rlnMicrographName" in table.columns}
+                             "chart": _chart(table, wanted), "named": _file_named}
+
+
+def _file_named(cell: str) -> str:
+    """Return the file of the project that a cell names ("000001@Extract/job005/a.mrcs"), "" where it looks like none."""
+    name = cell.rpartition("@")[2].removesuffix(":mrc")
+    return name if "/" in name[1:] and name[0] != "/" and Path(name).suffix else ""
 
 
 def _chart(table: Any, wanted: Wanted) -> Chart | None:

@@ -21,7 +21,7 @@ from cryosnake.report.panels.particles import smooth
 
 _MOST_SIDE, _MOST_PIXELS = 2048, 1 << 28  # px of a picture; of an image that is read
 _EER_GROUP = 40  # detector frames that are summed to one
-_KEPT = 3  # images after the low-pass, of 100 MB at most
+_KEPT, _KEPT_PIXELS = 3, 150_000_000  # images after the low-pass, of four bytes a pixel
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,12 @@ class Images:
                     image = smooth(image, pixel_size, wish.low_pass)
                 self._kept[key] = image
             self._kept.move_to_end(key)
-            while len(self._kept) > _KEPT:
+            while len(self._kept) > 1 and (len(self._kept) > _KEPT or self._pixels() > _KEPT_PIXELS):
                 self._kept.popitem(last=False)
             return self._kept[key]
+
+    def _pixels(self) -> int:
+        return sum(image.size for image in self._kept.values())
 
 
 def shape_of(path: Path) -> Shape:

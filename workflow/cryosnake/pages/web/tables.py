@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROWS = 100  # of a page
 _MOST_BYTES = 400_000_000  # of a file: about two million particles
-_KEPT_FILES = 8
+_KEPT_FILES, _KEPT_BYTES = 8, 300_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +74,12 @@ class Tables:
             if known is None or known[0] != stamp:
                 known = self._files[str(path)] = (stamp, read_star(path))
             self._files.move_to_end(str(path))
-            while len(self._files) > _KEPT_FILES:
+            while len(self._files) > 1 and (len(self._files) > _KEPT_FILES or self._bytes() > _KEPT_BYTES):
                 self._files.popitem(last=False)
         return known[1]
+
+    def _bytes(self) -> int:
+        return sum(stamp[1] for stamp, _ in self._files.values())
 
 
 def fitting(table: pd.DataFrame, wanted: Wanted) -> pd.DataFrame:
