@@ -172,6 +172,7 @@ def test_pictures_are_right_side_up_and_cut_where_asked(tmp_path: Path) -> None:
     image[:10, :30] = 100.0  # row 0: the bottom
     write_mrc(tmp_path / "m.mrc", image, 2.0)
     write_mrc(tmp_path / "s.mrcs", np.stack([image, -image]), 2.0, stack=True)
+    write_mrc(tmp_path / "one.mrcs", image[None], 2.0, stack=True)
     opened = client(tmp_path)
     at = project_address(opened)
 
@@ -186,6 +187,7 @@ def test_pictures_are_right_side_up_and_cut_where_asked(tmp_path: Path) -> None:
     region = picture("m.mrc?sigma=0&region=20,60,20,20")
     assert region.shape == (20, 20) and region[-1, 0] == 255 and region[-1, -1] == 0 and region[0, 0] == 0
     assert (picture("s.mrcs?sigma=0&section=1")[-1, 0], picture("s.mrcs?sigma=0")[-1, 0]) == (0, 255)
+    assert picture("one.mrcs?sigma=0")[-1, 0] == 255 and opened.get(f"{at}/view/one.mrcs").status_code == 200
     assert 0 < picture("m.mrc?sigma=0&lowpass=60")[-11, 29] < 255
     for query in ("m.mrc?region=500,500,9,9", "s.mrcs?section=2"):
         assert opened.get(f"{at}/image/{query}").status_code == 409
@@ -283,3 +285,17 @@ def test_other_commands_do_not_import_the_server() -> None:
     code = ("import sys; from cryosnake.cli import _parser; _parser(''); "
             "print([name for name in ('starlette', 'uvicorn', 'cryosnake.pages') if name in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_images_that_change_are_read_again_and_cut_off_ones_end_nothing(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("jobs: {}\n")
+    write_mrc(tmp_path / "s.mrcs", np.arange(20_000, dtype=np.float32).reshape(2, 100, 100), 2.0, stack=True)
+    opened = client(tmp_path)
+    at = project_address(opened)
+    before = opened.get(f"{at}/image/s.mrcs?section=1").content
+    with open(tmp_path / "s.mrcs", "r+b") as file:
+        file.truncate(1024 + 40_000)
+    answer = opened.get(f"{at}/image/s.mrcs?section=1&region=0,0,50,50")
+    assert answer.status_code == 409 and "s.mrcs" in answer.text
+    write_mrc(tmp_path / "s.mrcs", np.ones((2, 100, 100), np.float32), 2.0, stack=True)
+    assert opened.get(f"{at}/image/s.mrcs?section=1").content not in (b"", before)

@@ -67,7 +67,7 @@ def _table(request: Request, _: ShownProject, name: str, path: Path) -> tuple[st
 
 
 def _file_named(cell: str) -> str:
-    """Return the file of the project that a cell names ("000001@Extract/job005/a.mrcs"), "" where it looks like none."""
+    """Return the file of the project that a cell names ("000001@Extract/job005/a.mrcs"), "" if it looks like none."""
     name = cell.rpartition("@")[2].removesuffix(":mrc")
     return name if "/" in name[1:] and name[0] != "/" and Path(name).suffix else ""
 

@@ -13,13 +13,14 @@ import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.movies import header_pixel_size, movie_info, read_frames, read_image
-from cryosnake.io.mrc import open_stack
 from cryosnake.io.mrc_header import read_header
+from cryosnake.io.mrc_sections import read_sections
 from cryosnake.pages.blocks.pictures import shrunk
 from cryosnake.pages.web.tables import number_of
 from cryosnake.report.panels.particles import smooth
 
 _MOST_SIDE, _MOST_PIXELS = 2048, 1 << 28  # px of a picture; of an image that is read
+_MRC = (".mrc", ".mrcs", ".map", ".st", ".ctf")
 _EER_GROUP = 40  # detector frames that are summed to one
 _KEPT, _KEPT_PIXELS = 3, 150_000_000  # images after the low-pass, of four bytes a pixel
 
@@ -110,7 +111,7 @@ def shape_of(path: Path) -> Shape:
     CryosnakeError
         where it can't be read
     """
-    if path.suffix.lower() in (".mrc", ".mrcs", ".map", ".st", ".ctf"):
+    if path.suffix.lower() in _MRC:
         header = read_header(path)
         return Shape(header.nx, header.ny, header.nz, header.pixel_size)
     info = movie_info(path)
@@ -132,12 +133,12 @@ def _read(path: Path, section: int) -> tuple[np.ndarray, float]:
         raise CryosnakeError(f"{path.name} is too large to be shown: {shape.nx} x {shape.ny}")
     if section >= shape.nz:
         raise CryosnakeError(f"{path.name} has {shape.nz} images; there is no {section + 1}")
+    if path.suffix.lower() in _MRC:  # read, not mapped: a file that is cut off meanwhile must not end the server
+        return read_sections(path, [section])[0].astype(np.float32), shape.pixel_size
     if shape.nz == 1 and path.suffix.lower() != ".eer":
         return read_image(path)
-    if path.suffix.lower() in (".tif", ".tiff", ".eer"):
-        frames = read_frames(path, section + 1, section + 1, eer_grouping=_EER_GROUP)
-        return frames[0].astype(np.float32), header_pixel_size(path)
-    return np.asarray(open_stack(path)[section], np.float32), shape.pixel_size
+    frames = read_frames(path, section + 1, section + 1, eer_grouping=_EER_GROUP)
+    return frames[0].astype(np.float32), header_pixel_size(path)
 
 
 def _contrast(image: np.ndarray, sigma: float) -> tuple[float, float]:
