@@ -56,20 +56,27 @@ def seen_micrograph(opened: ShownProject, tables: Tables, name: str, path: Path,
         if not len(rows):
             continue
         row, names = table.loc[rows[0]], table["rlnMicrographName"]
-        values |= {label: f"{row[key]:.4g} {unit}".rstrip() for key, (label, unit) in _VALUES.items() if key in table}
+        values |= {label: f"{_in_words(row[key])} {unit}".rstrip() for key, (label, unit) in _VALUES.items()
+                   if key in table}
         before = names[rows[0] - 1] if rows[0] > 0 else ""
         after = names[rows[0] + 1] if rows[0] + 1 < len(names) else ""
         image = str(row.get("rlnCtfImage", "")).removesuffix(":mrc")
         spectrum = image if image and _exists(root, image) else spectrum
     found = {job: str(table.loc[table["rlnMicrographName"] == name, "rlnMicrographCoordinates"].iloc[0])
              for job, table in _tables(root, tables, _PICKS, "coordinate_files")
-             if (table["rlnMicrographName"] == name).any()}
+             if "rlnMicrographCoordinates" in table and (table["rlnMicrographName"] == name).any()}
     source = query.get("picks", "") if "picks" in query else next(iter(reversed(found)), "")
     picks = _picks(root, found.get(source, ""), height)
     diameter = number_of(query.get("diameter", "")) or _diameter(root, source)
     return SeenMicrograph(width=shape.nx, height=height, pixel_size=pixel_size, values=list(values.items()),
                           picks=picks, radius=diameter / (pixel_size or 1.0) / 2, sources=list(found), source=source,
                           before=before, after=after, spectrum=spectrum)
+
+
+def _in_words(value: object) -> str:
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _tables(root: Path, tables: Tables, names: Mapping[str, str], block: str) -> Iterator[tuple[str, pd.DataFrame]]:
