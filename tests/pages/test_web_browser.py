@@ -14,15 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("starlette")
-
 from browser import Browser, browser
 from shown_project import make_project, write_star
+from web_client import need_server
 
 from cryosnake.cli import main
 from cryosnake.io.mrc_writer import write_mrc
 
+need_server()
 _PLUS, _TAB, _SPACE = "+", "\ue004", " "
 
 

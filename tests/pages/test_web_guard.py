@@ -6,11 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("starlette")
-
-from starlette.testclient import TestClient
-from web_client import ACCESS, EDITING, client, project_address
+from web_client import ACCESS, EDITING, TestClient, client, project_address
 
 from cryosnake.pages.web.guard import Access
 

@@ -11,13 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("starlette")
-
 from imagecodecs import png_decode
 from shown_project import make_project, write_star
-from starlette.testclient import TestClient
-from web_client import EDITING, client, project_address
+from web_client import EDITING, TestClient, client, project_address
 
 from cryosnake.io.mrc_writer import write_mrc
 from cryosnake.pages.web.changes import Changes, differing, stamps
