@@ -1,7 +1,7 @@
 """Fixtures that every test may use, and the rule about what must not be skipped.
 
-CRYOSNAKE_REQUIRE is a comma-separated list of `data`, `relion`, `mpi`, `slurm`, `gpu`, or `all` (all but gpu): what is
-required fails where it is absent, everything else is skipped with its reason.
+CRYOSNAKE_REQUIRE is a comma-separated list of `data`, `relion`, `mpi`, `slurm`, `browser`, `gpu`, or `all` (all but
+gpu): what is required fails where it is absent, everything else is skipped with its reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = set(filter(None, os.environ.get("CRYOSNAKE_REQUIRE", "").split(",")))
 if "all" in REQUIRED:
-    REQUIRED |= {"data", "relion", "mpi", "slurm"}
+    REQUIRED |= {"data", "relion", "mpi", "slurm", "browser"}
 
 # Kernels of parallel test workers must not fight for cores.
 os.environ.setdefault("RELION_SHELL", "bash")
@@ -87,6 +87,15 @@ def slurm() -> Iterator[None]:
     yield
     if "runs" not in started.stdout:
         subprocess.run([script, "stop"], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def chromedriver() -> str:
+    """The program that drives a headless Chromium."""
+    driver = shutil.which("chromedriver")
+    if driver is None or shutil.which("chromium") is None:
+        _absent("browser", "chromium or its driver is not on the PATH (Debian: apt-get install chromium-driver)")
+    return str(driver)
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,8 @@ ALLOWED = {
     "parallel": {"io", "numerics"},
     "cluster": set(),
     "watching": {"project"},
-    "cli": {"project", "pipeline", "report", "programs", "running", "io", "cluster", "watching", "parallel"},
+    "pages": {"project", "pipeline", "jobs", "io", "numerics", "report"},
+    "cli": {"project", "pipeline", "pages", "report", "programs", "running", "io", "cluster", "watching", "parallel"},
 }
 OF_JOBS = ("cryosnake.jobs.forms", "cryosnake.jobs.options")  # all that programs know of job types
 STANDARD_ONLY = ("jobs", "pipeline", "atomic", "human", "json_files", "names", "processes", "star_tokens",
@@ -50,6 +51,7 @@ FLOORS = {
                  ("class2d", "class3d", "initialmodel", "joinstar", "refine3d")),
     "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),
     "report": (("panels", "flowchart"), (".",)),
+    "pages": (("blocks",), ("panels",), ("facts",), (".",)),
 }
 MOST_FILES = 20  # in a room; 12 beside the rooms of project and programs
 

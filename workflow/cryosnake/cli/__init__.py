@@ -24,6 +24,7 @@ TOPICS = {
     "choose": ("choose",),
     "job_actions": ("alias", "note", "mark", "abort", "continue"),
     "flowchart": ("flowchart",),
+    "report": ("report",),
     "micrographs": ("retry",),
     "watch": ("watch",),
     "schedules": ("import-schedule",),
