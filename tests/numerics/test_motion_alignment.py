@@ -6,7 +6,7 @@ import scipy.fft
 import scipy.ndimage
 
 from cryosnake.numerics.motion.correlation import make_band, narrow
-from cryosnake.numerics.motion.local_model import local_shifts
+from cryosnake.numerics.motion.local_model import local_shifts, mean_motion
 from cryosnake.numerics.motion.patches import frame_groups, patch_grid
 from cryosnake.numerics.motion.track import AlignmentSettings, MovieMotion, track_motion
 from cryosnake.numerics.motion.whole_frame import align_frames
@@ -118,7 +118,9 @@ def test_local_motion(noise: float, limit: float) -> None:
     spectra, band = in_band(frames)
     truth = truth_at(whole, coefficients, (512, 512))
     motion = track_motion(spectra, band, (512, 512), AlignmentSettings(patches=(4, 4)))  # type: ignore[arg-type]
+    assert motion.coefficients is not None
     assert error(tracks(motion, PLACES, (512, 512)), truth) < limit
+    np.testing.assert_allclose(mean_motion(motion.coefficients), 0, atol=1e-12)  # the shifts have all of it
     rigid = track_motion(spectra, band, (512, 512), AlignmentSettings(patches=(1, 1)))  # type: ignore[arg-type]
     assert error(tracks(rigid, PLACES, (512, 512)), truth) > 0.4
 

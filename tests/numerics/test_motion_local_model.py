@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cryosnake.io.star import read_star
-from cryosnake.numerics.motion.local_model import local_shifts, spatial_terms, time_terms
+from cryosnake.numerics.motion.local_model import local_shifts, mean_motion, spatial_terms, time_terms
 
 SHAPE = (3838, 3710)
 
@@ -37,6 +37,14 @@ def test_order_of_terms_is_relions() -> None:
 
 def test_first_frame_does_not_move() -> None:
     assert not local_shifts(np.ones(36), np.array([0]), np.array([[5.0, 7.0]]), SHAPE).any()
+
+
+def test_mean_motion_is_the_mean_over_the_image() -> None:
+    c, frames = np.random.default_rng(1).normal(size=(2, 18)), np.arange(4)
+    along = (np.arange(200) + 0.5) / 200
+    places = np.stack(np.meshgrid(along * SHAPE[1], along * SHAPE[0]), -1).reshape(-1, 2)
+    mean = local_shifts(c, frames, places, SHAPE).mean(axis=1)
+    np.testing.assert_allclose(time_terms(frames) @ mean_motion(c).T, mean, rtol=1e-4)
 
 
 def test_fit_gives_back_the_model_and_weights_leave_points_out() -> None:

@@ -251,6 +251,7 @@ def test_bad_input_is_refused(project):
     write_star("flat.star", {"": pd.DataFrame({"rlnReferenceImage": ["000001@a.mrcs"] * 2})})
     for message, reference, changed in (
             ("no orientations", None, {"align": False}), ("no orientations", None, {"local_range": 10.0}),
+            ("no orientations .* fine_iterations: 5, which is all", None, {"fine_iterations": 5}),
             ("fine_iterations sets how many", None, {"fine_iterations": 2, "align": False}),
             ("local_range sets how far", None, {"local_range": 10.0, "align": False}),
             ("lists 2 maps, the job asks for 3", "zeros.star", {"classes": 3}),

@@ -49,3 +49,12 @@ def local_shifts(coefficients: np.ndarray, frames: np.ndarray, positions: np.nda
     """
     table = np.asarray(coefficients, dtype=np.float64).reshape(2, 6, 3)
     return np.einsum("ast,ps,ft->fpa", table, spatial_terms(positions, shape), time_terms(frames))
+
+
+def mean_motion(coefficients: np.ndarray) -> np.ndarray:
+    """Return the mean of the model over the image, as coefficients (2, 3) of z, z² and z³ for x and y.
+
+    Over positions from -½ to ½, x² and y² have the mean 1/12, the other terms with x or y none.
+    """
+    table = np.asarray(coefficients, dtype=np.float64).reshape(2, 6, 3)
+    return np.asarray(table[:, 0] + (table[:, 2] + table[:, 4]) / 12)

@@ -9,6 +9,7 @@ import numpy as np
 from cryosnake.numerics.backend import Array
 from cryosnake.numerics.motion.correlation import WeightedBand
 from cryosnake.numerics.motion.joint import fit_local_motion
+from cryosnake.numerics.motion.local_model import mean_motion, time_terms
 from cryosnake.numerics.motion.patches import cut_patches, frame_groups, patch_grid
 from cryosnake.numerics.motion.smoothing import smooth_shifts
 from cryosnake.numerics.motion.whole_frame import align_frames
@@ -33,7 +34,8 @@ class AlignmentSettings:
 class MovieMotion:
     """Motion of a movie, as shifts to apply to the frames, x and y in pixels.
 
-    `shifts` (f, 2) of the whole frames, the first 0; `coefficients` (2, 18) of the local model, None without one.
+    `shifts` (f, 2) of the whole frames, the first 0; `coefficients` (2, 18) of the local model, None without one. The
+    local model has no mean over the image, so the shifts are right by themselves for what uses nothing else.
     The rest documents the fit: `measured` (g, p, 2) local shifts of each patch by itself, at the frame numbers `times`
     (g,) after the first and `centres` (p, 2); `trust` (g, p) is their weight in the fit, 1 for those that agree.
     """
@@ -73,5 +75,9 @@ def track_motion(spectra: Array, band: WeightedBand, image: tuple[int, int], set
     frames = np.arange(len(spectra))
     shifts = shifts + np.stack([np.interp(frames, times, local.corrections[:, axis]) for axis in (0, 1)], axis=1)
     shifts = smooth_shifts(shifts, local.variance * len(spectra) / len(groups))
-    return MovieMotion(shifts=shifts - shifts[0], coefficients=local.coefficients, times=times, centres=patches.centres,
-                       measured=local.measured, trust=local.trust)
+    # The fit's whole-frame shifts are those at the centre of the image; its mean moves by the local model's mean too.
+    mean, coefficients = mean_motion(local.coefficients), local.coefficients.copy()
+    coefficients[:, :3] -= mean
+    shifts = shifts + time_terms(frames) @ mean.T
+    return MovieMotion(shifts=shifts - shifts[0], coefficients=coefficients, times=times, centres=patches.centres,
+                       measured=local.measured - (time_terms(times) @ mean.T)[:, None], trust=local.trust)

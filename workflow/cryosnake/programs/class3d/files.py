@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,25 +10,24 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
+from cryosnake.jobs.options import Class3DOptions
 from cryosnake.numerics.refine.classes.averages import class_shells
 from cryosnake.programs.class3d.model import Classification3D, Stage
 from cryosnake.programs.refinement import tables
-from cryosnake.programs.refinement.recipe import next_size
+from cryosnake.programs.refinement.recipe import Recipe, next_size
 from cryosnake.programs.refinement.state import Statistics
 
-if TYPE_CHECKING:
-    from cryosnake.programs.class3d.recipe import Class3D
+_Recipe = Recipe[Class3DOptions, Any, Any]
 
 
-def write_classes(recipe: Class3D, model: Classification3D) -> None:
-    """Write `<root>_itNNN_…`; the optimiser last, so that it never names a file that is not there."""
+def write_classes(recipe: _Recipe, model: Classification3D, stage: Stage) -> None:
+    """Write `<root>_itNNN_…` of an iteration; the optimiser last, so that it never names a file that is not there."""
     stem, particles, options = f"{recipe.root}_it{model.iteration:03d}", recipe.particles, recipe.options
-    stage = recipe.stage(model.iteration)
     maps = [f"{stem}_class{number:03d}.mrc" for number in range(1, options.classes + 1)]
     for path, volume in zip(maps, model.volumes, strict=True):
         write_mrc(path, volume, particles.pixel_size)
     write_star(f"{stem}_data.star", tables.data(particles, model.assignments))
-    write_star(f"{stem}_model.star", _model_tables(recipe, model, maps))
+    write_star(f"{stem}_model.star", _model_tables(recipe, model, stage, maps))
     shifts = options.offset_range * particles.pixel_size, 2.0 * options.offset_step * particles.pixel_size
     turned = {} if options.align else {"rlnSamplingPerturbFactor": 0.0}
     write_star(f"{stem}_sampling.star", tables.sampling(
@@ -47,9 +46,8 @@ def write_classes(recipe: Class3D, model: Classification3D) -> None:
         "rlnBestResolutionThusFar": class_shells(model.ssnr).max() / particles.length}))
 
 
-def _model_tables(recipe: Class3D, model: Classification3D, maps: list[str]) -> dict[str, Any]:
+def _model_tables(recipe: _Recipe, model: Classification3D, stage: Stage, maps: list[str]) -> dict[str, Any]:
     statistics, particles, options = model.statistics, recipe.particles, recipe.options
-    stage = recipe.stage(model.iteration)
     resolution = particles.length / class_shells(model.ssnr)
     general = tables.general(particles, statistics, model.assignments, stage.sigma, {
         "rlnCurrentResolution": float(resolution.min()), "rlnCurrentImageSize": model.size,
@@ -83,8 +81,8 @@ def _listed_pixels(stage: Stage) -> np.ndarray:
     return pixels if stage.align else pixels[:1]
 
 
-def read_classification(path: str, recipe: Class3D) -> Classification3D:
-    """Read the state after the iteration that an optimiser file describes; the particles are those of the job.
+def read_classification(path: str, recipe: _Recipe, first: Stage) -> Classification3D:
+    """Read the state after the iteration that an optimiser file describes; particles and first stage are the job's.
 
     Raises
     ------
@@ -102,17 +100,17 @@ def read_classification(path: str, recipe: Class3D) -> Classification3D:
     ssnr = np.stack([model[f"model_class_{k + 1}"]["rlnSsnrMap"].to_numpy(float) for k in range(count)])
     return Classification3D(
         iteration=int(general["rlnCurrentIteration"]), assignments=assignments, volumes=volumes, ssnr=ssnr,
-        statistics=_read_statistics(path, model, recipe), size=next_size(ssnr, particles.box),
+        statistics=_read_statistics(path, model, recipe, first), size=next_size(ssnr, particles.box),
         weight=np.zeros((count, 1)), accuracy=np.full((count, 2), 999.0))
 
 
-def _read_statistics(path: str, model: dict[str, pd.DataFrame], recipe: Class3D) -> Statistics:
+def _read_statistics(path: str, model: dict[str, pd.DataFrame], recipe: _Recipe, first: Stage) -> Statistics:
     options, direction = recipe.options, model["model_classes"]["rlnClassDistribution"].to_numpy(float)
     everywhere = float(model["model_general"].iloc[0]["rlnSigmaPriorRotAngle"]) == 0
-    if everywhere and recipe.first.has_directions:
+    if everywhere and first.has_directions:
         direction = np.concatenate([model[f"model_pdf_orient_class_{k + 1}"]["rlnOrientationDistribution"].to_numpy(
             float) for k in range(options.classes)])
-        if len(direction) != options.classes * len(recipe.first.grid(1).pixels):
+        if len(direction) != options.classes * len(first.grid(1).pixels):
             raise CryosnakeError(f"{path} was made with another angular sampling or symmetry than the job asks for; "
                                  "continue with the options that the job started with, or start a new one.")
     return tables.read_statistics(model, recipe.particles, direction)

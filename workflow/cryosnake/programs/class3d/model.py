@@ -79,7 +79,8 @@ def stages_of(options: Class3DOptions, maps: int) -> tuple[Stage, Stage, int]:
     first = Stage(order=order, symmetry=options.symmetry, align=options.align, sigma=sigma)
     last = replace(first, order=order + 1, sigma=_FINE_RANGE * first.grid(1).step / 2 / RANGE)
     usual = options.iterations // 3 if first.has_directions and maps == 1 else 0
-    return first, last, usual if options.fine_iterations is None else options.fine_iterations
+    fine = usual if options.fine_iterations is None else options.fine_iterations
+    return first, last, min(fine, options.iterations)
 
 
 def deaths(counts: np.ndarray) -> str:

@@ -57,8 +57,9 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
         if options.fine_iterations and not options.align:
             raise CryosnakeError("fine_iterations sets how many iterations search orientations more finely, but align: "
                                  "false does not search them; leave one of the two out.")
-        if (options.local_range or not options.align) and "rlnAngleRot" not in work.particles.table:
-            option = "align: false" if not options.align else f"local_range: {options.local_range:g}"
+        if not self.stage(1).has_directions and "rlnAngleRot" not in work.particles.table:
+            option = ("align: false" if not options.align else f"local_range: {options.local_range:g}"
+                      if options.local_range else f"fine_iterations: {options.fine_iterations}, which is all of them,")
             raise CryosnakeError(f"{work.particles.path} has no orientations (rlnAngleRot), which {option} starts "
                                  "from. Give the particles of a refinement, or search all orientations.")
         self.solvent = solvent_mask(inputs.get("mask"), options.particle_diameter, work.particles)
@@ -106,7 +107,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
 
     def read(self, path: str) -> Classification3D:
         """See `Recipe`."""
-        return read_classification(path, self)
+        return read_classification(path, self, self.first)
 
     def headline(self) -> str:
         """See `Recipe`."""
@@ -233,7 +234,7 @@ class Class3D(Recipe[Class3DOptions, Classification3D, _Sampling]):
 
     def write(self, model: Classification3D) -> bool:
         """See `Recipe`."""
-        write_classes(self, model)
+        write_classes(self, model, self.stage(model.iteration))
         return True
 
     def close(self, model: Classification3D, progress: IterationProgress) -> None:
