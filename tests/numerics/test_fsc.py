@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from cryosnake.numerics.fsc import friedel_weight, fsc, resolution_at, shell_index
+from cryosnake.numerics.fsc import (
+    friedel_weight,
+    fsc,
+    last_shell_above,
+    last_shell_past_dips,
+    resolution_at,
+    shell_index,
+)
 
 
 def _plain(first, second):
@@ -54,3 +61,18 @@ def test_resolution_is_that_of_the_last_good_shell():
     curve = np.array([1.0, 0.9, 0.5, 0.2, 0.1, 0.3])
     assert resolution_at(curve, 100.0) == pytest.approx(100.0 / 3)
     assert resolution_at(np.ones(6), 100.0) == pytest.approx(20.0)
+
+
+def test_a_zero_of_the_ctf_is_a_dip_and_noise_beyond_the_resolution_is_not():
+    falling = 1 / (1 + np.exp((np.arange(33) - 24.5) / 2))  # 0.5 between shells 24 and 25
+    dipped = falling.copy()
+    dipped[[12, 13, 14, 20]] = 0.45, 0.2, 0.4, 0.3
+    assert last_shell_above(dipped, 0.5) == 11
+    assert last_shell_past_dips(dipped, 0.5) == last_shell_past_dips(falling, 0.5) == 24
+    dipped[11] = 0.45  # four shells are no dip
+    assert last_shell_past_dips(dipped, 0.5) == 10
+    noisy = falling.copy()
+    noisy[[27, 28, 32]] = 0.7  # two shells, and one at the end
+    assert last_shell_past_dips(noisy, 0.5) == 24
+    assert last_shell_past_dips(np.ones(33), 0.5) == 32
+    assert last_shell_past_dips(np.zeros(33), 0.5) == 0

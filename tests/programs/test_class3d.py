@@ -19,7 +19,7 @@ from cryosnake.numerics.alignment import align_maps
 from cryosnake.numerics.euler import angular_distance
 from cryosnake.numerics.fsc import fsc
 from cryosnake.programs.class3d import recipe as class3d
-from cryosnake.programs.class3d.model import deaths
+from cryosnake.programs.class3d.model import deaths, stages_of
 from cryosnake.programs.refinement.particles import read_particles
 from cryosnake.programs.select import select
 from cryosnake.programs.simulate.mixture import simulate_mixture
@@ -211,6 +211,12 @@ def test_the_last_iterations_search_nearby_with_half_the_step(classified, monkey
     # more iterations go on everywhere: the prior of directions, which the last ones do not have, is even then
     classify(iterations=12, sampling="7.5 degrees", fine_iterations=3, continue_from="out/run_it008_optimiser.star")
     assert separated(counts(12)) >= 0.9
+
+
+@pytest.mark.parametrize(("local_range", "expected"), [(None, 5.0), (20.0, 5.0), (6.0, 2.0)])
+def test_fine_iterations_search_no_farther_than_local_range(local_range, expected):
+    first, last, fine = stages_of(options(sampling="7.5 degrees", local_range=local_range, fine_iterations=9), 1)
+    assert last.sigma == pytest.approx(expected) and last.order == first.order + 1 and fine == 3  # all there are
 
 
 def test_masks_are_obeyed_and_the_limit_by_the_expectation_alone(project):

@@ -55,7 +55,7 @@ JOB = JobType(
                   "this resolution (or to Nyquist, if that comes first; to 1.6 times this where the rings are beyond "
                   "doubt); 100 for no limit.", unit="Å", minimum=2),
         Parameter("min_figure_of_merit", float, 0.025, "Gate: leave out fits that agree less than this with the "
-                  "spectrum. Noise alone reaches 0.02, good micrographs 0.03 near focus, elsewhere 0.06 and more; -1 "
+                  "spectrum. Noise alone reaches 0.024, good micrographs 0.03 near focus, elsewhere 0.06 and more; -1 "
                   "for no limit.", minimum=-1, maximum=1),
         Parameter("min_defocus", float, None, "Gate: leave out micrographs with a smaller mean defocus.", unit="Å",
                   minimum=0, at_most="max_defocus"),

@@ -10,6 +10,8 @@ import scipy.fft
 
 from cryosnake.numerics.backend import Array, namespace
 
+_DIP, _STAY = 3, 3  # shells
+
 
 def shell_index(box: int, dimensions: int = 3) -> np.ndarray:
     """Return the shell round(|k|) of every pixel of a half transform (`rfftn`, origin at the corner).
@@ -100,6 +102,19 @@ def last_shell_above(curve: np.ndarray, threshold: float) -> int:
     """Return the last shell before a curve first falls below the threshold; shell 0 does not count."""
     below = np.flatnonzero(curve[1:] < threshold)
     return int(below[0]) if below.size else len(curve) - 1
+
+
+def last_shell_past_dips(curve: np.ndarray, threshold: float) -> int:
+    """Return the last shell before a curve falls below the threshold and does not soon come back to stay.
+
+    A dip is a fall of at most three shells with three shells or more above the threshold behind it, as where the CTFs
+    of all particles have a zero. One or two shells of noise above the threshold do not end a fall.
+    """
+    shell, last = last_shell_above(curve, threshold), len(curve) - 1
+    while rises := [rise for rise in range(shell + 2, min(shell + 2 + _DIP, last + 2 - _STAY))
+                    if np.all(curve[rise : rise + _STAY] >= threshold)]:
+        shell = rises[0] - 1 + last_shell_above(curve[rises[0] - 1 :], threshold)
+    return shell
 
 
 def resolution_at(curve: np.ndarray, box_size: float, threshold: float = 0.143) -> float:

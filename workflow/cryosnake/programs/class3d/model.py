@@ -77,7 +77,8 @@ def stages_of(options: Class3DOptions, maps: int) -> tuple[Stage, Stage, int]:
     """
     order, sigma = order_of(options.sampling, "sampling"), float(options.local_range or 0.0) / RANGE
     first = Stage(order=order, symmetry=options.symmetry, align=options.align, sigma=sigma)
-    last = replace(first, order=order + 1, sigma=_FINE_RANGE * first.grid(1).step / 2 / RANGE)
+    near = _FINE_RANGE * first.grid(1).step / 2 / RANGE
+    last = replace(first, order=order + 1, sigma=min(near, sigma or near))
     usual = options.iterations // 3 if first.has_directions and maps == 1 else 0
     fine = usual if options.fine_iterations is None else options.fine_iterations
     return first, last, min(fine, options.iterations)

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from cryosnake.jobs.options import Refine3DOptions
-from cryosnake.numerics.refine.grids.grids import SphereGrid, shift_grid, sphere_grid
+from cryosnake.numerics.refine.grids.grids import shift_grid, sphere_grid
+from cryosnake.numerics.refine.grids.references import MapReference
 from cryosnake.numerics.refine.search.fixed_poses import classify_at_poses
 from cryosnake.numerics.refine.sums.maximisation import finish_sums, regularised_map
 from cryosnake.numerics.refine.sums.reconstruction import mean_weight
@@ -63,7 +64,8 @@ def _search(recipe: _Recipe, model: Refinement, half: int, axis: np.ndarray, sol
     plan = recipe.search_plan(size, recipe.coarse_size(grid.step, size),
                               shift_grid(sampling.offset_range, sampling.offset_step), model.ssnr > 3.0,
                               recipe.options.seed, sigma=_SIGMA, diameter=recipe.options.particle_diameter)
-    return DepthSearch(recipe=recipe, model=model, plan=plan, grid=grid, half=half, axis=axis, solvent=solvent,
+    present = recipe.seen(recipe.maps(model.volumes[half][None], size, grid))
+    return DepthSearch(recipe=recipe, model=model, plan=plan, present=present, half=half, axis=axis, solvent=solvent,
                        folds=[np.sort(rows[number::_FOLDS]) for number in range(_FOLDS)])
 
 
@@ -74,7 +76,7 @@ class DepthSearch:
     recipe: _Recipe
     model: Refinement
     plan: SearchPlan
-    grid: SphereGrid
+    present: MapReference  # the half's map as it is
     half: int
     folds: list[np.ndarray]
     axis: np.ndarray
@@ -109,27 +111,27 @@ class DepthSearch:
         moved = replace(known, pose=scaled_tilts(known.pose, self.axis, factor))
         sums = [self._sums(rows, moved) for rows in self.folds]
         whole = np.sum(sums, 0)
-        return np.concatenate([expect(self._step(rows, moved, self._map(whole - own))).assigned.log_likelihood
+        return np.concatenate([expect(self._step(rows, moved, self._reference(whole - own))).assigned.log_likelihood
                                for rows, own in zip(self.folds, sums, strict=True)])
 
-    def _map(self, sums: np.ndarray) -> np.ndarray:
-        """Return the map of some of the half's particles."""
+    def _reference(self, sums: np.ndarray) -> MapReference:
+        """Return the map of some of the half's particles, as a reference."""
         radius, weight = self.plan.size // 2, mean_weight(sums, self.plan.size // 2)
         share = (1 - 1 / _FOLDS) * sum(map(len, self.folds)) / (self.model.half == self.half + 1).sum()
         volume = regularised_map(sums, radius, self.recipe.particles.box, share * self.model.ssnr, weight)
-        return volume * self.solvent
+        volumes = (volume * self.solvent)[None]
+        return self.recipe.seen(self.recipe.maps(volumes, self.plan.size, self.present.grid))
 
-    def _step(self, rows: np.ndarray, assignments: Assignments, volume: np.ndarray) -> ExpectationStep:
-        reference = self.recipe.seen(self.recipe.maps(volume[None], self.plan.size, self.grid))
+    def _step(self, rows: np.ndarray, assignments: Assignments, reference: MapReference) -> ExpectationStep:
         return ExpectationStep(work=self.recipe.work, rows=rows, assignments=assignments, plan=self.plan,
                                statistics=self.model.statistics[self.half], reference=reference)
 
     def _sums(self, rows: np.ndarray, assignments: Assignments) -> np.ndarray:
         """Return the sums of particles at their poses, over the group."""
-        step = self._step(rows, assignments, self.model.volumes[self.half])
+        step = self._step(rows, assignments, self.present)  # sums do not depend on the map
         sums = step.empty_sums()
         for where, images in image_blocks(step.work, rows, step.work.block or BLOCK):
             operands, mine = prepare_block(step, where, images).operands, rows[where]
-            classify_at_poses(operands, step.reference.transforms, assignments.pose[mine],
+            classify_at_poses(operands, self.present.transforms, assignments.pose[mine],
                               assignments.offset[mine] - operands.offsets, step.band, np.zeros(1), sums)
         return finish_sums(sums[:, 0], operators(self.recipe.options.symmetry))

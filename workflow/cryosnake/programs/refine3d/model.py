@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cryosnake.jobs.options import Refine3DOptions
-from cryosnake.numerics.fsc import last_shell_above, resolution_at
+from cryosnake.numerics.fsc import last_shell_above, last_shell_past_dips, resolution_at
 from cryosnake.numerics.refine.grids.grids import SphereGrid, sphere_grid
 from cryosnake.numerics.refine.search.schedule import Convergence, Sampling
 from cryosnake.programs.refinement.recipe import Model
@@ -62,13 +62,13 @@ def next_size(fsc: np.ndarray, ssnr: np.ndarray, size: int, box: int) -> int:
     """Return the number of Fourier pixels for the next iteration: some shells beyond the resolution.
 
     A quarter of all shells more where the FSC at the present limit is still above 0.2, else ten, or what lies between
-    FSC 0.5 and 0.143 and five more.
+    FSC 0.5 and 0.143 and five more. Signal behind a zero of the CTF counts here, though not in the resolution.
     """
     limit = size // 2
     growth = _FIRST_GROWTH
     if fsc[limit - 1] > 0.2:
         growth = max(growth, round(0.25 * box / 2))
     else:
-        curve = fsc[: limit + 1]
-        growth = max(growth, last_shell_above(curve, 0.143) - last_shell_above(curve, 0.5) + 5)
-    return min(2 * (resolution_shell(ssnr) + growth), box)
+        low, half = (last_shell_past_dips(fsc[: limit + 1], threshold) for threshold in (0.143, 0.5))
+        growth = max(growth, low - half + 5)
+    return min(2 * (max(last_shell_past_dips(ssnr, 1.0), 1) + growth), box)
