@@ -12,6 +12,7 @@ from cryosnake.numerics.ctf_fit.picture import diagnostic_image
 from cryosnake.numerics.ctf_fit.quality import ice_ring_density
 from cryosnake.numerics.ctf_fit.refine import ring_sums
 from cryosnake.numerics.ctf_fit.spectrum import amplitude_spectrum, fitting_sampling
+from cryosnake.parallel.threads import thread_limit
 
 MICROSCOPE = Microscope(voltage=300.0, cs=2.7, amplitude_contrast=0.1)
 PIXEL_SIZE = 1.06
@@ -60,6 +61,14 @@ def test_24_micrographs_against_truth() -> None:
     assert all(fit.defocus.u >= fit.defocus.v and 0.0 <= fit.defocus.angle < 180.0 for fit in fits)
     assert max(fit.fit_resolution for fit in fits) < 7.0
     assert min(fit.figure_of_merit for fit in fits) > 0.03
+
+
+def test_the_number_of_threads_makes_no_difference() -> None:
+    micrograph, found = simulate(7, Defocus(12_000.0, 11_500.0, 30.0)), []
+    for threads in (1, 2):
+        with thread_limit(threads):
+            found.append(estimate(micrograph).defocus)
+    assert found[0] == found[1]
 
 
 def test_strong_astigmatism_is_found_from_the_washed_out_average() -> None:

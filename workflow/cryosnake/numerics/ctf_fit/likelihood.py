@@ -34,14 +34,12 @@ class PowerModel:
         self.ring, k2 = rings.ring, rings.frequency_squared
         self.spherical = np.float32(microscope.spherical) * k2**2 - np.float32(math.asin(microscope.amplitude_contrast))
         focus = np.float32(math.pi * microscope.wavelength) * k2
-        self.lens = np.stack([focus, focus * rings.cosine, focus * rings.sine, np.ones_like(focus)])
+        self.lens = [focus, focus * rings.cosine, focus * rings.sine, np.ones_like(focus)]
         frequency = rings.frequency
         self.bases = [_splines(np.log(frequency), math.log(SIGNAL_RATIO)), _splines(frequency, NOISE_SPACING)]
-        self.columns = [basis.T.astype(np.float32)[:, self.ring] for basis in self.bases]
         bends = [np.diff(np.eye(basis.shape[1]), 2, axis=0) for basis in self.bases]
         sizes = [LENS, *(bend.shape[1] for bend in bends)]
         self.parts = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes), strict=True)]
-        self.slopes = np.empty((sum(sizes), self.power.size), np.float32)  # of each pixel's log; memory for all steps
         self.prior = np.zeros((sum(sizes), sum(sizes)))
         for part, bend in zip(self.parts[1:], bends, strict=True):
             self.prior[part, part] = STIFFNESS * bend.T @ bend
@@ -56,7 +54,7 @@ class PowerModel:
         """Return signal, noise, χ and the expected power of each pixel."""
         signal, noise = (np.exp(basis @ state[part]).astype(np.float32)[self.ring]
                          for basis, part in zip(self.bases, self.parts[1:], strict=True))
-        phase = state[:LENS].astype(np.float32) @ self.lens - self.spherical
+        phase = sum(np.float32(value) * slope for value, slope in zip(state, self.lens, strict=False)) - self.spherical
         return signal, noise, phase, signal * np.sin(phase) ** 2 + noise
 
     def cost(self, state: np.ndarray) -> float:
@@ -66,14 +64,33 @@ class PowerModel:
                      + 0.5 * state @ self.prior @ state)
 
     def equations(self, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the gradient of -cost and the curvature to be expected (Fisher's information)."""
+        """Return the gradient of -cost and the curvature to be expected (Fisher's information).
+
+        The splines are the same for all pixels of a ring, over which sums come first. Products of matrices over pixels
+        would depend on the number of threads.
+        """
         signal, noise, phase, expected = self.expected(state)
-        share, slopes = noise / expected, self.slopes
-        factors = (signal * np.sin(2.0 * phase) / expected, 1.0 - share, share)
-        for part, columns, factor in zip(self.parts, (self.lens, *self.columns), factors, strict=True):
-            np.multiply(columns, factor, out=slopes[part])
-        gradient = slopes @ (self.power / expected - 1.0) - self.prior @ state
-        return gradient, (slopes @ slopes.T).astype(np.float64) + self.prior
+        noise /= expected
+        excess, focused = self.power / expected - 1.0, signal * np.sin(2.0 * phase) / expected
+        slopes, shares = [focused * slope for slope in self.lens], [1.0 - noise, noise]  # of log(expected)
+        gradient = -self.prior @ state
+        curvature = self.prior.copy()
+        for i, slope in enumerate(slopes):
+            gradient[i] += np.sum(slope * excess, dtype=np.float64)
+            for j in range(i + 1):
+                curvature[i, j] += np.sum(slope * slopes[j], dtype=np.float64)
+        for part, basis, share in zip(self.parts[1:], self.bases, shares, strict=True):
+            gradient[part] += basis.T @ self._over_rings(share * excess)
+            curvature[part, :LENS] += basis.T @ np.stack([self._over_rings(share * slope) for slope in slopes], 1)
+            for other, its, share_too in zip(self.parts[1:], self.bases, shares, strict=True):
+                if other.start <= part.start:
+                    curvature[part, other] += basis.T @ (self._over_rings(share * share_too)[:, None] * its)
+        lower = np.tril(curvature)
+        return gradient, lower + np.tril(lower, -1).T
+
+    def _over_rings(self, values: np.ndarray) -> np.ndarray:
+        """Return the sums (rings,) of values of pixels."""
+        return np.bincount(self.ring, values, len(self.bases[0]))
 
     def spread(self, state: np.ndarray) -> float:
         """Return the variance of power / expected power: 1 for one frame, less for the mean of several."""
