@@ -51,7 +51,8 @@ FLOORS = {
                  ("class2d", "class3d", "initialmodel", "joinstar", "refine3d")),
     "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),
     "report": (("panels", "flowchart"), (".",)),
-    "pages": (("blocks",), ("panels",), ("facts",), (".",), ("web",)),
+    "pages": (("blocks",), ("panels",), ("facts",), (".",), ("web/reading",), ("web/serving",),
+              ("web/views", "web/deciding", "web/building"), ("web",)),
 }
 MOST_FILES = 20  # in a room; 12 beside the rooms of project and programs
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from web_client import ACCESS, EDITING, TestClient, client, project_address
 
-from cryosnake.pages.web.guard import Access
+from cryosnake.pages.web.serving.guard import Access
 
 SECRET = "the secret of another folder"
 

@@ -16,8 +16,8 @@ from shown_project import make_project, write_star
 from web_client import EDITING, TestClient, client, project_address
 
 from cryosnake.io.mrc_writer import write_mrc
-from cryosnake.pages.web.changes import Changes, differing, stamps
-from cryosnake.pages.web.tables import ROWS, Wanted, fitting, page_of
+from cryosnake.pages.web.reading.changes import Changes, differing, stamps
+from cryosnake.pages.web.reading.tables import ROWS, Wanted, fitting, page_of
 
 
 @pytest.fixture(scope="module")

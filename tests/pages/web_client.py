@@ -20,7 +20,7 @@ need_server()
 from starlette.testclient import TestClient  # noqa: E402
 
 from cryosnake.pages.web.app import application  # noqa: E402
-from cryosnake.pages.web.guard import Access  # noqa: E402
+from cryosnake.pages.web.serving.guard import Access  # noqa: E402
 
 ACCESS = Access(token="right", cookie="cryosnake_1")
 EDITING = Access(token="right", cookie="cryosnake_1", edit=True)

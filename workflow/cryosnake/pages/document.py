@@ -39,6 +39,12 @@ def templates(link: Callable[[str], str]) -> Environment:
 
 
 @cache
+def static_names() -> frozenset[str]:
+    """Return the names of all styles and scripts."""
+    return frozenset(path.name for path in (_HERE / "static").iterdir() if path.suffix in (".css", ".js"))
+
+
+@cache
 def static_text(name: str) -> str:
     """Return a style or script of the pages."""
     return (_HERE / "static" / name).read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,15 +12,15 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response, Strea
 from starlette.routing import BaseRoute, Route
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.pages.document import static_text
-from cryosnake.pages.web import choosing_pages, file_pages, job_pages, project_pages
-from cryosnake.pages.web.files import NoSuchFileError
-from cryosnake.pages.web.guard import Access, Guard
-from cryosnake.pages.web.project_pages import opened_project
-from cryosnake.pages.web.site import Site
+from cryosnake.pages.document import static_names, static_text
+from cryosnake.pages.web.deciding import classes
+from cryosnake.pages.web.reading.files import NoSuchFileError
+from cryosnake.pages.web.serving.answers import opened_project, site_of
+from cryosnake.pages.web.serving.guard import Access, Guard
+from cryosnake.pages.web.serving.site import Site
+from cryosnake.pages.web.views import file_pages, job_pages, project_pages
 
-_STATIC = {"page.css": "text/css", "web.css": "text/css", "map_viewer.js": "text/javascript",
-           "page.js": "text/javascript", "web.js": "text/javascript"}
+_MEDIA = {".css": "text/css", ".js": "text/javascript"}
 
 
 def application(roots: Sequence[Path], access: Access) -> Guard:
@@ -32,28 +32,16 @@ def application(roots: Sequence[Path], access: Access) -> Guard:
 
 
 def _routes() -> Sequence[BaseRoute]:
-    project = "/p/{project}"
-    return [
-        Route("/", project_pages.projects),
-        Route("/static/{name}", _static),
-        Route(f"{project}/overview", project_pages.overview),
-        Route(f"{project}/runs", project_pages.runs),
-        Route(f"{project}/space", project_pages.space),
-        Route(f"{project}/events", _events),
-        Route(f"{project}/job/{{name:path}}", job_pages.job),
-        Route(f"{project}/choose/{{name:path}}", choosing_pages.offer),
-        Route(f"{project}/choose/{{name:path}}", choosing_pages.decide, methods=["POST"]),
-        Route(f"{project}/file/{{name:path}}", job_pages.download),
-        Route(f"{project}/view/{{name:path}}", file_pages.view),
-        Route(f"{project}/image/{{name:path}}", file_pages.image),
-    ]
+    rooms = (project_pages, job_pages, file_pages, classes)
+    return [Route("/", project_pages.projects), Route("/static/{name}", _static),
+            Route("/p/{project}/events", _events), *(route for room in rooms for route in room.ROUTES)]
 
 
 def _static(request: Request) -> Response:
     name = request.path_params["name"]
-    if name not in _STATIC:
+    if name not in static_names():
         raise NoSuchFileError(f"{name}: there is no such file")
-    return Response(static_text(name), media_type=_STATIC[name])
+    return Response(static_text(name), media_type=_MEDIA[PurePath(name).suffix])
 
 
 async def _events(request: Request) -> Response:
@@ -82,5 +70,4 @@ def _failed(request: Request, error: Exception) -> Response:
 def _message(request: Request, words: str, status: int) -> Response:
     if "/image/" in request.url.path or "/events" in request.url.path:
         return PlainTextResponse(words, status)
-    site: Site = request.app.state.site
-    return HTMLResponse(site.page("message.html.j2", words=words), status)
+    return HTMLResponse(site_of(request).page("message.html.j2", words=words), status)

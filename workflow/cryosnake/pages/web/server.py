@@ -10,7 +10,7 @@ import uvicorn
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pages.web.app import application
-from cryosnake.pages.web.guard import new_access
+from cryosnake.pages.web.serving.guard import new_access
 
 _CLOSING = 1  # s that pages which listen to events get when the server ends
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import parse_qs
 
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc_header import read_header
-from cryosnake.pages.web.project_pages import opened_project, page
-from cryosnake.pages.web.projects import working_in
-from cryosnake.pages.web.site import ShownProject
+from cryosnake.pages.web.reading.projects import working_in
+from cryosnake.pages.web.serving.answers import opened_project, page
+from cryosnake.pages.web.serving.forms import Form, posted
+from cryosnake.pages.web.serving.site import ShownProject
 from cryosnake.project.actions.choosing import Offer, choose, offer_for
 
-_MOST_BYTES = 100_000  # of a form
 _GOOD = 0.5  # the score from which on classes are proposed
 
 
@@ -35,18 +32,8 @@ def offer(request: Request) -> Response:
                            "score": any(math.isfinite(one.score) for one in found.classes)})
 
 
-async def decide(request: Request) -> Response:
+def decide(request: Request, form: Form) -> Response:
     """Write a choice, if what it was made from is still as the page showed it."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > _MOST_BYTES:
-            raise HTTPException(413, "This form is too long.")
-    form = parse_qs(body.decode(errors="replace"))
-    return await run_in_threadpool(_decide, request, form)
-
-
-def _decide(request: Request, form: Mapping[str, list[str]]) -> Response:
     opened = opened_project(request)
     with working_in(opened.project):
         found = offer_for(request.path_params["name"])
@@ -76,3 +63,9 @@ def _pictures(found: Offer, opened: ShownProject) -> dict[int, str]:
         if name:
             pictures[one.number] = f"{opened.address('image', name)}?section={section}&sigma=0&side=160"
     return pictures
+
+
+ROUTES = (
+    Route("/p/{project}/choose/{name:path}", offer),
+    Route("/p/{project}/choose/{name:path}", posted(decide), methods=["POST"]),
+)

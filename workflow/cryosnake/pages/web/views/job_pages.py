@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
+from starlette.routing import Route
 
-from cryosnake.pages.web.files import NoSuchFileError, file_of
-from cryosnake.pages.web.project_pages import opened_project, page
-from cryosnake.pages.web.projects import working_in
+from cryosnake.pages.web.reading.files import NoSuchFileError, file_of
+from cryosnake.pages.web.reading.projects import working_in
+from cryosnake.pages.web.serving.answers import opened_project, page
 from cryosnake.project.actions.job_details import log_tail
 
 _LOG_LINES = 200
@@ -34,3 +35,9 @@ def download(request: Request) -> Response:
     opened = opened_project(request)
     path = file_of(opened.project.root, request.path_params["name"])
     return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+
+
+ROUTES = (
+    Route("/p/{project}/job/{name:path}", job),
+    Route("/p/{project}/file/{name:path}", download),
+)

@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from cryosnake import __version__
 from cryosnake.pages.document import templates
-from cryosnake.pages.web.changes import Changes
-from cryosnake.pages.web.files import NoSuchFileError
-from cryosnake.pages.web.guard import Access
-from cryosnake.pages.web.images import Images
-from cryosnake.pages.web.projects import Project, projects_below
-from cryosnake.pages.web.remembered import Remembered
-from cryosnake.pages.web.tables import Tables
+from cryosnake.pages.web.reading.changes import Changes
+from cryosnake.pages.web.reading.files import NoSuchFileError
+from cryosnake.pages.web.reading.images import Images
+from cryosnake.pages.web.reading.projects import Project, projects_below
+from cryosnake.pages.web.reading.remembered import Remembered
+from cryosnake.pages.web.reading.tables import Tables
+from cryosnake.pages.web.serving.guard import Access
 
 
 class ShownProject:

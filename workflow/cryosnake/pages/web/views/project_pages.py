@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
 
-from cryosnake.pages.facts.project import ProjectFacts, summary
+from cryosnake.pages.facts.project import summary
 from cryosnake.pages.report import flowchart_of
-from cryosnake.pages.web.disc_space import disc_space
-from cryosnake.pages.web.projects import working_in
-from cryosnake.pages.web.site import ShownProject, Site
+from cryosnake.pages.web.reading.projects import working_in
+from cryosnake.pages.web.serving.answers import opened_project, page, site_of
+from cryosnake.pages.web.views.disc_space import disc_space
 from cryosnake.project.actions.choosing import project_waits
 
 _JOBS_LISTED = 200  # in the overview, until all are asked for
-_JOBS_BESIDE = 40  # in the list beside each page
 
 
 def projects(request: Request) -> Response:
     """Answer with the list of projects; with the project where there is one only."""
-    site: Site = request.app.state.site
+    site = site_of(request)
     found = site.projects()
     if len(found) == 1:
         return RedirectResponse(site.project(found[0].key).address("overview"))
@@ -60,23 +58,8 @@ def space(request: Request) -> Response:
         return page(opened, facts, "space.html.j2", space=disc_space(facts))
 
 
-def opened_project(request: Request) -> ShownProject:
-    """Return the project of an address."""
-    site: Site = request.app.state.site
-    return site.project(request.path_params["project"])
-
-
-def page(opened: ShownProject, facts: ProjectFacts, template: str, **content: Any) -> HTMLResponse:
-    """Return a page with the list of jobs beside it."""
-    return HTMLResponse(opened.page(template, project=facts, beside=facts.jobs[::-1][:_JOBS_BESIDE],
-                                    micrographs=_table_of_micrographs(facts), **content))
-
-
-def _table_of_micrographs(facts: ProjectFacts) -> str:
-    """Return the newest table of micrographs, "" without any."""
-    for folder, name in (("CtfFind", "micrographs_ctf.star"), ("MotionCorr", "corrected_micrographs.star"),
-                         ("Import", "micrographs.star"), ("Import", "movies.star")):
-        for job in reversed(facts.jobs):
-            if job.process.folder == folder and job.state == "succeeded" and (job.view().path / name).exists():
-                return f"{job.path}/{name}"
-    return ""
+ROUTES = (
+    Route("/p/{project}/overview", overview),
+    Route("/p/{project}/runs", runs),
+    Route("/p/{project}/space", space),
+)

@@ -9,17 +9,18 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pages.blocks.charts import Chart, histogram
 from cryosnake.pages.blocks.volumes import volume_of
-from cryosnake.pages.web.files import IMAGES, file_of
-from cryosnake.pages.web.images import Wish, shape_of, wish_of
-from cryosnake.pages.web.micrographs import seen_micrograph
-from cryosnake.pages.web.project_pages import opened_project, page
-from cryosnake.pages.web.projects import working_in
-from cryosnake.pages.web.site import ShownProject, Site
-from cryosnake.pages.web.tables import Wanted, fitting, is_numeric, page_of, wanted_of
+from cryosnake.pages.web.reading.files import IMAGES, file_of
+from cryosnake.pages.web.reading.images import Wish, shape_of, wish_of
+from cryosnake.pages.web.reading.projects import working_in
+from cryosnake.pages.web.reading.tables import Wanted, fitting, is_numeric, page_of, wanted_of
+from cryosnake.pages.web.serving.answers import opened_project, page, site_of
+from cryosnake.pages.web.serving.site import ShownProject
+from cryosnake.pages.web.views.micrographs import seen_micrograph
 
 _MOST_TEXT = 200_000  # bytes of the end of a text
 _SECTIONS = 40  # of a page of a stack
@@ -41,14 +42,12 @@ def view(request: Request) -> Response:
 
 def image(request: Request) -> Response:
     """Answer with a picture of an image, a section or a slice."""
-    site: Site = request.app.state.site
     path = file_of(opened_project(request).project.root, request.path_params["name"], through_links=True)
-    return Response(site.images.picture(path, wish_of(request.query_params)), media_type="image/png")
+    return Response(site_of(request).images.picture(path, wish_of(request.query_params)), media_type="image/png")
 
 
 def _table(request: Request, _: ShownProject, name: str, path: Path) -> tuple[str, dict[str, Any]]:
-    site: Site = request.app.state.site
-    tables = site.tables.read(path)
+    tables = site_of(request).tables.read(path)
     block = request.query_params.get("block", "")
     if block not in tables:
         block = max(tables, key=lambda one: len(tables[one]), default="")
@@ -86,8 +85,7 @@ def _chart(table: Any, wanted: Wanted) -> Chart | None:
 def _image(request: Request, opened: ShownProject, name: str, path: Path) -> tuple[str, dict[str, Any]]:
     shape, query = shape_of(path), request.query_params
     if shape.nz == 1:
-        site: Site = request.app.state.site
-        seen = seen_micrograph(opened, site.tables, name, path, query)
+        seen = seen_micrograph(opened, site_of(request).tables, name, path, query)
         return "micrograph.html.j2", {"wish": wish_of(query, _MICROGRAPH), "seen": seen}
     wish = wish_of(query, _STACK)
     cube = shape.nx == shape.ny == shape.nz and path.suffix.lower() in (".mrc", ".map")
@@ -118,3 +116,9 @@ def _text(request: Request, _: ShownProject, name: str, path: Path) -> tuple[str
     if b"\0" in data:
         raise CryosnakeError(f"{name} is no text and no image that can be shown; download it")
     return "text.html.j2", {"text": data.decode(errors="replace"), "cut": size > _MOST_TEXT}
+
+
+ROUTES = (
+    Route("/p/{project}/view/{name:path}", view),
+    Route("/p/{project}/image/{name:path}", image),
+)

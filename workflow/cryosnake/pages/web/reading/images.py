@@ -16,7 +16,7 @@ from cryosnake.io.movies import header_pixel_size, movie_info, read_frames, read
 from cryosnake.io.mrc_header import read_header
 from cryosnake.io.mrc_sections import read_sections
 from cryosnake.pages.blocks.pictures import shrunk
-from cryosnake.pages.web.tables import number_of
+from cryosnake.pages.web.reading.tables import number_of
 from cryosnake.report.panels.particles import smooth
 
 _MOST_SIDE, _MOST_PIXELS = 2048, 1 << 28  # px of a picture; of an image that is read

@@ -10,10 +10,10 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star
-from cryosnake.pages.web.files import file_of
-from cryosnake.pages.web.images import shape_of
-from cryosnake.pages.web.site import ShownProject
-from cryosnake.pages.web.tables import Tables, number_of
+from cryosnake.pages.web.reading.files import file_of
+from cryosnake.pages.web.reading.images import shape_of
+from cryosnake.pages.web.reading.tables import Tables, number_of
+from cryosnake.pages.web.serving.site import ShownProject
 from cryosnake.pipeline.types import type_folders
 
 _VALUES = {"rlnDefocusU": ("defocus U", "Å"), "rlnDefocusV": ("defocus V", "Å"),

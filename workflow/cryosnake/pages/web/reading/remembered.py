@@ -14,7 +14,7 @@ from cryosnake.pages.facts.jobs import JobFacts, job_facts
 from cryosnake.pages.facts.project import ProjectFacts, project_facts
 from cryosnake.pages.panels.of_jobs import panels_of
 from cryosnake.pages.report import volume_of_job
-from cryosnake.pages.web.changes import Stamp, stamp_of_job
+from cryosnake.pages.web.reading.changes import Stamp, stamp_of_job
 from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.project.actions.job_details import JobDetails, job_details
 

@@ -1,0 +1,1 @@
+"""What pages read of projects on disk: files, images, tables, and what has changed."""
