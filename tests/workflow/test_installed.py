@@ -9,8 +9,10 @@ import subprocess
 import sys
 import sysconfig
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,10 +71,14 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
+def shell(programs: Path, project: Path) -> dict[str, Any]:
+    """Of a shell that knows nothing of the sources: its folder and environment."""
+    return {"cwd": project, "env": {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(project), "COLUMNS": "200"}}
+
+
 def called(programs: Path, project: Path, *words: str, code: int = 0) -> str:
-    """What a command says in a shell that knows nothing of the sources."""
-    environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(project), "COLUMNS": "200"}
-    result = subprocess.run(words, cwd=project, env=environment, input="", capture_output=True, text=True)
+    """What a command says in such a shell."""
+    result = subprocess.run(words, **shell(programs, project), input="", capture_output=True, text=True)
     assert result.returncode == code, result.stdout[-4000:] + result.stderr[-4000:]
     return result.stdout + result.stderr
 
@@ -111,14 +117,25 @@ def test_from_movies_to_a_map_with_nothing_but_the_wheel(programs, project) -> N
 
 
 def test_the_commands_of_the_readme_work(programs, project) -> None:
-    """All that it says about one's own data, but those that do not end (watch) or ask a cluster (profile)."""
+    """All that it says about one's own data, but those that do not end (watch, web) or ask a cluster (profile)."""
     section = (ROOT / "README.md").read_text().partition("## Your own data")[2].partition("\n## ")[0]
     commands = [line.partition("#")[0].split() for line in section.splitlines() if line.startswith("cryosnake ")]
-    tested = [words for words in commands if words[1] not in ("init", "watch", "profile")]
+    tested = [words for words in commands if words[1] not in ("init", "watch", "web", "profile")]
     assert len(tested) >= 7
     for words in tested:
         called(programs, project, *words)
     assert str(programs.parent) in called(programs, project, "cryosnake", "doctor")
+
+
+def test_the_dashboard_shows_the_project_with_nothing_but_the_wheel(programs, project) -> None:
+    command = ["cryosnake", "web"]
+    with subprocess.Popen(command, **shell(programs, project), stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(server.stdout.readline().strip(), timeout=60) as page:
+            text = page.read().decode()
+        server.terminate()
+    assert "PostProcess" in text and "/static/web.js" in text
 
 
 def test_one_round_of_watch(programs, project) -> None:
