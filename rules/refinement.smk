@@ -71,3 +71,34 @@ for job in jobs_of("refine3d"):
             f"{job.name} ({job.path})"
         shell:
             "python {params.program} {params.arguments} --threads {params.threads} 2>&1 | tee {log}"
+
+
+for job in jobs_of("ctfrefine"):
+
+    rule:
+        name:
+            rule_name(job)
+        input:
+            particles=slot(job, "particles"),
+            postprocess=slot(job, "postprocess"),
+            regenerated=regenerated(job),
+        output:
+            particles=out(job, "particles"),
+        log:
+            f"{job.path}/snakemake.log",
+        benchmark:
+            f"{job.path}/benchmark.tsv"
+        conda:
+            environment(job)
+        threads: cores(job)
+        resources:
+            mem_mb=memory(job),
+            runtime=runtime(job),
+            gpu=gpus(job),
+        params:
+            program=program(job),
+            arguments=arguments(job),
+        message:
+            f"{job.name} ({job.path})"
+        shell:
+            "python {params.program} {params.arguments} --threads {threads} 2>&1 | tee {log}"

@@ -48,7 +48,7 @@ FLOORS = {
     "project": ((".",), ("records",), ("locks",), ("config",), ("planning", "schemes", "cleaning"), ("cleaning/bulk",),
                 ("run", "actions", "start")),
     "programs": (("maps", "micrographs", "optics", "select", "simulate"), ("refinement",),
-                 ("class2d", "class3d", "initialmodel", "joinstar", "refine3d")),
+                 ("class2d", "class3d", "ctfrefine", "initialmodel", "joinstar", "refine3d")),
     "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),
     "report": (("panels", "flowchart"), (".",)),
     "pages": (("blocks",), ("panels",), ("facts",), (".",), ("web/reading",), ("web/serving",),

@@ -25,7 +25,7 @@ def odd_phase(coefficients: Sequence[float], tilt: tuple[float, float], microsco
         rlnBeamTiltX and Y, mrad: the coma −2π Cs λ² k² (tilt · k), which needs the microscope.
     kx, ky : (…) 1/Å
     """
-    phase = _series(coefficients, map(_odd_order, range(len(coefficients))), kx, ky)
+    phase = _series(coefficients, map(odd_order, range(len(coefficients))), kx, ky)
     if any(tilt):
         assert microscope is not None
         coma = -2e4 * math.pi * microscope.cs * microscope.wavelength**2  # mrad and mm: 10⁻³ · 10⁷
@@ -38,15 +38,17 @@ def even_phase(coefficients: Sequence[float], kx: Array, ky: Array) -> Array:
 
     `coefficients` is rlnEvenZernike: (m, n) = (0, 0), (−2, 2), (0, 2), (2, 2), (−4, 4) …; rad Åⁿ.
     """
-    return _series(coefficients, map(_even_order, range(len(coefficients))), kx, ky)
+    return _series(coefficients, map(even_order, range(len(coefficients))), kx, ky)
 
 
-def _odd_order(index: int) -> tuple[int, int]:
+def odd_order(index: int) -> tuple[int, int]:
+    """Return (m, n) of a coefficient of rlnOddZernike."""
     row = (math.isqrt(1 + 4 * index) - 1) // 2
     return 2 * (index - row * row - row) - (2 * row + 1), 2 * row + 1
 
 
-def _even_order(index: int) -> tuple[int, int]:
+def even_order(index: int) -> tuple[int, int]:
+    """Return (m, n) of a coefficient of rlnEvenZernike."""
     row = math.isqrt(index)
     return 2 * (index - row * row - row), 2 * row
 

@@ -22,6 +22,7 @@ from cryosnake.json_files import read_json
 from cryosnake.numerics.map_resample import refit_mask
 from cryosnake.numerics.masking import automatic_threshold
 from cryosnake.numerics.symmetry import operators
+from cryosnake.report.panels.aberrations import aberration_phases
 from cryosnake.report.panels.class_maps import class_slices
 from cryosnake.report.panels.classes import class_montage
 from cryosnake.report.panels.ctf import ctf_overview
@@ -191,6 +192,11 @@ def _local_resolution(out: Path, parameters: Mapping[str, Any]) -> Figure:
     return local_resolution_views(read_mrc(out / "relion_locres.mrc")[0], density, particle, pixel_size)
 
 
+def _aberrations(out: Path, _: Mapping[str, Any]) -> Figure:
+    with np.load(out / "phases.npz", allow_pickle=False) as found:
+        return aberration_phases({key: found[key] for key in found.files})
+
+
 def _changed_map(out: Path, _: Mapping[str, Any]) -> Figure:
     """Draw the map, or one of the half maps where there are only these."""
     return map_views(*read_mrc(next(path for name in ("map", "half1_map") if (path := out / f"{name}.mrc").exists())))
@@ -215,4 +221,5 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "postprocess_guinier": _postprocess_guinier,
     "postprocess_map": lambda out, _: map_views(*read_mrc(out / "postprocess_masked.mrc")),
     "local_resolution": _local_resolution,
+    "aberrations": _aberrations,
 }

@@ -1,0 +1,131 @@
+"""CtfRefine: aberrations, magnification and CTF parameters of refined particles.
+
+In each round the fits come in the order in which they depend on each other: aberrations first, because they blur what
+the others look at; then the magnification, which moves the frequencies of all; then each particle's CTF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.forms import Progress
+from cryosnake.jobs.options import CtfRefineOptions
+from cryosnake.programs.ctfrefine.fits import (
+    Measured,
+    State,
+    Work,
+    aberrations,
+    ctf_parameters,
+    magnification,
+    modes_of,
+)
+from cryosnake.programs.ctfrefine.input_particles import read_posed, units_of
+from cryosnake.programs.ctfrefine.optics_state import lens_of, optics_of, tilt_and_rest
+from cryosnake.programs.ctfrefine.output import write_particles, write_phases
+from cryosnake.programs.ctfrefine.pixels import pixels_of
+from cryosnake.programs.ctfrefine.references import read_references
+from cryosnake.programs.refinement.particles import ParticleSet
+
+_MOST_TILT = 10.0  # mrad: no beam of a microscope that can be aligned is tilted more
+_MOST_MAGNIFICATION = 0.05
+
+
+def run(options: CtfRefineOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
+    """Write particles_ctf_refine.star below `out`, phases.npz for the pictures, and what is kept of each micrograph.
+
+    Raises
+    ------
+    CryosnakeError
+        when particles and PostProcess do not fit together, nothing is to be fitted, or a fit is beyond reason
+    """
+    if not _chosen(options):
+        raise CryosnakeError("ctfrefine: nothing is to be fitted; set defocus, astigmatism, phase_shift, b_factor, "
+                             "beam_tilt, trefoil, fourth_order or magnification")
+    particles = read_posed(str(inputs["particles"]))
+    references = read_references(str(inputs["postprocess"]), options.max_resolution)
+    folder = Path(out)
+    used = np.unique(particles.optics).tolist()
+    pixels = {group: pixels_of(particles.path, particles.groups[group], references, options.min_resolution)
+              for group in used}
+    work = Work(particles=particles, units=units_of(particles), pixels=pixels, options=options,
+                folders=[folder, *_siblings(folder)], progress=progress)
+    print(f"{particles.describe()}; half maps of {references.box} voxels of {references.pixel_size:g} Å, used from "
+          f"{options.min_resolution:g} to {references.limit:.2f} Å")
+    state = State(optics=tuple(optics_of(group) for group in particles.groups), lens=lens_of(particles))
+    state, measured = _fitted(work, state)
+    _report_defocus(particles, state)
+    write_phases(folder / "phases.npz", particles, measured)
+    write_particles(folder / "particles_ctf_refine.star", particles, state, options)
+
+
+def _chosen(options: CtfRefineOptions) -> bool:
+    return (modes_of(options).any or options.beam_tilt or options.trefoil or options.fourth_order
+            or options.magnification)
+
+
+def _siblings(folder: Path) -> list[Path]:
+    """Return other jobs of the type, the latest first: their results hold where they were made from the same."""
+    return sorted((path for path in folder.parent.glob("job*") if path.name != folder.name and path.is_dir()),
+                  reverse=True)
+
+
+def _fitted(work: Work, state: State) -> tuple[State, dict[int, Measured]]:
+    """Return the state after all rounds, and the last measured phases."""
+    options, measured = work.options, {}
+    phases = options.beam_tilt or options.trefoil or options.fourth_order
+    several = phases + options.magnification + modes_of(options).any
+    for number in range(1, (options.rounds if several > 1 else 1) + 1):
+        if phases:
+            state, measured = aberrations(work, state, f"phases_{number}")
+            _report_phases(work.particles, state, measured)
+        if options.magnification:
+            state, errors = magnification(work, state, f"magnification_{number}")
+            _report_magnification(work.particles, state, errors)
+        if modes_of(options).any:
+            state = ctf_parameters(work, state, f"ctf_{number}")
+    return state, measured
+
+
+def _group_name(particles: ParticleSet, group: int) -> str:
+    return str(particles.tables["optics"].iloc[group].get("rlnOpticsGroupName", group + 1))
+
+
+def _report_phases(particles: ParticleSet, state: State, measured: Mapping[int, Measured]) -> None:
+    for group, found in measured.items():
+        microscope = particles.groups[group].microscope
+        assert microscope is not None
+        tilt, odd = tilt_and_rest(state.optics[group].odd, microscope)
+        name = _group_name(particles, group)
+        print(f"optics group {name}: beam tilt {tilt[0]:.3f}, {tilt[1]:.3f} mrad; odd terms {np.round(odd, 3)}, even "
+              f"terms {np.round(state.optics[group].even, 3)}; expected RMS error {found.fit.odd_error:.3f} and "
+              f"{found.fit.even_error:.3f} rad")
+        if max(map(abs, tilt)) > _MOST_TILT:
+            raise CryosnakeError(f"{particles.path}: the beam tilt of optics group {name} comes out as {tilt[0]:.1f}, "
+                                 f"{tilt[1]:.1f} mrad, beyond reason; are its particles predicted from the right map, "
+                                 "and is rlnSphericalAberration right? Too few particles look like this, too: then set "
+                                 "beam_tilt and trefoil to false")
+
+
+def _report_magnification(particles: ParticleSet, state: State, errors: Mapping[int, np.ndarray]) -> None:
+    for group, error in errors.items():
+        matrix, name = state.optics[group].magnification, _group_name(particles, group)
+        print(f"optics group {name}: magnification {np.round(matrix, 5).tolist()}, expected error "
+              f"{float(error.max()):.1g}")
+        if np.abs(matrix - np.eye(2)).max() > _MOST_MAGNIFICATION:
+            raise CryosnakeError(f"{particles.path}: the magnification of optics group {name} comes out as "
+                                 f"{np.round(matrix, 3).tolist()}, beyond reason; check the pixel sizes of particles "
+                                 "and half maps, or set magnification: false")
+        mean = 0.5 * float(np.trace(matrix))
+        if abs(mean - 1.0) > 0.005:
+            print(f"WARNING: the mean magnification differs from 1 by {100 * (mean - 1):.2f} %: the pixel size "
+                  f"of optics group {name}, or of the half maps, is probably wrong by as much")
+
+
+def _report_defocus(particles: ParticleSet, state: State) -> None:
+    change = state.lens.terms[:, 0] - lens_of(particles).terms[:, 0]
+    if change.any():
+        print(f"mean defocus changed by {change.mean():.0f} Å, standard deviation {change.std():.0f} Å")

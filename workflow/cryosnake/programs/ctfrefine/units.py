@@ -1,0 +1,216 @@
+"""Units of work: the particles of one optics group in one micrograph, what is computed of them, and what is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from cryosnake.atomic import replacing
+from cryosnake.names import is_listed_name
+from cryosnake.numerics.aberrations import even_phase, odd_phase
+from cryosnake.numerics.backend import Array, namespace, to_numpy
+from cryosnake.numerics.ctf import Microscope
+from cryosnake.numerics.ctf_refine.defocus_fit import Lens, Modes, evidence_of, fit_lens, rest_of_phase
+from cryosnake.numerics.ctf_refine.magnification import MagnificationSums, magnification_sums
+from cryosnake.numerics.ctf_refine.phase_sums import PhaseSums, phase_sums
+from cryosnake.numerics.ctf_refine.shells import noise_of_shells
+from cryosnake.parallel.stacks import StackImages
+from cryosnake.programs.ctfrefine.optics_state import GroupOptics
+from cryosnake.programs.ctfrefine.pixels import GroupPixels
+
+_AT_ONCE = 16  # particles
+Kept = TypeVar("Kept", PhaseSums, MagnificationSums, Lens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Particles of one optics group in one micrograph.
+
+    Attributes
+    ----------
+    name : str
+        Path of what is kept of it, below a job's directory, without an ending.
+    group : int
+        Index of its optics group.
+    rows : (n,) int64
+        In the table of particles.
+    stack : StackImages
+        Its images.
+    matrices, origins, halves : (n, 3, 3), (n, 2), (n,)
+        Poses; Å; 1 or 2.
+    identity : str
+        Names and times of its images, and its poses.
+    """
+
+    name: str
+    group: int
+    rows: np.ndarray
+    stack: StackImages
+    matrices: np.ndarray
+    origins: np.ndarray
+    halves: np.ndarray
+    identity: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What is taken as known of a unit: its pixels, microscope, optics and CTF parameters."""
+
+    pixels: GroupPixels
+    microscope: Microscope
+    optics: GroupOptics
+    lens: Lens
+
+
+def sum_phases(unit: Unit, seen: Seen) -> PhaseSums:
+    """Return a unit's sums for aberrations."""
+    kx, ky = seen.pixels.seen(seen.optics.magnification)
+    found = None
+    for part in _parts(len(unit)):
+        images, predictions = _images(unit, seen, part), _predictions(unit, seen, part)
+        phase = _phase(seen, part, np.zeros_like(kx), kx, ky)
+        sums = phase_sums(images, predictions, namespace(images).asarray(phase))
+        found = sums if found is None else found + sums
+    assert found is not None
+    return found
+
+
+def sum_magnification(unit: Unit, seen: Seen) -> MagnificationSums:
+    """Return a unit's sums for the magnification."""
+    pixels, optics = seen.pixels, seen.optics
+    kx, ky = pixels.seen(optics.magnification)
+    even = even_phase(optics.even.tolist(), kx, ky)
+    back = _turned_back(optics, kx, ky)
+    found = None
+    for part in _parts(len(unit)):
+        images = _images(unit, seen, part)
+        xp = namespace(images)
+        images = images * xp.asarray(back)
+        transfer = xp.asarray(np.sin(_phase(seen, part, even, kx, ky)))
+        own = _predictions(unit, seen, part) * transfer
+        slopes = [np.empty(own.shape, np.complex64) if xp is np else xp.empty(own.shape, xp.complex64) for _ in "xy"]
+        for half in (1, 2):
+            mine = np.flatnonzero(unit.halves[part] == half)
+            if len(mine):
+                there = pixels.slopes(3 - half, unit.matrices[part][mine], optics.magnification)
+                for slope, values in zip(slopes, there, strict=True):
+                    slope[xp.asarray(mine)] = values
+        amplitude = xp.asarray(_amplitude(seen, part, kx, ky))
+        sums = magnification_sums(images, own, (slopes[0] * transfer * amplitude, slopes[1] * transfer * amplitude),
+                                  pixels.places(optics.magnification), pixels.band.shell)
+        found = sums if found is None else found + sums
+    assert found is not None
+    return found
+
+
+def refined_lens(unit: Unit, seen: Seen, modes: Modes, reach: float) -> Lens:
+    """Return a unit's refined CTF parameters."""
+    kx, ky = seen.pixels.seen(seen.optics.magnification)
+    back = _turned_back(seen.optics, kx, ky)
+    even = even_phase(seen.optics.even.tolist(), kx, ky)
+    images, predictions = np.empty((2, len(unit), len(kx)), np.complex64)
+    for part in _parts(len(unit)):
+        images[part] = to_numpy(_images(unit, seen, part)) * back
+        predictions[part] = to_numpy(_predictions(unit, seen, part, amplitude=False))
+    noise = noise_of_shells((np.abs(images) ** 2).sum(0), len(unit), seen.pixels.band.shell)
+    evidence = evidence_of(images, predictions, noise, rest_of_phase(seen.microscope, even, kx, ky), kx, ky)
+    return fit_lens(evidence, seen.lens, seen.microscope.wavelength, modes, reach)
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(begin, min(begin + _AT_ONCE, count)) for begin in range(0, count, _AT_ONCE)]
+
+
+def _images(unit: Unit, seen: Seen, part: slice) -> Array:
+    places = np.arange(len(unit))[part]
+    return seen.pixels.images(unit.stack, places, unit.origins[part], seen.pixels.references.transforms[0])
+
+
+def _predictions(unit: Unit, seen: Seen, part: slice, amplitude: bool = True) -> Array:
+    """Return predictions from each particle's own half map, with the amplitude of its CTF unless that is fitted."""
+    like, halves = seen.pixels.references.transforms[0], unit.halves[part]
+    xp = namespace(like)
+    result = xp.empty((len(halves), len(seen.pixels.band.kx)), xp.complex64)
+    for half in (1, 2):
+        mine = np.flatnonzero(halves == half)
+        if len(mine):
+            result[xp.asarray(mine)] = seen.pixels.predictions(half, unit.matrices[part][mine],
+                                                               seen.optics.magnification)
+    if amplitude:
+        result *= xp.asarray(_amplitude(seen, part, *seen.pixels.seen(seen.optics.magnification)))
+    return result
+
+
+def _amplitude(seen: Seen, part: slice, kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
+    """Return scale · exp(−B k² / 4), float32 (n, pixels), or (n, 1) without B-factors."""
+    scale, b_factor = seen.lens.scale[part, None], seen.lens.b_factor[part, None]
+    return np.asarray(scale * np.exp(-0.25 * b_factor * (kx**2 + ky**2)) if b_factor.any() else scale, np.float32)
+
+
+def _phase(seen: Seen, part: slice, even: np.ndarray, kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
+    """Return the phases of the CTFs, float32 (n, pixels)."""
+    slope = np.pi * seen.microscope.wavelength
+    shapes = np.stack([slope * (kx**2 + ky**2), slope * (kx**2 - ky**2), slope * 2.0 * kx * ky, np.ones_like(kx)])
+    return np.asarray(seen.lens.terms[part] @ shapes + rest_of_phase(seen.microscope, even, kx, ky), np.float32)
+
+
+def _turned_back(optics: GroupOptics, kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
+    return np.asarray(np.exp(-1j * odd_phase(optics.odd.tolist(), (0.0, 0.0), None, kx, ky)), np.complex64)
+
+
+def signature(unit: Unit, seen: Seen, settings: str) -> str:
+    """Return a digest of everything that a unit's result depends on."""
+    digest = hashlib.sha256(f"{unit.identity}|{seen.pixels.references.identity}|{settings}|{seen.microscope}".encode())
+    for values in (seen.optics.values(), seen.lens.terms, seen.lens.b_factor, seen.lens.scale, seen.pixels.band.kx,
+                   seen.pixels.band.ky):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def read_kept(kind: type[Kept], folders: Sequence[Path], name: str, wanted: str) -> Kept | None:
+    """Return a unit's result from the first folder that has it, made from the same; None if none has."""
+    for folder in folders:
+        try:
+            with open(folder / name, "rb") as file, np.load(file, allow_pickle=False) as found:
+                if str(found["signature"]) == wanted:
+                    return kind(**{each.name: _plain(found[each.name]) for each in fields(kind)})
+        except (OSError, ValueError, KeyError, EOFError):  # absent, or damaged: it is computed again
+            continue
+        except Exception as error:  # zipfile.BadZipFile and zlib.error are no ValueErrors
+            print(f"{folder / name} is damaged ({error}) and computed again")
+    return None
+
+
+def _plain(values: np.ndarray) -> Any:
+    return values.item() if values.ndim == 0 else values
+
+
+def keep(result: PhaseSums | MagnificationSums | Lens, folder: Path, name: str, made_from: str) -> None:
+    """Write a unit's result below a folder, complete or not at all."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, signature=np.array(made_from), **{each.name: np.asarray(getattr(result, each.name))
+                                                         for each in fields(result)})
+
+
+def kept_name(micrograph: str, group: int, alone: bool) -> str:
+    """Return the path of what is kept of a micrograph below a job directory, without ending.
+
+    >>> kept_name("MotionCorr/job002/Movies/a.mrc", 1, True)
+    'Movies/a_optics-group_1'
+    """
+    parts = Path(micrograph).with_suffix("").parts
+    jobs = [place for place, part in enumerate(parts) if part.startswith("job") and part[3:].isdigit()]
+    inner = "/".join(parts[jobs[-1] + 1 :] if jobs and jobs[-1] + 1 < len(parts) else parts)
+    if not alone or not is_listed_name(inner):
+        inner = "kept/" + hashlib.sha256(micrograph.encode()).hexdigest()[:16]
+    return f"{inner}_optics-group_{group}"
