@@ -75,7 +75,8 @@ def _siblings(folder: Path) -> list[Path]:
 
 def _fitted(work: Work, state: State) -> tuple[State, dict[int, Measured]]:
     """Return the state after all rounds, and the last measured phases."""
-    options, measured = work.options, {}
+    options = work.options
+    measured: dict[int, Measured] = {}
     phases = options.beam_tilt or options.trefoil or options.fourth_order
     several = phases + options.magnification + modes_of(options).any
     for number in range(1, (options.rounds if several > 1 else 1) + 1):

@@ -69,13 +69,13 @@ def _particle_columns(state: State, options: CtfRefineOptions) -> dict[str, np.n
 
 def write_phases(path: Path, particles: ParticleSet, measured: Mapping[int, Measured]) -> None:
     """Write measured and fitted phases of each optics group, (box, box) images, for the pictures."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for group, found in measured.items():
         name = str(particles.tables["optics"].iloc[group].get("rlnOpticsGroupName", group + 1))
         arrays |= {f"{group}_name": np.array(name), f"{group}_kx": found.at.kx, f"{group}_ky": found.at.ky}
         arrays |= {f"{group}_{key}": values for key, values in _phases(found).items()}
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        np.savez(file, **arrays)
 
 
 def _phases(found: Measured) -> dict[str, np.ndarray]:

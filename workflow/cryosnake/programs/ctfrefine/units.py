@@ -198,8 +198,8 @@ def keep(result: PhaseSums | MagnificationSums | Lens, folder: Path, name: str, 
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, signature=np.array(made_from), **{each.name: np.asarray(getattr(result, each.name))
-                                                         for each in fields(result)})
+        arrays: dict[str, Any] = {each.name: np.asarray(getattr(result, each.name)) for each in fields(result)}
+        np.savez(file, signature=np.array(made_from), **arrays)
 
 
 def kept_name(micrograph: str, group: int, alone: bool) -> str:
