@@ -100,20 +100,28 @@ def test_columns_are_relions_and_no_row_or_column_is_lost(project: Path, refined
 
 
 def test_a_later_job_computes_what_no_other_has_computed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With new micrographs, these alone, in all fits; what is damaged, again."""
     computed: list[str] = []
-    real = fits.sum_phases
-    monkeypatch.setattr(fits, "sum_phases", lambda unit, seen: (computed.append(unit.name), real(unit, seen))[1])
-    tables = read_star(project / "particles.star")
-    only = {"defocus": "no", "astigmatism": "no", "magnification": False}
-    counts = []
+
+    def counted(name: str) -> None:
+        real = getattr(fits, name)
+        monkeypatch.setattr(fits, name, lambda unit, *more: (computed.append(name), real(unit, *more))[1])
+
+    stages = ("sum_phases", "sum_magnification", "refined_lens")
+    for name in stages:
+        counted(name)
+    tables, found = read_star(project / "particles.star"), []
     for number, rows in ((1, 180), (2, COUNT), (3, COUNT), (4, COUNT)):
         write_star(project / "some.star", {**tables, "particles": tables["particles"].iloc[:rows]})
-        refine(project, project / f"Other/job00{number}", "some.star", **only)
-        counts.append(len(computed))
+        computed.clear()
+        refine(project, project / f"Other/job00{number}", "some.star", rounds=1)
+        found.append([computed.count(name) for name in stages])
         if number == 3:
-            damaged = next(project.glob("Other/job001/**/*_phases_1.npz"))
+            damaged = next(project.glob("Other/job001/**/micrograph_*_phases_1.npz"))
             damaged.write_bytes(damaged.read_bytes()[:100])
-    assert counts == [9, 10, 10, 11]
+    assert found == [[9] * 3, [1] * 3, [0] * 3, [1, 0, 0]]
+    again = [(project / f"Other/job00{number}/particles_ctf_refine.star").read_text() for number in (2, 3, 4)]
+    assert again[0] == again[1] == again[2]
 
 
 def test_the_picture_is_drawn(refined: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,7 @@ class Evidence:
 
     Attributes
     ----------
-    agreement, power : (n, pixels) float64
+    agreement, power : (n, pixels) float32
         t and q, see the module.
     rest : (pixels,) float64
         The part of the CTF's phase that is not fitted: −½ π Cs λ³ k⁴ + asin(amplitude contrast) − even aberrations.
@@ -79,8 +79,14 @@ class Evidence:
 def evidence_of(images: np.ndarray, predictions: np.ndarray, noise: np.ndarray, rest: np.ndarray, kx: np.ndarray,
                 ky: np.ndarray) -> Evidence:
     """Return what images (n, pixels), turned back by odd phases, say in noise of σ² (pixels,)."""
-    return Evidence(agreement=(images * predictions.conj()).real / noise, power=np.abs(predictions) ** 2 / noise,
+    weight = (1.0 / noise).astype(np.float32)
+    return Evidence(agreement=_product(images, predictions) * weight, power=_product(predictions, predictions) * weight,
                     rest=rest, kx=kx, ky=ky)
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return Re(left · conj(right)), float32."""
+    return np.asarray(left.real * right.real + left.imag * right.imag, np.float32)
 
 
 def rest_of_phase(microscope: Microscope, even: np.ndarray, kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
@@ -131,14 +137,18 @@ def _shared(lens: Lens, modes: Modes) -> Lens:
 
 
 def _phase(evidence: Evidence, lens: Lens, shapes: np.ndarray) -> np.ndarray:
-    return lens.terms @ shapes + evidence.rest
+    """Return the CTFs' phases (n, pixels) float32 between −π and π, in which single precision is enough."""
+    turns = (lens.terms @ shapes + evidence.rest) / (2.0 * math.pi)
+    turns -= np.rint(turns)
+    return np.asarray(turns * (2.0 * math.pi), np.float32)
 
 
 def _amplitude(evidence: Evidence, lens: Lens) -> np.ndarray:
     """Return scale · exp(−B k² / 4), (n, pixels) or (n, 1)."""
     if not lens.b_factor.any():
-        return lens.scale[:, None]
-    return np.asarray(lens.scale[:, None] * np.exp(-0.25 * lens.b_factor[:, None] * (evidence.kx**2 + evidence.ky**2)))
+        return lens.scale[:, None].astype(np.float32)
+    decay = np.exp(-0.25 * lens.b_factor[:, None] * (evidence.kx**2 + evidence.ky**2))
+    return np.asarray(lens.scale[:, None] * decay, np.float32)
 
 
 def _overall(agreement: float, power: float) -> float:
@@ -159,7 +169,7 @@ class _Rings:
 
         def summed(values: np.ndarray) -> np.ndarray:
             found = np.zeros((len(values), _RINGS))
-            found[:, present] = np.add.reduceat(values[:, order], starts, axis=1)
+            found[:, present] = np.add.reduceat(values[:, order], starts, axis=1)  # few in a ring: float32 will do
             return found
 
         agreement, power = evidence.agreement * amplitude, evidence.power * amplitude**2
@@ -224,9 +234,10 @@ def _with_shared_terms(evidence: Evidence, lens: Lens, shapes: np.ndarray, modes
         phase, amplitude = _phase(evidence, lens, shapes), _amplitude(evidence, lens)
         sin, cos = np.sin(phase), np.cos(phase)
         agreement, power = evidence.agreement * amplitude, evidence.power * amplitude**2
-        factor = _overall(float((agreement * sin).sum()), float((power * sin**2).sum()))
-        slope = 2.0 * factor * cos * (agreement - factor * power * sin)
-        weight = 2.0 * factor**2 * power * cos**2
+        factor = _overall(float((agreement * sin).sum(dtype=np.float64)), float((power * sin**2).sum(dtype=np.float64)))
+        factor32 = np.float32(factor)
+        slope = 2 * factor32 * cos * (agreement - factor32 * power * sin)
+        weight = 2 * factor32**2 * power * cos**2
         terms = lens.terms.copy()
         terms += _scoring(slope, weight, shapes, modes)
         change = float(np.abs((terms - lens.terms) @ shapes).max())
@@ -242,7 +253,7 @@ def _scoring(slope: np.ndarray, weight: np.ndarray, shapes: np.ndarray, modes: M
     shared = [0] * (modes.defocus != FIXED) + [1, 2] * (modes.astigmatism != FIXED) + [3] * (
         modes.phase_shift == MICROGRAPH)
     if shared:
-        step[:, shared] = _solved(slope.sum(0), weight.sum(0), shapes[shared])
+        step[:, shared] = _solved(slope.sum(0, dtype=np.float64), weight.sum(0, dtype=np.float64), shapes[shared])
     if modes.phase_shift == PARTICLE:
         own = [0, 3] if modes.defocus == PARTICLE else [3]
         for row in range(len(slope)):

@@ -41,7 +41,7 @@ class PhaseFit:
 
     Attributes
     ----------
-    odd, even : (6,), (9,) float64
+    odd, even : (6,), (9,) float64, or longer
         Zernike coefficients in RELION's order, rad Åⁿ; beam tilt is in the odd ones.
     odd_error, even_error : float
         Expected RMS error of the fitted phases over the band, radians (Cramér-Rao).
@@ -60,7 +60,7 @@ def fit_phases(sums: PhaseSums, at: Frequencies, odd: Sequence[float], even: Seq
     Parameters
     ----------
     odd, even : sequence of float
-        Where the fit begins for terms that stay; 6 and 9 coefficients.
+        Coefficients, at least 6 and 9; those that are not fitted stay.
     odd_terms, even_terms : sequence of int
         Which coefficients are fitted: those of all orders up to one, so that the terms of a smaller band are theirs.
     """

@@ -7,6 +7,7 @@ the others look at; then the magnification, which moves the frequencies of all; 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import CtfRefineOptions
+from cryosnake.numerics.backend import choose_device
 from cryosnake.programs.ctfrefine.fits import (
     Measured,
     State,
@@ -46,7 +48,7 @@ def run(options: CtfRefineOptions, inputs: Mapping[str, str | Path], out: str | 
         raise CryosnakeError("ctfrefine: nothing is to be fitted; set defocus, astigmatism, phase_shift, b_factor, "
                              "beam_tilt, trefoil, fourth_order or magnification")
     particles = read_posed(str(inputs["particles"]))
-    references = read_references(str(inputs["postprocess"]), options.max_resolution)
+    references = read_references(str(inputs["postprocess"]), options.max_resolution, choose_device(options.device))
     folder = Path(out)
     used = np.unique(particles.optics).tolist()
     pixels = {group: pixels_of(particles.path, particles.groups[group], references, options.min_resolution)
@@ -74,35 +76,41 @@ def _siblings(folder: Path) -> list[Path]:
 
 
 def _fitted(work: Work, state: State) -> tuple[State, dict[int, Measured]]:
-    """Return the state after all rounds, and the last measured phases."""
+    """Return the state after all rounds, with what the last fits found, and the last measured phases."""
     options = work.options
     measured: dict[int, Measured] = {}
+    matrices: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     phases = options.beam_tilt or options.trefoil or options.fourth_order
     several = phases + options.magnification + modes_of(options).any
     for number in range(1, (options.rounds if several > 1 else 1) + 1):
         if phases:
             state, measured = aberrations(work, state, f"phases_{number}")
-            _report_phases(work.particles, state, measured)
+            _report_phases(work.particles, measured)
         if options.magnification:
-            state, errors = magnification(work, state, f"magnification_{number}")
-            _report_magnification(work.particles, state, errors)
+            state, matrices = magnification(work, state, f"magnification_{number}")
+            _report_magnification(work.particles, matrices)
         if modes_of(options).any:
             state = ctf_parameters(work, state, f"ctf_{number}")
-    return state, measured
+    optics = list(state.optics)
+    for group, found in measured.items():
+        optics[group] = replace(optics[group], odd=found.fit.odd, even=found.fit.even)
+    for group, (matrix, _) in matrices.items():
+        optics[group] = replace(optics[group], magnification=matrix)
+    return replace(state, optics=tuple(optics)), measured
 
 
 def _group_name(particles: ParticleSet, group: int) -> str:
     return str(particles.tables["optics"].iloc[group].get("rlnOpticsGroupName", group + 1))
 
 
-def _report_phases(particles: ParticleSet, state: State, measured: Mapping[int, Measured]) -> None:
+def _report_phases(particles: ParticleSet, measured: Mapping[int, Measured]) -> None:
     for group, found in measured.items():
         microscope = particles.groups[group].microscope
         assert microscope is not None
-        tilt, odd = tilt_and_rest(state.optics[group].odd, microscope)
+        tilt, odd = tilt_and_rest(found.fit.odd, microscope)
         name = _group_name(particles, group)
         print(f"optics group {name}: beam tilt {tilt[0]:.3f}, {tilt[1]:.3f} mrad; odd terms {np.round(odd, 3)}, even "
-              f"terms {np.round(state.optics[group].even, 3)}; expected RMS error {found.fit.odd_error:.3f} and "
+              f"terms {np.round(found.fit.even, 3)}; expected RMS error {found.fit.odd_error:.3f} and "
               f"{found.fit.even_error:.3f} rad")
         if max(map(abs, tilt)) > _MOST_TILT:
             raise CryosnakeError(f"{particles.path}: the beam tilt of optics group {name} comes out as {tilt[0]:.1f}, "
@@ -111,9 +119,9 @@ def _report_phases(particles: ParticleSet, state: State, measured: Mapping[int, 
                                  "beam_tilt and trefoil to false")
 
 
-def _report_magnification(particles: ParticleSet, state: State, errors: Mapping[int, np.ndarray]) -> None:
-    for group, error in errors.items():
-        matrix, name = state.optics[group].magnification, _group_name(particles, group)
+def _report_magnification(particles: ParticleSet, found: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> None:
+    for group, (matrix, error) in found.items():
+        name = _group_name(particles, group)
         print(f"optics group {name}: magnification {np.round(matrix, 5).tolist()}, expected error "
               f"{float(error.max()):.1g}")
         if np.abs(matrix - np.eye(2)).max() > _MOST_MAGNIFICATION:

@@ -13,11 +13,12 @@ from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import CtfRefineOptions
 from cryosnake.numerics.ctf_refine.defocus_fit import Lens, Modes
 from cryosnake.numerics.ctf_refine.magnification import MagnificationSums, fit_magnification
-from cryosnake.numerics.ctf_refine.phase_fit import EVEN_TERMS, ODD_TERMS, Frequencies, PhaseFit, fit_phases
+from cryosnake.numerics.ctf_refine.phase_fit import EVEN_TERMS, Frequencies, PhaseFit, fit_phases
 from cryosnake.numerics.ctf_refine.phase_sums import PhaseSums
 from cryosnake.parallel.workers import CountDone, share_out, workers_available
-from cryosnake.programs.ctfrefine.optics_state import GroupOptics, in_new_frame, rows_of, with_rows
+from cryosnake.programs.ctfrefine.optics_state import GroupOptics, in_new_frame, optics_of, rows_of, with_rows
 from cryosnake.programs.ctfrefine.pixels import GroupPixels
+from cryosnake.programs.ctfrefine.taken import taken
 from cryosnake.programs.ctfrefine.units import (
     Seen,
     Unit,
@@ -80,7 +81,7 @@ def modes_of(options: CtfRefineOptions) -> Modes:
 
 
 def aberrations(work: Work, state: State, label: str) -> tuple[State, dict[int, Measured]]:
-    """Return the state with aberrations of each optics group, and what they were fitted to."""
+    """Return the state with the aberrations that later fits take, and what was measured and fitted of each group."""
     options, optics, measured = work.options, list(state.optics), {}
     odd_terms = (*_SHIFT_TERMS * (options.beam_tilt or options.trefoil), *_COMA_TERMS * options.beam_tilt,
                  *_TREFOIL_TERMS * options.trefoil)
@@ -91,23 +92,31 @@ def aberrations(work: Work, state: State, label: str) -> tuple[State, dict[int, 
         at = Frequencies(kx=kx, ky=ky, shell=work.pixels[group].band.shell)
         fit = fit_phases(sums, at, own.odd.tolist(), own.even.tolist(), odd_terms=sorted(odd_terms),
                          even_terms=list(even_terms))
-        odd, even = own.odd.copy(), own.even.copy()
-        odd[:ODD_TERMS], even[:EVEN_TERMS] = fit.odd[:ODD_TERMS], fit.even[:EVEN_TERMS]
-        optics[group] = replace(own, odd=odd, even=even)
+        optics[group] = _taken(work, group, replace(own, odd=fit.odd, even=fit.even), label)
         measured[group] = Measured(sums=sums, at=at, fit=fit)
     return replace(state, optics=tuple(optics)), measured
 
 
-def magnification(work: Work, state: State, label: str) -> tuple[State, dict[int, np.ndarray]]:
-    """Return the state with the magnification of each optics group, and the expected errors of its elements."""
-    optics, lens, errors = list(state.optics), state.lens, {}
+def magnification(work: Work, state: State, label: str) -> tuple[State, dict[int, tuple[np.ndarray, np.ndarray]]]:
+    """Return the state with the magnification that later fits take, and each group's matrix and expected errors."""
+    optics, lens, fitted = list(state.optics), state.lens, {}
     for group, sums in _joined(work, state, label, MagnificationSums, sum_magnification).items():
-        found, errors[group] = fit_magnification(sums)
-        change = np.eye(2) + found
-        optics[group] = replace(optics[group], magnification=change @ optics[group].magnification)
+        found, errors = fit_magnification(sums)
+        before = optics[group].magnification
+        fitted[group] = ((np.eye(2) + found) @ before, errors)
+        optics[group] = _taken(work, group, replace(optics[group], magnification=fitted[group][0]), label)
         rows = np.flatnonzero(work.particles.optics == group)
+        change = optics[group].magnification @ np.linalg.inv(before)
         lens = with_rows(lens, rows, in_new_frame(rows_of(lens, rows), change))
-    return State(optics=tuple(optics), lens=lens), errors
+    return State(optics=tuple(optics), lens=lens), fitted
+
+
+def _taken(work: Work, group: int, found: GroupOptics, label: str) -> GroupOptics:
+    """Return the optics that later fits take for those found."""
+    first = optics_of(work.particles.groups[group]).values().tolist()
+    pixels = work.pixels[group]
+    settings = f"{label}|{work.options}|{first}|{work.particles.groups[group].microscope}|{pixels.references.identity}"
+    return taken(found, pixels, work.folders, f"{label}_optics-group_{group + 1}.npz", settings)
 
 
 def ctf_parameters(work: Work, state: State, label: str) -> State:

@@ -49,11 +49,11 @@ class GroupPixels:
 
     def predictions(self, half: int, matrices: np.ndarray, magnification: np.ndarray) -> Array:
         """Return slices (n, pixels) complex64 of half map 1 or 2, weighted by the FSC."""
-        return self._slices(half, matrices, *self._places(magnification), magnification)
+        return self._slices(half, matrices, *self.places(magnification), magnification)
 
     def slopes(self, half: int, matrices: np.ndarray, magnification: np.ndarray) -> tuple[Array, Array]:
         """Return the derivatives of predictions by kx and ky of the particle, per pixel of the references."""
-        kx, ky = self._places(magnification)
+        kx, ky = self.places(magnification)
         found = []
         for x, y in ((_NEAR, 0.0), (0.0, _NEAR)):
             ahead, behind = (self._slices(half, matrices, kx + sign * x, ky + sign * y, magnification)
@@ -63,18 +63,16 @@ class GroupPixels:
 
     def places(self, magnification: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return kx and ky (pixels,) of the particle, in pixels of the reference's transform."""
-        return self._places(magnification)
-
-    def _places(self, magnification: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         kx, ky = self.seen(magnification)
         return kx * self.references.length, ky * self.references.length
 
     def _slices(self, half: int, matrices: np.ndarray, kx: np.ndarray, ky: np.ndarray, magnification: np.ndarray,
                 ) -> Array:
         transform, fsc = self.references.transforms[half - 1], self.references.fsc
-        real, imaginary = central_slices(transform, matrices, kx.astype(np.float32), ky.astype(np.float32))
-        xp = namespace(real)
-        weight = np.interp(np.hypot(*self._places(magnification)), np.arange(len(fsc)), fsc) / self.band.box**2
+        xp = namespace(transform)
+        x, y = (xp.asarray(k.astype(np.float32)) for k in (kx, ky))
+        real, imaginary = central_slices(transform, matrices, x, y)
+        weight = np.interp(np.hypot(*self.places(magnification)), np.arange(len(fsc)), fsc) / self.band.box**2
         result = xp.empty(real.shape, xp.complex64)
         result.real, result.imag = real, imaginary
         result *= xp.asarray(weight.astype(np.float32))

@@ -11,7 +11,7 @@ import pandas as pd
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import numbers_of
 from cryosnake.io.star import read_star
-from cryosnake.numerics.backend import Array
+from cryosnake.numerics.backend import Array, to_device
 from cryosnake.numerics.projection import band_limited_transform
 from cryosnake.programs.maps.postprocess_inputs import Halves, read_halves, read_mask
 
@@ -54,8 +54,8 @@ class References:
         return self.box * self.pixel_size
 
 
-def read_references(path: str, max_resolution: float | None = None) -> References:
-    """Return the references that postprocess.star names.
+def read_references(path: str, max_resolution: float | None = None, device: str = "cpu") -> References:
+    """Return the references that postprocess.star names, with transforms on `device`, "cpu" or "gpu".
 
     Raises
     ------
@@ -72,7 +72,7 @@ def read_references(path: str, max_resolution: float | None = None) -> Reference
                              "PostProcess again on the half maps of one refinement")
     mask = read_mask(names[2], halves, None)
     weights, radius = _weights(path, fsc, halves, max_resolution)
-    transforms = tuple(band_limited_transform((half * mask).astype(np.float32), radius + 1)
+    transforms = tuple(band_limited_transform(to_device((half * mask).astype(np.float32), device), radius + 1)
                        for half in (halves.half1, halves.half2))
     length = len(mask) * halves.pixel_size
     return References(transforms=(transforms[0], transforms[1]), box=len(mask), pixel_size=halves.pixel_size,

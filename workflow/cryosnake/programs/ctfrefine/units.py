@@ -24,7 +24,7 @@ from cryosnake.programs.ctfrefine.optics_state import GroupOptics
 from cryosnake.programs.ctfrefine.pixels import GroupPixels
 
 _AT_ONCE = 16  # particles
-Kept = TypeVar("Kept", PhaseSums, MagnificationSums, Lens)
+Kept = TypeVar("Kept", PhaseSums, MagnificationSums, Lens, GroupOptics)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def sum_magnification(unit: Unit, seen: Seen) -> MagnificationSums:
         images = images * xp.asarray(back)
         transfer = xp.asarray(np.sin(_phase(seen, part, even, kx, ky)))
         own = _predictions(unit, seen, part) * transfer
-        slopes = [np.empty(own.shape, np.complex64) if xp is np else xp.empty(own.shape, xp.complex64) for _ in "xy"]
+        slopes = [xp.empty(own.shape, xp.complex64) for _ in "xy"]
         for half in (1, 2):
             mine = np.flatnonzero(unit.halves[part] == half)
             if len(mine):
@@ -176,7 +176,7 @@ def signature(unit: Unit, seen: Seen, settings: str) -> str:
 
 
 def read_kept(kind: type[Kept], folders: Sequence[Path], name: str, wanted: str) -> Kept | None:
-    """Return a unit's result from the first folder that has it, made from the same; None if none has."""
+    """Return a result from the first folder that has it, made from the same; None if none has."""
     for folder in folders:
         try:
             with open(folder / name, "rb") as file, np.load(file, allow_pickle=False) as found:
@@ -193,8 +193,8 @@ def _plain(values: np.ndarray) -> Any:
     return values.item() if values.ndim == 0 else values
 
 
-def keep(result: PhaseSums | MagnificationSums | Lens, folder: Path, name: str, made_from: str) -> None:
-    """Write a unit's result below a folder, complete or not at all."""
+def keep(result: PhaseSums | MagnificationSums | Lens | GroupOptics, folder: Path, name: str, made_from: str) -> None:
+    """Write a result below a folder, complete or not at all."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, open(temporary, "wb") as file:
