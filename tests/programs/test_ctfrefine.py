@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from test_reconstruct import reconstruct
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_mrc, write_mrc
@@ -166,6 +167,22 @@ def test_nothing_chosen_is_refused(project: Path, tmp_path: Path) -> None:
     with pytest.raises(CryosnakeError, match="nothing is to be fitted"):
         refine(project, tmp_path, defocus="no", astigmatism="no", beam_tilt=False, trefoil=False, fourth_order=False,
                magnification=False)
+
+
+def test_exchanged_half_maps_are_refused(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps made from the particles: either way round they look alike, but for the particles' own noise."""
+    monkeypatch.chdir(tmp_path)
+    reconstruct(project / "particles.star", tmp_path / "run")
+    (tmp_path / "mask.mrc").symlink_to(project / "mask.mrc")
+    first, second = (tmp_path / f"run_half{half}_class001_unfil.mrc" for half in (1, 2))
+    options = {"defocus": "no", "astigmatism": "no", "magnification": False, "fourth_order": False}
+    postprocess.run(PostProcessOptions(auto_b_factor=False), {"half_maps": first, "mask": tmp_path / "mask.mrc"},
+                    tmp_path, nothing)
+    post = str(tmp_path / "postprocess.star")
+    refine(project, tmp_path / "right", post=post, **options)
+    first.rename("other.mrc"), second.rename(first), Path("other.mrc").rename(second)
+    with pytest.raises(CryosnakeError, match="should not contain them"):
+        refine(project, tmp_path / "wrong", post=post, **options)
 
 
 def test_one_particle_of_a_micrograph_and_an_empty_optics_group_stay(project: Path, tmp_path: Path) -> None:

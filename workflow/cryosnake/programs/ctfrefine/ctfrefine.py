@@ -28,6 +28,7 @@ from cryosnake.programs.ctfrefine.fits import (
 from cryosnake.programs.ctfrefine.input_particles import read_posed, units_of
 from cryosnake.programs.ctfrefine.optics_state import lens_of, optics_of, tilt_and_rest
 from cryosnake.programs.ctfrefine.output import write_particles, write_phases
+from cryosnake.programs.ctfrefine.own_halves import check_halves
 from cryosnake.programs.ctfrefine.pixels import pixels_of
 from cryosnake.programs.ctfrefine.references import read_references
 from cryosnake.programs.refinement.particles import ParticleSet
@@ -58,6 +59,7 @@ def run(options: CtfRefineOptions, inputs: Mapping[str, str | Path], out: str | 
     print(f"{particles.describe()}; half maps of {references.box} voxels of {references.pixel_size:g} Å, used from "
           f"{options.min_resolution:g} to {references.limit:.2f} Å")
     state = State(optics=tuple(optics_of(group) for group in particles.groups), lens=lens_of(particles))
+    check_halves(work, state)
     state, measured = _fitted(work, state)
     _report_defocus(particles, state)
     write_phases(folder / "phases.npz", particles, measured)

@@ -147,7 +147,7 @@ def _each(work: Work, state: State, label: str, kind: type[Result], compute: Cal
     results: list[Result | None] = [None] * len(work.units)
     missing: list[tuple[int, Seen, str]] = []
     for number, unit in enumerate(work.units):
-        seen = _seen(work, state, unit)
+        seen = seen_of(work, state, unit)
         made_from = signature(unit, seen, f"{label}{settings}")
         results[number] = read_kept(kind, work.folders, f"{unit.name}_{label}.npz", made_from)
         if results[number] is None:
@@ -167,7 +167,8 @@ def _each(work: Work, state: State, label: str, kind: type[Result], compute: Cal
     return found
 
 
-def _seen(work: Work, state: State, unit: Unit) -> Seen:
+def seen_of(work: Work, state: State, unit: Unit) -> Seen:
+    """Return what a state says of a unit."""
     microscope = work.particles.groups[unit.group].microscope
     assert microscope is not None
     return Seen(pixels=work.pixels[unit.group], microscope=microscope, optics=state.optics[unit.group],

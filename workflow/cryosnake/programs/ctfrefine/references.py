@@ -36,6 +36,8 @@ class References:
         Shells that `transforms` hold.
     limit : float
         Å: the finest resolution that is used.
+    names : (str, str)
+        The files of the half maps.
     identity : str
         Names, sizes and times of the files.
     """
@@ -46,6 +48,7 @@ class References:
     fsc: np.ndarray
     radius: int
     limit: float
+    names: tuple[str, str]
     identity: str
 
     @property
@@ -77,7 +80,7 @@ def read_references(path: str, max_resolution: float | None = None, device: str 
     length = len(mask) * halves.pixel_size
     return References(transforms=(transforms[0], transforms[1]), box=len(mask), pixel_size=halves.pixel_size,
                       fsc=weights, radius=radius, limit=length / radius,
-                      identity=_identity([path, *names]))
+                      names=(halves.name1, halves.name2), identity=_identity([path, *names]))
 
 
 def _tables(path: str) -> tuple[dict[str, object], pd.DataFrame]:

@@ -125,6 +125,24 @@ def refined_lens(unit: Unit, seen: Seen, modes: Modes, reach: float) -> Lens:
     return fit_lens(evidence, seen.lens, seen.microscope.wavelength, modes, reach)
 
 
+def agreement_with_halves(unit: Unit, seen: Seen, part: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Return how well images of a unit agree with their own and with the other half map, (n,): cosines of angles."""
+    kx, ky = seen.pixels.seen(seen.optics.magnification)
+    images = _images(unit, seen, part)
+    xp = namespace(images)
+    images = images * xp.asarray(_turned_back(seen.optics, kx, ky))
+    even = even_phase(seen.optics.even.tolist(), kx, ky)
+    transfer = xp.asarray(np.sin(_phase(seen, part, even, kx, ky)))
+
+    def cosines(halves: np.ndarray) -> np.ndarray:
+        predictions = _from_halves(seen, unit.matrices[part], halves) * transfer
+        cross = (images.real * predictions.real + images.imag * predictions.imag).sum(1)
+        size = xp.sqrt((xp.abs(images) ** 2).sum(1) * (xp.abs(predictions) ** 2).sum(1))
+        return np.asarray(to_numpy(cross / xp.maximum(size, 1e-30)), np.float64)
+
+    return cosines(unit.halves[part]), cosines(3 - unit.halves[part])
+
+
 def _parts(count: int) -> list[slice]:
     return [slice(begin, min(begin + _AT_ONCE, count)) for begin in range(0, count, _AT_ONCE)]
 
@@ -136,16 +154,20 @@ def _images(unit: Unit, seen: Seen, part: slice) -> Array:
 
 def _predictions(unit: Unit, seen: Seen, part: slice, amplitude: bool = True) -> Array:
     """Return predictions from each particle's own half map, with the amplitude of its CTF unless that is fitted."""
-    like, halves = seen.pixels.references.transforms[0], unit.halves[part]
-    xp = namespace(like)
+    result = _from_halves(seen, unit.matrices[part], unit.halves[part])
+    if amplitude:
+        result *= namespace(result).asarray(_amplitude(seen, part, *seen.pixels.seen(seen.optics.magnification)))
+    return result
+
+
+def _from_halves(seen: Seen, matrices: np.ndarray, halves: np.ndarray) -> Array:
+    """Return predictions (n, pixels) complex64, each from the half map given."""
+    xp = namespace(seen.pixels.references.transforms[0])
     result = xp.empty((len(halves), len(seen.pixels.band.kx)), xp.complex64)
     for half in (1, 2):
         mine = np.flatnonzero(halves == half)
         if len(mine):
-            result[xp.asarray(mine)] = seen.pixels.predictions(half, unit.matrices[part][mine],
-                                                               seen.optics.magnification)
-    if amplitude:
-        result *= xp.asarray(_amplitude(seen, part, *seen.pixels.seen(seen.optics.magnification)))
+            result[xp.asarray(mine)] = seen.pixels.predictions(half, matrices[mine], seen.optics.magnification)
     return result
 
 
