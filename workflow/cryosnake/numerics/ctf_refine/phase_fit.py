@@ -84,6 +84,7 @@ class _Series:
                       else np.zeros(shape))
         self._base = odd_phase(self._fixed.tolist(), (0.0, 0.0), None, at.kx, at.ky) if is_odd else even_phase(
             self._fixed.tolist(), at.kx, at.ky)
+        self._moments = self.basis.T @ self.basis / len(at.kx)
         self.values = np.zeros(len(terms))
         self.error = 0.0
 
@@ -107,8 +108,7 @@ class _Series:
         change = np.linalg.solve(normal, basis.T @ slope - ridge * self.values)
         longest = float(np.abs(basis @ change).max())
         self.values = self.values + change * min(1.0, _LONGEST / max(longest, 1e-30))
-        variance = np.einsum("pi,ij,pj->p", basis, np.linalg.inv(normal), basis)
-        self.error = float(np.sqrt(variance.mean()))
+        self.error = float(np.sqrt(np.sum(np.linalg.inv(normal) * self._moments)))  # mean variance of the phase
         return longest
 
 

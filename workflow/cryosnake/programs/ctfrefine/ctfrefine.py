@@ -111,14 +111,18 @@ def _report_phases(particles: ParticleSet, measured: Mapping[int, Measured]) -> 
         assert microscope is not None
         tilt, odd = tilt_and_rest(found.fit.odd, microscope)
         name = _group_name(particles, group)
-        print(f"optics group {name}: beam tilt {tilt[0]:.3f}, {tilt[1]:.3f} mrad; odd terms {np.round(odd, 3)}, even "
-              f"terms {np.round(found.fit.even, 3)}; expected RMS error {found.fit.odd_error:.3f} and "
+        print(f"optics group {name}: beam tilt {tilt[0]:.3f}, {tilt[1]:.3f} mrad; odd terms {_listed(odd)}, even "
+              f"terms {_listed(found.fit.even)}; expected RMS error {found.fit.odd_error:.3f} and "
               f"{found.fit.even_error:.3f} rad")
         if max(map(abs, tilt)) > _MOST_TILT:
             raise CryosnakeError(f"{particles.path}: the beam tilt of optics group {name} comes out as {tilt[0]:.1f}, "
                                  f"{tilt[1]:.1f} mrad, beyond reason; are its particles predicted from the right map, "
                                  "and is rlnSphericalAberration right? Too few particles look like this, too: then set "
                                  "beam_tilt and trefoil to false")
+
+
+def _listed(values: np.ndarray) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
 
 
 def _report_magnification(particles: ParticleSet, found: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> None:
