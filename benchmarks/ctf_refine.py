@@ -24,7 +24,7 @@ import numpy as np
 
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
-from cryosnake.jobs.options import PostProcessOptions
+from cryosnake.jobs.postprocess import JOB as POSTPROCESS
 from cryosnake.numerics.refine.grids.images import soft_disc
 from cryosnake.programs.maps import postprocess
 from cryosnake.programs.refinement.particles import read_particles
@@ -41,11 +41,11 @@ RELION = ("--fit_beamtilt --kmin_tilt 30 --odd_aberr_max_n 3 --fit_aberr --kmin_
           "--fit_defocus --kmin_defocus 30 --fit_mode fpmff")
 OURS = """
 import sys
-from cryosnake.jobs.options import CtfRefineOptions
+from cryosnake.jobs.ctfrefine import JOB
 from cryosnake.parallel.threads import thread_limit
 from cryosnake.programs.ctfrefine.ctfrefine import run
 with thread_limit(1):
-    run(CtfRefineOptions(rounds=int(sys.argv[1])), {"particles": "particles.star", "postprocess": "postprocess.star"},
+    run(JOB.options(rounds=int(sys.argv[1])), {"particles": "particles.star", "postprocess": "postprocess.star"},
         sys.argv[2], lambda *_: None)
 """
 
@@ -70,8 +70,8 @@ def make(given: argparse.Namespace) -> None:
     for half in (1, 2):
         noisy = density + rng.normal(0.0, spread, density.shape)
         write_mrc(f"run_half{half}_class001_unfil.mrc", noisy.astype(np.float32), given.pixel_size)
-    postprocess.run(PostProcessOptions(auto_b_factor=False), {"half_maps": "run_half1_class001_unfil.mrc",
-                                                              "mask": "mask.mrc"}, ".", lambda *_: None)
+    postprocess.run(POSTPROCESS.options(auto_b_factor=False),
+                    {"half_maps": "run_half1_class001_unfil.mrc", "mask": "mask.mrc"}, ".", lambda *_: None)
 
 
 def measured(command: list[str]) -> list[float]:
