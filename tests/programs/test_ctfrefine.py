@@ -11,7 +11,7 @@ import pytest
 from test_reconstruct import reconstruct
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import read_mrc, write_mrc
+from cryosnake.io.mrc import read_images, read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.options import CtfRefineOptions, PostProcessOptions
 from cryosnake.numerics.refine.grids.images import soft_disc
@@ -167,6 +167,23 @@ def test_nothing_chosen_is_refused(project: Path, tmp_path: Path) -> None:
     with pytest.raises(CryosnakeError, match="nothing is to be fitted"):
         refine(project, tmp_path, defocus="no", astigmatism="no", beam_tilt=False, trefoil=False, fourth_order=False,
                magnification=False)
+
+
+def test_groups_of_other_boxes_are_fitted_by_themselves(project: Path, tmp_path: Path) -> None:
+    tables = read_star(project / "particles.star")
+    rows, images = np.arange(100, COUNT), read_images(tables["particles"]["rlnImageName"].tolist()[100:])
+    write_mrc(tmp_path / "small.mrcs", images[:, 4:-4, 4:-4], PIXEL, stack=True)
+    tables["particles"].loc[rows, "rlnImageName"] = [f"{n + 1:06d}@{tmp_path}/small.mrcs" for n in range(len(rows))]
+    tables["particles"].loc[rows, "rlnOpticsGroup"] = 2
+    small = tables["optics"].assign(rlnOpticsGroup=2, rlnOpticsGroupName="small", rlnImageSize=BOX - 8)
+    write_star(project / "mixed.star", {"optics": pd.concat([tables["optics"], small]),
+                                        "particles": tables["particles"]})
+    refine(project, tmp_path / "CtfRefine/job001", "mixed.star")
+    optics = read_star(tmp_path / "CtfRefine/job001/particles_ctf_refine.star")["optics"]
+    assert optics["rlnImageSize"].tolist() == [BOX, BOX - 8]
+    for label, true in (("rlnBeamTiltX", 0.5), ("rlnBeamTiltY", -0.4)):
+        assert optics[label].to_numpy(float) == pytest.approx([true] * 2, abs=0.2)
+    assert optics["rlnMagMat00"].to_numpy(float) == pytest.approx([1.006] * 2, abs=0.002)
 
 
 def test_exchanged_half_maps_are_refused(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
