@@ -102,3 +102,37 @@ for job in jobs_of("ctfrefine"):
             f"{job.name} ({job.path})"
         shell:
             "python {params.program} {params.arguments} --threads {threads} 2>&1 | tee {log}"
+
+
+for job in jobs_of("subtract"):
+
+    rule:
+        name:
+            rule_name(job)
+        input:
+            optimiser=optional(job, "optimiser"),
+            mask=optional(job, "mask"),
+            particles=optional(job, "particles"),
+            revert=optional(job, "revert"),
+            regenerated=regenerated(job),
+        output:
+            particles=out(job, "particles"),
+            original=out(job, "original"),
+        log:
+            f"{job.path}/snakemake.log",
+        benchmark:
+            f"{job.path}/benchmark.tsv"
+        conda:
+            environment(job)
+        threads: cores(job)
+        resources:
+            mem_mb=memory(job),
+            runtime=runtime(job),
+            gpu=gpus(job),
+        params:
+            program=program(job),
+            arguments=arguments(job),
+        message:
+            f"{job.name} ({job.path})"
+        shell:
+            "python {params.program} {params.arguments} --threads {threads} 2>&1 | tee {log}"

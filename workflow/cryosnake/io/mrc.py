@@ -17,10 +17,10 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc_header import MrcHeader, check_complete, read_header
 from cryosnake.io.mrc_sections import map_sections, read_sections
-from cryosnake.io.mrc_writer import check_finite, within_one, write_mrc
+from cryosnake.io.mrc_writer import check_finite, within_one, write_mrc, writing_stack
 
 __all__ = ["MrcHeader", "check_complete", "check_finite", "open_stack", "read_header", "read_images", "read_mrc",
-           "within_one", "write_mrc"]
+           "within_one", "write_mrc", "writing_stack"]
 
 MrcPath = str | os.PathLike[str]
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -94,6 +96,47 @@ def write_mrc(path: MrcPath, array: np.ndarray, pixel_size: float, *, stack: boo
     with replacing(path, durable=True) as temporary, open(temporary, "wb") as file:
         file.write(header)
         file.write(pixels.data)
+
+
+@contextmanager
+def writing_stack(path: MrcPath, shape: tuple[int, int, int], pixel_size: float,
+                  ) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yield a function that appends images (m, rows, columns) as float32 to a stack; it is complete, or absent.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        Number of images, rows and columns of the whole stack.
+    pixel_size
+        Å.
+
+    Raises
+    ------
+    CryosnakeError
+        When images are not finite, or the file cannot be written.
+    """
+    parts: list[tuple[int, tuple[float, ...]]] = []
+    with replacing(path, durable=True) as temporary, open(temporary, "wb") as file:
+        file.write(bytes(HEADER_BYTES))
+
+        def append(images: np.ndarray) -> None:
+            pixels = np.ascontiguousarray(images, "<f4")
+            check_finite(pixels, path)
+            file.write(pixels.data)
+            parts.append((len(pixels), _statistics(pixels)))
+
+        yield append
+        counts = np.array([count for count, _ in parts], float)
+        assert counts.sum() == shape[0], (path, counts.sum(), shape)
+        low, high, mean, deviation = np.array([found for _, found in parts]).T
+        share = counts / shape[0]
+        average = float(share @ mean)
+        variance = float(share @ (deviation**2 + mean**2)) - average**2
+        file.seek(0)
+        file.write(_packed_header(shape[::-1], 2, pixel_size, False,
+                                  (float(low.min()), float(high.max()), average, max(variance, 0.0) ** 0.5)))
 
 
 def _statistics(pixels: np.ndarray) -> tuple[float, float, float, float]:

@@ -137,13 +137,17 @@ class ParticleSet:
             return np.full(len(self), default)
         return self.table[label].to_numpy(np.float64)
 
+    def defoci(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the CTF parameters of some rows, as `ctf_at` takes them."""
+        columns = {"u": "rlnDefocusU", "v": "rlnDefocusV", "angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
+                   "b_factor": "rlnCtfBfactor", "scale": "rlnCtfScalefactor"}
+        return {key: self.column(label, 1.0 if key == "scale" else 0.0)[rows] for key, label in columns.items()}
+
     def ctf(self, rows: np.ndarray, band: Band, intact_first_peak: bool = False, like: Array | None = None) -> Array:
         """Return CTFs (len(rows), pixels) float32, each with its optics group's microscope; on the device of `like`."""
         xp = namespace(band.kx if like is None else like)
         result = xp.empty((len(rows), band.kx.size), xp.float32)
-        columns = {"u": "rlnDefocusU", "v": "rlnDefocusV", "angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
-                   "b_factor": "rlnCtfBfactor", "scale": "rlnCtfScalefactor"}
-        defoci = {key: self.column(label, 1.0 if key == "scale" else 0.0)[rows] for key, label in columns.items()}
+        defoci = self.defoci(rows)
         for index, group in enumerate(self.groups):
             mine = self.optics[rows] == index
             if mine.any():

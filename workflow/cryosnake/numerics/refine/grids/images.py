@@ -51,6 +51,19 @@ def fourier_pixels(images: Array, band: Band) -> Array:
     return (transform[:, ky % box, kx] / np.float32(box * box)).astype(xp.complex64)
 
 
+def images_of_pixels(transforms: Array, band: Band) -> Array:
+    """Return the images (n, box, box) float32 of sums Σ x e^{−2πi…} (n, pixels) at a band's pixels, 0 at others.
+
+    The phase origin is pixel box // 2: with the whole band, `fourier_pixels` times box² is undone.
+    """
+    xp, fft, box = namespace(transforms), fft_of(transforms), band.box
+    kx, ky = (xp.asarray(k, xp.int64) for k in band.frequencies(transforms))
+    whole = xp.zeros((len(transforms), box, box // 2 + 1), xp.complex64)
+    whole[:, ky % box, kx] = transforms
+    whole[:, -ky[kx == 0] % box, 0] = xp.conj(transforms[:, kx == 0])
+    return fft.fftshift(fft.irfft2(whole, s=(box, box)), axes=(1, 2)).astype(xp.float32)
+
+
 def shell_power(transforms: Array, band: Band) -> Array:
     """Return Σ|X|² over the band's pixels of each shell, (n, shells) float64."""
     xp = namespace(transforms)

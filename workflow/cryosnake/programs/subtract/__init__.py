@@ -1,0 +1,1 @@
+"""Subtract: part of the signal taken out of particle images, and put back."""
