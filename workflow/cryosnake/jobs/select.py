@@ -1,5 +1,6 @@
 """Select: a subset of the particles or micrographs."""
 
+from cryosnake.jobs.kinds.values import point_group
 from cryosnake.jobs.model import (
     MICROGRAPHS,
     MODEL,
@@ -23,7 +24,7 @@ JOB = JobType(
     title="Selection",
     topic="selection",
     description="Selects particles or micrographs by class, by the value of a column or by image statistics, removes "
-    "duplicates, or splits them. The steps whose parameters are set are done, in this order.",
+    "duplicates, makes copies by symmetry, or splits them. The steps whose parameters are set are done, in this order.",
     inputs=(
         Slot("particles", (PARTICLES,), "Particles to choose from; give particles or micrographs.", required=False,
              relion="fn_data", relion_also={"discard_label": "rlnImageName"}, images=False),
@@ -64,6 +65,11 @@ JOB = JobType(
         Parameter("duplicate_distance", float, None, "Of particles of one micrograph that are nearer than this, keep "
                   "only the last; positions include alignment origins.", unit="Å", minimum=0,
                   relion="duplicate_threshold", relion_switch="do_remove_duplicates"),
+        Parameter("remove_copies", bool, False, "Of rows with the same image keep only the first: symmetry expansion "
+                  "is undone."),
+        Parameter("expand_symmetry", str, None, "Symmetry expansion: a copy of each particle at each orientation that "
+                  "this point group makes equal: Cn, Dn, T, O, I, I1, I2, I3 or I4. Refine copies without symmetry, "
+                  "inside a mask, by local searches or without alignment.", check=point_group),
         Parameter("pixel_size", float, None, "Pixel size of the micrographs, the unit of the coordinates. Not set: "
                   "from the optics table.", unit="Å", minimum=0.01, advanced=True, relion="image_angpix"),
         Parameter("split_count", int, None, "Split particles into this many parts.", minimum=2, relion="nr_split",

@@ -20,7 +20,7 @@ from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.numerics.refine.grids.images import ctf_at, soft_disc
 from cryosnake.programs.optics.groups import OpticsGroup, optics_groups
 from cryosnake.programs.refinement.particle_checks import check_values
-from cryosnake.programs.refinement.same_particles import first_at_place
+from cryosnake.programs.refinement.same_particles import first_at_place, first_of_image
 
 MASK_EDGE = 5.0  # pixels
 _OPTICS_COLUMNS = ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize")
@@ -80,10 +80,11 @@ class ParticleSet:
         return self.tables["optics"].iloc[np.unique(self.optics)]
 
     def first_at_place(self) -> np.ndarray:
-        """Return for each particle (n,) the index of the first one at the same place of its movie; mostly its own."""
+        """Return for each particle (n,) the index of the first one of its image or at the same place of its movie."""
         optics = self.tables["optics"]
         label = next((name for name in _MICROGRAPH_PIXELS if name in optics.columns), None)
-        return first_at_place(self.table, None if label is None else numbers_of(optics[label])[self.optics])
+        place = first_at_place(self.table, None if label is None else numbers_of(optics[label])[self.optics])
+        return place[first_of_image(self.table["rlnImageName"])]
 
     @property
     def length(self) -> float:

@@ -43,8 +43,12 @@ def first_at_place(particles: pd.DataFrame, pixel_sizes: np.ndarray | None) -> n
 
 
 def doubled(names: pd.Series, first: np.ndarray) -> str:
-    """Return a warning about particles at the place of another, as `first_at_place` found them, "" without any."""
-    twice = np.flatnonzero(first != np.arange(len(first)))
+    """Return a warning about particles at the place of another, as `first_at_place` found them, "" without any.
+
+    Copies of one image, as symmetry expansion makes them, are none.
+    """
+    image = first_of_image(names)
+    twice = np.flatnonzero(image != image[first])
     if not len(twice):
         return ""
     row = int(twice[0])

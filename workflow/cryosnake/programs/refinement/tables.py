@@ -46,12 +46,11 @@ def read_assignments(path: str, particles: ParticleSet) -> tuple[Assignments, np
         when a particle of the job is not in the file
     """
     table = read_table(path, "particles", ("rlnImageName", "rlnAngleRot", "rlnNormCorrection"))
-    table = table.set_index("rlnImageName")
-    names = particles.table["rlnImageName"]
-    if not names.isin(table.index).all():
-        raise CryosnakeError(f"{path} lacks {(~names.isin(table.index)).sum()} of the particles of {particles.path}. "
+    place = _numbered(table["rlnImageName"]).get_indexer(_numbered(particles.table["rlnImageName"]))
+    if (place < 0).any():
+        raise CryosnakeError(f"{path} lacks {(place < 0).sum()} of the particles of {particles.path}. "
                              "Continue with the particles that the job started with.")
-    rows = table.loc[names]
+    rows = table.iloc[place]
 
     def column(label: str) -> np.ndarray:
         return rows[label].to_numpy(np.float64) if label in rows else np.zeros(len(rows))
@@ -63,6 +62,11 @@ def read_assignments(path: str, particles: ParticleSet) -> tuple[Assignments, np
         top_weight=column("rlnMaxValueProbDistribution"), log_likelihood=column("rlnLogLikeliContribution"),
         significant=column("rlnNrOfSignificantSamples").astype(np.int64))
     return assignments, column("rlnRandomSubset").astype(np.int64)
+
+
+def _numbered(names: pd.Series) -> pd.MultiIndex:
+    """Return image names with the number of each copy of an image, in their order."""
+    return pd.MultiIndex.from_arrays([names.astype(str), names.groupby(names).cumcount()])
 
 
 def spectral_columns(particles: ParticleSet) -> dict[str, np.ndarray]:

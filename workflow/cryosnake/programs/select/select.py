@@ -13,6 +13,7 @@ from cryosnake.io.star_optics import with_optics
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import SelectOptions
 from cryosnake.programs.select.classes import chosen_classes, write_class_averages, write_class_selection
+from cryosnake.programs.select.expansion import expanded, keep_first_copies
 from cryosnake.programs.select.images import keep_by_statistics
 from cryosnake.programs.select.rows import (
     keep_by_class,
@@ -44,6 +45,9 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
     model = str(inputs["model"]) if "model" in inputs else None
     classes = chosen_classes(options, rows, path, model) if kind == "particles" else None
     chosen = select(rows, tables.get("optics"), options, classes, path, kind, progress)
+    if options.expand_symmetry is not None:
+        _check_expansion(options, kind)
+        chosen = expanded(chosen, options.expand_symmetry, path)
     folder = Path(out)
     _write(folder / f"{kind}.star", tables, kind, chosen)
     for number, part in enumerate(_parts(chosen, options, kind, path), 1):
@@ -85,6 +89,8 @@ def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptio
     if options.duplicate_distance is not None:
         steps.append(("duplicates", partial(keep_without_duplicates, optics=optics, distance=options.duplicate_distance,
                                             pixel_size=options.pixel_size, path=path)))
+    if options.remove_copies:
+        steps.append(("first copy", partial(keep_first_copies, path=path)))
     for name, keep in steps:
         before = len(rows)
         rows = rows[keep(rows)].reset_index(drop=True)
@@ -92,6 +98,14 @@ def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptio
         if len(rows) == 0:
             raise CryosnakeError(f"{path}: the selection by {name} keeps none of {before} {kind}; widen it")
     return rows
+
+
+def _check_expansion(options: SelectOptions, kind: str) -> None:
+    if kind != "particles":
+        raise CryosnakeError("expand_symmetry makes copies of particles; give particles, not micrographs")
+    if options.split_count is not None or options.split_size is not None:
+        raise CryosnakeError("expand_symmetry and a split would spread copies of one particle over the parts; split "
+                             "first, and expand the parts")
 
 
 def _kind(inputs: Mapping[str, str | Path]) -> str:
