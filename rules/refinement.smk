@@ -104,6 +104,37 @@ for job in jobs_of("ctfrefine"):
             "python {params.program} {params.arguments} --threads {threads} 2>&1 | tee {log}"
 
 
+for job in jobs_of("polish"):
+
+    rule:
+        name:
+            rule_name(job)
+        input:
+            micrographs=slot(job, "micrographs"),
+            particles=slot(job, "particles"),
+            postprocess=slot(job, "postprocess"),
+            regenerated=regenerated(job),
+        output:
+            particles=out(job, "particles"),
+        log:
+            f"{job.path}/snakemake.log",
+        benchmark:
+            f"{job.path}/benchmark.tsv"
+        conda:
+            "../envs/cpu.yaml"
+        threads: cores(job)
+        resources:
+            mem_mb=memory(job),
+            runtime=runtime(job),
+        params:
+            program=program(job),
+            arguments=arguments(job),
+        message:
+            f"{job.name} ({job.path})"
+        shell:
+            "python {params.program} {params.arguments} --threads {threads} 2>&1 | tee {log}"
+
+
 for job in jobs_of("subtract"):
 
     rule:

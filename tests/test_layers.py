@@ -49,7 +49,7 @@ FLOORS = {
                 ("run", "actions", "start")),
     "programs": (("maps", "micrographs", "optics", "select", "simulate"), ("refinement",),
                  ("class2d", "class3d", "ctfrefine", "initialmodel", "joinstar", "refine3d",
-                  "subtract")),
+                  "subtract"), ("polish",)),
     "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),
     "report": (("panels", "flowchart"), (".",)),
     "pages": (("blocks",), ("panels",), ("facts",), (".",), ("web/reading",), ("web/serving",),

@@ -11,8 +11,8 @@ from cryosnake.jobs.model import JobType
 
 GROUP = "cryosnake.jobs"  # of entry points
 BUILT_IN = ("import_data", "motioncorr", "ctffind", "picking.trainpicker", "picking.autopick", "extract", "class2d",
-            "select", "joinstar", "initialmodel", "class3d", "refine3d", "ctfrefine", "after_refinement.subtract",
-            "maskcreate", "postprocess", "localres", "maptool", "external")
+            "select", "joinstar", "initialmodel", "class3d", "refine3d", "ctfrefine", "after_refinement.polish",
+            "after_refinement.subtract", "maskcreate", "postprocess", "localres", "maptool", "external")
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Bayesian polishing: how particles move during exposure, and how each frame counts."""

@@ -1,0 +1,1 @@
+"""Polish: movies of refined particles, aligned and weighted again particle by particle."""

@@ -1,0 +1,92 @@
+"""Boxes about the particles of a movie, frame by frame, as transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+
+from cryosnake.errors import CryosnakeError
+from cryosnake.io.defects import read_defects
+from cryosnake.io.gain import read_gain
+from cryosnake.io.movies import read_frames
+from cryosnake.numerics.fourier_crop import resample_half_spectrum
+from cryosnake.numerics.motion.frames import corrected_frame, replacement_sources
+from cryosnake.numerics.refine.grids.bands import Band
+from cryosnake.programs.polish.motion_metadata import RecordedMotion
+
+_SEED = 1  # of the draws that replace bad pixels
+_AT_ONCE = 16  # particles
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovieBoxes:
+    """The frames of a movie and the places of particles in them.
+
+    Attributes
+    ----------
+    raw : (f, ny, nx)
+    gain : (ny, nx) float32 or None
+    bad : (ny, nx) bool
+    places : (p, f, 2)
+        Pixels of the movie: the boxes' centres.
+    window, box : int
+        Pixels of the movie and of the images made of it, which have the same extent.
+    """
+
+    raw: np.ndarray
+    gain: np.ndarray | None
+    bad: np.ndarray
+    places: np.ndarray
+    window: int
+    box: int
+
+    def transforms(self, band: Band) -> Iterator[np.ndarray]:
+        """Yield for each frame transforms (p, pixels) complex64 at a band's pixels, RELION's scale, protein bright.
+
+        The phase origin is the place of the particle, exactly.
+        """
+        rng, targets = np.random.default_rng(_SEED), np.flatnonzero(self.bad)
+        clean = np.empty(self.raw.shape[1:], np.float32)
+        ky, kx = band.ky.astype(np.int64) % self.box, band.kx.astype(np.int64)
+        for frame, places in zip(self.raw, np.swapaxes(self.places, 0, 1), strict=True):
+            corrected_frame(frame, self.gain, targets, replacement_sources(self.bad, targets, rng), clean)
+            result = np.empty((len(places), len(kx)), np.complex64)
+            whole = np.rint(places).astype(np.int64)
+            for begin in range(0, len(places), _AT_ONCE):
+                part = slice(begin, begin + _AT_ONCE)
+                spectra = scipy.fft.rfft2(scipy.fft.ifftshift(self._cut(clean, whole[part]), axes=(1, 2)))
+                spectra = resample_half_spectrum(spectra, self.window, (self.box, self.box))
+                result[part] = spectra[:, ky, kx] / np.float32(-self.box**2)
+            result *= band.phases((whole - places) * (self.box / self.window))
+            yield result
+
+    def _cut(self, frame: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        """Return boxes (n, window, window) about whole pixels (n, 2); pixels beyond the frame repeat its edge."""
+        offset = np.arange(self.window) - self.window // 2
+        x, y = (np.clip(whole[:, axis, None] + offset, 0, frame.shape[1 - axis] - 1) for axis in (0, 1))
+        boxes = frame[y[:, :, None], x[:, None, :]]
+        return np.asarray(boxes - boxes.mean((1, 2), keepdims=True))
+
+
+def open_movie(motion: RecordedMotion, frames: np.ndarray, places: np.ndarray, window: int, box: int) -> MovieBoxes:
+    """Return the boxes of frames (f,), from 1, about places (p, f, 2).
+
+    Raises
+    ------
+    CryosnakeError
+        when movie, gain or defects cannot be read, or do not fit the motion metadata
+    """
+    raw = read_frames(motion.movie, int(frames[0]), int(frames[-1]), eer_grouping=motion.eer_grouping,
+                      eer_upsampling=motion.eer_upsampling)
+    if raw.shape[1:] != motion.shape:
+        raise CryosnakeError(f"{motion.movie} has {raw.shape[2]} × {raw.shape[1]} pixels, {motion.path} says "
+                             f"{motion.shape[1]} × {motion.shape[0]}. Restore the movie, or run MotionCorr again")
+    gain = read_gain(motion.gain, motion.shape, movie=motion.movie) if motion.gain else None
+    bad = np.zeros(motion.shape, bool) if gain is None else gain <= 0
+    if motion.defects:
+        bad |= read_defects(motion.defects, motion.shape)
+    bad[motion.hot_pixels[:, 1], motion.hot_pixels[:, 0]] = True
+    return MovieBoxes(raw=raw, gain=gain, bad=bad, places=places, window=window, box=box)
