@@ -4,7 +4,7 @@
     python benchmarks/full_resolution.py [--folder build/full_resolution] [--movies 60] [--pixel_size 1.0] [--cores 2]
 
 Movies of 1024 Å and 16 frames hold about 25 particles each (D4, 150 Å; box 256 Å), 1,500 in all, at heights of 173 Å
-(RMS), that drift by about 12 Å and swell by 8 Å; beam tilt 0.5 mrad, trefoil and fourth order of 1.5 rad at 3 Å,
+(RMS), that drift by about 12 Å and swell by 4 Å; beam tilt 0.5 mrad, trefoil and fourth order of 1.5 rad at 3 Å,
 magnification 1.003 / 0.998. Motion correction of whole frames and extraction are ours; particles start 1° and 1 Å (RMS)
 from their true poses, with the defocus of their micrograph, the reference is the truth at 15 Å, and searches are local:
 what is measured are the steps after it. Refine3D is ours everywhere, with one seed and mask.
@@ -123,7 +123,7 @@ def make(movies: int, pixel: float, seed: int = 17) -> None:
     side, box = 2 * round(WIDTH / pixel / 2), 2 * round(BOX / pixel / 2)
     simulate_project(".", movies=movies, size=(side, side), frames=FRAMES, pixel_size=pixel, dose_per_frame=DOSE,
                      particles_per_movie=28, symmetry="D4", residues=400, box=box, box_pixel_size=pixel,
-                     defocus=(8000.0, 15000.0), ice_spread=173.0, ice_thickness=200.0, b_factor=10.0, local_motion=8.0,
+                     defocus=(8000.0, 15000.0), ice_spread=173.0, ice_thickness=200.0, b_factor=10.0, local_motion=4.0,
                      contaminated=0.0, aberrations=LENS, seed=seed)
     truth, rng = read_star("truth/particles.star"), np.random.default_rng(seed)
     known = [label for label in truth["optics"] if label not in LENS.columns()]

@@ -150,7 +150,8 @@ def subtraction_figures(star: str) -> dict[str, float]:
     truth, after = read_particles(IMAGES), read_star(star)["particles"].set_index("rlnImageOriginalName")
     density, pixel_size = read_mrc(TRUE_MAP)
     taken = subtrahend(truth, _predictor(truth, density, pixel_size), read_mrc(KEPT)[0], "cpu")
-    fall, index, shells = _fall()
+    fall, index = _fall()
+    shells = len(fall)
     norms = after["rlnNormCorrection"].to_numpy(float)
     scale = dict(zip(after.index, norms.mean() / norms, strict=True))
     error = whole = 0.0

@@ -159,7 +159,8 @@ class Resources:
     the cores that Snakemake was given. `maps` is the number of padded maps that a process refines, or the parameter
     that gives it: memory then depends on the box (project/planning/memory.py), and `mem_mb` applies if the box is not
     known. Where the number of ranks is a multiple of `maps_shared`, each rank holds only that part of the maps.
-    `thread_maps_mb` limits the private volumes of a process's threads.
+    `thread_maps_mb` limits the private volumes of a process's threads. `voxel_bytes` is what a process that only
+    predicts particles takes for each voxel of the box.
     """
 
     threads: int = 1
@@ -170,6 +171,7 @@ class Resources:
     maps: str = ""
     maps_shared: int = 0
     thread_maps_mb: int = 0
+    voxel_bytes: int = 0
     local: bool = False  # so short that a cluster's queue costs more: it runs where snakemake runs
 
 

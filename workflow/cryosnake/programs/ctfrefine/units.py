@@ -23,7 +23,7 @@ from cryosnake.parallel.stacks import StackImages
 from cryosnake.programs.ctfrefine.optics_state import GroupOptics
 from cryosnake.programs.ctfrefine.pixels import GroupPixels
 
-_AT_ONCE = 16  # particles
+AT_ONCE = 16  # particles
 Kept = TypeVar("Kept", PhaseSums, MagnificationSums, Lens, GroupOptics)
 
 
@@ -144,7 +144,7 @@ def agreement_with_halves(unit: Unit, seen: Seen, part: slice) -> tuple[np.ndarr
 
 
 def _parts(count: int) -> list[slice]:
-    return [slice(begin, min(begin + _AT_ONCE, count)) for begin in range(0, count, _AT_ONCE)]
+    return [slice(begin, min(begin + AT_ONCE, count)) for begin in range(0, count, AT_ONCE)]
 
 
 def _images(unit: Unit, seen: Seen, part: slice) -> Array:
