@@ -84,6 +84,23 @@ def evidence_of(images: np.ndarray, predictions: np.ndarray, noise: np.ndarray, 
                     rest=rest, kx=kx, ky=ky)
 
 
+def without_own_noise(evidence: Evidence, power: np.ndarray, shares: np.ndarray) -> Evidence:
+    """Return evidence without what a particle's own noise, which is part of its half map, says.
+
+    The map is Σ c · image / Σ c², so a prediction contains c · (the image's noise) / Σ c², and the two agree as if the
+    CTF were c, with which the map was made: defoci would stay where they are.
+
+    Parameters
+    ----------
+    power : (pixels,)
+        Of the map's noise in the predictions, in units of σ².
+    shares : (n, pixels)
+        By which it enters the agreement: c over the predictions' weight.
+    """
+    return replace(evidence, agreement=np.asarray(evidence.agreement - shares * power, np.float32),
+                   power=np.asarray(evidence.power - power, np.float32))
+
+
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return Re(left · conj(right)), float32."""
     return np.asarray(left.real * right.real + left.imag * right.imag, np.float32)

@@ -16,6 +16,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import CtfRefineOptions
 from cryosnake.numerics.backend import choose_device
+from cryosnake.numerics.ctf_refine.defocus_fit import Lens
 from cryosnake.parallel.world import lead, world
 from cryosnake.programs.ctfrefine.fits import (
     Measured,
@@ -59,15 +60,15 @@ def run(options: CtfRefineOptions, inputs: Mapping[str, str | Path], out: str | 
     pixels = {group: pixels_of(particles.path, particles.groups[group], references, options.min_resolution)
               for group in used}
     work = Work(particles=particles, units=units, pixels=pixels, options=options, folders=[folder, *_siblings(folder)],
-                progress=progress, ranks=ranks, workers=workers)
+                progress=progress, ranks=ranks, workers=workers, first_lens=lens_of(particles))
     print(f"{particles.describe()}; half maps of {references.box} voxels of {references.pixel_size:g} Å, used from "
           f"{options.min_resolution:g} to {references.limit:.2f} Å")
-    state = State(optics=tuple(optics_of(group) for group in particles.groups), lens=lens_of(particles))
+    state = State(optics=tuple(optics_of(group) for group in particles.groups), lens=work.first_lens)
     lead(ranks, lambda: check_halves(work, state))
     state, measured = _fitted(work, state)
     if ranks.rank > 0:
         return
-    _report_defocus(particles, state)
+    _report_defocus(work.first_lens, state)
     write_phases(folder / "phases.npz", particles, measured)
     write_particles(folder / "particles_ctf_refine.star", particles, state, options)
 
@@ -146,7 +147,7 @@ def _report_magnification(particles: ParticleSet, found: Mapping[int, tuple[np.n
                   f"of optics group {name}, or of the half maps, is probably wrong by as much")
 
 
-def _report_defocus(particles: ParticleSet, state: State) -> None:
-    change = state.lens.terms[:, 0] - lens_of(particles).terms[:, 0]
+def _report_defocus(first: Lens, state: State) -> None:
+    change = state.lens.terms[:, 0] - first.terms[:, 0]
     if change.any():
         print(f"mean defocus changed by {change.mean():.0f} Å, standard deviation {change.std():.0f} Å")

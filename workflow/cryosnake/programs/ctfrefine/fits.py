@@ -74,6 +74,8 @@ class Work:
         The processes that share the units.
     workers : int
         Threads of this process that compute units of their own.
+    first_lens : Lens
+        The particles' CTF parameters before the job.
     """
 
     particles: ParticleSet
@@ -84,6 +86,7 @@ class Work:
     progress: Progress
     ranks: Ranks
     workers: int
+    first_lens: Lens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,5 +216,7 @@ def seen_of(work: Work, state: State, unit: Unit) -> Seen:
     """Return what a state says of a unit."""
     microscope = work.particles.groups[unit.group].microscope
     assert microscope is not None
+    first = optics_of(work.particles.groups[unit.group])
     return Seen(pixels=work.pixels[unit.group], microscope=microscope, optics=state.optics[unit.group],
-                lens=rows_of(state.lens, unit.rows))
+                lens=rows_of(state.lens, unit.rows), first_optics=first,
+                first_lens=rows_of(work.first_lens, unit.rows))
