@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """CtfRefine, Polish, Subtract and PostProcess beside RELION, from movies, with everything known.
 
-    python benchmarks/full_resolution.py [--folder build/full_resolution] [--movies 60] [--pixel_size 1.0] [--cores 2]
+    python benchmarks/full_resolution.py [--folder build/full_resolution] [--movies 60] [--pixel_size 1.0]
+        [--iterations 7] [--cores 2]
 
 Movies of 1024 Å and 16 frames hold about 25 particles each (D4, 150 Å; box 256 Å), 1,500 in all, at heights of 173 Å
 (RMS), that drift by about 12 Å and swell by 4 Å; beam tilt 0.5 mrad, trefoil and fourth order of 1.5 rad at 3 Å,
@@ -85,8 +86,8 @@ Figures = dict[str, float]
 class Steps:
     """The steps of the comparison: each is done once, measured, compared with the truth, and printed."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, iterations: int) -> None:
+        self.threads, self.iterations = threads, iterations
         Path("steps").mkdir(exist_ok=True)
 
     def do(self, name: str, commands: Sequence[Sequence[str]], figures: Callable[[], Figures]) -> None:
@@ -180,7 +181,7 @@ def refined(steps: Steps, name: str, star: str, before: str | None = None) -> No
     steps.do(f"refine_{name}", [steps.ours(
         "refine3d", f"Refine3D/{name}", {"particles": star, "reference": reference, "mask": MASK}, symmetry="D4",
         particle_diameter=DIAMETER, initial_lowpass=8.0 if before else 15.0, sampling="1.8 degrees", offset_range=3.0,
-        offset_step=1.0, max_iterations=7, pictures=False, seed=1)], dict)
+        offset_step=1.0, max_iterations=steps.iterations, pictures=False, seed=1)], dict)
     steps.do(f"postprocess_{name}", [steps.ours("postprocess", f"PostProcess/{name}", {
         "half_maps": half, "mask": MASK})], lambda: map_figures(root, f"PostProcess/{name}/postprocess.star"))
     steps.do(f"postprocess_{name}_relion", [relion(
@@ -238,12 +239,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "full_resolution")
     parser.add_argument("--movies", type=int, default=60)
     parser.add_argument("--pixel_size", type=float, default=1.0)
+    parser.add_argument("--iterations", type=int, default=7, help="of each refinement, at most")
     parser.add_argument("--cores", type=int, default=2)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(given.folder)
     make(given.movies, given.pixel_size)
-    star, steps = extracted(given.cores), Steps(given.cores)
+    star, steps = extracted(given.cores), Steps(given.cores, given.iterations)
     steps.do("mask", masks(steps), dict)
     refined(steps, "first", star)
     lenses(steps)
