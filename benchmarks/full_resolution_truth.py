@@ -51,14 +51,20 @@ def _without(values: np.ndarray, shapes: np.ndarray) -> np.ndarray:
 
 
 def lens_figures(star: str, limit: float) -> dict[str, float]:
-    """Return the errors of a particle file to `limit` Å: phases (relative), magnification, defoci (Å)."""
+    """Return the errors of a particle file to `limit` Å: phases (relative), magnification, defoci (Å).
+
+    The mean magnification is apart: a map made of the particles has it too, so that nothing in them tells it.
+    """
     truth, found = read_particles(IMAGES), read_particles(star)
     kx, ky = _plane(truth.box, truth.pixel_size, limit)
     values = {}
     for kind, shapes in _free(kx, ky).items():
         true, fitted = (_without(getattr(each.groups[0], f"{kind}_phase")(kx, ky), shapes) for each in (truth, found))
         values[f"{kind} phase"] = float(np.sqrt(((fitted - true) ** 2).mean() / (true**2).mean()))
-    values["magnification"] = float(np.abs(found.groups[0].magnification - truth.groups[0].magnification).max())
+    true, fitted = (each.groups[0].magnification for each in (truth, found))
+    round_true, round_fitted = (np.sqrt(np.linalg.det(matrix)) for matrix in (true, fitted))
+    values["magnification"] = float(np.abs(fitted / round_fitted - true / round_true).max())
+    values["its mean"] = float(round_fitted - round_true)
     rows = found.table.set_index("rlnImageName").loc[truth.table["rlnImageName"]]
     off = sum(0.5 * (rows[label].to_numpy() - truth.column(label)) for label in ("rlnDefocusU", "rlnDefocusV"))
     return values | {"defocus mean, Å": float(np.mean(off)), "defocus spread, Å": float(np.std(off))}

@@ -17,6 +17,7 @@ from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import CtfRefineOptions
 from cryosnake.numerics.backend import choose_device
 from cryosnake.numerics.ctf_refine.defocus_fit import Lens
+from cryosnake.parallel.workers import workers_available
 from cryosnake.parallel.world import lead, world
 from cryosnake.programs.ctfrefine.fits import (
     Measured,
@@ -53,8 +54,10 @@ def run(options: CtfRefineOptions, inputs: Mapping[str, str | Path], out: str | 
                              "beam_tilt, trefoil, fourth_order or magnification")
     particles, ranks = read_posed(str(inputs["particles"])), world()
     units = units_of(particles)
-    workers = planned_workers(particles, units, half_map_box(str(inputs["postprocess"])), options, ranks)
-    references = read_references(str(inputs["postprocess"]), options.max_resolution, choose_device(options.device))
+    post, device = str(inputs["postprocess"]), choose_device(options.device)
+    most = workers_available() if device == "cpu" else 1
+    workers = planned_workers(particles, units, half_map_box(post), options, ranks, most)
+    references = read_references(post, options.max_resolution, device)
     folder = Path(out)
     used = np.unique(particles.optics).tolist()
     pixels = {group: pixels_of(particles.path, particles.groups[group], references, options.min_resolution)

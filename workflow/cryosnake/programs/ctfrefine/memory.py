@@ -7,7 +7,6 @@ import numpy as np
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.options import CtfRefineOptions
 from cryosnake.parallel.ranks import Ranks
-from cryosnake.parallel.workers import workers_available
 from cryosnake.programs.ctfrefine.fits import RESULTS, modes_of
 from cryosnake.programs.ctfrefine.units import AT_ONCE, Unit
 from cryosnake.programs.refinement.execution import job_memory
@@ -21,8 +20,8 @@ _MARGIN = 1.05
 
 
 def planned_workers(particles: ParticleSet, units: list[Unit], box: int, options: CtfRefineOptions, ranks: Ranks,
-                    ) -> int:
-    """Return how many threads compute units of their own; `box` is that of the half maps, in voxels.
+                    most: int) -> int:
+    """Return how many threads, `most` at most, compute units of their own; `box` is that of the half maps, in voxels.
 
     Raises
     ------
@@ -33,7 +32,7 @@ def planned_workers(particles: ParticleSet, units: list[Unit], box: int, options
     fixed = _MARGIN * (RUNTIME + _VOXEL * box**3)
     each = _MARGIN * max(_of_unit(particles, unit, options) for unit in units)
     each += RESULTS * ranks.size * _SUMS * max(_pixels(particles, unit) for unit in units)
-    workers = min(workers_available(), len(units), int((allowed - fixed) // each))
+    workers = min(most, len(units), int((allowed - fixed) // each))
     on_ranks = f" on each of {ranks.computer.size} ranks" if ranks.computer.size > 1 else ""
     if workers < 1:
         raise CryosnakeError(f"{particles.path}: CtfRefine of its particles takes {(fixed + each) / 1e9:.1f} GB"

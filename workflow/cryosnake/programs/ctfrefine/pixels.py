@@ -78,10 +78,7 @@ class GroupPixels:
         x, y = (xp.asarray(k.astype(np.float32)) for k in (kx, ky))
         real, imaginary = central_slices(transform, matrices, x, y)
         weight = self.weights(magnification) / self.band.box**2
-        result = xp.empty(real.shape, xp.complex64)
-        result.real, result.imag = real, imaginary
-        result *= xp.asarray(weight.astype(np.float32))
-        return result
+        return (real + np.complex64(1j) * imaginary) * xp.asarray(weight.astype(np.float32))
 
 
 def pixels_of(path: str, group: OpticsGroup, references: References, min_resolution: float) -> GroupPixels:
