@@ -54,11 +54,11 @@ def test_ranks_find_what_one_process_finds(project: Path, alone: Path, mpirun: C
 
 def test_a_gpu_finds_what_the_cpu_finds(project: Path, alone: Path, cupy: Any,  # noqa: F811
                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctfrefine, "choose_device", lambda wish: "gpu")
     tables = read_star(project / "particles.star")
     write_star(project / "few.star", {**tables, "particles": tables["particles"].iloc[:40]})
-    refine(project, project / "Gpu/job001", "few.star", rounds=1)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(ctfrefine, "choose_device", lambda wish: "gpu")
+        refine(project, project / "Gpu/job001", "few.star", rounds=1)
     refine(project, project / "Cpu/job001", "few.star", rounds=1)
     found = [read_star(project / name / "job001" / RESULT) for name in ("Gpu", "Cpu")]
     defocus = [tables["particles"][["rlnDefocusU", "rlnDefocusV"]].to_numpy(float) for tables in found]
