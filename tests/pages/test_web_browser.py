@@ -22,7 +22,8 @@ from cryosnake.cli import main
 from cryosnake.io.mrc_writer import write_mrc
 
 need_server()
-_PLUS, _TAB, _SPACE = "+", "\ue004", " "
+_PLUS, _TAB, _SPACE, _ENTER, _ESCAPE = "+", "\ue004", " ", "\ue007", "\ue00c"
+_LEFT, _UP, _RIGHT, _DOWN = "\ue012", "\ue013", "\ue014", "\ue015"
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,35 @@ def test_bars_choose_rows(window: Browser, at: str) -> None:
     window.move_to(".brush .chart > svg", drag=(90, 0))
     window.wait("location.search.includes('low=')")
     assert " of 60 rows" in window.run("return document.querySelector('[data-part=table]').textContent")
+
+
+def test_classes_are_proposed_ranged_and_taken_back(window: Browser, at: str) -> None:
+    chosen = "document.querySelector('.command').textContent.split(' ').pop()"
+    window.go(f"{at}/choose/good")
+    window.run("const field = document.querySelector('.typed'); field.value = '1-3,8';"
+               "field.dispatchEvent(new Event('input'))")
+    assert window.run(f"return {chosen}") == "1,2,3,8"
+    assert "particles (" in window.run("return document.querySelector('.sum').value")
+    window.run("const field = document.querySelector('.typed'); field.value = '1-30';"
+               "field.dispatchEvent(new Event('input'))")
+    assert window.run(f"return [{chosen}, document.querySelector('.typed').validity.valid]") == ["1,2,3,8", False]
+    window.run("const slider = document.querySelector('[data-limit=share]');"
+               "for (const value of [1, 5, 8.5]) { slider.value = value; slider.dispatchEvent(new Event('input')); }")
+    proposed = window.run(f"return {chosen}")
+    assert proposed == window.run("return [...document.querySelectorAll('.gallery li')].filter(one => 100 * "
+                                  "one.dataset.share >= 8.5).map(one => +one.dataset.number).sort((a, b) => a - b)"
+                                  ".join()") != "1,2,3,8"
+    window.run("document.querySelector('[data-choose=invert]').click()")
+    window.run("document.querySelector('.gallery input').focus()")
+    window.press(_RIGHT, _DOWN, _UP, _LEFT, _RIGHT, _SPACE, _ENTER)  # the second, ticked, larger
+    assert window.run("return document.activeElement.closest('dialog') !== null")
+    assert window.wait("document.querySelector('dialog img.large')?.naturalWidth > 0")
+    window.press(_ESCAPE)
+    second = "document.querySelectorAll('.gallery input')[1]"
+    window.wait(f"document.activeElement === {second}")
+    for _ in range(3):  # the tick, the inversion, the slider as one
+        window.run("document.querySelector('[data-choose=undo]').click()")
+    assert window.run(f"return {chosen}") == "1,2,3,8"
 
 
 def test_classes_are_chosen_by_keys(window: Browser, at: str, project: Path) -> None:

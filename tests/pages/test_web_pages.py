@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from imagecodecs import png_decode
 from shown_project import make_project, write_star
-from web_client import EDITING, TestClient, client, project_address
+from web_client import TestClient, client, project_address
 
 from cryosnake.io.mrc_writer import write_mrc
 from cryosnake.pages.web.reading.changes import Changes, differing, stamps
@@ -247,34 +247,6 @@ def test_what_changes_is_told_once_for_all(tmp_path: Path) -> None:
 
 async def _next(events: AsyncIterator[str]) -> str:
     return await anext(events)
-
-
-def test_classes_are_chosen_as_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    make_project(10)
-    Path("config.yaml").write_text("jobs:\n  good: {type: select, particles: Class2D/job006/run_it025_data.star, "
-                                   "classes: choose}\n")
-    Path("m").mkdir()
-    own = {"origin": "http://127.0.0.1:1"}
-    shown = client(tmp_path)
-    at = project_address(shown)
-    text = shown.get(f"{at}/choose/good").text
-    assert "waits for this choice" in text and "Choose these" not in text
-    assert shown.post(f"{at}/choose/good", headers=own).status_code == 405
-    opened = client(tmp_path, access=EDITING)
-    text = opened.get(f"{at}/choose/good").text
-    digest = text.partition('name="digest" value="')[2].partition('"')[0]
-    form = {"digest": digest, "before": "", "class": ["2", "7"]}
-    stale = opened.post(f"{at}/choose/good", data=form | {"digest": "another"}, headers=own)
-    assert stale.status_code == 409 and "Nothing was written" in stale.text and not Path("decisions").exists()
-    for wrong in ("0", "99", "two", "-1"):
-        assert opened.post(f"{at}/choose/good", data=form | {"class": [wrong]}, headers=own).status_code == 409
-    assert not Path("decisions").exists()
-    assert opened.post(f"{at}/choose/good", data=form, headers=own).status_code == 303
-    assert "classes: [2, 7]" in Path("decisions/good.yaml").read_text()
-    second = opened.post(f"{at}/choose/good", data=form | {"class": ["3"]}, headers=own)  # of another tab
-    assert second.status_code == 409 and "somebody else" in second.text
-    assert opened.post(f"{at}/choose/good", content=b"x" * 200_000, headers=own).status_code == 413
 
 
 def test_other_commands_do_not_import_the_server() -> None:

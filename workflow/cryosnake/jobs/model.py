@@ -104,10 +104,11 @@ class Slot:
     """An input of a job type.
 
     `relion` is the variable in job.star that holds the file name; where RELION wants another output of the job that
-    fills the slot, `relion_output` names it. `relion_switch` is Yes when the slot is filled, and then
-    `relion_also` are values of other variables. `images` says whether the
-    program opens the images that the file lists. `listed` is the key of the config whose list fills this slot and the
-    next ones with the same `listed`.
+    fills the slot, `relion_output` names it; `relion_outputs` does where a parameter is set, "" for none at all, and
+    the first that is set counts. Where the variable of the slot `relion_unless` has a file, this one's stays empty.
+    `relion_switch` is Yes when the slot is filled, and then `relion_also` are values of other variables. `images` says
+    whether the program opens the images that the file lists. `listed` is the key of the config whose list fills this
+    slot and the next ones with the same `listed`.
     """
 
     name: str
@@ -117,6 +118,8 @@ class Slot:
     required: bool = True
     relion: str = ""
     relion_output: str = ""
+    relion_outputs: Mapping[str, str] = field(default_factory=dict)
+    relion_unless: str = ""
     relion_switch: str = ""
     relion_also: Mapping[str, str] = field(default_factory=dict)
     images: bool = True

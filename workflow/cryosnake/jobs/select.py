@@ -26,11 +26,13 @@ JOB = JobType(
     "duplicates, or splits them. The steps whose parameters are set are done, in this order.",
     inputs=(
         Slot("particles", (PARTICLES,), "Particles to choose from; give particles or micrographs.", required=False,
-             relion="fn_data", relion_also={"discard_label": "rlnImageName"}, images=False),
+             relion="fn_data", relion_unless="model", relion_also={"discard_label": "rlnImageName"}, images=False),
         Slot("micrographs", (MICROGRAPHS,), "Micrographs to choose from.", required=False, relion="fn_mic",
              relion_also={"discard_label": "rlnMicrographName"}, images=False),
         Slot("model", (MODEL,), "model.star of the classification, for the averages and scores of the classes.",
-             required=False, relion="fn_model"),
+             required=False, relion="fn_model", relion_outputs={  # RELION selects by values from tables of rows only
+                 **dict.fromkeys(("label", "discard_sigma", "duplicate_distance", "split_count", "split_size"), ""),
+                 "minimum_score": "optimiser"}),
     ),
     outputs=(
         Output("particles", "particles.star", PARTICLES, when="particles"),
@@ -50,6 +52,11 @@ JOB = JobType(
         Parameter("particle_scores", bool, True, "With minimum_score: also leave out particles of kept classes "
                   "that themselves score less: noise that only looks like the average, and picks that slid onto a "
                   "neighbour."),
+        Parameter("recenter", bool, False, "Move 2D class averages onto their centre of positive density, as templates "
+                  "for picking should be; needs model. Particles keep their origins.", relion="do_recenter"),
+        Parameter("regroup", int, None, "Put the particles into about this many groups, which share a scale of "
+                  "intensity in refinement: for micrographs with few particles. Needs model.", minimum=1, maximum=999,
+                  relion="nr_groups", relion_switch="do_regroup"),
         Parameter("maximum_shift", float, None, "Leave out particles that alignment shifted further than this; "
                   "particle_scores already sets this limit to the particle's edge.", unit="Å", minimum=0),
         Parameter("label", str, None, "Column to choose by, such as rlnCtfMaxResolution.", relion="select_label",

@@ -12,7 +12,13 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.io.star_optics import with_optics
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import SelectOptions
-from cryosnake.programs.select.classes import chosen_classes, write_class_averages, write_class_selection
+from cryosnake.programs.select.classes import (
+    chosen_classes,
+    write_backup_selection,
+    write_class_averages,
+    write_class_selection,
+)
+from cryosnake.programs.select.groups import regrouped
 from cryosnake.programs.select.images import keep_by_statistics
 from cryosnake.programs.select.rows import (
     keep_by_class,
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
-    """Write particles.star or micrographs.star, their parts, and class_averages.star.
+    """Write particles.star or micrographs.star, their parts, class_averages.star and backup_selection.star.
 
     Raises
     ------
@@ -42,17 +48,23 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
                              f"{kind}")
     rows = tables[kind]
     model = str(inputs["model"]) if "model" in inputs else None
+    if options.recenter and model is None:
+        raise CryosnakeError("recenter needs the class averages: connect model, such as model: classes.model")
     classes = chosen_classes(options, rows, path, model) if kind == "particles" else None
     chosen = select(rows, tables.get("optics"), options, classes, path, kind, progress)
+    if kind == "particles" and options.regroup is not None:
+        chosen = regrouped(chosen, options.regroup, model, path)
     folder = Path(out)
     _write(folder / f"{kind}.star", tables, kind, chosen)
     for number, part in enumerate(_parts(chosen, options, kind, path), 1):
         _write(folder / f"{kind}_split{number}.star", tables, kind, part)
         print(f"{kind}_split{number}.star: {len(part)} rows")
     if model is not None:
-        write_class_averages(model, classes, folder)
+        write_class_averages(model, classes, folder, recenter=options.recenter)
     if model is not None and options.minimum_score is not None:
         write_class_selection(model, rows, path, classes, folder, chosen)
+    if model is not None and classes is not None:
+        write_backup_selection(model, classes, folder)
     progress(1, 1, "done")
 
 
