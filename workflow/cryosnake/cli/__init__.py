@@ -19,7 +19,7 @@ TOPICS = {
     "init": ("init",),
     "run": ("run",),
     "status": ("status", "list"),
-    "history": ("show", "chain", "command"),
+    "history": ("show", "chain", "outputs", "command"),
     "difference": ("diff",),
     "choose": ("choose",),
     "job_actions": ("alias", "note", "mark", "abort", "continue"),
@@ -32,6 +32,7 @@ TOPICS = {
     "pipeline_file": ("rebuild-pipeline", "restore-pipeline"),
     "profile": ("profile",),
     "doctor": ("doctor",),
+    "completion": ("completion",),
     "cleaning": ("delete", "undelete", "empty-trash", "clean", "unclean", "cleanup", "archive", "unarchive"),
 }
 
@@ -72,6 +73,12 @@ def _guarded(function: Callable[[], int | None]) -> int:
         print(f"cryosnake: {error.filename or 'the disk'}: {error.strerror}; fix this and run the command again",
               file=sys.stderr)
         return 1
+
+
+def parser_of_all() -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command by its name."""
+    return next(dict(action.choices) for action in _parser("")._actions
+                if isinstance(action, argparse._SubParsersAction))
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
