@@ -77,7 +77,8 @@ def test_what_it_says(project: Path, capsys: pytest.CaptureFixture[str]) -> None
     shown = printed(capsys, "show", "motion")
     assert shown["parameters"]["patches"]["stated"] is False and shown["inputs"][0]["jobs"] == ["Import/job001"]
     assert main(["outputs"]) == 0
-    assert "corrected_micrographs.star  MicrographGroupMetadata.star.relion.motioncorr  missing" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[1] == (
+        "MotionCorr/job002/corrected_micrographs.star  MicrographGroupMetadata.star.relion.motioncorr  missing")
 
 
 def test_a_job_of_relion_and_an_error(project: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
