@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePath
 
 from starlette.applications import Starlette
@@ -15,11 +17,14 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.pages.document import static_names, static_text
 from cryosnake.pages.web.deciding import classes
 from cryosnake.pages.web.reading.files import NoSuchFileError
+from cryosnake.pages.web.reading.working_directory import SlowDiskError
 from cryosnake.pages.web.serving.answers import opened_project, site_of
 from cryosnake.pages.web.serving.guard import Access, Guard
+from cryosnake.pages.web.serving.patience import PAGE, patient, patiently
 from cryosnake.pages.web.serving.site import Site
 from cryosnake.pages.web.views import file_pages, job_pages, project_pages
 
+_TRIED_AGAIN = "15"  # s after a page of a slow disk
 _MEDIA = {".css": "text/css", ".js": "text/javascript"}
 
 
@@ -33,8 +38,14 @@ def application(roots: Sequence[Path], access: Access) -> Guard:
 
 def _routes() -> Sequence[BaseRoute]:
     rooms = (project_pages, job_pages, file_pages, classes)
-    return [Route("/", project_pages.projects), Route("/static/{name}", _static),
-            Route("/p/{project}/events", _events), *(route for room in rooms for route in room.ROUTES)]
+    shown = (Route("/", project_pages.projects), *(route for room in rooms for route in room.ROUTES))
+    return [Route("/static/{name}", _static), Route("/p/{project}/events", _events), *map(_patient, shown)]
+
+
+def _patient(route: Route) -> Route:
+    if inspect.iscoroutinefunction(route.endpoint):
+        return route
+    return Route(route.path, patient(route.endpoint), methods=list(route.methods or ()))
 
 
 def _static(request: Request) -> Response:
@@ -45,7 +56,7 @@ def _static(request: Request) -> Response:
 
 
 async def _events(request: Request) -> Response:
-    opened = opened_project(request)
+    opened = await patiently(PAGE, request.path_params["project"], partial(opened_project, request))
     seen = request.headers.get("last-event-id", "")
     return StreamingResponse(opened.changes.follow(seen), media_type="text/event-stream",
                              headers={"x-accel-buffering": "no"})  # a proxy must not keep events back
@@ -53,7 +64,11 @@ async def _events(request: Request) -> Response:
 
 def _refused(request: Request, error: Exception) -> Response:
     """Answer in words where what was asked for is not there, or can't be read."""
-    return _message(request, str(error), 404 if isinstance(error, NoSuchFileError) else 409)
+    slow = isinstance(error, SlowDiskError)
+    answer = _message(request, str(error), 404 if isinstance(error, NoSuchFileError) else 503 if slow else 409)
+    if slow and request.method == "GET":
+        answer.headers["refresh"] = _TRIED_AGAIN
+    return answer
 
 
 def _not_there(request: Request, error: Exception) -> Response:

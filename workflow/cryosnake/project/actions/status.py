@@ -51,11 +51,14 @@ def project_status() -> list[JobStatus]:
             sorted(read_pipeline_unlocked().processes.values(), key=lambda process: process.number)]
 
 
-def job_status(process: Process) -> JobStatus:
-    """Return the status of one job of the project in the working directory."""
+def job_status(process: Process, *, sized: bool = True) -> JobStatus:
+    """Return the status of one job of the project in the working directory.
+
+    Not `sized`, its files are not walked through, and their size and time are 0.
+    """
     path = process.name.rstrip("/")
     counts = Counter(item.state for number in recorded_batches(path) for item in read_done(path, number).values())
-    size, changed = size_and_time(path)
+    size, changed = size_and_time(path) if sized else (0, 0.0)
     record = read_record(Path(path))
     dead = process.status == Status.RUNNING and not running_claim() and is_dead(path)
     return JobStatus(path=path, alias=process.short_alias, state=process.status.label, done=counts["ok"],

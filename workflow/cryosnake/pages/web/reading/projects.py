@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE
+from cryosnake.pages.web.reading.working_directory import working_directory
 
-_WORKING_DIRECTORY = threading.Lock()  # there is one for the whole process, and the readers of projects work in it
 _MOST_LISTED = 2000
 
 
@@ -53,22 +51,9 @@ def is_project(folder: Path) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def working_in(project: Project) -> Iterator[None]:
-    """Work in a project's folder, one at a time.
-
-    Raises
-    ------
-    CryosnakeError
-        where the folder is gone or can't be entered
-    """
-    with _WORKING_DIRECTORY, contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(contextlib.chdir(project.root))
-        except OSError as error:
-            raise CryosnakeError(f"{project.root}: {error.strerror}. Was it moved, or is its disk not mounted?") \
-                from error
-        yield
+def working_in(project: Project) -> AbstractContextManager[None]:
+    """Return the context in which a project's files are read, in its folder; see `working_directory`."""
+    return working_directory(project.root)
 
 
 def _folders(root: Path) -> list[Path]:
