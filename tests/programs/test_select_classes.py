@@ -11,8 +11,9 @@ import pytest
 from test_select import OPTICS, choose, particles
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.mrc import read_mrc, write_mrc
+from cryosnake.io.mrc import read_images, read_mrc, write_mrc
 from cryosnake.io.star import read_star, write_star
+from cryosnake.programs.select.classes import write_class_averages
 
 
 @pytest.fixture
@@ -74,6 +75,15 @@ def test_relion_reads_the_choice_and_the_averages(tmp_path: Path, classified: di
 
 
 @pytest.mark.relion
+def test_relion_reads_regrouped_particles(tmp_path: Path, classified: dict[str, Path], relion: Path) -> None:
+    out = choose(tmp_path, classified, classes=[1, 2], regroup=4)
+    subprocess.run([relion / "relion_star_handler", "--i", out / "particles.star", "--o", "read.star", "--select",
+                    "rlnOpticsGroup", "--minval", "2"], check=True, cwd=tmp_path, capture_output=True, timeout=60)
+    ours, read = (read_star(path)["particles"] for path in (out / "particles.star", tmp_path / "read.star"))
+    assert read["rlnGroupName"].tolist() == ours["rlnGroupName"][ours["rlnOpticsGroup"] == 2].tolist() != []
+
+
+@pytest.mark.relion
 def test_averages_are_centred_as_relion_does(tmp_path: Path, classified: dict[str, Path], relion: Path) -> None:
     out = choose(tmp_path, classified, classes=[2, 7], recenter=True)
     subprocess.run([relion / "relion_image_handler", "--i", tmp_path / "run_it025_classes.mrcs", "--o", "centred.mrcs",
@@ -128,3 +138,25 @@ def test_what_cannot_be_grouped_or_centred(tmp_path: Path, classified: dict[str,
     write_star(classified["model"], tables | {"model_groups": tables["model_groups"].iloc[:3]})
     with pytest.raises(CryosnakeError, match=r"has no group 4, but .* has particles of it"):
         choose(tmp_path, classified, regroup=3)
+
+
+@pytest.mark.data
+def test_averages_are_those_that_relions_display_centred(tmp_path: Path, real_data: Path) -> None:
+    """A Select job of RELION 2, with its choice and its averages, from a 2D classification of β-galactosidase."""
+    project = real_data / "relion20_bgal_falcon"
+    model = read_star(project / "Class2D/job006/run_it025_model.star")
+    classes = model["model_classes"]
+    classes["rlnReferenceImage"] = [name.replace("@", f"@{project}/") for name in classes["rlnReferenceImage"]]
+    write_star(tmp_path / "run_it025_model.star", model)
+    theirs = project / "Select/job007"
+    chosen = np.flatnonzero(read_star(theirs / "backup_selection.star")[""]["rlnSelected"]) + 1
+    write_class_averages(str(tmp_path / "run_it025_model.star"), chosen.tolist(), tmp_path, recenter=True)
+    assert read_star(tmp_path / "class_averages.star")[""]["rlnClassNumber"].tolist() == (
+        read_star(theirs / "class_averages.star")[""]["rlnClassNumber"].tolist())
+    ours, expected = read_mrc(tmp_path / "class_averages.mrcs")[0], read_mrc(theirs / "class_averages.mrcs")[0]
+    before = read_images(classes["rlnReferenceImage"].iloc[chosen - 1].tolist())
+    assert min(map(same, ours, expected)) > 0.9999 and max(map(same, before, expected)) < 0.996
+
+
+def same(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])

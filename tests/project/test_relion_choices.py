@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +145,15 @@ def test_particles_are_counted(classes: str) -> None:
     assert offer.files[-1].endswith(("classes.mrcs", "class001.mrc"))
     choose(offer, [2])
     assert offer_for("good").chosen == (2,)
+
+
+@pytest.mark.data
+def test_a_real_choice(tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of RELION 2, whose jobs have no job.star and whose pipeline begins some names with a dot."""
+    shutil.copytree(real_data / "relion20_bgal_falcon", tmp_path, dirs_exist_ok=True, copy_function=os.symlink)
+    monkeypatch.chdir(tmp_path)
+    of = "Class2D/job006/run_it025"
+    Path("config.yaml").write_text(f"jobs:\n  good: {{type: select, particles: {of}_data.star, model: {of}_model.star, "
+                                   "classes: choose}\n")
+    assert [(one.job, one.classes, one.problem) for one in offer_for("good").relion] == [
+        ("Select/job007", (1, 2, 3, 5, 8, 10), "")]

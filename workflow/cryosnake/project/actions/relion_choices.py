@@ -5,6 +5,7 @@ The display leaves backup_selection.star in the job: a row for each class of the
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.select import JOB as SELECT
 from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.job_star import JOB_FILE, read_job_star
+from cryosnake.pipeline.model import Pipeline
 from cryosnake.pipeline.star_text import read_blocks
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.config.decisions import Choice
@@ -46,10 +48,10 @@ def relion_choices(choice: Choice, count: int, members: Sequence[int]) -> tuple[
     """
     roots = {ITERATION_END.sub("", file) for file in (*choice.files, choice.particles)}
     found = []
-    names = list(read_pipeline_unlocked().processes) if Path(PIPELINE_FILE).exists() else []
-    for name in reversed(names):
+    pipeline = read_pipeline_unlocked() if Path(PIPELINE_FILE).exists() else Pipeline(1)
+    for name in reversed(list(pipeline.processes)):
         path = Path(name)
-        if path.parts[0] == SELECT.folder and (path / BACKUP).exists() and _chosen_from(path) in roots:
+        if path.parts[0] == SELECT.folder and (path / BACKUP).exists() and roots & _chosen_from(path, pipeline):
             found.append(_read(path, count, choice.single))
     return tuple(one for one in found if not _is_ours(one, members))
 
@@ -68,12 +70,13 @@ def selected_classes(path: Path) -> tuple[int, list[int]]:
     return len(column), [number for number, text in enumerate(column, 1) if int(text)]
 
 
-def _chosen_from(job: Path) -> str:
-    """Return the beginning of the names of the iteration's files from which a Select job chooses, "" if unknown."""
+def _chosen_from(job: Path, pipeline: Pipeline) -> set[str]:
+    """Return the beginnings of the names of the files from which a Select job chooses."""
     try:
-        return ITERATION_END.sub("", read_job_star(job / JOB_FILE).options.get("fn_model", ""))
-    except (CryosnakeError, OSError):
-        return ""
+        stated = read_job_star(job / JOB_FILE).options.get("fn_model", "")
+    except (CryosnakeError, OSError):  # RELION before 3.1 has none
+        stated = ""
+    return {ITERATION_END.sub("", os.path.normpath(file)) for file in (*pipeline.inputs[f"{job}/"], stated) if file}
 
 
 def _read(job: Path, count: int, single: bool) -> RelionChoice:
