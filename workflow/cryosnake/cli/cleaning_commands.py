@@ -14,7 +14,6 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.human import human_size
 from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.model import Pipeline, Status
-from cryosnake.project.actions.config_edit import read_config
 from cryosnake.project.cleaning import clean, delete, undelete
 from cryosnake.project.cleaning.bulk import project_sizes, run
 from cryosnake.project.cleaning.bulk.advice import rank
@@ -23,6 +22,7 @@ from cryosnake.project.cleaning.bulk.plan import CleanupPlan, members, plan_clea
 from cryosnake.project.cleaning.bulk.preview import preview, preview_text
 from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
 from cryosnake.project.config.config import parse_workspaces
+from cryosnake.project.config.text_edits import read_config
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.records import archive, own_trash
 from cryosnake.project.records.cleaned_files import set_wanted

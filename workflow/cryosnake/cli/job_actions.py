@@ -1,12 +1,16 @@
-"""`cryosnake alias`, `note`, `mark`, `abort`, `continue`: actions on a job."""
+"""`cryosnake alias`, `note`, `mark`, `abort`, `continue`, `retry`: actions on a job."""
 
 from __future__ import annotations
 
-from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.cli.commands import JOB_HELP, Arguments, Commands, add_command
 from cryosnake.pipeline.find_process import find_job, job_path_of
 from cryosnake.project.actions import job_actions
 from cryosnake.project.actions.continuing import continue_with_iterations, way_on
 from cryosnake.project.actions.notes import add_note, edit_note, read_note
+from cryosnake.project.actions.retry import retry_failed
+from cryosnake.project.locks.snakemake_lock import running_claim
+from cryosnake.watching.owner import describe_watcher, watcher
+from cryosnake.watching.requests import ask_for_retry
 
 
 def register(commands: Commands) -> None:
@@ -25,6 +29,9 @@ def register(commands: Commands) -> None:
                        help="say how to continue a job, or continue it with more iterations")
     more.add_argument("--iterations", type=int, default=0, metavar="N",
                       help="total number of iterations of a classification or refinement; changes config.yaml")
+    retry = add_command(commands, "retry", _retry, help="process the failed micrographs of a job again")
+    retry.add_argument("job", help=JOB_HELP)
+    retry.add_argument("--rejected", action="store_true", help="also those that a quality gate rejected")
 
 
 def _alias(arguments: Arguments) -> None:
@@ -53,3 +60,14 @@ def _continue(arguments: Arguments) -> None:
     job = find_job(arguments.job)
     found = continue_with_iterations(job, arguments.iterations) if arguments.iterations else way_on(job)
     print("\n".join(filter(None, [*found.done, found.reason, found.command and f"run: {found.command}"])))
+
+
+def _retry(arguments: Arguments) -> None:
+    job, owner = job_path_of(arguments.job), watcher()
+    if owner and running_claim():
+        ask_for_retry(job, rejected=arguments.rejected)
+        print(f"noted; the watcher ({describe_watcher(owner)}) will do it after the current round")
+        return
+    names = retry_failed(job, rejected=arguments.rejected)
+    print("\n".join(names))
+    print(f"{len(names)} micrographs; `snakemake` processes them again" if names else "nothing to retry")

@@ -16,8 +16,8 @@ from cryosnake.pages.panels.maps import map_file
 from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.pipeline.rebuild import rebuild
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
-from cryosnake.project.actions.config_edit import read_config
 from cryosnake.project.actions.history import in_order
+from cryosnake.project.config.text_edits import read_config
 from cryosnake.project.locks.snakemake_lock import running_claim
 
 # Which job a project has come to, where none is marked as final: the newest of the first of these types.

@@ -14,10 +14,11 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.select import JOB as SELECT
 from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.types import type_folders
-from cryosnake.project.actions.config_edit import read_config, set_values
+from cryosnake.project.actions.config_edit import change_job
 from cryosnake.project.actions.relion_choices import ITERATION_END, RelionChoice, relion_choices
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.config.decisions import Choice, Decision, add_decision, now, read_decisions
+from cryosnake.project.config.text_edits import read_config
 from cryosnake.project.planning.choices import can_choose, former_choice, waiting_for_you
 from cryosnake.project.planning.plan import make_plan, may_choose
 from cryosnake.project.planning.planned import Plan, PlannedJob, known_directory
@@ -163,7 +164,7 @@ def choose(offer: Offer, numbers: Sequence[int], settings: Mapping[str, Any] | N
         raise CryosnakeError(f"class {empty} of {offer.choice.made_on} is empty; choose classes with particles")
     _refuse_final(offer, chosen, bool(changed))
     if changed:
-        set_values(offer.job, changed)
+        change_job(offer.job, changed)
     if set(chosen) == set(offer.choice.in_config or ()):
         chosen = offer.choice.in_config or ()  # in its order: the same job
     decision = Decision(classes=chosen, made_on=offer.choice.made_on, files=offer.choice.files,
