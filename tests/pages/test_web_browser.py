@@ -148,9 +148,11 @@ def test_classes_are_proposed_ranged_and_taken_back(window: Browser, at: str) ->
     window.press(_RIGHT, _DOWN, _UP, _LEFT, _RIGHT, _SPACE, _ENTER)  # the second, ticked, larger
     assert window.run("return document.activeElement.closest('dialog') !== null")
     assert window.wait("document.querySelector('dialog img.large')?.naturalWidth > 0")
+    window.press(_RIGHT)
+    third = "document.querySelectorAll('.gallery li')[2]"
+    window.wait(f"document.querySelector('dialog h1')?.textContent.startsWith(`Class ${{{third}.dataset.number}} `)")
     window.press(_ESCAPE)
-    second = "document.querySelectorAll('.gallery input')[1]"
-    window.wait(f"document.activeElement === {second}")
+    window.wait(f"document.activeElement === {third}.querySelector('input')")
     for _ in range(3):  # the tick, the inversion, the slider as one
         window.run("document.querySelector('[data-choose=undo]').click()")
     assert window.run(f"return {chosen}") == "1,2,3,8"

@@ -16,6 +16,8 @@ from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline, write_pipelin
 from cryosnake.pipeline.job_star import write_job_star
 from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.project.actions.choosing import choose, numbers_of, offer_for
+from cryosnake.project.cleaning.clean_sets import clean_set
+from cryosnake.project.cleaning.guards import CLEAR
 from cryosnake.project.config.decisions import read_decisions
 from cryosnake.project.records.record import JobRecord, write_record
 
@@ -114,6 +116,23 @@ def test_a_job_of_ours_counts_when_relion_has_changed_its_choice(classes: str) -
     assert offer_for("good").relion == (), "it is what our program left for RELION"
     backup.write_text(backup.read_text().replace("1 \n           0", "1 \n           1", 1))
     assert [(one.job, one.classes) for one in offer_for("good").relion] == [(THERE, (1, 2, 3))]
+
+
+def test_a_choice_by_scores_is_ours_as_its_table_says(classes: str) -> None:
+    job = chosen_in_relion(classes, "1010").parent
+    write_record(job, JobRecord(type="select", name="good", stated={"minimum_score": 0.5}, parameters={}, inputs={},
+                                version="1", created=0.0))
+    assert offer_for("good").relion == (), "its results were cleared"
+    for kept, shown in (("1010", 0), ("1000", 1)):
+        Path(job, "class_selection.star").write_text(
+            "data_class_selection\n\nloop_\n_rlnClassNumber #1\n_rlnSelected #2\n"
+            + "".join(f"{number} {one}\n" for number, one in enumerate(kept, 1)) + "\n")
+        assert len(offer_for("good").relion) == shown
+
+
+def test_clearing_a_job_leaves_its_choice() -> None:
+    files = ["backup_selection.star", "particles.star", "job.star"]
+    assert clean_set(Pipeline(1), f"{THERE}/", CLEAR, files) == ["particles.star"]
 
 
 def test_settings_are_written_to_the_config(classes: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,6 +201,10 @@ class Closer {
       chooser.changed();
     });
     dialog.querySelectorAll("[data-go]").forEach(button => button.addEventListener("click", () => this.go(Number(button.dataset.go))));
+    dialog.addEventListener("keydown", event => {
+      const way = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+      if (way && !event.target.matches("canvas, [type=range], .chart")) this.go(way);
+    });
     dialog.addEventListener("close", () => { dialog.querySelector(".shown").replaceChildren(); this.box.focus(); });
     chooser.list.addEventListener("click", event => {
       if (!event.target.matches("a.closer") || event.ctrlKey || event.metaKey || event.shiftKey) return;

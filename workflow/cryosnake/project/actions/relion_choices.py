@@ -100,8 +100,8 @@ def _is_ours(found: RelionChoice, members: Sequence[int]) -> bool:
     if record is None or found.problem.startswith("it is about"):
         return False
     table = Path(found.job, "class_selection.star")
-    if table.exists():  # scores decided
-        return found.classes == _kept_by_score(table)
+    if record.stated.get("minimum_score") is not None:  # of one that was cleared nobody knows
+        return not table.exists() or found.classes == _kept_by_score(table)
     smallest = max(record.stated.get("minimal_class_size") or 0, 1)
     wanted = record.stated.get("classes") or range(1, len(members) + 1)
     return found.classes == tuple(sorted(n for n in wanted if n <= len(members) and members[n - 1] >= smallest))
