@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pages.document import static_names, static_text
@@ -36,7 +36,12 @@ def application(roots: Sequence[Path], access: Access) -> Guard:
     return Guard(app, access)
 
 
-def _routes() -> Sequence[BaseRoute]:
+def get_routes() -> list[str]:
+    """Return the patterns of all addresses that are only read."""
+    return [route.path for route in _routes() if "GET" in (route.methods or ())]
+
+
+def _routes() -> Sequence[Route]:
     rooms = (project_pages, job_pages, file_pages, classes)
     shown = (Route("/", project_pages.projects), *(route for room in rooms for route in room.ROUTES))
     return [Route("/static/{name}", _static), Route("/p/{project}/events", _events), *map(_patient, shown)]

@@ -192,7 +192,7 @@ def _name(text: str, plan: Plan, offers: dict[str, Choice]) -> str:
     path = plan.jobs[text].path if text in plan.jobs else find_job(text).name.rstrip("/")
     taken = {name: {one.job for one in plan.jobs[name].config.connections.values()} for name in offers}
     users = [name for name in offers if plan.jobs[name].path == path] or [
-        name for name, choice in offers.items() if choice.made_on == path or text in taken[name]]
+        name for name, choice in offers.items() if f"{choice.made_on}/".startswith(f"{path}/") or text in taken[name]]
     if len(users) == 1:
         return users[0]
     if users:
