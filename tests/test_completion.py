@@ -67,6 +67,8 @@ def test_commands_options_and_jobs(shell: str) -> None:
     assert offered(shell, "cryosnake", "chain", "good", "--to", "Class2D/") == ["Class2D/classes", "Class2D/job007"]
     assert offered(shell, "cryosnake", "choose", "good", "--classes", "") == []  # numbers of classes
     assert offered(shell, "cryosnake", "delete", "good", "Class2D/job007", "--d") == ["--dry-run"]
+    assert offered(shell, "cryosnake", "mark", "good", "f") == ["failed", "final", "finished"]
+    assert offered(shell, "cryosnake", "set", "g") == ["good"]
     assert offered(shell, "cryosnake", "completion", "z") == ["zsh"]
     assert offered(shell, "cryosnake", "show", "$") == offered(shell, "cryosnake", "show", "nothing") == []
     assert not Path("hurt").exists()

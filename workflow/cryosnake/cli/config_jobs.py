@@ -25,11 +25,11 @@ def register(commands: Commands) -> None:
     change = add_command(commands, "set", _set, help="change parameters and connections of a job of config.yaml",
                          description="Changes what config.yaml says of a job. Its next run gets a new number, and so "
                          "do the jobs that follow from it; the results so far stay.")
-    change.add_argument("name", help="the job's name in config.yaml")
+    change.add_argument("name", metavar="JOB", help="the job's name in config.yaml")
     change.add_argument("values", nargs="+", metavar="key=value", help=f"{_VALUES}; `key=` removes it")
     remove = add_command(commands, "remove", _remove, help="remove a job from config.yaml; its files stay",
                          formatter_class=argparse.RawDescriptionHelpFormatter)
-    remove.add_argument("name", help="the job's name in config.yaml; no other job may use it")
+    remove.add_argument("name", metavar="JOB", help="the job's name in config.yaml; no other job may use it")
 
 
 def _add(arguments: Arguments) -> None:

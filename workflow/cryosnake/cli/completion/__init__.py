@@ -17,7 +17,8 @@ def _completion(arguments: Arguments) -> None:
     if arguments.shell == "jobs":  # at each press of the key: nothing else is imported
         from cryosnake.cli.completion.jobs import job_names
 
-        print("\n".join(job_names(arguments.prefix)))
+        for name in job_names(arguments.prefix):
+            print(name)
         return
     from cryosnake.cli.completion.scripts import script_for
 

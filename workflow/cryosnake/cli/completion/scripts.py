@@ -24,15 +24,20 @@ _TABLE = """\
 
 _BASH = """\
 _cryosnake() {{
-    local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" first=1 at="$COMP_CWORD"
+    local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" first=1 at="$COMP_CWORD" job
 {table}    COMPREPLY=()
-    if [[ " $named " != *" $before "* ]]; then
-        if [[ " $values " == *" $before "* ]]; then return; fi  # a value: files
-        if [[ "$word" == -* ]]; then COMPREPLY=($(compgen -W "$options" -- "$word")); return; fi
-        if [[ "$argument" != jobs ]]; then COMPREPLY=($(compgen -W "$argument" -- "$word")); return; fi
+    if [[ " $named " == *" $before "* ]]; then
+        argument=@jobs
+    elif [[ " $values " == *" $before "* ]]; then
+        return  # a value: files
+    elif [[ "$word" == -* ]]; then
+        argument="$options"
     fi
-    mapfile -t COMPREPLY < <("${{COMP_WORDS[0]/#\\~/$HOME}}" completion jobs "$word" 2>/dev/null)
-    if [[ ${{#COMPREPLY[@]}} == 1 && -z "${{COMPREPLY[0]}}" ]]; then COMPREPLY=(); fi
+    COMPREPLY=($(compgen -W "${{argument//@jobs/}}" -- "$word"))
+    if [[ "$argument" == *@jobs* ]]; then
+        while read -r job; do COMPREPLY+=("$job"); done \\
+            < <("${{COMP_WORDS[0]/#\\~/$HOME}}" completion jobs "$word" 2>/dev/null)
+    fi
 }}
 complete -o default -F _cryosnake cryosnake
 """
@@ -42,15 +47,24 @@ _ZSH = """\
 (( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit }}
 _cryosnake() {{
     local word="${{words[CURRENT]}}" before="${{words[CURRENT-1]}}" first=2 at="$CURRENT"
-{table}    if [[ " $named " != *" $before "* ]]; then
-        if [[ " $values " == *" $before "* ]]; then _files; return; fi
-        if [[ "$word" == -* ]]; then compadd -- ${{=options}}; return; fi
-        if [[ "$argument" != jobs ]]; then compadd -- ${{=argument}}; [[ -n "$argument" ]] || _files; return; fi
+{table}    if [[ " $named " == *" $before "* ]]; then
+        argument=@jobs
+    elif [[ " $values " == *" $before "* ]]; then
+        _files
+        return
+    elif [[ "$word" == -* ]]; then
+        argument="$options"
     fi
-    compadd -- ${{(f)"$(cryosnake completion jobs "$word" 2>/dev/null)"}}
+    [[ -n "$argument" ]] || _files
+    compadd -- ${{=argument//@jobs/}}
+    if [[ "$argument" == *@jobs* ]]; then
+        compadd -- ${{(f)"$(cryosnake completion jobs "$word" 2>/dev/null)"}}
+    fi
 }}
 compdef _cryosnake cryosnake
 """
+
+_JOBS = "@jobs"  # in the table, in the place of what differs by project
 
 
 def script_for(shell: str) -> str:
@@ -74,10 +88,9 @@ def _case(parser: argparse.ArgumentParser) -> str:
     parts = [f"{name}={shlex.quote(' '.join(word for action in listed for word in action.option_strings))}"
              for name, listed in lists.items()]
     positional = [action for action in parser._actions if not action.option_strings]
-    words = next((" ".join(map(str, action.choices)) for action in positional if action.choices), "")
-    if any(map(_is_job, positional)):
-        words = "jobs"
-    return " ".join([*parts, f"argument={shlex.quote(words)}"])
+    words = [str(choice) for action in positional for choice in action.choices or ()]
+    words += [_JOBS] if any(map(_is_job, positional)) else []
+    return " ".join([*parts, f"argument={shlex.quote(' '.join(words))}"])
 
 
 def _is_job(action: argparse.Action) -> bool:

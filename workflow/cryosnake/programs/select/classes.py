@@ -113,6 +113,8 @@ def write_class_averages(model: str, classes: list[int] | None, folder: Path, *,
         averages = read_images(names)
         write_mrc(stack, recentred(averages) if recenter else averages, pixel_size, stack=True)
         chosen["rlnReferenceImage"] = [f"{index:06d}@{stack.as_posix()}" for index in range(1, len(chosen) + 1)]
+    elif recenter:
+        print("recenter is for 2D class averages: the maps of 3D classes stay as they are")
     chosen["rlnClassNumber"] = numbers
     write_star(folder / "class_averages.star", {"": chosen})
 
