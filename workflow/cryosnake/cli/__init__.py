@@ -24,6 +24,8 @@ TOPICS = {
     "difference": ("diff",),
     "choose": ("choose",),
     "job_actions": ("alias", "note", "mark", "abort", "continue", "retry"),
+    "pick": ("pick",),
+    "job_actions": ("alias", "note", "mark", "abort", "continue"),
     "flowchart": ("flowchart",),
     "report": ("report",),
     "web": ("web",),

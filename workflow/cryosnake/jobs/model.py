@@ -202,7 +202,8 @@ class JobType:
     parameter or slot is set (`label_of`). `relion_leads`: RELION divides it only among an odd number of MPI ranks, at
     least three, of which one leads. `panels` are the pictures drawn from the results, by
     their names in `report/job_pictures.py`, if the parameter `panels_when` (where one is named) is set. `topic` is the
-    file in rules/ with the type's rule, and the category of its pictures in a report.
+    file in rules/ with the type's rule, and the category of its pictures in a report. `by_hand` says that its results
+    are what a person did, in files of `decisions/<job>/`, for which it waits (`project/planning/by_hand.py`).
     """
 
     name: str
@@ -228,6 +229,7 @@ class JobType:
     topic: str = "other"
     panels: tuple[str, ...] = ()
     panels_when: str = ""
+    by_hand: bool = False
     references: tuple[str, ...] = ()
 
     @cached_property

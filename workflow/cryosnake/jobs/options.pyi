@@ -64,6 +64,10 @@ class CtfFindOptions:
     device: str = ...
 
 @dataclass(frozen=True, kw_only=True)
+class ManualPickOptions:
+    diameter: float = ...
+
+@dataclass(frozen=True, kw_only=True)
 class TrainPickerOptions:
     diameter: list[float]
     invert: bool = ...

@@ -10,7 +10,8 @@ from importlib import import_module
 from cryosnake.jobs.model import JobType
 
 GROUP = "cryosnake.jobs"  # of entry points
-BUILT_IN = ("import_data", "motioncorr", "ctffind", "picking.trainpicker", "picking.autopick", "extract", "class2d",
+BUILT_IN = ("import_data", "motioncorr", "ctffind", "picking.manualpick", "picking.trainpicker",
+            "picking.autopick", "extract", "class2d",
             "select", "joinstar", "initialmodel", "class3d", "refine3d", "maskcreate", "postprocess", "localres",
             "maptool", "external")
 

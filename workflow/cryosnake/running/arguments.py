@@ -12,6 +12,8 @@ from typing import Any, get_args, get_origin
 from cryosnake.jobs.model import JobType, Parameter
 from cryosnake.project.config.values import check_order, check_value
 
+PICKS = "picks"  # beside the slots, of a job that is made by hand
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
@@ -45,6 +47,7 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
         except ValueError as error:
             parser.error(str(error))
     inputs = {slot.name: Path(parsed[slot.name]) for slot in job_type.inputs if parsed[slot.name]}
+    inputs |= {PICKS: Path(parsed[PICKS])} if job_type.by_hand else {}
     prog = f"python -m cryosnake.running {job_type.name}" if parser.prog == "__main__.py" else parser.prog
     command = " ".join([prog, *words])
     return Arguments(out=parsed["out"].rstrip("/"), batch=parsed["batch"], join=parsed["join"],
@@ -71,6 +74,8 @@ def make_parser(job_type: JobType) -> argparse.ArgumentParser:
     for slot in job_type.inputs:
         kinds = " or ".join(node.name for node in slot.types)
         inputs.add_argument(f"--{slot.name}", required=slot.required, metavar="FILE", help=f"{slot.help} ({kinds})")
+    if job_type.by_hand:
+        inputs.add_argument(f"--{PICKS}", required=True, metavar="DIR", help="folder of decisions with the picks")
     parameters = parser.add_argument_group("parameters")
     for parameter in job_type.parameters:
         parameters.add_argument(f"--{parameter.name}", **_form(parameter), help=_help(parameter))

@@ -173,10 +173,11 @@ def choose(offer: Offer, numbers: Sequence[int], settings: Mapping[str, Any] | N
 
 
 def project_waits() -> list[str]:
-    """Return a line for each job of the project that waits for a choice; none where no plan can be made."""
+    """Return a line for each job of the project that waits for picks or a choice; none where no plan can be made."""
     try:
         config = parse_config(read_config())
-        return waiting_for_you(make_plan(config)) if any(map(may_choose, config.jobs.values())) else []
+        may_wait = any(job.type.by_hand or may_choose(job) for job in config.jobs.values())
+        return waiting_for_you(make_plan(config)) if may_wait else []
     except CryosnakeError:
         return []
 

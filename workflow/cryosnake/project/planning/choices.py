@@ -20,6 +20,7 @@ from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status, job_number
 from cryosnake.project.config.config import CLASS_NUMBER, JobConfig
 from cryosnake.project.config.decisions import Choice, Decision, digest_of_files, read_decisions
+from cryosnake.project.planning.by_hand import waiting_line
 from cryosnake.project.planning.pinned import maker_of, recorded_job
 from cryosnake.project.planning.planned import Plan, PlannedJob, Records, Source, known_directory
 from cryosnake.project.records.cleaned_files import read_cleaned
@@ -80,10 +81,12 @@ def former_choice(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Reco
 
 
 def waiting_for_you(plan: Plan) -> list[str]:
-    """Return a line for each job that waits for a choice: what to choose from, where to look, and the command."""
+    """Return a line for each job that waits for picks, or for a choice: from what, where to look, the command."""
     lines = []
     for job in plan.jobs.values():
         choice = job.choice
+        if job.config.type.by_hand and not job.decision:
+            lines.append(waiting_line(job.name))
         if choice and choice.waits:
             numbers = "N" if choice.single else "N,N,…"
             there = all(map(os.path.exists, choice.files))
