@@ -1,4 +1,4 @@
-"""`cryosnake show`, `chain`, `outputs`, `command`: one job, what it makes, and the jobs before and after it."""
+"""`cryosnake show`, `chain`, `outputs`, `command`, `diff`: one job, what it makes, the jobs around it, or another."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cryosnake.pipeline.find_process import find_job, job_path_of
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions import notes
 from cryosnake.project.actions.as_data import details_data, outputs_data
+from cryosnake.project.actions.difference import Difference, job_difference
 from cryosnake.project.actions.history import ancestors, between, descendants, in_order
 from cryosnake.project.actions.job_details import FileOfJob, JobDetails, job_details, log_tail
 from cryosnake.project.records.movies import not_imported
@@ -41,6 +42,9 @@ def register(commands: Commands) -> None:
     add_json(outputs)
     command = add_command(commands, "command", _command, job=True, help="print the command that made a job")
     command.add_argument("--all", action="store_true", help="the commands of all its runs")
+    diff = add_command(commands, "diff", _diff, help="compare two jobs: parameters, inputs, key results")
+    diff.add_argument("first", metavar="JOB1", help="number, path or alias")
+    diff.add_argument("second", metavar="JOB2")
 
 
 def _chain(arguments: Arguments) -> None:
@@ -139,3 +143,17 @@ def _file(item: FileOfJob, words: str) -> str:
     if not item.exists:
         parts.append("missing")
     return "  ".join(parts) + (f"  {words} {', '.join(item.jobs)}" if item.jobs else "")
+
+
+def _diff(arguments: Arguments) -> None:
+    pipeline = read_pipeline_unlocked()
+    first, second = (find_job(text, pipeline) for text in (arguments.first, arguments.second))
+    found = job_difference(pipeline, first, second)
+    if not found:
+        print("no difference in parameters, inputs and key results")
+        return
+    names = [f"{job.name.rstrip('/')} {job.short_alias}".strip() for job in (first, second)]
+    rows = [Difference("", "", *names), *found]
+    width = [max(len(row[i]) for row in ((r.kind, r.name, r.first) for r in rows)) for i in range(3)]
+    for row in rows:
+        print(f"{row.kind:<{width[0]}}  {row.name:<{width[1]}}  {row.first:<{width[2]}}  {row.second}".rstrip())

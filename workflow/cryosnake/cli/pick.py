@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.cli.commands import Arguments, Commands, add_command, add_json, print_json
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.actions.picking import PickingOffer, picking_offer, take_picks
 
@@ -27,19 +27,19 @@ def register(commands: Commands) -> None:
                          "each (.star, .box, .cbox), which are known by their names")
     command.add_argument("--micrograph", default="", metavar="FILE", help="the micrograph of a file whose name does "
                          "not say it")
-    command.add_argument("--json", action="store_true", help="the same as JSON")
+    add_json(command)
 
 
 def _pick(arguments: Arguments) -> None:
     offer = picking_offer(arguments.job)
     if not arguments.files:
-        _show_json(offer) if arguments.json else _show(offer)
+        print_json(lambda: _data(offer)) if arguments.json else _show(offer)
         return
     picks = _picks_in(list(map(Path, arguments.files)), arguments.micrograph, offer)
     written = take_picks(offer.job, picks)
     offer = picking_offer(offer.job)
     if arguments.json:
-        _show_json(offer)
+        print_json(lambda: _data(offer))
         return
     left = len(picks) - len(written)
     print(f"{os.path.commonpath(written)}: picks on {len(written)} micrographs were taken"
@@ -87,8 +87,8 @@ def _show(offer: PickingOffer) -> None:
           f"pick: cryosnake web --edit, job {offer.job}; or cryosnake pick {offer.job} --from FILE")
 
 
-def _show_json(offer: PickingOffer) -> None:
+def _data(offer: PickingOffer) -> dict[str, Any]:
     listed = [{"micrograph": one.name, "picks": one.picks, "origin": one.origin, "earlier": one.earlier,
                "selected": one.selected} for one in offer.micrographs]
-    print(json.dumps({"job": offer.job, "directory": offer.directory, "diameter": offer.diameter,
-                      "users": list(offer.users), "remark": offer.remark, "micrographs": listed}, indent=1))
+    return {"job": offer.job, "directory": offer.directory, "diameter": offer.diameter, "users": list(offer.users),
+            "remark": offer.remark, "micrographs": listed}

@@ -10,9 +10,9 @@ from pathlib import Path
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.types import type_folders
-from cryosnake.project.actions.config_edit import read_config
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.config.picked import picks_folder
+from cryosnake.project.config.text_edits import read_config
 from cryosnake.project.planning.by_hand import last_made, users_of
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
