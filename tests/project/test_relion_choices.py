@@ -158,6 +158,15 @@ def test_ranges_of_numbers() -> None:
     assert numbers_of("1-3, 8 5") == [1, 2, 3, 8, 5]
 
 
+def test_other_limits_are_said(classes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("config.yaml").read_text().replace("classes: choose", "classes: choose, minimal_class_size: 2")
+    Path("config.yaml").write_text(text)
+    assert main(["choose", "good"]) == 0
+    assert "good also has minimal_class_size: 2 in config.yaml" in capsys.readouterr().out
+    assert main(["set", "good", "minimal_class_size="]) == 0
+    assert offer_for("good").also == ()
+
+
 def test_particles_are_counted(classes: str) -> None:
     offer = offer_for("good")
     assert [one.particles for one in offer.classes] == [2, 1, 1, 1]

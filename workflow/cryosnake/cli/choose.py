@@ -87,6 +87,8 @@ def _show(offer: Offer) -> None:
     console.print(table)
     for file in looks_at(offer):
         print(f"look at: {file}")
+    for line in offer.also:
+        print(line)
     for made in offer.relion:
         words = made.problem or f"{','.join(map(str, made.classes))}: cryosnake choose {offer.job} --from {made.job}"
         print(f"chosen in RELION, {made.job}: {words}")

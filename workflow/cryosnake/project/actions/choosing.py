@@ -55,6 +55,7 @@ class Offer:
     remark: str = ""  # that the next run makes the classification again
     relion: tuple[RelionChoice, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    also: tuple[str, ...] = ()  # other parameters that leave classes out, in words
 
 
 def offer_for(text: str) -> Offer:
@@ -93,7 +94,7 @@ def offer_for(text: str) -> Offer:
     classes = _classes(choice.particles, files)
     members = [int(one.share > 0) if one.particles is None else one.particles for one in classes]
     return Offer(job=job.name, choice=choice, files=files, classes=classes, chosen=chosen, remark=remark,
-                 settings=_settings(job), relion=relion_choices(choice, len(classes), members))
+                 settings=_settings(job), also=_other_limits(job), relion=relion_choices(choice, len(classes), members))
 
 
 def numbers_of(text: str) -> list[int]:
@@ -210,6 +211,13 @@ def _settings(job: PlannedJob) -> dict[str, Any]:
     planar = "Class3D" not in job.inputs["model"].path
     values = job.config.parameters()
     return {name: values[name] for name in (("recenter", "regroup") if planar else ("regroup",))}
+
+
+def _other_limits(job: PlannedJob) -> tuple[str, ...]:
+    """Return a sentence for each parameter of the config that leaves out classes whoever chose them."""
+    stated = {name: job.config.stated.get(name) for name in ("minimum_score", "minimal_class_size")}
+    return tuple(f"{job.name} also has {name}: {value:g} in config.yaml, which leaves out classes with less; `cryosnake "
+                 f"set {job.name} {name}=` removes it" for name, value in stated.items() if value is not None)
 
 
 def _refuse_final(offer: Offer, chosen: tuple[int, ...], settings: bool) -> None:
