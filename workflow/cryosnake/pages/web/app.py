@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePath
@@ -31,7 +33,7 @@ _MEDIA = {".css": "text/css", ".js": "text/javascript"}
 def application(roots: Sequence[Path], access: Access) -> Guard:
     """Return the dashboard of the projects below some folders, behind its guard."""
     app = Starlette(routes=_routes(), exception_handlers={
-        CryosnakeError: _refused, HTTPException: _not_there, Exception: _failed})
+        CryosnakeError: _refused, HTTPException: _not_there, OSError: _not_done, Exception: _failed})
     app.state.site = Site(roots, access)
     return Guard(app, access)
 
@@ -80,6 +82,16 @@ def _not_there(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return _message(request, "There is no such page." if error.status_code == 404 else str(error.detail),
                     error.status_code)
+
+
+def _not_done(request: Request, error: Exception) -> Response:
+    """Answer in words where the disk refuses: full, gone, not allowed. Files are written complete or not at all."""
+    assert isinstance(error, OSError)
+    what = "Nothing was written, and what was there is as it was" if request.method == "POST" else "This can't be read"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "free some space, and send it again" if full else "load the page again"
+    file = f" ({PurePath(os.fsdecode(error.filename)).name})" if error.filename else ""
+    return _message(request, f"{what}: {error.strerror or error}{file}; {hint}.", 507 if full else 409)
 
 
 def _failed(request: Request, error: Exception) -> Response:
