@@ -38,11 +38,6 @@ def application(roots: Sequence[Path], access: Access) -> Guard:
     return Guard(app, access)
 
 
-def get_routes() -> list[str]:
-    """Return the patterns of all addresses that are only read."""
-    return [route.path for route in _routes() if "GET" in (route.methods or ())]
-
-
 def _routes() -> Sequence[Route]:
     rooms = (project_pages, job_pages, file_pages, classes)
     shown = (Route("/", project_pages.projects), *(route for room in rooms for route in room.ROUTES))
