@@ -216,8 +216,9 @@ def _settings(job: PlannedJob) -> dict[str, Any]:
 def _other_limits(job: PlannedJob) -> tuple[str, ...]:
     """Return a sentence for each parameter of the config that leaves out classes whoever chose them."""
     stated = {name: job.config.stated.get(name) for name in ("minimum_score", "minimal_class_size")}
-    return tuple(f"{job.name} also has {name}: {value:g} in config.yaml, which leaves out classes with less; `cryosnake "
-                 f"set {job.name} {name}=` removes it" for name, value in stated.items() if value is not None)
+    return tuple(f"{job.name} also has {name}: {value:g} in config.yaml, which leaves out classes with less; "
+                 f"`cryosnake set {job.name} {name}=` removes it"
+                 for name, value in stated.items() if value is not None)
 
 
 def _refuse_final(offer: Offer, chosen: tuple[int, ...], settings: bool) -> None:
