@@ -22,6 +22,7 @@ TOPICS = {
     "status": ("status", "list"),
     "history": ("show", "chain", "outputs", "command", "diff"),
     "choose": ("choose",),
+    "deciding.curate": ("curate",),
     "job_actions": ("alias", "note", "mark", "abort", "continue", "retry"),
     "pick": ("pick",),
     "flowchart": ("flowchart",),

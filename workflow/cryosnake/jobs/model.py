@@ -196,7 +196,9 @@ class JobType:
     For a per-micrograph type, `products` are the files made from each micrograph: `{root}` is the job directory
     joined with the micrograph's path after the upstream job directory, without extension (`Movies/a.tif` of Import
     becomes `MotionCorr/job002/Movies/a`). A micrograph counts as finished when all of them exist and were made from
-    the present input with these parameters. `table` is the block of its output STAR. `declared` names a parameter, a
+    the present input with these parameters. A type that `judges` only says which micrographs go on, by its parameters
+    `limits` and `flags`, which a person may change at any time (`project/config/curation.py`): it makes no products,
+    and those of its input are passed on. `table` is the block of its output STAR. `declared` names a parameter, a
     mapping, in which the config lists outputs of the job besides `outputs` (see `declared_outputs`). `relion_options`
     are constant values of RELION's job.star (do_raw: Yes). `sublabels` are what RELION 5 adds to `label` where a
     parameter or slot is set (`label_of`). `relion_leads`: RELION divides it only among an odd number of MPI ranks, at
@@ -217,6 +219,7 @@ class JobType:
     parameters: tuple[Parameter, ...]
     program: str  # "module:function" that does the work
     per_micrograph: bool = False
+    judges: bool = False
     products: tuple[str, ...] = ()
     table: str = "micrographs"
     declared: str = ""

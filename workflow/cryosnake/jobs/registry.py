@@ -10,10 +10,9 @@ from importlib import import_module
 from cryosnake.jobs.model import JobType
 
 GROUP = "cryosnake.jobs"  # of entry points
-BUILT_IN = ("import_data", "motioncorr", "ctffind", "picking.manualpick", "picking.trainpicker",
-            "picking.autopick", "extract", "class2d",
-            "select", "joinstar", "initialmodel", "class3d", "refine3d", "maskcreate", "postprocess", "localres",
-            "maptool", "external")
+BUILT_IN = ("import_data", "motioncorr", "ctffind", "curate", "picking.manualpick", "picking.trainpicker",
+            "picking.autopick", "extract", "class2d", "select", "joinstar", "initialmodel", "class3d", "refine3d",
+            "maskcreate", "postprocess", "localres", "maptool", "external")
 
 
 @cache

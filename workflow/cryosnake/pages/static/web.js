@@ -80,6 +80,7 @@ function listen() {
     say("No word from the server: this page may be out of date. It goes on by itself when the server does.");
     if (events.readyState === EventSource.CLOSED) ask();  // else the browser tries again by itself
   });
+  events.addEventListener("changed", event => document.dispatchEvent(new CustomEvent("changed-on-disk", {detail: JSON.parse(event.data)})));
   events.addEventListener("changed", event => { if (concerns(JSON.parse(event.data))) refreshSoon(); });
 }
 

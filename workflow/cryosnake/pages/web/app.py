@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pages.document import static_names, static_text
-from cryosnake.pages.web.deciding import classes
+from cryosnake.pages.web.deciding import classes, curating
 from cryosnake.pages.web.reading.files import NoSuchFileError
 from cryosnake.pages.web.reading.working_directory import SlowDiskError
 from cryosnake.pages.web.serving.answers import opened_project, site_of
@@ -39,7 +39,7 @@ def application(roots: Sequence[Path], access: Access) -> Guard:
 
 
 def _routes() -> Sequence[Route]:
-    rooms = (project_pages, job_pages, file_pages, classes)
+    rooms = (project_pages, job_pages, file_pages, classes, curating)
     shown = (Route("/", project_pages.projects), *(route for room in rooms for route in room.ROUTES))
     return [Route("/static/{name}", _static), Route("/p/{project}/events", _events), *map(_patient, shown)]
 

@@ -194,7 +194,8 @@ def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
         return ""
     if not job_type.inputs:
         return job.name
-    streams = {next((other.stream for other in jobs.values() if other.path == source.job), "")
+    streams = {next((other.stream for other in jobs.values() if other.path == source.job
+                     and other.outputs()[0].name == source.output), "")  # batches list what is in the first output
                for slot, source in job.inputs.items() if PER_MICROGRAPH.intersection(job_type.slot(slot).types)}
     return streams.pop() if len(streams) == 1 else ""
 
