@@ -21,7 +21,8 @@ from cryosnake.pages.web.app import application
 need_server()
 _NO_PAGES = ("/events", "/static/{name}", "/image/{name:path}", "/file/{name:path}", "/curated/{name:path}")
 _NOT_LINKED_HERE = ("view/PostProcess/job010/postprocess_masked.mrc", "view/Class2D/job006/run_it025_classes.mrcs",
-                    "view/Refine3D/job008/run.out", "choose/good", "curate/curate", "nothing")  # the made-up jobs list no such files
+                    "view/Refine3D/job008/run.out", "choose/good", "curate/curate",
+                    "nothing")  # the made-up jobs list no such files
 _DARK = "--blink-settings=preferredColorScheme=0"
 
 
