@@ -31,7 +31,7 @@ def limit_of(text: str) -> Limit:
     """Return the limit that a text says; ValueError for a text that says none."""
     low, dots, high = text.strip().partition("..")
     if not dots or not (low.strip() or high.strip()):
-        raise ValueError(f"write smallest..largest value, as in 5000..25000, ..6 or 0.1.., not {text!r}")
+        raise ValueError("write smallest..largest value, as in 5000..25000, ..6 or 0.1..")
     try:
         found = Limit(float(low) if low.strip() else -math.inf, float(high) if high.strip() else math.inf)
     except ValueError:
