@@ -34,10 +34,11 @@ def picks_of(out: Path, folder: Path) -> Iterator[None]:
 
 def _note_decision(out: Path, decision: str) -> None:
     record = read_record(out)
-    planned = record.decision if record else ""
+    marks = {picked_mark(str(out), made) for made in (decision, record.decision if record else "") if made}
     for name in os.listdir(out):
-        if name.startswith(MARK) and name not in (f"{MARK}{decision}", f"{MARK}{planned}"):
+        if name.startswith(MARK) and f"{out}/{name}" not in marks:
             os.unlink(out / name)
-    touch(picked_mark(str(out), decision))
+    for mark in marks:
+        touch(mark)
     if record and record.decision != decision:
         write_record(out, replace(record, decision=decision))
