@@ -255,7 +255,7 @@ def test_refusals_write_nothing(monkeypatch) -> None:
     assert {name: file for name, file in tree().items() if file[0] != "link"} == before
     run(config(), "manual")
     set_final("ManualPick/job002", True)
-    with pytest.raises(CryosnakeError, match="is final.*cryosnake mark ManualPick/job002 not-final"):
+    with pytest.raises(CryosnakeError, match=r"is final.*cryosnake mark ManualPick/job002 not-final"):
         save(M1, PLACES[:1])
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.checked_numbers import number_of
-from cryosnake.io.coordinates.tables import PLACE, places_of
+from cryosnake.io.coordinates.tables import PLACE
 from cryosnake.io.paths import movie_of
-from cryosnake.io.star import read_star, write_star
+from cryosnake.io.star import write_star
 from cryosnake.names import is_listed_name
+from cryosnake.star_tokens import fields, read_text
 
 _MADE_ON, _PICKS = "made_on", "picks"
 
@@ -76,17 +76,31 @@ def read_decided(path: Path) -> Decided:
         for a file that is damaged
     """
     try:
-        tables = read_star(path)
-        head = tables[_MADE_ON].iloc[0]
-        places = places_of(tables[_PICKS]) if _PICKS in tables else np.empty((0, 2))
-        if not ("csnPicks" not in head or int(head["csnPicks"]) == len(places)):
-            raise ValueError(f"{len(places)} of {head['csnPicks']} picks are left")
-        return Decided(micrograph=str(head["rlnMicrographName"]), signature=str(head["csnSignature"]),
-                       pixel_size=float(number_of(head["rlnMicrographPixelSize"])), date=str(head["csnDate"]),
-                       places=places, selected=bool(int(head["rlnSelected"])), by=str(head["csnPickedBy"]))
-    except (CryosnakeError, KeyError, ValueError, IndexError, TypeError) as error:
+        about, _, picks = read_text(path).partition(f"\ndata_{_PICKS}\n")
+        head = {words[0]: words[1] for words in map(fields, about.split("\n")) if len(words) == 2}
+        places = _places_in(picks)
+        if int(head["_csnPicks"]) != len(places):
+            raise ValueError(f"{len(places)} of {head['_csnPicks']} picks are left")
+        return Decided(micrograph=head["_rlnMicrographName"], signature=head["_csnSignature"],
+                       pixel_size=float(head["_rlnMicrographPixelSize"]), date=head["_csnDate"],
+                       places=places, selected=bool(int(head["_rlnSelected"])), by=head["_csnPickedBy"])
+    except (OSError, CryosnakeError, KeyError, ValueError, IndexError) as error:
         raise CryosnakeError(f"{path} is damaged ({' '.join(str(error).split())}): restore it (git, a backup), or move "
                              "it away and pick this micrograph again") from None
+
+
+def _places_in(text: str) -> np.ndarray:
+    """Return the places (n, 2) of a block of picks; by hand, for a list of micrographs reads as many files."""
+    lines = [line.strip() for line in text.split("\n")]
+    labels = [line.split()[0][1:] for line in lines if line.startswith("_")]
+    rows = [line.split() for line in lines if line and line[0] not in "_#" and line != "loop_"]
+    if not rows:
+        return np.empty((0, 2))
+    columns = [labels.index(label) for label in PLACE]
+    places = np.array([[row[column] for column in columns] for row in rows], np.float64)
+    if not np.isfinite(places).all():
+        raise ValueError("a place is no number")
+    return places
 
 
 def write_decided(path: Path, decided: Decided) -> None:
