@@ -22,7 +22,7 @@ def picks_folder(job: str) -> str:
         where it is a link that leads out of the project
     """
     folder = f"{DECISIONS}/{job}"
-    if os.path.lexists(folder) and not is_below("", f"{folder}/file"):
+    if not is_below("", f"{folder}/file"):
         raise CryosnakeError(f"{folder} is a link that leads out of the project; make it a folder of the project")
     return folder
 
