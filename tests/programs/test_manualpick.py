@@ -88,5 +88,5 @@ def test_what_is_left_out_and_refused(capsys: pytest.CaptureFixture[str]) -> Non
     assert list(read_star(OUT / "manualpick.star")["coordinate_files"]["rlnMicrographName"]) == NAMES[:1]
     assert "5 picks on 2 of 3 micrographs, 1 of them selected" in capsys.readouterr().out
     decide("a", np.empty((0, 2)))
-    with pytest.raises(CryosnakeError, match="decisions/manual has no picks on selected micrographs of mics.star"):
+    with pytest.raises(CryosnakeError, match=r"decisions/manual has no picks on selected micrographs of mics.star"):
         run()

@@ -51,7 +51,7 @@ def test_picks_are_waited_for_taken_extracted_and_learned_from(tmp_path, monkeyp
     name = offer.micrographs[0].name
     save_picks("manual", name, truth["m1"][:9], picks_on(offer, name).stamp)
     dry = snakemake(tmp_path, "-n")
-    assert "manual (ManualPick/job006)" in dry and "picker (TrainPicker/job009)" in dry, "a new number, with what uses it"
+    assert "manual (ManualPick/job006)" in dry and "picker (TrainPicker/job009)" in dry, "with what uses it"
     assert main(["status"]) == 0 and "waits for you" not in capsys.readouterr().out
 
 
