@@ -20,13 +20,13 @@ from cryosnake.project.config.decisions import decision_file, read_decisions
 from cryosnake.project.planning.choices import waiting_for_you
 from cryosnake.project.planning.parts import tables_taken
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
+from cryosnake.project.planning.stale_outputs import pending_files
 from cryosnake.project.records.final_marks import set_final
 from cryosnake.project.records.record import read_record
 from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.again import go_on
 from cryosnake.project.run.bound_numbers import record_bound_numbers
 from cryosnake.project.run.superseded import settle_superseded
-from cryosnake.watching.stale_outputs import pending_files
 
 OLD, NEW = "Class2D/job005", "Class2D/job007"
 INITIAL = {"type": "initialmodel", "particles": "good", "particle_diameter": 9, "symmetry": "C1"}

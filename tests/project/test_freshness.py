@@ -27,12 +27,12 @@ from cryosnake.project.config.config import BY_WATCHER, INTERNAL_KEYS
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.locks.job_status import set_job_status
 from cryosnake.project.planning.planned import Disposition, Plan
+from cryosnake.project.planning.stale_outputs import pending_files
 from cryosnake.project.records.batches import batch_star, done_file
 from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.freshness import is_finished, is_stale, newest
 from cryosnake.project.run.commit import commit
 from cryosnake.project.run.copied_files import record_files
-from cryosnake.watching.stale_outputs import pending_files
 
 MOTION, CTF, CLASSES, GOOD = "MotionCorr/job002", "CtfFind/job003", "Class2D/job004", "Select/job005"
 

@@ -23,12 +23,12 @@ from cryosnake.project.locks.job_status import set_job_status, set_succeeded
 from cryosnake.project.planning.growth import COUNTS
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
+from cryosnake.project.planning.stale_outputs import pending_files
 from cryosnake.project.records.batches import batch_star, done_file
 from cryosnake.project.records.joined_tables import JOINED, record_joined, write_joined
 from cryosnake.project.records.record import read_record
 from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.commit import commit
-from cryosnake.watching.stale_outputs import pending_files
 
 ROWS = 10  # of a micrograph
 RAW: dict[str, Any] = {

@@ -17,7 +17,7 @@ from cryosnake.human import escape_what_terminals_lack
 # modules of this package and their commands, in the order of the help; each has `register(commands)`, which adds them
 TOPICS = {
     "init": ("init",),
-    "run": ("run",),
+    "run": ("run", "preview"),
     "config_jobs": ("add", "set", "remove"),
     "status": ("status", "list"),
     "history": ("show", "chain", "outputs", "command", "diff"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from cryosnake.cli.commands import JOB_HELP, Arguments, Commands, add_command
+from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.find_process import find_job, job_path_of
 from cryosnake.project.actions import job_actions
 from cryosnake.project.actions.continuing import continue_with_iterations, way_on
 from cryosnake.project.actions.notes import add_note, edit_note, read_note
 from cryosnake.project.actions.retry import retry_failed
+from cryosnake.project.actions.starting import stop_run
 from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.watching.owner import describe_watcher, watcher
 from cryosnake.watching.requests import ask_for_retry
@@ -24,7 +26,9 @@ def register(commands: Commands) -> None:
     mark = add_command(commands, "mark", _mark, job=True,
                        help="mark a job as finished, failed, aborted, final or not-final")
     mark.add_argument("mark", choices=("finished", "failed", "aborted", "final", "not-final"))
-    add_command(commands, "abort", _abort, job=True, help="ask a running job to stop")
+    abort = add_command(commands, "abort", _abort, help="ask a running job, or the whole run, to stop")
+    abort.add_argument("job", nargs="?", default="", help=JOB_HELP)
+    abort.add_argument("--run", action="store_true", help="the whole run in progress, as Ctrl-C does")
     more = add_command(commands, "continue", _continue, job=True,
                        help="say how to continue a job, or continue it with more iterations")
     more.add_argument("--iterations", type=int, default=0, metavar="N",
@@ -53,6 +57,11 @@ def _mark(arguments: Arguments) -> None:
 
 
 def _abort(arguments: Arguments) -> None:
+    if bool(arguments.job) == arguments.run:
+        raise CryosnakeError("say which job, or --run for the whole run")
+    if arguments.run:
+        print(stop_run())
+        return
     print("\n".join(job_actions.request_abort(find_job(arguments.job))))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, get_args, get_origin
 
@@ -126,6 +126,16 @@ def name_problem(name: str, taken: Iterable[str]) -> str:
     if not _NAME.fullmatch(name):
         return f"{name!r} is no name for a job; use letters, digits, - and _, with a letter first"
     return alias_problem(name, ()) or ""
+
+
+def proposed_name(type_name: str, taken: Collection[str]) -> str:
+    """Return a name for a new job of a type, with a number where the type's own name is taken.
+
+    >>> proposed_name("class2d", ["class2d", "class2d_2"])
+    'class2d_3'
+    """
+    names = [type_name, *(f"{type_name}_{number}" for number in range(2, len(taken) + 3))]
+    return next(name for name in names if name not in taken)
 
 
 def values_of(type_name: str, texts: Iterable[tuple[str, str]], job: str = "NAME",

@@ -216,6 +216,11 @@ def new_item(text: str, name: str, body: Mapping[str, Any]) -> Edit:
     return end, end, f"\n{_entry(name, body, key.start_mark.column, aligned=aligned, flow=flow)}"
 
 
+def entry_text(name: str, body: Mapping[str, Any]) -> str:
+    """Return a job as an entry of config.yaml, as it is written in a new one."""
+    return _entry(name, body, 0)
+
+
 def _entry(name: str, body: Mapping[str, Any], indent: int, *, aligned: int = 0, flow: bool = True) -> str:
     """Return a job as YAML; `aligned` is the column of the braces, counted from the name."""
     pairs = [f"{dumped(key)}: {dumped(value)}" for key, value in body.items()]

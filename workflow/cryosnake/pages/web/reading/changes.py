@@ -18,6 +18,7 @@ import anyio.to_thread
 from cryosnake.names import PIPELINE_FILE, is_job_name
 from cryosnake.pipeline.markers import EXIT_FILES
 from cryosnake.pipeline.types import type_folders
+from cryosnake.project.actions.starting import LOG, started_run
 
 Stamp = tuple[int, ...]
 T = TypeVar("T")
@@ -33,9 +34,10 @@ def stamp_of_job(root: str | Path, job: str) -> Stamp:
 
 
 def stamp_of_project(root: str | Path) -> Stamp:
-    """Return the same of what is no job's: the pipeline, the config, decisions, who works in it."""
-    return tuple(part for name in (PIPELINE_FILE, "config.yaml", "decisions", ".cryosnake")
-                 for part in _stamp(os.path.join(root, name)))
+    """Return the same of what is no job's: the pipeline, the config, decisions, who works in it, a run that ended."""
+    names = (PIPELINE_FILE, "config.yaml", "decisions", ".cryosnake", LOG)
+    run = started_run(Path(root))  # its process ends after the last file that it writes
+    return (*(part for name in names for part in _stamp(os.path.join(root, name))), int(bool(run and run.lives)))
 
 
 def stamps(root: str | Path) -> dict[str, Stamp]:
