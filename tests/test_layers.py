@@ -47,7 +47,7 @@ STANDARD_ONLY = ("jobs", "pipeline", "atomic", "human", "json_files", "limits", 
 # The rooms (folders) inside a layer, floor by floor from the ground: a room may import only what stands below it.
 FLOORS = {
     "project": ((".",), ("records",), ("locks",), ("config",), ("planning", "schemes", "cleaning"), ("cleaning/bulk",),
-                ("run", "actions", "start")),
+                ("run", "actions", "start"), ("building",)),
     "programs": (("maps", "micrographs", "optics", "select", "simulate"), ("refinement",),
                  ("class2d", "class3d", "initialmodel", "joinstar", "refine3d")),
     "numerics/refine": (("kernels/cuda",), ("kernels",), ("sums",), ("grids",), ("search", "classes")),

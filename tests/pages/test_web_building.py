@@ -11,7 +11,7 @@ from web_client import EDITING, TestClient, client, project_address
 
 from cryosnake.pipeline.files import PIPELINE_FILE, write_pipeline
 from cryosnake.pipeline.model import Pipeline
-from cryosnake.project.actions.starting import started_run
+from cryosnake.project.building.starting import started_run
 from cryosnake.project.config.text_edits import config_stamp
 from cryosnake.project.locks.snakemake_lock import claim_run
 from cryosnake.project.records.archive import archive

@@ -15,12 +15,12 @@ from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star_rows import count_rows
 from cryosnake.pipeline.files import read_pipeline
+from cryosnake.project.building.stale_outputs import pending_files
 from cryosnake.project.config.config import ConfigError
 from cryosnake.project.config.decisions import decision_file, read_decisions
 from cryosnake.project.planning.choices import waiting_for_you
 from cryosnake.project.planning.parts import tables_taken
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
-from cryosnake.project.planning.stale_outputs import pending_files
 from cryosnake.project.records.final_marks import set_final
 from cryosnake.project.records.record import read_record
 from cryosnake.project.records.taken_inputs import taken_inputs

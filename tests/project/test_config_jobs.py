@@ -15,7 +15,7 @@ from small_history import make_project
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.actions.config_edit import change_job
-from cryosnake.project.actions.config_jobs import add_job, remove_job, values_of
+from cryosnake.project.building.config_jobs import add_job, remove_job, values_of
 from cryosnake.project.config.config import ConfigError, parse_config
 from cryosnake.project.config.text_edits import (
     ChangedMeanwhileError,

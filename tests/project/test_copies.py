@@ -14,8 +14,8 @@ from test_plan import RAW, add_movies, finish_all, plan_of
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
+from cryosnake.project.building.stale_outputs import pending_files
 from cryosnake.project.planning.planned import Plan
-from cryosnake.project.planning.stale_outputs import pending_files
 from cryosnake.project.records.batches import done_file, read_done
 from cryosnake.project.records.file_stamps import is_same_file, signed_stamp, stamp, unsigned
 from cryosnake.project.records.freshness import is_stale, newest

@@ -21,13 +21,13 @@ from test_plan import RAW, add_movies, finish_all, plan_of
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.actions.retry import retry_failed
+from cryosnake.project.building.stale_outputs import pending_files
 from cryosnake.project.cleaning.clean import clean, plan_action
 from cryosnake.project.cleaning.delete import current_pipeline
 from cryosnake.project.config.config import BY_WATCHER, INTERNAL_KEYS
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.locks.job_status import set_job_status
 from cryosnake.project.planning.planned import Disposition, Plan
-from cryosnake.project.planning.stale_outputs import pending_files
 from cryosnake.project.records.batches import batch_star, done_file
 from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.freshness import is_finished, is_stale, newest

@@ -18,12 +18,12 @@ from cryosnake.io.star_rows import count_rows
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
+from cryosnake.project.building.stale_outputs import pending_files
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.locks.job_status import set_job_status, set_succeeded
 from cryosnake.project.planning.growth import COUNTS
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
-from cryosnake.project.planning.stale_outputs import pending_files
 from cryosnake.project.records.batches import batch_star, done_file
 from cryosnake.project.records.joined_tables import JOINED, record_joined, write_joined
 from cryosnake.project.records.record import read_record

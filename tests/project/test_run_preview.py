@@ -14,7 +14,7 @@ from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.installation import snakemake_command
 from cryosnake.project.actions.config_edit import change_job
-from cryosnake.project.actions.run_preview import preview_run
+from cryosnake.project.building.run_preview import preview_run
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import argparse
 from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.actions.config_edit import body_of, change_job
-from cryosnake.project.actions.config_jobs import add_job, remove_job, values_of
+from cryosnake.project.building.config_jobs import add_job, remove_job, values_of
 from cryosnake.project.config.text_edits import FILE, read_config
 
 _VALUES = ("an input or a parameter, read as YAML: particles=good.particles, iterations=30, patches='[5, 5]'; a job "

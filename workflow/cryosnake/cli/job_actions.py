@@ -9,7 +9,7 @@ from cryosnake.project.actions import job_actions
 from cryosnake.project.actions.continuing import continue_with_iterations, way_on
 from cryosnake.project.actions.notes import add_note, edit_note, read_note
 from cryosnake.project.actions.retry import retry_failed
-from cryosnake.project.actions.starting import stop_run
+from cryosnake.project.building.starting import stop_run
 from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.watching.owner import describe_watcher, watcher
 from cryosnake.watching.requests import ask_for_retry

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.errors import CryosnakeError
 from cryosnake.installation import SNAKEFILES, snakemake_command
-from cryosnake.project.actions.run_preview import PreviewedJob, preview_run
+from cryosnake.project.building.run_preview import PreviewedJob, preview_run
 
 
 def register(commands: Commands) -> None:

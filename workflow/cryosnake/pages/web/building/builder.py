@@ -19,7 +19,7 @@ from cryosnake.pages.web.serving.answers import opened_project, page
 from cryosnake.pages.web.serving.forms import Form, field, posted
 from cryosnake.pages.web.serving.site import ShownProject
 from cryosnake.project.actions.config_edit import body_of, change_job
-from cryosnake.project.actions.config_jobs import add_job, proposed_name, remove_job, users_of
+from cryosnake.project.building.config_jobs import add_job, proposed_name, remove_job, users_of
 from cryosnake.project.config.text_edits import ChangedMeanwhileError, config_stamp, read_config
 from cryosnake.project.records.archive import is_archived
 

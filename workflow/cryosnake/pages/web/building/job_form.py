@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType, Parameter, Slot
 from cryosnake.project.actions.config_edit import body_of
-from cryosnake.project.actions.config_jobs import name_problem, type_called, values_of, with_job
+from cryosnake.project.building.config_jobs import name_problem, type_called, values_of, with_job
 from cryosnake.project.config.config import AT_LEAST, Config, ConfigError, fitting_output, is_made, parse_config
 from cryosnake.project.config.lines import line_of
 from cryosnake.project.config.text_edits import FILE, dumped, entry_text, read_config

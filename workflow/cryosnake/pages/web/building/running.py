@@ -13,8 +13,8 @@ from cryosnake.pages.web.building.job_form import broken_config
 from cryosnake.pages.web.reading.projects import working_in
 from cryosnake.pages.web.serving.answers import opened_project, page
 from cryosnake.pages.web.serving.forms import Form, field, posted
-from cryosnake.project.actions.run_preview import RunPreview, preview_run
-from cryosnake.project.actions.starting import run_command, start_run, stop_run
+from cryosnake.project.building.run_preview import RunPreview, preview_run
+from cryosnake.project.building.starting import run_command, start_run, stop_run
 from cryosnake.project.locks.snakemake_lock import running_claim
 
 

@@ -18,7 +18,7 @@ import anyio.to_thread
 from cryosnake.names import PIPELINE_FILE, is_job_name
 from cryosnake.pipeline.markers import EXIT_FILES
 from cryosnake.pipeline.types import type_folders
-from cryosnake.project.actions.starting import LOG, started_run
+from cryosnake.project.building.starting import LOG, started_run
 
 Stamp = tuple[int, ...]
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from cryosnake.pages.web.reading.projects import working_in
 from cryosnake.pages.web.serving.answers import opened_project, page, site_of
 from cryosnake.pages.web.views.disc_space import disc_space
 from cryosnake.project.actions.choosing import project_waits
-from cryosnake.project.actions.starting import run_log, started_run
+from cryosnake.project.building.starting import run_log, started_run
 
 _JOBS_LISTED = 200  # in the overview, until all are asked for
 

@@ -17,7 +17,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.installation import snakemake_command
 from cryosnake.json_files import read_json
 from cryosnake.processes import process, read_process
-from cryosnake.project.actions.run_preview import preview_run
+from cryosnake.project.building.run_preview import preview_run
 from cryosnake.project.locks.clean_up_lock import clean_up_owner
 from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.records.archive import refuse_archived

@@ -14,12 +14,12 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.names import PIPELINE_FILE
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions.status import recorded_batches
+from cryosnake.project.building.stale_outputs import pending_of
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.config.text_edits import read_config
 from cryosnake.project.config.values import nearest
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
-from cryosnake.project.planning.stale_outputs import pending_of
 from cryosnake.project.records.batches import read_done
 from cryosnake.project.records.record import read_record
 from cryosnake.project.records.run_times import read_run_times
