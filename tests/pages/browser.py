@@ -63,6 +63,13 @@ class Browser:
         pressed = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._post("actions", {"actions": [{"type": "key", "id": "keys", "actions": pressed}]})
 
+    def resize(self, width: int, height: int) -> None:
+        self._post("window/rect", {"width": width, "height": height})
+
+    def screenshot(self) -> str:
+        """Return a PNG of what the window shows, in base64."""
+        return str(self._call("GET", f"session/{self._session}/screenshot"))
+
     def log(self) -> list[str]:
         """Return what the console has got since the last call."""
         return [entry["message"] for entry in self._post("se/log", {"type": "browser"})]

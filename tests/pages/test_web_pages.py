@@ -15,8 +15,10 @@ from imagecodecs import png_decode
 from shown_project import make_project, write_star
 from web_client import TestClient, client, project_address
 
+from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc_writer import write_mrc
 from cryosnake.pages.web.reading.changes import Changes, differing, stamps
+from cryosnake.pages.web.reading.projects import address_of_file
 from cryosnake.pages.web.reading.tables import ROWS, Wanted, fitting, page_of
 
 
@@ -267,3 +269,17 @@ def test_images_that_change_are_read_again_and_cut_off_ones_end_nothing(tmp_path
     assert answer.status_code == 409 and "s.mrcs" in answer.text
     write_mrc(tmp_path / "s.mrcs", np.ones((2, 100, 100), np.float32), 2.0, stack=True)
     assert opened.get(f"{at}/image/s.mrcs?section=1").content not in (b"", before)
+
+
+def test_view_leads_to_the_page_of_a_file(folder: Path, opened: TestClient, tmp_path: Path,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also from inside a job's directory, which has a copy of the pipeline, and for a link to a raw movie."""
+    (folder / "Refine3D/job008/default_pipeline.star").write_bytes((folder / "default_pipeline.star").read_bytes())
+    monkeypatch.chdir(folder / "Refine3D")
+    for name in ("job008/run_model.star", folder / "PostProcess/job010/postprocess_masked.mrc"):
+        root, page = address_of_file(Path(name))
+        assert root == folder and opened.get(f"/{page}").status_code == 200
+    (folder / "Refine3D/job008/default_pipeline.star").unlink()
+    for wrong in (Path("/etc/passwd"), tmp_path / "none", folder):
+        with pytest.raises(CryosnakeError, match=r"no project|no such file"):
+            address_of_file(wrong)

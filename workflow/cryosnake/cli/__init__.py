@@ -27,7 +27,7 @@ TOPICS = {
     "pick": ("pick",),
     "flowchart": ("flowchart",),
     "report": ("report",),
-    "web": ("web",),
+    "web": ("web", "view"),
     "watch": ("watch",),
     "schedules": ("import-schedule",),
     "pipeline_file": ("rebuild-pipeline", "restore-pipeline"),

@@ -25,7 +25,8 @@ class Result(NamedTuple):
 
     def __str__(self) -> str:
         """Return the value with its unit, as in "3.42 Å" or "1,408"."""
-        number = f"{self.value:,.0f}" if float(self.value).is_integer() else f"{self.value:.4g}"
+        whole = float(self.value).is_integer() or abs(self.value) >= 1000
+        number = f"{self.value:,.0f}" if whole else f"{self.value:.4g}"
         return f"{number} {self.unit}".rstrip()
 
 

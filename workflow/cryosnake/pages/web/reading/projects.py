@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
-from cryosnake.names import PIPELINE_FILE
+from cryosnake.errors import CryosnakeError
+from cryosnake.names import PIPELINE_FILE, is_job_name
 from cryosnake.pages.web.reading.working_directory import working_directory
 
 _MOST_LISTED = 2000
@@ -49,6 +51,25 @@ def is_project(folder: Path) -> bool:
             return any(line.startswith("jobs:") for line in file)
     except (OSError, UnicodeError):
         return False
+
+
+def address_of_file(path: Path) -> tuple[Path, str]:
+    """Return the folder of the project that a file is in, and the address of the file's page.
+
+    Raises
+    ------
+    CryosnakeError
+        where there is no such file, or it is in no project
+    """
+    if not path.is_file():
+        raise CryosnakeError(f"{path}: there is no such file")
+    placed = path.parent.resolve() / path.name  # a link to a raw movie is shown where the link is
+    folder = next((folder for folder in placed.parents if is_project(folder)
+                   and not is_job_name(f"{folder.parent.name}/{folder.name}/")), None)  # jobs have copies of pipelines
+    if folder is None:
+        raise CryosnakeError(f"{path} is in no project: neither its folder nor one above it has a {PIPELINE_FILE} or a "
+                             "config.yaml with jobs")
+    return folder, f"p/{_key(folder)}/view/{quote(str(placed.relative_to(folder)))}"
 
 
 def working_in(project: Project) -> AbstractContextManager[None]:
