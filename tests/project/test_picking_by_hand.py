@@ -20,6 +20,8 @@ from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc_writer import write_mrc
 from cryosnake.io.star import read_star, write_star
+from cryosnake.pages.panels.of_jobs import panels_of
+from cryosnake.pages.panels.view import JobView
 from cryosnake.project.actions.picking import Saved, picking_offer, picks_on, save_picks
 from cryosnake.project.planning.choices import waiting_for_you
 from cryosnake.project.records.final_marks import set_final
@@ -80,7 +82,7 @@ def listed(job: str) -> dict[str, str]:
     return dict(zip(table["rlnMicrographName"], table["rlnMicrographCoordinates"], strict=True))
 
 
-def test_a_job_waits_for_picks_and_is_made_of_them_in_relions_files() -> None:
+def test_a_job_waits_for_picks_and_is_made_of_them_in_relions_files(capsys) -> None:
     raw = config()
     plan, before = plan_of(raw), tree()
     assert waiting_for_you(plan) == ["waits for you: manual: pick particles: cryosnake web --edit, job manual"]
@@ -102,6 +104,10 @@ def test_a_job_waits_for_picks_and_is_made_of_them_in_relions_files() -> None:
     assert list(read_star(f"{job}/micrographs_selected.star")["micrographs"]["rlnMicrographName"]) == [M1]
     assert list(read_star(f"{job}/local_selection.star")[""]["rlnSelected"]) == [1, 0, 1]
     assert run(raw) == [], "nothing is made again"
+    capsys.readouterr()
+    assert main(["show", "manual"]) == 0 and "picks: 3" in capsys.readouterr().out
+    view = JobView(path=Path(job), folder="ManualPick", values={"diameter": 20.0})
+    assert [panel.verdict for panel in panels_of(view)] == ["3 picks on 1 micrographs, median 3."]
 
 
 def stamp(micrograph: str) -> str:

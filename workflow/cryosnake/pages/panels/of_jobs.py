@@ -13,6 +13,7 @@ PANELS: dict[str, Sequence[Callable[[JobView], Panel | None]]] = {
     "Import": (micrographs.not_imported,),
     "MotionCorr": (micrographs.motion, micrographs.left_out),
     "CtfFind": (micrographs.ctf, micrographs.left_out),
+    "ManualPick": (micrographs.picks,),
     "AutoPick": (micrographs.picks, micrographs.left_out),
     "Extract": (micrographs.particles, micrographs.left_out),
     "Class2D": (classes.class_averages, refinement.iterations),

@@ -106,7 +106,8 @@ def _counts(files: _Files) -> Iterable[Result]:
 
 
 def _picks(files: _Files) -> Iterable[Result]:
-    block = files.block("autopick.star", "coordinate_files")
+    block = next((block for file in ("autopick.star", "manualpick.star")
+                  if (block := files.block(file, "coordinate_files"))), None)
     tables = (block.column("rlnMicrographCoordinates") if block else None) or []
     if tables:
         yield Result("micrographs", len(tables), "")

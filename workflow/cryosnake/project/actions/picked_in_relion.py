@@ -81,12 +81,11 @@ def _changes(folder: str, directory: str) -> Iterator[_Changed]:
     written = _written(directory)
     if not written:
         return
-    ticks = _ticks(f"{directory}/{SELECTION}")
     ticked = not is_same_file(written.get(SELECTION, ""), f"{directory}/{SELECTION}")
-    present = _below(directory)
-    for micrograph, selected in ticks.items():
+    changed = {name for name in _below(directory) if not is_same_file(written.get(name, ""), f"{directory}/{name}")}
+    for micrograph, selected in _ticks(f"{directory}/{SELECTION}").items() if changed or ticked else ():
         name, decision = _name_below(micrograph), decided_file(folder, micrograph)
-        if name in present and not is_same_file(written.get(name, ""), f"{directory}/{name}"):
+        if name in changed:
             yield _Changed(micrograph=micrograph, path=f"{directory}/{name}", decision=decision, selected=selected,
                            newer=_is_newer(f"{directory}/{name}", decision))
         elif ticked and decision.exists() and read_decided(decision).selected != selected and _is_newer(

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star
+from cryosnake.pages.panels.micrographs import picked_diameter
 from cryosnake.pages.web.reading.files import file_of
 from cryosnake.pages.web.reading.images import shape_of
 from cryosnake.pages.web.reading.tables import Tables, number_of
@@ -22,7 +23,6 @@ _VALUES = {"rlnDefocusU": ("defocus U", "Å"), "rlnDefocusV": ("defocus V", "Å"
            "rlnAccumMotionTotal": ("motion", "px"), "rlnAccumMotionEarly": ("early", "px"),
            "rlnAccumMotionLate": ("late", "px")}
 _PICKS = {"AutoPick": "autopick.star", "ManualPick": "manualpick.star"}
-_USUAL_DIAMETER = 150.0  # Å, where no picking says it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +111,7 @@ def _diameter(root: Path, job: str) -> float:
         record = read_record(root / job) if job else None
     except CryosnakeError:
         record = None
-    stated = record.parameters.get("diameter") if record else None
-    return float(stated[-1]) if stated else _USUAL_DIAMETER
+    return picked_diameter(record.parameters if record else {})
 
 
 def _exists(root: Path, name: str) -> bool:
