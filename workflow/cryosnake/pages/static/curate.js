@@ -74,6 +74,8 @@ class Curator {
     this.spectra = data.spectra;
     this.earlier = new Set(data.earlier);
     if (!stale) [this.stamp, this.saved, this.said] = [data.stamp, data.limits, data.flags];
+    this.place = new Map(this.names.map((name, row) => [name, row]));
+    this.was = Int8Array.from(this.names, name => FLAG[this.said[name]] || 0);
     const keep = again && this.had_changed;
     const columns = data.columns.map(one => new Column(one));
     columns.forEach(one => one.limit((keep ? limits : data.limits)[one.label]));
@@ -179,13 +181,15 @@ class Curator {
     this.kept = new Uint8Array(n);
     const out = limited.map(() => 0);
     let accepted = 0, by_eye = 0;
+    this.kept.fill(1);
+    limited.forEach((one, k) => {
+      const {values, low, high} = one;
+      for (let row = 0; row < n; row++) if (!(values[row] >= low && values[row] <= high) && !this.flags[row]) { this.kept[row] = 0; out[k]++; }
+    });
     for (let row = 0; row < n; row++) {
-      let good = 1;
-      if (this.flags[row]) good = this.flags[row] > 0 ? 1 : 0;
-      else for (let k = 0; k < limited.length; k++) if (!limited[k].keeps(row)) { good = 0; out[k]++; }
+      if (this.flags[row]) this.kept[row] = this.flags[row] > 0 ? 1 : 0;
       if (this.flags[row] < 0) by_eye++;
-      this.kept[row] = good;
-      accepted += good;
+      accepted += this.kept[row];
     }
     this.find(".accepted").textContent = `${accepted.toLocaleString("en")} of ${n.toLocaleString("en")} accepted, ${(n - accepted).toLocaleString("en")} left out`;
     const rules = limited.map((one, k) => `${one.title} ${one.text}: ${out[k].toLocaleString("en")}`);
@@ -203,7 +207,7 @@ class Curator {
 
   edited() {
     const found = {};
-    if (this.names) this.names.forEach((name, row) => { if (this.state(row) !== (this.said[name] || "")) found[name] = this.state(row); });
+    for (let row = 0; row < this.flags.length; row++) if (this.flags[row] !== this.was[row]) found[this.names[row]] = this.state(row);
     return found;
   }
 
@@ -221,8 +225,7 @@ class Curator {
   }
 
   undo() {
-    const last = this.before.pop() || [], place = new Map(this.names.map((name, row) => [name, row]));
-    last.forEach(([name, value]) => { if (place.has(name)) this.flags[place.get(name)] = value; });
+    for (const [name, value] of this.before.pop() || []) if (this.place.has(name)) this.flags[this.place.get(name)] = value;
     this.count();
     this.marks();
   }
@@ -232,8 +235,7 @@ class Curator {
     area.replaceChildren(...Object.entries(selections).map(([job, names]) => {
       const line = make("p", {className: "note", textContent: `Selected in RELION, ${job}: ${names.length} left out. `});
       const button = make("button", {type: "button", textContent: "reject these"});
-      const place = new Map(this.names.map((name, row) => [name, row]));
-      button.addEventListener("click", () => this.flag(names.map(name => place.get(name)), -1));
+      button.addEventListener("click", () => this.flag(names.map(name => this.place.get(name)), -1));
       line.append(button);
       return line;
     }));
@@ -285,9 +287,8 @@ class Curator {
 
   // What stands at each picture; the pictures stay.
   marks() {
-    const place = new Map(this.names.map((name, row) => [name, row]));
     for (const item of this.find(".looked").children) {
-      const row = place.get(item.dataset.name);
+      const row = this.place.get(item.dataset.name);
       if (row === undefined) continue;
       const name = item.dataset.name.split("/").pop(), broken = this.columns.filter(one => one.limited && !one.keeps(row));
       const why = this.flags[row] ? "by eye" : broken.map(one => `${one.title} ${one.values[row]}`).join(", ");
@@ -302,7 +303,7 @@ class Curator {
     this.look();
   }
 
-  rows_of(item) { return [this.names.indexOf(item.dataset.name)]; }
+  rows_of(item) { return [this.place.get(item.dataset.name)]; }
 
   clicked(event) {
     const item = event.target.closest("li");
@@ -409,6 +410,7 @@ class Curator {
       if (!answer.ok) return this.say("Not saved: " + await words_of(answer));
       const now = await answer.json();
       [this.stamp, this.saved, this.said] = [now.stamp, now.limits, now.flags];
+      this.was = Int8Array.from(this.names, name => FLAG[this.said[name]] || 0);
       this.before = [];
       this.count();
       this.say("Saved. cryosnake run makes what follows.");
