@@ -208,3 +208,51 @@ def test_a_plan_of_many_batches_stays_cheap(project) -> None:
     start = time.process_time()
     assert judged_otherwise(job, range(1, 402)) == set()
     assert time.process_time() - start < 0.1
+
+
+PARTICLES = ("jobs:\n  good: {type: select, particles: parts.star, curate: true, limits: {rlnCtfMaxResolution: ..6}}\n"
+             "  plain: {type: select, particles: parts.star, limits: {rlnCtfMaxResolution: ..6}}\n")
+
+
+@pytest.fixture
+def particles(project) -> Path:
+    write_star("parts.star", {"optics": pd.DataFrame({"rlnOpticsGroup": [1], "rlnImagePixelSize": [1.0]}),
+                              "particles": pd.DataFrame({"rlnImageName": [f"{n:06d}@stack.mrcs" for n in range(1, 5)],
+                                                         "rlnOpticsGroup": 1,
+                                                         "rlnCtfMaxResolution": [4.0, 5.0, 7.0, 3.0]})})
+    Path("config.yaml").write_text(PARTICLES)
+    return project
+
+
+def select_run(path: str) -> None:
+    from cryosnake.project.planning.planned import Plan
+    from cryosnake.project.planning.rule_values import arguments
+    from cryosnake.project.records.record import write_record
+
+    job = make_plan(parse_config(read_config())).jobs["good"]
+    assert job.path == path
+    Path(path).mkdir(parents=True)
+    write_record(Path(path), job.record())
+    words = arguments(Plan({"good": job}), path).split()
+    assert run_job(job_types()["select"], words) == 0
+
+
+def test_particles_are_curated_under_a_new_number_for_each_decision(particles, capsys) -> None:
+    select_run("Select/job003")
+    assert len(read_star("Select/job003/particles.star")["particles"]) == 3
+    assert main(["curate", "good", "--reject", "000001@stack.mrcs", "--accept", "000003@stack.mrcs",
+                 "--limit", "rlnCtfMaxResolution=..4.5"]) == 0
+    assert "accepts 2 of 4 particles" in capsys.readouterr().out
+    select_run("Select/job004")
+    assert list(read_star("Select/job004/particles.star")["particles"]["rlnCtfMaxResolution"]) == [7.0, 3.0]
+    left = read_star("Select/job004/particles_rejected.star")["particles"]
+    assert dict(zip(left["rlnImageName"], left["cryosnakeReason"], strict=True)) == {
+        "000001@stack.mrcs": "by eye", "000002@stack.mrcs": "rlnCtfMaxResolution is too large (5)"}
+    assert len(read_star("Select/job003/particles.star")["particles"]) == 3
+    assert main(["curate", "good", "--unflag", "000001@stack.mrcs", "000003@stack.mrcs", "--as-in-config"]) == 0
+    assert make_plan(parse_config(read_config())).jobs["good"].path == "Select/job003"  # the first decision again
+
+
+def test_a_select_without_curate_is_not_curated(particles, capsys) -> None:
+    assert main(["curate", "plain"]) == 1
+    assert "those are: good" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from cryosnake.jobs.model import (
     Resources,
     Slot,
 )
+from cryosnake.limits import flags_problem, limits_problem
 
 JOB = JobType(
     name="select",
@@ -38,6 +39,7 @@ JOB = JobType(
         Output("particles", "particles.star", PARTICLES, when="particles"),
         Output("micrographs", "micrographs.star", MICROGRAPHS, when="micrographs"),
         Output("class_averages", "class_averages.star", REFERENCES_2D, when="model"),
+        Output("rejected", "particles_rejected.star", PARTICLES, when="curate"),
         Output("split1", "particles_split1.star", PARTICLES, when="split_count"),
         Output("split2", "particles_split2.star", PARTICLES, when="split_count"),
     ),
@@ -64,6 +66,15 @@ JOB = JobType(
         Parameter("minimum", float, None, "Smallest value of that column to keep.", relion="select_minval",
                   at_most="maximum"),
         Parameter("maximum", float, None, "Largest value of that column to keep.", relion="select_maxval"),
+        Parameter("limits", dict[str, str], None, "Limits of columns as smallest..largest value, either of which may "
+                  "be left out, as in {rlnCtfMaxResolution: ..6}.", check=limits_problem),
+        Parameter("curate", bool, False, "Particles are also accepted or rejected by limits and flags that a person "
+                  "sets in the browser or with `cryosnake curate` (decisions/JOB.flags.yaml); what is left out is "
+                  "listed in particles_rejected.star. Other decisions make another job, under its own number."),
+        Parameter("flags", dict[str, str], None, "With curate: images that are accepted or rejected whatever their "
+                  "values, as in {000012@Extract/job005/Movies/a.mrcs: reject}.", check=flags_problem, identity=False,
+                  advanced=True),
+        Parameter("flagged", str, None, "Digest of the flags by which a job is made; set by cryosnake.", advanced=True),
         Parameter("discard_sigma", float, None, "Leave out images whose mean or standard deviation is more than this "
                   "many σ away from that of all.", minimum=0.1, relion="discard_sigma", relion_switch="do_discard"),
         Parameter("discard_label", str, None, "Column with the images for discard_sigma. Not set: rlnImageName or "

@@ -23,7 +23,6 @@ from cryosnake.errors import PERMISSION, CryosnakeError, Rejected, machine_error
 from cryosnake.io.paths import micrograph_root, product_root
 from cryosnake.jobs.forms import Partly, PerMicrograph, Progress, Row
 from cryosnake.jobs.model import JobType
-from cryosnake.project.config.curation import decided
 from cryosnake.project.planning.judged import note_judged
 from cryosnake.project.records.batches import (
     DROPPED,
@@ -37,9 +36,8 @@ from cryosnake.project.records.batches import (
 from cryosnake.project.records.file_stamps import unsigned
 from cryosnake.project.records.freshness import is_done
 from cryosnake.project.records.joined_tables import FAILED_STAR
-from cryosnake.project.records.record import read_record
 from cryosnake.project.records.unknown_names import write_unknown
-from cryosnake.running.arguments import Arguments
+from cryosnake.running.arguments import Arguments, with_decision
 from cryosnake.running.batch_tables import (
     LEFT_OUT,
     found_in,
@@ -69,7 +67,7 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     """
     out, number = Path(arguments.out), batch_number(arguments.batch)
     start = time.monotonic()
-    arguments = _with_decision(arguments) if job_type.judges else arguments
+    arguments = with_decision(arguments) if job_type.judges else arguments
     batch = read_input(job_type, program, arguments)
     stamp = stamper(job_type, arguments.inputs)
     earlier = read_done(str(out), number)
@@ -142,21 +140,6 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
         _note_batch(arguments, number, batch.rows)
     good = {name: rows[name] for name in batch.rows if name in now and now[name].state == "ok"}
     write_output(job_type, program, arguments, batch, good)
-
-
-def _with_decision(arguments: Arguments) -> Arguments:
-    """Return the arguments with the limits and flags that hold now, where the job is one of a config.
-
-    Raises
-    ------
-    CryosnakeError
-        when the file of its decisions is damaged
-    """
-    record, options = read_record(Path(arguments.out)), arguments.options
-    if record is None:
-        return arguments
-    limits, flags = decided(record.name, options.limits, options.flags)
-    return replace(arguments, options=replace(options, limits=limits, flags=flags))
 
 
 def _note_batch(arguments: Arguments, number: int, rows: Mapping[str, Row]) -> None:

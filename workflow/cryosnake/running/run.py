@@ -30,7 +30,7 @@ from cryosnake.project.planning.planned import WAITING, keeps_number
 from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.records.kept_results import keep_results, made_by, restore_results
 from cryosnake.project.records.taken_inputs import taken_inputs
-from cryosnake.running.arguments import PICKS, Arguments, parse_arguments
+from cryosnake.running.arguments import PICKS, Arguments, parse_arguments, with_decision
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
 from cryosnake.running.iterations import finish_without_snakemake, iteration_keeper
@@ -117,6 +117,7 @@ def _warn_of_idle_gpus(job_type: JobType, arguments: Arguments) -> None:
 
 def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, progress: JobProgress,
                 ranks: Ranks) -> None:
+    arguments = with_decision(arguments) if getattr(arguments.options, "curate", False) else arguments
     out = Path(arguments.out)
     made = made_outputs(job_type, arguments)
     outputs = [path for path, _ in made]

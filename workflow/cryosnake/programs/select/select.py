@@ -18,6 +18,7 @@ from cryosnake.programs.select.classes import (
     write_class_averages,
     write_class_selection,
 )
+from cryosnake.programs.select.curated import keep_by_limits, with_reasons, write_rejected
 from cryosnake.programs.select.groups import regrouped
 from cryosnake.programs.select.images import keep_by_statistics
 from cryosnake.programs.select.rows import (
@@ -51,7 +52,11 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
     if options.recenter and model is None:
         raise CryosnakeError("recenter needs the class averages: connect model, such as model: classes.model")
     classes = chosen_classes(options, rows, path, model) if kind == "particles" else None
-    chosen = select(rows, tables.get("optics"), options, classes, path, kind, progress)
+    if options.curate and kind != "particles":
+        raise CryosnakeError("curate accepts and rejects particles; for micrographs add a job of type curate")
+    chosen, left_out = select(rows, tables.get("optics"), options, classes, path, kind, progress)
+    if options.curate:
+        write_rejected(Path(out) / "particles_rejected.star", tables, left_out)
     if kind == "particles" and options.regroup is not None:
         chosen = regrouped(chosen, options.regroup, model, path)
     folder = Path(out)
@@ -69,8 +74,10 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
 
 
 def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptions, classes: list[int] | None,
-           path: str, kind: str, progress: Progress) -> pd.DataFrame:
+           path: str, kind: str, progress: Progress) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """Return the rows that pass all criteria of `options`, in their order; prints how many pass each one.
+
+    With `curate` also those that each step leaves out, with the reason.
 
     Raises
     ------
@@ -91,19 +98,26 @@ def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptio
     if options.label is not None:
         steps.append((options.label, partial(keep_by_value, label=options.label, minimum=options.minimum,
                                               maximum=options.maximum, path=path)))
+    if options.limits or options.flags:
+        steps.append(("limits and flags", partial(keep_by_limits, limits=options.limits or {},
+                                                  flags=options.flags or {}, path=path)))
     if options.discard_sigma is not None:
         steps.append(("image statistics", partial(keep_by_statistics, options=options, kind=kind, path=path,
                                                   progress=progress)))
     if options.duplicate_distance is not None:
         steps.append(("duplicates", partial(keep_without_duplicates, optics=optics, distance=options.duplicate_distance,
                                             pixel_size=options.pixel_size, path=path)))
+    left_out: list[pd.DataFrame] = []
     for name, keep in steps:
         before = len(rows)
-        rows = rows[keep(rows)].reset_index(drop=True)
+        kept = keep(rows)
+        if options.curate:
+            left_out.append(with_reasons(rows[~kept], name, options, path))
+        rows = rows[kept].reset_index(drop=True)
         print(f"by {name}: {len(rows)} of {before} kept")
         if len(rows) == 0:
             raise CryosnakeError(f"{path}: the selection by {name} keeps none of {before} {kind}; widen it")
-    return rows
+    return rows, left_out
 
 
 def _kind(inputs: Mapping[str, str | Path]) -> str:

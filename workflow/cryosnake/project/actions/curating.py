@@ -12,7 +12,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.paths import product_root
 from cryosnake.limits import ACCEPT, BY_EYE, REJECT, Limit, limits_of, limits_problem
 from cryosnake.pipeline.find_process import find_job
-from cryosnake.project.config.config import parse_config
+from cryosnake.project.config.config import JobConfig, parse_config
 from cryosnake.project.config.curation import (
     Curation,
     Flag,
@@ -91,7 +91,7 @@ def curated(text: str, read: Callable[[Path], Mapping[str, pd.DataFrame]] | None
     """
     from cryosnake.io.star import read_star  # here: only curating needs pandas
 
-    job = _job(text)
+    job, config = _job(text)
     kind = "micrographs" if "micrographs" in job.inputs else "particles"
     source = job.inputs[kind].path
     if not os.path.exists(source):
@@ -100,7 +100,7 @@ def curated(text: str, read: Callable[[Path], Mapping[str, pd.DataFrame]] | None
     tables = (read or read_star)(Path(source))
     if kind not in tables or _IMAGE[kind] not in tables[kind].columns:
         raise CryosnakeError(f"{source} lists no {kind}; connect {job.name} with a job that makes them")
-    rows, parameters = tables[kind], job.config.parameters()
+    rows, parameters = tables[kind], config.parameters()
     return Curated(job=job.name, path=job.path if job.numbered else "", kind=kind, table=source, rows=rows,
                    names=[flag_name(kind, str(name)) for name in rows[_IMAGE[kind]]],
                    in_config=parameters["limits"] or {}, config_flags=parameters["flags"] or {},
@@ -244,14 +244,17 @@ def _inside(found: Curated, label: str, limit: Limit) -> np.ndarray:
     return inside  # type: ignore[no-any-return]
 
 
-def _job(text: str) -> PlannedJob:
-    plan = make_plan(parse_config(read_config()))
+def _job(text: str) -> tuple[PlannedJob, JobConfig]:
+    """Return a job that is curated as it is planned, and as config.yaml has it."""
+    config = parse_config(read_config())
+    plan = make_plan(config)
     jobs = {name: job for name, job in plan.jobs.items() if is_curated(job.config)}
     if text in jobs:
-        return jobs[text]
+        return jobs[text], config.jobs[text]
     path = "" if text in plan.jobs else find_job(text).name.rstrip("/")
     named = [job for job in jobs.values() if job.path == path]
     if named:
-        return named[0]
+        return named[0], config.jobs[named[0].name]
     raise CryosnakeError(f"{text} is no job of config.yaml that is curated; those are: {', '.join(jobs) or 'none'}. "
-                         "Add one, as in curate: {type: curate, micrographs: ctf}")
+                         "Add one, as in curate: {type: curate, micrographs: ctf}, or give a select of particles "
+                         "`curate: true`")

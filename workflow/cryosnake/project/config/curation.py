@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,21 @@ def decided(job: str, limits: Mapping[str, str] | None, flags: Mapping[str, str]
 
 def is_curated(job: JobConfig) -> bool:
     """Whether a person may set limits and flags for a job."""
-    return {"limits", "flags"} <= {parameter.name for parameter in job.type.parameters}
+    return job.type.judges or bool(job.stated.get("curate") and "particles" in job.connections)
+
+
+def with_curation(job: JobConfig) -> JobConfig:
+    """Return a job that takes its particles whole with the limits that hold for it, and the digest of its flags.
+
+    They are part of what the job is: other ones make another job. Its program reads the flags themselves.
+    """
+    limits, flags = decided(job.name, job.stated.get("limits"), job.stated.get("flags"))
+    stated = {name: value for name, value in job.stated.items() if name not in ("limits", "flagged")}
+    if flags:
+        from hashlib import blake2b  # here: a plan seldom needs it
+
+        stated["flagged"] = blake2b(repr(sorted(flags.items())).encode(), digest_size=8).hexdigest()
+    return replace(job, stated={**stated, **({"limits": limits} if limits else {})})
 
 
 def _flag(raw: Any) -> Flag:

@@ -92,6 +92,10 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
             from cryosnake.project.planning.choices import with_choice  # here: many projects have none
 
             job = with_choice(job, jobs, records)
+        if job_config.stated.get("curate"):
+            from cryosnake.project.config.curation import with_curation  # here: many projects have none
+
+            job = replace(job, config=with_curation(job.config))
         inputs, waits = job.inputs, bool(job.why_held)
         known = "" if waits else directory(job, records)
         twin = next((other.name for other in jobs.values() if not waits and _is_same(job, other)), taken.get(known))

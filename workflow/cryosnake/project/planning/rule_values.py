@@ -117,6 +117,8 @@ def arguments(plan: Plan, path: str, key: str = "") -> str:
     for slot, source in job.inputs.items():
         words += [f"--{slot}", batch_input(plan, job, slot, key) if key else source.path]
     for name, value in job.config.stated.items():
+        if value == {}:
+            continue  # nothing follows its name, which the program would take for a mistake
         words += [f"--{name}", *words_of(value)]
     if wants_gpu(plan, job):
         words += ["--gpus", str(ranks(job))]
