@@ -214,7 +214,7 @@ def test_a_micrograph_has_its_values_picks_and_neighbours(tmp_path: Path, monkey
     opened = client(tmp_path)
     at = project_address(opened)
     text = opened.get(f"{at}/view/Movies/m0001.mrc").text
-    assert 'cx="10" cy="59"' in text and 'cx="20" cy="4"' in text and text.count("<circle") == 2
+    assert 'cx="10.5" cy="58.5"' in text and 'cx="20.5" cy="3.5"' in text and text.count("<circle") == 2
     assert f"{at}/view/Movies/m0000.mrc" in text and f"{at}/view/Movies/m0002.mrc" in text and "defocus U" in text
     assert "<circle" not in opened.get(f"{at}/view/Movies/m0001.mrc?picks=none").text
 

@@ -12,13 +12,13 @@ from pathlib import Path, PurePath
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pages.document import static_names, static_text
 from cryosnake.pages.web.building import builder, running
-from cryosnake.pages.web.deciding import classes, curating
+from cryosnake.pages.web.deciding import classes, curating, picks
 from cryosnake.pages.web.reading.files import NoSuchFileError
 from cryosnake.pages.web.reading.working_directory import SlowDiskError
 from cryosnake.pages.web.serving.answers import opened_project, site_of
@@ -40,7 +40,7 @@ def application(roots: Sequence[Path], access: Access) -> Guard:
 
 
 def _routes() -> Sequence[Route]:
-    rooms = (project_pages, job_pages, file_pages, classes, curating, builder, running)
+    rooms = (project_pages, job_pages, file_pages, classes, curating, picks, builder, running)
     shown = (Route("/", project_pages.projects), *(route for room in rooms for route in room.ROUTES))
     return [Route("/static/{name}", _static), Route("/p/{project}/events", _events), *map(_patient, shown)]
 
@@ -98,4 +98,6 @@ def _failed(request: Request, error: Exception) -> Response:
 def _message(request: Request, words: str, status: int) -> Response:
     if "/image/" in request.url.path or "/events" in request.url.path:
         return PlainTextResponse(words, status)
+    if request.headers.get("accept") == "application/json":  # a script that says it in its page
+        return JSONResponse({"message": words}, status)
     return HTMLResponse(site_of(request).page("message.html.j2", words=words), status)
