@@ -56,7 +56,17 @@ class Browser:
             moves += [{"type": "pointerDown", "button": 0}, {"type": "pointerMove", "x": drag[0], "y": drag[1],
                                                              "origin": "pointer", "duration": 50},
                       {"type": "pointerUp", "button": 0}]
+        self.act(moves)
+
+    def act(self, moves: list[dict[str, Any]]) -> None:
+        """Move and press the pointer, in the words of WebDriver."""
         self._post("actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": moves}]})
+
+    def press_together(self, *keys: str) -> None:
+        """Press keys at once, such as Ctrl ("\\ue009") and a letter."""
+        pressed = [{"type": "keyDown", "value": key} for key in keys] + [
+            {"type": "keyUp", "value": key} for key in reversed(keys)]
+        self._post("actions", {"actions": [{"type": "key", "id": "keys", "actions": pressed}]})
 
     def press(self, *keys: str) -> None:
         """Press keys, such as "\\ue014" for the arrow to the right."""

@@ -19,9 +19,10 @@ from cryosnake.pages.report import write_report
 from cryosnake.pages.web.app import application
 
 need_server()
-_NO_PAGES = ("/events", "/static/{name}", "/image/{name:path}", "/file/{name:path}", "/curated/{name:path}")
+_NO_PAGES = ("/events", "/static/{name}", "/image/{name:path}", "/file/{name:path}", "/curated/{name:path}",
+             "/picks/{name:path}")
 _NOT_LINKED_HERE = ("view/PostProcess/job010/postprocess_masked.mrc", "view/Class2D/job006/run_it025_classes.mrcs",
-                    "view/Refine3D/job008/run.out", "choose/good", "curate/curate",
+                    "view/Refine3D/job008/run.out", "choose/good", "curate/curate", "pick/manual",
                     "nothing")  # the made-up jobs list no such files
 _DARK = "--blink-settings=preferredColorScheme=0"
 
@@ -40,7 +41,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_star(Path("gone/0.star"), {"": {"rlnCoordinateX": [10.0, 20.0], "rlnCoordinateY": [5.0, 40.0]}})
         Path("config.yaml").write_text("title: shown\njobs:\n  good: {type: select, classes: choose, particles: "
                                        "Class2D/job006/run_it025_data.star}\n  curate: {type: curate, limits: "
-                                       "{rlnDefocusU: 9000..}, micrographs: CtfFind/job003/micrographs_ctf.star}\n")
+                                       "{rlnDefocusU: 9000..}, micrographs: CtfFind/job003/micrographs_ctf.star}\n  manual: {type: "
+                                       "manualpick, micrographs: CtfFind/job003/micrographs_ctf.star}\n")
     return folder
 
 
@@ -92,7 +94,7 @@ def test_colours_of_the_dark_can_be_read(chromedriver: str, axe: str, address: s
         at = opened_project(window, address)
         assert window.run("return matchMedia('(prefers-color-scheme: dark)').matches")
         for page in ("overview", "runs", "job/Class2D/job006", "job/CtfFind/job003", "choose/good",
-                     "curate/curate", "view/CtfFind/job003/micrographs_ctf.star?sort=rlnDefocusU"):
+                     "curate/curate", "pick/manual", "view/CtfFind/job003/micrographs_ctf.star?sort=rlnDefocusU"):
             window.go(f"{at}/{page}")
             found[page] = faults(window, axe, "color-contrast")
     assert {page: words for page, words in found.items() if words} == {}

@@ -1,7 +1,7 @@
-// Picking by hand: circles on a micrograph, the list of micrographs, and saving. pick_sheet.js has the picks themselves.
+// Picking by hand: the micrograph under the hand, the list of micrographs, and saving. pick_sheet.js has the picks
+// themselves, pick_marks.js draws them.
 
-const MARK = "#ffa01c", OTHER = "#56b4e9", CROSS = "#ffffff", STILL = 4, STEP = 8;  // px of the window
-const MOST_LISTED = 200;
+const STILL = 4, STEP = 8;  // px of the window
 
 class Picker extends MicrographViewer {
   constructor(box) {
@@ -11,6 +11,7 @@ class Picker extends MicrographViewer {
     this.canvas = box.querySelector(".marks");
     this.sheets = new Map();
     this.list = [];
+    this.rows = new MicrographList(box);
     this.times = [];  // ms that drawing took
     this.svg.addEventListener("contextmenu", event => event.preventDefault());
     new ResizeObserver(() => this.drawSoon()).observe(this.svg);
@@ -30,7 +31,7 @@ class Picker extends MicrographViewer {
     const listed = await this.ask(this.box.dataset.picks);
     if (!listed) return;
     this.list = listed.micrographs.map(([name, picks, origin, earlier, selected]) => ({name, picks, origin, earlier, selected}));
-    const first = this.box.dataset.first || this.list.find(one => !one.picks)?.name || this.list[0]?.name;
+    const first = this.box.dataset.first || this.list.find(one => !this.picked(one))?.name || this.list[0]?.name;
     if (first) await this.open(first);
   }
 
@@ -110,7 +111,7 @@ class Picker extends MicrographViewer {
 
   empty() {
     const here = this.at(), order = [...this.list.keys()].map(step => (here + 1 + step) % this.list.length);
-    const found = order.find(index => !this.list[index].picks && index !== here);
+    const found = order.find(index => !this.picked(this.list[index]) && index !== here);
     if (found === undefined) this.say("All other micrographs have picks.", "");
     else this.go(found);
   }
@@ -332,35 +333,20 @@ class Picker extends MicrographViewer {
   }
 
   draw() {
-    const frame = this.svg.getBoundingClientRect(), dense = devicePixelRatio || 1, to = this.svg.getScreenCTM();
-    const [width, height] = [Math.round(frame.width * dense), Math.round(frame.height * dense)];
-    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, {width, height});
-    const pen = this.canvas.getContext("2d");
-    pen.setTransform(1, 0, 0, 1, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    pen.setTransform(dense, 0, 0, dense, 0, 0);
-    const onScreen = place => { const [x, y] = this.seenAt(place); return [x * to.a + to.e - frame.left, y * to.d + to.f - frame.top]; };
-    const radius = this.radius() * to.a, seen = ([x, y]) => x > -radius && y > -radius && x < frame.width + radius && y < frame.height + radius;
+    const marks = new PickMarks(this.canvas, this.svg), at = places => places.map(place => this.seenAt(place));
     if (this.find("shown").checked) {
-      this.stroke(pen, MARK, this.sheet.places.map(onScreen).filter(seen), ([x, y]) => { pen.moveTo(x + radius, y); pen.arc(x, y, radius, 0, 7); });
-      this.stroke(pen, OTHER, this.offered().map(onScreen).filter(seen), ([x, y]) => { pen.moveTo(x - radius / 2, y); pen.lineTo(x + radius / 2, y); pen.moveTo(x, y - radius / 2); pen.lineTo(x, y + radius / 2); });
+      marks.circles(at(this.sheet.places), this.radius());
+      marks.crosses(at(this.offered()), this.radius() / 2);
     }
-    if (this.crossed) this.stroke(pen, CROSS, [onScreen(this.cross)], ([x, y]) => { for (const [dx, dy] of [[1, 0], [0, 1]]) { pen.moveTo(x - 14 * dx, y - 14 * dy); pen.lineTo(x - 3 * dx, y - 3 * dy); pen.moveTo(x + 3 * dx, y + 3 * dy); pen.lineTo(x + 14 * dx, y + 14 * dy); } });
-  }
-
-  stroke(pen, colour, places, path) {
-    Object.assign(pen, {strokeStyle: colour, lineWidth: 2});
-    pen.beginPath();
-    places.forEach(path);
-    pen.stroke();
+    if (this.crossed) marks.aim(at([this.cross]));
   }
 
   showCounts() {
-    const sheet = this.sheet, counted = this.list.map(one => this.sheets.get(one.name)?.places.length ?? (one.origin === "automatic" ? 0 : one.picks));
-    const total = counted.reduce((sum, count) => sum + count, 0), used = counted.filter(Boolean).length, enough = Number(this.box.dataset.enough);
-    this.find("count").textContent = `${sheet.places.length} picks here, ${total.toLocaleString("en")} on ${used} micrographs`;
+    const sheet = this.sheet, enough = Number(this.box.dataset.enough);
+    const counted = this.list.map(one => this.picked(one)), total = counted.reduce((sum, count) => sum + count, 0), used = counted.filter(Boolean).length;
+    this.find("count").textContent = `${sheet.places.length} picks here, ${total.toLocaleString("en")} of yours on ${used} micrograph${used === 1 ? "" : "s"}`;
     this.find("sum").textContent = (total < enough ? `${enough - total} more, then train.` : `${enough} picked: train.`)
-      + (sheet.changed() ? " Not saved yet." : "") + (sheet.origin === "automatic" ? " These were picked automatically: saving makes them yours." : "");
+      + (sheet.changed() ? " Not saved yet." : "") + (sheet.origin === "automatic" && !sheet.changed() ? " These were picked automatically: saving makes them yours." : "");
     if (this.edit) {
       this.find("selected").checked = sheet.selected;
       for (const [name, off] of Object.entries({save: !sheet.changed() && sheet.origin !== "automatic" && !sheet.earlier, undo: !sheet.done.length, redo: !sheet.undone.length})) this.box.querySelector(`[data-do=${name}]`).disabled = off;
@@ -371,35 +357,14 @@ class Picker extends MicrographViewer {
     this.showList();
   }
 
-  // A window of the list around this micrograph: ten thousand rows are too many for a page.
-  showList() {
-    const word = this.find("word").value.toLowerCase(), fitting = this.list.filter(one => one.name.toLowerCase().includes(word));
-    const here = fitting.findIndex(one => one.name === this.sheet.micrograph);
-    const first = Math.max(0, Math.min(here - MOST_LISTED / 2, fitting.length - MOST_LISTED)), part = fitting.slice(first, first + MOST_LISTED);
-    const state = part.map(one => [one.name, this.sheets.get(one.name)?.places.length ?? one.picks, this.sheets.get(one.name)?.changed(), one.origin, one.earlier, one.selected, one.name === this.sheet.micrograph]);
-    const words = JSON.stringify(state);
-    if (words === this.listed) return;
-    this.listed = words;
-    this.box.querySelector(".list tbody").replaceChildren(...state.map(one => this.row(...one)));
-    this.box.querySelector(".list [aria-current]")?.scrollIntoView({block: "nearest"});
-    this.find("more").textContent = fitting.length > part.length ? `${first + 1} to ${first + part.length} of ${fitting.length.toLocaleString("en")}` : `${fitting.length} micrographs`;
+  // A person's picks on a micrograph: those that a program proposes count when they are saved or changed.
+  picked(one) {
+    const sheet = this.sheets.get(one.name);
+    if (sheet?.changed()) return sheet.places.length;
+    return one.origin === "automatic" ? 0 : one.picks;
   }
 
-  row(name, picks, changed, origin, earlier, selected, here) {
-    const row = document.createElement("tr"), button = document.createElement("button"), marks = [];
-    if (changed) marks.push("not saved");
-    if (origin === "automatic" && !changed) marks.push("automatic");
-    if (origin === "relion") marks.push("in RELION");
-    if (earlier) marks.push("made on the earlier motion correction");
-    if (!selected) marks.push("not used");
-    Object.assign(button, {type: "button", textContent: name.split("/").pop(), title: name, className: "plain"});
-    button.dataset.name = name;
-    if (here) button.setAttribute("aria-current", "true");
-    const cells = [button, String(picks || ""), marks.join(", ")].map(content => { const cell = document.createElement("td"); cell.append(content); return cell; });
-    cells[1].className = "n";
-    row.append(...cells);
-    return row;
-  }
+  showList() { this.rows.show(this.list, this.sheets, this.sheet.micrograph); }
 }
 
 document.querySelectorAll(".pick").forEach(box => { box.picker = new Picker(box); });

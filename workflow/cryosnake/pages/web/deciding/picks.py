@@ -54,12 +54,8 @@ def save(request: Request, form: Form) -> Response:
     """Save the picks on one micrograph, if they are still what the page was made from."""
     opened, name = opened_project(request), field(form, "micrograph")
     with working_in(opened.project):
-        try:
-            saved = save_picks(request.path_params["name"], name, _places(field(form, "places")), field(form, "stamp"),
-                               selected=field(form, "selected", "1") == "1")
-        except OSError as error:
-            return JSONResponse({"message": f"{error.filename or name}: {error.strerror or error}. Nothing was "
-                                 "saved"}, 507)
+        saved = save_picks(request.path_params["name"], name, _places(field(form, "places")), field(form, "stamp"),
+                           selected=field(form, "selected", "1") == "1")
         return JSONResponse({"stamp": saved.stamp, "remark": saved.remark, "path": str(saved.path)})
 
 
