@@ -39,10 +39,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Path(name).mkdir()
         write_mrc("Movies/m0000.mrc", np.random.default_rng(0).normal(size=(60, 80)).astype(np.float32), 1.5)
         write_star(Path("gone/0.star"), {"": {"rlnCoordinateX": [10.0, 20.0], "rlnCoordinateY": [5.0, 40.0]}})
+        ctf = "CtfFind/job003/micrographs_ctf.star"
         Path("config.yaml").write_text("title: shown\njobs:\n  good: {type: select, classes: choose, particles: "
                                        "Class2D/job006/run_it025_data.star}\n  curate: {type: curate, limits: "
-                                       "{rlnDefocusU: 9000..}, micrographs: CtfFind/job003/micrographs_ctf.star}\n  manual: {type: "
-                                       "manualpick, micrographs: CtfFind/job003/micrographs_ctf.star}\n")
+                                       f"{{rlnDefocusU: 9000..}}, micrographs: {ctf}}}\n"
+                                       f"  manual: {{type: manualpick, micrographs: {ctf}}}\n")
     return folder
 
 

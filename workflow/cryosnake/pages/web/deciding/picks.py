@@ -17,9 +17,9 @@ from cryosnake.pages.web.reading.projects import working_in
 from cryosnake.pages.web.serving.answers import opened_project, page, site_of
 from cryosnake.pages.web.serving.forms import Form, field, posted
 from cryosnake.pages.web.serving.site import ShownProject
-from cryosnake.project.actions.config_jobs import add_job
 from cryosnake.project.actions.picking import PickingOffer, Picks, picking_offer, picks_on, save_picks
 from cryosnake.project.actions.picking_job import picking_job
+from cryosnake.project.building.config_jobs import add_job
 from cryosnake.project.config.text_edits import config_stamp
 
 _USUAL = Wish(low_pass=20.0)

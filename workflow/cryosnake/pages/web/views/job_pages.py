@@ -27,6 +27,7 @@ def job(request: Request) -> Response:
         shown = opened.remembered.shown(facts, found)
         return page(opened, facts, "job.html.j2", job=found, shown_job=shown, log=log_tail(found.path, _LOG_LINES),
                     errors=log_tail(found.path, _LOG_LINES, error=True),
+                    picks=found.process.folder == "ManualPick",
                     curates=found.process.folder == "Curate",
                     chooses=found.process.folder in _CHOSEN_FROM and found.state == "succeeded")
 
