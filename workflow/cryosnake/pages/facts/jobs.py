@@ -122,7 +122,7 @@ def job_facts(pipeline: Pipeline, process: Process) -> JobFacts:
     record: JobRecord | None = None
     try:
         record = read_record(Path(path))
-        status = job_status(process, sized=False)
+        status = job_status(process, sized=False, record=record)
     except (CryosnakeError, OSError, UnicodeError) as error:
         status, problem = _bare_status(process), str(error)
     runs = tuple(read_run_times(path))
