@@ -264,3 +264,14 @@ def test_a_learned_picker_and_joined_tables_are_said_in_words(tmp_path: Path, mo
         "particles1": "a.star", "particles2": "b.star", "duplicates": "keep_first"}))
     assert join.verdict == "4 rows; 1 left out that an earlier table had."
     assert list(join.blocks[0].rows) == [("a.star", "3"), ("b.star", "2")]
+
+
+def test_what_was_accepted_is_shown_beside_what_was_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("Curate/job001").mkdir(parents=True)
+    for name, fits in (("micrographs", [4.0, 5.0, 4.5]), ("micrographs_rejected", [9.0])):
+        write_star(Path(f"Curate/job001/{name}.star"), {"micrographs": {
+            "rlnMicrographName": [f"{fit}.mrc" for fit in fits], "rlnCtfMaxResolution": fits}})
+    (panel,) = panels_of(JobView(path=Path("Curate/job001"), folder="Curate", values={}))
+    assert panel.verdict == "3 of 4 micrographs were accepted, 1 left out."
+    assert [series.name for series in panel.blocks[0].legend] == ["left out", "accepted"]

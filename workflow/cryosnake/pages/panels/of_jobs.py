@@ -17,6 +17,7 @@ PANELS: dict[str, Sequence[Callable[[JobView], Panel | None]]] = {
     "AutoPick": (micrographs.picks, micrographs.left_out),
     "TrainPicker": (learned_and_joined.picker,),
     "JoinStar": (learned_and_joined.joined,),
+    "Curate": (micrographs.curated,),
     "Extract": (micrographs.particles, micrographs.left_out),
     "Class2D": (classes.class_averages, refinement.iterations),
     "Select": (classes.selection,),
