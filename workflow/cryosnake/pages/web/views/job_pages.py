@@ -30,7 +30,7 @@ def job(request: Request) -> Response:
                     errors=log_tail(found.path, _LOG_LINES, error=True),
                     picks=found.process.folder == "ManualPick",
                     done=request.query_params.get("done", ""), note_stamp=note_stamp(found.path),
-                    curates=found.process.folder == "Curate",
+                    curates=found.process.folder == "Curate" or bool(found.view().values.get("curate")),
                     chooses=found.process.folder in _CHOSEN_FROM and found.state == "succeeded")
 
 
