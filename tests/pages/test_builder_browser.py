@@ -102,11 +102,22 @@ def test_it_runs_to_its_end_on_the_page(window: Browser, at: str, project: Path)
     window.run("document.querySelector('main form .primary').click()")
     window.wait("location.pathname.endsWith('/runs')", 10)
     window.run("window.same = true")
-    window.wait("document.querySelector('[data-part=started]')?.textContent.includes('has ended')", 120)
+    window.wait("document.querySelector('[data-part=started]')?.textContent.includes('has ended')", 300)
     assert window.run("return window.same")
     log = window.run("return document.querySelector('[data-part=started]').textContent")
     assert "(100%) done" in log
     assert all((project / f"MaskCreate/job00{number}/mask.mrc").exists() for number in (2, 3)), log
     window.go(f"{at}/preview")
     window.wait("document.querySelector('main').textContent.includes('Nothing: all that')", 10)
+    assert window.log() == []
+
+
+def test_figures_of_a_clean_up_follow_each_tick(window: Browser, at: str) -> None:
+    window.go(f"{at}/cleanup")
+    window.wait("document.querySelector('.scriptless').hidden", 10)
+    assert "0 deleted" in window.run("return document.querySelector('[data-figures=estimate]').textContent")
+    window.run("document.querySelector('input[value=delete_non_final]').focus()")
+    window.press(" ")
+    window.wait("document.querySelector('[data-figures=estimate]').textContent.includes('3 deleted')", 10)
+    assert "--delete-non-final" in window.run("return document.querySelector('[data-figures=actions]').textContent")
     assert window.log() == []

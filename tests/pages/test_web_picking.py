@@ -140,6 +140,28 @@ def test_the_jobs_that_follow_are_added_once(folder: Path) -> None:
     assert "Add picker" not in opened.get(f"{at}/pick/manual").text
 
 
+def test_the_viewer_compares_picks_and_draws_tracks(folder: Path) -> None:
+    (folder / "ManualPick/job011").mkdir(parents=True)
+    write_star(folder / "hand.star", {"": {"rlnCoordinateX": [104.0, 600.0], "rlnCoordinateY": [53.0, 500.0]}})
+    write_star(folder / "ManualPick/job011/manualpick.star", {"coordinate_files": {
+        "rlnMicrographName": NAMES[:1], "rlnMicrographCoordinates": ["hand.star"]}})
+    write_star(folder / "m0.star", {
+        "general": {"rlnImageSizeX": 2 * WIDTH, "rlnImageSizeY": 2 * HEIGHT}, "global_shift": {
+            "rlnMicrographFrameNumber": [1, 2, 3], "rlnMicrographShiftX": [0.0, 2.0, -9999.0],
+            "rlnMicrographShiftY": [0.0, -4.0, -9999.0]}})
+    table = {"rlnMicrographName": NAMES[:1], "rlnOpticsGroup": [1], "rlnMicrographMetadata": ["m0.star"]}
+    (folder / "MotionCorr/job002/corrected_micrographs.star").unlink()
+    write_star(folder / "MotionCorr/job002/corrected_micrographs.star", {"micrographs": table})
+    opened = client(folder)
+    at = project_address(opened)
+    text = opened.get(f"{at}/view/{NAMES[0]}", params={"picks": "AutoPick/job004", "with": "ManualPick/job011",
+                                                       "tracks": "1"}).text
+    assert "1 picks of both; 2 only of AutoPick/job004, 1 only of ManualPick/job011" in text
+    assert "motion × 20" in text  # the largest at which 2 px are within a tenth of the width
+    assert 'points="400,300 380,260' in text  # what is shifted by (2, -4) px of a movie twice as fine had moved back
+    assert f"{at}/pick/manual?micrograph=Movies/m0.mrc" in text
+
+
 # --- in a browser -------------------------------------------------------------------------------------------
 
 _PICKER = "document.querySelector('.pick').picker"

@@ -228,11 +228,18 @@ def test_picks_from_boxes_and_what_is_shown(capsys) -> None:
     assert main(["pick", "manual", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert [one["picks"] for one in shown["micrographs"]] == [2, 1, 0] and shown["directory"] == ""
+    Path("m1.box").write_text("2 3 8 8\n")
+    assert main(["pick", "manual", "--from", "m1.box"]) == 0
+    assert Path("decisions/manual/Movies/m1.star.1").exists(), "kept"
+    write_star("gone.star", {"coordinate_files": pd.DataFrame({
+        "rlnMicrographName": [M1], "rlnMicrographCoordinates": ["gone/m1.star"]})})
+    assert main(["pick", "manual", "--from", "gone.star"]) == 1
+    assert "gone/m1.star does not exist" in capsys.readouterr().err, "and no decision that there are no particles"
     Path("other.box").write_text("1 3 8 8\n")
     assert main(["pick", "manual", "--from", "other.box"]) == 1
     assert "--micrograph" in capsys.readouterr().err
     assert main(["pick", "manual", "--from", "other.box", "--micrograph", M3]) == 0 and main(["pick", "manual"]) == 0
-    assert "4 picks on 3 of 3 micrographs" in capsys.readouterr().out
+    assert "3 picks on 3 of 3 micrographs" in capsys.readouterr().out
     assert main(["pick", "cut"]) == 1 and "not a job that is picked by hand" in capsys.readouterr().err
 
 

@@ -20,6 +20,8 @@ from cryosnake.project.records.movies import NOT_IMPORTED
 from cryosnake.report.panels.ctf import rejected_values
 from cryosnake.report.panels.particles import smooth
 
+_CURATED_BY = {"rlnCtfMaxResolution": "resolution of the fit, Å", "rlnDefocusU": "defocus U, Å",
+               "rlnAccumMotionTotal": "motion in total, px"}
 LEFT_OUT = "failed_micrographs.star"
 _MOST_NAMED = 30  # micrographs that are named one by one
 _SHOWN_WIDTH = 640  # px of a micrograph
@@ -92,6 +94,20 @@ def ctf(job: JobView) -> Panel | None:
                  caption="Good: defocus spread over a range, fits that reach 4 to 6 Å or Nyquist, astigmatism of a few "
                  "hundred Å. Bad: fits that end early (thick ice, drift), a step in the course (the beam was aligned "
                  "again), astigmatism that grows.", blocks=blocks)
+
+
+def curated(job: JobView) -> Panel | None:
+    """Return how many micrographs were accepted, and by which values they differ from the others."""
+    if not job.has("micrographs.star", "micrographs_rejected.star"):
+        return None
+    kept, left = (job.table(name, "micrographs") for name in ("micrographs.star", "micrographs_rejected.star"))
+    shown = [(label, words) for label, words in _CURATED_BY.items() if label in kept and label in left]
+    blocks = [histogram(words.partition(",")[0].capitalize(), words, [("accepted", kept[label].to_numpy(float), 0), (
+        "left out", left[label].to_numpy(float), 3)]) for label, words in shown]
+    return Panel(title="Accepted micrographs", blocks=blocks, wide=True,
+                 verdict=f"{len(kept):,} of {len(kept) + len(left):,} micrographs were accepted, {len(left):,} left "
+                 "out.",
+                 caption="Nothing is deleted: both sets are outputs, and another choice makes another job.")
 
 
 def left_out(job: JobView) -> Panel | None:

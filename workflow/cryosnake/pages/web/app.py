@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.pages.document import static_names, static_text
-from cryosnake.pages.web.building import builder, running
+from cryosnake.pages.web.building import builder, cleaning, job_acts, running
 from cryosnake.pages.web.deciding import classes, curating, picks
 from cryosnake.pages.web.reading.files import NoSuchFileError
 from cryosnake.pages.web.reading.working_directory import SlowDiskError
@@ -40,7 +40,7 @@ def application(roots: Sequence[Path], access: Access) -> Guard:
 
 
 def _routes() -> Sequence[Route]:
-    rooms = (project_pages, job_pages, file_pages, classes, curating, picks, builder, running)
+    rooms = (project_pages, job_pages, file_pages, classes, curating, picks, builder, running, cleaning, job_acts)
     shown = (Route("/", project_pages.projects), *(route for room in rooms for route in room.ROUTES))
     return [Route("/static/{name}", _static), Route("/p/{project}/events", _events), *map(_patient, shown)]
 

@@ -64,10 +64,10 @@ def adopt(folder: str, directory: str) -> list[str]:
     for one in found:
         decided = _decided(one)  # before anything is moved
         if not one.newer:
-            _set_aside(Path(one.path), one.decision)
+            set_aside(Path(one.path), one.decision)
             continue
         if one.decision.exists() and one.decision.stat().st_mtime_ns > made:
-            _set_aside(one.decision, one.decision)
+            set_aside(one.decision, one.decision)
         write_decided(one.decision, decided)
     if found:
         note_written(directory)
@@ -146,7 +146,7 @@ def _is_newer(path: str, decision: Path) -> bool:
     return not decision.exists() or os.stat(path).st_mtime_ns > decision.stat().st_mtime_ns
 
 
-def _set_aside(path: Path, decision: Path) -> None:
+def set_aside(path: Path, decision: Path) -> None:
     """Keep the contents of a file beside a decision, under a name that counts for nothing."""
     number = next(number for number in range(1, 1000) if not os.path.lexists(f"{decision}.{number}"))
     write_text(f"{decision}.{number}", path.read_text(encoding="utf-8", errors="surrogateescape"))

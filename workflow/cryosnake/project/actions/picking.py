@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.project.actions.picked_in_relion import adopt, changed_in_relion
+from cryosnake.project.actions.picked_in_relion import adopt, changed_in_relion, set_aside
 from cryosnake.project.actions.picking_job import PickingJob, picking_job
 from cryosnake.project.config.decisions import now
 from cryosnake.project.config.picked import picked_files
@@ -144,8 +144,9 @@ def save_picks(job: str, micrograph: str, places: np.ndarray | Sequence[tuple[fl
 def take_picks(job: str, picks: Mapping[str, Path], selected: bool = True) -> list[Path]:
     """Write the picks of coordinate files (STAR, .box, .cbox) by micrograph; return the files of decisions.
 
-    They take the place of picks that were there. A file may have been picked on another micrograph of the same movie:
-    the name in `picks` is that which it was picked on, and places are scaled by the pixel sizes.
+    They take the place of picks that were there, which are set aside (`….star.1`). A file may have been picked on
+    another micrograph of the same movie: the name in `picks` is that which it was picked on, and places are scaled by
+    the pixel sizes.
 
     Raises
     ------
@@ -153,6 +154,8 @@ def take_picks(job: str, picks: Mapping[str, Path], selected: bool = True) -> li
         when none of these is a micrograph of the job, a file can't be read, or as for `save_picks`; then nothing was
         written
     """
+    from cryosnake.io.coordinates.tables import places_of, read_coordinates_file
+
     found = picking_job(job)
     own = found.like(picks)
     if not own:
@@ -161,10 +164,10 @@ def take_picks(job: str, picks: Mapping[str, Path], selected: bool = True) -> li
     _refuse_final(found)
     with saving_picks(found.name):
         frames = {other: _frame(name) for other, name in own.items()}
-        places = {other: _on_micrograph(frame, _start(str(picks[other])) * _scale(other, frame))
+        places = {other: _on_micrograph(frame, places_of(read_coordinates_file(picks[other])) * _scale(other, frame))
                   for other, frame in frames.items()}
         adopt(found.folder, found.directory)
-        return [_write(found, frame, places[other], selected=selected) for other, frame in frames.items()]
+        return [_write(found, frame, places[other], selected=selected, keep=True) for other, frame in frames.items()]
 
 
 def _scale(other: str, frame: Frame) -> float:
@@ -187,7 +190,8 @@ def _offer(job: PickingJob) -> PickingOffer:
             listed.append(ListedMicrograph(name=name, picks=len(known.places), origin=known.by,
                                            earlier=_is_earlier(known, name), selected=known.selected))
         else:
-            count = _count(job.start.get(name, ""))
+            file = job.start.get(name, "")
+            count = job.counts[file] if file in job.counts else _count(file)
             listed.append(ListedMicrograph(name=name, picks=count, origin=job.start_origin if count else NONE))
     return PickingOffer(job=job.name, directory=job.directory, micrographs=tuple(listed), diameter=job.diameter,
                         users=tuple(job.users), remark=_remark(job), source=job)
@@ -218,8 +222,11 @@ def _picks(job: PickingJob, micrograph: str) -> Picks:
                  earlier=known is not None and _is_earlier(known, micrograph))
 
 
-def _write(job: PickingJob, frame: Frame, places: np.ndarray, *, selected: bool) -> Path:
-    """Write a decision; one that says the same already stays as it is, so that nothing is made again for it."""
+def _write(job: PickingJob, frame: Frame, places: np.ndarray, *, selected: bool, keep: bool = False) -> Path:
+    """Write a decision; one that says the same already stays as it is, so that nothing is made again for it.
+
+    With `keep`, what was there is set aside.
+    """
     import numpy as np
 
     from cryosnake.io.coordinates.decided import Decided, decided_file, read_decided, write_decided
@@ -232,6 +239,8 @@ def _write(job: PickingJob, frame: Frame, places: np.ndarray, *, selected: bool)
         before, frame.micrograph) and before.places.shape == places.shape and np.allclose(before.places, places,
                                                                                          rtol=0, atol=1e-4)
     if not same:
+        if before and keep:
+            set_aside(path, path)
         write_decided(path, made)
     return path
 

@@ -16,6 +16,7 @@ from cryosnake.project.config.text_edits import read_config
 from cryosnake.project.planning.by_hand import last_made, users_of
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan
+from cryosnake.project.records.batches import read_done, revisions
 from cryosnake.project.records.disk import job_directories
 
 
@@ -23,6 +24,7 @@ from cryosnake.project.records.disk import job_directories
 class PickingJob:
     """`folder` has its decisions, `directory` is its newest job directory ("" for none); `start` a file by micrograph.
 
+    `counts` are the numbers of these picks by file, as far as the job that made them has recorded them.
     `users` are the jobs that have begun and take from that directory.
     """
 
@@ -31,6 +33,7 @@ class PickingJob:
     directory: str
     micrographs: Mapping[str, None]  # in their order
     start: Mapping[str, str]
+    counts: Mapping[str, int]
     start_origin: str
     diameter: float
     users: Sequence[str]
@@ -57,9 +60,10 @@ def picking_job(text: str) -> PickingJob:
     source = job.inputs.get("coordinates")
     start = _listed(source.path) if source else {}
     origin = "relion" if source and source.path.startswith("ManualPick/") else "automatic"
+    counts = _recorded_counts(start, os.path.dirname(source.path)) if source else {}
     names = _micrographs(job.name, job.inputs["micrographs"].path)
     return PickingJob(name=job.name, folder=picks_folder(job.name), directory=directory, micrographs=names,
-                      start=_of_micrographs(start, names), start_origin=origin,
+                      start=_of_micrographs(start, names), start_origin=origin, counts=counts,
                       diameter=float(job.config.parameters()["diameter"]),
                       users=users_of(directory, records) if directory else [])
 
@@ -93,6 +97,13 @@ def _listed(path: str) -> dict[str, str]:
     from cryosnake.io.coordinates.lists import listed_coordinates
 
     return listed_coordinates(Path(path)) if os.path.exists(path) else {}
+
+
+def _recorded_counts(start: Mapping[str, str], job: str) -> dict[str, int]:
+    """Return the number of picks in each file of a job of ours, from the records of its batches ("312 picks")."""
+    items = [item for number in revisions(job) for item in read_done(job, number).values() if item.state == "ok"]
+    words = {item.name: item.reason.split() for item in items if item.name in start}
+    return {start[name]: int(said[0]) for name, said in words.items() if said[1:2] == ["picks"] and said[0].isdecimal()}
 
 
 def _of_micrographs(start: Mapping[str, str], names: Mapping[str, None]) -> dict[str, str]:

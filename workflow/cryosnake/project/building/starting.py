@@ -59,12 +59,13 @@ def start_run(cores: int | None = None, names: Sequence[str] = ()) -> StartedRun
     last = started_run()
     if last and last.lives:
         raise CryosnakeError(f"a run was started at {last.began}, and works; this one was not started")
-    words = [*(["--cores", str(cores)] if cores else []), *preview_run(names).files]
+    files = preview_run(names).files
+    words = [*(["--cores", str(cores)] if cores else []), *files]
     LOG.parent.mkdir(exist_ok=True)
     with open(LOG, "wb", opener=own_file) as log:
         begun = subprocess.Popen(snakemake_command(words), stdin=subprocess.DEVNULL, stdout=log,
                                  stderr=subprocess.STDOUT, start_new_session=True, cwd=os.getcwd())
-    run = StartedRun(run_command(cores, preview_run(names).files), time.strftime("%Y-%m-%d %H:%M:%S"), True)
+    run = StartedRun(run_command(cores, files), time.strftime("%Y-%m-%d %H:%M:%S"), True)
     write_text(_STATE, json.dumps({**asdict(process(begun.pid)), "command": run.command, "began": run.began}))
     return run
 

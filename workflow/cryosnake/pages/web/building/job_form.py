@@ -232,7 +232,8 @@ def _field(one: Parameter, texts: Mapping[str, str], microscope: Mapping[str, An
     kind = "bool" if one.kind is bool else "choice" if one.choices and one.kind is str else (
         "number" if one.kind in (int, float) else "text")
     return Field(name=one.name, kind=kind, value=texts.get(one.name, ""), default=default, help=one.help,
-                 form=_form(one), unit=one.unit, range=_range(one), choices=one.choices, required=one.required,
+                 form="" if kind in ("bool", "choice") else _form(one), unit=one.unit,
+                 range=_range(one), choices=one.choices, required=one.required,
                  advanced=one.advanced or one is AT_LEAST, problem=problems.get(one.name, ""))
 
 

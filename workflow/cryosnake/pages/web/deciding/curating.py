@@ -37,6 +37,7 @@ _TITLES = {"rlnAccumMotionTotal": ("motion, total", "px"), "rlnAccumMotionEarly"
            "rlnCtfIceRingDensity": ("ice rings", "")}
 _NO_QUALITY = {"rlnOpticsGroup", "rlnClassNumber", "rlnCoordinateX", "rlnCoordinateY"}
 _SIDE = {"micrographs": 240, "particles": 96}
+_MOST_ROWS = 200_000
 _MOST_BYTES = 2_000_000  # of a form: flags of many thousand images
 
 
@@ -81,7 +82,11 @@ def decide(request: Request, form: Form) -> Response:
 
 
 def _found(request: Request) -> Curated:
-    return curated(request.path_params["name"], site_of(request).tables.read)
+    found = curated(request.path_params["name"], site_of(request).tables.read)
+    if len(found.rows) > _MOST_ROWS:
+        raise CryosnakeError(f"{found.table} has {len(found.rows):,} rows, and a page takes {_MOST_ROWS:,}; use "
+                             f"`cryosnake curate {found.job}`")
+    return found
 
 
 def _decided(found: Curated) -> dict[str, Any]:
