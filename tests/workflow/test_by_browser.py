@@ -25,7 +25,7 @@ MORE = """\
   good:      {type: select, particles: classes, model: classes, classes: choose}   # chosen by eye
   map:       {type: maptool, map: reference.mrc, flip_hand: true}
 """
-_FOLLOW = ("manual", "good", "kept", "trained", "mask")  # jobs that are added or chosen for here
+_FOLLOW = ("manual", "picker", "found", "good", "kept", "mask")  # jobs that are added or chosen for here
 
 
 @pytest.fixture(scope="module")
