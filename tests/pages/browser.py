@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -126,3 +127,15 @@ def _wait_for(port: int) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError("chromedriver did not start")
+
+
+@contextmanager
+def dashboard(project: Path, *options: str) -> Iterator[str]:
+    """Serve a project with `--edit`; yield the address with its token. The server ends also when a test fails."""
+    command = [sys.executable, "-m", "cryosnake.cli", "web", str(project), "--edit", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()

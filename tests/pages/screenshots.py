@@ -8,12 +8,11 @@ from __future__ import annotations
 import base64
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from browser import Browser, browser
+from browser import Browser, browser, dashboard
 from crawl import visited
 
 WIDTHS, TALLEST = (1280, 1920), 2600  # px
@@ -24,10 +23,7 @@ def main() -> None:
     """Write one PNG for each page, width and mode."""
     project, out, wanted = Path(sys.argv[1]).resolve(), Path(sys.argv[2]), sys.argv[3:]
     driver = shutil.which("chromedriver") or "chromedriver"
-    command = [sys.executable, "-m", "cryosnake.cli", "web", str(project), "--edit"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        address = server.stdout.readline().strip()
+    with dashboard(project) as address:
         for width in WIDTHS:
             for mode, options in (("light", []), ("dark", [DARK])):
                 folder = out / f"{width}_{mode}"
@@ -36,7 +32,6 @@ def main() -> None:
                     for page in _pages(window, address, wanted):
                         name = re.sub(r"\W+", "_", page)[:80]
                         (folder / f"{name}.png").write_bytes(picture(window, width))
-        server.terminate()
 
 
 def picture(window: Browser, width: int) -> bytes:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Browser, browser
+from browser import Browser, browser, dashboard
 from crawl import kind_of, visited
 from shown_project import make_project, write_star
 from web_client import ACCESS, need_server
@@ -49,11 +47,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(project: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "cryosnake.cli", "web", str(project), "--edit"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.terminate()
+    with dashboard(project) as opened:
+        yield opened
 
 
 def faults(window: Browser, axe: str, *rules: str) -> list[str]:

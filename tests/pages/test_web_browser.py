@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Browser, browser
+from browser import Browser, browser, dashboard
 from shown_project import make_project, write_star
 from web_client import need_server
 
@@ -46,11 +44,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(project: Path) -> Iterator[str]:
     """What the command prints, with the token."""
-    command = [sys.executable, "-m", "cryosnake.cli", "web", str(project), "--edit"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.terminate()
+    with dashboard(project) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Browser, browser
+from browser import Browser, browser, dashboard
 from shown_project import make_project
 from web_client import EDITING, client, need_server, project_address
 
@@ -67,15 +65,12 @@ def test_what_is_saved_is_what_the_command_writes_and_the_second_is_refused(proj
 
 @pytest.fixture
 def window(chromedriver: str, project: Path) -> Iterator[Browser]:
-    command = [sys.executable, "-m", "cryosnake.cli", "web", str(project), "--edit"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, browser(chromedriver) as opened:
-        assert server.stdout is not None
-        opened.go(server.stdout.readline().strip())
+    with dashboard(project) as address, browser(chromedriver) as opened:
+        opened.go(address)
         at = str(opened.wait("location.pathname.endsWith('/overview') && location.href")).removesuffix("/overview")
         opened.go(f"{at}/curate/curate")
         opened.wait("document.querySelector('.curate').dataset.ready")
         yield opened
-        server.terminate()
 
 
 def accepted(window: Browser) -> int:

@@ -175,8 +175,10 @@ def window(chromedriver: str) -> Iterator[Browser]:
 def started(command: list[str], port: str = "0") -> Iterator[tuple[subprocess.Popen[str], str]]:
     with subprocess.Popen([*command, "--port", port], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        yield server, server.stdout.readline().strip()
-        server.kill()
+        try:
+            yield server, server.stdout.readline().strip()
+        finally:
+            server.kill()
 
 
 def test_a_killed_server_is_said_in_the_page_which_goes_on_when_it_does(window: Browser, command: list[str]) -> None:

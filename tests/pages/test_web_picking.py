@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import Browser, browser
+from browser import Browser, browser, dashboard
 from shown_project import make_project, write_star
 from web_client import EDITING, TestClient, client, need_server, project_address
 
@@ -178,14 +176,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def window(chromedriver: str, shown: Path) -> Iterator[Browser]:
-    command = [sys.executable, "-m", "cryosnake.cli", "web", str(shown), "--edit"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        with browser(chromedriver) as opened:
-            opened.go(server.stdout.readline().strip())
-            opened.wait("location.pathname.endsWith('/overview')")
-            yield opened
-        server.terminate()
+    with dashboard(shown) as address, browser(chromedriver) as opened:
+        opened.go(address)
+        opened.wait("location.pathname.endsWith('/overview')")
+        yield opened
 
 
 def open_page(window: Browser, name: str) -> None:

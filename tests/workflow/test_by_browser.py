@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from browser import Browser, browser
+from browser import Browser, browser, dashboard
 from crawl import visited
 from web_client import need_server
 
@@ -41,12 +40,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def window(chromedriver: str, project: Path) -> Iterator[Browser]:
-    command = [sys.executable, "-m", "cryosnake.cli", "web", str(project), "--edit"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, browser(chromedriver) as opened:
-        assert server.stdout is not None
-        opened.go(server.stdout.readline().strip())
+    with dashboard(project) as address, browser(chromedriver) as opened:
+        opened.go(address)
         yield opened
-        server.terminate()
 
 
 @pytest.fixture(scope="module")

@@ -1,39 +1,7 @@
 // Curating: limits by sliders, flags by click and keys; counts follow while a slider moves.
 
-const PAGE = 24, STEPS = 1000, BINS = 60;
+const PAGE = 24, STEPS = 1000;
 const FLAG = {accept: 1, reject: -1};
-
-class Column {
-  constructor(data) {
-    Object.assign(this, data);
-    this.values = Float64Array.from(data.values, value => value === null ? NaN : value);
-    const known = this.values.filter(value => !Number.isNaN(value));
-    this.min = known.reduce((a, b) => Math.min(a, b), Infinity);
-    this.max = known.reduce((a, b) => Math.max(a, b), -Infinity);
-    this.bins = new Uint32Array(BINS);
-    const scale = (BINS - 1e-9) / (this.max - this.min || 1);
-    known.forEach(value => { this.bins[Math.floor((value - this.min) * scale)]++; });
-    this.low = -Infinity;
-    this.high = Infinity;
-  }
-
-  limit(text) {
-    const [low, high] = (text || "..").split("..");
-    this.low = low.trim() === "" ? -Infinity : Number(low);
-    this.high = high.trim() === "" ? Infinity : Number(high);
-  }
-
-  get limited() { return this.low > -Infinity || this.high < Infinity; }
-
-  get text() { return `${this.low > -Infinity ? this.low : ""}..${this.high < Infinity ? this.high : ""}`; }
-
-  keeps(row) { return this.values[row] >= this.low && this.values[row] <= this.high; }
-
-  distance(row) {  // from the nearer limit, in parts of the range
-    const value = this.values[row];
-    return Math.min(Math.abs(value - this.low), Math.abs(value - this.high)) / (this.max - this.min || 1);
-  }
-}
 
 class Curator {
   constructor(form) {
@@ -160,16 +128,7 @@ class Curator {
       slider.setAttribute("aria-valuetext", open ? "no limit" : `${one[end]} ${one.unit}`);
       if (!typing || document.activeElement !== number) number.value = open ? "" : one[end];
     }
-    const canvas = card.querySelector("canvas"), pen = canvas.getContext("2d"), most = Math.max(...one.bins, 1);
-    const step = canvas.width / BINS;
-    pen.clearRect(0, 0, canvas.width, canvas.height);
-    one.bins.forEach((count, bin) => {
-      const middle = one.min + (bin + 0.5) / BINS * range, inside = middle >= one.low && middle <= one.high;
-      const height = count ? Math.max(2, count / most * (canvas.height - 2)) : 0;
-      pen.fillStyle = pen.strokeStyle = ink(inside ? "--c0" : "--faint");
-      if (inside) pen.fillRect(bin * step, canvas.height - height, step - 1, height);
-      else if (height) pen.strokeRect(bin * step + 0.5, canvas.height - height + 0.5, step - 2, height - 1);  // hollow: left out
-    });
+    draw_bins(card.querySelector("canvas"), one);
   }
 
   limits() { return Object.fromEntries(this.columns.filter(one => one.limited).map(one => [one.label, one.text])); }
@@ -336,32 +295,8 @@ class Curator {
   // --- the order ---
 
   draw_order() {
-    const canvas = this.find(".order"), pen = canvas.getContext("2d"), one = this.columns[Number(this.find(".column").value)];
-    if (!one) return;
-    pen.clearRect(0, 0, canvas.width, canvas.height);
-    const n = this.names.length, x = row => (row + 0.5) / n * canvas.width;
-    const y = value => canvas.height - 6 - (value - one.min) / (one.max - one.min || 1) * (canvas.height - 12);
-    if (this.rows) {
-      pen.fillStyle = ink("--panel");
-      pen.fillRect(x(this.rows[0] - 0.5), 0, Math.max(2, x(this.rows[1] + 0.5) - x(this.rows[0] - 0.5)), canvas.height);
-    }
-    pen.fillStyle = ink("--c0");
-    pen.strokeStyle = ink("--bad");
-    pen.beginPath();
-    for (let row = 0; row < n; row++) {
-      if (Number.isNaN(one.values[row])) continue;
-      const [across, up] = [x(row), y(one.values[row])];
-      if (this.kept[row]) pen.fillRect(across - 1.5, up - 1.5, 3, 3);
-      else {  // a cross: left out
-        pen.moveTo(across - 2.5, up - 2.5);
-        pen.lineTo(across + 2.5, up + 2.5);
-        pen.moveTo(across - 2.5, up + 2.5);
-        pen.lineTo(across + 2.5, up - 2.5);
-      }
-    }
-    pen.stroke();
-    pen.strokeStyle = ink("--ink");
-    for (const end of [one.low, one.high]) if (Math.abs(end) < Infinity) { pen.beginPath(); pen.setLineDash([5, 4]); pen.moveTo(0, y(end)); pen.lineTo(canvas.width, y(end)); pen.stroke(); pen.setLineDash([]); }
+    const one = this.columns[Number(this.find(".column").value)];
+    if (one) draw_order(this.find(".order"), one, this.kept, this.rows);
   }
 
   brush(canvas) {
@@ -421,15 +356,6 @@ class Curator {
 
   say(words) { this.find(".saved").textContent = words; }
 }
-
-function same(one, other) {
-  const ends = text => (text || "..").split("..").map(end => end.trim() === "" ? null : Number(end));
-  return ends(one).join() === ends(other).join();
-}
-
-function make(tag, given) { return Object.assign(document.createElement(tag), given); }
-
-function ink(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim() || "gray"; }
 
 async function words_of(answer) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html"), main = page.querySelector("main") || page.body;
