@@ -187,6 +187,10 @@ def test_a_selection_of_relion_is_offered(project) -> None:
     table = read_star("ctf.star")
     write_star("ManualPick/job009/micrographs_selected.star", {"micrographs": table["micrographs"][1:3]})
     assert relion_selections(curated("curate")) == {"ManualPick/job009": ["Movies/m0", "Movies/m3"]}
+    names = table["micrographs"]["rlnMicrographName"]
+    for ticks, left_out in (([1, 1, 1, 0], {"ManualPick/job009": ["Movies/m3"]}), ([1, 1, 1, 1], {})):
+        write_star("ManualPick/job009/local_selection.star", {"": names[:4].to_frame().assign(rlnSelected=ticks)})
+        assert relion_selections(curated("curate")) == left_out, "a micrograph without picks may have its tick"
 
 
 def test_rejected_ones_are_an_input_of_their_own(project) -> None:

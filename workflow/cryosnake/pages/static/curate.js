@@ -77,7 +77,7 @@ class Curator {
       for (const end of ["low", "high"]) {
         const words = `${end === "low" ? "smallest" : "largest"} ${one.title}${unit}`;
         const slider = make("input", {type: "range", min: 0, max: STEPS, step: 1, className: end});
-        const number = make("input", {type: "number", step: "any", className: end, placeholder: end === "low" ? "no smallest" : "no largest"});
+        const number = make("input", {type: "number", step: "any", className: end, placeholder: short(end === "low" ? one.min : one.max)});
         slider.setAttribute("aria-label", words);
         number.setAttribute("aria-label", words);
         slider.addEventListener("input", () => this.slid(index, end, Number(slider.value)));
@@ -192,7 +192,7 @@ class Curator {
   relion(selections) {
     const area = this.find(".relion");
     area.replaceChildren(...Object.entries(selections).map(([job, names]) => {
-      const line = make("p", {className: "note", textContent: `Selected in RELION, ${job}: ${names.length} left out. `});
+      const line = make("p", {className: "note", textContent: `Left out in ${job}, while picking: ${names.length}. `});
       const button = make("button", {type: "button", textContent: "reject these"});
       button.addEventListener("click", () => this.flag(names.map(name => this.place.get(name)), -1));
       line.append(button);

@@ -91,3 +91,5 @@ function same(one, other) {
 function make(tag, given) { return Object.assign(document.createElement(tag), given); }
 
 function ink(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim() || "gray"; }
+
+function short(value) { return Math.abs(value) < Infinity ? String(Number(value.toPrecision(4))) : ""; }

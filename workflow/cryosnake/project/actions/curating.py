@@ -12,6 +12,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.paths import product_root
 from cryosnake.limits import ACCEPT, BY_EYE, REJECT, Limit, limits_of, limits_problem
 from cryosnake.pipeline.find_process import find_job
+from cryosnake.project.actions.picked_in_relion import SELECTION, ticks_of
 from cryosnake.project.config.config import JobConfig, parse_config
 from cryosnake.project.config.curation import (
     Curation,
@@ -169,23 +170,31 @@ def names_of(found: Curated, words: Iterable[str]) -> list[str]:
 
 
 def relion_selections(found: Curated) -> dict[str, list[str]]:
-    """Return the micrographs that a person left out in RELION, by the job: those of `micrographs_selected.star` miss.
+    """Return the micrographs that a person left out while picking by hand, in RELION or here, by the job.
 
-    Selections of other micrographs, and files that can't be read, are left out.
+    They have no tick in `local_selection.star`, or, where that is missing, `micrographs_selected.star` does not list
+    them. Jobs of other micrographs, those that left out none, and files that can't be read are passed over.
     """
-    from cryosnake.io.star import read_star
-
     selections = {}
     for path in sorted(Path().glob("*/job*/micrographs_selected.star")) if found.kind == "micrographs" else ():
         try:
-            table = read_star(path).get("micrographs")
+            ticked = {flag_name(found.kind, name) for name in _ticked(path)}
         except CryosnakeError:
             continue
-        listed = () if table is None else table["rlnMicrographName"]
-        names = {flag_name(found.kind, str(name)) for name in listed}
-        if names and names <= set(found.names):
-            selections[path.parent.as_posix()] = [name for name in found.names if name not in names]
+        left_out = [name for name in found.names if name not in ticked]
+        if ticked and left_out and ticked <= set(found.names):
+            selections[path.parent.as_posix()] = left_out
     return selections
+
+
+def _ticked(selected: Path) -> list[str]:
+    from cryosnake.io.star import read_star
+
+    ticks = ticks_of(str(selected.with_name(SELECTION)))  # of micrographs without picks too
+    if ticks:
+        return [name for name, ticked in ticks.items() if ticked]
+    table = read_star(selected).get("micrographs")
+    return [] if table is None else list(table["rlnMicrographName"].map(str))
 
 
 def with_flags(found: Curated, names: Iterable[str], state: str, flags: Mapping[str, Flag]) -> dict[str, Flag]:

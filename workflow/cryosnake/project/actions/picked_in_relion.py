@@ -83,7 +83,7 @@ def _changes(folder: str, directory: str) -> Iterator[_Changed]:
         return
     ticked = not is_same_file(written.get(SELECTION, ""), f"{directory}/{SELECTION}")
     changed = {name for name in _below(directory) if not is_same_file(written.get(name, ""), f"{directory}/{name}")}
-    for micrograph, selected in _ticks(f"{directory}/{SELECTION}").items() if changed or ticked else ():
+    for micrograph, selected in ticks_of(f"{directory}/{SELECTION}").items() if changed or ticked else ():
         name, decision = _name_below(micrograph), decided_file(folder, micrograph)
         if name in changed:
             yield _Changed(micrograph=micrograph, path=f"{directory}/{name}", decision=decision, selected=selected,
@@ -114,7 +114,7 @@ def _written(directory: str) -> dict[str, str]:
         return {}
 
 
-def _ticks(path: str) -> dict[str, bool]:
+def ticks_of(path: str) -> dict[str, bool]:
     """Return whether each micrograph of RELION's list is ticked; {} without it."""
     from cryosnake.io.star import read_star
 
