@@ -72,7 +72,10 @@ function draw_order(canvas, one, kept, rows) {
     }
   }
   pen.stroke();
-  pen.strokeStyle = ink("--ink");
+  pen.strokeStyle = pen.fillStyle = ink("--ink");
+  pen.font = "12px system-ui, sans-serif";
+  pen.fillText(`${short(one.max)} ${one.unit || ""}`, 4, 14);
+  pen.fillText(`${short(one.min)} ${one.unit || ""}`, 4, canvas.height - 6);
   pen.setLineDash([5, 4]);
   for (const end of [one.low, one.high].filter(limit => Math.abs(limit) < Infinity)) {
     pen.beginPath();

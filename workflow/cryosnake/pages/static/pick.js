@@ -283,8 +283,7 @@ class Picker extends MicrographViewer {
   showSources() {
     if (!this.edit) return;
     this.find("start").hidden = !this.sheet.sources.length;
-    this.find("source").replaceChildren(...this.sheet.sources.map(one => new Option(one.job, one.job)));
-    this.find("source").selectedIndex = -1;
+    this.find("source").replaceChildren(new Option("choose a job", ""), ...this.sheet.sources.map(one => new Option(one.job, one.job)));
     this.showMerit();
   }
 
@@ -309,7 +308,7 @@ class Picker extends MicrographViewer {
     const near = this.radius() / 2;
     const fresh = this.offered().filter(place => this.sheet.inside(place) && this.sheet.nearest(...place, near) < 0);
     if (fresh.length) this.change(() => this.sheet.set([...this.sheet.places, ...fresh]));
-    this.find("source").selectedIndex = -1;
+    this.find("source").selectedIndex = 0;
     this.showMerit();
     this.drawSoon();
   }
