@@ -36,7 +36,8 @@ def templates(link: Callable[[str], str]) -> Environment:
 
     found = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined,
                         trim_blocks=True, lstrip_blocks=True)
-    found.filters |= {"size": human_size, "duration": human_time, "px": _px, "named": _named, "link": link, "coded": _coded}
+    found.filters |= {"size": human_size, "duration": human_time, "px": _px, "named": _named, "link": link,
+                      "coded": _coded}
     return found
 
 
