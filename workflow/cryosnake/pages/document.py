@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,6 @@ from cryosnake.human import human_size, human_time
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 MARK = '<meta name="generator" content="cryosnake'  # of our pages: what else has the name is not replaced
 _HERE = Path(__file__).parent
@@ -36,8 +34,7 @@ def templates(link: Callable[[str], str]) -> Environment:
 
     found = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined,
                         trim_blocks=True, lstrip_blocks=True)
-    found.filters |= {"size": human_size, "duration": human_time, "px": _px, "named": _named, "link": link,
-                      "coded": _coded}
+    found.filters |= {"size": human_size, "duration": human_time, "px": _px, "named": _named, "link": link}
     return found
 
 
@@ -51,13 +48,6 @@ def static_names() -> frozenset[str]:
 def static_text(name: str) -> str:
     """Return a style or script of the pages."""
     return (_HERE / "static" / name).read_text(encoding="utf-8")
-
-
-def _coded(text: str) -> Markup:
-    """Return a text in which what stands between backticks is set as code."""
-    from markupsafe import Markup, escape
-
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _digest(text: str) -> str:
