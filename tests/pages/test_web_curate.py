@@ -63,6 +63,34 @@ def test_what_is_saved_is_what_the_command_writes_and_the_second_is_refused(proj
     assert client(project).post(address, data=form(now), headers=origin).status_code == 405
 
 
+def test_a_limit_on_a_column_of_equal_values_is_shown(project: Path) -> None:
+    star = project / "CtfFind/job003/micrographs_ctf.star"
+    tables = read_star(star)
+    star.unlink()
+    write_star(star, {**tables, "micrographs": tables["micrographs"].assign(rlnCtfMaxResolution=5.0)})
+    opened = client(project, access=EDITING)
+    data = opened.get(f"{project_address(opened)}/curated/curate").json()
+    [column] = [one for one in data["columns"] if one["label"] == "rlnCtfMaxResolution"]
+    assert set(column["values"]) == {5.0} and data["limits"] == {"rlnCtfMaxResolution": "..6"}
+
+
+def test_what_was_left_out_in_relion_is_shown_and_taken_over(window: Browser, project: Path) -> None:
+    first = accepted(window)
+    ticks = Path("ManualPick/job021/local_selection.star")
+    ticks.parent.mkdir(parents=True)
+    names = read_star("CtfFind/job003/micrographs_ctf.star")["micrographs"]["rlnMicrographName"]
+    write_star(ticks.with_name("micrographs_selected.star"), {"micrographs": names[3:].to_frame()})
+    write_star(ticks, {"": names.to_frame().assign(rlnSelected=[0, 0, 0] + [1] * (len(names) - 3))})
+    window.run("location.reload()")
+    window.wait("document.querySelector('.relion')?.textContent.includes('Left out in ManualPick/job021')")
+    window.run("document.querySelector('.relion button').click()")
+    assert "--reject" in str(window.run("return document.querySelector('.command').textContent"))
+    window.run("document.querySelector('.save').click()")
+    window.wait("document.querySelector('.saved').textContent.startsWith('Saved')")
+    assert accepted(window) <= first
+    assert [one.state for one in read_curation("curate").flags.values()] == ["reject"] * 3
+
+
 @pytest.fixture
 def window(chromedriver: str, project: Path) -> Iterator[Browser]:
     with dashboard(project) as address, browser(chromedriver) as opened:

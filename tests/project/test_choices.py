@@ -127,9 +127,10 @@ def test_a_classification_made_again_waits_and_is_chosen_from_once_more(here, ca
     plan = force(raw) if changes else run(raw)
     new = plan.jobs["classes"].path
     assert path_of(raw) == "waits" and new != OLD
-    [line] = waiting_for_you(plan_of(raw))
-    assert line == (f"waits for you: good: choose from {new} (look at {new}/run_it002_classes.mrcs): cryosnake choose "
-                    "good --classes N,N,…")
+    [waiting] = waiting_for_you(plan_of(raw))
+    look = f"{new}/run_it002_classes.mrcs"
+    assert waiting == ("good", "choose", f"waits for you: good: choose from {new} (look at {look}): cryosnake choose "
+                                         "good --classes N,N,…")
     capsys.readouterr()
     assert choose("good", "--classes", "2") == 0
     assert f"goes on with 2 of {new} (25% of the particles)" in capsys.readouterr().out

@@ -85,7 +85,8 @@ def listed(job: str) -> dict[str, str]:
 def test_a_job_waits_for_picks_and_is_made_of_them_in_relions_files(capsys) -> None:
     raw = config()
     plan, before = plan_of(raw), tree()
-    assert waiting_for_you(plan) == ["waits for you: manual: pick particles: cryosnake web --edit, job manual"]
+    assert waiting_for_you(plan) == [
+        ("manual", "pick", "waits for you: manual: pick particles: cryosnake web --edit, job manual")]
     assert plan.jobs["cut"].why_held == "waits for manual" and not plan.jobs["manual"].numbered
     assert run(raw) == [] and set(tree()) - set(before) <= {"config.yaml"}
     assert "the next run makes a ManualPick job" in picking_offer("manual").remark

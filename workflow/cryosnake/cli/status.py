@@ -57,7 +57,7 @@ def _status_data() -> dict[str, Any]:
 
 
 def _list_data(jobs: list[JobStatus]) -> dict[str, Any]:
-    return {"jobs": [job_data(job) for job in jobs], "waiting": project_waits()}
+    return {"jobs": [job_data(job) for job in jobs], "waiting": [waiting.line for waiting in project_waits()]}
 
 
 def movies_not_imported(job: str) -> list[str]:
@@ -84,8 +84,8 @@ def _list(arguments: Arguments) -> None:
 
 
 def _say_what_waits() -> None:
-    for line in project_waits():
-        print(line)
+    for waiting in project_waits():
+        print(waiting.line)
 
 
 def _table(jobs: list[JobStatus]) -> None:

@@ -131,7 +131,11 @@ class Curator {
     draw_bins(card.querySelector("canvas"), one);
   }
 
-  limits() { return Object.fromEntries(this.columns.filter(one => one.limited).map(one => [one.label, one.text])); }
+  // Of all columns; what was saved for one that the table lacks stays, and is told when it is saved again.
+  limits() {
+    const lacking = Object.entries(this.saved || {}).filter(([label]) => !this.cards.has(label));
+    return Object.fromEntries([...lacking, ...this.columns.filter(one => one.limited).map(one => [one.label, one.text])]);
+  }
 
   // --- counts ---
 

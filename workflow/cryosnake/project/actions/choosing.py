@@ -19,7 +19,7 @@ from cryosnake.project.actions.relion_choices import ITERATION_END, RelionChoice
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.config.decisions import Choice, Decision, add_decision, now, read_decisions
 from cryosnake.project.config.text_edits import read_config
-from cryosnake.project.planning.choices import can_choose, former_choice, waiting_for_you
+from cryosnake.project.planning.choices import Waiting, can_choose, former_choice, waiting_for_you
 from cryosnake.project.planning.plan import make_plan, may_choose
 from cryosnake.project.planning.planned import Plan, PlannedJob, known_directory
 from cryosnake.project.records.disk import job_directories
@@ -173,8 +173,8 @@ def choose(offer: Offer, numbers: Sequence[int], settings: Mapping[str, Any] | N
     return add_decision(offer.job, decision)
 
 
-def project_waits() -> list[str]:
-    """Return a line for each job of the project that waits for picks or a choice; none where no plan can be made."""
+def project_waits() -> list[Waiting]:
+    """Return each job of the project that waits for picks or a choice; none where no plan can be made."""
     try:
         config = parse_config(read_config())
         may_wait = any(job.type.by_hand or may_choose(job) for job in config.jobs.values())

@@ -94,7 +94,8 @@ def _decided(found: Curated) -> dict[str, Any]:
 
 
 def _data(opened: ShownProject, found: Curated) -> dict[str, Any]:
-    labels = [label for label in numeric_columns(found.rows) if label not in _NO_QUALITY or label in found.limits]
+    limited = {label for label in found.limits if label in found.rows and found.rows[label].dtype.kind in "if"}
+    labels = {*numeric_columns(found.rows)} - _NO_QUALITY | limited
     columns = [{"label": label, "title": _TITLES.get(label, (label.removeprefix("rln"), ""))[0],
                 "unit": _TITLES.get(label, ("", ""))[1], "values": list(map(_number, found.rows[label].tolist()))}
                for label in sorted(labels, key=_order)]
