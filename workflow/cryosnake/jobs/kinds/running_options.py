@@ -15,13 +15,22 @@ PICTURES = Parameter(
     "of the time. The key of the same name at the top of config.yaml sets it for all jobs.",
     advanced=True, identity=False, config_key="pictures")
 
+MPI_RANKS = Parameter(
+    "mpi_ranks", int, 1, "Processes (MPI ranks), each with the rule's threads; Refine3D takes an even number for its "
+    "half sets.", minimum=1, maximum=4096, identity=False, relion="nr_mpi")
+
+GPU_IDS = Parameter(
+    "gpu_ids", str, None, "GPUs, numbered from 0: commas between those of one rank, colons between ranks. Not set: all "
+    "available ones, distributed to the ranks.", identity=False, relion="gpu_ids", check=gpu_numbers)
+
+MPI_LAUNCHER = Parameter(
+    "mpi_launcher", str, None, "Command that starts the ranks, without their number: \"mpirun\", \"srun --mpi=pmix\". "
+    "Not set: srun inside a SLURM job, else mpirun.", advanced=True, identity=False)
+
 RUNNING = (
     KEEP_ITERATIONS,
-    Parameter("mpi_ranks", int, 1, "Processes (MPI ranks), each with the rule's threads; Refine3D takes an even "
-              "number for its half sets.", minimum=1, maximum=4096, identity=False, relion="nr_mpi"),
-    Parameter("gpu_ids", str, None, "GPUs, numbered from 0: commas between those of one rank, colons between ranks. "
-              "Not set: all available ones, distributed to the ranks.", identity=False, relion="gpu_ids",
-              check=gpu_numbers),
+    MPI_RANKS,
+    GPU_IDS,
     Parameter("pooled", int, None, "Particles that are processed together; fewer need less memory.", minimum=1,
               maximum=10_000, advanced=True, identity=False, relion="nr_pool"),
     Parameter("memory", float, None, "Memory that the job may use on each computer. Not set: four fifths of what is "
@@ -38,8 +47,7 @@ RUNNING = (
               "read from their original place.", unit="GB", minimum=0, advanced=True, identity=False),
     Parameter("combine_through_disc", bool, False, "Add up the ranks' sums through files instead of MPI.",
               advanced=True, identity=False, relion="do_combine_thru_disc"),
-    Parameter("mpi_launcher", str, None, "Command that starts the ranks, without their number: \"mpirun\", \"srun "
-              "--mpi=pmix\". Not set: srun inside a SLURM job, else mpirun.", advanced=True, identity=False),
+    MPI_LAUNCHER,
 )
 
 CONTINUE = (

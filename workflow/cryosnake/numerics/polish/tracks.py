@@ -54,7 +54,8 @@ def read_correlations(images: np.ndarray, places: np.ndarray) -> tuple[np.ndarra
     return values, slopes
 
 
-def fit_tracks(correlations: np.ndarray, start: np.ndarray, prior: MotionPrior) -> np.ndarray:
+def fit_tracks(correlations: np.ndarray, start: np.ndarray, prior: MotionPrior, centres: np.ndarray | None = None,
+               ) -> np.ndarray:
     """Return the tracks (p, f, 2): pixels of the correlations, x and y.
 
     A track is a position in the first frame, which is free, plus the sum of the velocities since. Maximised by L-BFGS:
@@ -68,6 +69,8 @@ def fit_tracks(correlations: np.ndarray, start: np.ndarray, prior: MotionPrior) 
     start : (p, f, 2)
         Where the search begins.
     prior : MotionPrior
+    centres : (p, f, 2), optional
+        Where the origins of the correlations are; without them at 0.
     """
     particles, frames = correlations.shape[:2]
     dimensions = prior.basis.shape[1]
@@ -82,7 +85,8 @@ def fit_tracks(correlations: np.ndarray, start: np.ndarray, prior: MotionPrior) 
         return result + state[:split].reshape(particles, 1, 2)
 
     def cost(state: np.ndarray) -> tuple[float, np.ndarray]:
-        values, slopes = read_correlations(correlations, tracks(state))
+        found = tracks(state)
+        values, slopes = read_correlations(correlations, found if centres is None else found - centres)
         c = state[split:].reshape(frames - 1, dimensions, 2)
         change, weight = np.diff(c, axis=0), prior.steadiness[:, None]
         total = 0.5 * ((c**2).sum() + (weight * change**2).sum()) - values.sum()
