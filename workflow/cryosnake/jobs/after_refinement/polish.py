@@ -69,5 +69,6 @@ JOB = JobType(
                     "rescale": "-1"},
     resources=Resources(threads=2, most_threads=16, mem_mb=16000, runtime=240, gpu=True),
     clean=CleanUp(gentle=("**/*_FCC_*.mrc", "**/*_motion.npz")),
+    panels=("tracks", "frame_weights"),
     references=("Zivanov, Nakane & Scheres 2019, IUCrJ 6, 5-17",),
 )

@@ -14,7 +14,7 @@ from cryosnake.numerics.polish.tracks import fit_tracks, read_correlations
 _LEAST, _MOST = np.array([0.005, 50.0, 0.02]), np.array([20.0, 2e5, 200.0])  # Å per e/Å², Å, Å per e/Å²
 _STEP = 2.0  # the first simplex tries each scale times this
 _EVALUATIONS = 80
-_SAME_SCALE, _SAME_SCORE = 0.05, 0.5  # of the logarithm; of the log-likelihood: less means nothing
+_SAME_SCALE, _SAME_SCORE = 0.15, 0.5  # of the logarithm; of the log-likelihood: less means nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,8 @@ def train_scales(likelihood: Callable[[MotionScales], float], start: MotionScale
     """Return the scales of most likelihood near `start`, and how much more it is than there.
 
     Nelder & Mead's simplex in the logarithms (1965, Computer J. 7), as Zivanov, Nakane & Scheres 2019 (IUCrJ 6, 5-17)
-    search; the measure is theirs in all but its normalisation.
+    search; the measure is theirs in all but its normalisation. Where distances within a movie are small beside the
+    divergence only velocity² / divergence is determined: how far neighbours move apart.
     """
     begin = np.log(np.clip([start.velocity, start.divergence, start.acceleration], _LEAST, _MOST))
     first = likelihood(_scales(begin))

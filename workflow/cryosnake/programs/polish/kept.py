@@ -13,21 +13,26 @@ from cryosnake.programs.polish.output import write_motion
 from cryosnake.programs.polish.particles import MovieParticles
 
 
-def kept_motion(folder: Path, movie: MovieParticles, wanted: str, find: Callable[[], Motion]) -> Motion:
-    """Return a movie's motion, found now unless this or an earlier Polish job has found it from the same.
+def kept_motion(folder: Path, movie: MovieParticles, wanted: str, find: Callable[[], Motion]) -> tuple[Motion, bool]:
+    """Return a movie's motion, and whether it was found only now, not by this or an earlier Polish job from the same.
 
     `wanted` is the signature of all that it depends on. It is written to `folder`, with RELION's files.
     """
-    name = f"{movie.name}_motion.npz"
-    others = sorted((path for path in folder.parent.glob("job*") if path.name != folder.name), reverse=True)
-    kept = (_read(place / name, wanted) for place in (folder, *others))
-    found = next((motion for motion in kept if motion is not None), None) or find()
-    path = folder / name
+    path = folder / f"{movie.name}_motion.npz"
+    found = _read(path, wanted)
+    if found is not None:
+        return found, False
+    others = sorted((place for place in folder.parent.glob("job*") if place.name != folder.name), reverse=True)
+    earlier = (_read(place / f"{movie.name}_motion.npz", wanted) for place in others)
+    found = next((motion for motion in earlier if motion is not None), None)
+    is_new = found is None
+    if found is None:
+        found = find()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_motion(folder, movie, found)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with replacing(path) as temporary, open(temporary, "wb") as file:  # last: with it the movie is finished
         np.savez(file, signature=np.array(wanted), **vars(found))
-    return found
+    return found, is_new
 
 
 def _read(path: Path, wanted: str) -> Motion | None:

@@ -63,11 +63,15 @@ def run(options: PolishOptions, inputs: Mapping[str, str | Path], out: str | Pat
 def _motions(work: PolishWork, scales: MotionScales) -> tuple[dict[int, np.ndarray], dict[int, Sums]]:
     """Return the places of this rank's movies, and, on rank 0, the sums of all movies."""
     particles, references = work.particles, work.references
-    places, sums = {}, {}
+    places, sums, new = {}, {}, 0
     for number, movie in work.mine(work.movies, "motion"):
-        motion = kept_motion(work.folder, movie, signature(particles, movie, references, str(scales)),
-                             partial(find_motion, particles, movie, references, scales))
+        motion, is_new = kept_motion(work.folder, movie, signature(particles, movie, references, str(scales)),
+                                     partial(find_motion, particles, movie, references, scales))
         places[number], sums[number] = motion.places, (motion.cross, motion.frame_power, motion.predicted_power)
+        new += is_new
+    counts = work.ranks.gather(new)
+    if work.ranks.rank == 0:
+        print(f"motion of {sum(counts)} movie(s) found, of {len(work.movies) - sum(counts)} taken as found before")
     return places, _merged(work.ranks.gather(sums))
 
 
