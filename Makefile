@@ -7,11 +7,11 @@
 #   make gates   random histories and kills, a disk that fills up, memory under a limit, a session that grows, joins,
 #                alarms, a refinement of box 256, aberrations, learned picking (MOSAICS=folder of real micrographs,
 #                PARTICLES=refined particles of these), defaults of CTF and picking, classes in 3D from the consensus,
-#                preferred views (SIMULATOR=folder of sim.py), and junk among picks (the same, DATA=folder of real data
-#                sets).
+#                preferred views (SIMULATOR=folder of sim.py), junk among picks (the same, DATA=folder of real data
+#                sets), and CtfRefine, Polish and Subtract from movies, beside RELION.
 #                make gates NAME ... for some of them:
 #                histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking conformations
-#                junk preferred
+#                junk preferred full_resolution
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -19,7 +19,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 
 GATES := histories kills disk memory growth joins alarms box256 aberrations trained ctf_picking conformations junk \
-         preferred
+         preferred full_resolution
 
 .PHONY: demo test check tests gates $(GATES) docs wheel venv clean
 
@@ -85,6 +85,9 @@ junk: $(VENV)/.installed
 preferred: $(VENV)/.installed
 	$(if $(SIMULATOR),$(BIN)/python benchmarks/preferred_views.py --simulator $(SIMULATOR) --cores $(JOBS),\
 		@echo "preferred needs SIMULATOR=folder of sim.py: left out")
+
+full_resolution: $(VENV)/.installed
+	$(BIN)/python benchmarks/full_resolution.py --cores $(JOBS)
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py

@@ -15,7 +15,7 @@ from snakemake.utils import min_version
 from cryosnake.project.planning import rule_values
 from cryosnake.project.run import session
 from cryosnake.project.planning.memory import memory_mb
-from cryosnake.project.planning.planned import Disposition
+from cryosnake.project.planning.planned import Disposition, PlannedJob
 
 min_version("9")  # as in pyproject.toml
 

@@ -41,7 +41,7 @@ RELION = ("--fit_beamtilt --kmin_tilt 30 --odd_aberr_max_n 3 --fit_aberr --kmin_
           "--fit_defocus --kmin_defocus 30 --fit_mode fpmff")
 OURS = """
 import sys
-from cryosnake.jobs.ctfrefine import JOB
+from cryosnake.jobs.after_refinement.ctfrefine import JOB
 from cryosnake.parallel.threads import thread_limit
 from cryosnake.programs.ctfrefine.ctfrefine import run
 with thread_limit(1):

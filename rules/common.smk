@@ -23,6 +23,7 @@ gpus = partial(rule_values.gpus, plan)
 mpi_resources = partial(rule_values.mpi_resources, plan)
 pictures = partial(rule_values.pictures, plan)
 out = rule_values.out
+picked = PlannedJob.picked
 cores = partial(rule_values.threads, plan)
 threads_of_rank = rule_values.threads_of_rank
 

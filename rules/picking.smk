@@ -31,6 +31,39 @@ for job in jobs_of("trainpicker"):
             "python {params.program} {params.arguments} --threads {threads} 2>&1 | tee {log}"
 
 
+for job in jobs_of("manualpick"):
+
+    rule:
+        name:
+            rule_name(job)
+        input:
+            micrographs=slot(job, "micrographs"),
+            coordinates=optional(job, "coordinates"),
+            regenerated=regenerated(job),
+        output:
+            coordinates=out(job, "coordinates"),
+            suffix=out(job, "suffix"),
+            micrographs=out(job, "micrographs"),
+            picked=picked(job),
+        log:
+            f"{job.path}/snakemake.log",
+        benchmark:
+            f"{job.path}/benchmark.tsv"
+        conda:
+            "../envs/cpu.yaml"
+        threads: cores(job)
+        resources:
+            mem_mb=memory(job),
+            runtime=runtime(job),
+        params:
+            program=program(job),
+            arguments=arguments(job),
+        message:
+            f"{job.name} ({job.path})"
+        shell:
+            "python {params.program} {params.arguments} --threads {threads} 2>&1 | tee {log}"
+
+
 for job in jobs_of("autopick"):
 
     rule:

@@ -14,6 +14,7 @@ for job in jobs_of("select"):
             particles=out(job, "particles"),
             micrographs=out(job, "micrographs"),
             class_averages=out(job, "class_averages"),
+            rejected=out(job, "rejected"),
             split1=out(job, "split1"),
             split2=out(job, "split2"),
         log:

@@ -22,6 +22,8 @@ REQUIRED = set(filter(None, os.environ.get("CRYOSNAKE_REQUIRE", "").split(",")))
 if "all" in REQUIRED:
     REQUIRED |= {"data", "relion", "mpi", "slurm", "browser"}
 
+AXE = "axe-core@4.14.1"
+
 # Kernels of parallel test workers must not fight for cores.
 os.environ.setdefault("RELION_SHELL", "bash")
 if hasattr(os, "geteuid") and os.geteuid() == 0:  # containers
@@ -96,6 +98,19 @@ def chromedriver() -> str:
     if driver is None or shutil.which("chromium") is None:
         _absent("browser", "chromium or its driver is not on the PATH (Debian: apt-get install chromium-driver)")
     return str(driver)
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, which judges a page's accessibility: CRYOSNAKE_AXE, or installed once by npm."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cryosnake-tests" / AXE.replace("@", "-")
+    script = Path(os.environ.get("CRYOSNAKE_AXE") or cache / "node_modules" / "axe-core" / "axe.min.js")
+    if not script.exists() and shutil.which("npm"):
+        subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(cache), AXE], check=False,
+                       capture_output=True, timeout=120)
+    if not script.exists():
+        _absent("browser", f"{AXE} is neither at {script} nor to be had by npm (set CRYOSNAKE_AXE to its axe.min.js)")
+    return script.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

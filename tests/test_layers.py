@@ -13,13 +13,14 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "workflow" / "cryosnake"
 
-FOR_ALL = {"errors", "atomic", "human", "json_files", "names", "processes", "star_tokens", "installation"}
+FOR_ALL = {"errors", "atomic", "human", "json_files", "limits", "names", "processes", "star_tokens", "installation"}
 # layer -> cryosnake packages that it may import besides itself and these
 ALLOWED = {
     "errors": set(),
     "atomic": set(),
     "human": set(),
     "json_files": set(),
+    "limits": set(),
     "names": set(),
     "processes": set(),
     "star_tokens": set(),
@@ -40,13 +41,13 @@ ALLOWED = {
     "cli": {"project", "pipeline", "pages", "report", "programs", "running", "io", "cluster", "watching", "parallel"},
 }
 OF_JOBS = ("cryosnake.jobs.forms", "cryosnake.jobs.options")  # all that programs know of job types
-STANDARD_ONLY = ("jobs", "pipeline", "atomic", "human", "json_files", "names", "processes", "star_tokens",
-                 "installation")
+STANDARD_ONLY = ("jobs", "pipeline", "atomic", "human", "json_files", "limits", "names", "processes",
+                 "star_tokens", "installation")
 
 # The rooms (folders) inside a layer, floor by floor from the ground: a room may import only what stands below it.
 FLOORS = {
     "project": ((".",), ("records",), ("locks",), ("config",), ("planning", "schemes", "cleaning"), ("cleaning/bulk",),
-                ("run", "actions", "start")),
+                ("run", "actions", "start"), ("building",)),
     "programs": (("maps", "micrographs", "optics", "select", "simulate"), ("refinement",),
                  ("class2d", "class3d", "ctfrefine", "initialmodel", "joinstar", "refine3d",
                   "subtract"), ("polish",)),

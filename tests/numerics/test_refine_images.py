@@ -1,7 +1,7 @@
 import numpy as np
 
 from cryosnake.numerics.ctf import Microscope
-from cryosnake.numerics.refine.classes.averages import centre_of_mass
+from cryosnake.numerics.image_geometry import centre_of_mass
 from cryosnake.numerics.refine.grids.bands import full_band
 from cryosnake.numerics.refine.grids.grids import PlaneGrid
 from cryosnake.numerics.refine.grids.images import ctf_at, fourier_pixels, shell_power, shift_images, soft_disc

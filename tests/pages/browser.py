@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -56,12 +57,29 @@ class Browser:
             moves += [{"type": "pointerDown", "button": 0}, {"type": "pointerMove", "x": drag[0], "y": drag[1],
                                                              "origin": "pointer", "duration": 50},
                       {"type": "pointerUp", "button": 0}]
+        self.act(moves)
+
+    def act(self, moves: list[dict[str, Any]]) -> None:
+        """Move and press the pointer, in the words of WebDriver."""
         self._post("actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": moves}]})
+
+    def press_together(self, *keys: str) -> None:
+        """Press keys at once, such as Ctrl ("\\ue009") and a letter."""
+        pressed = [{"type": "keyDown", "value": key} for key in keys] + [
+            {"type": "keyUp", "value": key} for key in reversed(keys)]
+        self._post("actions", {"actions": [{"type": "key", "id": "keys", "actions": pressed}]})
 
     def press(self, *keys: str) -> None:
         """Press keys, such as "\\ue014" for the arrow to the right."""
         pressed = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._post("actions", {"actions": [{"type": "key", "id": "keys", "actions": pressed}]})
+
+    def resize(self, width: int, height: int) -> None:
+        self._post("window/rect", {"width": width, "height": height})
+
+    def screenshot(self) -> str:
+        """Return a PNG of what the window shows, in base64."""
+        return str(self._call("GET", f"session/{self._session}/screenshot"))
 
     def log(self) -> list[str]:
         """Return what the console has got since the last call."""
@@ -109,3 +127,15 @@ def _wait_for(port: int) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError("chromedriver did not start")
+
+
+@contextmanager
+def dashboard(project: Path, *options: str) -> Iterator[str]:
+    """Serve a project with `--edit`; yield the address with its token. The server ends also when a test fails."""
+    command = [sys.executable, "-m", "cryosnake.cli", "web", str(project), "--edit", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()

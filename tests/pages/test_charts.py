@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from cryosnake.pages.blocks.charts import Chart, Series, chart, course, histogram
 from cryosnake.pages.blocks.scales import Axis
+from cryosnake.pages.document import static_text
 
 
 def read_back(drawn: Chart, number: int = 0) -> np.ndarray:
@@ -49,3 +52,15 @@ def test_a_long_course_is_drawn_by_medians() -> None:
     drawn = course("motion", "Å", np.r_[np.ones(20000), 5.0, np.ones(19999)])
     assert len(drawn.series[0].points.split()) == 150 and "median of 267" in drawn.x_label
     assert len(drawn.series[0].path) < 4000
+
+
+def test_series_differ_in_form_besides_colour() -> None:
+    """What the style gives each look and number is another one, colours left out."""
+    style = static_text("page.css").partition("@media print")[0]
+    forms: dict[str, dict[str, str]] = {"line": {}, "dots": {}, "bars": {}}
+    for look, number, rules in re.findall(r"\.(line|dots|bars)\.c(\d)\{([^}]*)\}", style):
+        kept = [rule for rule in rules.split(";") if not rule.startswith(("stroke:", "fill:var"))]
+        assert ";".join(kept) not in forms[look].values(), (look, number)
+        forms[look][number] = ";".join(kept)
+    assert {look: "".join(sorted(numbers)) for look, numbers in forms.items()} == {
+        "line": "01234", "dots": "013", "bars": "013"}  # those that panels use

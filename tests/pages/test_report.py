@@ -11,10 +11,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from shown_project import make_project
+from shown_project import make_project, write_star
 
 from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
+from cryosnake.jobs.registry import job_types
+from cryosnake.pages.panels.of_jobs import PANELS, panels_of
+from cryosnake.pages.panels.view import JobView
 from cryosnake.pages.report import write_report
 from cryosnake.pipeline.edit import set_status
 from cryosnake.pipeline.files import PIPELINE_FILE, read_pipeline, write_pipeline
@@ -239,3 +242,36 @@ def test_files_that_are_damaged_in_any_way(tmp_path: Path, monkeypatch: pytest.M
         if path.is_file():
             path.write_bytes(damage(path.read_bytes()))  # all its links, too
     assert "of 10 jobs have succeeded" in report().text()
+
+
+def test_every_job_type_has_panels_of_its_own() -> None:
+    """External jobs are what others make of them: their page has files, log and parameters."""
+    assert {job_type.folder for job_type in job_types().values()} - set(PANELS) == {"External"}
+
+
+def test_a_learned_picker_and_joined_tables_are_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("TrainPicker/job001").mkdir(parents=True)
+    Path("TrainPicker/job001/picker.npz").touch()
+    Path("TrainPicker/job001/run.out").write_text("learning from 280 particles on 4 micrographs\nin the half, a "
+                                                  "particle scores higher than 62% of all other places\n")
+    (trained,) = panels_of(JobView(path=Path("TrainPicker/job001"), folder="TrainPicker", values={}))
+    assert trained.level == "doubtful" and "280 particles" in trained.verdict and "62%" in trained.verdict
+    Path("JoinStar/job002").mkdir(parents=True)
+    for name, rows in (("a.star", 3), ("b.star", 2), ("JoinStar/job002/join_particles.star", 4)):
+        write_star(Path(name), {"particles": {"rlnImageName": ["1@a.mrcs"] * rows}})
+    (join,) = panels_of(JobView(path=Path("JoinStar/job002"), folder="JoinStar", values={
+        "particles1": "a.star", "particles2": "b.star", "duplicates": "keep_first"}))
+    assert join.verdict == "4 rows; 1 left out that an earlier table had."
+    assert list(join.blocks[0].rows) == [("a.star", "3"), ("b.star", "2")]
+
+
+def test_what_was_accepted_is_shown_beside_what_was_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("Curate/job001").mkdir(parents=True)
+    for name, fits in (("micrographs", [4.0, 5.0, 4.5]), ("micrographs_rejected", [9.0])):
+        write_star(Path(f"Curate/job001/{name}.star"), {"micrographs": {
+            "rlnMicrographName": [f"{fit}.mrc" for fit in fits], "rlnCtfMaxResolution": fits}})
+    (panel,) = panels_of(JobView(path=Path("Curate/job001"), folder="Curate", values={}))
+    assert panel.verdict == "3 of 4 micrographs were accepted, 1 left out."
+    assert [series.name for series in panel.blocks[0].legend] == ["left out", "accepted"]

@@ -99,10 +99,17 @@ def test_the_console_is_empty_and_nothing_was_loaded(window: Browser) -> None:
                       ".length") == 0
 
 
-def test_without_webgl_the_page_says_so(chromedriver: str, window: Browser, tmp_path: Path) -> None:
+def test_without_webgl_slices_are_shown_and_no_controls(chromedriver: str, window: Browser) -> None:
     page = Path(window.run("return decodeURIComponent(location.pathname)"))
     with browser(chromedriver, (1280, 900), "--disable-3d-apis") as other:
         other.open(page)
         said = other.wait("document.querySelector('.fallback').textContent")
         assert not other.run("return document.querySelector('.fallback').hidden")
         assert "can't be turned here" in said and "WebGL" in said
+        shown = other.run("return [...document.querySelector('.map').children].filter(one => one.offsetHeight)"
+                          ".map(one => one.className)")
+        assert shown == ["name", "fallback", "slices"]
+        shades = other.run("const canvas = document.querySelector('.slices'); const bytes = canvas.getContext('2d')"
+                           ".getImageData(0, 0, canvas.width, canvas.height).data; return new Set(bytes).size")
+        assert shades > 50
+        assert other.log() == []

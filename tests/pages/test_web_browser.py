@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Browser, browser
+from browser import Browser, browser, dashboard
 from shown_project import make_project, write_star
 from web_client import need_server
 
@@ -22,7 +20,8 @@ from cryosnake.cli import main
 from cryosnake.io.mrc_writer import write_mrc
 
 need_server()
-_PLUS, _TAB, _SPACE = "+", "\ue004", " "
+_PLUS, _TAB, _SPACE, _ENTER, _ESCAPE = "+", "\ue004", " ", "\ue007", "\ue00c"
+_LEFT, _UP, _RIGHT, _DOWN = "\ue012", "\ue013", "\ue014", "\ue015"
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +44,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(project: Path) -> Iterator[str]:
     """What the command prints, with the token."""
-    command = [sys.executable, "-m", "cryosnake.cli", "web", str(project), "--edit"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.terminate()
+    with dashboard(project) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +120,37 @@ def test_bars_choose_rows(window: Browser, at: str) -> None:
     window.move_to(".brush .chart > svg", drag=(90, 0))
     window.wait("location.search.includes('low=')")
     assert " of 60 rows" in window.run("return document.querySelector('[data-part=table]').textContent")
+
+
+def test_classes_are_proposed_ranged_and_taken_back(window: Browser, at: str) -> None:
+    chosen = "document.querySelector('.command').textContent.split(' ').pop()"
+    window.go(f"{at}/choose/good")
+    window.run("const field = document.querySelector('.typed'); field.value = '1-3,8';"
+               "field.dispatchEvent(new Event('input'))")
+    assert window.run(f"return {chosen}") == "1,2,3,8"
+    assert "particles (" in window.run("return document.querySelector('.sum').value")
+    window.run("const field = document.querySelector('.typed'); field.value = '1-30';"
+               "field.dispatchEvent(new Event('input'))")
+    assert window.run(f"return [{chosen}, document.querySelector('.typed').validity.valid]") == ["1,2,3,8", False]
+    window.run("const slider = document.querySelector('[data-limit=share]');"
+               "for (const value of [1, 5, 8.5]) { slider.value = value; slider.dispatchEvent(new Event('input')); }")
+    proposed = window.run(f"return {chosen}")
+    assert proposed == window.run("return [...document.querySelectorAll('.gallery li')].filter(one => 100 * "
+                                  "one.dataset.share >= 8.5).map(one => +one.dataset.number).sort((a, b) => a - b)"
+                                  ".join()") != "1,2,3,8"
+    window.run("document.querySelector('[data-choose=invert]').click()")
+    window.run("document.querySelector('.gallery input').focus()")
+    window.press(_RIGHT, _DOWN, _UP, _LEFT, _RIGHT, _SPACE, _ENTER)  # the second, ticked, larger
+    assert window.run("return document.activeElement.closest('dialog') !== null")
+    assert window.wait("document.querySelector('dialog img.large')?.naturalWidth > 0")
+    window.press(_RIGHT)
+    third = "document.querySelectorAll('.gallery li')[2]"
+    window.wait(f"document.querySelector('dialog h1')?.textContent.startsWith(`Class ${{{third}.dataset.number}} `)")
+    window.press(_ESCAPE)
+    window.wait(f"document.activeElement === {third}.querySelector('input')")
+    for _ in range(3):  # the tick, the inversion, the slider as one
+        window.run("document.querySelector('[data-choose=undo]').click()")
+    assert window.run(f"return {chosen}") == "1,2,3,8"
 
 
 def test_classes_are_chosen_by_keys(window: Browser, at: str, project: Path) -> None:

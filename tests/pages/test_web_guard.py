@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+from html import unescape
 from pathlib import Path
 
 import pytest
+from shown_project import make_project
 from web_client import ACCESS, EDITING, TestClient, client, project_address
 
 from cryosnake.pages.web.serving.guard import Access
@@ -30,7 +33,7 @@ def inside(project: Path) -> TestClient:
 
 
 @pytest.mark.parametrize("path", ["/", "/static/web.js", "/p/x/overview", "/p/x/image/a.mrc", "/p/x/events"])
-def test_without_the_token_nothing_is_answered(project: Path, path: str) -> None:
+def test_no_or_wrong_token(project: Path, path: str) -> None:
     outside = client(project, inside=False)
     assert outside.get(path).status_code == 403
     assert outside.get(f"{path}?token=wrong").status_code == 403
@@ -56,7 +59,7 @@ def test_a_redirect_with_the_token_stays_here(project: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:1", "127.0.0.1.evil.example", "localhost@evil", ""])
-def test_a_foreign_host_is_refused(inside: TestClient, host: str) -> None:
+def test_foreign_host(inside: TestClient, host: str) -> None:
     """Names of others that lead to this machine (DNS rebinding)."""
     assert inside.get("/", headers={"host": host}).status_code == 403
 
@@ -74,8 +77,11 @@ def test_it_only_shows_without_edit(inside: TestClient, method: str) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"origin": "null"}, {"origin": "http://evil.example"},
                                      {"origin": "http://127.0.0.1:2"}, {"origin": "https://127.0.0.1:1"},
-                                     {"origin": "http://127.0.0.1:1", "sec-fetch-site": "cross-site"}])
-def test_a_form_of_another_page_is_refused(project: Path, headers: dict[str, str]) -> None:
+                                     {"origin": "http://localhost:1"}, {"origin": "http://127.0.0.1:1.evil.example"},
+                                     {"referer": "http://127.0.0.1:1/"},
+                                     {"origin": "http://127.0.0.1:1", "sec-fetch-site": "cross-site"},
+                                     {"origin": "http://127.0.0.1:1", "sec-fetch-site": "same-site"}])
+def test_foreign_origin_and_csrf(project: Path, headers: dict[str, str]) -> None:
     opened = client(project, access=EDITING)
     assert opened.post("/p/x/choose/a", headers=headers).status_code == 403
 
@@ -89,7 +95,7 @@ def test_every_answer_has_the_policy(inside: TestClient) -> None:
         assert headers["cache-control"] == "no-store"
 
 
-def test_behind_a_proxy_only_its_own_address_is_answered(project: Path) -> None:
+def test_proxy_prefix(project: Path) -> None:
     public = Access(token="right", cookie="cryosnake_1", public="https://lab.example/em", edit=True)
     opened = client(project, access=public)
     theirs = {"host": "lab.example"}
@@ -102,15 +108,55 @@ def test_behind_a_proxy_only_its_own_address_is_answered(project: Path) -> None:
     assert "Path=/em" in cookie and "Secure" in cookie
 
 
+def test_proxy_prefix_is_in_every_address_of_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in those of events, pictures and forms."""
+    monkeypatch.chdir(tmp_path)
+    make_project(10)
+    Path("config.yaml").write_text("jobs:\n  good: {type: select, classes: choose, particles: "
+                                   "Class2D/job006/run_it025_data.star}\n")
+    public = Access(token="right", cookie="cryosnake_1", public="https://lab.example/em", edit=True)
+    opened, theirs = client(tmp_path, access=public), {"host": "lab.example"}
+    at = opened.get("/em/", headers=theirs).headers["location"].removesuffix("/overview")
+    found = set()
+    for page in ("overview", "runs", "space", "choose/good", "job/Class2D/job006", "view/default_pipeline.star",
+                 "view/Class2D/job006/run_it025_classes.mrcs", "nothing"):
+        text = opened.get(f"{at}/{page}", headers=theirs).text
+        found |= set(re.findall(r'(href|src|action|data-events|data-image)="(/[^"]*)"', text))
+    assert {kind for kind, _ in found} >= {"href", "src", "action", "data-events"}
+    assert [address for _, address in found if not address.startswith("/em/")] == []
+
+
+@pytest.mark.parametrize("second", [["3"], ["2", "7"]])
+def test_two_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: list[str]) -> None:
+    """Of two tabs that were opened before either was sent, only the first writes."""
+    monkeypatch.chdir(tmp_path)
+    make_project(10)
+    Path("m").mkdir()
+    Path("config.yaml").write_text("jobs:\n  good: {type: select, classes: choose, particles: "
+                                   "Class2D/job006/run_it025_data.star}\n")
+    opened, own = client(tmp_path, access=EDITING), {"origin": "http://127.0.0.1:1"}
+    address = f"{project_address(opened)}/choose/good"
+    form = {name: [unescape(value)] for name, value in
+            re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', opened.get(address).text)}
+    assert opened.post(address, data=form | {"class": ["2", "7"]}, headers=own).status_code == 303
+    written = Path("decisions/good.yaml").read_bytes()
+    late = opened.post(address, data=form | {"class": second}, headers=own)
+    assert late.status_code == 409 and "Nothing was written" in late.text
+    assert Path("decisions/good.yaml").read_bytes() == written
+
+
 @pytest.mark.parametrize("kind", ["view", "file", "image"])
 @pytest.mark.parametrize("name", ["../secret.txt", "%2e%2e/secret.txt", "Logs/../../secret.txt", "/etc/passwd",
                                   "%2fetc%2fpasswd", "Logs/%00", "..%2fsecret.txt", "out.txt", "outside/secret.txt",
-                                  "outside.mrc", ".hidden", "Logs", "pipe.txt", "a" * 5000, "%ff%fe"])
-def test_no_path_leads_out_of_the_project(project: Path, kind: str, name: str) -> None:
+                                  "outside.mrc", ".hidden", "Logs/.hidden", ".cryosnake/run.json", "Logs", "pipe.txt",
+                                  "a" * 5000, "%ff%fe"])
+def test_path_escapes_and_links_that_leave(project: Path, kind: str, name: str) -> None:
     (project / "out.txt").symlink_to(project.parent / "secret.txt")
     (project / "outside").symlink_to(project.parent)
     (project / "outside.mrc").symlink_to(project.parent / "secret.txt")
-    (project / ".hidden").write_text(SECRET)
+    (project / ".cryosnake").mkdir()
+    for hidden in (".hidden", "Logs/.hidden", ".cryosnake/run.json"):
+        (project / hidden).write_text(SECRET)
     os.mkfifo(project / "pipe.txt")
     opened = client(project)
     answer = opened.get(f"{project_address(opened)}/{kind}/{name}")
@@ -127,7 +173,7 @@ def test_links_inside_the_project_are_followed(project: Path) -> None:
     assert saved.headers["content-type"] == "application/octet-stream"
 
 
-def test_words_of_files_are_no_html(project: Path) -> None:
+def test_script_in_names(project: Path) -> None:
     bad = "<script>alert(1)</script>"
     (project / "config.yaml").write_text(f"title: '{bad}'\njobs: {{}}\n")
     (project / "Logs" / "a.txt").write_text(bad)

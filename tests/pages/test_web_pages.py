@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from imagecodecs import png_decode
 from shown_project import make_project, write_star
-from web_client import EDITING, TestClient, client, project_address
+from web_client import TestClient, client, project_address
 
+from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc_writer import write_mrc
 from cryosnake.pages.web.reading.changes import Changes, differing, stamps
+from cryosnake.pages.web.reading.projects import address_of_file
 from cryosnake.pages.web.reading.tables import ROWS, Wanted, fitting, page_of
 
 
@@ -212,7 +214,7 @@ def test_a_micrograph_has_its_values_picks_and_neighbours(tmp_path: Path, monkey
     opened = client(tmp_path)
     at = project_address(opened)
     text = opened.get(f"{at}/view/Movies/m0001.mrc").text
-    assert 'cx="10" cy="59"' in text and 'cx="20" cy="4"' in text and text.count("<circle") == 2
+    assert 'cx="10.5" cy="58.5"' in text and 'cx="20.5" cy="3.5"' in text and text.count("<circle") == 2
     assert f"{at}/view/Movies/m0000.mrc" in text and f"{at}/view/Movies/m0002.mrc" in text and "defocus U" in text
     assert "<circle" not in opened.get(f"{at}/view/Movies/m0001.mrc?picks=none").text
 
@@ -249,34 +251,6 @@ async def _next(events: AsyncIterator[str]) -> str:
     return await anext(events)
 
 
-def test_classes_are_chosen_as_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    make_project(10)
-    Path("config.yaml").write_text("jobs:\n  good: {type: select, particles: Class2D/job006/run_it025_data.star, "
-                                   "classes: choose}\n")
-    Path("m").mkdir()
-    own = {"origin": "http://127.0.0.1:1"}
-    shown = client(tmp_path)
-    at = project_address(shown)
-    text = shown.get(f"{at}/choose/good").text
-    assert "waits for this choice" in text and "Choose these" not in text
-    assert shown.post(f"{at}/choose/good", headers=own).status_code == 405
-    opened = client(tmp_path, access=EDITING)
-    text = opened.get(f"{at}/choose/good").text
-    digest = text.partition('name="digest" value="')[2].partition('"')[0]
-    form = {"digest": digest, "before": "", "class": ["2", "7"]}
-    stale = opened.post(f"{at}/choose/good", data=form | {"digest": "another"}, headers=own)
-    assert stale.status_code == 409 and "Nothing was written" in stale.text and not Path("decisions").exists()
-    for wrong in ("0", "99", "two", "-1"):
-        assert opened.post(f"{at}/choose/good", data=form | {"class": [wrong]}, headers=own).status_code == 409
-    assert not Path("decisions").exists()
-    assert opened.post(f"{at}/choose/good", data=form, headers=own).status_code == 303
-    assert "classes: [2, 7]" in Path("decisions/good.yaml").read_text()
-    second = opened.post(f"{at}/choose/good", data=form | {"class": ["3"]}, headers=own)  # of another tab
-    assert second.status_code == 409 and "somebody else" in second.text
-    assert opened.post(f"{at}/choose/good", content=b"x" * 200_000, headers=own).status_code == 413
-
-
 def test_other_commands_do_not_import_the_server() -> None:
     code = ("import sys; from cryosnake.cli import _parser; _parser(''); "
             "print([name for name in ('starlette', 'uvicorn', 'cryosnake.pages') if name in sys.modules])")
@@ -295,3 +269,17 @@ def test_images_that_change_are_read_again_and_cut_off_ones_end_nothing(tmp_path
     assert answer.status_code == 409 and "s.mrcs" in answer.text
     write_mrc(tmp_path / "s.mrcs", np.ones((2, 100, 100), np.float32), 2.0, stack=True)
     assert opened.get(f"{at}/image/s.mrcs?section=1").content not in (b"", before)
+
+
+def test_view_leads_to_the_page_of_a_file(folder: Path, opened: TestClient, tmp_path: Path,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also from inside a job's directory, which has a copy of the pipeline, and for a link to a raw movie."""
+    (folder / "Refine3D/job008/default_pipeline.star").write_bytes((folder / "default_pipeline.star").read_bytes())
+    monkeypatch.chdir(folder / "Refine3D")
+    for name in ("job008/run_model.star", folder / "PostProcess/job010/postprocess_masked.mrc"):
+        root, page = address_of_file(Path(name))
+        assert root == folder and opened.get(f"/{page}").status_code == 200
+    (folder / "Refine3D/job008/default_pipeline.star").unlink()
+    for wrong in (Path("/etc/passwd"), tmp_path / "none", folder):
+        with pytest.raises(CryosnakeError, match=r"no project|no such file"):
+            address_of_file(wrong)

@@ -31,7 +31,7 @@ CASES = {
 def run(case: str, out: str, **changed) -> None:
     """Run a case, with other options than its own if wanted, in the working directory."""
     if case == "little_memory":  # beside Python and the libraries, which take more than all arrays of so small a box
-        memory._RUNTIME = 0
+        memory.RUNTIME = 0
     program, usual = JOBS.get(case, (refine3d, _MAPS | {"max_iterations": 1}))
     job = registry.job_types()[program.__name__.split(".")[2]]
     usual = {"particle_diameter": 160.0, "zero_mask": False} | usual

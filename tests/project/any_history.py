@@ -48,12 +48,12 @@ from cryosnake.io.mrc import write_mrc
 from cryosnake.pipeline.model import Status
 from cryosnake.project.actions.choosing import choose, offer_for
 from cryosnake.project.actions.retry import retry_failed
+from cryosnake.project.building.stale_outputs import pending_files
 from cryosnake.project.cleaning.clean import clean, plan_action, unclean
 from cryosnake.project.cleaning.delete import current_pipeline, delete_jobs, plan_deletion
 from cryosnake.project.cleaning.undelete import deletion_of, deletions, empty_trash, undelete
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.records.final_marks import is_final, set_final
-from cryosnake.watching.stale_outputs import pending_files
 
 CLASS2D = {"type": "class2d", "particle_diameter": 9, "classes": 2, "iterations": 2}
 CONFIG: dict[str, Any] = {

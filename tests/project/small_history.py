@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
-from cryosnake.project.actions.config_edit import read_config
 from cryosnake.project.config.config import parse_config
+from cryosnake.project.config.text_edits import read_config
 from cryosnake.project.locks.job_status import set_job_status
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import Plan

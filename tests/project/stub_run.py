@@ -232,6 +232,10 @@ def _program(job_type: JobType) -> SimpleNamespace:
         from cryosnake.programs.micrographs import import_data
 
         return import_data  # type: ignore[return-value]
+    if job_type.by_hand:
+        from cryosnake.programs.micrographs import manualpick
+
+        return manualpick  # type: ignore[return-value]
     if job_type.per_micrograph:
         return SimpleNamespace(prepare=lambda options, optics, inputs: options, process=partial(_process, job_type),
                                finalise=partial(_finalise, job_type))

@@ -15,6 +15,7 @@ from cryosnake.cli import main
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.star_rows import count_rows
 from cryosnake.pipeline.files import read_pipeline
+from cryosnake.project.building.stale_outputs import pending_files
 from cryosnake.project.config.config import ConfigError
 from cryosnake.project.config.decisions import decision_file, read_decisions
 from cryosnake.project.planning.choices import waiting_for_you
@@ -26,7 +27,6 @@ from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.again import go_on
 from cryosnake.project.run.bound_numbers import record_bound_numbers
 from cryosnake.project.run.superseded import settle_superseded
-from cryosnake.watching.stale_outputs import pending_files
 
 OLD, NEW = "Class2D/job005", "Class2D/job007"
 INITIAL = {"type": "initialmodel", "particles": "good", "particle_diameter": 9, "symmetry": "C1"}
@@ -127,9 +127,10 @@ def test_a_classification_made_again_waits_and_is_chosen_from_once_more(here, ca
     plan = force(raw) if changes else run(raw)
     new = plan.jobs["classes"].path
     assert path_of(raw) == "waits" and new != OLD
-    [line] = waiting_for_you(plan_of(raw))
-    assert line == (f"waits for you: good: choose from {new} (look at {new}/run_it002_classes.mrcs): cryosnake choose "
-                    "good --classes N,N,…")
+    [waiting] = waiting_for_you(plan_of(raw))
+    look = f"{new}/run_it002_classes.mrcs"
+    assert waiting == ("good", "choose", f"waits for you: good: choose from {new} (look at {look}): cryosnake choose "
+                                         "good --classes N,N,…")
     capsys.readouterr()
     assert choose("good", "--classes", "2") == 0
     assert f"goes on with 2 of {new} (25% of the particles)" in capsys.readouterr().out

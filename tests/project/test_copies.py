@@ -14,6 +14,7 @@ from test_plan import RAW, add_movies, finish_all, plan_of
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import write_mrc
+from cryosnake.project.building.stale_outputs import pending_files
 from cryosnake.project.planning.planned import Plan
 from cryosnake.project.records.batches import done_file, read_done
 from cryosnake.project.records.file_stamps import is_same_file, signed_stamp, stamp, unsigned
@@ -31,7 +32,6 @@ from cryosnake.project.run.copied_files import (
     set_future_times,
     times_of_record,
 )
-from cryosnake.watching.stale_outputs import pending_files
 
 RAW_COPIED = {**RAW, "pictures": False, "jobs": {**RAW["jobs"], "classes": {
     "type": "class2d", "particles": "particles.star", "classes": 2, "iterations": 2, "particle_diameter": 100}}}

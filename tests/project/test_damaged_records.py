@@ -27,6 +27,7 @@ from cryosnake.cluster.lane import read_lane
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.acquisition.beside import read_acquisition
 from cryosnake.io.completeness import check_movie_complete
+from cryosnake.io.coordinates.boxes import read_boxes
 from cryosnake.io.defects import read_defects
 from cryosnake.io.gain import read_gain
 from cryosnake.io.movies import movie_info, read_frames, read_image, write_movie_tiff
@@ -35,7 +36,6 @@ from cryosnake.io.recorded_pixel_size import recorded_pixel_size
 from cryosnake.io.star import read_star
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.job_star import read_job_star, read_output_nodes
-from cryosnake.programs.micrographs.box_files import read_boxes
 from cryosnake.project.cleaning.bulk import run as clean_up
 from cryosnake.project.cleaning.bulk.project_sizes import read_sizes, staleness
 from cryosnake.project.config.config import parse_config

@@ -21,6 +21,7 @@ from test_plan import RAW, add_movies, finish_all, plan_of
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.actions.retry import retry_failed
+from cryosnake.project.building.stale_outputs import pending_files
 from cryosnake.project.cleaning.clean import clean, plan_action
 from cryosnake.project.cleaning.delete import current_pipeline
 from cryosnake.project.config.config import BY_WATCHER, INTERNAL_KEYS
@@ -32,7 +33,6 @@ from cryosnake.project.records.cleaned_files import set_wanted
 from cryosnake.project.records.freshness import is_finished, is_stale, newest
 from cryosnake.project.run.commit import commit
 from cryosnake.project.run.copied_files import record_files
-from cryosnake.watching.stale_outputs import pending_files
 
 MOTION, CTF, CLASSES, GOOD = "MotionCorr/job002", "CtfFind/job003", "Class2D/job004", "Select/job005"
 

@@ -18,6 +18,7 @@ from cryosnake.io.star_rows import count_rows
 from cryosnake.pipeline.files import read_pipeline
 from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
+from cryosnake.project.building.stale_outputs import pending_files
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.locks.job_status import set_job_status, set_succeeded
 from cryosnake.project.planning.growth import COUNTS
@@ -28,7 +29,6 @@ from cryosnake.project.records.joined_tables import JOINED, record_joined, write
 from cryosnake.project.records.record import read_record
 from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.project.run.commit import commit
-from cryosnake.watching.stale_outputs import pending_files
 
 ROWS = 10  # of a micrograph
 RAW: dict[str, Any] = {

@@ -61,6 +61,30 @@ def test_labels_are_in_full(body: dict[str, Any], label: str) -> None:
     assert all(node.type_label for node in pipeline.nodes.values())
 
 
+@pytest.mark.parametrize(("more", "files"), [
+    ({"classes": [1]}, {"fn_model": "model.star", "fn_data": "", "do_recenter": "No", "do_regroup": "No"}),
+    ({"classes": [1], "recenter": True, "regroup": 30},
+     {"fn_model": "model.star", "fn_data": "", "do_recenter": "Yes", "do_regroup": "Yes", "nr_groups": "30"}),
+    ({"label": "rlnDefocusU", "minimum": 1}, {"fn_model": "", "fn_data": "particles.star", "do_select_values": "Yes"}),
+    ({"split_count": 2}, {"fn_model": "", "fn_data": "particles.star", "do_split": "Yes", "nr_split": "2"}),
+])
+def test_select_gives_relion_classes_or_rows(more: dict[str, Any], files: dict[str, str]) -> None:
+    """RELION chooses classes of a model and its particles, or rows of a table by values: it refuses both at once."""
+    Path("model.star").write_text("data_model_classes\n\nloop_\n_rlnReferenceImage #1\n1@averages.mrcs\n")
+    options = read_job_star(Path(committed(**SELECT, model="model.star", **more), "job.star")).options
+    assert {name: options[name] for name in files} == files
+
+
+def test_relions_class_ranker_takes_the_optimiser() -> None:
+    jobs = {"classes": {"type": "class2d", "particles": "particles.star", "particle_diameter": 90, "iterations": 9},
+            "good": {"type": "select", "particles": "classes", "model": "classes", "minimum_score": 0.5}}
+    plan = make_plan(parse_config({"jobs": jobs}))
+    commit(plan)
+    options = read_job_star(Path(plan.jobs["good"].path, "job.star")).options
+    assert options["fn_model"] == f"{plan.jobs['classes'].path}/run_it009_optimiser.star" and options["fn_data"] == ""
+
+
+
 def test_every_node_type_has_a_label() -> None:
     assert [node.name for node in NODE_TYPES if not node.label] == []
 

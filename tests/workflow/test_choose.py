@@ -9,8 +9,10 @@ from subprocess import run as call
 import pytest
 
 from cryosnake.cli import main
+from cryosnake.io.star import read_star
 from cryosnake.programs.simulate.particles import StackSettings
 from cryosnake.programs.simulate.project import simulate_particles
+from cryosnake.project.actions.choosing import offer_for
 from cryosnake.project.config.decisions import read_decisions
 from small_project import command, snakemake
 
@@ -21,7 +23,7 @@ title: chosen
 pictures: false
 jobs:
   classes: {type: class2d, particles: particles.star, classes: 2, particle_diameter: 190, iterations: 1, psi_step: 20}
-  good:    {type: select, particles: classes, model: classes, classes: choose}
+  good:    {type: select, particles: classes, model: classes, classes: choose, recenter: true, regroup: 1}
   first:   {type: select, particles: classes, classes: [1, 2]}
   half:    {type: select, particles: good, split_count: 2}
 """
@@ -44,6 +46,9 @@ def test_a_choice_is_waited_for_made_and_not_applied_to_the_next_classification(
     snakemake(tmp_path)
     command_of = Path("Select/good/note.txt").read_text()
     assert "--classes 1 " in command_of and Path("Select/half/particles_split2.star").exists()
+    assert read_star("Select/good/backup_selection.star")[""]["rlnSelected"].tolist() == [1, 0]
+    assert set(read_star("Select/half/particles_split2.star")["particles"]["rlnGroupName"]) == {"group_1"}
+    assert offer_for("good").relion == (), "nobody chose in RELION"
     config.write_text(CONFIG.replace("iterations: 1", "iterations: 2"))
     before = written()
     dry = call(command(tmp_path, "-n"), capture_output=True, text=True)

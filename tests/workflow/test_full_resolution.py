@@ -42,7 +42,7 @@ def finished(tmp_path_factory) -> Path:
         config["jobs"][name] |= changed
     config["jobs"]["flipped"] = {"type": "maptool", "map": "fine.map", "half_maps": "fine.half_maps", "mask": "mask",
                                  "flip_hand": True}
-    config["jobs"]["sharpened"] |= {"half_maps": "flipped.half_maps", "mask": "flipped.mask"}
+    config["jobs"]["turned"] = {"type": "postprocess", "half_maps": "flipped.half_maps", "mask": "flipped.mask"}
     (folder / "config.yaml").write_text(yaml.safe_dump(config | {"pictures": False, "batch_size": 4}))
     snakemake(folder)
     return folder
@@ -65,6 +65,21 @@ def test_the_unbinned_map_goes_on_where_the_binned_one_ends(finished) -> None:
     assert "local searches" in said
 
 
+def test_lens_and_motion_make_the_map_no_worse(finished) -> None:
+    """Pixels are too large here for more; the gate full_resolution says what the steps gain."""
+    truth, _ = read_mrc(finished / "truth/map.mrc")
+    mask, fine, last = (read_mrc(finished / name)[0] for name in (MASK_FILE, FINE, "Refine3D/last/run_class001.mrc"))
+    aligned, alignment = align_maps(fine, truth, mirror_test=True, search_radius=8, refine_radius=20)
+    there = transform_map(mask, alignment)
+    before, after = (model_map_fsc(volume, truth, PIXEL, there).curve[1:].mean() for volume in (
+        aligned, transform_map(last, alignment)))
+    assert after > before - 0.01
+    tables = [read_star(finished / name)["particles"] for name in (
+        "Refine3D/fine/run_data.star", "CtfRefine/lens/particles_ctf_refine.star", "Polish/shiny/shiny.star")]
+    assert len({len(table) for table in tables}) == 1
+    assert tables[2]["rlnImageName"][0].startswith("1@Polish/job")
+
+
 def test_half_sets_stay_and_particles_are_centred(finished) -> None:
     coarse, unbinned, fine = (read_star(finished / name)["particles"] for name in (
         "Refine3D/coarse/run_data.star", "Extract/unbinned/particles.star", "Refine3D/fine/run_data.star"))
@@ -76,7 +91,7 @@ def test_half_sets_stay_and_particles_are_centred(finished) -> None:
 
 
 def test_the_map_of_the_other_hand_is_sharpened_and_measured(finished) -> None:
-    assert read_star(finished / "PostProcess/sharpened/postprocess.star")["general"]["rlnFinalResolution"][0] < 7.8
+    assert read_star(finished / "PostProcess/turned/postprocess.star")["general"]["rlnFinalResolution"][0] < 7.8
     fine, flipped = (read_mrc(finished / name)[0] for name in (
         "Refine3D/fine/run_half2_class001_unfil.mrc", "MapTool/flipped/half2_map.mrc"))
     np.testing.assert_array_equal(flipped, mirror(fine))

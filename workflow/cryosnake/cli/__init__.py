@@ -17,21 +17,23 @@ from cryosnake.human import escape_what_terminals_lack
 # modules of this package and their commands, in the order of the help; each has `register(commands)`, which adds them
 TOPICS = {
     "init": ("init",),
-    "run": ("run",),
+    "run": ("run", "preview"),
+    "config_jobs": ("add", "set", "remove"),
     "status": ("status", "list"),
-    "history": ("show", "chain", "command"),
-    "difference": ("diff",),
+    "history": ("show", "chain", "outputs", "command", "diff"),
     "choose": ("choose",),
-    "job_actions": ("alias", "note", "mark", "abort", "continue"),
+    "deciding.curate": ("curate",),
+    "job_actions": ("alias", "note", "mark", "abort", "continue", "retry"),
+    "pick": ("pick",),
     "flowchart": ("flowchart",),
     "report": ("report",),
-    "web": ("web",),
-    "micrographs": ("retry",),
+    "web": ("web", "view"),
     "watch": ("watch",),
     "schedules": ("import-schedule",),
     "pipeline_file": ("rebuild-pipeline", "restore-pipeline"),
     "profile": ("profile",),
     "doctor": ("doctor",),
+    "completion": ("completion",),
     "cleaning": ("delete", "undelete", "empty-trash", "clean", "unclean", "cleanup", "archive", "unarchive"),
 }
 
@@ -72,6 +74,12 @@ def _guarded(function: Callable[[], int | None]) -> int:
         print(f"cryosnake: {error.filename or 'the disk'}: {error.strerror}; fix this and run the command again",
               file=sys.stderr)
         return 1
+
+
+def parser_of_all() -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command by its name."""
+    return next(dict(action.choices) for action in _parser("")._actions
+                if isinstance(action, argparse._SubParsersAction))
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

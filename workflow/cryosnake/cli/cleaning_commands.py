@@ -7,22 +7,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from cryosnake.cli.commands import Arguments
 from cryosnake.errors import CryosnakeError
 from cryosnake.human import human_size
 from cryosnake.pipeline.find_process import find_job
 from cryosnake.pipeline.model import Pipeline, Status
-from cryosnake.project.actions.config_edit import read_config
+from cryosnake.project.building.clean_up import ChosenCleanup, choose_cleanup
 from cryosnake.project.cleaning import clean, delete, undelete
-from cryosnake.project.cleaning.bulk import project_sizes, run
+from cryosnake.project.cleaning.bulk import run
 from cryosnake.project.cleaning.bulk.advice import rank
 from cryosnake.project.cleaning.bulk.facts import KINDS, JobFacts, read_facts
-from cryosnake.project.cleaning.bulk.plan import CleanupPlan, members, plan_cleanup
-from cryosnake.project.cleaning.bulk.preview import preview, preview_text
+from cryosnake.project.cleaning.bulk.preview import preview_text
 from cryosnake.project.cleaning.delete import current_pipeline, finish_deletions
-from cryosnake.project.config.config import parse_workspaces
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.records import archive, own_trash
 from cryosnake.project.records.cleaned_files import set_wanted
@@ -156,20 +153,15 @@ def run_cleanup(arguments: Arguments) -> int:
     cut_short = run.unfinished_manifest()
     if cut_short and arguments.apply:
         return _carry_out(cut_short)
-    pipeline = current_pipeline()
-    facts = read_facts(pipeline)
     if arguments.advice:
-        _print_advice(pipeline, facts)
+        pipeline = current_pipeline()
+        _print_advice(pipeline, read_facts(pipeline))
         return 0
-    config = read_config()
-    workspace = arguments.workspace
-    inside = members(pipeline, parse_workspaces(config.get("workspaces"), config.get("jobs") or {}),
-                     workspace) if workspace else pipeline.processes.keys()
-    plan = plan_cleanup(pipeline, facts, _chosen(arguments), workspace, inside)
-    _show(arguments, config, [job for job in facts if job.name in inside], plan)
+    found = choose_cleanup(_chosen(arguments), arguments.workspace, measure=arguments.refresh)
+    _show(arguments, found)
     if cut_short:
         print(f"a clean-up was interrupted ({cut_short}); --apply finishes it first")
-    return _carry_out(run.write_manifest(plan)) if arguments.apply and plan.actions else 0
+    return _carry_out(run.write_manifest(found.plan)) if arguments.apply and found.plan.actions else 0
 
 
 def _chosen(arguments: Arguments) -> set[str]:
@@ -179,24 +171,19 @@ def _chosen(arguments: Arguments) -> set[str]:
     return kinds.union(arguments.chosen or ())
 
 
-def _show(arguments: Arguments, config: dict[str, Any], facts: Sequence[JobFacts], plan: CleanupPlan) -> None:
-    sizes = None if arguments.refresh else project_sizes.read_sizes()
-    sizes = sizes or project_sizes.measure(current_pipeline().processes)  # before anything is cleaned up
-    sizes = project_sizes.with_trash(sizes)
-    title = str(config.get("title") or os.path.basename(os.getcwd()))
-    listed = [job.name for job in facts if job.name in plan.names("delete")
-              and job.process.short_alias in (config.get("jobs") or {})]
-    shown = preview(title, facts, plan, sizes) | {"made_again": listed}
+def _show(arguments: Arguments, found: ChosenCleanup) -> None:
+    shown = found.shown
     if arguments.html:
         arguments.html.write_text(cleanup_page(shown))
     if arguments.json:
         print(json.dumps(shown, indent=1))
         return
     print("\n".join(preview_text(shown)))
-    if listed:
-        print(f"\n! still in config.yaml, and made again by the next `snakemake`: {', '.join(listed)}")
+    if shown["made_again"]:
+        print(f"\n! still in config.yaml, and made again by the next `snakemake`: {', '.join(shown['made_again'])}")
     if not arguments.apply:
-        print("\nnothing was done; " + ("--apply moves these to the Trash" if plan.actions else "nothing is selected"))
+        print("\nnothing was done; " + ("--apply moves these to the Trash" if found.plan.actions
+                                        else "nothing is selected"))
 
 
 def _print_advice(pipeline: Pipeline, facts: Sequence[JobFacts]) -> None:

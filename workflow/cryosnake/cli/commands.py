@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any
 
 Commands = Any  # argparse's subparsers, whose type has no public name
@@ -20,3 +22,17 @@ def add_command(commands: Commands, name: str, function: Callable[[Arguments], i
     if job:
         parser.add_argument("job", help=JOB_HELP)
     return parser
+
+
+def add_json(parser: Any) -> None:
+    """Let a command print JSON."""
+    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else (docs/running.md)")
+
+
+def print_json(made: Callable[[], Any]) -> None:
+    """Print as JSON what a function returns; what is printed meanwhile goes to stderr."""
+    from cryosnake.project.actions.as_data import json_text
+
+    with redirect_stdout(sys.stderr):
+        text = json_text(made())
+    print(text)

@@ -1,14 +1,17 @@
-"""`cryosnake run`: Snakemake on the project in this folder."""
+"""`cryosnake run` and `preview`: Snakemake on the project in this folder, and what it would do."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from cryosnake.cli.commands import Arguments, Commands, add_command
 from cryosnake.errors import CryosnakeError
 from cryosnake.installation import SNAKEFILES, snakemake_command
+from cryosnake.project.building.run_preview import PreviewedJob, preview_run
 
 
 def register(commands: Commands) -> None:
@@ -20,6 +23,10 @@ def register(commands: Commands) -> None:
         "`cryosnake run --cores 8` uses 8 cores, `snakemake --help` explains the others.")
     run.add_argument("-d", "--directory", type=Path, default=Path(), metavar="PROJECT", help="default: this folder")
     run.set_defaults(takes_more=True)
+    preview = add_command(commands, "preview", _preview, help="say what a run would do: which jobs, why, and what it "
+                          "may cost after earlier runs")
+    preview.add_argument("jobs", nargs="*", metavar="JOB", help="names in config.yaml: only these and what they need")
+    preview.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def _run(arguments: Arguments) -> None:
@@ -42,3 +49,25 @@ def _run(arguments: Arguments) -> None:
         command += ["--directory", str(folder)]
     sys.stdout.flush()
     os.execv(command[0], command)
+
+
+def _preview(arguments: Arguments) -> None:
+    found = preview_run(arguments.jobs)
+    if arguments.json:
+        print(json.dumps({"jobs": [asdict(job) for job in found.jobs], "held": found.held,
+                          "core_hours": found.core_hours}, indent=1))
+        return
+    for job in found.jobs:
+        print(f"{job.name} ({job.path}): {job.why}\n    {amount_of(job)}")
+    for name, reason in found.held:
+        print(f"{name} waits: {reason}")
+    print(f"{len(found.jobs)} jobs, {found.core_hours:.2f} core hours where known; `cryosnake run` runs them"
+          if found.jobs else "nothing to do")
+
+
+def amount_of(job: PreviewedJob) -> str:
+    """Return how much a job has to do, and what that may cost."""
+    much = f"{job.micrographs:,} micrographs in {job.batches} batches, " if job.batches else ""
+    if not job.cost.runs:
+        return f"{much}no earlier run of {job.type} here"
+    return f"{much}about {job.cost.core_hours:.2g} core hours ({job.cost.runs} earlier, per {job.cost.per})"

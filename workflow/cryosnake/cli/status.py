@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from cryosnake.cli.commands import Arguments, Commands, add_command
+from cryosnake.cli.commands import Arguments, Commands, add_command, add_json, print_json
 from cryosnake.human import human_age, human_size
+from cryosnake.project.actions.as_data import job_data
 from cryosnake.project.actions.choosing import project_waits
 from cryosnake.project.actions.status import JobStatus, chosen, project_status
 from cryosnake.project.locks.snakemake_lock import running_claim
@@ -22,16 +24,21 @@ _COLOURS = {"Succeeded": "green", "Running": "yellow", "Failed": "red", "Aborted
 
 def register(commands: Commands) -> None:
     """Add the commands of this module."""
-    add_command(commands, "status", _status, help="list the jobs, and whether a run is in progress")
+    add_json(add_command(commands, "status", _status, help="list the jobs, and whether a run is in progress"))
     listed = add_command(commands, "list", _list, help="list the jobs: state, micrographs, time, size")
     listed.add_argument("--state", default="", metavar="WORD",
                         help="only jobs that are running, scheduled, succeeded, failed, aborted, killed, replaced or "
                         "final")
     listed.add_argument("--type", default="", metavar="FOLDER", help="only jobs of a type, such as Class2D")
-    listed.add_argument("--names", action="store_true", help="print one path per line, for pipes")
+    how = listed.add_mutually_exclusive_group()
+    how.add_argument("--names", action="store_true", help="print one path per line, for pipes")
+    add_json(how)
 
 
-def _status(_: Arguments) -> None:
+def _status(arguments: Arguments) -> None:
+    if arguments.json:
+        print_json(_status_data)
+        return
     jobs = project_status()
     _table(jobs)
     for job in jobs:
@@ -40,6 +47,17 @@ def _status(_: Arguments) -> None:
     claim = running_claim()
     Console(highlight=False).print(f"running: {claim}" if claim else "no run is in progress")
     _say_what_waits()
+
+
+def _status_data() -> dict[str, Any]:
+    jobs, claim = project_status(), running_claim()
+    left_out = [{"job": job.path, "movie": name, "reason": reason} for job in jobs
+                for name, reason in not_imported(job.path, read_record(Path(job.path)))]
+    return _list_data(jobs) | {"running": str(claim) if claim else None, "not_imported": left_out}
+
+
+def _list_data(jobs: list[JobStatus]) -> dict[str, Any]:
+    return {"jobs": [job_data(job) for job in jobs], "waiting": [waiting.line for waiting in project_waits()]}
 
 
 def movies_not_imported(job: str) -> list[str]:
@@ -53,6 +71,9 @@ def movies_not_imported(job: str) -> list[str]:
 
 
 def _list(arguments: Arguments) -> None:
+    if arguments.json:
+        print_json(lambda: _list_data(chosen(project_status(), arguments.state, arguments.type)))
+        return
     jobs = chosen(project_status(), arguments.state, arguments.type)
     if arguments.names:
         for job in jobs:
@@ -63,8 +84,8 @@ def _list(arguments: Arguments) -> None:
 
 
 def _say_what_waits() -> None:
-    for line in project_waits():
-        print(line)
+    for waiting in project_waits():
+        print(waiting.line)
 
 
 def _table(jobs: list[JobStatus]) -> None:

@@ -16,8 +16,9 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.names import is_below, is_listed_name
 
 # RELION treats the first path component that starts with "job" and three digits as a job directory.
-_JOB_PREFIX = re.compile(r"^(?:.*?/)?job[0-9]{3}[^/]*/+")
-_JOB_FOLDERS = r"(^|/)[^/]+/job[0-9]{3}[^/]*/+"  # compiled when used: every plan imports this module
+# Patterns are compiled when they are used: every plan imports this module.
+_JOB_PREFIX = r"^(?:.*?/)?job[0-9]{3}[^/]*/+"
+_JOB_FOLDERS = r"(^|/)[^/]+/job[0-9]{3}[^/]*/+"
 _NO_DOTS = "MotionCorr"  # of all RELION's jobs, only motion correction writes the dots of a movie's path as _
 
 
@@ -27,7 +28,7 @@ def post_name(name: str | os.PathLike[str]) -> str:
     >>> post_name("MotionCorr/job002/Movies/a.mrc")
     'Movies/a.mrc'
     """
-    return _JOB_PREFIX.sub("", os.fspath(name))
+    return re.sub(_JOB_PREFIX, "", os.fspath(name))
 
 
 def usual_name(name: str) -> str:
@@ -94,7 +95,7 @@ def product_root(job_dir: str, name: str) -> str:
     'MotionCorr/job002/Movies/a_0'
     """
     job = job_dir.rstrip("/")
-    stem = os.path.splitext(_JOB_PREFIX.sub("", name))[0]
+    stem = os.path.splitext(re.sub(_JOB_PREFIX, "", name))[0]
     if "." in stem and os.path.basename(os.path.dirname(job)) == _NO_DOTS:
         stem = stem.replace(".", "_")
     return f"{job}/{stem}"

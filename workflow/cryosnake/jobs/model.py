@@ -104,10 +104,11 @@ class Slot:
     """An input of a job type.
 
     `relion` is the variable in job.star that holds the file name; where RELION wants another output of the job that
-    fills the slot, `relion_output` names it. `relion_switch` is Yes when the slot is filled, and then
-    `relion_also` are values of other variables. `images` says whether the
-    program opens the images that the file lists. `listed` is the key of the config whose list fills this slot and the
-    next ones with the same `listed`.
+    fills the slot, `relion_output` names it; `relion_outputs` does where a parameter is set, "" for none at all, and
+    the first that is set counts. Where the variable of the slot `relion_unless` has a file, this one's stays empty.
+    `relion_switch` is Yes when the slot is filled, and then `relion_also` are values of other variables. `images` says
+    whether the program opens the images that the file lists. `listed` is the key of the config whose list fills this
+    slot and the next ones with the same `listed`.
     """
 
     name: str
@@ -117,6 +118,8 @@ class Slot:
     required: bool = True
     relion: str = ""
     relion_output: str = ""
+    relion_outputs: Mapping[str, str] = field(default_factory=dict)
+    relion_unless: str = ""
     relion_switch: str = ""
     relion_also: Mapping[str, str] = field(default_factory=dict)
     images: bool = True
@@ -159,7 +162,8 @@ class Resources:
     the cores that Snakemake was given. `maps` is the number of padded maps that a process refines, or the parameter
     that gives it: memory then depends on the box (project/planning/memory.py), and `mem_mb` applies if the box is not
     known. Where the number of ranks is a multiple of `maps_shared`, each rank holds only that part of the maps.
-    `thread_maps_mb` limits the private volumes of a process's threads.
+    `thread_maps_mb` limits the private volumes of a process's threads. `voxel_bytes` is what a process that only
+    predicts particles takes for each voxel of the box.
     """
 
     threads: int = 1
@@ -170,6 +174,7 @@ class Resources:
     maps: str = ""
     maps_shared: int = 0
     thread_maps_mb: int = 0
+    voxel_bytes: int = 0
     local: bool = False  # so short that a cluster's queue costs more: it runs where snakemake runs
 
 
@@ -193,13 +198,16 @@ class JobType:
     For a per-micrograph type, `products` are the files made from each micrograph: `{root}` is the job directory
     joined with the micrograph's path after the upstream job directory, without extension (`Movies/a.tif` of Import
     becomes `MotionCorr/job002/Movies/a`). A micrograph counts as finished when all of them exist and were made from
-    the present input with these parameters. `table` is the block of its output STAR. `declared` names a parameter, a
+    the present input with these parameters. A type that `judges` only says which micrographs go on, by its parameters
+    `limits` and `flags`, which a person may change at any time (`project/config/curation.py`): it makes no products,
+    and those of its input are passed on. `table` is the block of its output STAR. `declared` names a parameter, a
     mapping, in which the config lists outputs of the job besides `outputs` (see `declared_outputs`). `relion_options`
     are constant values of RELION's job.star (do_raw: Yes). `sublabels` are what RELION 5 adds to `label` where a
     parameter or slot is set (`label_of`). `relion_leads`: RELION divides it only among an odd number of MPI ranks, at
     least three, of which one leads. `panels` are the pictures drawn from the results, by
     their names in `report/job_pictures.py`, if the parameter `panels_when` (where one is named) is set. `topic` is the
-    file in rules/ with the type's rule, and the category of its pictures in a report.
+    file in rules/ with the type's rule, and the category of its pictures in a report. `by_hand` says that its results
+    are what a person did, in files of `decisions/<job>/`, for which it waits (`project/planning/by_hand.py`).
     """
 
     name: str
@@ -213,6 +221,7 @@ class JobType:
     parameters: tuple[Parameter, ...]
     program: str  # "module:function" that does the work
     per_micrograph: bool = False
+    judges: bool = False
     products: tuple[str, ...] = ()
     table: str = "micrographs"
     declared: str = ""
@@ -225,6 +234,7 @@ class JobType:
     topic: str = "other"
     panels: tuple[str, ...] = ()
     panels_when: str = ""
+    by_hand: bool = False
     references: tuple[str, ...] = ()
 
     @cached_property

@@ -10,9 +10,10 @@ from importlib import import_module
 from cryosnake.jobs.model import JobType
 
 GROUP = "cryosnake.jobs"  # of entry points
-BUILT_IN = ("import_data", "motioncorr", "ctffind", "picking.trainpicker", "picking.autopick", "extract", "class2d",
-            "select", "joinstar", "initialmodel", "class3d", "refine3d", "ctfrefine", "after_refinement.polish",
-            "after_refinement.subtract", "maskcreate", "postprocess", "localres", "maptool", "external")
+BUILT_IN = ("import_data", "motioncorr", "ctffind", "curate", "picking.manualpick", "picking.trainpicker",
+            "picking.autopick", "extract", "class2d", "select", "joinstar", "initialmodel", "class3d", "refine3d",
+            "after_refinement.ctfrefine", "after_refinement.polish", "after_refinement.subtract", "maskcreate",
+            "postprocess", "localres", "maptool", "external")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Images of one lens made to look like those of another: magnification matrix, pixel size, box, phases."""
+"""Images moved onto their centres, or made to look like those of another lens: matrix, pixel size, box, phases."""
 
 from __future__ import annotations
 
@@ -58,3 +58,25 @@ def without_phase(images: Array, phase: Array) -> Array:
     xp, fft = namespace(images), fft_of(images)
     transforms = fft.rfft2(images) * xp.exp(-1j * phase).astype(xp.complex64)
     return fft.irfft2(transforms, s=images.shape[1:]).astype(xp.float32)
+
+
+def centre_of_mass(averages: np.ndarray) -> np.ndarray:
+    """Return the centre of positive density (classes, 2), x and y, pixels from the box's centre; 0 for empty ones."""
+    box = averages.shape[1]
+    axis = np.arange(box) - box // 2
+    positive = np.maximum(averages, 0.0).astype(np.float64)
+    total = positive.sum((1, 2))
+    safe = np.where(total > 0, total, 1.0)
+    return np.stack([(positive.sum(1) @ axis) / safe, (positive.sum(2) @ axis) / safe], -1)
+
+
+def recentred(averages: np.ndarray) -> np.ndarray:
+    """Return averages (classes, box, box) float32 moved so that the centre of their positive density is the box's.
+
+    What leaves at one side comes in at the other, as with RELION; phases are shifted, which blurs nothing.
+    """
+    box = averages.shape[1]
+    x, y = np.moveaxis(centre_of_mass(averages), -1, 0)
+    turns = y[:, None, None] * np.fft.fftfreq(box)[:, None] + x[:, None, None] * np.fft.rfftfreq(box)
+    moved = np.fft.irfft2(np.fft.rfft2(averages) * np.exp(2j * np.pi * turns), s=averages.shape[1:])
+    return moved.astype(np.float32)

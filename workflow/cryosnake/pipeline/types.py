@@ -53,6 +53,7 @@ PROCESS_TYPES = (
     ProcessType(59, "Picks", "relion.picktomo"),
     ProcessType(99, "MapTool", "relion.external.maptool"),  # ours; before External, which owns the number
     ProcessType(99, "TrainPicker", "relion.external.trainpicker"),
+    ProcessType(99, "Curate", "relion.external.curate"),
     ProcessType(99, "External", "relion.external"),
 )
 UNKNOWN_PROCESS = 99  # RELION 3.1 treats an unknown job type as an external program

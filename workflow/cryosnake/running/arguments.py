@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from cryosnake.jobs.model import JobType, Parameter
+from cryosnake.project.config.curation import decided
 from cryosnake.project.config.values import check_order, check_value
+from cryosnake.project.records.record import read_record
+
+PICKS = "picks"  # beside the slots, of a job that is made by hand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +49,27 @@ def parse_arguments(job_type: JobType, words: Sequence[str]) -> Arguments:
         except ValueError as error:
             parser.error(str(error))
     inputs = {slot.name: Path(parsed[slot.name]) for slot in job_type.inputs if parsed[slot.name]}
+    inputs |= {PICKS: Path(parsed[PICKS])} if job_type.by_hand else {}
     prog = f"python -m cryosnake.running {job_type.name}" if parser.prog == "__main__.py" else parser.prog
     command = " ".join([prog, *words])
     return Arguments(out=parsed["out"].rstrip("/"), batch=parsed["batch"], join=parsed["join"],
                      draw=parsed["draw"], threads=parsed["threads"], gpus=parsed["gpus"],
                      options=job_type.options(**options), inputs=inputs, command=command, project=parsed["project"])
+
+
+def with_decision(arguments: Arguments) -> Arguments:
+    """Return the arguments with the limits and flags that hold now, where the job is one of a config.
+
+    Raises
+    ------
+    CryosnakeError
+        when the file of its decisions is damaged
+    """
+    record, options = read_record(Path(arguments.out)), arguments.options
+    if record is None:
+        return arguments
+    limits, flags = decided(record.name, options.limits, options.flags)
+    return replace(arguments, options=replace(options, limits=limits, flags=flags))
 
 
 def make_parser(job_type: JobType) -> argparse.ArgumentParser:
@@ -71,6 +91,8 @@ def make_parser(job_type: JobType) -> argparse.ArgumentParser:
     for slot in job_type.inputs:
         kinds = " or ".join(node.name for node in slot.types)
         inputs.add_argument(f"--{slot.name}", required=slot.required, metavar="FILE", help=f"{slot.help} ({kinds})")
+    if job_type.by_hand:
+        inputs.add_argument(f"--{PICKS}", required=True, metavar="DIR", help="folder of decisions with the picks")
     parameters = parser.add_argument_group("parameters")
     for parameter in job_type.parameters:
         parameters.add_argument(f"--{parameter.name}", **_form(parameter), help=_help(parameter))

@@ -11,7 +11,7 @@ import os
 import time
 import traceback
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,10 +20,10 @@ from typing import Any
 
 from cryosnake.atomic import own_file
 from cryosnake.errors import PERMISSION, CryosnakeError, Rejected, machine_error, machine_message
-from cryosnake.io.paths import micrograph_root
+from cryosnake.io.paths import micrograph_root, product_root
 from cryosnake.jobs.forms import Partly, PerMicrograph, Progress, Row
 from cryosnake.jobs.model import JobType
-from cryosnake.json_files import parse_json
+from cryosnake.project.planning.judged import note_judged
 from cryosnake.project.records.batches import (
     DROPPED,
     Finished,
@@ -33,13 +33,20 @@ from cryosnake.project.records.batches import (
     read_done,
     revisions,
 )
-from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.file_stamps import unsigned
 from cryosnake.project.records.freshness import is_done
 from cryosnake.project.records.joined_tables import FAILED_STAR
 from cryosnake.project.records.unknown_names import write_unknown
-from cryosnake.running.arguments import Arguments
-from cryosnake.running.batch_tables import LEFT_OUT, found_in, found_in_all, read_input, write_output
+from cryosnake.running.arguments import Arguments, with_decision
+from cryosnake.running.batch_tables import (
+    LEFT_OUT,
+    found_in,
+    found_in_all,
+    read_input,
+    read_rows,
+    rows_file,
+    write_output,
+)
 from cryosnake.running.join import list_left_out
 from cryosnake.running.regenerated import AGAIN, refuse_loss, restore_times
 from cryosnake.running.stamps import Stamper, stamper
@@ -60,10 +67,11 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
     """
     out, number = Path(arguments.out), batch_number(arguments.batch)
     start = time.monotonic()
+    arguments = with_decision(arguments) if job_type.judges else arguments
     batch = read_input(job_type, program, arguments)
     stamp = stamper(job_type, arguments.inputs)
     earlier = read_done(str(out), number)
-    rows = _read_rows(out, number)
+    rows = read_rows(out, number)
     tally: Counter[str] = Counter()
     forbidden: list[str] = []
     unknown = dict(batch.unknown)
@@ -86,7 +94,8 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
                 before = _with_times_of_now(before, made_from, stamp, records)
                 made_from = before.stamp
                 same.add(name)
-            if is_done(before, made_from, product_files(str(out), job_type.products, name), name in rows):
+            files = product_files(str(out), job_type.products, name)
+            if not job_type.judges and is_done(before, made_from, files, name in rows):
                 tally["finished before"] += 1
                 continue
             if name in batch.refused:
@@ -98,6 +107,8 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
                 else:
                     result = _Result("failed", f"it is in optics group {group}, which data_optics does not describe; "
                                                f"correct that, then `cryosnake retry {out}`")
+            if job_type.judges and result.state == "rejected":
+                result = replace(result, rows=[row])  # for the table of those that are left out
             tally[result.state] += 1
             if result.state == _FORBIDDEN:  # no record: tried again by the next run, after all others of this one
                 forbidden.append(result.reason)
@@ -125,8 +136,17 @@ def run_batch(job_type: JobType, program: PerMicrograph, arguments: Arguments, p
         raise CryosnakeError(f"{len(forbidden)} of {len(batch.rows)} micrographs may not be read; the first: "
                              f"{forbidden[0]}")
     _refuse_total_failure(out, number, len(batch.rows), now.values())
+    if job_type.judges:
+        _note_batch(arguments, number, batch.rows)
     good = {name: rows[name] for name in batch.rows if name in now and now[name].state == "ok"}
     write_output(job_type, program, arguments, batch, good)
+
+
+def _note_batch(arguments: Arguments, number: int, rows: Mapping[str, Row]) -> None:
+    """Note what the micrographs of a batch were judged by, for later plans."""
+    root = len(arguments.out) + 1
+    note_judged(arguments.out, number, arguments.options.limits or {}, arguments.options.flags or {},
+                {product_root(arguments.out, name)[root:]: row for name, row in rows.items()})
 
 
 def _with_times_of_now(item: Finished, made_from: str, stamp: Stamper, records: _Records) -> Finished:
@@ -180,7 +200,7 @@ class _Records:
     def __init__(self, out: Path, number: int) -> None:
         self._done = open(done_file(str(out), number), "ab", opener=own_file)
         try:
-            self._rows = open(_rows_file(out, number), "ab", opener=own_file)
+            self._rows = open(rows_file(out, number), "ab", opener=own_file)
         except BaseException:
             self._done.close()
             raise
@@ -209,25 +229,6 @@ def _ends_with_newline(path: str) -> bool:
     with open(path, "rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
-
-
-def _rows_file(out: Path, number: int) -> Path:
-    return out / BATCHES / f"{number:04d}.rows"
-
-
-def _read_rows(out: Path, number: int) -> dict[str, list[Row]]:
-    rows: dict[str, list[Row]] = {}
-    try:
-        text = _rows_file(out, number).read_text()
-    except FileNotFoundError:
-        return rows
-    for line in text.splitlines():
-        try:
-            name, found = parse_json(line)
-        except ValueError:
-            continue  # a torn line: its micrograph has no line in the .done file either
-        rows[name] = found
-    return rows
 
 
 def _refuse_total_failure(out: Path, number: int, total: int, items: Collection[Finished]) -> None:

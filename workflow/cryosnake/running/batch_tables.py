@@ -18,9 +18,11 @@ from cryosnake.io.star_optics import with_optics
 from cryosnake.io.star_rows import count_rows
 from cryosnake.jobs.forms import PICKED_ON, FileSource, PerMicrograph, Row
 from cryosnake.jobs.model import JobType
+from cryosnake.json_files import parse_json
 from cryosnake.names import shown, why_unusable
 from cryosnake.project.planning.planned import PER_MICROGRAPH
 from cryosnake.project.records.batches import Finished, batch_number, batch_star, read_manifest
+from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.unknown_names import LACKING
 from cryosnake.running.arguments import Arguments
 
@@ -157,6 +159,27 @@ def _check_optics(rows: Mapping[str, Row], optics: Mapping[int, Row], path: Path
     if strange and not any(row.get("rlnOpticsGroup") in optics for row in rows.values()):
         raise CryosnakeError(f"{path}: {strange} is in optics group {rows[strange].get('rlnOpticsGroup')}, which block "
                              "data_optics does not describe; import the movies again with their optics")
+
+
+def rows_file(out: Path, number: int) -> Path:
+    """Return the path of the file in which a batch records the rows of each micrograph as it is finished."""
+    return out / BATCHES / f"{number:04d}.rows"
+
+
+def read_rows(out: Path, number: int) -> dict[str, list[Row]]:
+    """Return the rows of each micrograph of a batch, the last ones of each."""
+    rows: dict[str, list[Row]] = {}
+    try:
+        text = rows_file(out, number).read_text()
+    except FileNotFoundError:
+        return rows
+    for line in text.splitlines():
+        try:
+            name, found = parse_json(line)
+        except ValueError:
+            continue  # a torn line: its micrograph has no line in the .done file either
+        rows[name] = found
+    return rows
 
 
 def write_output(job_type: JobType, program: PerMicrograph, arguments: Arguments, batch: BatchInput,

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.star import write_star
+from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.forms import PerMicrograph
 from cryosnake.jobs.model import JobType
 from cryosnake.project.records.batches import Finished, batch_key, batch_star, read_done, revisions
 from cryosnake.project.records.joined_tables import FAILED_STAR, record_joined, write_joined
 from cryosnake.project.records.unknown_names import LACKING, read_unknown
 from cryosnake.running.arguments import Arguments
-from cryosnake.running.batch_tables import LEFT_OUT, found_in_all, table_name
+from cryosnake.running.batch_tables import LEFT_OUT, found_in_all, read_rows, table_name
 from cryosnake.running.frame import finish
 from cryosnake.running.nodes import check_outputs, declare_outputs, made_outputs
+
+REJECTED_STAR, REASON = "micrographs_rejected.star", "cryosnakeReason"  # of jobs that judge; the column of reasons
 
 # States in failed_micrographs.star, beside those of `Finished`: another table has no row of it; some of its particles
 # are left out; it is in a table of coordinates or particles, but none of the micrographs
@@ -40,6 +43,8 @@ def join_batches(job_type: JobType, program: PerMicrograph, arguments: Arguments
     _check_failures(arguments, items)
     main = Path(made_outputs(job_type, arguments)[0][0])
     write_joined(main, table_name(job_type, program, arguments), [batch_star(out, key) for key in keys])
+    if job_type.judges:
+        _write_rejected(out, table_name(job_type, program, arguments))
     finalise = getattr(program, "finalise", None)
     if finalise:
         finalise(arguments.options, arguments.inputs, Path(out), main)
@@ -66,6 +71,20 @@ def list_left_out(out: str, batches: Iterable[int]) -> list[Finished]:
     left_out = [item for item in items if item.state != "ok"] + without + partly + unknown
     _write_left_out(Path(out), left_out)
     return left_out
+
+
+def _write_rejected(out: str, table: str) -> None:
+    """Write the rows that all batches of a job rejected, each with the reason; optics alone where there are none."""
+    rejected: list[dict[str, Any]] = []
+    optics = None
+    for number, revision in sorted(revisions(out).items()):
+        rows = read_rows(Path(out), number)
+        rejected += [{**row, REASON: item.reason} for name, item in read_done(out, number).items()
+                     if item.state == "rejected" for row in rows.get(name, ())]
+        if optics is None:
+            optics = read_star(batch_star(out, batch_key(number, revision))).get("optics")
+    tables = {} if optics is None else {"optics": optics}
+    write_star(Path(out, REJECTED_STAR), {**tables, **({table: pd.DataFrame(rejected)} if rejected else {})})
 
 
 def _check_failures(arguments: Arguments, items: list[Finished]) -> None:

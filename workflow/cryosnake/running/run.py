@@ -25,11 +25,12 @@ from cryosnake.parallel.disc_sums import remove_leftovers
 from cryosnake.parallel.gpus import idle_gpus
 from cryosnake.parallel.ranks import Ranks
 from cryosnake.parallel.threads import thread_limit
+from cryosnake.project.actions.made_by_hand import picks_of
 from cryosnake.project.planning.planned import WAITING, keeps_number
 from cryosnake.project.records.freshness import is_stale
 from cryosnake.project.records.kept_results import keep_results, made_by, restore_results
 from cryosnake.project.records.taken_inputs import taken_inputs
-from cryosnake.running.arguments import Arguments, parse_arguments
+from cryosnake.running.arguments import PICKS, Arguments, parse_arguments, with_decision
 from cryosnake.running.frame import finish, job_frame
 from cryosnake.running.interrupts import interruptible
 from cryosnake.running.iterations import finish_without_snakemake, iteration_keeper
@@ -116,6 +117,7 @@ def _warn_of_idle_gpus(job_type: JobType, arguments: Arguments) -> None:
 
 def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, progress: JobProgress,
                 ranks: Ranks) -> None:
+    arguments = with_decision(arguments) if getattr(arguments.options, "curate", False) else arguments
     out = Path(arguments.out)
     made = made_outputs(job_type, arguments)
     outputs = [path for path, _ in made]
@@ -125,6 +127,7 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
     maker = made_by(vars(arguments.options), arguments.inputs)
     start = getattr(arguments.options, "continue_from", None) or ""
     complete = restore_results(out, maker, inputs) or progress.found_finished
+    complete = complete and not job_type.by_hand  # other picks are no other options
     options = resume(arguments.options, taken, out)
     remove_leftovers(out)
     remove_temporaries(out)
@@ -135,7 +138,8 @@ def _work_whole(job_type: JobType, program: WholeJob, arguments: Arguments, prog
         progress.may_step_back = options is not arguments.options
         choose_gpus(options, ranks)
         _warn_of_idle_gpus(job_type, arguments)
-        program.run(options, taken, out, progress)
+        with picks_of(out, arguments.inputs[PICKS]) if job_type.by_hand else nullcontext():
+            program.run(options, taken, out, progress)
     ranks.meet()
     check_outputs(job_type, arguments)
     keep_results(out, map(Path, outputs), maker, complete=True)

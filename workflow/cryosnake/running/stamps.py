@@ -18,6 +18,7 @@ from cryosnake.project.planning.planned import PER_MICROGRAPH
 from cryosnake.project.records.batches import product_files
 from cryosnake.project.records.cleaned_files import read_cleaned
 from cryosnake.project.records.file_stamps import is_same_file, signed_stamp, stamp
+from cryosnake.project.records.record import read_record
 
 
 @dataclass(frozen=True)
@@ -90,4 +91,7 @@ def _products_of(path: Path) -> tuple[str, tuple[str, ...]] | None:
     """Return the job directory and product patterns behind "CtfFind/job003/batches/0001.star", None if unknown."""
     parts = path.parts
     job_type = by_folder(parts[0]) if len(parts) > 2 else None
+    if job_type and job_type.judges:  # it passes on those of its input
+        record = read_record(Path(*parts[:2]))
+        return _products_of(Path(record.inputs["micrographs"].replace(":", "/"))) if record else None
     return ("/".join(parts[:2]), job_type.products) if job_type and job_type.products else None

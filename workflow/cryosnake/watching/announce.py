@@ -36,7 +36,8 @@ def write_state(session: Session, state: str, reason: str) -> None:
         "lanes": [_lane(lane) for lane in session.lanes.values() if lane.name and lane.rounds],
         "movies": {"imported": found.imported, "ready": len(found.ready), "oldest_minutes": round(found.oldest, 2),
                    "seal_after": found.seal_after, "incomplete": [list(item) for item in found.incomplete]},
-        "jobs": job_counts(jobs), "for_you": waiting_for_you(found.plan) if found.plan else [],
+        "jobs": job_counts(jobs),
+        "for_you": [waiting.line for waiting in waiting_for_you(found.plan)] if found.plan else [],
         "superseded": dict(session.superseded), "bad": bad_micrographs(jobs)})
 
 

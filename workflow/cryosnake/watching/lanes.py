@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
+from cryosnake.project.building.stale_outputs import pending_files, pending_of
 from cryosnake.project.locks.work_locks import at_work
 from cryosnake.project.planning.parts import part_of, tables_taken
 from cryosnake.project.planning.planned import Disposition, Plan
 from cryosnake.project.records.cleaned_files import is_wanted
-from cryosnake.watching.stale_outputs import pending_files, pending_of
 
 ALL, MICROGRAPHS, PARTICLES = "", "micrographs", "particles"
 

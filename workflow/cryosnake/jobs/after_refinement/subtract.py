@@ -1,5 +1,6 @@
 """Subtract: particle images without the signal outside a mask."""
 
+from cryosnake.jobs.kinds.running_options import SHARED_OUT
 from cryosnake.jobs.model import (
     DEVICE,
     MASK,
@@ -44,9 +45,10 @@ JOB = JobType(
                   relion_switch="do_center_xyz"),
         Parameter("new_box", int, None, "Cut the images to this box.", unit="px", minimum=8, relion="new_box"),
         DEVICE,
+        *SHARED_OUT,
     ),
     program="cryosnake.programs.subtract.subtract",
     relion_options={"new_box": "-1", "center_x": "0", "center_y": "0", "center_z": "0"},
-    resources=Resources(threads=2, most_threads=16, mem_mb=8000, runtime=120, gpu=True),
+    resources=Resources(threads=2, most_threads=16, mem_mb=8000, runtime=120, gpu=True, voxel_bytes=150),
     references=("Bai et al. 2015, eLife 4, e11182", "Nakane et al. 2018, eLife 7, e36861"),
 )

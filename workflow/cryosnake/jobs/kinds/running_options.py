@@ -1,5 +1,7 @@
 """Options of long jobs that change no result: MPI ranks, GPUs, reading of images, iterations to keep."""
 
+from dataclasses import replace
+
 from cryosnake.jobs.kinds.files import ITERATION
 from cryosnake.jobs.kinds.values import gpu_numbers
 from cryosnake.jobs.model import Parameter
@@ -23,9 +25,18 @@ GPU_IDS = Parameter(
     "gpu_ids", str, None, "GPUs, numbered from 0: commas between those of one rank, colons between ranks. Not set: all "
     "available ones, distributed to the ranks.", identity=False, relion="gpu_ids", check=gpu_numbers)
 
+MEMORY = Parameter(
+    "memory", float, None, "Memory that the job may use on each computer. Not set: four fifths of what is free when it "
+    "starts, within the limit of SLURM or a container.", unit="GB", minimum=0.1, maximum=100_000, advanced=True,
+    identity=False)
+
 MPI_LAUNCHER = Parameter(
     "mpi_launcher", str, None, "Command that starts the ranks, without their number: \"mpirun\", \"srun --mpi=pmix\". "
     "Not set: srun inside a SLURM job, else mpirun.", advanced=True, identity=False)
+
+# Of jobs that share micrographs or particles out, without iterations. (RELION's have no GPU.)
+SHARED_OUT = (replace(MPI_RANKS, help="Processes (MPI ranks), each with the rule's threads."),
+              replace(GPU_IDS, relion=""), MEMORY, MPI_LAUNCHER)
 
 RUNNING = (
     KEEP_ITERATIONS,
@@ -33,9 +44,7 @@ RUNNING = (
     GPU_IDS,
     Parameter("pooled", int, None, "Particles that are processed together; fewer need less memory.", minimum=1,
               maximum=10_000, advanced=True, identity=False, relion="nr_pool"),
-    Parameter("memory", float, None, "Memory that the job may use on each computer. Not set: four fifths of what is "
-              "free when it starts, within the limit of SLURM or a container.", unit="GB", minimum=0.1, maximum=100_000,
-              advanced=True, identity=False),
+    MEMORY,
     PICTURES,
     Parameter("parallel_io", bool, True, "Every rank reads its own images; otherwise rank 0 reads for all.",
               advanced=True, identity=False, relion="do_parallel_discio"),

@@ -84,6 +84,23 @@ def evidence_of(images: np.ndarray, predictions: np.ndarray, noise: np.ndarray, 
                     rest=rest, kx=kx, ky=ky)
 
 
+def without_own_noise(evidence: Evidence, power: np.ndarray, shares: np.ndarray) -> Evidence:
+    """Return evidence without what a particle's own noise, which is part of its half map, says.
+
+    The map is Σ c · image / Σ c², so a prediction contains c · (the image's noise) / Σ c², and the two agree as if the
+    CTF were c, with which the map was made: defoci would stay where they are. The power of predictions stays as it
+    is: weighted by the FSC, the mean of |p|² with its noise is that of signal · p̄, so likelihoods keep their scale.
+
+    Parameters
+    ----------
+    power : (pixels,)
+        Of the map's noise in the predictions, in units of σ².
+    shares : (n, pixels)
+        By which it enters the agreement: c over the predictions' weight.
+    """
+    return replace(evidence, agreement=np.asarray(evidence.agreement - shares * power, np.float32))
+
+
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return Re(left · conj(right)), float32."""
     return np.asarray(left.real * right.real + left.imag * right.imag, np.float32)
@@ -198,24 +215,38 @@ def _with_defocus(evidence: Evidence, lens: Lens, shapes: np.ndarray, modes: Mod
     if modes.defocus == MICROGRAPH:
         terms[:, 0] += _vertex(grid, logs.sum(0)[None])[0]
     else:
-        terms[:, 0] += _vertex(grid, logs + _prior(grid, logs, best))
+        apart = terms[:, :1] - terms[:, 0].mean()
+        terms[:, 0] += _expected(grid, logs + _prior(grid + apart, logs, float(grid[best])))
     return replace(lens, terms=terms)
 
 
-def _prior(grid: np.ndarray, logs: np.ndarray, centre: int) -> np.ndarray:
-    """Return the logarithm of a Gaussian prior (m,) about a micrograph's defocus, as wide as its particles say.
+def _prior(defoci: np.ndarray, logs: np.ndarray, middle: float) -> np.ndarray:
+    """Return the logarithm of a Gaussian prior (n, m) about a micrograph's defocus, as wide as its particles say.
 
-    Its centre and width are found by expectation maximisation from the likelihoods logs (n, m).
+    Its centre, `middle` at first, and width are found by expectation maximisation from the likelihoods logs (n, m) of
+    defoci (n, m), which are relative to the micrograph's present one.
     """
-    middle, width = float(grid[centre]), _FIRST_PRIOR
+    width = _FIRST_PRIOR
     for _ in range(30 if len(logs) >= _FEWEST else 0):
-        scores = logs - 0.5 * ((grid - middle) / width) ** 2
+        scores = logs - 0.5 * ((defoci - middle) / width) ** 2
         chances = np.exp(scores - scores.max(1, keepdims=True))
         chances /= chances.sum(1, keepdims=True)
-        middle = float((chances @ grid).mean())
-        width = float(np.sqrt((chances @ (grid - middle) ** 2).mean()))
+        middle = float((chances * defoci).sum(1).mean())
+        width = float(np.sqrt((chances * (defoci - middle) ** 2).sum(1).mean()))
         width = min(max(width, _SHORTEST_PRIOR), _LONGEST_PRIOR)
-    return np.asarray(-0.5 * ((grid - middle) / width) ** 2)
+    return np.asarray(-0.5 * ((defoci - middle) / width) ** 2)
+
+
+def _expected(grid: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """Return the means (n,) of distributions with logarithms (n, m), whose RMS error is the least.
+
+    Where one is narrower than the grid's step, its maximum.
+    """
+    chances = np.exp(logs - logs.max(1, keepdims=True))
+    chances /= chances.sum(1, keepdims=True)
+    mean = chances @ grid
+    width = np.sqrt(np.maximum(chances @ grid**2 - mean**2, 0.0))
+    return np.where(width > grid[1] - grid[0], mean, _vertex(grid, logs))
 
 
 def _vertex(grid: np.ndarray, logs: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cryosnake.project.actions.key_results import Result, key_results
 from cryosnake.project.actions.notes import source_path
 from cryosnake.project.actions.status import JobStatus, job_status
 from cryosnake.project.locks.job_status import KILLED, last_reason
+from cryosnake.project.records.file_sizes import folder_size
 from cryosnake.project.records.record import JobRecord, read_record
 from cryosnake.project.records.run_times import RunTime, read_run_times, seconds_taken
 
@@ -40,20 +42,19 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class JobFacts:
-    """One job. `problem` says why it failed, or what of it can't be read."""
+    """One job. `problem` says why it failed, or what of it can't be read.
+
+    What costs much is read when a page asks for it, in the project's folder: of thousands of jobs few are shown.
+    """
 
     process: Process
-    status: JobStatus
+    status: JobStatus  # without its size
     job_type: JobType | None
     record: JobRecord | None
-    results: tuple[Result, ...]
-    settings: tuple[Setting, ...]
     runs: tuple[RunTime, ...]
     seconds: float
     problem: str
     gone: bool  # its directory does not exist
-    notices: tuple[str, ...]  # lines of its log that begin with WARNING
-    log: tuple[str, ...]  # the end of its log, of a job that failed
     inputs: tuple[str, ...]  # process names
     users: tuple[str, ...]
 
@@ -77,6 +78,35 @@ class JobFacts:
         """One word for its state; killed where the program has ended without a message."""
         return "killed" if self.status.dead else "replaced" if self.status.replaced else self.status.state.lower()
 
+    @cached_property
+    def size(self) -> int:
+        """The bytes of its files."""
+        return folder_size(self.path)
+
+    @cached_property
+    def results(self) -> tuple[Result, ...]:
+        """Its key results."""
+        return tuple(key_results(self.path))
+
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """Its parameters that differ from the default."""
+        return tuple(_settings(self.path, self.record))
+
+    @cached_property
+    def notices(self) -> tuple[str, ...]:
+        """The lines of its log that begin with WARNING."""
+        return _notices(self._tail)
+
+    @cached_property
+    def log(self) -> tuple[str, ...]:
+        """The end of its log, of a job that failed."""
+        return tuple(self._tail[-12:]) if self.problem else ()
+
+    @cached_property
+    def _tail(self) -> list[str]:
+        return [line[:_LONGEST] for line in log_tail(self.path, _LOG_LINES)]
+
     def view(self) -> JobView:
         """Return it as panels see it."""
         values: dict[str, Any] = {}
@@ -92,18 +122,16 @@ def job_facts(pipeline: Pipeline, process: Process) -> JobFacts:
     record: JobRecord | None = None
     try:
         record = read_record(Path(path))
-        status = job_status(process)
+        status = job_status(process, sized=False, record=record)
     except (CryosnakeError, OSError, UnicodeError) as error:
         status, problem = _bare_status(process), str(error)
     runs = tuple(read_run_times(path))
     if not problem and os.path.isdir(path) and (status.dead or process.status in (Status.FAILED, Status.ABORTED)):
         problem = last_reason(Path(path)) or (KILLED if status.dead else "no reason was written to run.err")
-    log = [line[:_LONGEST] for line in log_tail(path, _LOG_LINES)]
     return JobFacts(
         process=process, status=status, job_type=job_types().get(record.type) if record else by_folder(process.folder),
-        record=record, results=tuple(key_results(path)), settings=tuple(_settings(path, record)), runs=runs,
-        seconds=sum(run.seconds for run in runs) or seconds_taken(path) or 0.0, problem=problem[:_LONGEST],
-        gone=not os.path.isdir(path), notices=_notices(log), log=tuple(log[-12:]) if problem else (),
+        record=record, runs=runs, seconds=sum(run.seconds for run in runs) or seconds_taken(path) or 0.0,
+        problem=problem[:_LONGEST], gone=not os.path.isdir(path),
         inputs=tuple(pipeline.parents(process.name)), users=tuple(pipeline.children(process.name)))
 
 

@@ -100,6 +100,10 @@ def _ctf(values: Values, results: Results) -> str:
             f"{gate}{kept}.")
 
 
+def _by_hand(_: Values, results: Results) -> str:
+    return f"{results.get('picks', 'Particles')} particles were picked by hand."
+
+
 def _picks(values: Values, results: Results) -> str:
     how = {"log": "as blobs (Laplacian of Gaussian)", "template": "by template matching",
            "trained": "with a picker learned from examples"}.get(values.get("method", ""), "")
@@ -157,6 +161,6 @@ def _localres(_: Values, __: Results) -> str:
 
 
 _SENTENCES: dict[str, Callable[[Values, Results], str]] = {
-    "import": _import, "motioncorr": _motion, "ctffind": _ctf, "autopick": _picks, "extract": _extract,
-    "class2d": _class2d, "select": _select, "initialmodel": _initial, "class3d": _class3d, "refine3d": _refine,
-    "maskcreate": _mask, "postprocess": _postprocess, "localres": _localres}
+    "import": _import, "motioncorr": _motion, "ctffind": _ctf, "manualpick": _by_hand, "autopick": _picks,
+    "extract": _extract, "class2d": _class2d, "select": _select, "initialmodel": _initial, "class3d": _class3d,
+    "refine3d": _refine, "maskcreate": _mask, "postprocess": _postprocess, "localres": _localres}

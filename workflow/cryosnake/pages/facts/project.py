@@ -15,9 +15,10 @@ from cryosnake.pages.facts.jobs import JobFacts, job_facts
 from cryosnake.pages.panels.maps import map_file
 from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.pipeline.rebuild import rebuild
+from cryosnake.pipeline.recover import is_cut
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
-from cryosnake.project.actions.config_edit import read_config
 from cryosnake.project.actions.history import in_order
+from cryosnake.project.config.text_edits import read_config
 from cryosnake.project.locks.snakemake_lock import running_claim
 
 # Which job a project has come to, where none is marked as final: the newest of the first of these types.
@@ -115,7 +116,11 @@ def summary(project: ProjectFacts) -> list[Figure]:
 def pipeline_of(warnings: list[str]) -> Pipeline:
     """Return the project's pipeline; where the file is damaged, what the job directories say."""
     try:
-        return read_pipeline_unlocked()
+        found = read_pipeline_unlocked()
+        if is_cut(""):
+            warnings.append(f"{PIPELINE_FILE} is cut off or damaged. This is what its copies and the job directories "
+                            "say; the next run writes it anew.")
+        return found
     except CryosnakeError as error:
         if not Path(PIPELINE_FILE).exists() and not Path("config.yaml").exists():
             raise

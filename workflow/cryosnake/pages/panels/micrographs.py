@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +20,12 @@ from cryosnake.project.records.movies import NOT_IMPORTED
 from cryosnake.report.panels.ctf import rejected_values
 from cryosnake.report.panels.particles import smooth
 
+_CURATED_BY = {"rlnCtfMaxResolution": "resolution of the fit, Å", "rlnDefocusU": "defocus U, Å",
+               "rlnAccumMotionTotal": "motion in total, px"}
 LEFT_OUT = "failed_micrographs.star"
 _MOST_NAMED = 30  # micrographs that are named one by one
 _SHOWN_WIDTH = 640  # px of a micrograph
+_USUAL_DIAMETER = 150.0  # Å, where no picking says it
 _LARGE_MOTION, _POOR_FIT = 100.0, 8.0  # Å: what users of single-particle data leave out
 
 
@@ -91,6 +96,20 @@ def ctf(job: JobView) -> Panel | None:
                  "again), astigmatism that grows.", blocks=blocks)
 
 
+def curated(job: JobView) -> Panel | None:
+    """Return how many micrographs were accepted, and by which values they differ from the others."""
+    if not job.has("micrographs.star", "micrographs_rejected.star"):
+        return None
+    kept, left = (job.table(name, "micrographs") for name in ("micrographs.star", "micrographs_rejected.star"))
+    shown = [(label, words) for label, words in _CURATED_BY.items() if label in kept and label in left]
+    blocks = [histogram(words.partition(",")[0].capitalize(), words, [("accepted", kept[label].to_numpy(float), 0), (
+        "left out", left[label].to_numpy(float), 3)]) for label, words in shown]
+    return Panel(title="Accepted micrographs", blocks=blocks, wide=True,
+                 verdict=f"{len(kept):,} of {len(kept) + len(left):,} micrographs were accepted, {len(left):,} left "
+                 "out.",
+                 caption="Nothing is deleted: both sets are outputs, and another choice makes another job.")
+
+
 def left_out(job: JobView) -> Panel | None:
     """Return the micrographs that were left out, with the reasons."""
     reasons = _left_out(job)
@@ -110,9 +129,10 @@ def left_out(job: JobView) -> Panel | None:
 
 def picks(job: JobView) -> Panel | None:
     """Return the micrograph with the median number of picks, and the picks per micrograph."""
-    if not job.has("autopick.star"):
+    file = "manualpick.star" if job.folder == "ManualPick" else "autopick.star"
+    if not job.has(file):
         return None
-    table = job.table("autopick.star", "coordinate_files")
+    table = job.table(file, "coordinate_files")
     counts = np.array([_rows(path) for path in table["rlnMicrographCoordinates"]])
     middle = int(np.argsort(counts)[len(counts) // 2])
     blocks: list[object] = [histogram("Picks per micrograph", "picks", [("", counts.astype(float), 0)]),
@@ -147,7 +167,7 @@ def _marked(job: JobView, name: str, coordinates: str, count: int) -> MarkedPict
     small, factor = shrunk(smooth(image, pixel_size), _SHOWN_WIDTH)
     found = read_star(coordinates).get("")
     places = [] if found is None else list(zip(found["rlnCoordinateX"], found["rlnCoordinateY"], strict=True))
-    diameter = (job.values.get("diameter") or (0.0, 150.0))[-1]
+    diameter = picked_diameter(job.values)
     height, width = small.shape
     length = next(step for step in (2000.0, 1000.0, 500.0, 200.0, 100.0) if step <= 0.3 * width * factor * pixel_size
                   or step == 100.0)
@@ -156,6 +176,12 @@ def _marked(job: JobView, name: str, coordinates: str, count: int) -> MarkedPict
                          circles=[(float(x) / factor, height - float(y) / factor) for x, y in places],
                          radius=diameter / pixel_size / factor / 2, bar=length / pixel_size / factor,
                          bar_text=f"{length / 10:g} nm")
+
+
+def picked_diameter(values: Mapping[str, Any]) -> float:
+    """Return the diameter (Å) of the circles around picks: the largest of a range, one that is usual without any."""
+    stated = values.get("diameter")
+    return float(stated[-1] if isinstance(stated, list | tuple) else stated) if stated else _USUAL_DIAMETER
 
 
 def _rows(path: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cryosnake.pages.blocks.panel import DOUBTFUL, Panel
-from cryosnake.pages.panels import classes, maps, micrographs, postprocess, refinement
+from cryosnake.pages.panels import classes, learned_and_joined, maps, micrographs, postprocess, refinement
 from cryosnake.pages.panels.view import JobView
 
 # Type folders, which RELION's jobs have, too.
@@ -13,7 +13,11 @@ PANELS: dict[str, Sequence[Callable[[JobView], Panel | None]]] = {
     "Import": (micrographs.not_imported,),
     "MotionCorr": (micrographs.motion, micrographs.left_out),
     "CtfFind": (micrographs.ctf, micrographs.left_out),
+    "ManualPick": (micrographs.picks,),
     "AutoPick": (micrographs.picks, micrographs.left_out),
+    "TrainPicker": (learned_and_joined.picker,),
+    "JoinStar": (learned_and_joined.joined,),
+    "Curate": (micrographs.curated,),
     "Extract": (micrographs.particles, micrographs.left_out),
     "Class2D": (classes.class_averages, refinement.iterations),
     "Select": (classes.selection,),

@@ -69,14 +69,11 @@ def views(job: JobView) -> Panel | None:
         return None
     table = table_of(f"{job.root}_data.star", "particles")
     rot, tilt = table["rlnAngleRot"].to_numpy(float), table["rlnAngleTilt"].to_numpy(float)
-    image, highest, empty = _mollweide(rot, tilt, job.values.get("symmetry") or "C1")
+    picture, highest, empty = directions(rot, tilt, job.values.get("symmetry") or "C1")
     evenness = _views_of(job).get("evenness")
     verdict = (f"{len(table):,} particles; the most frequent direction has {highest:.1f} times the average; "
                f"{empty:.0%} of the directions have none."
                + (f" Evenness {evenness:.2f} (1 is even)." if evenness else ""))
-    picture = Picture(source=colour_uri(image), words="rot −180° to 180° from left to right, tilt 0° at the top",
-                      more=f"dark: none; light: {highest:.1f} times the average", width=image.shape[1],
-                      height=image.shape[0])
     return Panel(title="Viewing directions", verdict=verdict, level=DOUBTFUL if empty > 0.25 else GOOD,
                  blocks=[Gallery(pictures=[picture], size="wide")],
                  caption="All directions on an equal-area map (Mollweide), with the symmetry applied. Good: colour "
@@ -125,6 +122,18 @@ def _from_models(job: JobView) -> list[tuple[int, float]]:
         if 0 < value < 900:
             found[int(number[1])] = value
     return sorted(found.items())
+
+
+def directions(rot: np.ndarray, tilt: np.ndarray, symmetry: str) -> tuple[Picture, float, float]:
+    """Return a picture of viewing directions (n,) in degrees, its highest count over the mean, and how many are empty.
+
+    The last is a share of bins of equal area.
+    """
+    image, highest, empty = _mollweide(rot, tilt, symmetry)
+    picture = Picture(source=colour_uri(image), words="rot −180° to 180° from left to right, tilt 0° at the top",
+                      more=f"dark: none; light: {highest:.1f} times the average", width=image.shape[1],
+                      height=image.shape[0])
+    return picture, highest, empty
 
 
 def _mollweide(rot: np.ndarray, tilt: np.ndarray, symmetry: str) -> tuple[np.ndarray, float, float]:

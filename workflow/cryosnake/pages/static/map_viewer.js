@@ -224,16 +224,44 @@ async function unpacked(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
+// Without WebGL: the three middle slices, beside each other; first row at the bottom.
+function drawSlices(canvas, values, box) {
+  const pen = canvas.getContext("2d"), gap = 4, half = box >> 1;
+  [canvas.width, canvas.height] = [3 * box + 2 * gap, box];
+  const places = [(x, y) => x + y * box + half * box * box, (x, y) => x + half * box + y * box * box, (x, y) => half + x * box + y * box * box];
+  const highest = values.reduce((most, value) => Math.max(most, value), 1);
+  for (const [number, place] of places.entries()) {
+    const picture = pen.createImageData(box, box);
+    for (let y = 0; y < box; y++) for (let x = 0; x < box; x++) {
+      const grey = 255 * values[place(x, y)] / highest;
+      picture.data.set([grey, grey, grey, 255], 4 * (x + (box - 1 - y) * box));
+    }
+    pen.putImageData(picture, number * (box + gap), 0);
+  }
+}
+
+// What a browser that can't turn a map shows of it.
+function showSlices(figure, values, reason) {
+  figure.querySelectorAll("canvas, .controls, .ramp, figcaption").forEach(part => { part.hidden = true; });
+  const words = figure.querySelector(".fallback");
+  words.hidden = false;
+  words.textContent = `The map can't be turned here (${reason}).`;
+  if (!values) return;
+  words.textContent += " Its middle slices across z, y and x:";
+  const canvas = words.parentNode.insertBefore(document.createElement("canvas"), words.nextSibling);
+  canvas.className = "slices";
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", "Middle slices of the map");
+  drawSlices(canvas, values, Number(figure.dataset.box));
+}
+
 async function showMap(figure) {
+  let values = null;
   try {
-    const values = await unpacked(document.getElementById(figure.dataset.map).textContent);
+    values = await unpacked(document.getElementById(figure.dataset.map).textContent);
     const colours = document.getElementById(`${figure.dataset.map}-colours`);
     figure.viewer = new MapViewer(figure, values, colours && await unpacked(colours.textContent));
   } catch (error) {
-    figure.querySelector("canvas").hidden = true;
-    figure.querySelector(".controls").hidden = true;
-    const words = figure.querySelector(".fallback");
-    words.hidden = false;
-    words.textContent = `The map can't be turned here (${error.message}). Its slices are with the job below.`;
+    showSlices(figure, values, error.message);
   }
 }

@@ -16,7 +16,7 @@ const asMade = new Map([...partsOf(document)].map(([name, part]) => [name, part.
 // Load the page again, and replace the parts whose HTML is another one; scrolled logs stay at their ends.
 async function refresh() {
   const answer = await fetch(location.href, {headers: {Accept: "text/html"}});
-  if (!answer.ok) return say(`This page can't be loaded again (${answer.status}).`);
+  if (!answer.ok) return say(await reason(answer));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const old = partsOf(document), now = partsOf(fresh);
   if ([...old.keys()].join() !== [...now.keys()].join()) return replaceAll(fresh);
@@ -25,6 +25,13 @@ async function refresh() {
     asMade.set(name, part.outerHTML);
     exchange(old.get(name), document.adoptNode(part));
   }
+}
+
+// What the server says instead of the page, in its own words.
+async function reason(answer) {
+  const text = await answer.text();
+  const words = new DOMParser().parseFromString(text, "text/html").querySelector(".note")?.textContent;
+  return words || `This page can't be loaded again (${answer.status}).`;
 }
 
 function replaceAll(fresh) {
@@ -60,12 +67,31 @@ function refreshSoon() {
   waiting = setTimeout(() => refresh().catch(error => say(`This page can't be loaded again: ${error.message}.`)), 300);
 }
 
-if (body.dataset.events) {
+let lost = false;
+function listen() {
   const events = new EventSource(body.dataset.events);
-  events.addEventListener("open", () => say(""));
-  events.addEventListener("error", () => say("No word from the server: this page may be out of date."));
+  events.addEventListener("open", () => {
+    say("");
+    if (lost) refreshSoon();
+    lost = false;
+  });
+  events.addEventListener("error", () => {
+    lost = true;
+    say("No word from the server: this page may be out of date. It goes on by itself when the server does.");
+    if (events.readyState === EventSource.CLOSED) ask();  // else the browser tries again by itself
+  });
+  events.addEventListener("changed", event => document.dispatchEvent(new CustomEvent("changed-on-disk", {detail: JSON.parse(event.data)})));
   events.addEventListener("changed", event => { if (concerns(JSON.parse(event.data))) refreshSoon(); });
 }
+
+// Why there are no events: a server that was started again knows another token, until its address was opened once.
+async function ask() {
+  const answer = await fetch(body.dataset.events.replace(/events$/, "overview"), {method: "HEAD"}).catch(() => null);
+  if (answer && answer.status === 403) say("The server was started again: open the address that it printed, in any tab.");
+  setTimeout(answer && answer.ok ? listen : ask, 3000);
+}
+
+if (body.dataset.events) listen();
 
 // --- paths -------------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from cryosnake.numerics.backend import to_numpy
+from cryosnake.numerics.image_geometry import centre_of_mass
 from cryosnake.numerics.refine.classes.averages import (
-    centre_of_mass,
     class_averages,
     decayed_sums,
     finish_class_sums,

@@ -16,6 +16,9 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import CtfRefineOptions
 from cryosnake.numerics.backend import choose_device
+from cryosnake.numerics.ctf_refine.defocus_fit import Lens
+from cryosnake.parallel.workers import workers_available
+from cryosnake.parallel.world import lead, world
 from cryosnake.programs.ctfrefine.fits import (
     Measured,
     State,
@@ -26,11 +29,12 @@ from cryosnake.programs.ctfrefine.fits import (
     modes_of,
 )
 from cryosnake.programs.ctfrefine.input_particles import read_posed, units_of
+from cryosnake.programs.ctfrefine.memory import planned_workers
 from cryosnake.programs.ctfrefine.optics_state import lens_of, optics_of, tilt_and_rest
 from cryosnake.programs.ctfrefine.output import write_particles, write_phases
 from cryosnake.programs.ctfrefine.own_halves import check_halves
 from cryosnake.programs.ctfrefine.pixels import pixels_of
-from cryosnake.programs.ctfrefine.references import read_references
+from cryosnake.programs.ctfrefine.references import half_map_box, read_references
 from cryosnake.programs.refinement.particles import ParticleSet
 
 _MOST_TILT = 10.0  # mrad: no beam of a microscope that can be aligned is tilted more
@@ -48,20 +52,26 @@ def run(options: CtfRefineOptions, inputs: Mapping[str, str | Path], out: str | 
     if not _chosen(options):
         raise CryosnakeError("ctfrefine: nothing is to be fitted; set defocus, astigmatism, phase_shift, b_factor, "
                              "beam_tilt, trefoil, fourth_order or magnification")
-    particles = read_posed(str(inputs["particles"]))
-    references = read_references(str(inputs["postprocess"]), options.max_resolution, choose_device(options.device))
+    particles, ranks = read_posed(str(inputs["particles"])), world()
+    units = units_of(particles)
+    post, device = str(inputs["postprocess"]), choose_device(options.device)
+    most = workers_available() if device == "cpu" else 1
+    workers = planned_workers(particles, units, half_map_box(post), options, ranks, most)
+    references = read_references(post, options.max_resolution, device)
     folder = Path(out)
     used = np.unique(particles.optics).tolist()
     pixels = {group: pixels_of(particles.path, particles.groups[group], references, options.min_resolution)
               for group in used}
-    work = Work(particles=particles, units=units_of(particles), pixels=pixels, options=options,
-                folders=[folder, *_siblings(folder)], progress=progress)
+    work = Work(particles=particles, units=units, pixels=pixels, options=options, folders=[folder, *_siblings(folder)],
+                progress=progress, ranks=ranks, workers=workers, first_lens=lens_of(particles))
     print(f"{particles.describe()}; half maps of {references.box} voxels of {references.pixel_size:g} Å, used from "
           f"{options.min_resolution:g} to {references.limit:.2f} Å")
-    state = State(optics=tuple(optics_of(group) for group in particles.groups), lens=lens_of(particles))
-    check_halves(work, state)
+    state = State(optics=tuple(optics_of(group) for group in particles.groups), lens=work.first_lens)
+    lead(ranks, lambda: check_halves(work, state))
     state, measured = _fitted(work, state)
-    _report_defocus(particles, state)
+    if ranks.rank > 0:
+        return
+    _report_defocus(work.first_lens, state)
     write_phases(folder / "phases.npz", particles, measured)
     write_particles(folder / "particles_ctf_refine.star", particles, state, options)
 
@@ -140,7 +150,7 @@ def _report_magnification(particles: ParticleSet, found: Mapping[int, tuple[np.n
                   f"of optics group {name}, or of the half maps, is probably wrong by as much")
 
 
-def _report_defocus(particles: ParticleSet, state: State) -> None:
-    change = state.lens.terms[:, 0] - lens_of(particles).terms[:, 0]
+def _report_defocus(first: Lens, state: State) -> None:
+    change = state.lens.terms[:, 0] - first.terms[:, 0]
     if change.any():
         print(f"mean defocus changed by {change.mean():.0f} Å, standard deviation {change.std():.0f} Å")

@@ -1,11 +1,14 @@
-"""The fits of a CtfRefine job, each over all units: aberrations, magnification, and CTF parameters."""
+"""The fits of a CtfRefine job, each over all units: aberrations, magnification, and CTF parameters.
+
+Ranks share the units; rank 0 joins what they find, in the order of the units, and fits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +18,9 @@ from cryosnake.numerics.ctf_refine.defocus_fit import Lens, Modes
 from cryosnake.numerics.ctf_refine.magnification import MagnificationSums, fit_magnification
 from cryosnake.numerics.ctf_refine.phase_fit import EVEN_TERMS, Frequencies, PhaseFit, fit_phases
 from cryosnake.numerics.ctf_refine.phase_sums import PhaseSums
-from cryosnake.parallel.workers import CountDone, share_out, workers_available
+from cryosnake.parallel.ranks import Ranks
+from cryosnake.parallel.workers import CountDone, share_out
+from cryosnake.parallel.world import lead
 from cryosnake.programs.ctfrefine.optics_state import GroupOptics, in_new_frame, optics_of, rows_of, with_rows
 from cryosnake.programs.ctfrefine.pixels import GroupPixels
 from cryosnake.programs.ctfrefine.taken import taken
@@ -32,7 +37,8 @@ from cryosnake.programs.ctfrefine.units import (
 from cryosnake.programs.refinement.particles import ParticleSet
 
 _COMA_TERMS, _TREFOIL_TERMS, _SHIFT_TERMS = (3, 4), (2, 5), (0, 1)
-Result = TypeVar("Result", PhaseSums, MagnificationSums, Lens)
+RESULTS = 4  # units of each worker, whose results are in memory together
+_Matrices = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,12 @@ class Work:
     folders : sequence of Path
         Where results of units may be kept; the first is the job's.
     progress : callable
+    ranks : Ranks
+        The processes that share the units.
+    workers : int
+        Threads of this process that compute units of their own.
+    first_lens : Lens
+        The particles' CTF parameters before the job.
     """
 
     particles: ParticleSet
@@ -72,6 +84,19 @@ class Work:
     options: CtfRefineOptions
     folders: Sequence[Path]
     progress: Progress
+    ranks: Ranks
+    workers: int
+    first_lens: Lens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is computed of each unit: under which name it is kept, its type, and settings that it depends on."""
+
+    label: str
+    kind: type[Any]
+    compute: Callable[[Unit, Seen], Any]
+    settings: str = ""
 
 
 def modes_of(options: CtfRefineOptions) -> Modes:
@@ -82,11 +107,17 @@ def modes_of(options: CtfRefineOptions) -> Modes:
 
 def aberrations(work: Work, state: State, label: str) -> tuple[State, dict[int, Measured]]:
     """Return the state with the aberrations that later fits take, and what was measured and fitted of each group."""
+    sums = _joined(work, state, Task(label=label, kind=PhaseSums, compute=sum_phases))
+    found: tuple[State, dict[int, Measured]] = lead(work.ranks, lambda: _fitted_phases(work, state, label, sums))
+    return found
+
+
+def _fitted_phases(work: Work, state: State, label: str, joined: dict[int, Any]) -> tuple[State, dict[int, Measured]]:
     options, optics, measured = work.options, list(state.optics), {}
     odd_terms = (*_SHIFT_TERMS * (options.beam_tilt or options.trefoil), *_COMA_TERMS * options.beam_tilt,
                  *_TREFOIL_TERMS * options.trefoil)
     even_terms = range(EVEN_TERMS) if options.fourth_order else ()
-    for group, sums in _joined(work, state, label, PhaseSums, sum_phases).items():
+    for group, sums in joined.items():
         own = optics[group]
         kx, ky = work.pixels[group].seen(own.magnification)
         at = Frequencies(kx=kx, ky=ky, shell=work.pixels[group].band.shell)
@@ -97,10 +128,16 @@ def aberrations(work: Work, state: State, label: str) -> tuple[State, dict[int, 
     return replace(state, optics=tuple(optics)), measured
 
 
-def magnification(work: Work, state: State, label: str) -> tuple[State, dict[int, tuple[np.ndarray, np.ndarray]]]:
+def magnification(work: Work, state: State, label: str) -> tuple[State, _Matrices]:
     """Return the state with the magnification that later fits take, and each group's matrix and expected errors."""
+    sums = _joined(work, state, Task(label=label, kind=MagnificationSums, compute=sum_magnification))
+    found: tuple[State, _Matrices] = lead(work.ranks, lambda: _fitted_magnification(work, state, label, sums))
+    return found
+
+
+def _fitted_magnification(work: Work, state: State, label: str, joined: dict[int, Any]) -> tuple[State, _Matrices]:
     optics, lens, fitted = list(state.optics), state.lens, {}
-    for group, sums in _joined(work, state, label, MagnificationSums, sum_magnification).items():
+    for group, sums in joined.items():
         found, errors = fit_magnification(sums)
         before = optics[group].magnification
         fitted[group] = ((np.eye(2) + found) @ before, errors)
@@ -126,50 +163,60 @@ def ctf_parameters(work: Work, state: State, label: str) -> State:
     def compute(unit: Unit, seen: Seen) -> Lens:
         return refined_lens(unit, seen, modes, work.options.defocus_range)
 
-    settings = f"{modes}{work.options.defocus_range}"
-    for unit, found in zip(work.units, _each(work, state, label, Lens, compute, settings), strict=True):
+    task = Task(label=label, kind=Lens, compute=compute, settings=f"{modes}{work.options.defocus_range}")
+    for unit, found in _each(work, state, task):
         lens = with_rows(lens, unit.rows, found)
-    return replace(state, lens=lens)
+    return replace(state, lens=work.ranks.broadcast(lens))
 
 
-def _joined(work: Work, state: State, label: str, kind: type[Result], compute: Callable[[Unit, Seen], Result],
-            ) -> dict[int, Result]:
-    """Return the sums of each optics group over its units."""
-    total: dict[int, Result] = {}
-    for unit, found in zip(work.units, _each(work, state, label, kind, compute), strict=True):
-        total[unit.group] = total[unit.group] + found if unit.group in total else found  # type: ignore[operator]
+def _joined(work: Work, state: State, task: Task) -> dict[int, Any]:
+    """Return the sums of each optics group over its units; on ranks other than 0 nothing."""
+    total: dict[int, Any] = {}
+    for unit, found in _each(work, state, task):
+        total[unit.group] = total[unit.group] + found if unit.group in total else found
     return total
 
 
-def _each(work: Work, state: State, label: str, kind: type[Result], compute: Callable[[Unit, Seen], Result],
-          settings: str = "") -> list[Result]:
-    """Return the result of each unit: kept, or computed on all threads and kept."""
-    results: list[Result | None] = [None] * len(work.units)
+def _each(work: Work, state: State, task: Task) -> Iterator[tuple[Unit, Any]]:
+    """Yield each unit and its result, in their order, on rank 0; nothing on the others, which compute their part."""
+    rank, size = work.ranks.rank, work.ranks.size
+    count, done = RESULTS * work.workers * size, 0
+    for begin in range(0, len(work.units), count):
+        units = work.units[begin : begin + count]
+        parts = work.ranks.gather(_results(work, state, task, units[rank::size], done))
+        done += sum(map(len, units))
+        for place, unit in enumerate(units if rank == 0 else ()):
+            yield unit, parts[place % size][place // size]
+
+
+def _results(work: Work, state: State, task: Task, units: Sequence[Unit], before: int) -> list[Any]:
+    """Return the results of units: kept, or computed on all threads and kept; `before` particles are done already."""
+    results: list[Any] = [None] * len(units)
     missing: list[tuple[int, Seen, str]] = []
-    for number, unit in enumerate(work.units):
+    for number, unit in enumerate(units):
         seen = seen_of(work, state, unit)
-        made_from = signature(unit, seen, f"{label}{settings}")
-        results[number] = read_kept(kind, work.folders, f"{unit.name}_{label}.npz", made_from)
+        made_from = signature(unit, seen, f"{task.label}{task.settings}")
+        results[number] = read_kept(task.kind, work.folders, f"{unit.name}_{task.label}.npz", made_from)
         if results[number] is None:
             missing.append((number, seen, made_from))
-    total, there = len(work.particles), len(work.particles) - sum(len(work.units[n]) for n, _, _ in missing)
 
     def one(_: int, item: tuple[int, Seen, str], count_done: CountDone) -> None:
         number, seen, made_from = item
-        unit = work.units[number]
-        results[number] = compute(unit, seen)
-        keep(results[number], work.folders[0], f"{unit.name}_{label}.npz", made_from)  # type: ignore[arg-type]
-        count_done(len(unit))
+        results[number] = task.compute(units[number], seen)
+        keep(results[number], work.folders[0], f"{units[number].name}_{task.label}.npz", made_from)
+        count_done(len(units[number]))
 
-    share_out(one, missing, workers_available(), lambda done: work.progress(there + done, total, label))
-    found = [result for result in results if result is not None]
-    assert len(found) == len(work.units)
-    return found
+    total, ranks = len(work.particles), work.ranks.size
+    share_out(one, missing, work.workers, lambda done: work.progress(min(before + done * ranks, total), total,
+                                                                     task.label))
+    return results
 
 
 def seen_of(work: Work, state: State, unit: Unit) -> Seen:
     """Return what a state says of a unit."""
     microscope = work.particles.groups[unit.group].microscope
     assert microscope is not None
+    first = optics_of(work.particles.groups[unit.group])
     return Seen(pixels=work.pixels[unit.group], microscope=microscope, optics=state.optics[unit.group],
-                lens=rows_of(state.lens, unit.rows))
+                lens=rows_of(state.lens, unit.rows), first_optics=first,
+                first_lens=rows_of(work.first_lens, unit.rows))

@@ -66,17 +66,19 @@ class GroupPixels:
         kx, ky = self.seen(magnification)
         return kx * self.references.length, ky * self.references.length
 
+    def weights(self, magnification: np.ndarray) -> np.ndarray:
+        """Return the factors (pixels,) of predictions: the FSC."""
+        fsc = self.references.fsc
+        return np.interp(np.hypot(*self.places(magnification)), np.arange(len(fsc)), fsc)
+
     def _slices(self, half: int, matrices: np.ndarray, kx: np.ndarray, ky: np.ndarray, magnification: np.ndarray,
                 ) -> Array:
-        transform, fsc = self.references.transforms[half - 1], self.references.fsc
+        transform = self.references.transforms[half - 1]
         xp = namespace(transform)
         x, y = (xp.asarray(k.astype(np.float32)) for k in (kx, ky))
         real, imaginary = central_slices(transform, matrices, x, y)
-        weight = np.interp(np.hypot(*self.places(magnification)), np.arange(len(fsc)), fsc) / self.band.box**2
-        result = xp.empty(real.shape, xp.complex64)
-        result.real, result.imag = real, imaginary
-        result *= xp.asarray(weight.astype(np.float32))
-        return result
+        weight = self.weights(magnification) / self.band.box**2
+        return (real + np.complex64(1j) * imaginary) * xp.asarray(weight.astype(np.float32))
 
 
 def pixels_of(path: str, group: OpticsGroup, references: References, min_resolution: float) -> GroupPixels:

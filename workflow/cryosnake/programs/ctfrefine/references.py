@@ -10,6 +10,7 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import numbers_of
+from cryosnake.io.mrc_header import read_header
 from cryosnake.io.star import read_star
 from cryosnake.numerics.backend import Array, to_device
 from cryosnake.numerics.projection import band_limited_transform
@@ -81,6 +82,12 @@ def read_references(path: str, max_resolution: float | None = None, device: str 
     return References(transforms=(transforms[0], transforms[1]), box=len(mask), pixel_size=halves.pixel_size,
                       fsc=weights, radius=radius, limit=length / radius,
                       names=(halves.name1, halves.name2), identity=_identity([path, *names]))
+
+
+def half_map_box(path: str) -> int:
+    """Return the box in voxels of the half maps that postprocess.star names; raises as `read_references`."""
+    general, _ = _tables(path)
+    return read_header(_name(path, general, _MAPS[0])).nx
 
 
 def _tables(path: str) -> tuple[dict[str, object], pd.DataFrame]:

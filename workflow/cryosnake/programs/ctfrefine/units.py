@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,14 @@ from cryosnake.names import is_listed_name
 from cryosnake.numerics.aberrations import even_phase, odd_phase
 from cryosnake.numerics.backend import Array, namespace, to_numpy
 from cryosnake.numerics.ctf import Microscope
-from cryosnake.numerics.ctf_refine.defocus_fit import Lens, Modes, evidence_of, fit_lens, rest_of_phase
+from cryosnake.numerics.ctf_refine.defocus_fit import (
+    Lens,
+    Modes,
+    evidence_of,
+    fit_lens,
+    rest_of_phase,
+    without_own_noise,
+)
 from cryosnake.numerics.ctf_refine.magnification import MagnificationSums, magnification_sums
 from cryosnake.numerics.ctf_refine.phase_sums import PhaseSums, phase_sums
 from cryosnake.numerics.ctf_refine.shells import noise_of_shells
@@ -23,7 +30,8 @@ from cryosnake.parallel.stacks import StackImages
 from cryosnake.programs.ctfrefine.optics_state import GroupOptics
 from cryosnake.programs.ctfrefine.pixels import GroupPixels
 
-_AT_ONCE = 16  # particles
+AT_ONCE = 16  # particles
+_LEAST_WEIGHT = 0.02  # of predictions that are used
 Kept = TypeVar("Kept", PhaseSums, MagnificationSums, Lens, GroupOptics)
 
 
@@ -62,20 +70,29 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What is taken as known of a unit: its pixels, microscope, optics and CTF parameters."""
+    """What is taken as known of a unit: its pixels, microscope, optics and CTF parameters.
+
+    `first_optics` and `first_lens` are those with which the half maps were made: the particles' own.
+    """
 
     pixels: GroupPixels
     microscope: Microscope
     optics: GroupOptics
     lens: Lens
+    first_optics: GroupOptics
+    first_lens: Lens
 
 
 def sum_phases(unit: Unit, seen: Seen) -> PhaseSums:
-    """Return a unit's sums for aberrations."""
+    """Return a unit's sums for aberrations, from predictions of the half map that a particle is not part of.
+
+    Its own map contains its noise, which agrees with it as if there were no further aberration: at the resolution
+    where the FSC is 0.5 as much as the signal does. Aberrations belong to all particles of both half sets.
+    """
     kx, ky = seen.pixels.seen(seen.optics.magnification)
     found = None
     for part in _parts(len(unit)):
-        images, predictions = _images(unit, seen, part), _predictions(unit, seen, part)
+        images, predictions = _images(unit, seen, part), _predictions(unit, seen, part, 3 - unit.halves[part])
         phase = _phase(seen, part, np.zeros_like(kx), kx, ky)
         sums = phase_sums(images, predictions, namespace(images).asarray(phase))
         found = sums if found is None else found + sums
@@ -95,7 +112,7 @@ def sum_magnification(unit: Unit, seen: Seen) -> MagnificationSums:
         xp = namespace(images)
         images = images * xp.asarray(back)
         transfer = xp.asarray(np.sin(_phase(seen, part, even, kx, ky)))
-        own = _predictions(unit, seen, part) * transfer
+        own = _predictions(unit, seen, part, unit.halves[part]) * transfer
         slopes = [xp.empty(own.shape, xp.complex64) for _ in "xy"]
         for half in (1, 2):
             mine = np.flatnonzero(unit.halves[part] == half)
@@ -112,17 +129,35 @@ def sum_magnification(unit: Unit, seen: Seen) -> MagnificationSums:
 
 
 def refined_lens(unit: Unit, seen: Seen, modes: Modes, reach: float) -> Lens:
-    """Return a unit's refined CTF parameters."""
+    """Return a unit's refined CTF parameters, from each particle's own half map, without its own noise in it."""
     kx, ky = seen.pixels.seen(seen.optics.magnification)
     back = _turned_back(seen.optics, kx, ky)
     even = even_phase(seen.optics.even.tolist(), kx, ky)
     images, predictions = np.empty((2, len(unit), len(kx)), np.complex64)
+    own_noise = np.zeros(len(kx))
     for part in _parts(len(unit)):
         images[part] = to_numpy(_images(unit, seen, part)) * back
-        predictions[part] = to_numpy(_predictions(unit, seen, part, amplitude=False))
-    noise = noise_of_shells((np.abs(images) ** 2).sum(0), len(unit), seen.pixels.band.shell)
+        predictions[part] = to_numpy(_from_halves(seen, unit.matrices[part], unit.halves[part]))
+        other = to_numpy(_from_halves(seen, unit.matrices[part], 3 - unit.halves[part]))
+        own_noise += (np.abs(predictions[part]) ** 2 - (predictions[part] * other.conj()).real).sum(0)
+    shell = seen.pixels.band.shell
+    noise = noise_of_shells((np.abs(images) ** 2).sum(0), len(unit), shell)
     evidence = evidence_of(images, predictions, noise, rest_of_phase(seen.microscope, even, kx, ky), kx, ky)
+    mean = np.bincount(shell, own_noise) / np.maximum(np.bincount(shell), 1) / len(unit)
+    evidence = without_own_noise(evidence, np.maximum(mean, 0.0)[shell] / noise, _shares(unit, seen, kx, ky))
     return fit_lens(evidence, seen.lens, seen.microscope.wavelength, modes, reach)
+
+
+def _shares(unit: Unit, seen: Seen, kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
+    """Return by how much the noise of each particle's half map agrees with it (n, pixels) float32."""
+    first, whole = replace(seen, optics=seen.first_optics, lens=seen.first_lens), slice(0, len(unit))
+    x, y = seen.pixels.seen(first.optics.magnification)
+    even = even_phase(first.optics.even.tolist(), x, y)
+    apart = (odd_phase(each.optics.odd.tolist(), (0.0, 0.0), None, *at) for each, at in
+             ((seen, (kx, ky)), (first, (x, y))))
+    weight = seen.pixels.weights(seen.optics.magnification)
+    factor = np.cos(np.subtract(*apart)) / np.maximum(weight, _LEAST_WEIGHT)
+    return np.asarray(_amplitude(first, whole, x, y) * np.sin(_phase(first, whole, even, x, y)) * factor, np.float32)
 
 
 def agreement_with_halves(unit: Unit, seen: Seen, part: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +179,7 @@ def agreement_with_halves(unit: Unit, seen: Seen, part: slice) -> tuple[np.ndarr
 
 
 def _parts(count: int) -> list[slice]:
-    return [slice(begin, min(begin + _AT_ONCE, count)) for begin in range(0, count, _AT_ONCE)]
+    return [slice(begin, min(begin + AT_ONCE, count)) for begin in range(0, count, AT_ONCE)]
 
 
 def _images(unit: Unit, seen: Seen, part: slice) -> Array:
@@ -152,11 +187,10 @@ def _images(unit: Unit, seen: Seen, part: slice) -> Array:
     return seen.pixels.images(unit.stack, places, unit.origins[part], seen.pixels.references.transforms[0])
 
 
-def _predictions(unit: Unit, seen: Seen, part: slice, amplitude: bool = True) -> Array:
-    """Return predictions from each particle's own half map, with the amplitude of its CTF unless that is fitted."""
-    result = _from_halves(seen, unit.matrices[part], unit.halves[part])
-    if amplitude:
-        result *= namespace(result).asarray(_amplitude(seen, part, *seen.pixels.seen(seen.optics.magnification)))
+def _predictions(unit: Unit, seen: Seen, part: slice, halves: np.ndarray) -> Array:
+    """Return predictions from half maps (n,) 1 or 2, with the amplitudes of the particles' CTFs."""
+    result = _from_halves(seen, unit.matrices[part], halves)
+    result *= namespace(result).asarray(_amplitude(seen, part, *seen.pixels.seen(seen.optics.magnification)))
     return result
 
 
@@ -191,7 +225,8 @@ def _turned_back(optics: GroupOptics, kx: np.ndarray, ky: np.ndarray) -> np.ndar
 def signature(unit: Unit, seen: Seen, settings: str) -> str:
     """Return a digest of everything that a unit's result depends on."""
     digest = hashlib.sha256(f"{unit.identity}|{seen.pixels.references.identity}|{settings}|{seen.microscope}".encode())
-    for values in (seen.optics.values(), seen.lens.terms, seen.lens.b_factor, seen.lens.scale, seen.pixels.band.kx,
+    lenses = (values for lens in (seen.lens, seen.first_lens) for values in (lens.terms, lens.b_factor, lens.scale))
+    for values in (seen.optics.values(), seen.first_optics.values(), *lenses, seen.pixels.band.kx,
                    seen.pixels.band.ky):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()

@@ -10,15 +10,9 @@ import numpy as np
 import pandas as pd
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.checked_numbers import numbers_of
+from cryosnake.io.coordinates.tables import PLACE, read_coordinates_file
 from cryosnake.io.movies import header_pixel_size, read_image
-from cryosnake.io.star import read_star
 from cryosnake.jobs.forms import PICKED_ON
-from cryosnake.programs.micrographs.box_files import SUFFIXES, read_boxes
-from cryosnake.star_tokens import read_text
-
-_PLACE = ("rlnCoordinateX", "rlnCoordinateY")
-_LARGEST_EMPTY = 1000  # bytes
 
 
 def read_micrograph(row: Mapping[str, Any]) -> tuple[Path, np.ndarray]:
@@ -55,20 +49,7 @@ def read_coordinates(row: Mapping[str, Any]) -> pd.DataFrame:
     name = row.get("rlnMicrographCoordinates")
     if not isinstance(name, str) or not name:
         raise CryosnakeError(f"{row.get('rlnMicrographName')}: no rlnMicrographCoordinates; pick this micrograph")
-    if not Path(name).is_file():
-        raise CryosnakeError(f"{name} does not exist: run the picking job again")
-    if Path(name).suffix in SUFFIXES:
-        return read_boxes(Path(name))
-    if Path(name).suffix != ".star":
-        raise CryosnakeError(f"{name} is not a STAR, .box or .cbox file; convert the coordinates to one of these")
-    if Path(name).stat().st_size < _LARGEST_EMPTY and not read_text(name, "replace").strip():
-        return pd.DataFrame({"rlnCoordinateX": np.empty(0), "rlnCoordinateY": np.empty(0)})  # RELION's empty table
-    table = next(iter(read_star(name).values()))
-    missing = [label for label in _PLACE if label not in table]
-    if missing:
-        raise CryosnakeError(f"{name}: no column {', '.join(missing)}, it has {', '.join(map(str, table.columns))}; "
-                             "pick this micrograph again")
-    return table.assign(**{label: numbers_of(table[label]) for label in _PLACE})
+    return read_coordinates_file(Path(name))
 
 
 def picked_elsewhere(table: pd.DataFrame, row: Mapping[str, Any]) -> pd.DataFrame:
@@ -79,4 +60,4 @@ def picked_elsewhere(table: pd.DataFrame, row: Mapping[str, Any]) -> pd.DataFram
     before, now = (header_pixel_size(path) for path in (other, micrograph))
     if not before or not now or np.isclose(before, now, rtol=1e-4):
         return table
-    return table.assign(**{label: table[label] * (before / now) for label in _PLACE})
+    return table.assign(**{label: table[label] * (before / now) for label in PLACE})

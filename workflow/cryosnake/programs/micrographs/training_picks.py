@@ -11,18 +11,16 @@ import pandas as pd
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import numbers_of
+from cryosnake.io.coordinates.lists import listed_coordinates
 from cryosnake.io.movies import header_pixel_size
-from cryosnake.io.paths import post_name
 from cryosnake.io.star import optics_of, read_star
 from cryosnake.io.star_optics import with_optics
 from cryosnake.programs.micrographs.extract_inputs import read_coordinates
 from cryosnake.programs.micrographs.optics_values import optics_value
-from cryosnake.star_tokens import read_text
 
 FEWEST = 20  # picks; fewer say more about their own noise than about the particle
 _PLACE = ["rlnCoordinateX", "rlnCoordinateY"]
 _ORIGINS = ["rlnOriginXAngst", "rlnOriginYAngst"]
-_SUFFIX = "coords_suffix_"  # begins the name of RELION 3.1's list of coordinates
 _OUTSIDE = 0.1  # of the picks may lie off their micrographs
 
 
@@ -90,31 +88,8 @@ def _refuse_few(path: Path, count: int, where: str) -> None:
 
 def _of_person(path: Path) -> dict[str, pd.DataFrame]:
     """Return the table of picks of each micrograph in a list of coordinate files, as RELION 3.1, 4 and 5 write it."""
-    if path.name.startswith(_SUFFIX):
-        listed = _listed_by_suffix(path)
-    else:
-        table = read_star(path).get("coordinate_files", pd.DataFrame())
-        if not {"rlnMicrographName", "rlnMicrographCoordinates"} <= set(table.columns):
-            raise CryosnakeError(f"{path}: no data_coordinate_files with rlnMicrographName and "
-                                 "rlnMicrographCoordinates; connect manualpick.star of a ManualPick job (or connect "
-                                 "particles to `particles`)")
-        listed = dict(zip(table["rlnMicrographName"].map(str), table["rlnMicrographCoordinates"].map(str), strict=True))
     return {name: read_coordinates({"rlnMicrographName": name, "rlnMicrographCoordinates": file})
-            for name, file in listed.items()}
-
-
-def _listed_by_suffix(path: Path) -> dict[str, str]:
-    """Return the files of RELION 3.1: beside its list, named after each micrograph of the table that the list names."""
-    suffix = path.name.removeprefix(_SUFFIX.rstrip("_"))
-    table_name = Path(read_text(path).strip())
-    if not table_name.is_file():
-        raise CryosnakeError(f"{path} names the micrographs of {table_name}, which does not exist; run the job that "
-                             "makes it again")
-    names = next((table["rlnMicrographName"].map(str) for table in read_star(table_name).values()
-                  if "rlnMicrographName" in table), pd.Series([], dtype=str))
-    files = {name: path.parent / Path(post_name(name)).with_suffix("").with_name(
-        Path(post_name(name)).stem + suffix) for name in names}
-    return {name: str(file) for name, file in files.items() if file.is_file()}
+            for name, file in listed_coordinates(path).items()}
 
 
 def _of_particles(path: Path) -> dict[str, pd.DataFrame]:

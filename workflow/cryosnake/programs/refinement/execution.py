@@ -74,7 +74,7 @@ def execution_of(path: str | os.PathLike[str], options: Any, out: str | os.PathL
     """
     device, ranks = choose_device(options.device), world()
     particles = read_particles(path, options.ctf)
-    budget = budget_of(_memory(options, ranks))
+    budget = budget_of(job_memory(options, ranks))
     reading = Reading(parallel_io=options.parallel_io, preread=options.preread, scratch_dir=options.scratch_dir or "",
                       keep_free=round(options.keep_free_scratch * 1e9), kept=budget.images)
     block = options.pooled or particles_of(budget.block, particles.box, _USUAL_BLOCK) % _USUAL_BLOCK
@@ -99,7 +99,7 @@ def stack_images(particles: ParticleSet) -> ReadImages:
                            place_of=place_of, ctf=particles.ctf)
 
 
-def _memory(options: Any, ranks: Ranks) -> int:
+def job_memory(options: Any, ranks: Ranks) -> int:
     """Return the bytes that this process may use: its share of the job's memory on this computer."""
     wanted = options.memory * 1e9 if options.memory else _SHARE_OF_FREE * available_bytes()
     return int(wanted) // ranks.computer.size

@@ -21,7 +21,7 @@ from cryosnake.programs.refinement.estep import BLOCK
 from cryosnake.programs.refinement.execution import Execution, stack_images
 from cryosnake.programs.refinement.step import own_volumes
 
-_RUNTIME = 320 << 20  # Python, the libraries, the compiled kernels and their compiler
+RUNTIME = 320 << 20  # Python, the libraries, the compiled kernels and their compiler
 _MARGIN = 1.05
 _LEAST_SIZE = 32  # Fourier pixels
 _LEAST = 1 << 26  # bytes that are shared out at least: less would take one particle at a time
@@ -70,7 +70,7 @@ class MemoryPlan:
     def peak(self) -> int:
         """Return the most bytes at a time: the search is over when the maps are made."""
         parts = self.parts
-        return round(_MARGIN * (_RUNTIME + parts["images"] + parts["sums and maps"] + max(
+        return round(_MARGIN * (RUNTIME + parts["images"] + parts["sums and maps"] + max(
             parts["references and search"], parts["making maps"])))
 
 

@@ -11,6 +11,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_header, read_images, write_mrc
 from cryosnake.io.star import read_star, read_table, write_star
 from cryosnake.jobs.options import SelectOptions
+from cryosnake.numerics.image_geometry import recentred
 from cryosnake.programs.select.rows import column_of
 
 
@@ -94,10 +95,13 @@ def write_class_selection(model: str, rows: pd.DataFrame, path: str, kept: list[
     print(f"class_selection.star: {passed.sum()} of {members.sum()} particles kept, in {chosen.sum()} classes")
 
 
-def write_class_averages(model: str, classes: list[int] | None, folder: Path) -> None:
-    """Write class_averages.star with the chosen classes (None: all) of a model.star, in 2D class_averages.mrcs too."""
+def write_class_averages(model: str, classes: list[int] | None, folder: Path, *, recenter: bool = False) -> None:
+    """Write class_averages.star with the chosen classes (None: all) of a model.star, in 2D class_averages.mrcs too.
+
+    With `recenter`, 2D averages are moved onto their centres; the particles' origins stay, as with RELION.
+    """
     table = read_table(model, "model_classes", ["rlnReferenceImage"])
-    numbers = list(range(1, len(table) + 1)) if classes is None else classes
+    numbers = list(range(1, len(table) + 1)) if classes is None else sorted(classes)
     if max(numbers) > len(table):
         raise CryosnakeError(f"{model} has {len(table)} classes; class {max(numbers)} is not among them. It is not the "
                              "model of these particles' classification")
@@ -106,7 +110,23 @@ def write_class_averages(model: str, classes: list[int] | None, folder: Path) ->
     if "@" in names[0]:  # the maps of a 3D classification stay where they are
         pixel_size = read_header(names[0].partition("@")[2]).pixel_size
         stack = folder / "class_averages.mrcs"
-        write_mrc(stack, read_images(names), pixel_size, stack=True)
+        averages = read_images(names)
+        write_mrc(stack, recentred(averages) if recenter else averages, pixel_size, stack=True)
         chosen["rlnReferenceImage"] = [f"{index:06d}@{stack.as_posix()}" for index in range(1, len(chosen) + 1)]
+    elif recenter:
+        print("recenter is for 2D class averages: the maps of 3D classes stay as they are")
     chosen["rlnClassNumber"] = numbers
     write_star(folder / "class_averages.star", {"": chosen})
+
+
+def write_backup_selection(model: str, classes: list[int], folder: Path) -> None:
+    """Write backup_selection.star, from which RELION's display takes the choice when it opens the job again.
+
+    One that is there stays: it says the same, or somebody chose in RELION meanwhile.
+    """
+    path = folder / "backup_selection.star"
+    if path.exists():
+        print(f"{path} is there already, and stays as it is")
+        return
+    numbers = np.arange(1, len(read_table(model, "model_classes", ["rlnReferenceImage"])) + 1)
+    write_star(path, {"": pd.DataFrame({"rlnSelected": np.isin(numbers, classes).astype(int)})})

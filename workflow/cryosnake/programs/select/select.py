@@ -12,8 +12,15 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.io.star_optics import with_optics
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import SelectOptions
-from cryosnake.programs.select.classes import chosen_classes, write_class_averages, write_class_selection
+from cryosnake.programs.select.classes import (
+    chosen_classes,
+    write_backup_selection,
+    write_class_averages,
+    write_class_selection,
+)
+from cryosnake.programs.select.curated import keep_by_limits, with_reasons, write_rejected
 from cryosnake.programs.select.expansion import expanded, keep_first_copies
+from cryosnake.programs.select.groups import regrouped
 from cryosnake.programs.select.images import keep_by_statistics
 from cryosnake.programs.select.rows import (
     keep_by_class,
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
-    """Write particles.star or micrographs.star, their parts, and class_averages.star.
+    """Write particles.star or micrographs.star, their parts, class_averages.star and backup_selection.star.
 
     Raises
     ------
@@ -43,8 +50,16 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
                              f"{kind}")
     rows = tables[kind]
     model = str(inputs["model"]) if "model" in inputs else None
+    if options.recenter and model is None:
+        raise CryosnakeError("recenter needs the class averages: connect model, such as model: classes.model")
     classes = chosen_classes(options, rows, path, model) if kind == "particles" else None
-    chosen = select(rows, tables.get("optics"), options, classes, path, kind, progress)
+    if options.curate and kind != "particles":
+        raise CryosnakeError("curate accepts and rejects particles; for micrographs add a job of type curate")
+    chosen, left_out = select(rows, tables.get("optics"), options, classes, path, kind, progress)
+    if options.curate:
+        write_rejected(Path(out) / "particles_rejected.star", tables, left_out)
+    if kind == "particles" and options.regroup is not None:
+        chosen = regrouped(chosen, options.regroup, model, path)
     if options.expand_symmetry is not None:
         _check_expansion(options, kind)
         chosen = expanded(chosen, options.expand_symmetry, path)
@@ -54,15 +69,19 @@ def run(options: SelectOptions, inputs: Mapping[str, str | Path], out: str | Pat
         _write(folder / f"{kind}_split{number}.star", tables, kind, part)
         print(f"{kind}_split{number}.star: {len(part)} rows")
     if model is not None:
-        write_class_averages(model, classes, folder)
+        write_class_averages(model, classes, folder, recenter=options.recenter)
     if model is not None and options.minimum_score is not None:
         write_class_selection(model, rows, path, classes, folder, chosen)
+    if model is not None and classes is not None:
+        write_backup_selection(model, classes, folder)
     progress(1, 1, "done")
 
 
 def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptions, classes: list[int] | None,
-           path: str, kind: str, progress: Progress) -> pd.DataFrame:
+           path: str, kind: str, progress: Progress) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """Return the rows that pass all criteria of `options`, in their order; prints how many pass each one.
+
+    With `curate` also those that each step leaves out, with the reason.
 
     Raises
     ------
@@ -83,6 +102,9 @@ def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptio
     if options.label is not None:
         steps.append((options.label, partial(keep_by_value, label=options.label, minimum=options.minimum,
                                               maximum=options.maximum, path=path)))
+    if options.limits or options.flags:
+        steps.append(("limits and flags", partial(keep_by_limits, limits=options.limits or {},
+                                                  flags=options.flags or {}, path=path)))
     if options.discard_sigma is not None:
         steps.append(("image statistics", partial(keep_by_statistics, options=options, kind=kind, path=path,
                                                   progress=progress)))
@@ -91,13 +113,17 @@ def select(rows: pd.DataFrame, optics: pd.DataFrame | None, options: SelectOptio
                                             pixel_size=options.pixel_size, path=path)))
     if options.remove_copies:
         steps.append(("first copy", partial(keep_first_copies, path=path)))
+    left_out: list[pd.DataFrame] = []
     for name, keep in steps:
         before = len(rows)
-        rows = rows[keep(rows)].reset_index(drop=True)
+        kept = keep(rows)
+        if options.curate:
+            left_out.append(with_reasons(rows[~kept], name, options, path))
+        rows = rows[kept].reset_index(drop=True)
         print(f"by {name}: {len(rows)} of {before} kept")
         if len(rows) == 0:
             raise CryosnakeError(f"{path}: the selection by {name} keeps none of {before} {kind}; widen it")
-    return rows
+    return rows, left_out
 
 
 def _check_expansion(options: SelectOptions, kind: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.ctf import Microscope
+from cryosnake.simulation.aberrations import NONE, Aberrations
 from cryosnake.simulation.micrograph import Optics
 
 
@@ -21,7 +22,8 @@ class ProjectSettings:
     `size` is (h, w) in pixels. `defocus` is a range, `astigmatism` the largest U - V; `ice_spread` is the standard
     deviation of a particle's height. `contaminated` and `carbon` are the fractions of movies with ice crystals and
     with a carbon edge. `blur` is the camera's error in placing an electron, in pixels; with it mtf.star is written.
-    `box` and `box_pixel_size` belong to the truth map and the starting reference.
+    `box` and `box_pixel_size` belong to the truth map and the starting reference. `aberrations` are the lens's; the
+    optics tables of the truth have them.
     """
 
     movies: int = 12
@@ -51,6 +53,7 @@ class ProjectSettings:
     dead_pixels: int = 6
     b_factor: float = 40.0
     blur: float = 0.0
+    aberrations: Aberrations = NONE
     seed: int = 1
     format: str = "tiff"
 
@@ -84,4 +87,5 @@ def optics_row(pixel_size: float, microscope: Microscope) -> dict[str, Any]:
 
 def optics_of(settings: ProjectSettings) -> Optics:
     """Return the microscope of these settings."""
-    return Optics(settings.pixel_size, Microscope(settings.voltage, settings.cs, settings.amplitude_contrast))
+    return Optics(settings.pixel_size, Microscope(settings.voltage, settings.cs, settings.amplitude_contrast),
+                  aberrations=settings.aberrations)

@@ -51,7 +51,7 @@ def write_mtf(path: Path, blur: float) -> None:
 def write_tables(folder: Path, settings: ProjectSettings, particles: pd.DataFrame, micrographs: pd.DataFrame) -> None:
     """Write truth/particles.star and micrographs.star; rows of earlier movies, before `settings.first`, stay."""
     label, optics = "rlnMicrographName", optics_row(settings.pixel_size, optics_of(settings).microscope)
-    optics["rlnMicrographPixelSize"] = settings.pixel_size
+    optics |= {"rlnMicrographPixelSize": settings.pixel_size, **settings.aberrations.columns()}
     for name, table in (("particles", particles), ("micrographs", micrographs)):
         path = folder / f"truth/{name}.star"
         if settings.first > 1 and path.exists():

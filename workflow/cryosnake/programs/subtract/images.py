@@ -7,18 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.backend import Array, namespace, to_device, to_numpy
 from cryosnake.numerics.projection import band_limited_transform, central_slices
 from cryosnake.numerics.refine.grids.bands import Band, full_band
 from cryosnake.numerics.refine.grids.images import ctf_at, images_of_pixels
 from cryosnake.parallel.stacks import StackImages
+from cryosnake.programs.maps.detector_mtf import detector_mtf
 from cryosnake.programs.optics.groups import OpticsGroup
 from cryosnake.programs.refinement.particle_checks import refuse_blank
 from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.subtract.references import References
 
-_AT_ONCE = 32  # images
-_ROOM = 2  # boxes: what the CTF spreads beyond the box must not come back in on the other side
+_MTF, _MOVIE_PIXEL, _NONE, _SAMPLES = "rlnMtfFileName", "rlnMicrographOriginalPixelSize", ("", "None", "nan"), 500
+ROOM = 2  # boxes: what the CTF spreads beyond the box must not come back in on the other side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,8 @@ class Subtrahend:
         Of the prediction: that of its micrograph.
     norm : (n,) float64
         By which its image is multiplied.
+    mtf : tuple of ((m,), (m,)) or None, by optics group
+        Frequencies, 1/Å, and the detector's MTF there, by which predictions are multiplied.
     """
 
     transforms: tuple[tuple[Array, ...], ...]
@@ -46,16 +50,19 @@ class Subtrahend:
     class_of: np.ndarray
     scale: np.ndarray
     norm: np.ndarray
+    mtf: tuple[tuple[np.ndarray, np.ndarray] | None, ...] = ()
 
     def predictions(self, group: OpticsGroup, rows: np.ndarray) -> Array:
         """Return the predicted images (n, box, box) float32 of some rows of one group."""
-        size = _ROOM * group.box
+        size = ROOM * group.box
         band, edge = full_band(size), (size - group.box) // 2
         seen, length = _seen(band, group), size * group.pixel_size
         like = self.transforms[0][0]
         result = self._slices(group, rows, seen)
         result *= self._transfer(group, rows, seen)
-        xp = namespace(like)
+        xp, mtf = namespace(like), self.mtf[self.particles.optics[rows[0]]] if self.mtf else None
+        if mtf is not None:
+            result *= xp.asarray(np.interp(np.hypot(band.kx, band.ky) / length, *mtf).astype(np.float32))
         if group.turned:
             phase = group.odd_phase(*(xp.asarray(k, xp.float64) / length for k in (seen.kx, seen.ky)))
             result *= xp.exp(1j * phase).astype(xp.complex64)
@@ -107,16 +114,42 @@ def subtrahend(particles: ParticleSet, references: References, mask: np.ndarray,
     scale = np.array([references.scales[half].get(name, 1.0) for half, name in zip(source, names, strict=True)])
     norm = np.asarray(references.norms)[source] / particles.column("rlnNormCorrection", 1.0)
     return Subtrahend(transforms=transforms, references=references, particles=particles, source=source,
-                      class_of=classes if references.classes > 1 else np.zeros_like(classes), scale=scale, norm=norm)
+                      class_of=classes if references.classes > 1 else np.zeros_like(classes), scale=scale, norm=norm,
+                      mtf=_detectors(particles) if references.mtf_divided else ())
 
 
-def subtracted(taken: Subtrahend, group: int, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows of a group and their images (n, box, box) float32 without what is taken from them."""
+def _detectors(particles: ParticleSet) -> tuple[tuple[np.ndarray, np.ndarray] | None, ...]:
+    """Return the MTF of each optics group as in `Subtrahend`.
+
+    Raises
+    ------
+    CryosnakeError
+        when a group that names an MTF lacks the movies' pixel size, or its file cannot be used
+    """
+    found: list[tuple[np.ndarray, np.ndarray] | None] = []
+    for (_, row), group in zip(particles.tables["optics"].iterrows(), particles.groups, strict=True):
+        path = str(row.get(_MTF, "")).strip('"')
+        if path in _NONE:
+            found.append(None)
+            continue
+        if not float(row.get(_MOVIE_PIXEL, 0.0)) > 0:
+            raise CryosnakeError(f"{particles.path}: data_optics names an MTF ({path}), but no pixel size of the "
+                                 f"movies ({_MOVIE_PIXEL}). Add the column, or remove {_MTF}")
+        frequency = np.linspace(0.0, 0.75 / group.pixel_size, _SAMPLES)  # to the corners of the transform
+        mtf = detector_mtf(path, frequency, group.pixel_size, float(row[_MOVIE_PIXEL]))
+        assert mtf is not None
+        found.append((frequency, mtf))
+    return tuple(found)
+
+
+def subtracted(taken: Subtrahend, group: int, rows: np.ndarray, block_size: int,
+               ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows of a group, `block_size` at a time, and their images (n, box, box) without what is taken from them."""
     particles, optics = taken.particles, taken.particles.groups[group]
     names = particles.table["rlnImageName"].iloc[rows].astype(str).tolist()
     stack = StackImages(particles.path, names, optics.box, refuse_blank)
-    for begin in range(0, len(rows), _AT_ONCE):
-        block = np.arange(begin, min(begin + _AT_ONCE, len(rows)))
+    for begin in range(0, len(rows), block_size):
+        block = np.arange(begin, min(begin + block_size, len(rows)))
         images = stack(block) * taken.norm[rows[block], None, None].astype(np.float32)
         yield rows[block], images - to_numpy(taken.predictions(optics, rows[block]))
 

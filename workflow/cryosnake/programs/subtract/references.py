@@ -38,6 +38,8 @@ class References:
     norms : tuple of float
         rlnNormCorrectionAverage.
     ctf, intact_first_peak : bool
+    mtf_divided : bool
+        Whether the refinement has divided its images by the detector's MTF, as RELION's does and ours does not.
     particles : str
         The particles' STAR file.
     words : str
@@ -52,6 +54,7 @@ class References:
     intact_first_peak: bool
     particles: str
     words: str
+    mtf_divided: bool = False
 
     @property
     def box(self) -> int:
@@ -95,7 +98,13 @@ def read_references(path: str) -> References:
         maps=tuple(maps), pixel_size=found[0][0][1], scales=tuple(map(_scales, models)),
         norms=tuple(_norm(model) for model in models), ctf=bool(int(general.get("rlnDoCorrectCtf", 1))),
         intact_first_peak=bool(int(general.get("rlnDoIgnoreCtfUntilFirstPeak", 0))),
-        particles=str(general["rlnExperimentalDataStarFile"]), words=words)
+        particles=str(general["rlnExperimentalDataStarFile"]), words=words, mtf_divided=_is_relions(path))
+
+
+def _is_relions(path: str) -> bool:
+    """Return whether RELION wrote an optimiser file, which begins with a comment of its own."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith("# RELION optimiser")
 
 
 def _read_model(path: str, name: str) -> dict[str, pd.DataFrame]:

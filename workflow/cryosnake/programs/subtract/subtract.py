@@ -15,9 +15,12 @@ from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import SubtractOptions
 from cryosnake.numerics.backend import choose_device
+from cryosnake.parallel.ranks import Ranks
+from cryosnake.parallel.world import world
 from cryosnake.programs.maps.fitted_maps import Grid, fitted_mask
 from cryosnake.programs.refinement.particles import ParticleSet, read_particles
 from cryosnake.programs.subtract.images import Subtrahend, subtracted, subtrahend
+from cryosnake.programs.subtract.memory import planned_block
 from cryosnake.programs.subtract.recentring import centre_of_mass, moved_and_cut, origins_about, views_of
 from cryosnake.programs.subtract.references import References, read_references
 from cryosnake.programs.subtract.revert import BEFORE, CENTRE, SUBTRACTED, reverted
@@ -38,6 +41,16 @@ class Changes:
     point: np.ndarray | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """What is written: `shifts` (n, 2) are in whole pixels; `box`, where it is set; `block` images at a time."""
+
+    taken: Subtrahend
+    shifts: np.ndarray
+    box: int | None
+    block: int
+
+
 def run(options: SubtractOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
     """Write particles_subtracted.star and the images below `out`, or original.star where `revert` is given.
 
@@ -46,9 +59,10 @@ def run(options: SubtractOptions, inputs: Mapping[str, str | Path], out: str | P
     CryosnakeError
         when a slot is missing, or particles, optimiser and mask do not fit together
     """
-    folder = Path(out)
+    folder, ranks = Path(out), world()
     if "revert" in inputs:
-        write_star(folder / "original.star", reverted(str(inputs["revert"])))
+        if ranks.rank == 0:
+            write_star(folder / "original.star", reverted(str(inputs["revert"])))
         return
     missing = [name for name in ("optimiser", "mask") if name not in inputs]
     if missing:
@@ -62,11 +76,16 @@ def run(options: SubtractOptions, inputs: Mapping[str, str | Path], out: str | P
     if box is not None:
         _check_box(box, particles)
     print(f"{particles.describe()}; predicted with {references.words}")
+    block = planned_block(particles, references, options, ranks)
     taken = subtrahend(particles, references, mask, choose_device(options.device))
     _report_scales(taken)
     point = _point(options, mask, references)
     origins, shifts = _recentred(particles, point)
-    names = _write_images(folder, taken, shifts, box, progress)
+    images = Images(taken=taken, shifts=shifts, box=box, block=block)
+    parts = ranks.gather(_write_images(folder, images, ranks, progress))
+    if ranks.rank > 0:
+        return
+    names = np.concatenate([written for _, written in parts])[np.argsort(np.concatenate([rows for rows, _ in parts]))]
     _write_tables(folder, path, particles, Changes(names=names, origins=origins, box=box, point=point))
 
 
@@ -129,23 +148,29 @@ def _recentred(particles: ParticleSet, point: np.ndarray | None) -> tuple[np.nda
     return wanted - shifts * pixel, shifts
 
 
-def _write_images(folder: Path, taken: Subtrahend, shifts: np.ndarray, box: int | None, progress: Progress,
-                  ) -> np.ndarray:
-    """Write a stack for each optics group; return the images' names (n,)."""
-    particles, done = taken.particles, 0
-    names = np.empty(len(particles), object)
+def _write_images(folder: Path, work: Images, ranks: Ranks, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """Write a stack for each optics group, of this rank's share of the rows; return these and the images' names."""
+    particles, done, whole = work.taken.particles, 0, len(work.taken.particles)
+    names, written = np.empty(whole, object), []
     (folder / "Particles").mkdir(parents=True, exist_ok=True)
     for number in np.unique(particles.optics).tolist():
-        group, rows = particles.groups[number], np.flatnonzero(particles.optics == number)
+        rows = np.array_split(np.flatnonzero(particles.optics == number), ranks.size)[ranks.rank]
+        if not len(rows):
+            continue
         label = int(particles.tables["optics"]["rlnOpticsGroup"].iloc[number])
-        path, size = folder / "Particles" / f"subtracted_opticsgroup{label}.mrcs", box or group.box
+        of_rank = f"rank{ranks.rank + 1}_" if ranks.size > 1 else ""
+        path = folder / "Particles" / f"subtracted_{of_rank}opticsgroup{label}.mrcs"
+        group = particles.groups[number]
+        size = work.box or group.box
         with writing_stack(path, (len(rows), size, size), group.pixel_size) as append:
-            for block, images in subtracted(taken, number, rows):
-                append(moved_and_cut(images, shifts[block], size))
+            for block, images in subtracted(work.taken, number, rows, work.block):
+                append(moved_and_cut(images, work.shifts[block], size))
                 done += len(block)
-                progress(done, len(particles), f"optics group {label}")
+                progress(min(done * ranks.size, whole), whole, f"optics group {label}")
         names[rows] = [f"{place:06d}@{path}" for place in range(1, len(rows) + 1)]
-    return names
+        written.append(rows)
+    mine = np.concatenate(written) if written else np.empty(0, np.int64)
+    return mine, names[mine]
 
 
 def _write_tables(folder: Path, path: str, particles: ParticleSet, found: Changes) -> None:

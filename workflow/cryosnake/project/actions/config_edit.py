@@ -1,43 +1,32 @@
-"""Small changes to config.yaml as text: everything else, comments included, stays as the user wrote it.
-
-Each change is checked before it is written: the new text, parsed, must be the old data with that change and no other.
-Why this is not done with ruamel.yaml: docs/architecture.md, "Looked at and left".
-"""
+"""Changes to a job that config.yaml has: another name, other values; and which of its jobs a directory is."""
 
 from __future__ import annotations
 
 import copy
-import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import yaml
 
-from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.model import Process
 from cryosnake.project.config.config import JobConfig, parse_config
-from cryosnake.project.config.reading import read_config_file
+from cryosnake.project.config.text_edits import (
+    FILE,
+    added,
+    block,
+    config_text,
+    dumped,
+    edited,
+    items,
+    read_config,
+    refuse_changed,
+    replaced,
+    value_of,
+    without,
+    write_changed,
+)
 from cryosnake.project.planning.plan import make_plan
-
-FILE = "config.yaml"
-
-Edit = tuple[int, int, str]  # start and end in the text, and the new text between them
-
-
-def read_config() -> dict[str, Any]:
-    """Return the data of config.yaml in the working directory; {} where there is none.
-
-    Raises
-    ------
-    CryosnakeError
-        when it can't be read, see `read_config_file`
-    """
-    try:
-        return read_config_file(FILE)
-    except FileNotFoundError:
-        return {}
 
 
 def rename_job(old: str, new: str) -> list[int]:
@@ -61,7 +50,7 @@ def rename_job(old: str, new: str) -> list[int]:
     def renamed(connection: Any) -> Any:
         if isinstance(connection, list):
             return [renamed(one) for one in connection]
-        return new + str(connection).removeprefix(old) if _is_of(str(connection), old) else connection
+        return new + str(connection).removeprefix(old) if is_of(str(connection), old) else connection
 
     wanted = copy.deepcopy(raw)
     wanted["jobs"] = {new if name == old else name: {key: renamed(value) if key in slots[str(name)] else value
@@ -70,42 +59,73 @@ def rename_job(old: str, new: str) -> list[int]:
     if raw.get("workspaces"):
         wanted["workspaces"] = {name: [new if job == old else job for job in members]
                                 for name, members in raw["workspaces"].items()}
-    text = Path(FILE).read_text(encoding="utf-8")
-    edits = [_replaced(member, _dumped(new)) for _, members in _block(text, "workspaces")
+    text = config_text()
+    edits = [replaced(member, dumped(new)) for _, members in block(text, "workspaces")
              for member in members.value if member.value == old]
-    for key, body in _block(text, "jobs"):
+    for key, body in block(text, "jobs"):
         if key.value == old:
-            edits.append(_replaced(key, _dumped(new)))
-        edits += [_replaced(one, _dumped(renamed(one.value))) for slot, value in _items(body)
+            edits.append(replaced(key, dumped(new)))
+        edits += [replaced(one, dumped(renamed(one.value))) for slot, value in items(body)
                   if slot.value in slots.get(key.value, ())
                   for one in (value.value if isinstance(value, yaml.SequenceNode) else [value])
-                  if _is_of(one.value, old)]
-    return _write(text, edits, wanted)
+                  if is_of(one.value, old)]
+    return write_changed(text, edited(text, edits), wanted)
 
 
-def _is_of(connection: str, job: str) -> bool:
+def is_of(connection: str, job: str) -> bool:
     """Whether a connection is to a job or one of its outputs, not to a file whose name begins like that."""
     return connection == job or (connection.startswith(f"{job}.") and "/" not in connection
                                  and not connection.endswith((".star", ".mrc", ".mrcs")))
 
 
-def set_values(job: str, values: dict[str, Any]) -> list[int]:
-    """Set parameters of a job of config.yaml; return the lines changed (from 1).
+def change_job(job: str, values: Mapping[str, Any], unset: Collection[str] = (), *,
+               made_from: str | None = None) -> list[int]:
+    """Set parameters and connections of a job of config.yaml, and remove others; return the lines changed (from 1).
+
+    `made_from` is the stamp (`config_stamp`) of the config that the user saw; None: whatever there is.
 
     Raises
     ------
     CryosnakeError
-        when the config does not allow the values, or is written in a way that this can't change
+        when there is no such job, the config does not allow the values, or is written in a way that this can't change
+    ChangedMeanwhileError
+        when the config is another one by now
     """
+    refuse_changed(made_from)
     raw = read_config()
     wanted = copy.deepcopy(raw)
-    wanted["jobs"][job] |= values
-    text = Path(FILE).read_text(encoding="utf-8")
-    body = next((body for key, body in _block(text, "jobs") if key.value == job), None)
-    present = {key.value: node for key, node in _items(body)}
-    edits = [_replaced(present[name], _dumped(value)) if name in present
-             else _inserted(text, body, f"{name}: {_dumped(value)}") for name, value in values.items()]
-    return _write(text, edits, wanted)
+    body_of(wanted, job)
+    gone = [name for name in unset if name in wanted["jobs"][job]]
+    if "type" in (*gone, *values):
+        raise CryosnakeError(f"{job}: a job of another type is another job; add it beside this one")
+    wanted["jobs"][job] = {name: value for name, value in (wanted["jobs"][job] | dict(values)).items()
+                           if name not in gone}
+    text = config_text()
+    body = value_of(value_of(yaml.compose(text), "jobs"), job)
+    present = {key.value: node for key, node in items(body)}
+    new = edited(text, [replaced(present[name], dumped(value)) if name in present
+                        else added(text, body, f"{dumped(name)}: {dumped(value)}") for name, value in values.items()
+                        if name not in gone and not (name in raw["jobs"][job] and raw["jobs"][job][name] == value)])
+    for name in gone:
+        new = without(new, ("jobs", job), name)
+    return write_changed(text, new, wanted) if new != text else []
+
+
+def body_of(raw: Mapping[str, Any], job: str) -> Mapping[str, Any]:
+    """Return what the data of config.yaml say of a job.
+
+    Raises
+    ------
+    CryosnakeError
+        when there is no such job
+    """
+    from cryosnake.project.config.values import nearest
+
+    jobs = raw.get("jobs") or {}
+    if not isinstance(jobs, Mapping) or not isinstance(jobs.get(job), Mapping):
+        raise CryosnakeError(f"{FILE}: there is no job called {job!r}{nearest(job, map(str, jobs or ()))}")
+    found: Mapping[str, Any] = jobs[job]
+    return found
 
 
 def job_of_config(process: Process) -> JobConfig | None:
@@ -128,55 +148,3 @@ def job_of_config(process: Process) -> JobConfig | None:
         return next((job for job in config.jobs.values()
                      if (job.name, job.type.folder) == (process.short_alias, process.folder)), None)
     return next((job.config for job in plan.jobs.values() if f"{job.path}/" == process.name), None)
-
-
-def _block(text: str, name: str) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
-    """Yield the items of a block of the file, such as `jobs`."""
-    for key, node in _items(yaml.compose(text)):
-        if key.value == name:
-            yield from _items(node)
-
-
-def _items(node: yaml.Node | None) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
-    return list(node.value) if isinstance(node, yaml.MappingNode) else []
-
-
-def _replaced(node: yaml.Node, text: str) -> Edit:
-    return node.start_mark.index, node.end_mark.index, text
-
-
-def _inserted(text: str, body: yaml.Node | None, item: str) -> Edit:
-    """Return the edit that adds a key after the last one of a mapping, in the style in which it is written."""
-    if not isinstance(body, yaml.MappingNode) or not body.value:
-        raise CryosnakeError(f"{FILE}: the job is not written as a mapping; add `{item}` to it by hand")
-    key, last = body.value[-1]
-    end = last.end_mark.index
-    if body.flow_style:
-        return end, end, f", {item}"
-    while end > last.start_mark.index and text[end - 1].isspace():
-        end -= 1
-    end = text.find("\n", end) if "\n" in text[end:] else len(text)  # after a comment on the line, too
-    return end, end, f"\n{' ' * key.start_mark.column}{item}"
-
-
-def _dumped(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("\n...")
-
-
-def _write(text: str, edits: list[Edit], wanted: dict[str, Any]) -> list[int]:
-    lines = sorted({text.count("\n", 0, start) + 1 for start, _, _ in edits})
-    new = text
-    for _, (start, end, replacement) in sorted(enumerate(edits), key=lambda item: (item[1][:2], item[0]), reverse=True):
-        new = new[:start] + replacement + new[end:]
-    try:
-        right = yaml.safe_load(new) == wanted
-    except yaml.YAMLError:
-        right = False
-    if not right:
-        raise CryosnakeError(f"{FILE} is written in a way that can't be changed by a program (anchors, merges, texts "
-                             f"over several lines); change it by hand, line {', '.join(map(str, lines)) or '?'}")
-    parse_config(wanted)
-    with replacing(os.path.realpath(FILE), durable=True) as temporary:  # a link stays a link
-        temporary.write_text(new, encoding="utf-8")
-        temporary.chmod(Path(FILE).stat().st_mode & 0o7777)
-    return lines

@@ -16,10 +16,11 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.model import JobType
 from cryosnake.pipeline.model import Process, Status
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
-from cryosnake.project.actions.config_edit import FILE, job_of_config, read_config, set_values
+from cryosnake.project.actions.config_edit import change_job, job_of_config
 from cryosnake.project.actions.key_results import last_iteration
 from cryosnake.project.actions.notes import source_path
 from cryosnake.project.config.config import JobConfig
+from cryosnake.project.config.text_edits import FILE, read_config
 from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.locks.work_locks import at_work
 from cryosnake.project.records.record import read_record
@@ -75,7 +76,7 @@ def continue_with_iterations(process: Process, iterations: int) -> WayOn:
     if running_claim():
         raise CryosnakeError("a run that reads config.yaml is in progress; wait until it has finished")
     start = f"{path}/run_it{number:03d}_optimiser.star"
-    lines = set_values(job.name, {name: iterations, "continue_from": start})
+    lines = change_job(job.name, {name: iterations, "continue_from": start})
     return WayOn((f"{FILE}, line {', '.join(map(str, lines))}: {job.name} has {name}: {iterations} and "
                   f"continue_from: {start}",), "snakemake --cores all",
                  f"{job.name} becomes a new job, which continues after iteration {number}; {path} is not changed")

@@ -22,7 +22,9 @@ from cryosnake.pipeline.markers import (
 from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.pipeline.unlocked import read_pipeline_unlocked
 from cryosnake.project.actions.config_edit import job_of_config, rename_job
+from cryosnake.project.config.curation import curation_file, rename_curation
 from cryosnake.project.config.decisions import decision_file, rename_decisions
+from cryosnake.project.config.picked import picks_folder, rename_picks
 from cryosnake.project.locks.job_status import is_dead, set_job_status, write_reason
 from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.locks.work_locks import at_work
@@ -59,6 +61,10 @@ def give_alias(process: Process, alias: str) -> list[str]:
         lines = rename_job(config.name, stored)
         if rename_decisions(config.name, stored):
             done.append(f"{decision_file(stored)}: the decisions of {config.name!r} are those of {stored!r}")
+        if rename_picks(config.name, stored):
+            done.append(f"{picks_folder(stored)}: the picks of {config.name!r} are those of {stored!r}")
+        if rename_curation(config.name, stored):
+            done.append(f"{curation_file(stored)}: the limits and flags of {config.name!r} are those of {stored!r}")
         done.append(f"config.yaml: {config.name!r} is now {stored!r} (line {', '.join(map(str, lines))})")
     pipeline = update_pipeline(PROJECT, lambda before: _with_alias(before, process.name, stored))
     after = pipeline.processes[process.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import re
 import shlex
@@ -10,10 +11,11 @@ import subprocess
 import time
 from pathlib import Path
 
-from cryosnake.atomic import own_file
+from cryosnake.atomic import own_file, write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.installation import workflow_folder
 from cryosnake.jobs.registry import job_types
+from cryosnake.project.config.text_edits import ChangedMeanwhileError
 from cryosnake.project.planning.rule_values import words_of
 from cryosnake.project.records.record import JobRecord, read_record
 
@@ -41,6 +43,25 @@ def add_note(job_dir: str | os.PathLike[str], text: str) -> None:
         raise CryosnakeError(f"{job_dir}: the note is empty; write `cryosnake note JOB \"what you want to remember\"`")
     with open(Path(job_dir, FILE), "a", encoding="utf-8", opener=own_file) as file:
         file.write(f"\n ++++ Note of {_author()} on {time.ctime()}\n{text.rstrip()}\n ++++ \n")
+
+
+def note_stamp(job_dir: str | os.PathLike[str]) -> str:
+    """Return a word that is another one when the note is."""
+    return hashlib.sha256(read_note(job_dir).encode()).hexdigest()[:16]
+
+
+def replace_note(job_dir: str | os.PathLike[str], text: str, made_from: str) -> None:
+    """Write note.txt anew; `made_from` is the stamp (`note_stamp`) of the note that was edited.
+
+    Raises
+    ------
+    ChangedMeanwhileError
+        when it is another one by now
+    """
+    if made_from != note_stamp(job_dir):
+        raise ChangedMeanwhileError(f"{job_dir}/{FILE} has changed since it was opened; nothing is written. Copy what "
+                                    "you wrote, and open the page again")
+    write_text(Path(job_dir, FILE), text)
 
 
 def edit_note(job_dir: str | os.PathLike[str]) -> None:

@@ -51,12 +51,16 @@ def project_status() -> list[JobStatus]:
             sorted(read_pipeline_unlocked().processes.values(), key=lambda process: process.number)]
 
 
-def job_status(process: Process) -> JobStatus:
-    """Return the status of one job of the project in the working directory."""
+def job_status(process: Process, *, sized: bool = True, record: JobRecord | None = None) -> JobStatus:
+    """Return the status of one job of the project in the working directory.
+
+    Not `sized`, its files are not walked through, and their size and time are 0. A `record` that was read already is
+    not read again.
+    """
     path = process.name.rstrip("/")
     counts = Counter(item.state for number in recorded_batches(path) for item in read_done(path, number).values())
-    size, changed = size_and_time(path)
-    record = read_record(Path(path))
+    size, changed = size_and_time(path) if sized else (0, 0.0)
+    record = record or read_record(Path(path))
     dead = process.status == Status.RUNNING and not running_claim() and is_dead(path)
     return JobStatus(path=path, alias=process.short_alias, state=process.status.label, done=counts["ok"],
                      failed=counts["failed"], rejected=counts["rejected"], batches=len(revisions(path)),

@@ -22,6 +22,7 @@ ITERATED = ("Class2D", "Class3D", "Refine3D", "InitialModel", "MultiBody")
 _ITERATION = re.compile(r"(run_(?:ct\d+_)?it(\d{3,}))(?=[_.])")
 _BOOKKEEPING = re.compile(
     r"(job|job_pipeline|default_pipeline|deleted_pipeline|continue_job|RELION_OUTPUT_NODES|failed_micrographs)\.star$"
+    r"|backup_selection\.star$"  # a choice of classes, which somebody made
     r"|(note\.txt|manifest\.tsv|not_imported\.tsv|benchmark\.tsv|cryosnake\.json|run\.out|run\.err|run\.job|run_submit\.script|NO_HARSH_CLEAN)$"
     r"|\.cryosnake|RELION_JOB_(?!EXIT)|[^/]*\.(log|lock|png|svg|pdf|html|json)$|" + BATCHES + "/")
 

@@ -31,7 +31,7 @@ def check_value(key: str, parameter: Parameter, value: Any, error: Callable[[str
     """
     kind, minimum, maximum, choices = parameter.kind, parameter.minimum, parameter.maximum, parameter.choices
     if get_origin(kind) is dict:
-        return _check_mapping(key, value, error, parameter.length)
+        return _judged(key, parameter, _check_mapping(key, value, error, parameter.length), error)
     if get_origin(kind) is list:
         if not isinstance(value, list) or (parameter.length and len(value) != parameter.length):
             count = f"{parameter.length} values" if parameter.length else "values"

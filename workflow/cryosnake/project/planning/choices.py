@@ -13,13 +13,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryosnake.jobs.model import MODEL, PARTICLES, REFERENCES_2D, Output
 from cryosnake.pipeline.markers import exit_of
 from cryosnake.pipeline.model import Status, job_number
 from cryosnake.project.config.config import CLASS_NUMBER, JobConfig
 from cryosnake.project.config.decisions import Choice, Decision, digest_of_files, read_decisions
+from cryosnake.project.planning.by_hand import waiting_line
 from cryosnake.project.planning.pinned import maker_of, recorded_job
 from cryosnake.project.planning.planned import Plan, PlannedJob, Records, Source, known_directory
 from cryosnake.project.records.cleaned_files import read_cleaned
@@ -79,19 +80,30 @@ def former_choice(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Reco
     return _choice(_moved(job, pick, former), former) if pick and former else None
 
 
-def waiting_for_you(plan: Plan) -> list[str]:
-    """Return a line for each job that waits for a choice: what to choose from, where to look, and the command."""
-    lines = []
+class Waiting(NamedTuple):
+    """A job that waits for a person: to "pick" or to "choose", and a line that says so with the command."""
+
+    job: str
+    act: str
+    line: str
+
+
+def waiting_for_you(plan: Plan) -> list[Waiting]:
+    """Return each job that waits for picks, or for a choice: from what, where to look, the command."""
+    waiting = []
     for job in plan.jobs.values():
         choice = job.choice
+        if job.config.type.by_hand and not job.decision:
+            waiting.append(Waiting(job.name, "pick", waiting_line(job.name)))
         if choice and choice.waits:
             numbers = "N" if choice.single else "N,N,…"
             there = all(map(os.path.exists, choice.files))
             look = choice.picture if os.path.exists(choice.picture) else choice.files[-1]
             what = (f"choose from {choice.made_on} (look at {look})" if there else
                     "when its classification has been made, choose from it")
-            lines.append(f"waits for you: {job.name}: {what}: cryosnake choose {job.name} --classes {numbers}")
-    return lines
+            line = f"waits for you: {job.name}: {what}: cryosnake choose {job.name} --classes {numbers}"
+            waiting.append(Waiting(job.name, "choose", line))
+    return waiting
 
 
 def _pick(job: PlannedJob, jobs: Mapping[str, PlannedJob], records: Records) -> _Pick | None:

@@ -77,6 +77,7 @@ def _job_to_json(job: PlannedJob) -> dict[str, Any]:
                    "at_least": config.at_least},
         "path": job.path, "new": job.new, "stream": job.stream,
         "disposition": job.disposition.name, "why_held": job.why_held, "supersedes": job.supersedes,
+        "decision": job.decision,
         "growth": job.growth,
         "inputs": {slot: [s.path, s.job, s.output, s.pinned] for slot, s in job.inputs.items()},
         "batches": list(job.batches.items()), "again": list(job.again.items()), "needs": dict(job.needs),
@@ -93,4 +94,4 @@ def _job_from_json(item: dict[str, Any], types: dict[str, Any]) -> PlannedJob:
     return PlannedJob(config=config, path=item["path"], new=item["new"], inputs=inputs, stream=item["stream"],
                       batches=dict(item["batches"]), again=dict(item["again"]), needs=needs,
                       disposition=Disposition[item["disposition"]], why_held=item["why_held"],
-                      supersedes=item["supersedes"], growth=item["growth"])
+                      decision=item["decision"], supersedes=item["supersedes"], growth=item["growth"])

@@ -29,9 +29,11 @@ def memory_mb(plan: Plan, job: PlannedJob, ranks: int, threads: int) -> int:
     If the box is not known yet, or does not matter, it is the job type's, for each rank.
     """
     resources = job.config.type.resources
-    box = particle_box(plan, job) if resources.maps else 0
+    box = particle_box(plan, job) if resources.maps or resources.voxel_bytes else 0
     if not box:
         return resources.mem_mb * ranks
+    if resources.voxel_bytes:
+        return math.ceil(MARGIN * ranks * (FIXED + resources.voxel_bytes * box**3 / 1e6) / 100) * 100
     maps = int(resources.maps) if resources.maps.isdecimal() else int(job.config.parameters()[resources.maps])
     if resources.maps_shared and ranks % resources.maps_shared == 0:
         maps //= resources.maps_shared

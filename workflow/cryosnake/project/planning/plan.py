@@ -83,12 +83,21 @@ def make_plan(config: Config, *, forced: Collection[str] = (), leave_out: Collec
         inputs = {slot: _source(job_config, slot, connection, jobs, without_data)
                   for slot, connection in job_config.connections.items()}
         job = PlannedJob(config=job_config, path=WAITING + job_config.name, inputs=inputs, new=True)
-        if may_choose(job_config):
+        directory = known_directory
+        if job_config.type.by_hand:
+            from cryosnake.project.planning.by_hand import directory_of, with_picks  # here: many projects have none
+
+            job, directory = with_picks(job), directory_of
+        elif may_choose(job_config):
             from cryosnake.project.planning.choices import with_choice  # here: many projects have none
 
             job = with_choice(job, jobs, records)
+        if job_config.stated.get("curate"):
+            from cryosnake.project.config.curation import with_curation  # here: many projects have none
+
+            job = replace(job, config=with_curation(job.config))
         inputs, waits = job.inputs, bool(job.why_held)
-        known = "" if waits else known_directory(job, records)
+        known = "" if waits else directory(job, records)
         twin = next((other.name for other in jobs.values() if not waits and _is_same(job, other)), taken.get(known))
         if twin:
             raise ConfigError(f"jobs.{job.name}", f"{twin!r} and {job.name!r} are the same job (type, "
@@ -168,7 +177,7 @@ def _refuse_lost(job: JobConfig, records: Mapping[str, JobRecord | None]) -> Non
 
 def _is_same(job: PlannedJob, other: PlannedJob) -> bool:
     """Whether two jobs of the config are the same job: type, parameters and inputs agree."""
-    if other.choice and other.choice.waits:
+    if (other.choice and other.choice.waits) or (other.config.type.by_hand and not other.decision):
         return False
     return same_job(other.record(), job.config.type, job.config.stated, job.identity_inputs(), job.decision)
 
@@ -189,7 +198,8 @@ def _stream(job: PlannedJob, jobs: Mapping[str, PlannedJob]) -> str:
         return ""
     if not job_type.inputs:
         return job.name
-    streams = {next((other.stream for other in jobs.values() if other.path == source.job), "")
+    streams = {next((other.stream for other in jobs.values() if other.path == source.job
+                     and other.outputs()[0].name == source.output), "")  # batches list what is in the first output
                for slot, source in job.inputs.items() if PER_MICROGRAPH.intersection(job_type.slot(slot).types)}
     return streams.pop() if len(streams) == 1 else ""
 

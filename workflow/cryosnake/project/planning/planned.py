@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cryosnake.project.config.decisions import Choice
 
 WAITING = ".cryosnake/waiting/"  # the directory of a job that has no number yet, which never exists
+MARK = ".cryosnake_picked_"
 Records = Mapping[str, JobRecord | None]  # of all job directories, by their paths
 PER_MICROGRAPH = frozenset((MOVIES, MICROGRAPHS, COORDINATES))
 
@@ -99,7 +100,14 @@ class PlannedJob:
 
     def files(self) -> list[str]:
         """Return the paths of all outputs that it makes."""
-        return [self.file(output) for output in self.outputs()]
+        return [*map(self.file, self.outputs()), *self.picked()]
+
+    def picked(self) -> list[str]:
+        """Return the file that says that a job made by hand is made of its picks of now; none for other jobs.
+
+        Changed picks have another, which does not exist yet: so Snakemake makes the job again.
+        """
+        return [picked_mark(self.path, self.decision)] if self.config.type.by_hand and self.decision else []
 
     def outputs(self) -> list[Output]:
         """Return the outputs that a job with these parameters makes."""
@@ -178,6 +186,11 @@ class Plan:
             if job.path == path:
                 return job
         raise CryosnakeError(f"{path} is not a job of this config.yaml; `cryosnake status` lists the jobs")
+
+
+def picked_mark(path: str, decision: str) -> str:
+    """Return the file in a job directory that says that the job is made of the picks with this digest."""
+    return f"{path}/{MARK}{decision}"
 
 
 def known_directory(job: PlannedJob, records: Records) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import chdir
 from typing import Any
 
-from cryosnake.project.config.config import is_made
+from cryosnake.project.config.config import DECISIONS, is_made
 from cryosnake.project.planning.planned import Disposition, Plan, PlannedJob
 from cryosnake.project.records.batches import batch_number, batch_star
 from cryosnake.project.records.cleaned_files import is_wanted
@@ -112,9 +112,13 @@ def arguments(plan: Plan, path: str, key: str = "") -> str:
     words = [*(["--project", plan.folder] if plan.folder else []), "--out", path]
     if key:
         words += ["--batch", key]
+    if job.config.type.by_hand:
+        words += ["--picks", f"{DECISIONS}/{job.name}"]
     for slot, source in job.inputs.items():
         words += [f"--{slot}", batch_input(plan, job, slot, key) if key else source.path]
     for name, value in job.config.stated.items():
+        if value == {}:
+            continue  # nothing follows its name, which the program would take for a mistake
         words += [f"--{name}", *words_of(value)]
     if wants_gpu(plan, job):
         words += ["--gpus", str(ranks(job))]

@@ -30,10 +30,15 @@ def batch_keys(job: PlannedJob, made_from: Mapping[int, Iterable[str]], *, as_im
     present = files_below(path) if newest and job_type.products else set()
     if present or newest:
         present |= {f"{path}/{file}" for file in missing_files(path)}  # cleaned, not lost: regenerated when needed
+    changed: set[int] = set()
+    if job_type.judges and newest:
+        from cryosnake.project.planning.judged import judged_otherwise  # here: many projects have no such job
+
+        changed = judged_otherwise(job, newest)
     keys = {}
     for number, sources in made_from.items():
         revision = newest.get(number, 0)
-        if revision and (job.forced
+        if revision and (job.forced or number in changed
                          or is_empty(star := batch_star(path, batch_key(number, revision)))
                          or is_stale(star, [done_file(path, number), *sources])
                          or any(map(_is_next_revision, sources))

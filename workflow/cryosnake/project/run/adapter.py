@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from cryosnake.jobs.model import JobType, NodeType, Output, Parameter
+from cryosnake.jobs.model import JobType, NodeType, Output, Parameter, Slot
 from cryosnake.pipeline.edit import add_nodes, add_process, clean_alias, connect, set_alias
 from cryosnake.pipeline.model import Node, Pipeline, Process, Status
 from cryosnake.project.planning.planned import Plan, PlannedJob, Source
@@ -53,11 +54,14 @@ def relion_options(plan: Plan, job: PlannedJob) -> dict[str, str]:
     for slot in job_type.inputs:
         source = job.inputs.get(slot.name)
         if slot.relion and (source or slot.relion not in options):
-            options[slot.relion] = _relion_file(plan, source, slot.relion_output) if source else ""
+            options[slot.relion] = _relion_file(plan, source, _wanted(slot, values)) if source else ""
         if slot.relion_switch:
             options[slot.relion_switch] = _yes(source is not None)
         if source:
             options.update(slot.relion_also)
+    for slot in job_type.inputs:
+        if slot.relion_unless and options[job_type.slot(slot.relion_unless).relion]:
+            options[slot.relion] = ""
     if any(parameter.relion == "nr_mpi" for parameter in job_type.parameters):
         options["nr_threads"] = str(job_type.resources.threads)
     for parameter in job_type.parameters:
@@ -67,7 +71,15 @@ def relion_options(plan: Plan, job: PlannedJob) -> dict[str, str]:
     return options
 
 
-def _relion_file(plan: Plan, source: Source, wanted: str) -> str:
+def _wanted(slot: Slot, values: Mapping[str, Any]) -> str | None:
+    """Return the output that RELION wants of the job that fills a slot: "" the one that fills it, None for no file."""
+    chosen = next((wanted for name, wanted in slot.relion_outputs.items() if values[name] is not None), None)
+    return slot.relion_output if chosen is None else chosen or None
+
+
+def _relion_file(plan: Plan, source: Source, wanted: str | None) -> str:
+    if wanted is None:
+        return ""
     if not (wanted and source.job):
         return source.path
     upstream = plan.at(source.job)

@@ -6,6 +6,7 @@ Planning writes nothing; this does, once per real run, when Snakemake holds its 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from cryosnake.atomic import write_text
@@ -19,7 +20,7 @@ from cryosnake.project.planning.planned import Plan, PlannedJob
 from cryosnake.project.records.batches import done_file, read_manifest, write_manifest
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.movies import write_not_imported
-from cryosnake.project.records.record import write_record
+from cryosnake.project.records.record import read_record, write_record
 from cryosnake.project.records.regenerated_inputs import write_needed
 from cryosnake.project.run.adapter import relion_options, with_job
 
@@ -47,6 +48,8 @@ def commit(plan: Plan) -> None:
                              "permissions of the folder, or copy the project to one that is yours") from error
     for job in _with_directory(plan):
         _complete_directory(plan, job, pipeline)
+        if job.config.type.by_hand and not job.new:
+            _note_picks(job)
         if job.forced:
             _forget_finished(job)
         if job.needs:
@@ -63,6 +66,13 @@ def ensure_pipeline() -> None:
 def _with_directory(plan: Plan) -> list[PlannedJob]:
     """Return the jobs that have their number, or get it with this run because it makes them."""
     return [job for job in plan.jobs.values() if job.numbered and not (job.new and job.why_held)]
+
+
+def _note_picks(job: PlannedJob) -> None:
+    """Record the picks that a job is made of in this run, where it keeps its number with others."""
+    record = read_record(Path(job.path))
+    if record and job.decision and record.decision != job.decision:
+        write_record(Path(job.path), replace(record, decision=job.decision))
 
 
 def _forget_finished(job: PlannedJob) -> None:

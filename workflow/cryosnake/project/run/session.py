@@ -137,9 +137,10 @@ def _say_what_waits(folder: str, plan: Plan) -> None:
 
 
 def _waiting_for_you(plan: Plan) -> list[str]:
-    from cryosnake.project.planning.choices import waiting_for_you  # here: most plans have no choice
+    from cryosnake.project.planning.choices import waiting_for_you  # here: most plans wait for nobody
 
-    return waiting_for_you(plan) if any(job.choice for job in plan.jobs.values()) else []
+    return [waiting.line for waiting in waiting_for_you(plan)] if any(
+        job.choice or job.config.type.by_hand for job in plan.jobs.values()) else []
 
 
 def _plan(workflow: Any, config: Mapping[str, Any], folder: str, request: snakemake_internals.Request) -> Plan:

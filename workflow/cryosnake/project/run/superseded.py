@@ -45,7 +45,7 @@ def superseded_jobs(plan: Plan, pipeline: Pipeline) -> dict[str, str]:
 
 def _is_former(record: JobRecord, path: str, job: PlannedJob, known: Mapping[str, str]) -> bool:
     """Whether a recorded job is a planned one with an earlier number; `known` jobs count as their successors."""
-    if (job_number(path) or 0) >= (job_number(job.path) or 0):
+    if (job_number(path) or 0) >= (job_number(job.path) or 0) or job.config.type.by_hand:  # other picks, not more data
         return False
     inputs = {}
     for slot, source in record.inputs.items():

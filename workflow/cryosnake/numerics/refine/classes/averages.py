@@ -1,4 +1,4 @@
-"""The maximisation step of Class2D: class averages from sums, their decay and their centring."""
+"""The maximisation step of Class2D: class averages from sums, and their decay."""
 
 from __future__ import annotations
 
@@ -28,16 +28,6 @@ def class_averages(sums: np.ndarray, radius: int, box: int, ssnr: np.ndarray) ->
 def class_shells(ssnr: np.ndarray) -> np.ndarray:
     """Return the last shell (classes,) in which each class has more signal than noise, at least 1."""
     return np.array([max(last_shell_above(curve, 1.0), 1) for curve in ssnr])
-
-
-def centre_of_mass(averages: np.ndarray) -> np.ndarray:
-    """Return the centre of positive density (classes, 2), x and y, pixels from the box's centre; 0 for empty ones."""
-    box = averages.shape[1]
-    axis = np.arange(box) - box // 2
-    positive = np.maximum(averages, 0.0).astype(np.float64)
-    total = positive.sum((1, 2))
-    safe = np.where(total > 0, total, 1.0)
-    return np.stack([(positive.sum(1) @ axis) / safe, (positive.sum(2) @ axis) / safe], -1)
 
 
 def is_fine_enough(step: float, resolution: float) -> bool:

@@ -16,13 +16,14 @@ from cryosnake.io.movies import header_pixel_size, movie_info, read_frames, read
 from cryosnake.io.mrc_header import read_header
 from cryosnake.io.mrc_sections import read_sections
 from cryosnake.pages.blocks.pictures import shrunk
+from cryosnake.pages.web.reading.disks import Disks
 from cryosnake.pages.web.reading.tables import number_of
 from cryosnake.report.panels.particles import smooth
 
 _MOST_SIDE, _MOST_PIXELS = 2048, 1 << 28  # px of a picture; of an image that is read
 _MRC = (".mrc", ".mrcs", ".map", ".st", ".ctf")
 _EER_GROUP = 40  # detector frames that are summed to one
-_KEPT, _KEPT_PIXELS = 3, 150_000_000  # images after the low-pass, of four bytes a pixel
+_KEPT, _KEPT_PIXELS = 3, 32_000_000  # images after the low-pass, of four bytes a pixel
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Images:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._disks = threading.Lock(), Disks()
 
     def picture(self, path: Path, wish: Wish) -> bytes:
         """Return a PNG of an image, row 0 at the bottom as in all pictures of cryosnake.
@@ -88,16 +89,16 @@ class Images:
     def _image(self, path: Path, wish: Wish) -> np.ndarray:
         found = os.stat(path)
         key = (str(path), found.st_mtime_ns, found.st_size, wish.section, wish.low_pass)
+        image = self._kept.get(key)
+        if image is None:
+            with self._disks.turn(found.st_dev):
+                image = _smoothed(path, wish)
         with self._lock:
-            if key not in self._kept:
-                image, pixel_size = _read(path, wish.section)
-                if wish.low_pass and pixel_size:
-                    image = smooth(image, pixel_size, wish.low_pass)
-                self._kept[key] = image
+            self._kept[key] = image
             self._kept.move_to_end(key)
             while len(self._kept) > 1 and (len(self._kept) > _KEPT or self._pixels() > _KEPT_PIXELS):
                 self._kept.popitem(last=False)
-            return self._kept[key]
+        return image
 
     def _pixels(self) -> int:
         return sum(image.size for image in self._kept.values())
@@ -125,6 +126,11 @@ def png(image: np.ndarray, contrast: tuple[float, float]) -> bytes:
     low, high = contrast
     scaled = np.clip((image - low) / max(high - low, 1e-12), 0.0, 1.0)
     return bytes(png_encode(np.ascontiguousarray((255.0 * scaled).astype(np.uint8)), level=3))
+
+
+def _smoothed(path: Path, wish: Wish) -> np.ndarray:
+    image, pixel_size = _read(path, wish.section)
+    return smooth(image, pixel_size, wish.low_pass) if wish.low_pass and pixel_size else image
 
 
 def _read(path: Path, section: int) -> tuple[np.ndarray, float]:

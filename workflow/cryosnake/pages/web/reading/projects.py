@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.names import PIPELINE_FILE
+from cryosnake.names import PIPELINE_FILE, is_job_name
+from cryosnake.pages.web.reading.working_directory import working_directory
 
-_WORKING_DIRECTORY = threading.Lock()  # there is one for the whole process, and the readers of projects work in it
 _MOST_LISTED = 2000
 
 
@@ -53,22 +53,28 @@ def is_project(folder: Path) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def working_in(project: Project) -> Iterator[None]:
-    """Work in a project's folder, one at a time.
+def address_of_file(path: Path) -> tuple[Path, str]:
+    """Return the folder of the project that a file is in, and the address of the file's page.
 
     Raises
     ------
     CryosnakeError
-        where the folder is gone or can't be entered
+        where there is no such file, or it is in no project
     """
-    with _WORKING_DIRECTORY, contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(contextlib.chdir(project.root))
-        except OSError as error:
-            raise CryosnakeError(f"{project.root}: {error.strerror}. Was it moved, or is its disk not mounted?") \
-                from error
-        yield
+    if not path.is_file():
+        raise CryosnakeError(f"{path}: there is no such file")
+    placed = path.parent.resolve() / path.name  # a link to a raw movie is shown where the link is
+    folder = next((folder for folder in placed.parents if is_project(folder)
+                   and not is_job_name(f"{folder.parent.name}/{folder.name}/")), None)  # jobs have copies of pipelines
+    if folder is None:
+        raise CryosnakeError(f"{path} is in no project: neither its folder nor one above it has a {PIPELINE_FILE} or a "
+                             "config.yaml with jobs")
+    return folder, f"p/{_key(folder)}/view/{quote(str(placed.relative_to(folder)))}"
+
+
+def working_in(project: Project) -> AbstractContextManager[None]:
+    """Return the context in which a project's files are read, in its folder; see `working_directory`."""
+    return working_directory(project.root)
 
 
 def _folders(root: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from cryosnake.pipeline.model import Pipeline, Process, Status
 from cryosnake.project.actions.job_details import JobDetails, job_details
 
 _MOST_SHOWN = 40  # jobs; a page of class averages is about a megabyte
+_SIZE_KEPT = 60.0  # s that the size of a running job counts, which may have a hundred thousand files
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Remembered:
     def __init__(self) -> None:
         self._facts: dict[str, _Known] = {}
         self._shown: OrderedDict[str, _Known] = OrderedDict()
+        self._sized: dict[str, float] = {}
 
     def project(self) -> ProjectFacts:
         """Return the project's facts."""
@@ -53,9 +56,20 @@ class Remembered:
         stamp = (process, _stamp(process.name), pipeline.children(process.name), parents)
         known = self._facts.get(process.name)
         if known is None or known.stamp != stamp or process.status == Status.RUNNING:
-            known = self._facts[process.name] = _Known(stamp, job_facts(pipeline, process))
+            fresh = job_facts(pipeline, process)
+            if known and process.status == Status.RUNNING:
+                self._keep_size(known.value, fresh)
+            known = self._facts[process.name] = _Known(stamp, fresh)
         facts: JobFacts = known.value
         return facts
+
+    def _keep_size(self, old: JobFacts, fresh: JobFacts) -> None:
+        """Let the size of a job that runs count for a while; `size` is read when it is asked for."""
+        since, now = self._sized.get(old.path, 0.0), time.monotonic()
+        if "size" in vars(old) and now < since + _SIZE_KEPT:
+            vars(fresh)["size"] = old.size
+        else:
+            self._sized[old.path] = now
 
     def shown(self, project: ProjectFacts, job: JobFacts) -> Shown:
         """Return what a job's own page shows beside its facts."""

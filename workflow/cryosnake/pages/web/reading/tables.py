@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from cryosnake.errors import CryosnakeError
 from cryosnake.human import human_size
 from cryosnake.io.star import read_star
+from cryosnake.pages.web.reading.disks import Disks
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROWS = 100  # of a page
 _MOST_BYTES = 400_000_000  # of a file: about two million particles
-_KEPT_FILES, _KEPT_BYTES = 8, 300_000_000
+_KEPT_FILES, _KEPT_BYTES = 8, 60_000_000  # a table takes several times what its file has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class Tables:
 
     def __init__(self) -> None:
         self._files: OrderedDict[str, tuple[tuple[int, int], dict[str, pd.DataFrame]]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._disks = threading.Lock(), Disks()
 
     def read(self, path: Path) -> dict[str, pd.DataFrame]:
         """Return the tables of a file by name.
@@ -68,11 +69,12 @@ class Tables:
         if found.st_size > _MOST_BYTES:
             raise CryosnakeError(f"{path.name} has {human_size(found.st_size)}, which is too much for a page; download "
                                  "it")
-        stamp = (found.st_mtime_ns, found.st_size)
+        stamp, known = (found.st_mtime_ns, found.st_size), self._files.get(str(path))
+        if known is None or known[0] != stamp:
+            with self._disks.turn(found.st_dev):
+                known = (stamp, read_star(path))
         with self._lock:
-            known = self._files.get(str(path))
-            if known is None or known[0] != stamp:
-                known = self._files[str(path)] = (stamp, read_star(path))
+            self._files[str(path)] = known
             self._files.move_to_end(str(path))
             while len(self._files) > 1 and (len(self._files) > _KEPT_FILES or self._bytes() > _KEPT_BYTES):
                 self._files.popitem(last=False)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from urllib.parse import parse_qs
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cryosnake.pages.web.serving.patience import patiently
+
 Form = Mapping[str, list[str]]
 _MOST_BYTES = 100_000
+_LONGEST = 60.0  # s
 
 
 def posted(work: Callable[[Request, Form], Response], most_bytes: int = _MOST_BYTES,
@@ -24,7 +27,7 @@ def posted(work: Callable[[Request, Form], Response], most_bytes: int = _MOST_BY
             if len(body) > most_bytes:
                 raise HTTPException(413, "This form is too long.")
         form = parse_qs(body.decode(errors="replace"), keep_blank_values=True)
-        return await run_in_threadpool(work, request, form)
+        return await patiently(_LONGEST, request.path_params.get("project", ""), partial(work, request, form))
     return endpoint
 
 

@@ -48,11 +48,14 @@ class Site:
     def __init__(self, roots: Sequence[Path], access: Access) -> None:
         self.access, self.roots = access, [root.resolve() for root in roots]
         self.images, self.tables = Images(), Tables()
+        self._listed: dict[str, Project] = {}
         self._opened: dict[str, ShownProject] = {}
 
     def projects(self) -> list[Project]:
         """Return what is there now."""
-        return projects_below(self.roots)
+        found = projects_below(self.roots)
+        self._listed = {project.key: project for project in found}
+        return found
 
     def project(self, key: str) -> ShownProject:
         """Return a project by the word in its address.
@@ -63,10 +66,11 @@ class Site:
             where no project below the roots has it
         """
         if key not in self._opened:
-            found = next((project for project in self.projects() if project.key == key), None)
-            if found is None:
+            if key not in self._listed:  # only then all folders are looked at: one of them may be on a slow disk
+                self.projects()
+            if key not in self._listed:
                 raise NoSuchFileError(f"There is no project {key} below the folders that this server was started with.")
-            self._opened[key] = ShownProject(found, self.access)
+            self._opened[key] = ShownProject(self._listed[key], self.access)
         return self._opened[key]
 
     def page(self, template: str, **content: Any) -> str:

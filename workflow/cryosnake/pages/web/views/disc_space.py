@@ -29,7 +29,7 @@ class Space:
 
 def disc_space(project: ProjectFacts) -> Space:
     """Return what takes the disc in the working directory."""
-    jobs = [(job.path, job.process.short_alias, job.status.size) for job in project.jobs]
+    jobs = [(job.path, job.process.short_alias, job.size) for job in project.jobs]
     of_jobs = {job.path.partition("/")[0]: 0 for job in project.jobs}
     for path, _, size in jobs:
         of_jobs[path.partition("/")[0]] += size

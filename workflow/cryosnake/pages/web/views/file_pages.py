@@ -113,9 +113,8 @@ def _text(request: Request, _: ShownProject, name: str, path: Path) -> tuple[str
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - _MOST_TEXT))
         data = file.read(_MOST_TEXT)
-    if b"\0" in data:
-        raise CryosnakeError(f"{name} is no text and no image that can be shown; download it")
-    return "text.html.j2", {"text": data.decode(errors="replace"), "cut": size > _MOST_TEXT}
+    text = None if b"\0" in data else data.decode(errors="replace")
+    return "text.html.j2", {"text": text, "cut": text is not None and size > _MOST_TEXT}
 
 
 ROUTES = (

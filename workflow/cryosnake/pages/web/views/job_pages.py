@@ -10,6 +10,7 @@ from cryosnake.pages.web.reading.files import NoSuchFileError, file_of
 from cryosnake.pages.web.reading.projects import working_in
 from cryosnake.pages.web.serving.answers import opened_project, page
 from cryosnake.project.actions.job_details import log_tail
+from cryosnake.project.actions.notes import note_stamp
 
 _LOG_LINES = 200
 _CHOSEN_FROM = ("Class2D", "Class3D")
@@ -27,6 +28,9 @@ def job(request: Request) -> Response:
         shown = opened.remembered.shown(facts, found)
         return page(opened, facts, "job.html.j2", job=found, shown_job=shown, log=log_tail(found.path, _LOG_LINES),
                     errors=log_tail(found.path, _LOG_LINES, error=True),
+                    picks=found.process.folder == "ManualPick",
+                    done=request.query_params.get("done", ""), note_stamp=note_stamp(found.path),
+                    curates=found.process.folder == "Curate" or bool(found.view().values.get("curate")),
                     chooses=found.process.folder in _CHOSEN_FROM and found.state == "succeeded")
 
 

@@ -2,75 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 
 from cryosnake.errors import CryosnakeError
-from cryosnake.io.star import read_star
+from cryosnake.pages.panels.micrographs import picked_diameter
 from cryosnake.pages.web.reading.files import file_of
 from cryosnake.pages.web.reading.images import shape_of
+from cryosnake.pages.web.reading.pick_tables import picked_by, places_in, tables_of_jobs
 from cryosnake.pages.web.reading.tables import Tables, number_of
 from cryosnake.pages.web.serving.site import ShownProject
-from cryosnake.pipeline.types import type_folders
+from cryosnake.pages.web.views.motion_tracks import Tracks, motion_tracks
 
 _VALUES = {"rlnDefocusU": ("defocus U", "Å"), "rlnDefocusV": ("defocus V", "Å"),
            "rlnDefocusAngle": ("astigmatism angle", "°"), "rlnCtfMaxResolution": ("fit to", "Å"),
            "rlnCtfFigureOfMerit": ("figure of merit", ""), "rlnPhaseShift": ("phase shift", "°"),
            "rlnAccumMotionTotal": ("motion", "px"), "rlnAccumMotionEarly": ("early", "px"),
            "rlnAccumMotionLate": ("late", "px")}
-_PICKS = {"AutoPick": "autopick.star", "ManualPick": "manualpick.star"}
-_USUAL_DIAMETER = 150.0  # Å, where no picking says it
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenPicks:
+    """The picks of a job: places (x, y) in px of the picture, row 0 at the bottom."""
+
+    job: str = ""
+    places: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeenMicrograph:
-    """A micrograph: its sides in px, values in words, and circles (x, y) in px of the picture, row 0 at the bottom."""
+    """A micrograph: its sides in px, values in words, and what is drawn over it."""
 
     width: int
     height: int
     pixel_size: float
     values: list[tuple[str, str]]
-    picks: list[tuple[float, float]]
+    picks: SeenPicks
+    others: SeenPicks  # of a second job, in another shape
+    agreement: str  # of these two, in words
+    tracks: Tracks | None
     radius: float
     sources: list[str]  # jobs that picked on it
-    source: str
+    by_hand: list[str]  # jobs of the config for which a person can pick on it
     before: str  # the names of its neighbours in the table
     after: str
     spectrum: str  # the file of its power spectrum beside the fit, "" without one
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What tables say of a micrograph; names of files are "" where there are none."""
+
+    values: dict[str, str]
+    before: str = ""
+    after: str = ""
+    spectrum: str = ""
+    metadata: str = ""
+
+
 def seen_micrograph(opened: ShownProject, tables: Tables, name: str, path: Path,
                     query: Mapping[str, str]) -> SeenMicrograph:
     """Return what is known of a micrograph; tables that can't be read count for nothing."""
-    shape = shape_of(path)
-    height, pixel_size = shape.ny, shape.pixel_size
-    values: dict[str, str] = {}
-    before, after, spectrum = "", "", ""
-    root = opened.project.root
-    for _, table in _tables(root, tables, {"MotionCorr": "corrected_micrographs.star",
-                                           "CtfFind": "micrographs_ctf.star"}, "micrographs"):
+    shape, root = shape_of(path), opened.project.root
+    known, found = _known(root, tables, name), picked_by(root, tables, name)
+    source = query.get("picks", "") if "picks" in query else next(iter(reversed(found)), "")
+    second = query.get("with", "")
+    places, others = (places_in(root, found.get(job, ""))[0] for job in (source, second))
+    radius = (number_of(query.get("diameter", "")) or _diameter(root, source)) / (shape.pixel_size or 1.0) / 2
+    tracks = None
+    if query.get("tracks") == "1" and known.metadata:
+        tracks = motion_tracks(file_of(root, known.metadata), (shape.ny, shape.nx))
+    return SeenMicrograph(
+        width=shape.nx, height=shape.ny, pixel_size=shape.pixel_size, values=list(known.values.items()), radius=radius,
+        picks=SeenPicks(job=source, places=_seen_places(places, shape.ny)),
+        others=SeenPicks(job=second, places=_seen_places(others, shape.ny)),
+        agreement=_agreement(source, places, second, others, radius) if second in found else "",
+        tracks=tracks, sources=list(found), by_hand=_by_hand(root), before=known.before, after=known.after,
+        spectrum=known.spectrum)
+
+
+def _known(root: Path, tables: Tables, name: str) -> _Known:
+    known = _Known(values={})
+    for _, table in tables_of_jobs(root, tables, {"MotionCorr": "corrected_micrographs.star",
+                                                  "CtfFind": "micrographs_ctf.star"}, "micrographs"):
         rows = table.index[table["rlnMicrographName"] == name]
         if not len(rows):
             continue
         row, names = table.loc[rows[0]], table["rlnMicrographName"]
-        values |= {label: f"{_in_words(row[key])} {unit}".rstrip() for key, (label, unit) in _VALUES.items()
-                   if key in table}
-        before = names[rows[0] - 1] if rows[0] > 0 else ""
-        after = names[rows[0] + 1] if rows[0] + 1 < len(names) else ""
+        values = {label: f"{_in_words(row[key])} {unit}".rstrip() for key, (label, unit) in _VALUES.items()
+                  if key in table}
         image = str(row.get("rlnCtfImage", "")).removesuffix(":mrc")
-        spectrum = image if image and _exists(root, image) else spectrum
-    found = {job: str(table.loc[table["rlnMicrographName"] == name, "rlnMicrographCoordinates"].iloc[0])
-             for job, table in _tables(root, tables, _PICKS, "coordinate_files")
-             if "rlnMicrographCoordinates" in table and (table["rlnMicrographName"] == name).any()}
-    source = query.get("picks", "") if "picks" in query else next(iter(reversed(found)), "")
-    picks = _picks(root, found.get(source, ""), height)
-    diameter = number_of(query.get("diameter", "")) or _diameter(root, source)
-    return SeenMicrograph(width=shape.nx, height=height, pixel_size=pixel_size, values=list(values.items()),
-                          picks=picks, radius=diameter / (pixel_size or 1.0) / 2, sources=list(found), source=source,
-                          before=before, after=after, spectrum=spectrum)
+        metadata = str(row.get("rlnMicrographMetadata", ""))
+        known = _Known(values=known.values | values, before=names[rows[0] - 1] if rows[0] > 0 else "",
+                       after=names[rows[0] + 1] if rows[0] + 1 < len(names) else "",
+                       spectrum=image if image and _exists(root, image) else known.spectrum,
+                       metadata=metadata if metadata and _exists(root, metadata) else known.metadata)
+    return known
+
+
+def _agreement(one: str, places: np.ndarray, other: str, others: np.ndarray, radius: float) -> str:
+    """Return in words how many of two jobs' picks (n, 2) are the same: each the other's nearest, within a radius."""
+    from scipy.spatial import cKDTree
+
+    same = 0
+    if len(places) and len(others):
+        far, nearest = cKDTree(others).query(places)
+        _, back = cKDTree(places).query(others)
+        same = int(((back[nearest] == np.arange(len(places))) & (far <= radius)).sum())
+    return f"{same:,} picks of both; {len(places) - same:,} only of {one}, {len(others) - same:,} only of {other}"
+
+
+def _by_hand(root: Path) -> list[str]:
+    """Return the jobs of the config that a person picks for."""
+    from cryosnake.project.config.reading import read_config_file
+
+    try:
+        jobs = read_config_file(str(root / "config.yaml")).get("jobs")
+    except (CryosnakeError, OSError):
+        return []
+    return [str(name) for name, job in (jobs or {}).items()
+            if isinstance(job, dict) and job.get("type") == "manualpick"]
 
 
 def _in_words(value: object) -> str:
@@ -79,29 +133,9 @@ def _in_words(value: object) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _tables(root: Path, tables: Tables, names: Mapping[str, str], block: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each job's table of micrographs, in the order of the jobs' numbers."""
-    for path in sorted((path for folder, name in names.items() if folder in type_folders()
-                        for path in root.glob(f"{folder}/job[0-9]*/{name}") if not path.parent.is_symlink()),
-                       key=lambda path: path.parent.name):
-        try:
-            found = tables.read(path)
-        except (CryosnakeError, OSError):
-            continue
-        table = found.get(block, found.get(""))
-        if table is not None and "rlnMicrographName" in table:
-            yield str(path.parent.relative_to(root)), table
-
-
-def _picks(root: Path, name: str, height: int) -> list[tuple[float, float]]:
-    try:
-        table = next(iter(read_star(file_of(root, name)).values())) if name else pd.DataFrame()
-    except (CryosnakeError, OSError, StopIteration):
-        return []
-    if "rlnCoordinateX" not in table:
-        return []
-    places = zip(table["rlnCoordinateX"], table["rlnCoordinateY"], strict=True)
-    return [(float(x), height - float(y)) for x, y in places]
+def _seen_places(places: np.ndarray, height: int) -> tuple[tuple[float, float], ...]:
+    """Return places (n, 2) as they are seen: row 0 at the bottom, and a whole number in the middle of its pixel."""
+    return tuple((float(x) + 0.5, height - float(y) - 0.5) for x, y in places)
 
 
 def _diameter(root: Path, job: str) -> float:
@@ -111,8 +145,7 @@ def _diameter(root: Path, job: str) -> float:
         record = read_record(root / job) if job else None
     except CryosnakeError:
         record = None
-    stated = record.parameters.get("diameter") if record else None
-    return float(stated[-1]) if stated else _USUAL_DIAMETER
+    return picked_diameter(record.parameters if record else {})
 
 
 def _exists(root: Path, name: str) -> bool:

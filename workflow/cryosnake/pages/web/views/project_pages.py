@@ -12,6 +12,7 @@ from cryosnake.pages.web.reading.projects import working_in
 from cryosnake.pages.web.serving.answers import opened_project, page, site_of
 from cryosnake.pages.web.views.disc_space import disc_space
 from cryosnake.project.actions.choosing import project_waits
+from cryosnake.project.building.starting import run_log, started_run
 
 _JOBS_LISTED = 200  # in the overview, until all are asked for
 
@@ -45,8 +46,8 @@ def runs(request: Request) -> Response:
     with working_in(opened.project):
         facts = opened.remembered.project()
         ended = sorted(((run, job) for job in facts.jobs for run in job.runs), key=lambda pair: pair[0].started)
-        return page(opened, facts, "runs.html.j2", waits=project_waits(), ended=ended[:-101:-1],
-                    running=[job for job in facts.jobs if job.state == "running"],
+        return page(opened, facts, "runs.html.j2", started=started_run(), run_log=run_log(), waits=project_waits(),
+                    ended=ended[:-101:-1], running=[job for job in facts.jobs if job.state == "running"],
                     scheduled=[job for job in facts.jobs if job.state == "scheduled"])
 
 

@@ -41,19 +41,23 @@ class ProjectSizes:
         return self.jobs + self.trash + self.other
 
 
-def measure(jobs: Iterable[str]) -> ProjectSizes:
-    """Measure the project in the working directory, store the result and return it.
+def measure(jobs: Iterable[str], *, keep: bool = True) -> ProjectSizes:
+    """Measure the project in the working directory and return the result, stored where it is to be kept.
 
     Parameters
     ----------
     jobs
         The job directories (`Extract/job005/`).
+    keep
+        Whether the result is stored, for `read_sizes`.
     """
     in_jobs = sum(folder_size(job) for job in jobs)
     trash = trash_size()
     total = folder_size(".") + (trash if os.path.islink(TRASH) else 0)
     sizes = ProjectSizes(measured=time.time(), jobs=in_jobs, trash=trash, other=total - in_jobs - trash,
                          folders=_folders())
+    if not keep:
+        return sizes
     with suppress(OSError, CryosnakeError):  # a preview needs no permission to write
         FILE.parent.mkdir(exist_ok=True)
         write_text(FILE, json.dumps(asdict(sizes)))

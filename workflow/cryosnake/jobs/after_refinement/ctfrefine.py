@@ -1,5 +1,6 @@
 """CtfRefine: aberrations, magnification and CTF parameters from refined particles."""
 
+from cryosnake.jobs.kinds.running_options import SHARED_OUT
 from cryosnake.jobs.model import (
     DEVICE,
     PARTICLES,
@@ -60,10 +61,11 @@ JOB = JobType(
         Parameter("max_resolution", float, None, "Higher frequencies are not used. Not set: all at which the FSC "
                   "shows signal.", unit="Å", minimum=0.1, advanced=True, at_most="min_resolution"),
         DEVICE,
+        *SHARED_OUT,
     ),
     program="cryosnake.programs.ctfrefine.ctfrefine",
     relion_options={"do_ctf": "Yes"},
-    resources=Resources(threads=2, most_threads=16, mem_mb=8000, runtime=120, gpu=True),
+    resources=Resources(threads=2, most_threads=16, mem_mb=8000, runtime=120, gpu=True, voxel_bytes=120),
     clean=CleanUp(gentle=("**/*_optics-group_*.npz",)),
     panels=("aberrations",),
     references=("Zivanov, Nakane & Scheres 2020, IUCrJ 7, 253-267",

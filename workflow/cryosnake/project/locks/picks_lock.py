@@ -1,0 +1,52 @@
+"""One writer at a time of the picks of a job, which a page, a command and the job itself may want to write."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryosnake.atomic import own_file
+from cryosnake.errors import CryosnakeError
+from cryosnake.names import is_listed_name
+
+_PATIENCE = 3.0  # s; a save takes some milliseconds
+
+
+@contextmanager
+def saving_picks(job: str) -> Iterator[None]:
+    """Hold the picks of a job of the config.
+
+    Raises
+    ------
+    CryosnakeError
+        where another program has held them for some seconds, or the project can't be written
+    """
+    path = Path(".cryosnake", f"picks_{job}.lock")
+    assert is_listed_name(path.name)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        file = open(path, "a", opener=own_file)
+    except OSError as error:
+        raise CryosnakeError(f"{path}: the project can't be written ({error.strerror}); nothing was saved") from error
+    with file:
+        _wait(file.fileno(), job)
+        yield
+
+
+def _wait(descriptor: int, job: str) -> None:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise CryosnakeError(f"another program saves picks of {job} (process of {os.uname().nodename} or of "
+                                     "another computer); nothing was saved. Save again in a moment") from None
+            time.sleep(0.02)
+        except OSError:  # a file system without locks: the stamps still tell what another one wrote
+            return
