@@ -38,9 +38,9 @@ def plan_memory(movies: Sequence[MovieParticles], box: int, options: PolishOptio
     on_ranks = f" on each of {ranks.computer.size} ranks" if ranks.computer.size > 1 else ""
     if needed > allowed:
         fewer = " and fewer training_particles" if options.train else ""
-        raise CryosnakeError(f"polish takes {needed / 1e9:.1f} GB{on_ranks} for {largest.motion.movie}, and the job may "
-                             f"use {allowed / 1e9:.1f}. Set memory to more, or use fewer MPI ranks on a computer"
-                             f"{fewer}. Nothing was computed.")
+        raise CryosnakeError(f"polish takes {needed / 1e9:.1f} GB{on_ranks} for {largest.motion.movie}, and the job "
+                             f"may use {allowed / 1e9:.1f}. Set memory to more, or use fewer MPI ranks on a "
+                             f"computer{fewer}. Nothing was computed.")
     if ranks.rank == 0:
         print(f"Memory: at most {needed / 1e9:.1f} of {allowed / 1e9:.1f} GB{on_ranks}")
 
