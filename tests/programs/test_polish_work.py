@@ -12,6 +12,7 @@ import pytest
 from matplotlib.image import imread
 from polish_project import make_project, run, tracks_of
 
+from cryosnake.errors import CryosnakeError
 from cryosnake.io.mrc import read_images
 from cryosnake.io.star import read_star, write_star
 from cryosnake.jobs.after_refinement.polish import JOB
@@ -120,3 +121,9 @@ def test_a_finished_movie_is_found_again(monkeypatch: pytest.MonkeyPatch) -> Non
     run("Polish/job010", device="cpu")
     assert [path.stat().st_mtime_ns for path in sorted(Path("Polish/job010/Movies").glob("*_motion.npz"))] == before
     assert len(before) == 2
+
+
+def test_too_little_memory_is_refused_before_anything_is_computed() -> None:
+    with pytest.raises(CryosnakeError, match=r"takes \d\.\d GB for Movies/movie_0001.*Set memory to more"):
+        run("Little/job001", memory=0.1, device="cpu")
+    assert not list(Path("Little/job001").rglob("*.npz"))

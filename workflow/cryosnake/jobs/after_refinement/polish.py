@@ -1,8 +1,6 @@
 """Polish: particle images from movies, by the motion of each particle."""
 
-from dataclasses import replace
-
-from cryosnake.jobs.kinds.running_options import GPU_IDS, MPI_LAUNCHER, MPI_RANKS
+from cryosnake.jobs.kinds.running_options import SHARED_OUT
 from cryosnake.jobs.model import (
     DEVICE,
     MICROGRAPHS,
@@ -60,9 +58,7 @@ JOB = JobType(
         Parameter("held_out", float, 0.5, "Part of the Fourier pixels that is held out.", minimum=0.05, maximum=0.95,
                   advanced=True, relion="eval_frac"),
         DEVICE,
-        replace(MPI_RANKS, help="Processes (MPI ranks), each with the rule's threads, that divide the movies."),
-        GPU_IDS,
-        MPI_LAUNCHER,
+        *SHARED_OUT,
     ),
     program="cryosnake.programs.polish.polish",
     relion_options={"do_polish": "Yes", "do_own_params": "Yes", "do_param_optim": "No", "extract_size": "-1",

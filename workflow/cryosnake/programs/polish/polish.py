@@ -19,8 +19,9 @@ from cryosnake.numerics.backend import choose_device
 from cryosnake.numerics.polish.prior import MotionScales
 from cryosnake.parallel.world import world
 from cryosnake.programs.ctfrefine.input_particles import read_posed
-from cryosnake.programs.ctfrefine.references import read_references
+from cryosnake.programs.ctfrefine.references import half_map_box, read_references
 from cryosnake.programs.polish.kept import kept_motion
+from cryosnake.programs.polish.memory import plan_memory
 from cryosnake.programs.polish.motion import find_motion
 from cryosnake.programs.polish.movies import movies_of
 from cryosnake.programs.polish.output import write_b_factors, write_particles, write_shiny
@@ -38,12 +39,14 @@ def run(options: PolishOptions, inputs: Mapping[str, str | Path], out: str | Pat
     Raises
     ------
     CryosnakeError
-        when particles, PostProcess and micrographs do not fit together, or a movie is gone
+        when particles, PostProcess and micrographs do not fit together, a movie is gone, or memory is too little
     """
     particles = read_posed(str(inputs["particles"]))
+    movies, ranks = movies_of(particles, str(inputs["micrographs"]), options), world()
+    plan_memory(movies, half_map_box(str(inputs["postprocess"])), options, ranks)
     references = read_references(str(inputs["postprocess"]), None, choose_device(options.device))
-    work = PolishWork(particles=particles, movies=movies_of(particles, str(inputs["micrographs"]), options),
-                      references=references, options=options, folder=Path(out), ranks=world(), progress=progress)
+    work = PolishWork(particles=particles, movies=movies, references=references, options=options, folder=Path(out),
+                      ranks=ranks, progress=progress)
     if work.ranks.rank == 0:
         print(f"{particles.describe()}; half maps used to {references.limit:.2f} Å")
     scales = MotionScales(velocity=options.velocity, divergence=options.divergence, acceleration=options.acceleration)
