@@ -48,7 +48,7 @@ NODE_TYPES = (MOVIES, MICROGRAPHS, COORDINATES, PARTICLES, REFERENCES_2D, MAP, M
               FINAL_MAP, LOCAL_RESOLUTION, LOG, POSTPROCESS, POLISH_PARAMETERS, PICKER)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameter:
     """One option of a job type.
 
@@ -99,7 +99,7 @@ class Parameter:
         return self.kind if self.default is not None or self.required else self.kind | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slot:
     """An input of a job type.
 
@@ -126,7 +126,7 @@ class Slot:
     listed: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Output:
     """A file that a job makes and that other jobs may use: its name below the job directory and its node type.
 

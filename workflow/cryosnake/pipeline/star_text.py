@@ -16,10 +16,10 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.star_tokens import fields, read_text
 
 _BLANKS = " \t\r\f\v"  # RELION reads bytes: a no-break space is part of a name
-# Patterns of the writer are compiled when it needs them: every job imports this module, and reads
+# Patterns are compiled when they are needed: every plan and every job imports this module
 _NEEDS_QUOTES = r"""(?i)^$|\s|^["'#_;]|^(?:data_|loop_|save_|global_|stop_)"""
 _BLANK_AFTER = {'"': r'"\s', "'": r"'\s"}
-_VERSION = re.compile(r"#\s*version\s+(\d+)")
+_VERSION = r"#\s*version\s+(\d+)"
 
 _Lines = list[tuple[int, str]]  # line number, text
 
@@ -97,7 +97,7 @@ def _split(text: str, source: str) -> list[tuple[str, int, _Lines]]:
             parts.append((content.split()[0][5:], version, []))
             version = 0
         elif content.startswith("#"):
-            match = _VERSION.match(content)
+            match = re.match(_VERSION, content)
             version = int(match.group(1)) if match else version
         elif content:
             if not parts:
