@@ -123,18 +123,21 @@ for job in jobs_of("polish"):
         benchmark:
             f"{job.path}/benchmark.tsv"
         conda:
-            "../envs/cpu.yaml"
+            environment(job)
         threads: cores(job)
         resources:
+            **mpi_resources(job),
             mem_mb=memory(job),
             runtime=runtime(job),
+            gpu=gpus(job),
         params:
             program=program(job),
             arguments=arguments(job),
+            threads=threads_of_rank(job),
         message:
             f"{job.name} ({job.path})"
         shell:
-            "python {params.program} {params.arguments} --threads {threads} 2>&1 | tee {log}"
+            "python {params.program} {params.arguments} --threads {params.threads} 2>&1 | tee {log}"
 
 
 for job in jobs_of("subtract"):

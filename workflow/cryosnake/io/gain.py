@@ -11,9 +11,10 @@ import os
 
 import numpy as np
 
+from cryosnake.atomic import replacing
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.completeness import EER_NAMES, MRC_NAMES, TIFF_NAMES
-from cryosnake.io.mrc import check_finite, read_mrc
+from cryosnake.io.mrc import check_finite, read_mrc, write_mrc
 
 _EER_GAIN_NAMES = (".gain",)
 FLIPS = {0: "none", 1: "upside down", 2: "left to right"}
@@ -57,10 +58,52 @@ def read_gain(path: str | os.PathLike[str], shape: tuple[int, int], rotate: int 
         if not os.fspath(path).lower().endswith(_EER_GAIN_NAMES):
             gain = _reciprocal(gain)
         gain = _scaled(gain, shape, rotate)
-    gain = np.rot90(gain, -rotate)
-    gain = gain[::-1] if flip == 1 else gain[:, ::-1] if flip == 2 else gain
+    gain = _turned(gain, rotate, flip)
     _require_shape(path, gain, shape, rotate)
     return np.ascontiguousarray(gain, np.float32)
+
+
+def turned_name(path: str | os.PathLike[str]) -> str:
+    """Return the name of a file for a turned gain, which keeps its kind and which no micrograph can have.
+
+    Dots in the names of movies become underscores in those of micrographs.
+
+    >>> turned_name("Movies/gain.tif")
+    'gain.turned.mrc'
+    """
+    return "gain.turned" + (".gain" if os.fspath(path).lower().endswith(_EER_GAIN_NAMES) else ".mrc")
+
+
+def write_turned_gain(path: str | os.PathLike[str], source: str | os.PathLike[str], rotate: int, flip: int) -> None:
+    """Write a gain as it lies on the frames, for programs that do not turn it; an equal file is left as it is.
+
+    Parameters
+    ----------
+    path
+        Named by `turned_name`.
+    source, rotate, flip
+        As of `read_gain`.
+
+    Raises
+    ------
+    CryosnakeError
+        When the source cannot be read.
+    """
+    turned = np.ascontiguousarray(_turned(read_camera_image(source), rotate, flip), np.float32)
+    if os.path.exists(path) and np.array_equal(read_camera_image(path), turned):
+        return
+    if os.fspath(path).endswith(_EER_GAIN_NAMES):
+        import tifffile
+
+        with replacing(path) as temporary:
+            tifffile.imwrite(temporary, turned, photometric="minisblack")
+    else:
+        write_mrc(path, turned, 1.0)
+
+
+def _turned(gain: np.ndarray, rotate: int, flip: int) -> np.ndarray:
+    gain = np.rot90(gain, -rotate)
+    return gain[::-1] if flip == 1 else gain[:, ::-1] if flip == 2 else gain
 
 
 def read_camera_image(path: str | os.PathLike[str]) -> np.ndarray:

@@ -31,6 +31,7 @@ from cryosnake.report.panels.fsc import fsc_curves, guinier_plot
 from cryosnake.report.panels.local_resolution import local_resolution_views
 from cryosnake.report.panels.map import map_views
 from cryosnake.report.panels.particles import angular_distribution, micrograph_picks, motion_statistics
+from cryosnake.report.panels.polishing import frame_weights, particle_tracks
 from cryosnake.report.panels.stages import map_stages
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WHITE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEANl9ngAAAAABJRU5ErkJggg=="  # a PNG
+_MOVIES = 4  # whose tracks are drawn
 
 
 def draw_pictures(panels: Sequence[str], out: Path, parameters: Mapping[str, Any]) -> None:
@@ -197,6 +199,30 @@ def _aberrations(out: Path, _: Mapping[str, Any]) -> Figure:
         return aberration_phases({key: found[key] for key in found.files})
 
 
+def _tracks(out: Path, _: Mapping[str, Any]) -> Figure:
+    """Draw the tracks of a few movies, taken at even intervals from all."""
+    tables = read_star(out / "shiny.star")
+    particles, optics = tables["particles"], tables["optics"].set_index("rlnOpticsGroup")
+    roots = particles["rlnImageName"].astype(str).str.partition("@")[2].str.rpartition("_shiny")[0].to_numpy(str)
+    names = np.unique(roots)
+    movies = {}
+    for root in names[np.linspace(0, len(names) - 1, min(_MOVIES, len(names))).astype(int)]:
+        rows = particles[roots == root]
+        label = "rlnMicrographOriginalPixelSize"
+        pixel = float(optics.loc[rows["rlnOpticsGroup"].iloc[0]].get(label, 1.0))
+        found = read_star(f"{root}_tracks.star")
+        tracks = np.stack([found[str(number)][["rlnOriginXAngst", "rlnOriginYAngst"]].to_numpy(float)
+                           for number in range(len(rows))])
+        movies[Path(str(root)).name] = rows[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(float) * pixel, tracks
+    return particle_tracks(movies)
+
+
+def _frame_weights(out: Path, _: Mapping[str, Any]) -> Figure:
+    labels = ("rlnBfactorUsedForSharpening", "rlnFittedInterceptGuinierPlot")
+    tables = read_star(out / "bfactors.star").values()
+    return frame_weights([(table[labels[0]].to_numpy(float), table[labels[1]].to_numpy(float)) for table in tables])
+
+
 def _changed_map(out: Path, _: Mapping[str, Any]) -> Figure:
     """Draw the map, or one of the half maps where there are only these."""
     return map_views(*read_mrc(next(path for name in ("map", "half1_map") if (path := out / f"{name}.mrc").exists())))
@@ -222,4 +248,6 @@ PANELS: dict[str, Callable[[Path, Mapping[str, Any]], Figure]] = {
     "postprocess_map": lambda out, _: map_views(*read_mrc(out / "postprocess_masked.mrc")),
     "local_resolution": _local_resolution,
     "aberrations": _aberrations,
+    "tracks": _tracks,
+    "frame_weights": _frame_weights,
 }

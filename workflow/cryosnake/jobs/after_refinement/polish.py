@@ -1,6 +1,8 @@
 """Polish: particle images from movies, by the motion of each particle."""
 
+from cryosnake.jobs.kinds.running_options import SHARED_OUT
 from cryosnake.jobs.model import (
+    DEVICE,
     MICROGRAPHS,
     PARTICLES,
     POSTPROCESS,
@@ -46,11 +48,23 @@ JOB = JobType(
                   at_most="extract_size", relion="rescale"),
         Parameter("min_resolution", float, 20.0, "Frames are weighted by how they fall from here on.", unit="Å",
                   minimum=1, relion="minres", advanced=True),
+        Parameter("recenter", bool, False, "Cut boxes about the refined centres: whole pixels of the origins move to "
+                  "the coordinates."),
+        Parameter("train", bool, False, "First learn velocity, divergence and acceleration: those under which tracks "
+                  "fitted at low frequencies predict the higher ones best. The search begins at the values given, and "
+                  "what it finds is in opt_params_all_groups.txt; give these values where movies are added later."),
+        Parameter("training_particles", int, 3000, "Particles to learn from; 1000 need about 1 GB.", minimum=2,
+                  advanced=True, relion="optim_min_part"),
+        Parameter("held_out", float, 0.5, "Part of the Fourier pixels that is held out.", minimum=0.05, maximum=0.95,
+                  advanced=True, relion="eval_frac"),
+        DEVICE,
+        *SHARED_OUT,
     ),
     program="cryosnake.programs.polish.polish",
     relion_options={"do_polish": "Yes", "do_own_params": "Yes", "do_param_optim": "No", "extract_size": "-1",
                     "rescale": "-1"},
-    resources=Resources(threads=2, most_threads=16, mem_mb=16000, runtime=240),
+    resources=Resources(threads=2, most_threads=16, mem_mb=16000, runtime=240, gpu=True),
     clean=CleanUp(gentle=("**/*_FCC_*.mrc", "**/*_motion.npz")),
+    panels=("tracks", "frame_weights"),
     references=("Zivanov, Nakane & Scheres 2019, IUCrJ 6, 5-17",),
 )

@@ -22,6 +22,36 @@ def damage_weights(frequency: np.ndarray, frames: np.ndarray, dose_per_frame: fl
     return np.exp(-dose.reshape(-1, *(1,) * k.ndim) / tau)
 
 
+def fit_strength(cross: np.ndarray, image_power: np.ndarray, predicted_power: np.ndarray, pixels: np.ndarray,
+                 ) -> np.ndarray:
+    """Return by what predictions have to be multiplied (shells,) to be those of images: a exp(−b k²), k in shells.
+
+    Least squares over the shells, each weighted by the noise of its regression. Half maps that were sharpened, or
+    deposited, fall less than images do; those of a reconstruction fall as they do. Ones where nothing correlates.
+
+    Parameters
+    ----------
+    cross, image_power, predicted_power : (shells,)
+        Sums of Re(image · conj(prediction)), |image|², |prediction|².
+    pixels : (shells,)
+        Number of pixels in each shell.
+    """
+    used = (image_power > 0) & (predicted_power > 0)
+    squared = np.arange(len(cross)) ** 2
+    if not used.any():
+        return np.ones(len(cross))
+    power = predicted_power[used]
+    weight = pixels[used] / (image_power[used] * power)
+    falls = np.linspace(-2.0, 8.0, 501) / squared[used][-1]
+    model = np.exp(-falls[:, None] * squared[used]) * power
+    amplitude = np.maximum(model @ (weight * cross[used]), 0.0) / (model**2 @ weight)
+    explained = amplitude**2 * (model**2 @ weight)
+    best = int(np.argmax(explained))
+    if not amplitude[best] > 0:
+        return np.ones(len(cross))
+    return np.asarray(amplitude[best] * np.exp(-falls[best] * squared))
+
+
 @dataclass(frozen=True)
 class FrameFalloff:
     """Correlation of frames with predictions: amplitude (f,) · scale (shells,) · exp(−fall (f,) k²), k in shells."""
@@ -30,10 +60,10 @@ class FrameFalloff:
     fall: np.ndarray
     scale: np.ndarray
 
-    def weights_of(self, frames: int, shells: int) -> np.ndarray:
-        """Return the weights (frames, shells) of the first frames of a movie, sum 1 in each shell."""
-        squared, fall = np.arange(shells) ** 2, self.fall[:frames, None]
-        # relative to the frame that falls least, so that no shell is 0 / 0
+    def weights_of(self, frames: int, k: np.ndarray) -> np.ndarray:
+        """Return the weights (frames, n) of the first frames of a movie at k (n,) in shells, sum 1 at each."""
+        squared, fall = k**2, self.fall[:frames, None]
+        # relative to the frame that falls least, so that nothing is 0 / 0
         raw = self.amplitude[:frames, None] * np.exp(-(fall - fall.min()) * squared)
         return np.asarray(raw / raw.sum(0))
 

@@ -25,22 +25,39 @@ class MotionPrior:
     steadiness: np.ndarray
 
 
-def motion_prior(places: np.ndarray, velocity: float, divergence: float, acceleration: float) -> MotionPrior:
-    """Return the prior of particles at `places` (p, 2).
+@dataclass(frozen=True, kw_only=True)
+class MotionScales:
+    """How particles move.
+
+    Attributes
+    ----------
+    velocity, acceleration : float
+        Standard deviations along x or y of the velocity, and of its change from frame to frame; Å, or pixels, per
+        e/Å², or per frame. With acceleration ≤ 0 velocities change freely.
+    divergence : float
+        Å: over which distance velocities differ.
+    """
+
+    velocity: float
+    divergence: float
+    acceleration: float
+
+    def per_frame(self, steps: float) -> MotionScales:
+        """Return them in other units, velocity and acceleration times `steps`."""
+        return MotionScales(velocity=self.velocity * steps, divergence=self.divergence,
+                            acceleration=self.acceleration * steps)
+
+
+def motion_prior(places: np.ndarray, scales: MotionScales) -> MotionPrior:
+    """Return the prior of particles at `places` (p, 2), in the unit of the divergence; scales in pixels per frame.
 
     Covariance of the velocities of two particles: velocity² exp(−distance / divergence); its eigenvectors, times the
     roots of the eigenvalues, are the basis. Method: Zivanov, Nakane & Scheres 2019, IUCrJ 6, 5-17.
-
-    Parameters
-    ----------
-    places, divergence
-        In the same unit, Å or pixels.
-    velocity, acceleration
-        Pixels per frame and its change per frame; acceleration ≤ 0 lets velocities change freely.
     """
     apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
-    values, vectors = np.linalg.eigh(velocity**2 * np.exp(-apart / divergence))
+    values, vectors = np.linalg.eigh(scales.velocity**2 * np.exp(-apart / scales.divergence))
     keep = values > _LEAST
     values, vectors = values[keep], vectors[:, keep]
-    steadiness = values / acceleration**2 if acceleration > 0 else np.zeros_like(values)
+    steady = scales.acceleration > 0
+    steadiness = values / scales.acceleration**2 if steady else np.zeros_like(values)
     return MotionPrior(vectors * np.sqrt(values), steadiness)

@@ -8,7 +8,8 @@ from scipy.optimize import minimize
 
 from cryosnake.numerics.polish.prior import MotionPrior
 
-_MOST_ITERATIONS, _GRADIENT = 10000, 1e-5
+_MOST_ITERATIONS = 10000
+_GRADIENT, _CHANGE = 1e-5, 1e-10  # of the log-likelihood, and of its size
 
 
 @nb.njit(cache=True)
@@ -20,11 +21,11 @@ def _weights(t, value, slope):  # type: ignore[no-untyped-def]
     value[3], slope[3] = (0.5 * t - 0.5) * t * t, (1.5 * t - 1.0) * t
 
 
-@nb.njit(parallel=True, cache=True)
+@nb.njit(cache=True)  # so little work that starting threads would take longer
 def _read(images, places, values, slopes):  # type: ignore[no-untyped-def]
     particles, frames, size, _ = images.shape
-    for p in nb.prange(particles):
-        vx, sx, vy, sy = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
+    vx, sx, vy, sy = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
+    for p in range(particles):
         for f in range(frames):
             x, y = places[p, f, 0], places[p, f, 1]
             x0, y0 = np.floor(x), np.floor(y)
@@ -54,7 +55,8 @@ def read_correlations(images: np.ndarray, places: np.ndarray) -> tuple[np.ndarra
     return values, slopes
 
 
-def fit_tracks(correlations: np.ndarray, start: np.ndarray, prior: MotionPrior) -> np.ndarray:
+def fit_tracks(correlations: np.ndarray, start: np.ndarray, prior: MotionPrior, centres: np.ndarray | None = None,
+               change: float = _CHANGE) -> np.ndarray:
     """Return the tracks (p, f, 2): pixels of the correlations, x and y.
 
     A track is a position in the first frame, which is free, plus the sum of the velocities since. Maximised by L-BFGS:
@@ -68,38 +70,49 @@ def fit_tracks(correlations: np.ndarray, start: np.ndarray, prior: MotionPrior) 
     start : (p, f, 2)
         Where the search begins.
     prior : MotionPrior
+    centres : (p, f, 2), optional
+        Where the origins of the correlations are; without them at 0.
+    change : float
+        The search ends when a step changes the likelihood by less than this part of it.
     """
     particles, frames = correlations.shape[:2]
     dimensions = prior.basis.shape[1]
     if frames == 1 or dimensions == 0:
         return start.copy()
-    split = 2 * particles
+    split, white = 2 * particles, _whitening(prior.steadiness, frames - 1)
 
     def tracks(state: np.ndarray) -> np.ndarray:
-        velocities = np.einsum("pm,fmd->pfd", prior.basis, state[split:].reshape(frames - 1, dimensions, 2))
+        c = np.matmul(white, state[split:].reshape(dimensions, frames - 1, 2))
         result = np.zeros((particles, frames, 2))
-        np.cumsum(velocities, axis=1, out=result[:, 1:])
+        np.cumsum(np.tensordot(prior.basis, c, 1), axis=1, out=result[:, 1:])
         return result + state[:split].reshape(particles, 1, 2)
 
     def cost(state: np.ndarray) -> tuple[float, np.ndarray]:
-        values, slopes = read_correlations(correlations, tracks(state))
-        c = state[split:].reshape(frames - 1, dimensions, 2)
-        change, weight = np.diff(c, axis=0), prior.steadiness[:, None]
-        total = 0.5 * ((c**2).sum() + (weight * change**2).sum()) - values.sum()
+        found = tracks(state)
+        values, slopes = read_correlations(correlations, found if centres is None else found - centres)
+        total = 0.5 * float((state[split:] ** 2).sum()) - values.sum()
         later = np.cumsum(slopes[:, :0:-1], axis=1)[:, ::-1]  # of all frames after each step
-        by_c = c - np.einsum("pm,pfd->fmd", prior.basis, later)
-        by_c[1:] += weight * change
-        by_c[:-1] -= weight * change
-        return float(total), np.concatenate([-slopes.sum(1).ravel(), by_c.ravel()])
+        by_state = np.matmul(white.transpose(0, 2, 1), np.tensordot(prior.basis.T, later, 1))
+        return float(total), np.concatenate([-slopes.sum(1).ravel(), state[split:] - by_state.ravel()])
 
-    begin = np.concatenate([start[:, 0].ravel(), _coefficients(start, prior).ravel()])
+    begin = np.concatenate([start[:, 0].ravel(), np.linalg.solve(white, _coefficients(start, prior)).ravel()])
     found = minimize(cost, begin, jac=True, method="L-BFGS-B",
                      options={"maxiter": _MOST_ITERATIONS, "maxfun": 2 * _MOST_ITERATIONS, "gtol": _GRADIENT,
-                              "maxcor": 20})
+                              "ftol": change, "maxcor": 20})
     return tracks(found.x)
 
 
+def _whitening(steadiness: np.ndarray, steps: int) -> np.ndarray:
+    """Return matrices (m, steps, steps) that turn independent numbers of variance 1 into coefficients.
+
+    In these numbers the prior is round, so that L-BFGS converges also where velocities hardly change.
+    """
+    change = np.diff(np.eye(steps), axis=0)
+    precision = np.eye(steps) + steadiness[:, None, None] * (change.T @ change)
+    return np.linalg.inv(np.linalg.cholesky(precision)).transpose(0, 2, 1)
+
+
 def _coefficients(start: np.ndarray, prior: MotionPrior) -> np.ndarray:
-    """Return the coefficients (f − 1, m, 2) of given tracks (p, f, 2)."""
+    """Return the coefficients (m, f − 1, 2) of given tracks (p, f, 2)."""
     power = (prior.basis**2).sum(0)
-    return np.einsum("pm,pfd->fmd", prior.basis / power, np.diff(start, axis=1))
+    return np.tensordot((prior.basis / power).T, np.diff(start, axis=1), 1)

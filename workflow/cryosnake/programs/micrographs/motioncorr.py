@@ -96,8 +96,9 @@ def process(row: Mapping[str, Any], optics: Mapping[str, Any], state: MotionCorr
     except ValueError as error:
         raise CryosnakeError(f"{name}: {error}") from error
     count = _frame_count(info, options)
-    record = MovieRecord(name=name, shape=spectra.movie_shape, count=count, first=first, eer=info.kind == "eer",
-                         pixel_size=state.pixel_size, voltage=state.voltage, pre_exposure=before)
+    record = MovieRecord(name=name, gain=state.calibration.applied_gain(root), shape=spectra.movie_shape, count=count,
+                         first=first, eer=info.kind == "eer", pixel_size=state.pixel_size, voltage=state.voltage,
+                         pre_exposure=before)
     metadata = root.with_name(root.name + ".star")
     write_metadata(metadata, record, motion, spectra.hot_pixels, options)
     total, early, late = accumulated_motion(motion.shifts, doses, _EARLY)

@@ -20,10 +20,12 @@ _UNUSED = -9999.0  # RELION's shift of a frame that is not in the sum
 class MovieRecord:
     """Metadata of the movie itself: `shape` (ny, nx), `count` of frames, `first` (from 1) in the sum.
 
-    `pixel_size` in Å, `voltage` in kV, `pre_exposure` in e/Å².
+    `pixel_size` in Å, `voltage` in kV, `pre_exposure` in e/Å²; `gain` names the reference as it lies on the frames, ""
+    for none.
     """
 
     name: str
+    gain: str
     shape: tuple[int, int]
     count: int
     first: int
@@ -72,8 +74,8 @@ def _general(movie: MovieRecord, motion: MovieMotion, options: MotionCorrOptions
     general: dict[str, Any] = {
         "rlnImageSizeX": movie.shape[1], "rlnImageSizeY": movie.shape[0], "rlnImageSizeZ": movie.count,
         "rlnMicrographMovieName": movie.name}
-    if options.gain:
-        general["rlnMicrographGainName"] = options.gain
+    if movie.gain:
+        general["rlnMicrographGainName"] = movie.gain
     if options.defects:
         general["rlnMicrographDefectFile"] = options.defects
     general |= {

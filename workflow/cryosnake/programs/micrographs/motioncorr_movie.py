@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.defects import read_defects
-from cryosnake.io.gain import read_gain
+from cryosnake.io.gain import read_gain, turned_name, write_turned_gain
 from cryosnake.jobs.options import MotionCorrOptions
+from cryosnake.names import is_job_name
 from cryosnake.numerics.backend import Array, fft_of, namespace, to_device
 from cryosnake.numerics.fourier_crop import binned_shape, resample_half_spectrum
 from cryosnake.numerics.motion.correlation import WeightedBand, make_band, narrow
@@ -28,6 +30,7 @@ class Calibration:
     rotation: int
     _read: dict[tuple[tuple[int, int], bool], tuple[np.ndarray | None, np.ndarray, np.ndarray]] = field(
         default_factory=dict)
+    _turned: set[Path] = field(default_factory=set)
 
     def of(self, movie: str, shape: tuple[int, int]) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
         """Return gain (None without one), its zeros and the pixels of the defect file (bool) for a movie.
@@ -46,6 +49,23 @@ class Calibration:
             listed = read_defects(options.defects, shape) if options.defects else np.zeros(shape, dtype=bool)
             self._read[key] = (gain, dead, listed)
         return self._read[key]
+
+    def applied_gain(self, root: Path) -> str:
+        """Return the name of the gain as it lies on the frames, "" without one.
+
+        The files that describe a movie's motion know no rotation. Of a gain that is turned, the job directory in which
+        a micrograph's products `root` lie gets a turned copy, as from RELION.
+        """
+        options = self.options
+        if not options.gain or (self.rotation, options.gain_flip) == (0, 0):
+            return options.gain or ""
+        folder = next((folder for folder in root.parents if is_job_name(f"{folder.parent.name}/{folder.name}/")),
+                      root.parent)
+        path = folder / turned_name(options.gain)
+        if path not in self._turned:
+            write_turned_gain(path, options.gain, self.rotation, options.gain_flip)
+            self._turned.add(path)
+        return path.as_posix()
 
 
 @lru_cache(maxsize=1)  # nearly all movies of a data set have the same size and number of frames

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.defects import read_defects
 from cryosnake.io.gain import read_gain
 from cryosnake.io.movies import read_frames
+from cryosnake.numerics.backend import Array, fft_of, namespace
 from cryosnake.numerics.fourier_crop import resample_half_spectrum
 from cryosnake.numerics.motion.frames import corrected_frame, replacement_sources
 from cryosnake.numerics.refine.grids.bands import Band
@@ -34,6 +34,8 @@ class MovieBoxes:
         Pixels of the movie: the boxes' centres.
     window, box : int
         Pixels of the movie and of the images made of it, which have the same extent.
+    like : array
+        Of the device on which transforms are computed.
     """
 
     raw: np.ndarray
@@ -42,37 +44,42 @@ class MovieBoxes:
     places: np.ndarray
     window: int
     box: int
+    like: Array
 
-    def transforms(self, band: Band) -> Iterator[np.ndarray]:
+    def transforms(self, band: Band) -> Iterator[Array]:
         """Yield for each frame transforms (p, pixels) complex64 at a band's pixels, RELION's scale, protein bright.
 
         The phase origin is the place of the particle, exactly.
         """
+        xp, fft = namespace(self.like), fft_of(self.like)
         rng, targets = np.random.default_rng(_SEED), np.flatnonzero(self.bad)
-        clean = np.empty(self.raw.shape[1:], np.float32)
-        ky, kx = band.ky.astype(np.int64) % self.box, band.kx.astype(np.int64)
+        clean = xp.empty(self.raw.shape[1:], xp.float32)
+        gain, there = None if self.gain is None else xp.asarray(self.gain), xp.asarray(targets)
+        ky, kx = xp.asarray(band.ky.astype(np.int64) % self.box), xp.asarray(band.kx.astype(np.int64))
         for frame, places in zip(self.raw, np.swapaxes(self.places, 0, 1), strict=True):
-            corrected_frame(frame, self.gain, targets, replacement_sources(self.bad, targets, rng), clean)
-            result = np.empty((len(places), len(kx)), np.complex64)
+            sources = xp.asarray(replacement_sources(self.bad, targets, rng))
+            corrected_frame(xp.asarray(frame), gain, there, sources, clean)
+            result = xp.empty((len(places), len(kx)), xp.complex64)
             whole = np.rint(places).astype(np.int64)
             for begin in range(0, len(places), _AT_ONCE):
                 part = slice(begin, begin + _AT_ONCE)
-                spectra = scipy.fft.rfft2(scipy.fft.ifftshift(self._cut(clean, whole[part]), axes=(1, 2)))
+                spectra = fft.rfft2(fft.ifftshift(self._cut(clean, whole[part]), axes=(1, 2)))
                 spectra = resample_half_spectrum(spectra, self.window, (self.box, self.box))
                 result[part] = spectra[:, ky, kx] / np.float32(-self.box**2)
-            result *= band.phases((whole - places) * (self.box / self.window))
+            result *= band.phases((whole - places) * (self.box / self.window), like=result)
             yield result
 
-    def _cut(self, frame: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    def _cut(self, frame: Array, whole: np.ndarray) -> Array:
         """Return boxes (n, window, window) about whole pixels (n, 2); pixels beyond the frame repeat its edge."""
-        offset = np.arange(self.window) - self.window // 2
-        x, y = (np.clip(whole[:, axis, None] + offset, 0, frame.shape[1 - axis] - 1) for axis in (0, 1))
+        offset, xp = np.arange(self.window) - self.window // 2, namespace(frame)
+        x, y = (xp.asarray(np.clip(whole[:, axis, None] + offset, 0, frame.shape[1 - axis] - 1)) for axis in (0, 1))
         boxes = frame[y[:, :, None], x[:, None, :]]
-        return np.asarray(boxes - boxes.mean((1, 2), keepdims=True))
+        return boxes - boxes.mean((1, 2), keepdims=True)
 
 
-def open_movie(motion: RecordedMotion, frames: np.ndarray, places: np.ndarray, window: int, box: int) -> MovieBoxes:
-    """Return the boxes of frames (f,), from 1, about places (p, f, 2).
+def open_movie(motion: RecordedMotion, frames: np.ndarray, places: np.ndarray, size: tuple[int, int], like: Array,
+               ) -> MovieBoxes:
+    """Return the boxes of frames (f,), from 1, about places (p, f, 2); `size` is window and box.
 
     Raises
     ------
@@ -84,9 +91,9 @@ def open_movie(motion: RecordedMotion, frames: np.ndarray, places: np.ndarray, w
     if raw.shape[1:] != motion.shape:
         raise CryosnakeError(f"{motion.movie} has {raw.shape[2]} × {raw.shape[1]} pixels, {motion.path} says "
                              f"{motion.shape[1]} × {motion.shape[0]}. Restore the movie, or run MotionCorr again")
-    gain = read_gain(motion.gain, motion.shape, movie=motion.movie) if motion.gain else None
+    gain = read_gain(motion.gain, motion.shape, *motion.gain_turn, movie=motion.movie) if motion.gain else None
     bad = np.zeros(motion.shape, bool) if gain is None else gain <= 0
     if motion.defects:
         bad |= read_defects(motion.defects, motion.shape)
     bad[motion.hot_pixels[:, 1], motion.hot_pixels[:, 0]] = True
-    return MovieBoxes(raw=raw, gain=gain, bad=bad, places=places, window=window, box=box)
+    return MovieBoxes(raw=raw, gain=gain, bad=bad, places=places, window=size[0], box=size[1], like=like)

@@ -13,6 +13,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import number_of, numbers_of
 from cryosnake.io.star import read_star
 from cryosnake.numerics.motion.local_model import local_shifts
+from cryosnake.programs.polish.gain_turn import gain_turn
 
 _UNUSED = -9000.0  # shifts below mark frames that were not aligned
 _REMEDY = "Polish needs what MotionCorr, or RELION's own motion correction, writes (rlnMicrographMetadata)"
@@ -26,6 +27,8 @@ class RecordedMotion:
     ----------
     path, movie, gain, defects : str
         The metadata; names of files, "" for none.
+    gain_turn : (int, int)
+        Rotation, in quarter turns, and flip that the gain still needs.
     shape : (int, int)
         (ny, nx) of the movie.
     frames, first : int
@@ -43,6 +46,7 @@ class RecordedMotion:
     path: str
     movie: str
     gain: str
+    gain_turn: tuple[int, int]
     defects: str
     shape: tuple[int, int]
     frames: int
@@ -87,11 +91,12 @@ def read_motion(path: str) -> RecordedMotion:
     version = _number(path, general, "rlnMotionModelVersion", 0.0)
     if version not in (0.0, 1.0):
         raise CryosnakeError(f"{path}: rlnMotionModelVersion is {version:g}, expected 0 or 1. {_REMEDY}")
+    gain = _text(general, "rlnMicrographGainName")
     whole = np.stack([numbers_of(shifts[f"rlnMicrographShift{axis}"]) for axis in "XY"], 1)
     model = tables.get("local_motion_model")
     hot = tables.get("hot_pixels")
     return RecordedMotion(
-        path=path, movie=movie, gain=_text(general, "rlnMicrographGainName"),
+        path=path, movie=movie, gain=gain, gain_turn=gain_turn(path, gain) if gain else (0, 0),
         defects=_text(general, "rlnMicrographDefectFile"),
         shape=(int(_number(path, general, "rlnImageSizeY")), int(_number(path, general, "rlnImageSizeX"))),
         frames=int(_number(path, general, "rlnImageSizeZ")),

@@ -1,23 +1,36 @@
-"""Polish: the motion of each particle, and the weight of each frame, from movies and a refined map."""
+"""Polish: the motion of each particle, and the weight of each frame, from movies and a refined map.
+
+Movies are divided among the MPI ranks: each rank finds the motion of its own; rank 0 fits how frames fall to the sums
+of all; then each rank writes the images of its own movies.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from cryosnake.atomic import replacing
-from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.forms import Progress
 from cryosnake.jobs.options import PolishOptions
-from cryosnake.numerics.polish.frame_weights import FrameFalloff, fit_falloff
+from cryosnake.numerics.backend import choose_device
+from cryosnake.numerics.polish.prior import MotionScales
+from cryosnake.parallel.world import world
 from cryosnake.programs.ctfrefine.input_particles import read_posed
-from cryosnake.programs.ctfrefine.references import References, read_references
-from cryosnake.programs.polish.motion import Motion, find_motion
-from cryosnake.programs.polish.output import write_b_factors, write_motion, write_particles, write_shiny
-from cryosnake.programs.polish.particles import MovieParticles, movies_of, signature
-from cryosnake.programs.refinement.particles import ParticleSet
+from cryosnake.programs.ctfrefine.references import half_map_box, read_references
+from cryosnake.programs.polish.kept import kept_motion
+from cryosnake.programs.polish.memory import plan_memory
+from cryosnake.programs.polish.motion import find_motion
+from cryosnake.programs.polish.movies import movies_of
+from cryosnake.programs.polish.output import write_b_factors, write_particles, write_shiny
+from cryosnake.programs.polish.particles import signature
+from cryosnake.programs.polish.training import trained_scales
+from cryosnake.programs.polish.weights import Sums, exposure_of, fit_falloffs
+from cryosnake.programs.polish.work import PolishWork
+
+T = TypeVar("T")
 
 
 def run(options: PolishOptions, inputs: Mapping[str, str | Path], out: str | Path, progress: Progress) -> None:
@@ -26,84 +39,44 @@ def run(options: PolishOptions, inputs: Mapping[str, str | Path], out: str | Pat
     Raises
     ------
     CryosnakeError
-        when particles, PostProcess and micrographs do not fit together, or a movie is gone
+        when particles, PostProcess and micrographs do not fit together, a movie is gone, or memory is too little
     """
     particles = read_posed(str(inputs["particles"]))
-    references = read_references(str(inputs["postprocess"]))
-    movies = movies_of(particles, str(inputs["micrographs"]), options)
-    folder = Path(out)
-    print(f"{particles.describe()}; half maps used to {references.limit:.2f} Å")
-    motions = []
-    for done, movie in enumerate(movies):
-        progress(done, 2 * len(movies), f"motion of {movie.name}")
-        motions.append(_motion(folder, particles, movie, references, options))
-    falloff = _falloff(movies, motions, options, references)
-    write_b_factors(folder, falloff, movies[0].length)
-    names = np.empty(len(particles), object)
-    for done, (movie, motion) in enumerate(zip(movies, motions, strict=True)):
-        progress(len(movies) + done, 2 * len(movies), f"images of {movie.name}")
-        names[movie.rows] = write_shiny(folder, movie, motion, falloff)
-    write_particles(folder, particles, movies, names)
+    movies, ranks = movies_of(particles, str(inputs["micrographs"]), options), world()
+    plan_memory(movies, half_map_box(str(inputs["postprocess"])), options, ranks)
+    references = read_references(str(inputs["postprocess"]), None, choose_device(options.device))
+    work = PolishWork(particles=particles, movies=movies, references=references, options=options, folder=Path(out),
+                      ranks=ranks, progress=progress)
+    if work.ranks.rank == 0:
+        print(f"{particles.describe()}; half maps used to {references.limit:.2f} Å")
+    scales = MotionScales(velocity=options.velocity, divergence=options.divergence, acceleration=options.acceleration)
+    if options.train:
+        scales = trained_scales(work)
+    places, sums = _motions(work, scales)
+    falloffs = work.ranks.broadcast(fit_falloffs(work.movies, sums, references, options.min_resolution)
+                                    if work.ranks.rank == 0 else None)
+    names = {number: write_shiny(work.folder, movie, places[number], falloffs[exposure_of(movie)], references)
+             for number, movie in work.mine(work.movies, "images")}
+    all_names = _merged(work.ranks.gather(names))
+    if work.ranks.rank == 0:
+        write_b_factors(work.folder, list(falloffs.values()), references.length)
+        write_particles(work.folder, particles, work.movies, all_names)
 
 
-def _motion(folder: Path, particles: ParticleSet, movie: MovieParticles, references: References,
-            options: PolishOptions) -> Motion:
-    """Return a movie's motion; taken from this or an earlier Polish job that computed it from the same."""
-    wanted, name = signature(particles, movie, references, options), f"{movie.name}_motion.npz"
-    others = sorted((path for path in folder.parent.glob("job*") if path.name != folder.name), reverse=True)
-    for place in (folder, *others):
-        found = _read_kept(place / name, wanted)
-        if found is not None:
-            break
-    else:
-        found = find_motion(particles, movie, references, options)
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_motion(folder, movie, found)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, signature=np.array(wanted), **vars(found))
-    return found
+def _motions(work: PolishWork, scales: MotionScales) -> tuple[dict[int, np.ndarray], dict[int, Sums]]:
+    """Return the places of this rank's movies, and, on rank 0, the sums of all movies."""
+    particles, references = work.particles, work.references
+    places, sums, new = {}, {}, 0
+    for number, movie in work.mine(work.movies, "motion"):
+        motion, is_new = kept_motion(work.folder, movie, signature(particles, movie, references, str(scales)),
+                                     partial(find_motion, particles, movie, references, scales))
+        places[number], sums[number] = motion.places, (motion.cross, motion.frame_power, motion.predicted_power)
+        new += is_new
+    counts = work.ranks.gather(new)
+    if work.ranks.rank == 0:
+        print(f"motion of {sum(counts)} movie(s) found, of {len(work.movies) - sum(counts)} taken as found before")
+    return places, _merged(work.ranks.gather(sums))
 
 
-def _read_kept(path: Path, wanted: str) -> Motion | None:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
-            if str(found["signature"]) == wanted:
-                return Motion(**{key: found[key] for key in found.files if key != "signature"})
-    except (OSError, ValueError, KeyError, EOFError):  # absent, or damaged: it is computed again
-        return None
-    except Exception as error:  # zipfile.BadZipFile and zlib.error are no ValueErrors
-        print(f"{path} is damaged ({error}) and computed again")
-    return None
-
-
-def _falloff(movies: list[MovieParticles], motions: list[Motion], options: PolishOptions, references: References,
-             ) -> FrameFalloff:
-    """Fit the fall of all frames to the sums of all movies.
-
-    Raises
-    ------
-    CryosnakeError
-        when boxes differ between movies, or no frame correlates with the maps
-    """
-    first = movies[0]
-    if any((movie.box, round(movie.length, 2)) != (first.box, round(first.length, 2)) for movie in movies):
-        raise CryosnakeError("polish: the images of the optics groups differ in box or pixel size. Set extract_size "
-                             "(and rescale), which then hold for all")
-    frames = max(len(movie.frames) for movie in movies)
-    sums = np.zeros((3, frames, first.box // 2 + 1))
-    for motion in motions:
-        for total, part in zip(sums, (motion.cross, motion.frame_power, motion.predicted_power), strict=True):
-            total[: len(part)] += part
-    cross, frame_power, predicted_power = sums
-    fcc = np.divide(cross, np.sqrt(frame_power * predicted_power), out=np.zeros_like(cross),
-                    where=(frame_power > 0) & (predicted_power > 0))
-    low = max(2, round(first.length / options.min_resolution))
-    high = min(first.box // 2 - 1, int(first.length / references.limit))
-    if high - low < 3:
-        raise CryosnakeError(f"polish: between min_resolution ({options.min_resolution:g} Å) and the limit of the half "
-                             f"maps ({references.limit:.2f} Å) there are too few shells. Set a larger min_resolution")
-    try:
-        return fit_falloff(fcc, low, high)
-    except ValueError as error:
-        raise CryosnakeError(f"polish: {error}. Are particles, half maps and movies of the same data?") from error
+def _merged(parts: Sequence[Mapping[int, T]]) -> dict[int, T]:
+    return {key: value for part in parts for key, value in part.items()}
