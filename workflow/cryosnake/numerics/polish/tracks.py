@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from cryosnake.numerics.polish.prior import MotionPrior
 
 _MOST_ITERATIONS = 10000
-_GRADIENT, _CHANGE = 1e-5, 1e-7  # of the log-likelihood, to which 0.1 means nothing; of its size
+_GRADIENT, _CHANGE = 1e-5, 1e-10  # of the log-likelihood, and of its size
 
 
 @nb.njit(cache=True)
@@ -56,7 +56,7 @@ def read_correlations(images: np.ndarray, places: np.ndarray) -> tuple[np.ndarra
 
 
 def fit_tracks(correlations: np.ndarray, start: np.ndarray, prior: MotionPrior, centres: np.ndarray | None = None,
-               ) -> np.ndarray:
+               change: float = _CHANGE) -> np.ndarray:
     """Return the tracks (p, f, 2): pixels of the correlations, x and y.
 
     A track is a position in the first frame, which is free, plus the sum of the velocities since. Maximised by L-BFGS:
@@ -72,6 +72,8 @@ def fit_tracks(correlations: np.ndarray, start: np.ndarray, prior: MotionPrior, 
     prior : MotionPrior
     centres : (p, f, 2), optional
         Where the origins of the correlations are; without them at 0.
+    change : float
+        The search ends when a step changes the likelihood by less than this part of it.
     """
     particles, frames = correlations.shape[:2]
     dimensions = prior.basis.shape[1]
@@ -96,7 +98,7 @@ def fit_tracks(correlations: np.ndarray, start: np.ndarray, prior: MotionPrior, 
     begin = np.concatenate([start[:, 0].ravel(), np.linalg.solve(white, _coefficients(start, prior)).ravel()])
     found = minimize(cost, begin, jac=True, method="L-BFGS-B",
                      options={"maxiter": _MOST_ITERATIONS, "maxfun": 2 * _MOST_ITERATIONS, "gtol": _GRADIENT,
-                              "ftol": _CHANGE, "maxcor": 20})
+                              "ftol": change, "maxcor": 20})
     return tracks(found.x)
 
 

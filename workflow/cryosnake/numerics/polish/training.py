@@ -14,6 +14,7 @@ from cryosnake.numerics.polish.tracks import fit_tracks, read_correlations
 _LEAST, _MOST = np.array([0.005, 50.0, 0.02]), np.array([20.0, 2e5, 200.0])  # Å per e/Å², Å, Å per e/Å²
 _STEP = 2.0  # the first simplex tries each scale times this
 _EVALUATIONS = 80
+_CHANGE = 1e-7  # of a log-likelihood that is some 10⁴: less than _SAME_SCORE
 _SAME_SCALE, _SAME_SCORE = 0.15, 0.5  # of the logarithm; of the log-likelihood: less means nothing
 
 
@@ -43,7 +44,8 @@ def held_out_likelihood(movies: Sequence[TrainingMovie], scales: MotionScales) -
     total = 0.0
     for movie in movies:
         start = np.zeros((*movie.seen.shape[:2], 2))
-        tracks = fit_tracks(movie.seen, start, motion_prior(movie.places, scales.per_frame(movie.steps)))
+        prior = motion_prior(movie.places, scales.per_frame(movie.steps))
+        tracks = fit_tracks(movie.seen, start, prior, change=_CHANGE)
         total += float(read_correlations(movie.held_out, tracks)[0].sum())
     return total
 
