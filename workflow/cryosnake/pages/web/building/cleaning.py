@@ -102,12 +102,11 @@ def deletion(request: Request) -> Response:
 
 def delete(request: Request, sent: Form) -> Response:
     """Move a job and what depends on it to the Trash, if these are still the jobs that were shown."""
-    with working_in(opened_project(request).project):
+    with working_in(opened_project(request).project), cleaning_up():
         found = plan_deletion(current_pipeline(), [find_job(request.path_params["name"]).name])
         if ",".join(found.all) != field(sent, "stamp"):
             raise ChangedMeanwhileError("other jobs depend on it by now; nothing was moved. Look at the list again")
-        with cleaning_up():
-            delete_jobs(found)
+        delete_jobs(found)
     return _back(request, [f"{', '.join(name.rstrip('/') for name in found.all)} moved to the Trash"])
 
 
