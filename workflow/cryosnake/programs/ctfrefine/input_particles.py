@@ -27,7 +27,7 @@ def read_posed(path: str) -> ParticleSet:
     particles = read_particles(path)
     missing = [label for label in (*_POSE, "rlnMicrographName") if label not in particles.table.columns]
     if missing:
-        raise CryosnakeError(f"{path}: data_particles lacks {', '.join(missing)}. CtfRefine needs the particles of a "
+        raise CryosnakeError(f"{path}: data_particles lacks {', '.join(missing)}. Connect the particles of a "
                              "Refine3D job (run_data.star), with poses and half sets")
     halves = particles.column("rlnRandomSubset")
     if not np.isin(halves, (1, 2)).all():

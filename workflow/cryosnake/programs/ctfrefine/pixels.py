@@ -90,7 +90,7 @@ def pixels_of(path: str, group: OpticsGroup, references: References, min_resolut
         when there are hardly any, or the group's images have been multiplied by their CTF
     """
     if group.premultiplied:
-        raise CryosnakeError(f"{path}: its images have been multiplied by their CTF; CtfRefine needs images as they "
+        raise CryosnakeError(f"{path}: its images have been multiplied by their CTF, and are needed as they "
                              "were recorded. Extract them again without premultiplication")
     length, most = group.box * group.pixel_size, float(np.linalg.norm(group.magnification, 2))
     finest = min(1.0 / references.limit, (references.radius - 1.0) / references.length) / max(most, 1.0) / 1.01
