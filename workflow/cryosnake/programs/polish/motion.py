@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.fft
 
-from cryosnake.numerics.backend import Array, fft_of, namespace, to_numpy
+from cryosnake.numerics.backend import Array, namespace, to_numpy
+from cryosnake.numerics.polish.displacements import near_origin
 from cryosnake.numerics.polish.frame_weights import damage_weights, fit_strength
 from cryosnake.numerics.polish.prior import MotionPrior, MotionScales, motion_prior
 from cryosnake.numerics.polish.tracks import fit_tracks
 from cryosnake.numerics.refine.grids.bands import Band
-from cryosnake.numerics.refine.grids.images import images_of_pixels
 from cryosnake.programs.ctfrefine.pixels import GroupPixels
 from cryosnake.programs.ctfrefine.references import References
 from cryosnake.programs.polish.frames import MovieBoxes, open_movie
@@ -135,15 +135,14 @@ def correlations(compared: Compared, boxes: MovieBoxes, expected: Array, *, scal
     (pixels,), an array for each of them.
     """
     band, length = compared.pixels.band, compared.pixels.length
-    xp, fft = namespace(expected), fft_of(expected)
+    xp = namespace(expected)
     finest = int(np.ceil(np.hypot(band.kx, band.ky).max()))
     size = scipy.fft.next_fast_len(4 * finest + 2, real=True)
     size += size % 2
     step = length / size
     far = min(int(np.ceil(reach / step)), size // 2)
-    near = xp.asarray(np.r_[0:far, size - far : size])
     masks = parts or [np.ones(len(band.kx), bool)]
-    grids = [Band(size, band.kx[mask], band.ky[mask], band.shell[mask]) for mask in masks]
+    bands = [Band(band.box, band.kx[mask], band.ky[mask], band.shell[mask]) for mask in masks]
     places = [xp.asarray(np.flatnonzero(mask)) for mask in masks]
     result = [np.empty((len(expected), len(boxes.raw), 2 * far, 2 * far), np.float32) for _ in masks]
     cross = power = 0.0
@@ -153,9 +152,8 @@ def correlations(compared: Compared, boxes: MovieBoxes, expected: Array, *, scal
         product = frame * xp.conj(mine) / noise
         cross += float(product.real.sum())
         power += float((xp.abs(mine) ** 2 / noise).sum())
-        for images, grid, chosen in zip(result, grids, places, strict=True):
-            whole = fft.ifftshift(images_of_pixels(product[:, chosen], grid), axes=(1, 2)) * np.float32(size * size)
-            images[:, number] = to_numpy(whole[:, near][:, :, near])
+        for images, part, chosen in zip(result, bands, places, strict=True):
+            images[:, number] = to_numpy(near_origin(product[:, chosen], part, size, far))
     if scaled:
         for images in result:
             images *= np.float32(max(cross / power, 0.0))
