@@ -87,6 +87,8 @@ def _module(name: str, functions: ModuleType, from_host: set[str]) -> ModuleType
 
     def lookup(attribute: str):
         value = getattr(functions, attribute)
+        if isinstance(value, ModuleType):  # cupy.lib.stride_tricks
+            return _module(f"{name}.{attribute}", value, set())
         if not callable(value) or isinstance(value, type):
             return value
         if attribute in from_host:

@@ -12,7 +12,6 @@ from cryosnake.io.defects import read_defects
 from cryosnake.io.gain import read_gain
 from cryosnake.io.movies import read_frames
 from cryosnake.numerics.backend import Array, fft_of, namespace
-from cryosnake.numerics.fourier_crop import resample_half_spectrum
 from cryosnake.numerics.motion.frames import corrected_frame, replacement_sources
 from cryosnake.numerics.refine.grids.bands import Band
 from cryosnake.programs.polish.motion_metadata import RecordedMotion
@@ -55,26 +54,45 @@ class MovieBoxes:
         rng, targets = np.random.default_rng(_SEED), np.flatnonzero(self.bad)
         clean = xp.empty(self.raw.shape[1:], xp.float32)
         gain, there = None if self.gain is None else xp.asarray(self.gain), xp.asarray(targets)
-        ky, kx = xp.asarray(band.ky.astype(np.int64) % self.box), xp.asarray(band.kx.astype(np.int64))
+        kx, ky = (np.rint(k).astype(np.int64) for k in (band.kx, band.ky))
+        pixel = xp.asarray(ky % self.window * (self.window // 2 + 1) + kx)
+        scale = xp.asarray(_from_centre(kx + ky, self.window) / np.float32(-self.window**2))
         for frame, places in zip(self.raw, np.swapaxes(self.places, 0, 1), strict=True):
             sources = xp.asarray(replacement_sources(self.bad, targets, rng))
             corrected_frame(xp.asarray(frame), gain, there, sources, clean)
             result = xp.empty((len(places), len(kx)), xp.complex64)
             whole = np.rint(places).astype(np.int64)
+            windows = self._windows(clean)
             for begin in range(0, len(places), _AT_ONCE):
                 part = slice(begin, begin + _AT_ONCE)
-                spectra = fft.rfft2(fft.ifftshift(self._cut(clean, whole[part]), axes=(1, 2)))
-                spectra = resample_half_spectrum(spectra, self.window, (self.box, self.box))
-                result[part] = spectra[:, ky, kx] / np.float32(-self.box**2)
+                spectra = fft.rfft2(_cut(windows, whole[part]))
+                result[part] = spectra.reshape(len(spectra), -1)[:, pixel]
             result *= band.phases((whole - places) * (self.box / self.window), like=result)
-            yield result
+            yield result * scale
 
-    def _cut(self, frame: Array, whole: np.ndarray) -> Array:
-        """Return boxes (n, window, window) about whole pixels (n, 2); pixels beyond the frame repeat its edge."""
-        offset, xp = np.arange(self.window) - self.window // 2, namespace(frame)
-        x, y = (xp.asarray(np.clip(whole[:, axis, None] + offset, 0, frame.shape[1 - axis] - 1)) for axis in (0, 1))
-        boxes = frame[y[:, :, None], x[:, None, :]]
-        return boxes - boxes.mean((1, 2), keepdims=True)
+    def _windows(self, frame: Array) -> Array:
+        """Return a view of the boxes (y, x, window, window) about all places; pixels beyond the frame repeat its edge.
+
+        The box at 0, 0 begins window + 1 pixels before the frame.
+        """
+        xp, wide = namespace(frame), self.window + 1
+        padded = xp.pad(frame, wide, mode="edge")
+        return xp.lib.stride_tricks.sliding_window_view(padded, (self.window, self.window))
+
+
+def _cut(windows: Array, whole: np.ndarray) -> Array:
+    """Return the boxes (n, window, window) about whole pixels (n, 2), x and y, less their means."""
+    xp, window = namespace(windows), windows.shape[-1]
+    x, y = (xp.asarray(np.clip(whole[:, axis] + window + 1 - window // 2, 0, windows.shape[1 - axis] - 1))
+            for axis in (0, 1))
+    boxes = windows[y, x]
+    boxes -= boxes.mean((1, 2), keepdims=True)
+    return boxes
+
+
+def _from_centre(frequency: np.ndarray, window: int) -> np.ndarray:
+    """Return the phases, complex64, by which a transform's origin moves from pixel 0 to window // 2."""
+    return np.exp(2j * np.pi * (window // 2) / window * frequency).astype(np.complex64)
 
 
 def open_movie(motion: RecordedMotion, frames: np.ndarray, places: np.ndarray, size: tuple[int, int], like: Array,
