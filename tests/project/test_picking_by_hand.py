@@ -258,10 +258,10 @@ def test_refusals_write_nothing(monkeypatch) -> None:
     with pytest.raises(CryosnakeError, match="has no micrograph"):
         picks_on(picking_offer("manual"), "Movies/other.mrc")
     with monkeypatch.context() as patched:
-        patched.setattr("cryosnake.project.locks.picks_lock._PATIENCE", 0.0)
-        with open(".cryosnake/picks_manual.lock") as held:
+        patched.setattr("cryosnake.project.locks.decisions_lock._PATIENCE", 0.0)
+        with open(".cryosnake/decisions_manual.lock") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            with pytest.raises(CryosnakeError, match="another program saves picks of manual"):
+            with pytest.raises(CryosnakeError, match="another program saves decisions for manual"):
                 save(M1, PLACES[:1])
     with monkeypatch.context() as patched:
         patched.setattr(Path, "touch", full)
