@@ -346,7 +346,7 @@ class Curator {
     const edited = Object.entries(this.edited());
     for (const [option, state] of [["--accept", "accept"], ["--reject", "reject"], ["--unflag", ""]]) {
       const names = edited.filter(([, one]) => one === state).map(([name]) => name);
-      if (names.length) words.push(option, ...names.slice(0, 20), ...(names.length > 20 ? ["…"] : []));
+      if (names.length) words.push(option, ...names.slice(0, 20).map(quoted), ...(names.length > 20 ? ["…"] : []));
     }
     return words.join(" ");
   }
@@ -373,6 +373,9 @@ class Curator {
 
   say(words) { this.find(".saved").textContent = words; }
 }
+
+// A word as a shell takes it.
+function quoted(word) { return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`; }
 
 async function words_of(answer) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html"), main = page.querySelector("main") || page.body;
