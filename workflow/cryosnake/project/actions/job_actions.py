@@ -44,8 +44,8 @@ def give_alias(process: Process, alias: str) -> list[str]:
     Raises
     ------
     CryosnakeError
-        when RELION would refuse the alias, another job of the type has it, decisions of an earlier job have it, a run is in
-        progress, or the config can't be changed
+        when RELION would refuse the alias, another job of the type or decisions of an earlier one have it, a run is
+        in progress, or the config can't be changed
     """
     config = job_of_config(process)
     stored = clean_alias(alias)

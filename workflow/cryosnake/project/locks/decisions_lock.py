@@ -45,8 +45,8 @@ def _wait(descriptor: int, job: str) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > end:
-                raise CryosnakeError(f"another program saves decisions for {job} (process of {os.uname().nodename} or of "
-                                     "another computer); nothing was saved. Save again in a moment") from None
+                raise CryosnakeError(f"another program saves decisions for {job} (process of {os.uname().nodename} or "
+                                     "of another computer); nothing was saved. Save again in a moment") from None
             time.sleep(0.02)
         except OSError:  # a file system without locks: the stamps still tell what another one wrote
             return

@@ -44,7 +44,8 @@ def show(request: Request) -> Response:
         return page(opened, opened.remembered.project(), "cleanup.html.j2", found=found, ticks=ticks, all_ticks=TICKS,
                     workspace=workspace, workspaces=list(read_config().get("workspaces") or ()), kinds=KINDS,
                     command=_command(ticks, workspace), deleted=[list(one.part.processes) for one in deletions()][::-1],
-                    cleaned=cleaned, cut_short=unfinished_manifest(), in_trash=trash_stamp(), done=query.get("done", ""))
+                    cleaned=cleaned, cut_short=unfinished_manifest(), in_trash=trash_stamp(),
+                    done=query.get("done", ""))
 
 
 def _command(ticks: list[str], workspace: str) -> str:
