@@ -70,18 +70,22 @@ def test_by_mouse(window: Browser, at: str, project: Path) -> None:
     assert text == CONFIG + "  maskcreate: {type: maskcreate, map: other}\n"
 
 
+def tab_to(window: Browser, focused: str, name: str) -> None:
+    for _ in range(60):
+        if window.run(focused) == name:
+            return
+        window.press(_TAB)
+    raise AssertionError(f"no Tab leads to {name}")
+
+
 def test_by_keys_alone(window: Browser, at: str, project: Path) -> None:
     window.go(f"{at}/build/new/maskcreate")
     window.wait("document.querySelector('.builder')")
     focused = "return document.activeElement.name || document.activeElement.tagName"
-    for _ in range(60):
-        if window.run(focused) == "map":
-            break
-        window.press(_TAB)
+    tab_to(window, focused, "map")
     window.press(_DOWN)
     window.wait("document.querySelector('.entry').textContent.includes('map: ')", 10)
-    while window.run(focused) != "low_pass":
-        window.press(_TAB)
+    tab_to(window, focused, "low_pass")
     window.press("-", "3")
     window.wait("document.querySelector('#problem-low_pass').textContent.includes('at least 0')", 10)
     window.press("\ue003", "\ue003", "2", "0", _ENTER)

@@ -16,6 +16,7 @@ from cryosnake.pipeline.markers import set_exit
 from cryosnake.pipeline.model import Status
 from cryosnake.project.building.clean_up import choose_cleanup
 from cryosnake.project.records.final_marks import is_final
+from cryosnake.project.records.own_trash import trash_stamp
 
 HERE = {"origin": "http://127.0.0.1:1"}
 FIRST, SECOND = "MaskCreate/job009/", "PostProcess/job010/"
@@ -63,8 +64,12 @@ def test_what_is_ticked_goes_to_the_trash_and_comes_back(opened: TestClient, at:
     assert back.status_code == 303
     assert (folder / SECOND / "postprocess_masked.mrc").exists()
     opened.post(f"{at}/cleanup/apply", data={**form, "stamp": choose_cleanup(["delete_failed"]).stamp}, headers=HERE)
+    late = opened.post(f"{at}/cleanup/empty", data={"stamp": form["stamp"]}, headers=HERE)
+    assert late.status_code == 409 and "other files are in the Trash" in late.text and any(Path("Trash").rglob("*.mrc"))
+    seen = {"stamp": trash_stamp()}
+    assert seen["stamp"] in opened.get(f"{at}/cleanup").text
     assert "The Trash is empty" in opened.get(
-        opened.post(f"{at}/cleanup/empty", headers=HERE).headers["location"]).text
+        opened.post(f"{at}/cleanup/empty", data=seen, headers=HERE).headers["location"]).text
     assert not any((folder / "Trash").rglob("*.mrc"))
 
 

@@ -16,6 +16,7 @@ from cryosnake.project.actions.curating import counts, curated, earlier_flags, n
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.config.curation import Curation, Flag, read_curation, rename_curation, write_curation
 from cryosnake.project.config.text_edits import read_config
+from cryosnake.project.locks.decisions_lock import deciding
 from cryosnake.project.planning.judged import judged_otherwise
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.records.final_marks import set_final
@@ -139,6 +140,19 @@ def test_the_second_of_two_writers_is_refused(project) -> None:
     with pytest.raises(CryosnakeError, match="somebody else has saved"):
         save(second, {}, {})
     assert read_curation("curate").limits == {"rlnDefocusU": "1.."}
+    third = curated("curate")
+    Path("config.yaml").write_text(CONFIG.replace("..6", "..8"))
+    with pytest.raises(CryosnakeError, match=r"limits of curate in config.yaml.*Nothing was written"):
+        save(third, third.limits, {})  # it would undo the newer limits
+    assert curated("curate").limits == {"rlnCtfMaxResolution": "..8"}
+
+
+def test_a_program_that_is_writing_is_waited_for_and_named(project, monkeypatch) -> None:
+    monkeypatch.setattr("cryosnake.project.locks.decisions_lock._PATIENCE", 0.0)
+    found = curated("curate")
+    with deciding("curate"), pytest.raises(CryosnakeError, match="another program saves decisions for curate"):
+        save(found, {"rlnDefocusU": "1.."}, {})
+    assert not Path("decisions").exists()
 
 
 def test_unknown_columns_and_names_are_refused(project, capsys) -> None:
@@ -175,6 +189,8 @@ def test_a_micrograph_made_again_keeps_its_flag_and_is_marked(project) -> None:
     found = curated("curate")
     assert earlier_flags(found) == {"Movies/m0"} and found.flags["Movies/m0"] == "reject"
     assert counts(found).by_rule == {"rlnCtfMaxResolution ..6": 1, "by eye": 2}
+    main(["curate", "curate", "--reject", "m0"])
+    assert earlier_flags(curated("curate")) == set(), "somebody has looked at what there is now"
 
 
 def test_names_may_be_short_but_not_of_several(project) -> None:

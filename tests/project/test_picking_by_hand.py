@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -257,10 +258,10 @@ def test_refusals_write_nothing(monkeypatch) -> None:
     with pytest.raises(CryosnakeError, match="has no micrograph"):
         picks_on(picking_offer("manual"), "Movies/other.mrc")
     with monkeypatch.context() as patched:
-        patched.setattr("cryosnake.project.locks.picks_lock._PATIENCE", 0.0)
-        with open(".cryosnake/picks_manual.lock") as held:
+        patched.setattr("cryosnake.project.locks.decisions_lock._PATIENCE", 0.0)
+        with open(".cryosnake/decisions_manual.lock") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            with pytest.raises(CryosnakeError, match="another program saves picks of manual"):
+            with pytest.raises(CryosnakeError, match="another program saves decisions for manual"):
                 save(M1, PLACES[:1])
     with monkeypatch.context() as patched:
         patched.setattr(Path, "touch", full)
@@ -288,11 +289,19 @@ def test_a_damaged_file_of_picks_is_named_with_the_remedy(damage: str) -> None:
             look()
 
 
-def test_picks_outlive_the_job_and_follow_its_name() -> None:
+def test_picks_outlive_the_job_and_follow_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     save(M1, PLACES)
     run(config(), "manual")
     main(["clean", "ManualPick/job002", "--harsh"])
     assert Path("ManualPick/job002/Movies/m1_manualpick.star").exists()
+    for there in ("decisions/mine.yaml", "decisions/mine.flags.yaml", "decisions/mine/Movies/m9.star"):
+        Path(there).parent.mkdir(parents=True, exist_ok=True)
+        Path(there).write_text("of a job that was removed")
+        before = tree()
+        assert main(["alias", "ManualPick/job002", "mine"]) == 1, "they are neither lost nor followed"
+        assert "decisions of an earlier job called 'mine'" in capsys.readouterr().err and tree() == before
+        os.unlink(there)
+    shutil.rmtree("decisions/mine")
     assert main(["alias", "ManualPick/job002", "mine"]) == 0
     assert picking_offer("mine").micrographs[0].picks == 3 and not os.path.exists("decisions/manual")
     assert main(["delete", "ManualPick/job002"]) == 0

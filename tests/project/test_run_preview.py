@@ -15,6 +15,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.installation import snakemake_command
 from cryosnake.project.actions.config_edit import change_job
 from cryosnake.project.building.run_preview import preview_run
+from cryosnake.project.building.starting import start_run
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,16 @@ def test_what_waits_is_said() -> None:
     change_job("classes", {"iterations": 6})
     assert [job.name for job in preview_run().jobs] == ["classes"]
     assert ("good", "waits for a choice of classes") in preview_run().held
+    named, before = preview_run(["good"]), preview_run(["classes"])
+    assert named.files == before.files != (), "who asks for what waits runs what comes before it, not everything"
+
+
+def test_nothing_is_started_for_a_job_that_waits_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_project("classes")
+    change_job("good", {"classes": "choose"})
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("all of the project would run"))
+    with pytest.raises(CryosnakeError, match="good: nothing of this can run now"):
+        start_run(names=["good"])
 
 
 def test_nothing_is_written() -> None:

@@ -131,10 +131,12 @@ def test_the_dashboard_shows_the_project_with_nothing_but_the_wheel(programs, pr
     command = ["cryosnake", "web"]
     with subprocess.Popen(command, **shell(programs, project), stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        with browser.open(server.stdout.readline().strip(), timeout=60) as page:
-            text = page.read().decode()
-        server.terminate()
+        try:
+            browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            with browser.open(server.stdout.readline().strip(), timeout=60) as page:
+                text = page.read().decode()
+        finally:
+            server.terminate()
     assert "PostProcess" in text and "/static/web.js" in text
 
 

@@ -2,11 +2,13 @@
 
 const builder = document.querySelector(".builder");
 
+let checks = 0;
 async function checkForm() {
+  const number = ++checks;
   const words = new URLSearchParams(new FormData(builder));
   words.delete("stamp");
   const answer = await fetch(`${builder.dataset.check}?${words}`);
-  if (!answer.ok) return;
+  if (!answer.ok || number !== checks) return;  // a later one has been asked for
   const found = await answer.json();
   for (const [name, text] of Object.entries(found.problems)) {
     const line = document.getElementById(`problem-${name}`), control = document.getElementById(`f-${name}`);

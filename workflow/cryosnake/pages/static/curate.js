@@ -11,6 +11,7 @@ class Curator {
     this.page = 0;
     this.rows = null;  // the rows that are looked at, [first, last]
     this.before = [];  // flags to go back to
+    this.again = new Set();  // flagged ones made again, whose flag is confirmed
     this.now = 0;      // the row under the keys
     form.addEventListener("submit", event => { event.preventDefault(); this.save(); });
     this.find(".which").addEventListener("change", () => { this.page = 0; this.look(); });
@@ -170,7 +171,10 @@ class Curator {
 
   edited() {
     const found = {};
-    for (let row = 0; row < this.flags.length; row++) if (this.flags[row] !== this.was[row]) found[this.names[row]] = this.state(row);
+    for (let row = 0; row < this.flags.length; row++) {
+      const name = this.names[row];
+      if (this.flags[row] !== this.was[row] || (this.flags[row] && this.again.has(name))) found[name] = this.state(row);
+    }
     return found;
   }
 
@@ -182,13 +186,19 @@ class Curator {
 
   flag(rows, value) {
     this.before.push(rows.map(row => [this.names[row], this.flags[row]]));
-    rows.forEach(row => { this.flags[row] = value; });
+    rows.forEach(row => {
+      this.flags[row] = value;
+      if (this.earlier.has(this.names[row])) this.again.add(this.names[row]);
+    });
     this.count();
     this.marks();
   }
 
   undo() {
-    for (const [name, value] of this.before.pop() || []) if (this.place.has(name)) this.flags[this.place.get(name)] = value;
+    for (const [name, value] of this.before.pop() || []) {
+      this.again.delete(name);
+      if (this.place.has(name)) this.flags[this.place.get(name)] = value;
+    }
     this.count();
     this.marks();
   }
@@ -336,7 +346,7 @@ class Curator {
     const edited = Object.entries(this.edited());
     for (const [option, state] of [["--accept", "accept"], ["--reject", "reject"], ["--unflag", ""]]) {
       const names = edited.filter(([, one]) => one === state).map(([name]) => name);
-      if (names.length) words.push(option, ...names.slice(0, 20), ...(names.length > 20 ? ["…"] : []));
+      if (names.length) words.push(option, ...names.slice(0, 20).map(quoted), ...(names.length > 20 ? ["…"] : []));
     }
     return words.join(" ");
   }
@@ -351,7 +361,10 @@ class Curator {
       [this.stamp, this.saved, this.said] = [now.stamp, now.limits, now.flags];
       this.was = Int8Array.from(this.names, name => FLAG[this.said[name]] || 0);
       this.before = [];
+      this.again.clear();
+      this.earlier = new Set(now.earlier);
       this.count();
+      this.marks();
       this.say("Saved. cryosnake run makes what follows.");
     } catch (error) {
       this.say(`Not saved: no word from the server (${error.message}). What you changed is still here.`);
@@ -360,6 +373,9 @@ class Curator {
 
   say(words) { this.find(".saved").textContent = words; }
 }
+
+// A word as a shell takes it.
+function quoted(word) { return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`; }
 
 async function words_of(answer) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html"), main = page.querySelector("main") || page.body;

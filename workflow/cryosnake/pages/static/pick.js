@@ -125,7 +125,13 @@ class Picker extends MicrographViewer {
 
   unsaved() { return [...this.sheets.values()].filter(sheet => sheet.changed()); }
 
-  async save() {
+  // One save at a time: a key that is held down must not send the same picks twice.
+  save() {
+    this.saving ??= this.sendPicks().finally(() => { this.saving = undefined; });
+    return this.saving;
+  }
+
+  async sendPicks() {
     const sheet = this.sheet, words = PickSheet.words(sheet.places, sheet.selected);
     const places = sheet.places.map(place => place.join()).join(" ");
     const saved = await this.ask(this.box.dataset.save, {micrograph: sheet.micrograph, stamp: sheet.stamp, selected: sheet.selected ? 1 : 0, places});

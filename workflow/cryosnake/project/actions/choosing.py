@@ -19,6 +19,7 @@ from cryosnake.project.actions.relion_choices import ITERATION_END, RelionChoice
 from cryosnake.project.config.config import parse_config
 from cryosnake.project.config.decisions import Choice, Decision, add_decision, now, read_decisions
 from cryosnake.project.config.text_edits import read_config
+from cryosnake.project.locks.decisions_lock import deciding
 from cryosnake.project.planning.choices import Waiting, can_choose, former_choice, waiting_for_you
 from cryosnake.project.planning.plan import make_plan, may_choose
 from cryosnake.project.planning.planned import Plan, PlannedJob, known_directory
@@ -170,7 +171,8 @@ def choose(offer: Offer, numbers: Sequence[int], settings: Mapping[str, Any] | N
         chosen = offer.choice.in_config or ()  # in its order: the same job
     decision = Decision(classes=chosen, made_on=offer.choice.made_on, files=offer.choice.files,
                         digest=offer.choice.digest, in_config=offer.choice.in_config, date=now())
-    return add_decision(offer.job, decision)
+    with deciding(offer.job):
+        return add_decision(offer.job, decision)
 
 
 def project_waits() -> list[Waiting]:

@@ -25,6 +25,7 @@ from cryosnake.project.config.curation import (
 )
 from cryosnake.project.config.decisions import now
 from cryosnake.project.config.text_edits import read_config
+from cryosnake.project.locks.decisions_lock import deciding
 from cryosnake.project.planning.plan import make_plan
 from cryosnake.project.planning.planned import PlannedJob
 from cryosnake.project.records.file_stamps import is_same_file, signed_stamp
@@ -43,7 +44,7 @@ class Curated:
     """What a job curates: the rows (n) of its input, each with a name for flags, and what was decided.
 
     `kind` is micrographs or particles, `table` the file that lists them, `in_config` the limits of config.yaml, and
-    `stamp` says in which state `file` was read.
+    `stamp` is another one when these limits or flags of the config, or those that were set, are.
     """
 
     job: str
@@ -105,7 +106,7 @@ def curated(text: str, read: Callable[[Path], Mapping[str, pd.DataFrame]] | None
     return Curated(job=job.name, path=job.path if job.numbered else "", kind=kind, table=source, rows=rows,
                    names=[flag_name(kind, str(name)) for name in rows[_IMAGE[kind]]],
                    in_config=parameters["limits"] or {}, config_flags=parameters["flags"] or {},
-                   stamp=stamp_of(job.name), curation=read_curation(job.name))
+                   stamp=_stamp(config), curation=read_curation(job.name))
 
 
 def flag_name(kind: str, image: str) -> str:
@@ -198,13 +199,16 @@ def _ticked(selected: Path) -> list[str]:
 
 
 def with_flags(found: Curated, names: Iterable[str], state: str, flags: Mapping[str, Flag]) -> dict[str, Flag]:
-    """Return flags with a new state for some names, "" for none; flags that stay as they are keep their date."""
-    present = dict(zip(found.names, found.images, strict=True))
+    """Return flags with a new state for some names, "" for none; flags that stay as they are keep their date.
+
+    One that is given the state that it has is new where its micrograph was made again: somebody has looked at it now.
+    """
+    present, again = dict(zip(found.names, found.images, strict=True)), earlier_flags(found)
     flags = dict(flags)
     for name in names:
         if not state:
             flags.pop(name, None)
-        elif name not in flags or flags[name].state != state:
+        elif name not in flags or flags[name].state != state or name in again:
             image = present.get(name, "")
             signature = signed_stamp(image) if found.kind == "micrographs" else ""
             flags[name] = Flag(state=state, date=now(), seen=image if found.kind == "micrographs" else "",
@@ -223,7 +227,8 @@ def save(found: Curated, limits: Mapping[str, str] | None, flags: Mapping[str, F
     Raises
     ------
     CryosnakeError
-        for a final job, a limit that is none or on no column, or when somebody else has saved meanwhile
+        for a final job, a limit that is none or on no column, or when somebody else has saved, or changed the job's
+        limits or flags in config.yaml, meanwhile
     """
     problem = limits_problem(limits or {})
     unknown = next((label for label in limits or {} if label not in found.rows.columns), "")
@@ -234,12 +239,22 @@ def save(found: Curated, limits: Mapping[str, str] | None, flags: Mapping[str, F
     if found.path and is_final(found.path):
         raise CryosnakeError(f"{found.path} ({found.job}) is final, and would be made again: remove the mark "
                              f"(`cryosnake mark {found.job} not-final`), or add another job")
-    if stamp_of(found.job) != found.stamp:
-        raise CryosnakeError(f"{curation_file(found.job)}: somebody else has saved since this was read. Nothing was "
-                             "written; look at what there is now")
     own = None if limits is None or dict(limits) == dict(found.in_config) else dict(limits)
-    return write_curation(found.job, replace(found.curation, limits=own, in_config=dict(found.in_config) if own is not
-                                             None else {}, flags=flags))
+    with deciding(found.job):
+        config = parse_config(read_config()).jobs.get(found.job)
+        if config is None or _stamp(config) != found.stamp:
+            raise CryosnakeError(f"{curation_file(found.job)}, or the limits of {found.job} in config.yaml: somebody "
+                                 "else has saved since this was read. Nothing was written; look at what there is now")
+        return write_curation(found.job, replace(found.curation, limits=own, flags=flags, in_config=dict(
+            found.in_config) if own is not None else {}))
+
+
+def _stamp(config: JobConfig) -> str:
+    from hashlib import blake2b  # here: a plan seldom needs it
+
+    values = config.parameters()
+    said = repr([sorted((values[name] or {}).items()) for name in ("limits", "flags")])
+    return stamp_of(config.name) + blake2b(said.encode(), digest_size=8).hexdigest()
 
 
 def _inside(found: Curated, label: str, limit: Limit) -> np.ndarray:

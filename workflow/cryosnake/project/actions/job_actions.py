@@ -44,8 +44,8 @@ def give_alias(process: Process, alias: str) -> list[str]:
     Raises
     ------
     CryosnakeError
-        when RELION would refuse the alias, another job of the type has it, a run is in progress, or the config can't be
-        changed
+        when RELION would refuse the alias, another job of the type or decisions of an earlier one have it, a run is
+        in progress, or the config can't be changed
     """
     config = job_of_config(process)
     stored = clean_alias(alias)
@@ -58,6 +58,7 @@ def give_alias(process: Process, alias: str) -> list[str]:
             raise CryosnakeError("a run that reads config.yaml is in progress; rename the job when it has finished")
     done = []
     if config is not None and config.name != stored:
+        _refuse_decisions_there(stored)
         lines = rename_job(config.name, stored)
         if rename_decisions(config.name, stored):
             done.append(f"{decision_file(stored)}: the decisions of {config.name!r} are those of {stored!r}")
@@ -76,6 +77,14 @@ def give_alias(process: Process, alias: str) -> list[str]:
     if record is not None and stored:
         write_record(Path(process.name), replace(record, name=stored))
     return [*done, f"{process.name.rstrip('/')}: {f'alias {stored}' if stored else 'no alias'}"]
+
+
+def _refuse_decisions_there(name: str) -> None:
+    """Refuse a name under which decisions lie: of a job that left the config, and a renamed one would follow them."""
+    for place in (decision_file(name), Path(picks_folder(name)), curation_file(name)):
+        if os.path.lexists(place):
+            raise CryosnakeError(f"{place} has decisions of an earlier job called {name!r}, which would be lost or "
+                                 "followed by another one; nothing was renamed. Move it away, or choose another name")
 
 
 def mark(process: Process, what: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryosnake.atomic import touch
 from cryosnake.project.actions.picked_in_relion import WRITTEN, adopt, note_written
 from cryosnake.project.config.picked import digest_of_picks
-from cryosnake.project.locks.picks_lock import saving_picks
+from cryosnake.project.locks.decisions_lock import deciding
 from cryosnake.project.planning.planned import MARK, picked_mark
 from cryosnake.project.records.record import read_record, write_record
 
@@ -23,7 +23,7 @@ def picks_of(out: Path, folder: Path) -> Iterator[None]:
     Both the picks that the run was planned with and those that it found are noted as made, so that what is saved, or
     changed by RELION, while snakemake works is known to the next plan.
     """
-    with saving_picks(folder.name):
+    with deciding(folder.name):
         for name in adopt(str(folder), str(out)):
             print(f"{name}: its picks were changed in {out}; they are taken over to {folder}")
         Path(out, WRITTEN).unlink(missing_ok=True)

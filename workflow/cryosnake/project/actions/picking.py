@@ -19,7 +19,7 @@ from cryosnake.project.actions.picked_in_relion import adopt, changed_in_relion,
 from cryosnake.project.actions.picking_job import PickingJob, picking_job
 from cryosnake.project.config.decisions import now
 from cryosnake.project.config.picked import picked_files
-from cryosnake.project.locks.picks_lock import saving_picks
+from cryosnake.project.locks.decisions_lock import deciding
 from cryosnake.project.records.file_stamps import is_same_file, signed_stamp
 from cryosnake.project.records.final_marks import is_final
 from cryosnake.project.records.made_from import digest
@@ -129,7 +129,7 @@ def save_picks(job: str, micrograph: str, places: np.ndarray | Sequence[tuple[fl
         final, or another program is writing
     """
     found = picking_job(job)
-    with saving_picks(found.name):
+    with deciding(found.name):
         there = _picks(found, micrograph)
         if stamp != there.stamp:
             raise CryosnakeError(f"{micrograph}: its picks, or the micrograph, have changed since they were loaded; "
@@ -162,7 +162,7 @@ def take_picks(job: str, picks: Mapping[str, Path], selected: bool = True) -> li
         raise CryosnakeError(f"{job} has none of these micrographs, such as {next(iter(picks), 'none')}; `cryosnake "
                              f"pick {job}` lists those that it has")
     _refuse_final(found)
-    with saving_picks(found.name):
+    with deciding(found.name):
         frames = {other: _frame(name) for other, name in own.items()}
         places = {other: _on_micrograph(frame, places_of(read_coordinates_file(picks[other])) * _scale(other, frame))
                   for other, frame in frames.items()}

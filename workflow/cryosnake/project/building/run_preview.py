@@ -59,7 +59,7 @@ class RunPreview:
 
     jobs: tuple[PreviewedJob, ...]
     held: tuple[tuple[str, str], ...]
-    files: tuple[str, ...]  # what Snakemake is asked for, where jobs were named
+    files: tuple[str, ...]  # what Snakemake is asked for, where jobs were named: of those that wait, what comes before
 
     @property
     def core_hours(self) -> float:
@@ -94,8 +94,14 @@ def preview_run(names: Collection[str] = ()) -> RunPreview:
             jobs.append(_previewed(plan, job, pending, from_running))
     held = tuple((job.name, job.why_held or "it waits for what comes before it") for job in plan.jobs.values()
                  if job.name in wanted and (job.disposition is Disposition.HELD or not job.numbered))
-    files = tuple(file for name in names if plan.jobs[name].numbered for file in plan.jobs[name].files())
-    return RunPreview(tuple(jobs), held, files)
+    return RunPreview(tuple(jobs), held, _asked_for(plan, names, running, dict(held)))
+
+
+def _asked_for(plan: Plan, names: Collection[str], running: Collection[str], held: Collection[str]) -> tuple[str, ...]:
+    """Return the files of the named jobs; where one of them waits, also of the jobs before it that would run."""
+    asked = [*names] if not any(name in held for name in names) else [
+        name for name in plan.jobs if name in running or (name in names and name not in held)]
+    return tuple(file for name in asked for file in plan.jobs[name].files())
 
 
 def _needed(plan: Plan, names: Collection[str]) -> set[str]:

@@ -50,7 +50,7 @@ def start_run(cores: int | None = None, names: Sequence[str] = ()) -> StartedRun
     Raises
     ------
     CryosnakeError
-        when a run or a clean-up works in the project, it is archived, or has no such job
+        when a run or a clean-up works in the project, it is archived, has no such job, or nothing of these can run
     """
     refuse_archived()
     owner = running_claim() or clean_up_owner()
@@ -60,6 +60,9 @@ def start_run(cores: int | None = None, names: Sequence[str] = ()) -> StartedRun
     if last and last.lives:
         raise CryosnakeError(f"a run was started at {last.began}, and works; this one was not started")
     files = preview_run(names).files
+    if names and not files:  # Snakemake takes no file for all
+        raise CryosnakeError(f"{', '.join(names)}: nothing of this can run now; `cryosnake preview` says what it waits "
+                             "for. Nothing was started")
     words = [*(["--cores", str(cores)] if cores else []), *files]
     LOG.parent.mkdir(exist_ok=True)
     with open(LOG, "wb", opener=own_file) as log:

@@ -120,7 +120,7 @@ def write_curation(job: str, curation: Curation) -> Path:
 
 
 def rename_curation(old: str, new: str) -> bool:
-    """Give the curation of a renamed job its new name; return whether there is one."""
+    """Give the curation of a renamed job its new name, which has none; return whether there is one."""
     there = os.path.lexists(curation_file(old))
     if there:
         write_curation(new, read_curation(old))

@@ -108,7 +108,7 @@ def add_decision(job: str, decision: Decision) -> Path:
 
 
 def rename_decisions(old: str, new: str) -> bool:
-    """Give the decisions of a renamed job its new name; return whether there are any."""
+    """Give the decisions of a renamed job its new name, which has none; return whether there are any."""
     known = read_decisions(old)
     if known:
         _write(new, known)

@@ -51,16 +51,8 @@ def digest_of_picks(folder: str) -> str:
 
 
 def rename_picks(old: str, new: str) -> bool:
-    """Give the picks of a renamed job its new name; return whether there are any.
-
-    Raises
-    ------
-    CryosnakeError
-        where there is such a folder already
-    """
+    """Give the picks of a renamed job its new name, which has none; return whether there are any."""
     if not os.path.isdir(picks_folder(old)):
         return False
-    if os.path.lexists(picks_folder(new)):
-        raise CryosnakeError(f"{picks_folder(new)} has picks already; move that folder away, or choose another name")
     os.rename(picks_folder(old), picks_folder(new))
     return True

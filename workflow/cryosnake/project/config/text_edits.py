@@ -144,6 +144,11 @@ def dumped(value: Any) -> str:
                           sort_keys=False)[1:].rstrip()[:-1]
 
 
+def argument(key: str, value: Any) -> str:
+    """Return a value as `cryosnake add` and `set` take it, such as diameter=[150, 180]."""
+    return f"{key}={value if isinstance(value, str) else dumped(value)}"
+
+
 def replaced(node: yaml.Node, text: str) -> Edit:
     """Return the edit that puts another text in the place of a value."""
     start, end = node.start_mark.index, _end(node)

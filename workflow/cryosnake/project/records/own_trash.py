@@ -7,6 +7,7 @@ files of another.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
@@ -81,3 +82,8 @@ def free_trash() -> None:
 def trash_size() -> int:
     """Return the bytes that emptying the Trash would free."""
     return sum(folder_size(path) for path in trashed() if not os.path.islink(path))
+
+
+def trash_stamp() -> str:
+    """Return a word that is another one when other jobs, or other files of theirs, are in the Trash."""
+    return hashlib.sha256(f"{sorted(trashed())} {trash_size()}".encode()).hexdigest()[:16]

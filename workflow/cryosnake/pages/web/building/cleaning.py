@@ -23,6 +23,7 @@ from cryosnake.project.config.text_edits import ChangedMeanwhileError, read_conf
 from cryosnake.project.locks.clean_up_lock import cleaning_up
 from cryosnake.project.records.cleaned_files import missing_files
 from cryosnake.project.records.file_sizes import folder_size
+from cryosnake.project.records.own_trash import trash_stamp
 
 _WHICH = {"non_final": "on which no final job depends", "failed": "that failed", "killed": "that were aborted"}
 TICKS = {**{kind: f"clear: {words}" for kind, words in KINDS.items()},
@@ -43,7 +44,8 @@ def show(request: Request) -> Response:
         return page(opened, opened.remembered.project(), "cleanup.html.j2", found=found, ticks=ticks, all_ticks=TICKS,
                     workspace=workspace, workspaces=list(read_config().get("workspaces") or ()), kinds=KINDS,
                     command=_command(ticks, workspace), deleted=[list(one.part.processes) for one in deletions()][::-1],
-                    cleaned=cleaned, cut_short=unfinished_manifest(), done=query.get("done", ""))
+                    cleaned=cleaned, cut_short=unfinished_manifest(), in_trash=trash_stamp(),
+                    done=query.get("done", ""))
 
 
 def _command(ticks: list[str], workspace: str) -> str:
@@ -65,9 +67,12 @@ def apply(request: Request, sent: Form) -> Response:
     return _back(request, said)
 
 
-def empty(request: Request, _: Form) -> Response:
-    """Empty the Trash for good."""
+def empty(request: Request, sent: Form) -> Response:
+    """Empty the Trash for good, if what is in it is still what was shown."""
     with working_in(opened_project(request).project), cleaning_up():
+        if field(sent, "stamp") != trash_stamp():
+            raise ChangedMeanwhileError("other files are in the Trash than this page showed; nothing was deleted. Look "
+                                        "at it again")
         freed = empty_trash()
     return _back(request, [f"The Trash is empty; {freed:,} bytes are free"])
 

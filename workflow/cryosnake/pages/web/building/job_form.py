@@ -13,7 +13,7 @@ from cryosnake.project.actions.config_edit import body_of
 from cryosnake.project.building.config_jobs import name_problem, type_called, values_of, with_job
 from cryosnake.project.config.config import AT_LEAST, Config, ConfigError, fitting_output, is_made, parse_config
 from cryosnake.project.config.lines import line_of
-from cryosnake.project.config.text_edits import FILE, dumped, entry_text, read_config
+from cryosnake.project.config.text_edits import FILE, argument, dumped, entry_text, read_config
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
@@ -275,7 +275,7 @@ def _follow(config: Config | None, name: str) -> tuple[str, ...]:
 
 
 def _command(name: str, type_name: str, values: Mapping[str, Any], gone: Iterable[str], *, changes: bool) -> str:
-    words = [f"{key}={value if isinstance(value, str) else dumped(value)}" for key, value in values.items()]
+    words = [argument(key, value) for key, value in values.items()]
     words += [f"{key}=" for key in gone]
     return shlex.join(["cryosnake", *(["set", name or "NAME"] if changes else ["add", name or "NAME", type_name]),
                        *words])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 from cryosnake.errors import CryosnakeError
@@ -12,7 +13,7 @@ from cryosnake.io.movies import header_pixel_size
 from cryosnake.pages.facts.jobs import JobFacts
 from cryosnake.project.actions.picking import PickingOffer
 from cryosnake.project.config.config import JobConfig, parse_config
-from cryosnake.project.config.text_edits import read_config
+from cryosnake.project.config.text_edits import argument, read_config
 
 _USUAL_BOX = 256  # px, where the pixel size is not known
 
@@ -30,7 +31,7 @@ class JobAfter:
     @property
     def command(self) -> str:
         """What adds it to config.yaml."""
-        values = [f"{key}={value}".replace("'", "") for key, value in self.values.items()]
+        values = starmap(argument, self.values.items())
         return shlex.join(["cryosnake", "add", self.name, self.type, *values])
 
 

@@ -90,7 +90,7 @@ def _found(request: Request) -> Curated:
 
 
 def _decided(found: Curated) -> dict[str, Any]:
-    return {"stamp": found.stamp, "limits": found.limits, "flags": found.flags}
+    return {"stamp": found.stamp, "limits": found.limits, "flags": found.flags, "earlier": sorted(earlier_flags(found))}
 
 
 def _data(opened: ShownProject, found: Curated) -> dict[str, Any]:
@@ -102,8 +102,7 @@ def _data(opened: ShownProject, found: Curated) -> dict[str, Any]:
     return {"job": found.job, "kind": found.kind, "names": list(found.names), "columns": columns,
             "images": [opened.address("image", name.rpartition("@")[2]) + _wish(found.kind, name)
                        for name in found.images],
-            "spectra": _spectra(opened, found.rows), "earlier": sorted(earlier_flags(found)),
-            "relion": relion_selections(found), **_decided(found)}
+            "spectra": _spectra(opened, found.rows), "relion": relion_selections(found), **_decided(found)}
 
 
 def _order(label: str) -> tuple[int, str]:

@@ -92,7 +92,7 @@ def _in_page(request: Request, opened: ShownProject, found: Picks) -> dict[str, 
 def _places(text: str) -> np.ndarray:
     """Return places (n, 2) from "x,y x,y"."""
     try:
-        return np.array([[float(value) for value in place.split(",")] for place in text.split()]).reshape(-1, 2)
+        return np.array([[float(x), float(y)] for x, y in (place.split(",") for place in text.split())]).reshape(-1, 2)
     except ValueError:
         raise CryosnakeError("places are written as x,y; nothing was saved") from None
 

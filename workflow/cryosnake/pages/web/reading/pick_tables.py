@@ -12,6 +12,7 @@ from cryosnake.errors import CryosnakeError
 from cryosnake.io.star import read_star
 from cryosnake.pages.web.reading.files import file_of
 from cryosnake.pages.web.reading.tables import Tables
+from cryosnake.pipeline.model import job_number
 from cryosnake.pipeline.types import type_folders
 
 PICKING = {"AutoPick": "autopick.star", "ManualPick": "manualpick.star"}  # what lists the coordinate files
@@ -23,7 +24,7 @@ def tables_of_jobs(root: Path, tables: Tables, names: Mapping[str, str], block: 
     """Yield each job with its table of micrographs, in the order of the jobs' numbers; `names` are files by folder."""
     for path in sorted((path for folder, name in names.items() if folder in type_folders()
                         for path in root.glob(f"{folder}/job[0-9]*/{name}") if not path.parent.is_symlink()),
-                       key=lambda path: path.parent.name):
+                       key=lambda path: job_number(path.parent.name) or 0):
         try:
             found = tables.read(path)
         except (CryosnakeError, OSError):

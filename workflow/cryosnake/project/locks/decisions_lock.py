@@ -1,4 +1,4 @@
-"""One writer at a time of the picks of a job, which a page, a command and the job itself may want to write."""
+"""One writer at a time of what a person decides for a job: pages, commands and the job itself may want to write it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _PATIENCE = 3.0  # s; a save takes some milliseconds
 
 
 @contextmanager
-def saving_picks(job: str) -> Iterator[None]:
-    """Hold the picks of a job of the config.
+def deciding(job: str) -> Iterator[None]:
+    """Hold the decisions for a job of the config: its picks, limits and flags, and chosen classes.
 
     Raises
     ------
     CryosnakeError
         where another program has held them for some seconds, or the project can't be written
     """
-    path = Path(".cryosnake", f"picks_{job}.lock")
+    path = Path(".cryosnake", f"decisions_{job}.lock")
     assert is_listed_name(path.name)
     try:
         path.parent.mkdir(exist_ok=True)
@@ -45,8 +45,8 @@ def _wait(descriptor: int, job: str) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > end:
-                raise CryosnakeError(f"another program saves picks of {job} (process of {os.uname().nodename} or of "
-                                     "another computer); nothing was saved. Save again in a moment") from None
+                raise CryosnakeError(f"another program saves decisions for {job} (process of {os.uname().nodename} or "
+                                     "of another computer); nothing was saved. Save again in a moment") from None
             time.sleep(0.02)
         except OSError:  # a file system without locks: the stamps still tell what another one wrote
             return
