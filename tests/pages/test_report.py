@@ -10,6 +10,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from shown_project import make_project, write_star
 
@@ -247,6 +248,24 @@ def test_files_that_are_damaged_in_any_way(tmp_path: Path, monkeypatch: pytest.M
 def test_every_job_type_has_panels_of_its_own() -> None:
     """External jobs are what others make of them: their page has files, log and parameters."""
     assert {job_type.folder for job_type in job_types().values()} - set(PANELS) == {"External"}
+
+
+def test_what_follows_a_refinement_has_its_figures(tmp_path: Path) -> None:
+    for folder in ("CtfRefine", "Polish", "Subtract"):
+        (tmp_path / folder).mkdir()
+    optics = pd.DataFrame({"rlnOpticsGroupName": ["a", "b"], "rlnOpticsGroup": [1, 2], "rlnBeamTiltX": [0.2, -1.25],
+                           "rlnBeamTiltY": [0.1, 0.0]})
+    write_star(tmp_path / "CtfRefine/particles_ctf_refine.star", {"optics": optics, "particles": pd.DataFrame(
+        {"rlnDefocusU": [9000.0, 12000.0, 11000.0]})})
+    write_star(tmp_path / "Polish/bfactors.star", {"perframe_bfactors": pd.DataFrame(
+        {"rlnMovieFrameNumber": [0, 1, 2], "rlnBfactorUsedForSharpening": [-30.0, -5.0, -90.0]})})
+    write_star(tmp_path / "Subtract/original.star", {"optics": optics, "particles": pd.DataFrame(
+        {"rlnImageName": ["1@a.mrcs", "2@a.mrcs"]})})
+    said = {folder: panels_of(JobView(path=tmp_path / folder, folder=folder, values={}))[0] for folder in (
+        "CtfRefine", "Polish", "Subtract")}
+    assert "1.25 mrad" in said["CtfRefine"].verdict and said["CtfRefine"].level == "doubtful"
+    assert [row[2] for row in said["CtfRefine"].blocks[-1].rows] == ["not fitted"] * 2
+    assert "Frame 2 " in said["Polish"].verdict and said["Subtract"].verdict == "2 particles."
 
 
 def test_a_learned_picker_and_joined_tables_are_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_polish import BOX, PIXEL, nothing, project, shiny  # noqa: F401 - fixtures
+from polish_project import BOX, PIXEL, nothing
+from test_polish import project, shiny  # noqa: F401 - fixtures
 
 from cryosnake.io.mrc import read_mrc, write_mrc
 from cryosnake.io.star import read_star

@@ -164,7 +164,7 @@ def test_two_schemes_become_one_config_with_thresholds() -> None:
     assert jobs["refine3d"]["reference"] == "inimodel3d"
     assert "at_least" not in jobs["class2d"]
     assert "polish" not in jobs
-    assert any(note.startswith("polish: there is no job type") for note in imported.notes)
+    assert any(note.startswith("polish is left out: polish needs micrographs") for note in imported.notes)
     assert any(note == "extract: additional arguments are left out: --something" for note in imported.notes)
     assert imported.watch == "timeout 48h cryosnake watch --minutes 1"
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cryosnake.pages.blocks.panel import DOUBTFUL, Panel
-from cryosnake.pages.panels import classes, learned_and_joined, maps, micrographs, postprocess, refinement
+from cryosnake.pages.panels import (
+    after_refinement,
+    classes,
+    learned_and_joined,
+    maps,
+    micrographs,
+    postprocess,
+    refinement,
+)
 from cryosnake.pages.panels.view import JobView
 
 # Type folders, which RELION's jobs have, too.
@@ -24,6 +32,9 @@ PANELS: dict[str, Sequence[Callable[[JobView], Panel | None]]] = {
     "InitialModel": (maps.convergence, maps.map_slices, refinement.iterations),
     "Class3D": (classes.class_maps, maps.map_slices, refinement.iterations),
     "Refine3D": (refinement.refine_fsc, refinement.iterations, refinement.views, maps.map_slices),
+    "CtfRefine": (after_refinement.lens,),
+    "Polish": (after_refinement.fading,),
+    "Subtract": (after_refinement.subtracted,),
     "MaskCreate": (maps.mask,),
     "PostProcess": (postprocess.postprocess_fsc, postprocess.guinier, maps.map_slices),
     "LocalRes": (maps.local_resolution,),
