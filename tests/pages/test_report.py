@@ -10,7 +10,6 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from shown_project import make_project, write_star
 
@@ -253,14 +252,14 @@ def test_every_job_type_has_panels_of_its_own() -> None:
 def test_what_follows_a_refinement_has_its_figures(tmp_path: Path) -> None:
     for folder in ("CtfRefine", "Polish", "Subtract"):
         (tmp_path / folder).mkdir()
-    optics = pd.DataFrame({"rlnOpticsGroupName": ["a", "b"], "rlnOpticsGroup": [1, 2], "rlnBeamTiltX": [0.2, -1.25],
-                           "rlnBeamTiltY": [0.1, 0.0]})
-    write_star(tmp_path / "CtfRefine/particles_ctf_refine.star", {"optics": optics, "particles": pd.DataFrame(
-        {"rlnDefocusU": [9000.0, 12000.0, 11000.0]})})
-    write_star(tmp_path / "Polish/bfactors.star", {"perframe_bfactors": pd.DataFrame(
-        {"rlnMovieFrameNumber": [0, 1, 2], "rlnBfactorUsedForSharpening": [-30.0, -5.0, -90.0]})})
-    write_star(tmp_path / "Subtract/original.star", {"optics": optics, "particles": pd.DataFrame(
-        {"rlnImageName": ["1@a.mrcs", "2@a.mrcs"]})})
+    optics = {"rlnOpticsGroupName": ["a", "b"], "rlnOpticsGroup": [1, 2], "rlnBeamTiltX": [0.2, -1.25],
+                           "rlnBeamTiltY": [0.1, 0.0]}
+    write_star(tmp_path / "CtfRefine/particles_ctf_refine.star", {"optics": optics, "particles": {
+        "rlnDefocusU": [9000.0, 12000.0, 11000.0]}})
+    write_star(tmp_path / "Polish/bfactors.star", {"perframe_bfactors": {
+        "rlnMovieFrameNumber": [0, 1, 2], "rlnBfactorUsedForSharpening": [-30.0, -5.0, -90.0]}})
+    write_star(tmp_path / "Subtract/original.star", {"optics": optics, "particles": {
+        "rlnImageName": ["1@a.mrcs", "2@a.mrcs"]}})
     said = {folder: panels_of(JobView(path=tmp_path / folder, folder=folder, values={}))[0] for folder in (
         "CtfRefine", "Polish", "Subtract")}
     assert "1.25 mrad" in said["CtfRefine"].verdict and said["CtfRefine"].level == "doubtful"
