@@ -41,8 +41,8 @@ def fading(job: JobView) -> Panel | None:
     factors = table["rlnBfactorUsedForSharpening"].to_numpy(float)
     best = int(frames[factors.argmax()])
     return Panel(title="Frames", verdict=f"Frame {best} has most of the fine details.",
-                 caption="B-factor of each frame: the lower, the fewer fine details it adds. The first frames move, the "
-                 "last ones are damaged. tracks.png shows the tracks of a few movies.",
+                 caption="B-factor of each frame: the lower, the fewer fine details it adds. The first frames move, "
+                 "the last ones are damaged. tracks.png shows the tracks of a few movies.",
                  blocks=[chart("Signal of the frames", ("frame", "B-factor, Å²"),
                                [Series(name="B-factor", x=frames, y=factors)])])
 
