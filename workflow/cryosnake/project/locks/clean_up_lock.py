@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryosnake.atomic import own_file
 from cryosnake.errors import CryosnakeError
 from cryosnake.pipeline.lock import remove_stale_locks
 from cryosnake.processes import text_of, this_process
+from cryosnake.project.locks.lock_files import open_lock
 from cryosnake.project.locks.snakemake_lock import running_claim
 from cryosnake.project.locks.work_locks import is_held
 from cryosnake.project.records.archive import refuse_archived
@@ -37,12 +37,7 @@ def cleaning_up() -> Iterator[None]:
         archived project, and when the folder that `Trash` is a link to does not exist.
     """
     refuse_archived()
-    try:
-        LOCK.parent.mkdir(exist_ok=True)
-        file = open(LOCK, "a+", opener=own_file)
-    except OSError as error:
-        raise CryosnakeError(f"{LOCK}: the project can't be written ({error.strerror})") from error
-    with file:
+    with open_lock(LOCK) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryosnake.atomic import own_file
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import is_listed_name
+from cryosnake.project.locks.lock_files import open_lock
 
 _PATIENCE = 3.0  # s; a save takes some milliseconds
 
@@ -27,12 +27,7 @@ def deciding(job: str) -> Iterator[None]:
     """
     path = Path(".cryosnake", f"decisions_{job}.lock")
     assert is_listed_name(path.name)
-    try:
-        path.parent.mkdir(exist_ok=True)
-        file = open(path, "a", opener=own_file)
-    except OSError as error:
-        raise CryosnakeError(f"{path}: the project can't be written ({error.strerror}); nothing was saved") from error
-    with file:
+    with open_lock(path) as file:
         _wait(file.fileno(), job)
         yield
 
