@@ -13,12 +13,14 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "workflow" / "cryosnake"
 
-FOR_ALL = {"errors", "atomic", "human", "json_files", "limits", "names", "processes", "star_tokens", "installation"}
+FOR_ALL = {"atomic", "digests", "errors", "human", "installation", "json_files", "limits", "names", "processes",
+           "star_tokens"}
 # layer -> cryosnake packages that it may import besides itself and these
 ALLOWED = {
     "errors": set(),
     "atomic": set(),
     "human": set(),
+    "digests": set(),
     "json_files": set(),
     "limits": set(),
     "names": set(),
@@ -41,7 +43,7 @@ ALLOWED = {
     "cli": {"project", "pipeline", "pages", "report", "programs", "running", "io", "cluster", "watching", "parallel"},
 }
 OF_JOBS = ("cryosnake.jobs.forms", "cryosnake.jobs.options")  # all that programs know of job types
-STANDARD_ONLY = ("jobs", "pipeline", "atomic", "human", "json_files", "limits", "names", "processes",
+STANDARD_ONLY = ("jobs", "pipeline", "atomic", "digests", "human", "json_files", "limits", "names", "processes",
                  "star_tokens", "installation")
 
 # The rooms (folders) inside a layer, floor by floor from the ground: a room may import only what stands below it.

@@ -25,6 +25,7 @@ from cryosnake.programs.polish import polish
 from cryosnake.programs.polish.motion import compare, correlations, find_motion
 from cryosnake.programs.polish.movies import movies_of
 from cryosnake.programs.polish.output import write_shiny
+from cryosnake.programs.polish.particles import signature
 from cryosnake.programs.polish.weights import exposure_of, fit_falloffs
 from cryosnake.report.job_pictures import draw_pictures
 
@@ -115,12 +116,28 @@ def test_movies_of_another_dose_have_weights_of_their_own() -> None:
 
 
 def test_a_finished_movie_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its files are not even written again."""
+    """Also where files have other times, as in a copy; its own are not even written again."""
+    for path in (*Path("Movies").iterdir(), *Path(".").glob("*.mrc")):
+        os.utime(path, (1, 1))
     monkeypatch.setattr(polish, "find_motion", lambda *_: pytest.fail("it was found before"))
     before = [path.stat().st_mtime_ns for path in sorted(Path("Polish/job010/Movies").glob("*_motion.npz"))]
     run("Polish/job010", device="cpu")
     assert [path.stat().st_mtime_ns for path in sorted(Path("Polish/job010/Movies").glob("*_motion.npz"))] == before
     assert len(before) == 2
+
+
+def test_another_movie_under_the_name_is_polished_by_its_own_motion() -> None:
+    particles, references = read_posed("particles.star"), read_references("postprocess.star")
+    movie = movies_of(particles, "corrected_micrographs.star", PolishOptions())[0]
+    before, file = signature(particles, movie, references, ""), Path(movie.motion.movie)
+    content, times = file.read_bytes(), file.stat()
+    try:
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert signature(particles, movie, references, "") != before
+    finally:
+        file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    assert signature(particles, movie, references, "") == before
 
 
 def test_too_little_memory_is_refused_before_anything_is_computed() -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from cryosnake.digests import digest
 from cryosnake.jobs.model import file_of
 from cryosnake.jobs.registry import job_types
 from cryosnake.pipeline.markers import exit_of
@@ -16,7 +17,7 @@ from cryosnake.project.config.decisions import digest_of_files, read_decisions
 from cryosnake.project.planning.planned import Plan
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.joined_tables import write_joined
-from cryosnake.project.records.made_from import TakenFile, digest
+from cryosnake.project.records.made_from import TakenFile
 from cryosnake.project.records.record import read_record
 
 BOOKKEEPING = (".nodes", ".lock", ".relion_lock", "run_times.tsv")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from cryosnake import digests
+from cryosnake.digests import digest
 from cryosnake.io.star_rows import count_rows
 from cryosnake.jobs.registry import job_types
-from cryosnake.project.records import made_from
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.joined_tables import record_joined, write_joined
 from cryosnake.project.records.known_files import as_found, note_files
-from cryosnake.project.records.made_from import digest
 from cryosnake.project.records.record import JobRecord, read_record, write_record
 from cryosnake.project.records.taken_inputs import taken_inputs
 from cryosnake.running.resume import resume
@@ -120,7 +120,7 @@ def test_a_job_without_a_record_takes_what_there_is() -> None:
 
 
 def test_large_files_are_digested_in_part(monkeypatch) -> None:
-    monkeypatch.setattr(made_from, "WHOLE", 1000)
+    monkeypatch.setattr(digests, "WHOLE", 1000)
     large = Path("large.mrc")
     large.write_bytes(bytes(1 << 20))
     first = digest(str(large))

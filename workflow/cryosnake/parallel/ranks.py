@@ -148,6 +148,11 @@ class SingleRank:
         return problem_of(error, 0)
 
 
+def on_each_rank(ranks: int) -> str:
+    """Return what follows an amount in a message where each of several ranks takes it: " on each of 4 ranks"."""
+    return f" on each of {ranks} ranks" if ranks > 1 else ""
+
+
 def problem_of(error: BaseException, rank: int) -> Problem:
     """Return an exception as a problem that can be sent to the other ranks."""
     if isinstance(error, (Aborted, KeyboardInterrupt)):

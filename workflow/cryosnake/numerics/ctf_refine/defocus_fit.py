@@ -111,6 +111,19 @@ def rest_of_phase(microscope: Microscope, even: np.ndarray, kx: np.ndarray, ky: 
     return np.asarray(math.asin(microscope.amplitude_contrast) - microscope.spherical * (kx**2 + ky**2) ** 2 - even)
 
 
+def phase_shapes(kx: np.ndarray, ky: np.ndarray, wavelength: float) -> np.ndarray:
+    """Return (4, pixels): the derivatives of the CTF's phase by `Lens.terms`; kx, ky (pixels,) in 1/Å, λ in Å."""
+    slope = math.pi * wavelength
+    return np.stack([slope * (kx**2 + ky**2), slope * (kx**2 - ky**2), slope * 2.0 * kx * ky, np.ones_like(kx)])
+
+
+def amplitudes(lens: Lens, kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
+    """Return scale · exp(−B k² / 4) at kx, ky (pixels,), 1/Å: (n, pixels) float32, or (n, 1) without B-factors."""
+    if not lens.b_factor.any():
+        return np.asarray(lens.scale[:, None], np.float32)
+    return np.asarray(lens.scale[:, None] * np.exp(-0.25 * lens.b_factor[:, None] * (kx**2 + ky**2)), np.float32)
+
+
 def fit_lens(evidence: Evidence, start: Lens, wavelength: float, modes: Modes, reach: float = 2000.0,
              rounds: int = 3) -> Lens:
     """Return the CTF parameters that explain a micrograph's images best.
@@ -124,7 +137,7 @@ def fit_lens(evidence: Evidence, start: Lens, wavelength: float, modes: Modes, r
     rounds : int
         Times that defocus, the terms of the whole micrograph and the amplitudes are fitted in turn.
     """
-    shapes = _shapes(evidence, wavelength)
+    shapes = phase_shapes(evidence.kx, evidence.ky, wavelength)
     lens = _shared(start, modes)
     for number in range(rounds):
         if modes.defocus != FIXED:
@@ -136,12 +149,6 @@ def fit_lens(evidence: Evidence, start: Lens, wavelength: float, modes: Modes, r
         elif modes.astigmatism == modes.phase_shift == FIXED:
             break
     return lens
-
-
-def _shapes(evidence: Evidence, wavelength: float) -> np.ndarray:
-    """Return (4, pixels): the derivatives of the CTF's phase by the terms of a lens."""
-    kx, ky, slope = evidence.kx, evidence.ky, math.pi * wavelength
-    return np.stack([slope * (kx**2 + ky**2), slope * (kx**2 - ky**2), slope * 2.0 * kx * ky, np.ones_like(kx)])
 
 
 def _shared(lens: Lens, modes: Modes) -> Lens:
@@ -160,14 +167,6 @@ def _phase(evidence: Evidence, lens: Lens, shapes: np.ndarray) -> np.ndarray:
     return np.asarray(turns * (2.0 * math.pi), np.float32)
 
 
-def _amplitude(evidence: Evidence, lens: Lens) -> np.ndarray:
-    """Return scale · exp(−B k² / 4), (n, pixels) or (n, 1)."""
-    if not lens.b_factor.any():
-        return lens.scale[:, None].astype(np.float32)
-    decay = np.exp(-0.25 * lens.b_factor[:, None] * (evidence.kx**2 + evidence.ky**2))
-    return np.asarray(lens.scale[:, None] * decay, np.float32)
-
-
 def _overall(agreement: float, power: float) -> float:
     return max(agreement / power, 0.0) if power > 0 else 0.0
 
@@ -180,7 +179,7 @@ class _Rings:
         ring = np.minimum((squared / squared.max() * _RINGS).astype(np.int64), _RINGS - 1)
         count = np.maximum(np.bincount(ring, minlength=_RINGS), 1)
         self.slope = np.bincount(ring, squared, minlength=_RINGS) / count  # π λ k²
-        phase, amplitude = _phase(evidence, lens, shapes), _amplitude(evidence, lens)
+        phase, amplitude = _phase(evidence, lens, shapes), amplitudes(lens, evidence.kx, evidence.ky)
         order = np.argsort(ring, kind="stable")
         present, starts = np.unique(ring[order], return_index=True)
 
@@ -262,7 +261,7 @@ def _vertex(grid: np.ndarray, logs: np.ndarray) -> np.ndarray:
 def _with_shared_terms(evidence: Evidence, lens: Lens, shapes: np.ndarray, modes: Modes, steps: int = 4) -> Lens:
     """Return the lens with astigmatism, and phase shift, of the micrograph (or particle) moved uphill."""
     for _ in range(steps):
-        phase, amplitude = _phase(evidence, lens, shapes), _amplitude(evidence, lens)
+        phase, amplitude = _phase(evidence, lens, shapes), amplitudes(lens, evidence.kx, evidence.ky)
         sin, cos = np.sin(phase), np.cos(phase)
         agreement, power = evidence.agreement * amplitude, evidence.power * amplitude**2
         factor = _overall(float((agreement * sin).sum(dtype=np.float64)), float((power * sin**2).sum(dtype=np.float64)))

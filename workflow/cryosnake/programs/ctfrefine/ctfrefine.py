@@ -111,16 +111,12 @@ def _fitted(work: Work, state: State) -> tuple[State, dict[int, Measured]]:
     return replace(state, optics=tuple(optics)), measured
 
 
-def _group_name(particles: ParticleSet, group: int) -> str:
-    return str(particles.tables["optics"].iloc[group].get("rlnOpticsGroupName", group + 1))
-
-
 def _report_phases(particles: ParticleSet, measured: Mapping[int, Measured]) -> None:
     for group, found in measured.items():
         microscope = particles.groups[group].microscope
         assert microscope is not None
         tilt, odd = tilt_and_rest(found.fit.odd, microscope)
-        name = _group_name(particles, group)
+        name = particles.optics_name(group)
         print(f"optics group {name}: beam tilt {tilt[0]:.3f}, {tilt[1]:.3f} mrad; odd terms {_listed(odd)}, even "
               f"terms {_listed(found.fit.even)}; expected RMS error {found.fit.odd_error:.3f} and "
               f"{found.fit.even_error:.3f} rad")
@@ -137,7 +133,7 @@ def _listed(values: np.ndarray) -> str:
 
 def _report_magnification(particles: ParticleSet, found: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> None:
     for group, (matrix, error) in found.items():
-        name = _group_name(particles, group)
+        name = particles.optics_name(group)
         print(f"optics group {name}: magnification {np.round(matrix, 5).tolist()}, expected error "
               f"{float(error.max()):.1g}")
         if np.abs(matrix - np.eye(2)).max() > _MOST_MAGNIFICATION:

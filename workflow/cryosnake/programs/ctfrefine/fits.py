@@ -28,7 +28,7 @@ from cryosnake.programs.ctfrefine.units import (
     Seen,
     Unit,
     keep,
-    read_kept,
+    kept_result,
     refined_lens,
     signature,
     sum_magnification,
@@ -196,7 +196,7 @@ def _results(work: Work, state: State, task: Task, units: Sequence[Unit], before
     for number, unit in enumerate(units):
         seen = seen_of(work, state, unit)
         made_from = signature(unit, seen, f"{task.label}{task.settings}")
-        results[number] = read_kept(task.kind, work.folders, f"{unit.name}_{task.label}.npz", made_from)
+        results[number] = kept_result(task.kind, work.folders, f"{unit.name}_{task.label}.npz", made_from)
         if results[number] is None:
             missing.append((number, seen, made_from))
 

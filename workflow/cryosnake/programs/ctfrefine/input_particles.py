@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
+from cryosnake.digests import digest_of_images
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.euler import euler_to_matrix
 from cryosnake.parallel.stacks import StackImages
@@ -46,11 +45,11 @@ def units_of(particles: ParticleSet) -> list[Unit]:
     matrices = euler_to_matrix(*(particles.column(label) for label in _POSE[:3]))
     origins = np.stack([particles.column(label) for label in _POSE[3:5]], 1)
     halves, images = particles.column("rlnRandomSubset").astype(np.int64), table["rlnImageName"].to_numpy(str)
-    found, times = [], _Times()
+    found = []
     for value in np.unique(key):
         rows, group = np.flatnonzero(key == value), int(value) % len(particles.groups)
         stacks = sorted({str(name).partition("@")[2] for name in images[rows]})
-        listed = [*images[rows].tolist(), *map(times, stacks)]
+        listed = [*images[rows].tolist(), *map(_signed, stacks)]
         poses = np.concatenate([matrices[rows].ravel(), origins[rows].ravel(), halves[rows].astype(float)])
         found.append(Unit(
             name=kept_name(str(names[int(value) // len(particles.groups)]), group + 1, True), group=group, rows=rows,
@@ -60,17 +59,8 @@ def units_of(particles: ParticleSet) -> list[Unit]:
     return found
 
 
-class _Times:
-    """Sizes and times of stacks, asked for once."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
-
-    def __call__(self, name: str) -> str:
-        if name not in self._known:
-            try:
-                found = os.stat(name)
-                self._known[name] = f"{name}:{found.st_size}:{found.st_mtime_ns}"
-            except OSError:  # reading it says what is wrong
-                self._known[name] = name
-        return self._known[name]
+def _signed(stack: str) -> str:
+    try:
+        return f"{stack}:{digest_of_images(stack)}"
+    except OSError:  # reading it says what is wrong
+        return stack

@@ -6,7 +6,7 @@ import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.options import CtfRefineOptions
-from cryosnake.parallel.ranks import Ranks
+from cryosnake.parallel.ranks import Ranks, on_each_rank
 from cryosnake.programs.ctfrefine.fits import RESULTS, modes_of
 from cryosnake.programs.ctfrefine.units import AT_ONCE, Unit
 from cryosnake.programs.refinement.execution import job_memory
@@ -33,7 +33,7 @@ def planned_workers(particles: ParticleSet, units: list[Unit], box: int, options
     each = _MARGIN * max(_of_unit(particles, unit, options) for unit in units)
     each += RESULTS * ranks.size * _SUMS * max(_pixels(particles, unit) for unit in units)
     workers = min(most, len(units), int((allowed - fixed) // each))
-    on_ranks = f" on each of {ranks.computer.size} ranks" if ranks.computer.size > 1 else ""
+    on_ranks = on_each_rank(ranks.computer.size)
     if workers < 1:
         raise CryosnakeError(f"{particles.path}: CtfRefine of its particles takes {(fixed + each) / 1e9:.1f} GB"
                              f"{on_ranks}, and the job may use {allowed / 1e9:.1f}. Set memory to more, use fewer MPI "

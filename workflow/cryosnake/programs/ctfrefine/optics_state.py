@@ -68,7 +68,7 @@ def lens_of(particles: ParticleSet) -> Lens:
                 scale=particles.column("rlnCtfScalefactor", 1.0))
 
 
-def rows_of(lens: Lens, rows: np.ndarray) -> Lens:
+def rows_of(lens: Lens, rows: np.ndarray | slice) -> Lens:
     """Return the CTF parameters of some rows."""
     return Lens(terms=lens.terms[rows], b_factor=lens.b_factor[rows], scale=lens.scale[rows])
 

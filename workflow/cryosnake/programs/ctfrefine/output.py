@@ -71,7 +71,7 @@ def write_phases(path: Path, particles: ParticleSet, measured: Mapping[int, Meas
     """Write measured and fitted phases of each optics group, (box, box) images, for the pictures."""
     arrays: dict[str, Any] = {}
     for group, found in measured.items():
-        name = str(particles.tables["optics"].iloc[group].get("rlnOpticsGroupName", group + 1))
+        name = particles.optics_name(group)
         arrays |= {f"{group}_name": np.array(name), f"{group}_kx": found.at.kx, f"{group}_ky": found.at.ky}
         arrays |= {f"{group}_{key}": values for key, values in _phases(found).items()}
     with replacing(path) as temporary, open(temporary, "wb") as file:

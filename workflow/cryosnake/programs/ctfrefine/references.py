@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cryosnake.digests import digest
 from cryosnake.errors import CryosnakeError
 from cryosnake.io.checked_numbers import numbers_of
 from cryosnake.io.mrc_header import read_header
@@ -40,7 +41,7 @@ class References:
     names : (str, str)
         The files of the half maps.
     identity : str
-        Names, sizes and times of the files.
+        Names and digests of the files.
     """
 
     transforms: tuple[Array, Array]
@@ -134,5 +135,4 @@ def _weights(path: str, fsc: pd.DataFrame, halves: Halves, max_resolution: float
 
 
 def _identity(names: list[str]) -> str:
-    found = ((name, Path(name).stat()) for name in names)
-    return ";".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in found)
+    return ";".join(f"{name}:{digest(name)}" for name in names)

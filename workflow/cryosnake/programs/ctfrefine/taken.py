@@ -15,7 +15,7 @@ import numpy as np
 from cryosnake.numerics.aberrations import even_phase, odd_phase
 from cryosnake.programs.ctfrefine.optics_state import GroupOptics
 from cryosnake.programs.ctfrefine.pixels import GroupPixels
-from cryosnake.programs.ctfrefine.units import keep, read_kept
+from cryosnake.programs.ctfrefine.units import keep, kept_result
 
 _PHASE, _MAGNIFICATION = 0.05, 5e-4  # radians (RMS) and elements of the matrix that are close
 
@@ -27,7 +27,7 @@ def taken(found: GroupOptics, pixels: GroupPixels, folders: Sequence[Path], name
     """
     made_from = hashlib.sha256(settings.encode()).hexdigest()
     for folder in folders:
-        earlier = read_kept(GroupOptics, [folder], name, made_from)
+        earlier = kept_result(GroupOptics, [folder], name, made_from)
         if earlier is not None and _close(earlier, found, pixels):
             break
     else:

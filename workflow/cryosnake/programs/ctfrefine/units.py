@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cryosnake.atomic import replacing
 from cryosnake.names import is_listed_name
 from cryosnake.numerics.aberrations import even_phase, odd_phase
 from cryosnake.numerics.backend import Array, namespace, to_numpy
@@ -18,8 +17,10 @@ from cryosnake.numerics.ctf import Microscope
 from cryosnake.numerics.ctf_refine.defocus_fit import (
     Lens,
     Modes,
+    amplitudes,
     evidence_of,
     fit_lens,
+    phase_shapes,
     rest_of_phase,
     without_own_noise,
 )
@@ -27,7 +28,8 @@ from cryosnake.numerics.ctf_refine.magnification import MagnificationSums, magni
 from cryosnake.numerics.ctf_refine.phase_sums import PhaseSums, phase_sums
 from cryosnake.numerics.ctf_refine.shells import noise_of_shells
 from cryosnake.parallel.stacks import StackImages
-from cryosnake.programs.ctfrefine.optics_state import GroupOptics
+from cryosnake.programs.ctfrefine.kept import read_kept, write_kept
+from cryosnake.programs.ctfrefine.optics_state import GroupOptics, rows_of
 from cryosnake.programs.ctfrefine.pixels import GroupPixels
 
 AT_ONCE = 16  # particles
@@ -52,7 +54,7 @@ class Unit:
     matrices, origins, halves : (n, 3, 3), (n, 2), (n,)
         Poses; Å; 1 or 2.
     identity : str
-        Names and times of its images, and its poses.
+        Names and contents of its images, and its poses.
     """
 
     name: str
@@ -207,14 +209,12 @@ def _from_halves(seen: Seen, matrices: np.ndarray, halves: np.ndarray) -> Array:
 
 def _amplitude(seen: Seen, part: slice, kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
     """Return scale · exp(−B k² / 4), float32 (n, pixels), or (n, 1) without B-factors."""
-    scale, b_factor = seen.lens.scale[part, None], seen.lens.b_factor[part, None]
-    return np.asarray(scale * np.exp(-0.25 * b_factor * (kx**2 + ky**2)) if b_factor.any() else scale, np.float32)
+    return amplitudes(rows_of(seen.lens, part), kx, ky)
 
 
 def _phase(seen: Seen, part: slice, even: np.ndarray, kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
     """Return the phases of the CTFs, float32 (n, pixels)."""
-    slope = np.pi * seen.microscope.wavelength
-    shapes = np.stack([slope * (kx**2 + ky**2), slope * (kx**2 - ky**2), slope * 2.0 * kx * ky, np.ones_like(kx)])
+    shapes = phase_shapes(kx, ky, seen.microscope.wavelength)
     return np.asarray(seen.lens.terms[part] @ shapes + rest_of_phase(seen.microscope, even, kx, ky), np.float32)
 
 
@@ -232,18 +232,12 @@ def signature(unit: Unit, seen: Seen, settings: str) -> str:
     return digest.hexdigest()
 
 
-def read_kept(kind: type[Kept], folders: Sequence[Path], name: str, wanted: str) -> Kept | None:
+def kept_result(kind: type[Kept], folders: Sequence[Path], name: str, wanted: str) -> Kept | None:
     """Return a result from the first folder that has it, made from the same; None if none has."""
-    for folder in folders:
-        try:
-            with open(folder / name, "rb") as file, np.load(file, allow_pickle=False) as found:
-                if str(found["signature"]) == wanted:
-                    return kind(**{each.name: _plain(found[each.name]) for each in fields(kind)})
-        except (OSError, ValueError, KeyError, EOFError):  # absent, or damaged: it is computed again
-            continue
-        except Exception as error:  # zipfile.BadZipFile and zlib.error are no ValueErrors
-            print(f"{folder / name} is damaged ({error}) and computed again")
-    return None
+    found = next((arrays for folder in folders if (arrays := read_kept(folder / name, wanted)) is not None), None)
+    if found is None or not {each.name for each in fields(kind)} <= set(found):
+        return None
+    return kind(**{each.name: _plain(found[each.name]) for each in fields(kind)})
 
 
 def _plain(values: np.ndarray) -> Any:
@@ -252,11 +246,7 @@ def _plain(values: np.ndarray) -> Any:
 
 def keep(result: PhaseSums | MagnificationSums | Lens | GroupOptics, folder: Path, name: str, made_from: str) -> None:
     """Write a result below a folder, complete or not at all."""
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        arrays: dict[str, Any] = {each.name: np.asarray(getattr(result, each.name)) for each in fields(result)}
-        np.savez(file, signature=np.array(made_from), **arrays)
+    write_kept(folder / name, made_from, {each.name: np.asarray(getattr(result, each.name)) for each in fields(result)})
 
 
 def kept_name(micrograph: str, group: int, alone: bool) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from cryosnake.atomic import replacing
+from cryosnake.programs.ctfrefine.kept import read_kept, write_kept
 from cryosnake.programs.polish.motion import Motion
 from cryosnake.programs.polish.output import write_motion
 from cryosnake.programs.polish.particles import MovieParticles
@@ -30,18 +28,10 @@ def kept_motion(folder: Path, movie: MovieParticles, wanted: str, find: Callable
         found = find()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_motion(folder, movie, found)
-    with replacing(path) as temporary, open(temporary, "wb") as file:  # last: with it the movie is finished
-        np.savez(file, signature=np.array(wanted), **vars(found))
+    write_kept(path, wanted, vars(found))  # last: with it the movie is finished
     return found, is_new
 
 
 def _read(path: Path, wanted: str) -> Motion | None:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
-            if str(found["signature"]) == wanted:
-                return Motion(**{key: found[key] for key in found.files if key != "signature"})
-    except (OSError, ValueError, KeyError, EOFError):  # absent, or damaged: it is computed again
-        return None
-    except Exception as error:  # zipfile.BadZipFile and zlib.error are no ValueErrors
-        print(f"{path} is damaged ({error}) and computed again")
-    return None
+    found = read_kept(path, wanted)
+    return None if found is None else Motion(**found)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.options import PolishOptions
-from cryosnake.parallel.ranks import Ranks
+from cryosnake.parallel.ranks import Ranks, on_each_rank
 from cryosnake.programs.polish.motion import REACH
 from cryosnake.programs.polish.particles import MovieParticles
 from cryosnake.programs.refinement.execution import job_memory
@@ -35,7 +35,7 @@ def plan_memory(movies: Sequence[MovieParticles], box: int, options: PolishOptio
         particles = min(options.training_particles, sum(len(movie.rows) for movie in movies)) / ranks.size
         needed += 2 * particles * _of_track(largest)
     needed *= _MARGIN
-    on_ranks = f" on each of {ranks.computer.size} ranks" if ranks.computer.size > 1 else ""
+    on_ranks = on_each_rank(ranks.computer.size)
     if needed > allowed:
         fewer = " and fewer training_particles" if options.train else ""
         raise CryosnakeError(f"polish takes {needed / 1e9:.1f} GB{on_ranks} for {largest.motion.movie}, and the job "

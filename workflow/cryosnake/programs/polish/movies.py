@@ -126,9 +126,8 @@ def _check_sizes(particles: ParticleSet, movies: list[MovieParticles]) -> None:
             first = known.setdefault(group, movie)
             one, other = first.pixel_size_of(group), movie.pixel_size_of(group)
             if first.sizes[group].box != size.box or abs(one - other) > 1e-4 * one:
-                name = particles.tables["optics"].iloc[group].get("rlnOpticsGroupName", group + 1)
                 raise CryosnakeError(
-                    f"{particles.path}: optics group {name} has particles of movies of {first.motion.pixel_size:g} Å "
-                    f"({Path(first.motion.movie).name}) and {movie.motion.pixel_size:g} Å per pixel "
-                    f"({Path(movie.motion.movie).name}); an optics group has one pixel size. Give each kind of movie "
-                    "an optics group of its own when they are imported")
+                    f"{particles.path}: optics group {particles.optics_name(group)} has particles of movies of "
+                    f"{first.motion.pixel_size:g} Å ({Path(first.motion.movie).name}) and "
+                    f"{movie.motion.pixel_size:g} Å per pixel ({Path(movie.motion.movie).name}); an optics group has "
+                    "one pixel size. Give each kind of movie an optics group of its own when they are imported")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cryosnake.digests import digest
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.aberrations import odd_phase
 from cryosnake.numerics.backend import Array, namespace
@@ -117,22 +117,21 @@ def _predicted_of_group(particles: ParticleSet, movie: MovieParticles, pixels: G
 def signature(particles: ParticleSet, movie: MovieParticles, references: References, settings: str) -> str:
     """Return a digest of all that a movie's motion depends on; `settings` are those of the prior."""
     motion = movie.motion
-    files = [_stamp(name) for name in (motion.movie, motion.gain, motion.defects) if name]
+    files = [_signed(name) for name in (motion.movie, motion.gain, motion.defects) if name]
     groups = [particles.groups[group] for group in movie.sizes]
-    digest = hashlib.sha256(f"{references.identity}|{references.limit}|{motion}|{files}|{movie.size}|{settings}|"
+    signed = hashlib.sha256(f"{references.identity}|{references.limit}|{motion}|{files}|{movie.size}|{settings}|"
                             f"{groups}".encode())
     lens = particles.defoci(movie.rows)
     for values in (movie.frames, movie.places, movie.origins, movie.groups, motion.shifts, motion.hot_pixels,
                    particles.poses()[movie.rows], particles.column("rlnRandomSubset")[movie.rows], *lens.values(),
                    *(() if motion.coefficients is None else (motion.coefficients,))):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()
+        signed.update(np.ascontiguousarray(values).tobytes())
+    return signed.hexdigest()
 
 
-def _stamp(name: str) -> str:
+def _signed(name: str) -> str:
     try:
-        found = os.stat(name)
+        return f"{name}:{digest(name)}"
     except OSError as error:
         raise CryosnakeError(f"{name} cannot be read ({error.strerror}). Restore it: particles are polished from the "
                              "movies, with their gain and defects") from None
-    return f"{name}:{found.st_size}:{found.st_mtime_ns}"

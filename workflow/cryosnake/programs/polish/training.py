@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cryosnake.atomic import replacing, write_text
+from cryosnake.atomic import write_text
 from cryosnake.errors import CryosnakeError
 from cryosnake.numerics.polish.prior import MotionScales
 from cryosnake.numerics.polish.training import TrainingMovie, held_out_likelihood, train_scales
 from cryosnake.parallel.ranks import Ranks
+from cryosnake.programs.ctfrefine.kept import read_kept, write_kept
 from cryosnake.programs.ctfrefine.references import References
 from cryosnake.programs.polish.motion import aligned, compare, correlations, strength
 from cryosnake.programs.polish.particles import MovieParticles, signature
@@ -101,18 +102,12 @@ def _search(ranks: Ranks, mine: Sequence[TrainingMovie], start: MotionScales) ->
 def _write(folder: Path, found: MotionScales, wanted: str) -> None:
     values = (found.velocity, found.divergence, found.acceleration)
     write_text(folder / _PARAMETERS, " ".join(f"{value:.6g}" for value in values) + "\n")
-    with replacing(folder / _KEPT) as temporary, open(temporary, "wb") as file:
-        np.savez(file, signature=np.array(wanted), scales=np.array(values))
+    write_kept(folder / _KEPT, wanted, {"scales": np.array(values)})
 
 
 def _read(path: Path, wanted: str) -> MotionScales | None:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
-            if str(kept["signature"]) == wanted:
-                velocity, divergence, acceleration = kept["scales"].tolist()
-                return MotionScales(velocity=velocity, divergence=divergence, acceleration=acceleration)
-    except (OSError, ValueError, KeyError, EOFError):  # absent, or damaged: it is computed again
+    found = read_kept(path, wanted)
+    if found is None:
         return None
-    except Exception as error:  # zipfile.BadZipFile and zlib.error are no ValueErrors
-        print(f"{path} is damaged ({error}) and computed again")
-    return None
+    velocity, divergence, acceleration = found["scales"].tolist()
+    return MotionScales(velocity=velocity, divergence=divergence, acceleration=acceleration)

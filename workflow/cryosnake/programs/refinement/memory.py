@@ -15,6 +15,7 @@ from cryosnake.numerics.refine.kernels.budget import Budget, budget, budget_of, 
 from cryosnake.numerics.refine.search import cost
 from cryosnake.numerics.refine.search.cost import Workload
 from cryosnake.parallel.preread import image_bytes
+from cryosnake.parallel.ranks import on_each_rank
 from cryosnake.parallel.stacks import KeptImages
 from cryosnake.parallel.workers import workers_available
 from cryosnake.programs.refinement.estep import BLOCK
@@ -124,9 +125,8 @@ def planned(recipe: Any) -> Iterator[None]:
         demand = recipe.demand(size)
         plan = fitted(work, demand, recipe.options.pooled)
     listed = ", ".join(f"{name} {bytes_ / 1e9:.2f}" for name, bytes_ in plan.parts.items())
-    each = f" on each of {ranks} ranks" if ranks > 1 else ""
-    recipe.say(f"Memory: at most {plan.peak / 1e9:.1f} of {allowed / 1e9:.1f} GB{each}, in {demand.when} ({listed}); "
-               f"blocks of {plan.block} particles")
+    recipe.say(f"Memory: at most {plan.peak / 1e9:.1f} of {allowed / 1e9:.1f} GB{on_each_rank(ranks)}, in "
+               f"{demand.when} ({listed}); blocks of {plan.block} particles")
     if plan.peak > allowed:
         recipe.say("That is more than the job may take.")
         raise CryosnakeError(_refusal(plan, demand, recipe.options, ranks))

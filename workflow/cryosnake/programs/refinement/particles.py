@@ -74,6 +74,10 @@ class ParticleSet:
         """The groups to which particles belong."""
         return [self.groups[number] for number in np.unique(self.optics)]
 
+    def optics_name(self, group: int) -> str:
+        """Return the name of an optics group, its number where it has none."""
+        return str(self.tables["optics"].iloc[group].get("rlnOpticsGroupName", group + 1))
+
     @property
     def used_optics(self) -> pd.DataFrame:
         """The rows of the optics table to which particles belong."""

@@ -16,6 +16,7 @@ from cryosnake.numerics.refine.search import cost
 from cryosnake.numerics.refine.search.cost import Workload
 from cryosnake.numerics.refine.search.schedule import coarse_size
 from cryosnake.numerics.refine.search.search import CAUTION
+from cryosnake.parallel.ranks import on_each_rank
 from cryosnake.programs.refinement.execution import Execution
 from cryosnake.programs.refinement.particles import ParticleSet
 from cryosnake.programs.refinement.state import Assignments
@@ -78,13 +79,13 @@ def say_plan(work: Execution, plan: SearchPlan, grid: SphereGrid | PlaneGrid, co
     load = workload(work, plan, grid, count, assignments)
     operations = cost.search_operations(load) + cost.sample_operations(load)
     where = "GPU" if work.device == "gpu" else f"{nb.get_num_threads()} thread(s)"
-    ranks = f" on each of {work.ranks.size} ranks" if work.ranks.size > 1 else ""
+    where += on_each_rank(work.ranks.size)
     coarse, fine = (_resolution(work.particles, size) for size in (load.coarse_size, load.size))
     searched = f"{load.orientations} orientations" if load.orientations else "orientations near the last"
     searched += f" × {load.shifts} shifts" + (f" at {coarse}" if load.orientations else "")
     print(f"Plan of an iteration: {searched} for each of {count} particles, then {load.children} × {load.sub} finer "
           f"samples of what is likely at {fine}; at least {operations / 1e12:.2g} TFLOP, "
-          f"about {_time(seconds_of(work, load, measured_rate()))} with {where}{ranks}", flush=True)
+          f"about {_time(seconds_of(work, load, measured_rate()))} with {where}", flush=True)
 
 
 def _resolution(particles: ParticleSet, size: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryosnake.errors import CryosnakeError
 from cryosnake.jobs.options import SubtractOptions
-from cryosnake.parallel.ranks import Ranks
+from cryosnake.parallel.ranks import Ranks, on_each_rank
 from cryosnake.programs.refinement.execution import job_memory
 from cryosnake.programs.refinement.memory import RUNTIME
 from cryosnake.programs.refinement.particles import ParticleSet
@@ -30,7 +30,7 @@ def planned_block(particles: ParticleSet, references: References, options: Subtr
     fixed = _MARGIN * (RUNTIME + voxels * (maps * (_MAP + _TRANSFORM) + _MAKING))
     each = _MARGIN * _PIXEL * max((ROOM * group.box) ** 2 for group in particles.used_groups)
     block = min(_AT_ONCE, int((allowed - fixed) // each))
-    on_ranks = f" on each of {ranks.computer.size} ranks" if ranks.computer.size > 1 else ""
+    on_ranks = on_each_rank(ranks.computer.size)
     if block < 1:
         raise CryosnakeError(f"subtract: {maps} map(s) of {references.box} voxels and their transforms take "
                              f"{(fixed + each) / 1e9:.1f} GB{on_ranks}, and the job may use {allowed / 1e9:.1f}. Set "

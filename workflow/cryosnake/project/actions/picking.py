@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryosnake.digests import digest
 from cryosnake.errors import CryosnakeError
 from cryosnake.project.actions.picked_in_relion import adopt, changed_in_relion, set_aside
 from cryosnake.project.actions.picking_job import PickingJob, picking_job
@@ -22,7 +23,6 @@ from cryosnake.project.config.picked import picked_files
 from cryosnake.project.locks.decisions_lock import deciding
 from cryosnake.project.records.file_stamps import is_same_file, signed_stamp
 from cryosnake.project.records.final_marks import is_final
-from cryosnake.project.records.made_from import digest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from cryosnake.atomic import write_text
+from cryosnake.digests import digest
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import is_below
 from cryosnake.project.config.config import DECISIONS
-from cryosnake.project.records.made_from import digest
 
 _HEAD = ("# Classes that were chosen, the newest choice first, and what each was chosen from: it holds for that only.\n"
          "# `cryosnake choose {job}` shows what there is, `cryosnake choose {job} --classes 1,2` adds a choice.\n")

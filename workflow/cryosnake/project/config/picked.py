@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 
+from cryosnake.digests import digest
 from cryosnake.errors import CryosnakeError
 from cryosnake.names import is_below
 from cryosnake.project.config.config import DECISIONS
-from cryosnake.project.records.made_from import digest
 
 
 def picks_folder(job: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from cryosnake.project.records.made_from import digest
+from cryosnake.digests import digest
 
 
 def stamp(path: str) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryosnake.atomic import replacing, write_text
+from cryosnake.digests import digest
 from cryosnake.errors import CryosnakeError
 from cryosnake.json_files import read_json
 from cryosnake.project.records.batches import batch_key, batch_star, revisions
 from cryosnake.project.records.freshness import is_stale
-from cryosnake.project.records.made_from import digest
 
 FAILED_STAR = "failed_micrographs.star"
 JOINED = ".cryosnake_joined.json"  # of a job that works per micrograph: the batches in its table

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryosnake.atomic import own_file, write_text
+from cryosnake.digests import digest
 from cryosnake.names import is_job_name
 from cryosnake.project.records.disk import table_lines
-from cryosnake.project.records.made_from import digest
 
 TABLE = ".cryosnake_files.tsv"
 

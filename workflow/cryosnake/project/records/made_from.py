@@ -7,13 +7,9 @@ rows even if the table has more by then, and a finished one is compared with the
 from __future__ import annotations
 
 import os
-import time
-from functools import cache
 from typing import NamedTuple
 
-WHOLE = 1 << 24  # bytes of a file up to which all of it is read for its digest
-_PART = 1 << 16
-_seconds = [0.0]
+from cryosnake.digests import digest
 
 
 class TakenFile(NamedTuple):
@@ -38,31 +34,3 @@ class TakenFile(NamedTuple):
         if status.st_size != self.size:
             return False
         return status.st_mtime_ns == self.time or digest(self.path) == self.digest
-
-
-def digest(path: str) -> str:
-    """Return a digest of a file's contents: of all of it up to `WHOLE` bytes, else of its two ends and its middle."""
-    status = os.stat(path)
-    return _digest(path, status.st_size, (status.st_dev, status.st_ino, status.st_mtime_ns))
-
-
-def seconds_reading() -> float:
-    """Return how long this process has read files for their digests."""
-    return sum(_seconds)
-
-
-@cache  # a watcher plans every few seconds, perhaps with 10,000 copied movies
-def _digest(path: str, size: int, version: tuple[int, ...]) -> str:
-    import hashlib  # here: a plan seldom needs it
-
-    start = time.monotonic()
-    found = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        if size <= WHOLE:
-            found.update(file.read())
-        else:
-            for start in (0, (size - _PART) // 2, size - _PART):
-                file.seek(start)
-                found.update(file.read(_PART))
-    _seconds[0] += time.monotonic() - start
-    return found.hexdigest()

@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from cryosnake.digests import digest
 from cryosnake.io.star_rows import TABLES, count_rows
 from cryosnake.project.records.batches import batch_star
 from cryosnake.project.records.joined_tables import joined_batches, write_joined
 from cryosnake.project.records.known_files import KnownFile, note_files
-from cryosnake.project.records.made_from import TakenFile, digest
+from cryosnake.project.records.made_from import TakenFile
 from cryosnake.project.records.record import read_record, record_made_from
 
 

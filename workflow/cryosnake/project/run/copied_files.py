@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cryosnake.atomic import replacing
+from cryosnake.digests import seconds_reading
 from cryosnake.errors import CryosnakeError
 from cryosnake.human import CLOCK_SLACK, human_time
 from cryosnake.project.locks.work_locks import at_work
@@ -23,7 +24,6 @@ from cryosnake.project.records.batches import Finished, done_file, read_done
 from cryosnake.project.records.disk import BATCHES
 from cryosnake.project.records.file_stamps import is_same_file, signed_stamp, stamp, unsigned
 from cryosnake.project.records.known_files import KnownFile, as_found, job_of, read_known, write_known
-from cryosnake.project.records.made_from import seconds_reading
 
 _OF_BATCHES = (".star", ".done", ".benchmark.tsv")
 
