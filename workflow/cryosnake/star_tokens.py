@@ -14,7 +14,7 @@ from pathlib import Path
 # A quote closes only where a blank follows it, so that  5'-end  and  "a"b"  are read as STAR has it. RELION reads
 # bytes: a no-break space is part of a name.
 _WORD = re.compile(r"\S+", re.ASCII)
-_CLOSING = {quote: re.compile(rf"{quote}(?=\s|$)", re.ASCII) for quote in "\"'"}
+_CLOSING = {quote: rf"{quote}(?=\s|$)" for quote in "\"'"}  # compiled when used: every plan imports this module
 
 
 _BINARY = rb"[\x00-\x08\x0e-\x1f]"
@@ -54,12 +54,12 @@ def fields(line: str, *, comments: bool = False) -> list[str]:
         return line.split()
     found, at = [], 0
     # Where the last quote closes: none after it is looked for, or a row of unclosed ones took time by its square
-    last = {quote: max((end.start() for end in closing.finditer(line)), default=-1)
+    last = {quote: max((end.start() for end in re.finditer(closing, line, re.ASCII)), default=-1)
             for quote, closing in _CLOSING.items() if quote in line}
     while word := _WORD.search(line, at):
         start, text, at = word.start(), word[0], word.end()
         if last.get(text[0], -1) > start:
-            end = _CLOSING[text[0]].search(line, start + 1)
+            end = re.compile(_CLOSING[text[0]], re.ASCII).search(line, start + 1)
             at = end.end() if end else at
             text = line[start + 1:at - 1]
         elif comments and text.startswith("#"):

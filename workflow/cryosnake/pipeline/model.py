@@ -10,7 +10,7 @@ from functools import cached_property
 
 Edge = tuple[str, str]
 
-_JOB_NUMBER = re.compile(r"(?:^|/)job([0-9]{3,})(?:/|$)")
+_JOB_NUMBER = r"(?:^|/)job([0-9]{3,})(?:/|$)"  # compiled when used: every plan imports this module
 
 
 class Status(IntEnum):
@@ -142,7 +142,7 @@ def job_name(folder: str, number: int) -> str:
 
 def job_number(name: str) -> int | None:
     """Return the job number in a process or file name, None if there is none."""
-    match = _JOB_NUMBER.search(name)
+    match = re.search(_JOB_NUMBER, name)
     return int(match.group(1)) if match else None
 
 
